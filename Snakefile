@@ -1,0 +1,54 @@
+# tsugiki: evolutionary model merging, one generation after another.
+#
+#   snakemake --configfile config/my-merge.yaml --cores all
+#
+# Inputs:  the configuration, the parents it names.
+# Outputs: results/<run>/: see results/README.md.
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+from tsugiki import atomic
+from tsugiki.config.load import dump_config, parse_config
+from tsugiki.config.validate import validate_config
+from tsugiki.lineage.layout import RunFiles
+from tsugiki.lineage.run_lock import hold_run_lock
+from tsugiki.steps.plan import Plan, use_this_environment
+
+min_version("9.0")
+use_this_environment()
+
+
+if not config:
+
+    configfile: "config/config.yaml"
+
+
+SETTINGS = parse_config(config, where=str(workflow.configfiles[-1]))
+validate_config(SETTINGS, where=str(workflow.configfiles[-1]))
+RUN = RunFiles(Path(SETTINGS.results) / SETTINGS.name)
+PLAN = Plan(RUN, SETTINGS)
+
+
+onstart:
+    hold_run_lock(RUN.root)
+    atomic.write_if_changed(RUN.config, dump_config(SETTINGS))
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "rules/parents.smk"
+include: "rules/materialize.smk"
+include: "rules/evaluate.smk"
+include: "rules/select.smk"
+include: "rules/finalists.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        RUN.report,
+        RUN.best,
+        PLAN.tracked(),

@@ -1,0 +1,53 @@
+# Materialize: the first population of a stage; with `storage: disk`, candidates as checkpoints.
+#
+# Inputs:  parents.lock.json
+#          <series>/gen-NNN/population.json
+# Outputs: <stage>/space.json, <stage>/gen-000/{population.json,state.npz}
+#          <series>/gen-NNN/weights-J/       temporary: removed once its candidates are scored
+
+
+rule start:
+    input:
+        parents=RUN.parents,
+    output:
+        space=RUN.root / "{stage}/space.json",
+        population=RUN.root / "{stage}/gen-000/population.json",
+        state=RUN.root / "{stage}/gen-000/state.npz",
+    params:
+        config=RUN.config,
+        key=lambda wildcards: PLAN.stage_key(wildcards.stage),
+    wildcard_constraints:
+        stage="|".join(PLAN.stages),
+    log:
+        RUN.root / "logs/{stage}/start.log",
+    benchmark:
+        RUN.root / "benchmarks/{stage}/start.tsv"
+    resources:
+        runtime=30,
+    shell:
+        "tsugiki start {params.config:q} --stage {wildcards.stage} > {log:q} 2>&1"
+
+
+rule materialize:
+    input:
+        parents=RUN.parents,
+        population=PLAN.path("population.json"),
+    output:
+        weights=temp(directory(PLAN.path("weights-{job}"))),
+    params:
+        config=RUN.config,
+        generation=lambda wildcards: int(wildcards.gen),
+    wildcard_constraints:
+        series="|".join([*PLAN.stages, *PLAN.finals]),
+        gen=r"\d\d\d+",
+        job=r"\d+",
+    log:
+        RUN.root / "logs/{series}/gen-{gen}/materialize-{job}.log",
+    benchmark:
+        RUN.root / "benchmarks/{series}/gen-{gen}/materialize-{job}.tsv"
+    threads: SETTINGS.evaluation.threads
+    resources:
+        runtime=120,
+    shell:
+        "tsugiki materialize {params.config:q} --series {wildcards.series}"
+        " --generation {params.generation} --job {wildcards.job} > {log:q} 2>&1"

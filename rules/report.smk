@@ -1,0 +1,57 @@
+# Report: MLflow, one generation after another, and the report.
+#
+# Inputs:  <series>/gen-NNN/outcomes.json, final.json
+# Outputs: <series>/gen-NNN/tracked.json   marks that MLflow has the generation
+#          report.html, figures/*.svg
+
+
+localrules:
+    track,
+    report,
+
+
+rule track:
+    input:
+        outcomes=PLAN.path("outcomes.json"),
+        before=PLAN.tracked_before,
+    output:
+        tracked=PLAN.path("tracked.json"),
+    params:
+        config=RUN.config,
+        key=PLAN.tracking_key(),
+        generation=lambda wildcards: int(wildcards.gen),
+    wildcard_constraints:
+        series="|".join([*PLAN.stages, *PLAN.finals]),
+        gen=r"\d\d\d+",
+    log:
+        RUN.root / "logs/{series}/gen-{gen}/track.log",
+    benchmark:
+        RUN.root / "benchmarks/{series}/gen-{gen}/track.tsv"
+    resources:
+        runtime=30,
+    shell:
+        "tsugiki track {params.config:q} --series {wildcards.series}"
+        " --generation {params.generation} > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        final=RUN.final,
+        outcomes=PLAN.last_outcomes(),
+        baselines=RUN.series("baselines").generation(0).outcomes,
+    output:
+        page=report(
+            RUN.report,
+            caption="../workflow/report/page.rst",
+            category="Report",
+        ),
+    params:
+        config=RUN.config,
+    log:
+        RUN.root / "logs/report.log",
+    benchmark:
+        RUN.root / "benchmarks/report.tsv"
+    resources:
+        runtime=30,
+    shell:
+        "tsugiki report {params.config:q} > {log:q} 2>&1"

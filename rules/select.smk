@@ -1,0 +1,63 @@
+# Select: rank a generation, and draw the next one: pure functions of the files they read.
+#
+# Inputs:  <series>/gen-NNN/{population.json,evaluated-*.json}, outcomes of its candidates
+#          <stage>/gen-NNN/state.npz, <stage>/space.json
+# Outputs: <series>/gen-NNN/outcomes.json                      the ledger's entry
+#          <stage>/gen-NNN/{population.json,state.npz}         drawn from the generation before
+
+
+localrules:
+    rank,
+    select,
+
+
+rule rank:
+    input:
+        population=PLAN.path("population.json"),
+        evaluated=PLAN.evaluated_of,
+    output:
+        outcomes=PLAN.path("outcomes.json"),
+    params:
+        config=RUN.config,
+        generation=lambda wildcards: int(wildcards.gen),
+    wildcard_constraints:
+        series="|".join([*PLAN.stages, *PLAN.finals]),
+        gen=r"\d\d\d+",
+    log:
+        RUN.root / "logs/{series}/gen-{gen}/rank.log",
+    benchmark:
+        RUN.root / "benchmarks/{series}/gen-{gen}/rank.tsv"
+    priority: 20
+    resources:
+        runtime=10,
+    shell:
+        "tsugiki rank {params.config:q} --series {wildcards.series}"
+        " --generation {params.generation} 2>&1 | tee {log:q}"
+
+
+rule select:
+    input:
+        space=RUN.root / "{stage}/space.json",
+        population=PLAN.before("population.json"),
+        state=PLAN.before("state.npz"),
+        outcomes=PLAN.before("outcomes.json"),
+    output:
+        population=RUN.root / "{stage}/gen-{gen}/population.json",
+        state=RUN.root / "{stage}/gen-{gen}/state.npz",
+    params:
+        config=RUN.config,
+        key=lambda wildcards: PLAN.stage_key(wildcards.stage),
+        generation=lambda wildcards: int(wildcards.gen) - 1,
+    wildcard_constraints:
+        stage="|".join(PLAN.stages),
+        gen=r"(?!000)\d\d\d+",
+    log:
+        RUN.root / "logs/{stage}/gen-{gen}/select.log",
+    benchmark:
+        RUN.root / "benchmarks/{stage}/gen-{gen}/select.tsv"
+    priority: 20
+    resources:
+        runtime=10,
+    shell:
+        "tsugiki select {params.config:q} --stage {wildcards.stage}"
+        " --generation {params.generation} > {log:q} 2>&1"

@@ -1,0 +1,27 @@
+"""A small finished run to read, and copies of it to change."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tsugiki.lineage.layout import RunFiles
+
+from .synthetic import SyntheticRun, make_run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> SyntheticRun:
+    """A run with three generations of four, one failure, and everything after them. Read only."""
+    run = make_run(tmp_path_factory.mktemp("finished"))
+    run.write_all(failing=["001-02"])
+    return run
+
+
+@pytest.fixture
+def copied(finished: SyntheticRun, tmp_path: Path) -> Iterator[RunFiles]:
+    """The same run in a folder of the test's own."""
+    shutil.copytree(finished.files.root, tmp_path / "synthetic")
+    yield RunFiles(tmp_path / "synthetic")
+    shutil.rmtree(tmp_path / "synthetic")

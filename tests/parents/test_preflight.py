@@ -1,0 +1,218 @@
+"""Preflight: what it asks the Hub for, and what it says a run will need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors.torch import save
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tsugiki.parents.preflight import preflight
+from tsugiki.parents.report import render
+from tsugiki.parents.resolve import lock_parents
+
+from .checkpoints import CONFIG, llama_tensors, read_folder, shard, write_llama
+from .hub_stand_in import Hub
+from .runs import run_of
+
+NUMBERS = sum(tensor.numel() for tensor in llama_tensors(CONFIG).values())
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
+
+
+def test_the_tiny_checkpoint_is_a_real_one(tmp_path: Path) -> None:
+    """The models that these tests break load whole in transformers, nothing missing or left."""
+    folder = write_llama(tmp_path / "a")
+    model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert model(**tokenizer("w1 w2", return_tensors="pt")).logits.shape == (1, 2, 64)
+
+
+@pytest.mark.parametrize("sharded", [True, False])
+def test_no_weights_are_fetched_from_the_hub(hub: Hub, tmp_path: Path, sharded: bool) -> None:
+    """Weights are asked for by ranges that hold their headers, and none is cached."""
+    for seed, name in enumerate(("one", "two")):
+        folder = write_llama(tmp_path / name, seed=seed)
+        hub.repo(f"x/{name}").push(read_folder(shard(folder) if sharded else folder))
+    report = preflight(run_of({name: {"hub": f"x/{name}"} for name in ("one", "two")}))
+    assert report.faults == []
+    weights = [
+        request for request in hub.requests if "/cdn/" in request or ".safetensors" in request
+    ]
+    weights = [request for request in weights if ".index.json" not in request]
+    assert len(weights) == 2 * 2 * (2 if sharded else 1)  # each at the Hub, then at its CDN
+    assert all(request.endswith("bytes=0-99999") for request in weights)
+    assert not list(Path(constants.HF_HUB_CACHE).rglob("*.safetensors"))
+
+
+def test_a_long_header_is_read_in_two_steps(hub: Hub, tmp_path: Path) -> None:
+    """A header of more than 100 kB is asked for again, in full."""
+    files = read_folder(write_llama(tmp_path / "a", num_hidden_layers=400, hidden_size=4))
+    assert int.from_bytes(files["model.safetensors"][:8], "little") > 100_000
+    hub.repo("x/a").push(files)
+    report = preflight(run_of({"a": {"hub": "x/a"}}))
+    assert report.faults == []
+    assert report.memory_bytes > 0
+
+
+def test_a_file_that_was_uploaded_truncated_is_found_on_the_hub(hub: Hub, tmp_path: Path) -> None:
+    """The header's length is compared with the size that the Hub lists."""
+    files = read_folder(write_llama(tmp_path / "a"))
+    files["model.safetensors"] = files["model.safetensors"][:-40]
+    hub.repo("x/a").push(files)
+    [fault] = preflight(run_of({"a": {"hub": "x/a"}})).faults
+    assert "truncated" in fault.what
+    assert "x/a" in fault.where
+
+
+def test_different_shapes_are_found_before_any_weights_are_fetched(
+    hub: Hub, tmp_path: Path
+) -> None:
+    """Both on the Hub, all differences at once."""
+    hub.repo("x/a").push(read_folder(write_llama(tmp_path / "a")))
+    hub.repo("x/b").push(
+        read_folder(write_llama(tmp_path / "b", intermediate_size=48, rope_theta=5e5))
+    )
+    text = render(preflight(run_of({name: {"hub": f"x/{name}"} for name in "ab"})))
+    assert "intermediate_size" in text
+    assert "rope_theta" in text
+    assert "mlp.gate_proj.weight: [32, 16] / [48, 16]" in text
+
+
+def test_refusals_of_the_hub_are_faults_among_others(hub: Hub, tmp_path: Path) -> None:
+    """A gated, a missing, and a broken parent are reported together."""
+    hub.repo("x/gated").refusal = (403, "GatedRepo")
+    folder = write_llama(tmp_path / "c")
+    (folder / "config.json").unlink()
+    report = preflight(
+        run_of({"a": {"hub": "x/gated"}, "b": {"hub": "x/missing"}, "c": {"path": str(folder)}})
+    )
+    text = render(report)
+    assert len(report.faults) == 3
+    for words in ("gated", "no repository `x/missing`", "no config.json"):
+        assert words in text
+
+
+def test_offline_a_filled_cache_is_checked(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is to be downloaded, and the cached files are read."""
+    hub.repo("x/a").push(read_folder(write_llama(tmp_path / "a")))
+    config = run_of({"a": {"hub": "x/a"}})
+    lock_parents(config, tmp_path / "lock", say=silent)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    report = preflight(config)
+    assert report.faults == []
+    assert report.download_bytes == 0
+    assert report.memory_bytes > 0
+
+
+@pytest.mark.usefixtures("hub")
+def test_offline_an_empty_cache_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says where to fetch."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    [fault] = preflight(run_of({"a": {"hub": "x/a"}})).faults
+    assert fault.fix is not None
+    assert "node with internet" in fault.fix
+
+
+def test_the_locked_commit_is_checked_and_not_the_branch(hub: Hub, tmp_path: Path) -> None:
+    """A branch that moved to something broken does not disturb a locked run."""
+    files = read_folder(write_llama(tmp_path / "a"))
+    hub.repo("x/a").push(files)
+    config = run_of({"a": {"hub": "x/a"}})
+    lock = lock_parents(config, tmp_path / "lock", say=silent)
+    hub.repo("x/a").push(files | {"config.json": b"{"})
+    assert preflight(config, lock).faults == []
+    assert len(preflight(config).faults) == 1
+
+
+def test_sizes_are_those_of_files_and_tensors(hub: Hub, tmp_path: Path) -> None:
+    """Downloads count what is needed and not cached, once; memory all models and the merged one."""
+    files = read_folder(write_llama(tmp_path / "a"))
+    hub.repo("x/a").push(files | {"pytorch_model.bin": b"x" * 1000, "README.md": b"x" * 1000})
+    config = run_of(
+        {name: {"hub": "x/a"} for name in ("one", "two")} | {"base": {"path": str(tmp_path / "a")}},
+        base="base",
+        dtype="bfloat16",
+    )
+    report = preflight(config)
+    # The small files are in the cache once preflight has read them.
+    small = {"config.json", "tokenizer.json", "tokenizer_config.json"}
+    assert report.download_bytes == sum(
+        len(content) for name, content in files.items() if name not in small
+    )
+    assert report.memory_bytes == 3 * 4 * NUMBERS + 2 * NUMBERS
+    assert report.disk_bytes == report.download_bytes + 2 * NUMBERS
+
+
+def test_models_written_by_jobs_count_on_disk(tmp_path: Path) -> None:
+    """With `storage: disk` each job has a merged model on disk besides the best one."""
+    write_llama(tmp_path / "a")
+    config = run_of({"one": {"path": str(tmp_path / "a")}}, dtype="float32")
+    evaluation = config.evaluation.model_copy(update={"storage": "disk", "jobs": 3})
+    report = preflight(config.model_copy(update={"evaluation": evaluation}))
+    assert report.disk_bytes == (1 + 3) * 4 * NUMBERS
+
+
+def test_models_of_the_demo_are_not_checked() -> None:
+    """They are made by the run."""
+    report = preflight(run_of({"one": {"demo": "base"}, "two": {"demo": "maths"}}))
+    assert report.faults == []
+    assert report.memory_bytes == 0
+
+
+def test_defaults_that_are_written_out_are_no_difference(tmp_path: Path) -> None:
+    """A setting left out in one configuration and given with its default in the other is equal."""
+    write_llama(tmp_path / "a", hidden_act="silu", attention_bias=False)
+    write_llama(tmp_path / "b")
+    write_llama(tmp_path / "c", hidden_act="gelu")
+    parents = {name: {"path": str(tmp_path / name)} for name in "abc"}
+    assert preflight(run_of({name: parents[name] for name in "ab"})).faults == []
+    [fault] = preflight(run_of({name: parents[name] for name in "bc"})).faults
+    assert "hidden_act" in fault.what
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {"rope_theta": None, "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}},
+        {"rope_theta": 5e5},
+    ],
+)
+def test_rope_theta_is_found_wherever_it_is_written(
+    tmp_path: Path, rope: dict[str, object]
+) -> None:
+    """Older and newer configurations put it in different places."""
+    write_llama(tmp_path / "a", rope_theta=5e5)
+    write_llama(tmp_path / "b", **rope)
+    write_llama(tmp_path / "c")
+    parents = {name: {"path": str(tmp_path / name)} for name in "abc"}
+    assert preflight(run_of({name: parents[name] for name in "ab"})).faults == []
+    faults = preflight(run_of({name: parents[name] for name in "bc"})).faults
+    assert any("rope_theta" in fault.what for fault in faults)
+
+
+def test_buffers_that_models_compute_are_no_difference(tmp_path: Path) -> None:
+    """Old checkpoints store rotary frequencies; new ones do not."""
+    buffer = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(2)}
+    write_llama(tmp_path / "a", extra=buffer)
+    write_llama(tmp_path / "b")
+    parents = {name: {"path": str(tmp_path / name)} for name in "ab"}
+    assert preflight(run_of(parents)).faults == []
+
+
+def test_an_index_beside_a_whole_file_counts(tmp_path: Path) -> None:
+    """Where a folder has both, the index says what is read, as in transformers."""
+    folder = shard(write_llama(tmp_path / "a"))
+    (folder / "model.safetensors").write_bytes(save({"left.over": torch.ones(1)}))
+    other = write_llama(tmp_path / "b")
+    parents = {"a": {"path": str(folder)}, "b": {"path": str(other)}}
+    assert preflight(run_of(parents)).faults == []

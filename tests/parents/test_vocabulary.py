@@ -1,0 +1,81 @@
+"""Vocabularies and chat templates, in every form that tokenizers are published in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE, Unigram, WordLevel, WordPiece
+
+from tsugiki.parents.sources import FolderFiles
+from tsugiki.parents.vocabulary import read_template, read_vocabulary
+
+TOKENS = {"<unk>": 0, "a": 1, "b": 2}
+
+RAG = {"name": "rag", "template": "R"}
+DEFAULT = {"name": "default", "template": "T"}
+
+MODELS: list[Any] = [
+    WordLevel(TOKENS, unk_token="<unk>"),
+    WordPiece(TOKENS, unk_token="<unk>"),
+    BPE(TOKENS, [], unk_token="<unk>"),
+    Unigram([("<unk>", 0.0), ("a", -1.0), ("b", -2.0)], 0),
+]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+def test_every_kind_of_tokenizer_is_read_as_its_library_reads_it(
+    model: Any, tmp_path: Path
+) -> None:
+    """Tokens and ids are those of the tokenizers library, added tokens included."""
+    tokenizer = Tokenizer(model)
+    tokenizer.add_special_tokens(["<pad>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    expected = tokenizer.get_vocab(with_added_tokens=True)
+    assert expected["<pad>"] == 3
+    assert read_vocabulary(FolderFiles(tmp_path)) == expected
+
+
+def test_vocabularies_of_older_tokenizers_are_read(tmp_path: Path) -> None:
+    """vocab.json with added_tokens.json, and vocab.txt."""
+    byte_pairs, pieces = tmp_path / "gpt2", tmp_path / "bert"
+    byte_pairs.mkdir()
+    pieces.mkdir()
+    (byte_pairs / "vocab.json").write_text(json.dumps(TOKENS))
+    (byte_pairs / "added_tokens.json").write_text(json.dumps({"<pad>": 3}))
+    (pieces / "vocab.txt").write_text("<unk>\na\nb\n")
+    assert read_vocabulary(FolderFiles(byte_pairs)) == TOKENS | {"<pad>": 3}
+    assert read_vocabulary(FolderFiles(pieces)) == TOKENS
+
+
+def test_a_vocabulary_that_is_not_plain_data_is_left_alone(tmp_path: Path) -> None:
+    """tokenizer.model alone is not read."""
+    (tmp_path / "tokenizer.model").write_bytes(b"\x0a")
+    assert read_vocabulary(FolderFiles(tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("chat_template.jinja", "T"),
+        ("chat_template.json", '{"chat_template": "T"}'),
+        ("tokenizer_config.json", '{"chat_template": "T"}'),
+        (
+            "tokenizer_config.json",
+            json.dumps({"chat_template": [RAG, DEFAULT]}),
+        ),
+    ],
+)
+def test_a_chat_template_is_found_wherever_it_is(file: str, content: str, tmp_path: Path) -> None:
+    """A file of its own, or an entry, or several named ones."""
+    (tmp_path / file).write_text(content)
+    assert read_template(FolderFiles(tmp_path)) == "T"
+
+
+def test_no_chat_template_is_none(tmp_path: Path) -> None:
+    """Absence is no template, not an empty one."""
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    assert read_template(FolderFiles(tmp_path)) is None

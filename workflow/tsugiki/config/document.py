@@ -1,0 +1,121 @@
+"""The JSON schema and the key reference, both generated from the models."""
+
+from __future__ import annotations
+
+import json
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from tsugiki.config.baselines import Baseline
+from tsugiki.config.evaluation import Evaluation, Items, Objective
+from tsugiki.config.parents import DemoParent, HubParent, LocalParent
+from tsugiki.config.run import Finalists, RunConfig, Tracking
+from tsugiki.config.stage import (
+    Budget,
+    CmaEs,
+    Gene,
+    Genetic,
+    ParameterSpace,
+    RandomSearch,
+    Stage,
+)
+
+SCHEMA = Path("workflow/schemas/config.schema.json")
+REFERENCE = Path("config/README.md")
+
+SECTIONS: list[tuple[str, type[BaseModel]]] = [
+    ("(top level)", RunConfig),
+    ("parents.<name>, in a folder", LocalParent),
+    ("parents.<name>, on the Hub", HubParent),
+    ("parents.<name>, of the demo", DemoParent),
+    ("stages[]", Stage),
+    ("stages[].space", ParameterSpace),
+    ("stages[].space.genes.<parameter>", Gene),
+    ("stages[].strategy, kind: cma_es", CmaEs),
+    ("stages[].strategy, kind: genetic", Genetic),
+    ("stages[].strategy, kind: random", RandomSearch),
+    ("stages[].budget", Budget),
+    ("evaluation", Evaluation),
+    ("evaluation.objectives[] and .monitors[]", Objective),
+    ("evaluation.items", Items),
+    ("baselines[]", Baseline),
+    ("finalists", Finalists),
+    ("tracking", Tracking),
+]
+
+HEADER = """# Configuration
+
+A run is one YAML file. `snakemake --configfile config/my-merge.yaml` runs it; `config.yaml` here
+is the embedded demo. Unknown keys are refused. Paths are relative to the folder that `snakemake`
+runs in. `tsugiki check FILE` checks a file without running anything.
+
+This page is generated from the models in `workflow/tsugiki/config/` by `tsugiki schema --write`.
+"""
+
+
+def json_schema() -> str:
+    """JSON schema of a configuration file, for editors."""
+    schema = RunConfig.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(schema, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def reference() -> str:
+    """config/README.md: a table of keys for every section."""
+    parts = [HEADER]
+    for title, model in SECTIONS:
+        lines = [f"\n## {title}\n\n{_first_line(model)}\n\n| key | type | default | meaning |"]
+        lines.append("|---|---|---|---|")
+        for name, field in model.model_fields.items():
+            cells = (
+                f"`{name}`",
+                _type(field.annotation),
+                _default(field.get_default(call_default_factory=True)),
+                " ".join((field.description or "").split()),
+            )
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        parts.append("\n".join(lines) + "\n")
+    return "".join(parts)
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().replace("\n", " ").replace("    ", "")
+
+
+def _type(annotation: Any) -> str:
+    origin = typing.get_origin(annotation)
+    arguments = typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _type(arguments[0])
+    if origin is typing.Literal:
+        return ", ".join(f"`{item}`" for item in arguments)
+    if annotation is type(None):
+        return "null"
+    if origin is dict:
+        return f"mapping to {_type(arguments[1])}"
+    if origin in (list, tuple):
+        return f"list of {_type(arguments[0])}"
+    if arguments:
+        return " or ".join(dict.fromkeys(_type(item) for item in arguments))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "section"
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+    return names.get(annotation, str(annotation))
+
+
+def _default(value: Any) -> str:
+    if value is PydanticUndefined:
+        return "required"
+    if value is None:
+        return ""
+    if isinstance(value, BaseModel):
+        return "see its section"
+    if isinstance(value, list) and value and isinstance(value[0], BaseModel):
+        return ", ".join(str(getattr(item, "name", "")) for item in value)
+    if isinstance(value, float):
+        return f"`{value:.4g}`"
+    return f"`{json.dumps(value)}`"

@@ -1,0 +1,65 @@
+"""How candidates are scored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tsugiki.config.base import Name, Section
+
+
+class Objective(Section):
+    """A number to be made as large (or small) as possible: one metric of one lm-eval task."""
+
+    name: Name
+    """Short name in tables and figures."""
+    task: str
+    """lm-eval task."""
+    metric: str
+    """Key of the metric in lm-eval's result, filter included, such as `exact_match,none`."""
+    goal: Literal["maximize", "minimize"] = "maximize"
+    """Which way is better."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Share in the fitness, which is the weighted sum of the objectives."""
+
+
+class Items(Section):
+    """How a task's documents are divided; the three sets are disjoint."""
+
+    search: Annotated[int, Field(ge=1)] = 200
+    """Documents that score every candidate."""
+    validation: Annotated[int, Field(ge=1)] = 200
+    """Documents that choose the winner among the finalists."""
+    test: Annotated[int, Field(ge=1)] = 1000
+    """Documents that are used once, for the final table."""
+
+
+class Evaluation(Section):
+    """How candidates are scored."""
+
+    task_paths: list[str] = []
+    """Folders with lm-eval task YAMLs, relative to the working folder."""
+    objectives: Annotated[list[Objective], Field(min_length=1)]
+    """What is optimised."""
+    monitors: list[Objective] = []
+    """Further metrics, measured on the test items only."""
+    items: Items = Items()
+    """Sizes of the three sets of documents."""
+    num_fewshot: Annotated[int, Field(ge=0)] | None = None
+    """Solved examples in the prompt; what each task asks for if absent."""
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    """Prompts in one forward pass. Part of the score's identity: it changes the last bits."""
+    apply_chat_template: bool = False
+    """Wrap prompts in the tokenizer's chat template."""
+    jobs: Annotated[int, Field(ge=1)] = 1
+    """Batches that a generation is split into; one per device to use."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of each job."""
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
+    storage: Literal["memory", "disk"] = "memory"
+    """`memory`: candidates are built in the evaluating process. `disk`: a job of its own writes
+    them, and they are removed after scoring."""
+    resident: bool = False
+    """Keep one evaluating process per job alive between generations, on this machine only."""

@@ -1,0 +1,145 @@
+"""Read a configuration; report everything wrong with it at once."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tsugiki.config.run import RunConfig
+from tsugiki.errors import ConfigError
+
+FORBIDDEN = "extra_forbidden"
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """A hint such as ``nearest valid names: `ties` ``, or the whole list if nothing is near."""
+    names = sorted(valid)
+    found = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if found:
+        return "nearest valid names: " + ", ".join(f"`{item}`" for item in found)
+    return "valid names: " + ", ".join(f"`{item}`" for item in names[:40])
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read one YAML file into a configuration.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or does not fit the models.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            "cannot read the configuration", where=str(path), got=str(error)
+        ) from error
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError("not valid YAML", where=str(path), got=str(error)) from error
+    return parse_config(value, where=str(path))
+
+
+def parse_config(value: Any, *, where: str) -> RunConfig:
+    """Turn a mapping, as read from YAML, into a configuration.
+
+    Raises:
+        ConfigError: naming every key that does not fit, with the nearest valid name.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            "the configuration is not a mapping",
+            where=where,
+            got=type(value).__name__,
+            fix="start from config/config.yaml",
+        )
+    try:
+        return RunConfig.model_validate(value)
+    except ValidationError as error:
+        faults = [_describe(fault) for fault in error.errors()]
+        raise ConfigError(
+            f"{len(faults)} fault{'s' * (len(faults) != 1)} in the configuration",
+            where=where,
+            got="\n    - " + "\n    - ".join(faults),
+            fix="see config/README.md for every key",
+        ) from error
+
+
+def dump_config(config: RunConfig) -> bytes:
+    """YAML of a configuration with every default filled in; equal bytes for equal values."""
+    return yaml.safe_dump(
+        config.model_dump(mode="json"), sort_keys=True, allow_unicode=True, width=100
+    ).encode()
+
+
+def _describe(fault: Any) -> str:
+    location = tuple(fault["loc"])
+    unknown = fault["type"] == FORBIDDEN
+    path, sections = _walk(location[:-1] if unknown else location)
+    if unknown:
+        valid = {key for section in sections for key in section.model_fields}
+        key = ".".join([*path, str(location[-1])])
+        return f"`{key}`: unknown key; {nearest(str(location[-1]), valid)}"
+    key = ".".join(path)
+    if fault["type"] == "missing":
+        return f"`{key}`: required, but absent"
+    got = fault.get("input")
+    shown = f" (got {got!r})" if isinstance(got, str | int | float | bool) else ""
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"`{key}`: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _walk(location: tuple[str | int, ...]) -> tuple[list[str], list[type[BaseModel]]]:
+    """The keys a user wrote to get to `location`, and the sections that may stand there.
+
+    Pydantic puts the tag of a union's member into the location; users never wrote it.
+    """
+    current: list[Any] = [RunConfig]
+    path: list[str] = []
+    for part in location:
+        if len(current) > 1:
+            tagged = [item for item in current if _has_tag(item, str(part))]
+            if tagged:
+                current = tagged
+                continue
+        path.append(str(part))
+        current = [found for item in current for found in _step(item, part)]
+    sections = [item for item in current if isinstance(item, type) and issubclass(item, BaseModel)]
+    return path, sections
+
+
+def _has_tag(annotation: Any, tag: str) -> bool:
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return False
+    kind = annotation.model_fields.get("kind")
+    if kind is not None:
+        return tag in typing.get_args(kind.annotation)
+    return tag in annotation.model_fields
+
+
+def _step(annotation: Any, part: str | int) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(str(part))
+        return _members(field.annotation) if field is not None else []
+    origin = typing.get_origin(annotation)
+    if origin in (list, tuple, set):
+        return _members(typing.get_args(annotation)[0])
+    if origin is dict:
+        return _members(typing.get_args(annotation)[1])
+    return []
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The annotation, or the members of a union, without metadata."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _members(typing.get_args(annotation)[0])
+    if origin in (typing.Union, types.UnionType):
+        return [item for part in typing.get_args(annotation) for item in _members(part)]
+    return [annotation]

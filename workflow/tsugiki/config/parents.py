@@ -1,0 +1,57 @@
+"""Where parent models come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from tsugiki.config.base import Section
+
+
+class LocalParent(Section):
+    """A checkpoint in a folder."""
+
+    path: str
+    """Folder with config.json, tokenizer and safetensors files; relative to the working folder."""
+    trust_remote_code: bool = False
+    """Run modelling code that comes with the checkpoint."""
+
+
+class HubParent(Section):
+    """A checkpoint on the Hugging Face Hub."""
+
+    hub: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
+    """Repository, such as `augmxnt/shisa-gamma-7b-v1`."""
+    revision: str = "main"
+    """Branch, tag or commit. What it points to at the first run is locked."""
+    trust_remote_code: bool = False
+    """Run modelling code that comes with the checkpoint."""
+
+
+class DemoParent(Section):
+    """A tiny model of the embedded demo, trained on this machine and cached."""
+
+    demo: Literal["base", "japanese", "maths"]
+    """Which of the demo's models."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """Seed of its initial weights and training text."""
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, dict):
+        found = [key for key in ("path", "hub", "demo") if key in value]
+        return found[0] if len(found) == 1 else None
+    return {LocalParent: "path", HubParent: "hub", DemoParent: "demo"}.get(type(value))
+
+
+ParentSource = Annotated[
+    Annotated[LocalParent, Tag("path")]
+    | Annotated[HubParent, Tag("hub")]
+    | Annotated[DemoParent, Tag("demo")],
+    Discriminator(
+        _kind,
+        custom_error_type="parent_source",
+        custom_error_message="a parent has exactly one of the keys `path`, `hub`, `demo`",
+    ),
+]

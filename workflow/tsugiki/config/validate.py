@@ -1,0 +1,170 @@
+"""Check a configuration against what exists: methods, parents, tasks, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tsugiki.config.baselines import Baseline
+from tsugiki.config.lm_eval_tasks import built_in_names, local_tasks
+from tsugiki.config.load import nearest
+from tsugiki.config.parents import LocalParent
+from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Stage
+from tsugiki.errors import ConfigError
+
+RESERVED = {"baselines", "finalists", "test", "best", "logs", "benchmarks", "figures"}
+"""Names of folders that every run has."""
+
+
+def validate_config(config: RunConfig, *, where: str) -> None:
+    """Check everything that can be checked before any file of a parent is read.
+
+    Raises:
+        ConfigError: naming every fault, with the nearest valid names.
+    """
+    faults = [*_parents(config), *_stages(config), *_baselines(config), *_tasks(config)]
+    if faults:
+        raise ConfigError(
+            f"{len(faults)} fault{'s' * (len(faults) != 1)} in the configuration",
+            where=where,
+            got="\n    - " + "\n    - ".join(faults),
+            fix="see config/README.md for every key",
+        )
+
+
+def _parents(config: RunConfig) -> Iterator[str]:
+    for name, source in config.parents.items():
+        if isinstance(source, LocalParent) and not Path(source.path).is_dir():
+            yield f"`parents.{name}.path`: there is no folder {source.path!r}"
+
+
+def _stages(config: RunConfig) -> Iterator[str]:
+    seen: set[str] = set()
+    for index, stage in enumerate(config.stages):
+        key = f"stages.{index}"
+        if stage.name in RESERVED or stage.name in seen:
+            yield f"`{key}.name`: {stage.name!r} is taken; choose another name"
+        seen.add(stage.name)
+        for name in [*stage.parents, *([stage.base] if stage.base else [])]:
+            if name not in config.parents:
+                yield f"`{key}`: unknown parent {name!r}; {nearest(name, config.parents)}"
+        if len(set(stage.parents)) != len(stage.parents):
+            yield f"`{key}.parents`: a parent is listed twice"
+        tokenizer = stage.space.tokenizer
+        if tokenizer is not None and tokenizer not in {*stage.parents, stage.base}:
+            yield (
+                f"`{key}.space.tokenizer`: {tokenizer!r} is not merged in this stage; "
+                f"{nearest(tokenizer, [*stage.parents, *filter(None, [stage.base])])}"
+            )
+        yield from _method(stage, key)
+
+
+def _method(stage: Stage, key: str) -> Iterator[str]:
+    from tsugiki.merge.registry import get_method  # noqa: PLC0415 - imports torch
+
+    space = stage.space
+    try:
+        method = get_method(space.method)
+    except ConfigError as error:
+        yield f"`{key}.space.method`: {error.what}; {error.fix or error.expected}"
+        return
+    if method.needs_base and stage.base is None:
+        yield f"`{key}.base`: method {method.name} needs a base"
+    count = len(stage.parents)
+    if count < method.min_parents or (method.max_parents and count > method.max_parents):
+        yield f"`{key}.parents`: method {method.name} takes {_arity(method)}; got {count}"
+    parameters = {parameter.name: parameter for parameter in method.parameters}
+    for name, gene in space.genes.items():
+        if name not in parameters:
+            yield (
+                f"`{key}.space.genes.{name}`: method {method.name} has no such parameter; "
+                f"{nearest(name, parameters)}"
+            )
+            continue
+        limits = parameters[name]
+        if gene.range[0] < limits.low or gene.range[1] > limits.high:
+            yield (
+                f"`{key}.space.genes.{name}.range`: {list(gene.range)} leaves "
+                f"[{limits.low}, {limits.high}], the values that {method.name} takes"
+            )
+    options = {option.name for option in method.options}
+    yield from _options(space.options, {*options, *parameters}, f"{key}.space.options")
+
+
+def _options(given: object, valid: set[str], key: str) -> Iterator[str]:
+    for name in dict(given):  # type: ignore[call-overload]
+        if name not in valid:
+            yield f"`{key}.{name}`: no such option; {nearest(name, valid)}"
+
+
+def _arity(method: object) -> str:
+    low, high = method.min_parents, method.max_parents  # type: ignore[attr-defined]
+    if high is None:
+        return f"at least {low} parents"
+    return f"{low} parents" if low == high else f"{low} to {high} parents"
+
+
+def _baselines(config: RunConfig) -> Iterator[str]:
+    names: set[str] = set(config.parents)
+    for index, baseline in enumerate(config.baselines):
+        key = f"baselines.{index}"
+        if baseline.name in names:
+            yield f"`{key}.name`: {baseline.name!r} is taken by a parent or another baseline"
+        names.add(baseline.name)
+        yield from _baseline(baseline, config.stages[0], key)
+
+
+def _baseline(baseline: Baseline, stage: Stage, key: str) -> Iterator[str]:
+    from tsugiki.merge.registry import get_method  # noqa: PLC0415 - imports torch
+
+    try:
+        method = get_method(baseline.method)
+    except ConfigError as error:
+        yield f"`{key}.method`: {error.what}; {error.fix or error.expected}"
+        return
+    parameters = {parameter.name for parameter in method.parameters}
+    for name in baseline.parameters:
+        if name not in parameters:
+            yield (
+                f"`{key}.parameters.{name}`: method {method.name} has no such parameter; "
+                f"{nearest(name, parameters)}"
+            )
+    yield from _options(
+        baseline.options, {option.name for option in method.options}, f"{key}.options"
+    )
+    if method.needs_base and stage.base is None:
+        yield f"`{key}.method`: {method.name} needs a base, and stage {stage.name} names none"
+
+
+def _tasks(config: RunConfig) -> Iterator[str]:
+    evaluation = config.evaluation
+    missing = [path for path in evaluation.task_paths if not Path(path).is_dir()]
+    for path in missing:
+        yield f"`evaluation.task_paths`: there is no folder {path!r}"
+    local = local_tasks(Path(path) for path in evaluation.task_paths if path not in missing)
+    built_in: set[str] | None = None
+    names: set[str] = set()
+    for section, objectives in (
+        ("objectives", evaluation.objectives),
+        ("monitors", evaluation.monitors),
+    ):
+        for index, objective in enumerate(objectives):
+            key = f"evaluation.{section}.{index}"
+            if objective.name in names:
+                yield f"`{key}.name`: {objective.name!r} is used twice"
+            names.add(objective.name)
+            if objective.task in local:
+                metrics = local[objective.task].metrics
+                if metrics and objective.metric not in metrics:
+                    yield (
+                        f"`{key}.metric`: task {objective.task} has no metric "
+                        f"{objective.metric!r}; {nearest(objective.metric, metrics)}"
+                    )
+                continue
+            built_in = built_in_names() if built_in is None else built_in
+            if objective.task not in built_in:
+                yield (
+                    f"`{key}.task`: unknown task {objective.task!r}; "
+                    f"{nearest(objective.task, {*local, *built_in})}"
+                )

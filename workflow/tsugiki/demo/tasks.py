@@ -1,0 +1,119 @@
+"""The demo's lm-eval tasks: documents, and how an answer is scored."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from tsugiki.demo.documents import draw_reading, prompt
+from tsugiki.demo.facts import Fact, draw_fact
+from tsugiki.demo.questions import Question, maths_question
+from tsugiki.demo.words import Language
+from tsugiki.evaluate.language import is_in_language
+from tsugiki.keyed import generator
+
+MATHS_DOCUMENTS = 2000
+READING_DOCUMENTS = 2000
+
+Row = dict[str, Any]
+
+
+def load_ja_maths(**_: Any) -> dict[str, Dataset]:
+    """Maths problems in Japanese."""
+    return _dataset("maths", "ja")
+
+
+def load_en_maths(**_: Any) -> dict[str, Dataset]:
+    """The same maths problems in English."""
+    return _dataset("maths", "en")
+
+
+def load_ja_reading(**_: Any) -> dict[str, Dataset]:
+    """Reading questions in Japanese."""
+    return _dataset("reading", "ja")
+
+
+def load_en_reading(**_: Any) -> dict[str, Dataset]:
+    """The same reading questions in English."""
+    return _dataset("reading", "en")
+
+
+def score_maths(doc: Row, results: list[str]) -> dict[str, float]:
+    """Score an answer to a maths problem.
+
+    Returns:
+        `exact_match`: the number is right and the answer is in the question's language.
+        `number`: the last number in the answer is right. `language`: the answer is in the
+        question's language. `parsed`: the answer holds a number.
+    """
+    answer = results[0]
+    number = last_number(answer)
+    right = number == doc["number"]
+    language = is_in_language(answer, doc["language"])
+    return {
+        "exact_match": float(right and language),
+        "number": float(right),
+        "language": float(language),
+        "parsed": float(number is not None),
+    }
+
+
+def score_reading(doc: Row, results: list[str]) -> dict[str, float]:
+    """Score an answer to a reading question.
+
+    Returns:
+        `exact_match`: the answer is the expected text, up to spaces around it.
+    """
+    return {"exact_match": float(results[0].strip() == doc["target"].strip())}
+
+
+def last_number(text: str) -> int | None:
+    """The last run of digits in a text, full-width digits included; None if there is none."""
+    found = re.findall(r"[0-9]+", unicodedata.normalize("NFKC", text))
+    return int(found[-1]) if found else None
+
+
+def rows(kind: str, language: Language, count: int) -> list[Row]:
+    """Distinct held-out documents; the same facts and questions in either language."""
+    chosen: dict[str, Row] = {}
+    for fact, question in _POSERS[kind](generator("demo-task", kind)):
+        # English texts identify a document in both languages, so that the two tasks are parallel.
+        identity = prompt(fact, question, "en")
+        if identity not in chosen:
+            chosen[identity] = {
+                "prompt": prompt(fact, question, language),
+                "target": question.reply(language),
+                "number": fact.result if kind == "maths" else None,
+                "language": language,
+            }
+            if len(chosen) == count:
+                break
+    return list(chosen.values())
+
+
+def _pose_maths(rng: np.random.Generator) -> Iterator[tuple[Fact, Question]]:
+    while True:
+        fact = draw_fact(rng, held_out=True)
+        yield fact, maths_question(fact)
+
+
+def _pose_reading(rng: np.random.Generator) -> Iterator[tuple[Fact, Question]]:
+    while True:
+        fact = draw_fact(rng, held_out=True)
+        yield fact, draw_reading(rng, fact)
+
+
+_POSERS: dict[str, Callable[[np.random.Generator], Iterator[tuple[Fact, Question]]]] = {
+    "maths": _pose_maths,
+    "reading": _pose_reading,
+}
+
+
+def _dataset(kind: str, language: Language) -> dict[str, Dataset]:
+    count = MATHS_DOCUMENTS if kind == "maths" else READING_DOCUMENTS
+    return {"test": Dataset.from_list(rows(kind, language, count))}

@@ -1,0 +1,159 @@
+"""A job's share of a generation: build, score and record each candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import transformers
+from pydantic import ValidationError
+
+from tsugiki import atomic
+from tsugiki.canonical import digest, digest_bytes, digest_file, pretty_json
+from tsugiki.config.run import RunConfig
+from tsugiki.evaluate.candidate_model import CandidateModel
+from tsugiki.evaluate.harness import Harness
+from tsugiki.evaluate.materialized import read_weights_digest
+from tsugiki.evaluate.items import ItemSets, read_items
+from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
+from tsugiki.evaluate.score import Evaluated, score
+from tsugiki.evaluate.share import share_of
+from tsugiki.evolve.population import Population
+from tsugiki.lineage.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
+from tsugiki.parents.locate import locate
+from tsugiki.parents.lock import read_lock
+from tsugiki.recipe.recipe import read_recipe
+
+
+class Evaluator:
+    """Scores shares of generations; holds parents and tasks in memory between them."""
+
+    def __init__(self, files: RunFiles, config: RunConfig, *, job: int) -> None:
+        torch.set_num_threads(config.evaluation.threads)
+        self._files = files
+        self._config = config
+        self._job = job
+        lock = read_lock(files.parents)
+        self._harness = Harness(config.evaluation)
+        self._items = read_items(files.items)
+        self._model = CandidateModel(
+            locate(config, lock), lock.digests, config.evaluation, job=job
+        )
+
+    def evaluate(
+        self,
+        series: str,
+        generation: int,
+        *,
+        say: Callable[[str], None] = print,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Score this job's share of a generation.
+
+        A candidate that has been scored before, by the same evaluation, is not scored again. The
+        job's file is written last: it exists only if every candidate of the share has an outcome.
+
+        Args:
+            series: Stage name, or `baselines`, `finalists`, `test`.
+            generation: Its number.
+            say: Takes a line for every candidate.
+            go_on: Asked before each candidate; the work is left as it is when it says no.
+        """
+        series_files = self._files.series(series)
+        files = series_files.generation(generation)
+        population_bytes = files.population.read_bytes()
+        population = Population.model_validate_json(population_bytes)
+        identity = evaluation_identity(self._harness, self._items, population, self._model)
+        mine = share_of(population, self._job, self._config.evaluation.jobs)
+        for index, recipe in enumerate(mine, start=1):
+            if not go_on():
+                return
+            candidate = series_files.candidate(recipe)
+            known = read_outcome(candidate, identity)
+            if known is None:
+                evaluated = self._score(candidate, files, recipe, population, identity)
+                record(candidate, evaluated)
+                known = evaluated.outcome
+            say(f"[{index}/{len(mine)}] {recipe[:12]} {describe(known)}")
+        finish(files, series_files, self._job, population_bytes, mine)
+
+    def _score(
+        self,
+        candidate: CandidateFiles,
+        files: GenerationFiles,
+        digest_of_recipe: str,
+        population: Population,
+        identity: str,
+    ) -> Evaluated:
+        recipe = read_recipe(candidate.recipe)
+        written = files.weights(self._job) / candidate.root.name
+
+        def build() -> Any:
+            if self._config.evaluation.storage == "disk":
+                return self._model.read(recipe, written, read_weights_digest(written))
+            return self._model.build(recipe)
+
+        return score(
+            build,
+            self._harness,
+            recipe=digest_of_recipe,
+            ids=self._items.ids(population.split),
+            evaluation=identity,
+            prompts=population.split == "test",
+        )
+
+
+def evaluation_identity(
+    harness: Harness, items: ItemSets, population: Population, model: CandidateModel
+) -> str:
+    """Digest of everything, but the recipe, that determines an outcome."""
+    return digest(
+        {
+            "harness": harness.identity(),
+            "items": items.digest(population.split),
+            "batch_size": harness.evaluation.batch_size,
+            "device": model.device.type,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
+    )
+
+
+def read_outcome(candidate: CandidateFiles, identity: str | None) -> Scored | Failed | None:
+    """A candidate's outcome, if it is whole and, with an identity, of the same evaluation."""
+    try:
+        outcome = OUTCOME.validate_json(candidate.outcome.read_bytes())
+        if isinstance(outcome, Scored) and digest_file(candidate.items) != outcome.records:
+            return None
+    except (OSError, ValidationError):
+        return None
+    return outcome if identity in (None, outcome.evaluation) else None
+
+
+def record(candidate: CandidateFiles, evaluated: Evaluated) -> None:
+    """Write a candidate's files, the outcome last."""
+    if evaluated.items is not None:
+        atomic.write_bytes(candidate.items, evaluated.items)
+    atomic.write_bytes(candidate.cost, pretty_json(evaluated.cost))
+    atomic.write_bytes(
+        candidate.outcome, pretty_json(evaluated.outcome.model_dump(mode="json"))
+    )
+
+
+def finish(
+    files: GenerationFiles, series: SeriesFiles, job: int, population: bytes, recipes: list[str]
+) -> None:
+    """Write the file that says that a share is done."""
+    content = {
+        "population": digest_bytes(population),
+        "outcomes": {recipe: digest_file(series.candidate(recipe).outcome) for recipe in recipes},
+    }
+    atomic.write_bytes(files.evaluated(job), pretty_json(content))
+
+
+def describe(outcome: Scored | Failed) -> str:
+    """One line about an outcome."""
+    if isinstance(outcome, Failed):
+        return f"failed ({outcome.kind}): {outcome.reason.splitlines()[0]}"
+    return "  ".join(f"{name} {one.value:.4f}" for name, one in sorted(outcome.measured.items()))

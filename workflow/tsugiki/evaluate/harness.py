@@ -1,0 +1,260 @@
+"""The only door to lm-eval's tasks: load them, list their documents, evaluate a model on some."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lm_eval
+from lm_eval.evaluator import evaluate
+from lm_eval.tasks import TaskManager
+
+from tsugiki.canonical import digest, digest_bytes, digest_file
+from tsugiki.config.evaluation import Evaluation, Objective
+from tsugiki.config.lm_eval_tasks import local_tasks
+from tsugiki.errors import ConfigError, EvaluationError
+
+FEWSHOT_SEED = 1234
+
+logging.getLogger("lm_eval").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class ItemRecord:
+    """What a model made of one document, for one objective."""
+
+    objective: str
+    doc_id: int
+    doc_hash: str
+    prompt: str
+    prompt_hash: str
+    response: str
+    target: str
+    value: float | None
+    max_tokens: int | None
+    """Limit of the generated answer; None for tasks that generate nothing."""
+    language: float | None
+    parsed: float | None
+
+
+class Harness:
+    """The tasks of a configuration.
+
+    Raises:
+        ConfigError: a task or metric does not exist, is a group, or would put test documents into
+            its own prompts as solved examples.
+    """
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self.evaluation = evaluation
+        self.objectives = [*evaluation.objectives, *evaluation.monitors]
+        names = sorted({objective.task for objective in self.objectives})
+        folders = [Path(path) for path in evaluation.task_paths]
+        local = local_tasks(folders)
+        manager = TaskManager(
+            include_path=[str(folder) for folder in folders],
+            include_defaults=not all(name in local for name in names),
+        )
+        self.tasks: dict[str, Any] = manager.load(names)["tasks"]
+        for name in names:
+            if name not in self.tasks:
+                raise ConfigError(
+                    f"`{name}` is not a single task",
+                    where="evaluation.objectives",
+                    fix=f"name one of its tasks: {', '.join(sorted(self.tasks)[:20])}",
+                )
+            if evaluation.num_fewshot is not None:
+                self.tasks[name].set_config("num_fewshot", evaluation.num_fewshot)
+            _refuse_leaking_examples(name, self.tasks[name])
+        self._subsets: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self._sources = {
+            name: _source_digest(local[name].path.parent) if name in local else lm_eval.__version__
+            for name in names
+        }
+
+    def document_hashes(self) -> dict[str, list[str]]:
+        """SHA-256 of every document of every task."""
+        return {
+            name: [_hash_document(document) for document in task.eval_docs]
+            for name, task in self.tasks.items()
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the tasks' prompts and metrics, as plain data."""
+        return {
+            "lm_eval": lm_eval.__version__,
+            "sources": self._sources,
+            "objectives": [objective.model_dump(mode="json") for objective in self.objectives],
+            "num_fewshot": {
+                name: task.config.num_fewshot or 0 for name, task in self.tasks.items()
+            },
+            "fewshot_seed": FEWSHOT_SEED,
+            "apply_chat_template": self.evaluation.apply_chat_template,
+        }
+
+    def run(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[ItemRecord]:
+        """Evaluate a model.
+
+        Args:
+            model: An lm-eval model.
+            ids: Document ids by task.
+
+        Returns:
+            A record for every objective and document, in the order of the configuration.
+
+        Raises:
+            EvaluationError: the results lack a task or metric.
+        """
+        narrowed = {
+            name: self._narrowed(name, tuple(of_task)) for name, of_task in ids.items() if of_task
+        }
+        for task in narrowed.values():
+            # lm-eval draws solved examples from a generator that it keeps between calls
+            task.set_fewshot_seed(FEWSHOT_SEED)
+        results = evaluate(
+            lm=model,
+            task_dict={"tasks": narrowed, "groups": {}, "group_map": {}},
+            bootstrap_iters=0,
+            log_samples=True,
+            apply_chat_template=self.evaluation.apply_chat_template,
+            fewshot_as_multiturn=self.evaluation.apply_chat_template,
+        )
+        if results is None:
+            raise EvaluationError("lm-eval returned no results")
+        records: list[ItemRecord] = []
+        for objective in self.objectives:
+            if objective.task in narrowed:
+                records.extend(self._records(objective, results, list(ids[objective.task])))
+        return records
+
+    def _narrowed(self, name: str, ids: tuple[int, ...]) -> Any:
+        """A copy of a task that has only some of its documents.
+
+        lm-eval's own subsets read every document of the task at each call, and number them by
+        their place in the subset in one table and by their id in another.
+        """
+        key = (name, ids)
+        if key not in self._subsets:
+            documents = list(self.tasks[name].eval_docs)
+            chosen = [documents[index] for index in ids]
+            task = copy.copy(self.tasks[name])
+            task.test_docs = task.validation_docs = lambda: chosen
+            self._subsets[key] = task
+        return self._subsets[key]
+
+    def _records(
+        self, objective: Objective, results: Mapping[str, Any], ids: Sequence[int]
+    ) -> list[ItemRecord]:
+        of_task = results["results"].get(objective.task)
+        if of_task is None:
+            raise EvaluationError(f"the results lack task {objective.task}")
+        if objective.metric not in of_task:
+            keys = sorted(
+                key for key in of_task if "," in key and not key.partition(",")[0].endswith("_stderr")
+            )
+            raise EvaluationError(
+                f"task {objective.task} reports no `{objective.metric}`",
+                expected=f"one of {', '.join(keys)}",
+                fix="set the objective's `metric` to one of these keys",
+            )
+        metric, _, filter_name = objective.metric.partition(",")
+        samples = [
+            sample
+            for sample in results["samples"][objective.task]
+            if sample["filter"] == filter_name
+        ]
+        if [sample["doc_id"] for sample in samples] != list(range(len(ids))):
+            raise EvaluationError(
+                f"task {objective.task} answered {len(samples)} of {len(ids)} documents"
+            )
+        return [
+            _record(objective.name, metric, doc_id, sample)
+            for doc_id, sample in zip(ids, samples, strict=True)
+        ]
+
+
+def _record(objective: str, metric: str, doc_id: int, sample: Mapping[str, Any]) -> ItemRecord:
+    arguments = sample["arguments"]
+    generation = next(
+        (part[1] for part in arguments if len(part) > 1 and isinstance(part[1], dict)), None
+    )
+    return ItemRecord(
+        objective=objective,
+        doc_id=doc_id,
+        doc_hash=_hash_document(sample["doc"]),
+        prompt=str(arguments[0][0]) if arguments else "",
+        prompt_hash=sample["prompt_hash"],
+        response=_response(sample["resps"]),
+        target=str(sample["target"]),
+        value=_number(sample.get(metric)),
+        max_tokens=_limit(generation),
+        language=_number(sample.get("language")),
+        parsed=_number(sample.get("parsed")),
+    )
+
+
+def _response(responses: Any) -> str:
+    """The generated text, or the choices' log-likelihoods."""
+    first = responses[0][0] if responses and responses[0] else ""
+    if isinstance(first, str):
+        return first
+    return json.dumps(
+        [round(float(one[0][0]), 4) for one in responses if one and isinstance(one[0], tuple)]
+    )
+
+
+def _limit(generation: Mapping[str, Any] | None) -> int | None:
+    if generation is None:
+        return None
+    for key in ("max_gen_toks", "max_new_tokens"):
+        if key in generation:
+            return int(generation[key])
+    return None
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None: some metrics are only defined over all documents."""
+    if isinstance(value, bool | int | float) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def _hash_document(document: Any) -> str:
+    return digest_bytes(
+        json.dumps(document, sort_keys=True, ensure_ascii=False, default=str).encode()
+    )
+
+
+def _source_digest(folder: Path) -> str:
+    """Digest of a local task's folder: its YAML, code and data."""
+    return digest(
+        [
+            [path.relative_to(folder).as_posix(), digest_file(path)]
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and "__pycache__" not in path.parts
+        ]
+    )
+
+
+def _refuse_leaking_examples(name: str, task: Any) -> None:
+    """A task without a split of its own for examples shows documents' own answers in prompts."""
+    if not task.config.num_fewshot:
+        return
+    settings = task.fewshot_cfg
+    evaluated = task.config.test_split or task.config.validation_split
+    if settings.samples is not None or (settings.split and settings.split != evaluated):
+        return
+    if not settings.split and (task.has_training_docs() or task.config.test_split is None):
+        return
+    raise ConfigError(
+        f"task {name} takes its solved examples from the documents that it is tested on",
+        where="evaluation.num_fewshot",
+        got=f"{task.config.num_fewshot} examples, no `fewshot_split`",
+        fix="set `num_fewshot: 0`, or give the task a `fewshot_split` or `fewshot_config.samples`",
+    )

@@ -1,0 +1,162 @@
+"""A transformers model as lm-eval sees it: fixed greedy decoding, broken logits noticed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import transformers
+from lm_eval.models.huggingface import HFLM
+
+from tsugiki.errors import EvaluationError
+
+transformers.logging.set_verbosity_error()
+
+
+class ForwardClock:
+    """Seconds spent in forward passes, and whether any of their logits was not finite.
+
+    An argmax over NaN is 0, which scores full marks on a task whose answer is always the first:
+    such a model must fail, not win.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.seconds = 0.0
+        self._started = 0.0
+        self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self._open: torch.cuda.Event | None = None
+        self._finite: torch.Tensor | None = None
+        model.register_forward_pre_hook(self._before)
+        model.register_forward_hook(self._after)
+
+    def reset(self) -> None:
+        """Start anew."""
+        self.seconds = 0.0
+        self._events = []
+        self._finite = None
+
+    def stop(self) -> float:
+        """Seconds since `reset`.
+
+        Raises:
+            EvaluationError: some logits were NaN or infinite.
+        """
+        for before, after in self._events:
+            after.synchronize()
+            self.seconds += before.elapsed_time(after) / 1000
+        self._events = []
+        if self._finite is not None and not bool(self._finite):
+            raise EvaluationError("the model's logits are not finite")
+        return self.seconds
+
+    def _before(self, module: torch.nn.Module, arguments: Any) -> None:
+        del module, arguments
+        if torch.cuda.is_available():
+            self._open = torch.cuda.Event(enable_timing=True)
+            self._open.record()
+        else:
+            self._started = time.perf_counter()
+
+    def _after(self, module: torch.nn.Module, arguments: Any, output: Any) -> None:
+        del module, arguments
+        if self._open is not None:
+            closed = torch.cuda.Event(enable_timing=True)
+            closed.record()
+            self._events.append((self._open, closed))
+        else:
+            self.seconds += time.perf_counter() - self._started
+        finite = torch.isfinite(output.logits).all()
+        self._finite = finite if self._finite is None else self._finite & finite
+
+
+class StopTokens(transformers.StoppingCriteria):  # type: ignore[misc]
+    """Ends a row once its generated text holds a stop sequence.
+
+    Only the newest token is decoded, once per distinct token; a sequence that spans tokens is
+    found by decoding the row's tail, as soon as the newest token ends with the sequence's last
+    character.
+    """
+
+    def __init__(
+        self, stops: Sequence[str], tokenizer: Any, prompt_length: int, texts: dict[int, str]
+    ) -> None:
+        self._stops = [stop for stop in stops if stop]
+        self._tokenizer = tokenizer
+        self._prompt = prompt_length
+        self._texts = texts
+        self._done: list[bool] | None = None
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        """Which rows are done; shape (batch,), bool."""
+        del scores, kwargs
+        newest = input_ids[:, -1].tolist()
+        if self._done is None:
+            self._done = [False] * len(newest)
+        for row, token in enumerate(newest):
+            if not self._done[row]:
+                self._done[row] = self._ends(input_ids, row, token)
+        return torch.tensor(self._done, device=input_ids.device)
+
+    def _ends(self, input_ids: torch.Tensor, row: int, token: int) -> bool:
+        text = self._texts.get(token)
+        if text is None:
+            text = self._texts[token] = self._tokenizer.decode([token])
+        for stop in self._stops:
+            if stop in text:
+                return True
+            if len(stop) > 1 and stop[-1] in text:
+                tail = input_ids[row, self._prompt :][-len(stop) - 2 :]
+                if stop in self._tokenizer.decode(tail):
+                    return True
+        return False
+
+
+class LanguageModel(HFLM):  # type: ignore[misc]
+    """HFLM around a model whose weights are replaced between candidates.
+
+    Decoding is greedy with one fixed generation configuration: a candidate's own
+    generation_config.json (a repetition penalty, say) would otherwise change its score.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int) -> None:
+        self.clock = ForwardClock(model)
+        self._texts: dict[int, str] = {}
+        model.generation_config = transformers.GenerationConfig(
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
+        """As in HFLM, without a progress bar per candidate."""
+        return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+
+    def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
+        """As in HFLM, without a progress bar per candidate."""
+        return super().generate_until(requests, disable_tqdm=disable_tqdm)
+
+    def _model_generate(
+        self, context: torch.Tensor, max_length: int, stop: list[str], **generation: Any
+    ) -> Any:
+        if generation.get("do_sample") or generation.get("temperature", 0.0) > 0.0:
+            raise EvaluationError(
+                "the task samples its answers",
+                expected="greedy decoding: scores must not depend on chance",
+                fix="set `do_sample: false` in the task's generation_kwargs",
+            )
+        for name in ("do_sample", "temperature", "top_p", "top_k"):
+            generation.pop(name, None)
+        return self.model.generate(
+            input_ids=context,
+            max_length=max_length,
+            stopping_criteria=transformers.StoppingCriteriaList(
+                [StopTokens(stop, self.tokenizer, context.shape[1], self._texts)]
+            ),
+            pad_token_id=self.tokenizer.pad_token_id,
+            use_cache=True,
+            do_sample=False,
+            **generation,
+        )

@@ -1,0 +1,82 @@
+"""Candidates as temporary checkpoints on disk, for `storage: disk`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from tsugiki import atomic
+from tsugiki.canonical import pretty_json
+from tsugiki.config.run import RunConfig
+from tsugiki.errors import InfrastructureError, RecipeError
+from tsugiki.evaluate.share import share_of
+from tsugiki.evolve.population import Population
+from tsugiki.lineage.layout import RunFiles
+from tsugiki.merge.write import write_merge
+from tsugiki.parents.locate import locate
+from tsugiki.parents.lock import read_lock
+from tsugiki.recipe.recipe import read_recipe
+
+REFUSED = "refused.json"
+
+
+def materialize(files: RunFiles, config: RunConfig, series: str, generation: int, job: int) -> None:
+    """Write the merged models of a job's share; a recipe without a valid merge leaves its reason.
+
+    Models that a killed job had finished are kept.
+    """
+    series_files = files.series(series)
+    generation_files = series_files.generation(generation)
+    population = Population.model_validate_json(generation_files.population.read_bytes())
+    lock = read_lock(files.parents)
+    folders = locate(config, lock)
+    root = generation_files.weights(job)
+    root.mkdir(parents=True, exist_ok=True)
+    for digest in share_of(population, job, config.evaluation.jobs):
+        candidate = series_files.candidate(digest)
+        target = root / candidate.root.name
+        if _digest_path(target).is_file() or _refusal_path(target).is_file():
+            continue
+        try:
+            weights = write_merge(
+                read_recipe(candidate.recipe),
+                folders,
+                lock.digests,
+                target,
+                threads=config.evaluation.threads,
+            )
+        except RecipeError as error:
+            atomic.write_bytes(_refusal_path(target), pretty_json({"reason": str(error)}))
+            continue
+        atomic.write_bytes(_digest_path(target), weights.encode())
+
+
+def read_weights_digest(folder: Path) -> str:
+    """Digest of the weights of a materialized candidate.
+
+    Raises:
+        RecipeError: the recipe has no valid merge.
+        InfrastructureError: the model is not there.
+    """
+    refusal = _refusal_path(folder)
+    if refusal.is_file():
+        raise RecipeError(json.loads(refusal.read_bytes())["reason"])
+    try:
+        return _digest_path(folder).read_text(encoding="ascii")
+    except OSError as error:
+        raise InfrastructureError(
+            "a candidate was not materialized",
+            where=str(folder),
+            got=os.strerror(error.errno or 0),
+            fix="the job is tried again after its materialize job",
+        ) from error
+
+
+def _digest_path(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.digest")
+
+
+def _refusal_path(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.{REFUSED}")
+

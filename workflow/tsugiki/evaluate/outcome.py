@@ -1,0 +1,61 @@
+"""What came of evaluating a candidate: a score, or a failure with its reason. Nothing else."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, field_validator
+
+from tsugiki.recipe.recipe import Data
+
+
+class Measured(Data):
+    """One metric on one set of items."""
+
+    value: float
+    """Mean over the items."""
+    items: int
+    """How many items it is the mean of."""
+
+    @field_validator("value")
+    @classmethod
+    def _value_is_finite(cls, value: float) -> float:
+        if not math.isfinite(value):
+            raise ValueError("a score is finite; a model without one is a failure")
+        return value
+
+
+class Scored(Data):
+    """The candidate was scored."""
+
+    status: Literal["scored"] = "scored"
+    recipe: str
+    """Digest of the recipe."""
+    evaluation: str
+    """Digest of everything else that determines the score: tasks, items, engine, number format."""
+    measured: dict[str, Measured]
+    """By objective (or monitor) name."""
+    rates: dict[str, float]
+    """Mean over all generated answers: `tokens`, `truncated`, `empty`, and, where the task's
+    metrics report them, `parsed`, `language`."""
+    weights: str
+    """Digest of the merged weights that were scored."""
+    records: str
+    """SHA-256 of items.parquet, the record of every item."""
+
+
+class Failed(Data):
+    """The candidate has no score. It ranks last."""
+
+    status: Literal["failed"] = "failed"
+    recipe: str
+    evaluation: str
+    kind: Literal["recipe", "model", "evaluation"]
+    """`recipe`: describes no valid merge. `model`: broken weights or outputs. `evaluation`: the
+    task's own code failed on it. Faults of the machine are never an outcome."""
+    reason: str
+
+
+Outcome = Annotated[Scored | Failed, Field(discriminator="status")]
+OUTCOME: TypeAdapter[Scored | Failed] = TypeAdapter(Outcome)

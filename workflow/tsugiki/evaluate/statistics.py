@@ -1,0 +1,204 @@
+"""Intervals and tests for scores on the same items.
+
+All functions are pure. Where they draw random numbers, these are keyed: equal arguments give
+equal results.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from tsugiki.keyed import generator
+from tsugiki.recipe.recipe import Data
+
+Floats = npt.NDArray[np.float64]
+Key = tuple[str | int, ...]
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+CHUNK = 500
+"""Resamples that are held in memory at once."""
+
+
+class Interval(Data):
+    """An estimate with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+    items: int
+    """How many items it is estimated from."""
+
+
+def is_binary(values: Floats) -> bool:
+    """Whether every value is 0 or 1."""
+    return bool(np.isin(values, (0.0, 1.0)).all())
+
+
+def wilson_interval(successes: int, items: int, confidence: float = CONFIDENCE) -> Interval:
+    """Score interval of a proportion.
+
+    Source: Wilson (1927), "Probable inference, the law of succession, and statistical
+    inference", equation for the limits, without continuity correction.
+
+    Args:
+        successes: Items that were solved.
+        items: All items; at least 1.
+        confidence: Coverage, between 0 and 1.
+
+    Raises:
+        ValueError: there are no items, or more successes than items.
+    """
+    if not 0 <= successes <= items or items == 0:
+        raise ValueError(f"{successes} successes among {items} items")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = successes / items
+    shrink = 1 + z * z / items
+    centre = (share + z * z / (2 * items)) / shrink
+    half = z / shrink * math.sqrt(share * (1 - share) / items + z * z / (4 * items * items))
+    # At 0 and 1 the limits are exact; rounding must not move them past the estimate.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == items else min(1.0, centre + half)
+    return Interval(value=share, low=low, high=high, items=items)
+
+
+def bootstrap_interval(
+    values: Floats, key: Key, *, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
+) -> Interval:
+    """Percentile bootstrap interval of a mean.
+
+    Source: Efron and Tibshirani (1993), "An introduction to the bootstrap", section 13.3.
+    A resample's mean depends only on how often each distinct value is drawn, so the counts are
+    drawn, from a multinomial distribution.
+
+    Args:
+        values: One number per item, shape (items,), at least one.
+        key: Names the random numbers.
+        confidence: Coverage, between 0 and 1.
+        resamples: Resamples drawn.
+
+    Raises:
+        ValueError: there are no items.
+    """
+    if values.size == 0:
+        raise ValueError("an interval needs at least one item")
+    distinct, counts = np.unique(values, return_counts=True)
+    random = generator("bootstrap", *key)
+    means = np.concatenate(
+        [
+            random.multinomial(values.size, counts / values.size, size=size) @ distinct
+            for size in _chunks(resamples)
+        ]
+    )
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means / values.size, (tail, 1 - tail))
+    return Interval(
+        value=float(values.mean()), low=float(low), high=float(high), items=int(values.size)
+    )
+
+
+def score_interval(values: Floats, key: Key, *, confidence: float = CONFIDENCE) -> Interval:
+    """Interval of a mean score: Wilson's if every item is 0 or 1, else the bootstrap's."""
+    if is_binary(values):
+        return wilson_interval(int(values.sum()), int(values.size), confidence)
+    return bootstrap_interval(values, key, confidence=confidence)
+
+
+def exact_mcnemar(gained: int, lost: int) -> float:
+    """Two-sided p-value of the exact McNemar test.
+
+    Source: McNemar (1947), "Note on the sampling error of the difference between correlated
+    proportions", with the binomial distribution in place of the chi-squared one: under the null
+    hypothesis each changed item is a fair coin. Computed in whole numbers.
+
+    Args:
+        gained: Items that the first model solves and the second does not.
+        lost: Items that the second model solves and the first does not.
+    """
+    changed = gained + lost
+    tail = sum(math.comb(changed, smaller) for smaller in range(min(gained, lost) + 1))
+    return min(1.0, 2 * tail / (1 << changed))
+
+
+def paired_test(first: Floats, second: Floats, key: Key, *, resamples: int = RESAMPLES) -> float:
+    """Two-sided p-value that two models score alike on the same items.
+
+    Where all differences have one size, as with solved or not, this is the exact McNemar test.
+    Otherwise it is the sign-flip randomisation test of the mean difference (Fisher 1935, "The
+    design of experiments", section 21), with the observed signs counted as one of the draws.
+
+    Args:
+        first: One number per item, shape (items,).
+        second: The other model's, same items in the same order.
+        key: Names the random numbers.
+        resamples: Sign patterns drawn.
+    """
+    differences = first - second
+    sizes = np.abs(differences[differences != 0])
+    if np.unique(sizes).size <= 1:
+        return exact_mcnemar(int((differences > 0).sum()), int((differences < 0).sum()))
+    random = generator("sign-flip", *key)
+    observed = abs(differences.sum())
+    # A sum that equals the observed one but for rounding counts as reaching it.
+    threshold = observed * (1 - 1e-12)
+    reached = sum(
+        int(
+            (np.abs(random.choice((-1.0, 1.0), size=(size, sizes.size)) @ sizes) >= threshold).sum()
+        )
+        for size in _chunks(resamples)
+    )
+    return (1 + reached) / (1 + resamples)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for their number, in the order given.
+
+    Source: Holm (1979), "A simple sequentially rejective multiple test procedure". The adjusted
+    value is the smallest family-wise error rate at which the hypothesis is rejected.
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    ascending = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    for rank, index in enumerate(ascending):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
+def selection_bias(scores: Floats, key: Key, *, resamples: int = 1000) -> float:
+    """By how much the best of many candidates is expected to look better than it is.
+
+    The winner's curse: the best score on some items is partly luck on those items. The bootstrap
+    repeats the selection on resampled items and compares the winner's score there with its score
+    on all items (Tibshirani and Tibshirani 2009, "A bias correction for the minimum error rate
+    in cross-validation"). Candidates that are right on the same items are treated as such.
+
+    Args:
+        scores: Larger is better; shape (candidates, items), at least one of each.
+        key: Names the random numbers.
+        resamples: Resamples drawn.
+
+    Returns:
+        The expected difference, in the unit of the scores; 0 for a single candidate but for the
+        resampling's noise.
+    """
+    items = scores.shape[1]
+    means = scores.mean(axis=1)
+    random = generator("selection-bias", *key)
+    total = 0.0
+    for size in _chunks(resamples):
+        counts = random.multinomial(items, np.full(items, 1 / items), size=size)
+        resampled = counts @ scores.T / items
+        winners = resampled.argmax(axis=1)
+        total += float((resampled[np.arange(size), winners] - means[winners]).sum())
+    return total / resamples
+
+
+def _chunks(total: int) -> list[int]:
+    full, rest = divmod(total, CHUNK)
+    return [CHUNK] * full + ([rest] if rest else [])

@@ -1,0 +1,172 @@
+"""From one generation to the next: a pure function of what the files hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsugiki.canonical import digest_bytes, pretty_json
+from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Stage
+from tsugiki.errors import LineageError
+from tsugiki.evolve.population import Candidate, Generation, Population
+from tsugiki.evolve.rank import finite_fitness
+from tsugiki.evolve.registry import make_strategy
+from tsugiki.evolve.state import State
+from tsugiki.evolve.strategy import Asked, Strategy, clip
+from tsugiki.recipe.recipe import Recipe
+from tsugiki.space.parameter_space import ParameterGenome
+
+
+@dataclass(frozen=True)
+class Next:
+    """A new generation.
+
+    Attributes:
+        population: Content of population.json.
+        state: Content of state.npz.
+        recipes: The population's recipes.
+    """
+
+    population: bytes
+    state: bytes
+    recipes: tuple[Recipe, ...]
+
+
+def first(config: RunConfig, stage: Stage, space: ParameterGenome) -> Next:
+    """The first generation of a stage."""
+    strategy = make_strategy(stage.strategy)
+    state = strategy.initial(np.array(space.start)).with_scalars(best=None, best_generation=0)
+    return _ask(config, stage, space, strategy, state, generation=0, previous=None, ids=())
+
+
+def select(
+    config: RunConfig,
+    stage: Stage,
+    space: ParameterGenome,
+    *,
+    population_bytes: bytes,
+    state_bytes: bytes,
+    outcomes_bytes: bytes,
+) -> Next:
+    """Draw the generation that follows a ranked one.
+
+    Args:
+        config: The run's configuration.
+        stage: The stage.
+        space: What its genomes mean.
+        population_bytes: population.json of the generation.
+        state_bytes: state.npz that it was drawn from.
+        outcomes_bytes: outcomes.json of the generation.
+
+    Raises:
+        LineageError: the files do not belong together.
+    """
+    population = Population.model_validate_json(population_bytes)
+    entry = Generation.model_validate_json(outcomes_bytes)
+    _require_digest("state", state_bytes, population.state, population)
+    _require_digest("population", population_bytes, entry.population, population)
+    state = State.from_bytes(state_bytes)
+    generation = population.generation + 1
+    previous = digest_bytes(outcomes_bytes)
+    if population.stopped is not None:
+        following = Population(
+            run=config.name,
+            series=stage.name,
+            generation=generation,
+            split="search",
+            previous=previous,
+            state=population.state,
+            stopped=population.stopped,
+            candidates=(),
+        )
+        return Next(_json(following), state_bytes, ())
+    strategy = make_strategy(stage.strategy)
+    genomes = [np.array(candidate.genome) for candidate in population.candidates]
+    told = strategy.tell(state, genomes, finite_fitness(entry))
+    told = told.with_scalars(**_best(state, entry))
+    ids = tuple(candidate.id for candidate in population.candidates)
+    return _ask(
+        config, stage, space, strategy, told, generation=generation, previous=previous, ids=ids
+    )
+
+
+def _ask(
+    config: RunConfig,
+    stage: Stage,
+    space: ParameterGenome,
+    strategy: Strategy,
+    state: State,
+    *,
+    generation: int,
+    previous: str | None,
+    ids: tuple[str, ...],
+) -> Next:
+    state_bytes = state.to_bytes()
+    stopped = stop_reason(stage, state, generation)
+    asked = [] if stopped else strategy.ask(state, (config.seed, stage.name, "ask", generation))
+    recipes = [space.decode([float(value) for value in clip(one.genome)]) for one in asked]
+    source = digest_bytes(state_bytes)
+    population = Population(
+        run=config.name,
+        series=stage.name,
+        generation=generation,
+        split="search",
+        previous=previous,
+        state=source,
+        stopped=stopped,
+        candidates=tuple(
+            Candidate(
+                id=f"{generation:03d}-{index:02d}",
+                recipe=recipe.digest,
+                genome=tuple(float(value) for value in one.genome),
+                origin=_origin(one, source, ids),
+            )
+            for index, (one, recipe) in enumerate(zip(asked, recipes, strict=True))
+        ),
+    )
+    return Next(_json(population), state_bytes, tuple(recipes))
+
+
+def _origin(one: Asked, source: str, ids: tuple[str, ...]) -> dict[str, str | list[str]]:
+    if one.parents:
+        return {"parents": [ids[index] for index in one.parents]}
+    return {"distribution": source}
+
+
+def _require_digest(name: str, content: bytes, expected: str | None, of: Population) -> None:
+    if digest_bytes(content) != expected:
+        raise LineageError(
+            f"the {name} does not belong to the generation",
+            where=f"{of.series}, generation {of.generation}",
+            expected=str(expected),
+            got=digest_bytes(content),
+            fix=f"remove the stage's gen-* folders and run again; scores are kept",
+        )
+
+
+def _json(population: Population) -> bytes:
+    return pretty_json(population.model_dump(mode="json"))
+
+
+def _best(state: State, entry: Generation) -> dict[str, float | int | None]:
+    scores = [ranked.fitness for ranked in entry.ranked if ranked.fitness is not None]
+    known = state.scalars["best"]
+    if scores and (known is None or max(scores) > known):
+        return {"best": max(scores), "best_generation": entry.generation}
+    return {"best": known, "best_generation": state.scalars["best_generation"]}
+
+
+def stop_reason(stage: Stage, state: State, generation: int) -> str | None:
+    """Why the stage ends before `generation`, or None.
+
+    The number of generations itself is the workflow's: it plans so many and no more.
+    """
+    patience = stage.budget.stagnation
+    if patience is not None:
+        idle = generation - 1 - int(state.scalars["best_generation"])
+        if idle >= patience:
+            return f"no better candidate in {idle} generations"
+    return None
+

@@ -1,0 +1,56 @@
+"""The full state of a strategy between two generations, as arrays in an npz file."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsugiki.canonical import canonical_json
+
+Array = NDArray[np.float64]
+_SCALARS = "scalars"
+
+
+@dataclass(frozen=True)
+class State:
+    """What a strategy remembers.
+
+    Attributes:
+        kind: The strategy's name.
+        arrays: float64 arrays by name; their memory order (C or Fortran) is kept, since
+            products of matrices in another order differ in the last bits.
+        scalars: JSON values by name.
+    """
+
+    kind: str
+    arrays: dict[str, Array] = field(default_factory=dict)
+    scalars: dict[str, Any] = field(default_factory=dict)
+
+    def with_scalars(self, **scalars: Any) -> State:
+        """A copy with some scalars set."""
+        return State(self.kind, self.arrays, {**self.scalars, **scalars})
+
+    def to_bytes(self) -> bytes:
+        """npz content; equal states give equal bytes."""
+        head = canonical_json({"kind": self.kind, **self.scalars})
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            allow_pickle=False,
+            **{_SCALARS: np.frombuffer(head, dtype=np.uint8)},
+            **{name: self.arrays[name] for name in sorted(self.arrays)},
+        )
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> State:
+        """Read what `to_bytes` wrote."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as content:
+            scalars = json.loads(content[_SCALARS].tobytes())
+            arrays = {name: content[name] for name in content.files if name != _SCALARS}
+        return cls(scalars.pop("kind"), arrays, scalars)

@@ -1,0 +1,37 @@
+"""Uniform random search: what any strategy must beat at equal budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tsugiki.config.stage import RandomSearch
+from tsugiki.evolve.state import Array, State
+from tsugiki.evolve.strategy import Asked
+from tsugiki.keyed import generator
+
+
+@dataclass(frozen=True)
+class RandomStrategy:
+    """Independent uniform points of the unit cube."""
+
+    settings: RandomSearch
+
+    def initial(self, start: Array) -> State:
+        """Nothing to remember but the number of genes."""
+        return State("random", scalars={"genes": len(start)})
+
+    def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
+        """Uniform points."""
+        shape = (self.settings.population, state.scalars["genes"])
+        return [Asked(row) for row in generator(*key).random(shape)]
+
+    def tell(self, state: State, genomes: Sequence[Array], fitness: Sequence[float]) -> State:
+        """Random search learns nothing."""
+        del genomes, fitness
+        return state
+
+    def mean(self, state: State) -> Array | None:
+        """Random search has no centre."""
+        del state
+        return None

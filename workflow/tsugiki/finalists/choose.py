@@ -1,0 +1,90 @@
+"""Who reaches the finals, and who wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tsugiki.errors import EvaluationError
+from tsugiki.evolve.population import Candidate, Generation, Population, Ranked
+
+
+def best_distinct(history: Sequence[Generation], count: int) -> list[Ranked]:
+    """The `count` fittest candidates of a stage, each recipe once; the earliest of equals first."""
+    best: dict[str, Ranked] = {}
+    for generation in history:
+        for entry in generation.ranked:
+            if entry.fitness is not None:
+                best.setdefault(entry.recipe, entry)
+    ordered = sorted(best.values(), key=lambda entry: -(entry.fitness or 0.0))
+    return ordered[:count]
+
+
+def finalist_population(run: str, chosen: Sequence[Ranked], mean: str | None) -> Population:
+    """The finalists, to be scored on the validation items.
+
+    Args:
+        run: The run's name.
+        chosen: The fittest candidates.
+        mean: Recipe digest of the strategy's final mean, if it has one.
+    """
+    rows = [(f"candidate {entry.id}", entry.recipe) for entry in chosen]
+    if mean is not None and mean not in {recipe for _, recipe in rows}:
+        rows.append(("final mean", mean))
+    return _population(run, "finalists", [(name, "finalist", recipe) for name, recipe in rows])
+
+
+def winner(finals: Generation) -> Ranked:
+    """The finalist with the best validation fitness; of equals, the one that searched better.
+
+    Raises:
+        EvaluationError: every finalist failed.
+    """
+    scored = [entry for entry in finals.ranked if entry.fitness is not None]
+    if not scored:
+        raise EvaluationError("every finalist failed on the validation items")
+    return max(scored, key=lambda entry: entry.fitness or 0.0)
+
+
+def held_out_population(
+    run: str,
+    finalists: Population,
+    finals: Generation,
+    baselines: dict[str, tuple[str, str]],
+) -> Population:
+    """Everything that is scored on the test items, the winner first.
+
+    Args:
+        run: The run's name.
+        finalists: The finalists.
+        finals: Their validation outcomes.
+        baselines: Kind and recipe digest by row name.
+    """
+    won = winner(finals)
+    rows = [("evolved", "evolved", won.recipe)]
+    rows.extend(
+        (str(candidate.origin["name"]), "finalist", candidate.recipe)
+        for candidate in finalists.candidates
+        if candidate.recipe != won.recipe
+    )
+    rows.extend((name, kind, recipe) for name, (kind, recipe) in baselines.items())
+    return _population(run, "test", rows)
+
+
+def _population(run: str, series: str, rows: Sequence[tuple[str, str, str]]) -> Population:
+    return Population(
+        run=run,
+        series=series,
+        generation=0,
+        split="validation" if series == "finalists" else "test",
+        previous=None,
+        state=None,
+        candidates=tuple(
+            Candidate(
+                id=f"000-{index:02d}",
+                recipe=recipe,
+                genome=(),
+                origin={"name": name, "kind": kind},
+            )
+            for index, (name, kind, recipe) in enumerate(rows)
+        ),
+    )

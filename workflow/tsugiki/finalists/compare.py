@@ -1,0 +1,267 @@
+"""From the test series to the final table: a pure function of loaded files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tsugiki.config.evaluation import Objective
+from tsugiki.config.run import RunConfig
+from tsugiki.errors import LineageError
+from tsugiki.evaluate.outcome import Failed
+from tsugiki.evaluate.statistics import (
+    Floats,
+    Interval,
+    bootstrap_interval,
+    holm,
+    paired_test,
+    score_interval,
+)
+from tsugiki.evolve.population import Candidate, Generation, Population
+from tsugiki.finalists.table import Difference, FinalTable, Kind, Row
+from tsugiki.recipe.recipe import Recipe
+
+PARENTS: tuple[Kind, ...] = ("parent", "base")
+
+
+@dataclass(frozen=True)
+class ItemScores:
+    """A model's scores on one objective, in the order of the documents."""
+
+    documents: tuple[int, ...]
+    hashes: tuple[str, ...]
+    values: Floats
+
+
+def item_scores(table: Any, objective: str, *, where: str = "items.parquet") -> ItemScores:
+    """Select one objective from a table of items.
+
+    Args:
+        table: A `pyarrow.Table` with the columns of items.parquet.
+        objective: Name of the objective or monitor.
+        where: Names the table in the error.
+
+    Raises:
+        LineageError: the table holds no item of the objective, or a document twice.
+    """
+    chosen = table.filter(pc.equal(table["objective"], objective)).sort_by("doc_id")
+    documents = tuple(chosen["doc_id"].to_pylist())
+    if not documents or len(set(documents)) != len(documents):
+        raise LineageError(
+            f"the items do not cover `{objective}`",
+            where=where,
+            expected="one row for every document",
+            got=f"{len(documents)} rows for {len(set(documents))} documents",
+        )
+    values = np.asarray(chosen["value"].to_numpy(), dtype=np.float64)
+    return ItemScores(documents, tuple(chosen["doc_hash"].to_pylist()), values)
+
+
+def final_table(  # noqa: PLR0913  (one argument a file that is read)
+    population: Population,
+    generation: Generation,
+    items: Mapping[str, pa.Table],
+    config: RunConfig,
+    *,
+    recipes: Mapping[str, Recipe],
+    search: Mapping[str, float] | None = None,
+    validation: Mapping[str, float] | None = None,
+    selection_bias: float | None = None,
+) -> FinalTable:
+    """Compare the winner with every other model of the test series.
+
+    Args:
+        population: Of the series `test`. Each candidate's origin holds the `name` and `kind` of
+            its row; exactly one is of the kind `evolved`.
+        generation: Its outcomes.
+        items: By recipe digest, the `pyarrow.Table` of items.parquet of every scored candidate.
+        config: The run's configuration.
+        recipes: By digest.
+        search: By recipe digest, the main objective on the search items, where measured.
+        validation: The same on the validation items.
+        selection_bias: Expected winner's curse of the search.
+
+    Raises:
+        LineageError: the files contradict each other.
+    """
+    objective = config.evaluation.objectives[0]
+    winner = _winner(population)
+    scored = _scored_items(population, generation, items, config)
+    rows = [
+        Row(
+            name=_name(candidate),
+            kind=_kind(candidate),
+            recipe=candidate.recipe,
+            method=_method(candidate, recipes),
+            search=(search or {}).get(candidate.recipe),
+            validation=(validation or {}).get(candidate.recipe),
+            test={
+                name: score_interval(scores.values, (config.seed, name))
+                for name, scores in scored.get(_name(candidate), {}).items()
+            },
+            failed=entry.outcome.reason if isinstance(entry.outcome, Failed) else None,
+        )
+        for candidate, entry in zip(population.candidates, generation.ranked, strict=True)
+    ]
+    main = {name: by_objective[objective.name] for name, by_objective in scored.items()}
+    rows = _with_differences(rows, winner, main, objective, config.seed)
+    best_parent = _best(rows, PARENTS, objective)
+    gained, lost = _changes(main, winner, best_parent, objective)
+    return FinalTable(
+        run=population.run,
+        objective=objective.name,
+        goal=objective.goal,
+        winner=winner,
+        best_parent=best_parent,
+        best_baseline=_best(rows, ("baseline",), objective),
+        rows=tuple(rows),
+        solved_by_no_parent=_solved_by_no_parent(rows, winner, main, objective),
+        gained=gained,
+        lost=lost,
+        search_gap=_search_gap(rows, winner, objective),
+        selection_bias=selection_bias,
+    )
+
+
+def sign(objective: Objective) -> float:
+    """1 if larger is better, -1 if smaller is."""
+    return 1.0 if objective.goal == "maximize" else -1.0
+
+
+def _name(candidate: Candidate) -> str:
+    return str(candidate.origin.get("name", candidate.id))
+
+
+def _kind(candidate: Candidate) -> Kind:
+    kind = candidate.origin.get("kind")
+    for known in get_args(Kind):
+        if kind == known:
+            return known  # type: ignore[no-any-return]
+    raise LineageError(
+        "a candidate of the test series has no known kind",
+        where=f"candidate {candidate.id}",
+        expected=", ".join(get_args(Kind)),
+        got=repr(kind),
+    )
+
+
+def _method(candidate: Candidate, recipes: Mapping[str, Recipe]) -> str | None:
+    return None if _kind(candidate) in PARENTS else recipes[candidate.recipe].method
+
+
+def _winner(population: Population) -> str:
+    names = [_name(candidate) for candidate in population.candidates]
+    evolved = [_name(c) for c in population.candidates if _kind(c) == "evolved"]
+    if len(evolved) != 1 or len(set(names)) != len(names):
+        raise LineageError(
+            "the test series does not make a table",
+            where=f"series {population.series}",
+            expected="distinct row names, and exactly one candidate of the kind `evolved`",
+            got=f"rows {names}, of which evolved: {evolved}",
+        )
+    return evolved[0]
+
+
+def _scored_items(
+    population: Population,
+    generation: Generation,
+    items: Mapping[str, pa.Table],
+    config: RunConfig,
+) -> dict[str, dict[str, ItemScores]]:
+    """Row name -> objective or monitor -> scores; all rows on the same documents."""
+    names = [o.name for o in (*config.evaluation.objectives, *config.evaluation.monitors)]
+    scored: dict[str, dict[str, ItemScores]] = {}
+    for candidate, entry in zip(population.candidates, generation.ranked, strict=True):
+        if entry.outcome.status == "scored":
+            row = _name(candidate)
+            scored[row] = {
+                name: item_scores(items[candidate.recipe], name, where=f"items of {row}")
+                for name in names
+            }
+    for name in names:
+        documents = {(s[name].documents, s[name].hashes) for s in scored.values()}
+        if len(documents) > 1:
+            raise LineageError(
+                f"models were scored on different documents of `{name}`",
+                where="series test",
+                fix="remove the series' folder and let the workflow score it again",
+            )
+    return scored
+
+
+def _with_differences(
+    rows: Sequence[Row],
+    winner: str,
+    main: Mapping[str, ItemScores],
+    objective: Objective,
+    seed: int,
+) -> list[Row]:
+    if winner not in main:
+        return list(rows)
+    ours = main[winner].values
+    others = [row.name for row in rows if row.name != winner and row.name in main]
+    tests = [paired_test(ours, main[name].values, (seed, objective.name)) for name in others]
+    differences = {
+        name: _difference(ours, main[name].values, objective, seed, p)
+        for name, p in zip(others, zip(tests, holm(tests), strict=True), strict=True)
+    }
+    return [row.model_copy(update={"against_winner": differences.get(row.name)}) for row in rows]
+
+
+def _difference(
+    ours: Floats, theirs: Floats, objective: Objective, seed: int, p: tuple[float, float]
+) -> Difference:
+    """`p`: before and after adjustment."""
+    interval = bootstrap_interval(ours - theirs, (seed, "difference", objective.name))
+    better = sign(objective) * (ours - theirs)
+    return Difference(
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        items=interval.items,
+        gained=int((better > 0).sum()),
+        lost=int((better < 0).sum()),
+        p=p[0],
+        p_holm=p[1],
+    )
+
+
+def _best(rows: Sequence[Row], kinds: Sequence[Kind], objective: Objective) -> str | None:
+    scored = [row for row in rows if row.kind in kinds and objective.name in row.test]
+    best = max(
+        scored, key=lambda row: sign(objective) * row.test[objective.name].value, default=None
+    )
+    return None if best is None else best.name
+
+
+def _changes(
+    main: Mapping[str, ItemScores], winner: str, other: str | None, objective: Objective
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if winner not in main or other is None:
+        return (), ()
+    better = sign(objective) * (main[winner].values - main[other].values)
+    documents = np.asarray(main[winner].documents, dtype=np.int64)
+    return tuple(documents[better > 0].tolist()), tuple(documents[better < 0].tolist())
+
+
+def _solved_by_no_parent(
+    rows: Sequence[Row], winner: str, main: Mapping[str, ItemScores], objective: Objective
+) -> int | None:
+    parents = [main[row.name].values for row in rows if row.kind in PARENTS and row.name in main]
+    if winner not in main or not parents:
+        return None
+    best = np.max([sign(objective) * values for values in parents], axis=0)
+    return int((sign(objective) * main[winner].values > best).sum())
+
+
+def _search_gap(rows: Sequence[Row], winner: str, objective: Objective) -> float | None:
+    row = next(row for row in rows if row.name == winner)
+    test: Interval | None = row.test.get(objective.name)
+    if row.search is None or test is None:
+        return None
+    return sign(objective) * (row.search - test.value)

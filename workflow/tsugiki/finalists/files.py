@@ -1,0 +1,130 @@
+"""From a run's folder to final.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tsugiki.atomic import write_if_changed
+from tsugiki.config.run import RunConfig
+from tsugiki.errors import LineageError
+from tsugiki.evaluate.statistics import selection_bias
+from tsugiki.evolve.population import Generation
+from tsugiki.finalists.compare import ItemScores, final_table, item_scores, sign
+from tsugiki.finalists.table import FinalTable
+from tsugiki.lineage.layout import RunFiles, SeriesFiles
+from tsugiki.lineage.ledger import (
+    BASELINES,
+    FINALISTS,
+    TEST,
+    read_generation,
+    read_population,
+    scored_generations,
+)
+from tsugiki.recipe.recipe import read_recipe
+
+
+def write_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
+    """Build the final table and write final.json.
+
+    Raises:
+        LineageError: a file that it needs is missing, or files contradict each other.
+    """
+    table = load_final_table(files, config)
+    write_if_changed(files.final, table.to_json())
+    return table
+
+
+def load_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
+    """Build the final table from the ledger, without writing it.
+
+    Raises:
+        LineageError: a file that it needs is missing, or files contradict each other.
+    """
+    test = files.series(TEST)
+    population = read_population(test.generation(0).population)
+    generation = read_generation(test.generation(0).outcomes)
+    objective = config.evaluation.objectives[0].name
+    searched = [*(stage.name for stage in config.stages), BASELINES]
+    return final_table(
+        population,
+        generation,
+        {
+            entry.recipe: read_items(test.candidate(entry.recipe).items)
+            for entry in generation.ranked
+            if entry.outcome.status == "scored"
+        },
+        config,
+        recipes={
+            candidate.recipe: read_recipe(test.candidate(candidate.recipe).recipe)
+            for candidate in population.candidates
+        },
+        search=_measured((files.series(name) for name in searched), objective),
+        validation=_measured([files.series(FINALISTS)], objective),
+        selection_bias=_search_bias(files, config),
+    )
+
+
+def read_items(path: Path, columns: list[str] | None = None) -> Any:
+    """Read items.parquet (or some of its columns) as a `pyarrow.Table`.
+
+    Raises:
+        LineageError: the file is missing or damaged.
+    """
+    try:
+        return pq.read_table(path, columns=columns)
+    except (OSError, ValueError) as error:  # pyarrow's own errors derive from these
+        raise LineageError(
+            "the record of the items cannot be read", where=str(path), got=str(error)
+        ) from error
+
+
+def _measured(series: Iterable[SeriesFiles], objective: str) -> dict[str, float]:
+    """Recipe digest -> the objective's value, over whole series."""
+    return {
+        entry.recipe: entry.outcome.measured[objective].value
+        for one in series
+        for generation in scored_generations(one)
+        for entry in generation.ranked
+        if entry.outcome.status == "scored" and objective in entry.outcome.measured
+    }
+
+
+def _search_bias(files: RunFiles, config: RunConfig) -> float | None:
+    """Winner's curse of the last stage; None unless all its candidates share their items."""
+    objective = config.evaluation.objectives[0]
+    series = files.series(config.stages[-1].name)
+    scores = [
+        item_scores(
+            read_items(
+                series.candidate(recipe).items, ["objective", "doc_id", "doc_hash", "value"]
+            ),
+            objective.name,
+            where=f"items of candidate {recipe[:12]}",
+        )
+        for recipe in _scored_recipes(scored_generations(series))
+    ]
+    if not scores or not _same_documents(scores):
+        return None
+    matrix = sign(objective) * np.stack([one.values for one in scores])
+    return selection_bias(matrix, (config.seed, objective.name))
+
+
+def _scored_recipes(generations: Iterable[Generation]) -> list[str]:
+    """Distinct recipes that have scores, in the order they were first scored."""
+    return list(
+        dict.fromkeys(
+            entry.recipe
+            for generation in generations
+            for entry in generation.ranked
+            if entry.outcome.status == "scored"
+        )
+    )
+
+
+def _same_documents(scores: list[ItemScores]) -> bool:
+    return all(one.documents == scores[0].documents for one in scores)

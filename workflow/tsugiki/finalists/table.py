@@ -1,0 +1,125 @@
+"""The final table: held-out scores of the winner and of all it is compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from tsugiki.canonical import pretty_json
+from tsugiki.errors import LineageError
+from tsugiki.evaluate.statistics import CONFIDENCE, Interval
+from tsugiki.recipe.recipe import Data
+
+Kind = Literal["evolved", "finalist", "parent", "base", "baseline"]
+
+
+class Difference(Data):
+    """The winner's score minus a row's, on the same test items."""
+
+    value: float
+    low: float
+    """Lower end of the paired bootstrap interval."""
+    high: float
+    """Upper end."""
+    items: int
+    gained: int
+    """Items on which the winner is better."""
+    lost: int
+    """Items on which the row is better."""
+    p: float
+    """Two-sided p-value of the paired test."""
+    p_holm: float
+    """The same, adjusted for the number of rows."""
+
+
+class Row(Data):
+    """One model."""
+
+    name: str
+    kind: Kind
+    """`evolved` is the winner; `finalist` one that validation did not choose."""
+    recipe: str
+    """Digest of its recipe."""
+    method: str | None = None
+    """Merge method of its recipe; None for a parent or the base, which are not merged."""
+    search: float | None = None
+    """Main objective on the search items, where it was measured."""
+    validation: float | None = None
+    """Main objective on the validation items, where it was measured."""
+    test: dict[str, Interval] = Field(default_factory=dict)
+    """By objective and monitor, on the test items. Empty if it failed."""
+    against_winner: Difference | None = None
+    """On the main objective; None for the winner itself and where one of the two failed."""
+    failed: str | None = None
+    """Why it has no scores."""
+
+
+class FinalTable(Data):
+    """final.json."""
+
+    version: Literal[1] = 1
+    run: str
+    objective: str
+    """The main objective: the first in the configuration."""
+    goal: Literal["maximize", "minimize"]
+    """Which way is better on the main objective."""
+    confidence: float = CONFIDENCE
+    """Coverage of all intervals."""
+    winner: str
+    """Row of the evolved model that validation chose."""
+    best_parent: str | None = None
+    """Row of the best parent or base on the test items."""
+    best_baseline: str | None = None
+    """Row of the best baseline on the test items."""
+    rows: tuple[Row, ...]
+    solved_by_no_parent: int | None = None
+    """Test items on which the winner is better than every parent and the base."""
+    gained: tuple[int, ...] = ()
+    """Documents on which the winner is better than the best parent."""
+    lost: tuple[int, ...] = ()
+    """Documents on which the best parent is better than the winner."""
+    search_gap: float | None = None
+    """By how much the winner looked better on the search items than it is on the test items."""
+    selection_bias: float | None = None
+    """How large that gap is expected to be because the best of many was taken."""
+
+    def row(self, name: str) -> Row:
+        """The row of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(name)
+
+    def score(self, name: str) -> Interval | None:
+        """A row's interval on the main objective; None if it failed."""
+        return self.row(name).test.get(self.objective)
+
+    def to_json(self) -> bytes:
+        """The content of final.json."""
+        return pretty_json(self.model_dump(mode="json"))
+
+
+def read_final_table(path: Path) -> FinalTable:
+    """Read final.json.
+
+    Raises:
+        LineageError: the file is missing or not a final table.
+    """
+    try:
+        return FinalTable.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise LineageError(
+            "the final table is missing",
+            where=str(path),
+            fix="let the workflow finish; the test items are scored at its end",
+        ) from error
+    except ValidationError as error:
+        raise LineageError(
+            "not a valid final table", where=str(path), got=str(error.errors()[0]["msg"])
+        ) from error

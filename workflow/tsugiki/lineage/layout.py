@@ -1,0 +1,134 @@
+"""Where the files of a run are. Every path in the project is made here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class CandidateFiles:
+    """candidates/cand-<digest12>/: one recipe in one series."""
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe."""
+        return self.root / "recipe.json"
+
+    @property
+    def outcome(self) -> Path:
+        """What came of it; the same bytes on every machine."""
+        return self.root / "outcome.json"
+
+    @property
+    def items(self) -> Path:
+        """A row for every item it was scored on."""
+        return self.root / "items.parquet"
+
+    @property
+    def cost(self) -> Path:
+        """Seconds, tokens and the machine; differs between runs."""
+        return self.root / "cost.json"
+
+
+@dataclass(frozen=True)
+class GenerationFiles:
+    """gen-<generation>/."""
+
+    root: Path
+
+    @property
+    def population(self) -> Path:
+        """The candidates."""
+        return self.root / "population.json"
+
+    @property
+    def state(self) -> Path:
+        """The strategy's state that the population was drawn from."""
+        return self.root / "state.npz"
+
+    @property
+    def outcomes(self) -> Path:
+        """The ledger's entry."""
+        return self.root / "outcomes.json"
+
+    @property
+    def tracked(self) -> Path:
+        """Marks that MLflow has the generation."""
+        return self.root / "tracked.json"
+
+    def evaluated(self, job: int) -> Path:
+        """Marks that a job has scored its share."""
+        return self.root / f"evaluated-{job}.json"
+
+    def weights(self, job: int) -> Path:
+        """Temporary merged models of a job (storage: disk)."""
+        return self.root / f"weights-{job}"
+
+
+@dataclass(frozen=True)
+class SeriesFiles:
+    """results/<run>/<series>/: a stage, or `baselines`, `finalists`, `test`."""
+
+    root: Path
+
+    @property
+    def space(self) -> Path:
+        """What a genome of the stage means."""
+        return self.root / "space.json"
+
+    def generation(self, number: int) -> GenerationFiles:
+        """Files of one generation."""
+        return GenerationFiles(self.root / f"gen-{number:03d}")
+
+    def candidate(self, digest: str) -> CandidateFiles:
+        """Files of one recipe."""
+        return CandidateFiles(self.root / "candidates" / f"cand-{digest[:12]}")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """results/<run>/."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The configuration, all defaults filled in."""
+        return self.root / "config.lock.yaml"
+
+    @property
+    def parents(self) -> Path:
+        """Commits and digests of the parents."""
+        return self.root / "parents.lock.json"
+
+    @property
+    def items(self) -> Path:
+        """Which documents are for search, validation and test."""
+        return self.root / "items.json"
+
+    @property
+    def environment(self) -> Path:
+        """Package versions, machine, git commit."""
+        return self.root / "environment.json"
+
+    @property
+    def final(self) -> Path:
+        """The final table: held-out scores, intervals, paired tests."""
+        return self.root / "final.json"
+
+    @property
+    def best(self) -> Path:
+        """The merged model."""
+        return self.root / "best"
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.root / "report.html"
+
+    def series(self, name: str) -> SeriesFiles:
+        """Files of one series."""
+        return SeriesFiles(self.root / name)

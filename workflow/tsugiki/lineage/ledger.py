@@ -1,0 +1,118 @@
+"""Reading the ledger: the generations of a series, in order, from their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from tsugiki.config.run import RunConfig
+from tsugiki.errors import LineageError
+from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
+from tsugiki.evolve.population import Generation, Population
+from tsugiki.lineage.layout import GenerationFiles, RunFiles, SeriesFiles
+
+T = TypeVar("T")
+
+BASELINES = "baselines"
+FINALISTS = "finalists"
+TEST = "test"
+
+_POPULATION = TypeAdapter(Population)
+_GENERATION = TypeAdapter(Generation)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One generation as far as it has come."""
+
+    number: int
+    files: GenerationFiles
+    population: Population
+    outcomes: Generation | None
+    """None until all its candidates are scored."""
+
+
+def read_population(path: Path) -> Population:
+    """Read population.json.
+
+    Raises:
+        LineageError: the file is missing or not a population.
+    """
+    return _read(path, _POPULATION, "population")
+
+
+def read_generation(path: Path) -> Generation:
+    """Read outcomes.json.
+
+    Raises:
+        LineageError: the file is missing or not a ledger entry.
+    """
+    return _read(path, _GENERATION, "ledger entry")
+
+
+def read_outcome(path: Path) -> Scored | Failed:
+    """Read outcome.json.
+
+    Raises:
+        LineageError: the file is missing or not an outcome.
+    """
+    return _read(path, OUTCOME, "outcome")
+
+
+def entries(series: SeriesFiles) -> Iterator[Entry]:
+    """Yield the generations that exist, from the first to the last.
+
+    Raises:
+        LineageError: a file is damaged.
+    """
+    number = 0
+    while (files := series.generation(number)).population.is_file():
+        outcomes = read_generation(files.outcomes) if files.outcomes.is_file() else None
+        yield Entry(number, files, read_population(files.population), outcomes)
+        number += 1
+
+
+def scored_generations(series: SeriesFiles) -> list[Generation]:
+    """The completed generations that have candidates, in order."""
+    found = (entry.outcomes for entry in entries(series))
+    return [generation for generation in found if generation is not None and generation.ranked]
+
+
+def new_recipes(found: Iterable[Entry]) -> list[list[str]]:
+    """The recipes of each generation that no earlier one had: those that it had to score."""
+    seen: set[str] = set()
+    new: list[list[str]] = []
+    for entry in found:
+        recipes = dict.fromkeys(candidate.recipe for candidate in entry.population.candidates)
+        new.append([recipe for recipe in recipes if recipe not in seen])
+        seen.update(recipes)
+    return new
+
+
+def series_names(config: RunConfig) -> list[str]:
+    """All series that a run may have, in the order they are written."""
+    return [*(stage.name for stage in config.stages), BASELINES, FINALISTS, TEST]
+
+
+def existing_series(files: RunFiles, config: RunConfig) -> list[str]:
+    """Those of the run's series that have begun."""
+    return [
+        name
+        for name in series_names(config)
+        if files.series(name).generation(0).population.is_file()
+    ]
+
+
+def _read(path: Path, kind: TypeAdapter[T], name: str) -> T:
+    try:
+        return kind.validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise LineageError(f"the {name} is missing", where=str(path)) from error
+    except ValidationError as error:
+        raise LineageError(
+            f"not a valid {name}", where=str(path), got=str(error.errors()[0]["msg"])
+        ) from error

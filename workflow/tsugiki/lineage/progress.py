@@ -1,0 +1,117 @@
+"""Lines for the terminal: how a run is doing and how long it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Stage
+from tsugiki.evolve.population import Generation
+from tsugiki.finalists.render import render_table
+from tsugiki.finalists.table import read_final_table
+from tsugiki.lineage.cost import Cost, read_cost
+from tsugiki.lineage.layout import RunFiles, SeriesFiles
+from tsugiki.lineage.ledger import Entry, entries, new_recipes, series_names
+from tsugiki.lineage.summary import Summary, summarise
+
+
+def progress_line(history: Sequence[Generation], seconds: Sequence[float], generations: int) -> str:
+    """One line on the latest generation of a stage.
+
+    Args:
+        history: All generations so far, at least one.
+        seconds: Wall time of as many of them as it is known for, oldest first.
+        generations: How many there will be at most.
+    """
+    latest = summarise(history)[-1]
+    done = len(history)
+    parts = [f"generation {done} of {generations}", _scores(latest)]
+    if latest.failures:
+        parts.append(f"{latest.failures} of {latest.candidates} failed")
+    if seconds:
+        each = sum(seconds) / len(seconds)
+        parts.append(f"{duration(seconds[-1])} a generation")
+        if done < generations:
+            parts.append(f"{duration(each * (generations - done))} left")
+    return " | ".join(parts)
+
+
+def status(files: RunFiles, config: RunConfig) -> str:
+    """How far a run has come, series by series, and its final table if there is one.
+
+    Raises:
+        LineageError: a file of the run is damaged.
+    """
+    stages = {stage.name: stage for stage in config.stages}
+    lines = [f"{config.name}: {files.root}"]
+    for name in series_names(config):
+        found = list(entries(files.series(name)))
+        line = _series_line(files.series(name), found, stages.get(name))
+        lines.append(f"  {name:<12} {line}")
+    text = "\n".join(lines) + "\n"
+    if files.final.is_file():
+        text += f"\n{render_table(read_final_table(files.final))}"
+    return text
+
+
+def wall_seconds(costs: Sequence[Cost]) -> float | None:
+    """From the first start to the last end; None where nothing is known."""
+    if not costs:
+        return None
+    start = min(cost.started for cost in costs)
+    return (max(cost.finished for cost in costs) - start).total_seconds()
+
+
+def duration(seconds: float) -> str:
+    """A time span for people: `8 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def _scores(summary: Summary) -> str:
+    if summary.best is None or summary.median is None or summary.spread is None:
+        so_far = "nothing" if summary.best_so_far is None else f"{summary.best_so_far:.4f}"
+        return f"best so far {so_far} | no candidate of this generation was scored"
+    return (
+        f"best so far {summary.best_so_far:.4f} | this one: best {summary.best:.4f}, "
+        f"median {summary.median:.4f}, spread {summary.spread:.4f}"
+    )
+
+
+def _series_line(series: SeriesFiles, found: Sequence[Entry], stage: Stage | None) -> str:
+    done = [one.outcomes for one in found if one.outcomes is not None and one.outcomes.ranked]
+    stopped = next((one.population.stopped for one in found if one.population.stopped), None)
+    if not found:
+        return "not begun"
+    if not done:
+        return _waiting(series, found[-1])
+    if stage is None:
+        summary = summarise(done)[-1]
+        failed = f", {summary.failures} failed" if summary.failures else ""
+        return f"{summary.candidates} candidates scored{failed}"
+    times = [wall_seconds(_costs(series, recipes)) for recipes in new_recipes(found)[: len(done)]]
+    line = progress_line(done, [one for one in times if one is not None], stage.budget.generations)
+    if stopped is not None:
+        return f"{line} | ended: {stopped}"
+    return line if found[-1].outcomes is not None else f"{line} | {_waiting(series, found[-1])}"
+
+
+def _waiting(series: SeriesFiles, entry: Entry) -> str:
+    recipes = {candidate.recipe for candidate in entry.population.candidates}
+    scored = sum(series.candidate(recipe).outcome.is_file() for recipe in recipes)
+    return f"generation {entry.number + 1}: {scored} of {len(recipes)} candidates scored"
+
+
+def _costs(series: SeriesFiles, recipes: Sequence[str]) -> list[Cost]:
+    found = (read_cost(series.candidate(recipe).cost) for recipe in recipes)
+    return [cost for cost in found if cost is not None]

@@ -1,0 +1,245 @@
+"""Reading checkpoints: safetensors only, headers first, weights memory-mapped when asked for."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from tsugiki.errors import ParentError
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+MAX_HEADER = 100_000_000
+"""Largest header that the format allows, in bytes."""
+
+
+@dataclass(frozen=True)
+class TensorHeader:
+    """What a file's header says of a tensor."""
+
+    name: str
+    dtype: str
+    """The format's name, such as `BF16`."""
+    shape: tuple[int, ...]
+    file: str
+    """File name within the checkpoint's folder."""
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it holds numbers that can be averaged."""
+        return self.dtype in {"F64", "F32", "BF16", "F16"}
+
+    @property
+    def numel(self) -> int:
+        """How many elements it has."""
+        return math.prod(self.shape)
+
+
+class Checkpoint:
+    """A model's folder. Opening it reads headers only.
+
+    Args:
+        name: The model's name, for messages.
+        folder: Folder with config.json and safetensors files.
+
+    Raises:
+        ParentError: the folder holds no whole, unquantised safetensors checkpoint.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        _refuse_quantised(name, folder, self.config)
+        self.headers: Mapping[str, TensorHeader] = {
+            header.name: header
+            for file, names in sorted(_files(name, folder).items())
+            for header in _read_headers(name, folder, file, names)
+        }
+        for header in self.headers.values():
+            if header.dtype not in DTYPES:
+                raise ParentError(
+                    f"parent `{name}` is stored in a number format that cannot be merged",
+                    where=f"{folder / header.file}, tensor {header.name}",
+                    expected="float32, bfloat16 or float16",
+                    got=header.dtype,
+                    fix="use the unquantised checkpoint",
+                )
+        self._handles: dict[str, Any] = {}
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Content of config.json."""
+        path = self.folder / "config.json"
+        try:
+            content = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise _not_a_checkpoint(self.name, self.folder, "config.json") from None
+        except ValueError as error:
+            raise ParentError(
+                f"parent `{self.name}` has an unreadable config.json",
+                where=str(path),
+                got=str(error),
+            ) from error
+        return dict(content)
+
+    def tensor(self, name: str) -> Tensor:
+        """A tensor as it is stored. It is a map of the file: it must not be changed."""
+        file = self.headers[name].file
+        if file not in self._handles:
+            self._handles[file] = safe_open(self.folder / file, framework="pt")
+        tensor: Tensor = self._handles[file].get_tensor(name)
+        return tensor
+
+
+def _files(name: str, folder: Path) -> dict[str, frozenset[str] | None]:
+    """The checkpoint's files, each with the tensors that the index places in it."""
+    index = folder / INDEX
+    if index.is_file():
+        return _indexed_files(name, index)
+    if (folder / SINGLE).is_file():
+        return {SINGLE: None}
+    raise _not_a_checkpoint(name, folder, SINGLE)
+
+
+def _indexed_files(name: str, index: Path) -> dict[str, frozenset[str] | None]:
+    try:
+        places: dict[str, str] = json.loads(index.read_text())["weight_map"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ParentError(
+            f"parent `{name}` has an unreadable index", where=str(index), got=repr(error)
+        ) from error
+    files: dict[str, set[str]] = {}
+    for tensor, file in places.items():
+        files.setdefault(str(file), set()).add(tensor)
+    for file in files:
+        if Path(file).name != file or file in {"", ".", ".."}:
+            raise ParentError(
+                f"parent `{name}` has an index that points outside its folder",
+                where=str(index),
+                expected="file names without folders",
+                got=file,
+                fix="do not use this checkpoint: its index has been tampered with",
+            )
+        if not (index.parent / file).is_file():
+            raise ParentError(
+                f"parent `{name}` lacks a shard that its index names",
+                where=str(index),
+                expected=file,
+                got="no such file",
+                fix="fetch the checkpoint again",
+            )
+    return {file: frozenset(tensors) for file, tensors in files.items()}
+
+
+def _read_headers(
+    name: str, folder: Path, file: str, expected: frozenset[str] | None
+) -> Iterator[TensorHeader]:
+    path = folder / file
+    header = _read_header(name, path)
+    header.pop("__metadata__", None)
+    if expected is not None and (missing := sorted(expected - header.keys())):
+        raise ParentError(
+            f"parent `{name}` has a shard that lacks tensors which the index places there",
+            where=str(path),
+            expected=", ".join(missing[:5]),
+            got=f"{len(missing)} tensors missing",
+            fix="fetch the checkpoint again",
+        )
+    for tensor, entry in sorted(header.items()):
+        yield TensorHeader(tensor, entry["dtype"], tuple(entry["shape"]), file)
+
+
+def _read_header(name: str, path: Path) -> dict[str, Any]:
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        raw = stream.read(length) if length <= min(size, MAX_HEADER) else b""
+    try:
+        header: dict[str, Any] = json.loads(raw)
+        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+        whole = 8 + length + max(ends, default=0)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ParentError(
+            f"parent `{name}` has a file that is not in safetensors format, or is cut short",
+            where=str(path),
+            got=f"{size} bytes",
+            fix="fetch the file again",
+        ) from error
+    if whole != size:
+        raise ParentError(
+            f"parent `{name}` has a truncated or overlong safetensors file",
+            where=str(path),
+            expected=f"{whole} bytes",
+            got=f"{size} bytes",
+            fix="fetch the file again",
+        )
+    return header
+
+
+def _refuse_quantised(name: str, folder: Path, config: Mapping[str, Any]) -> None:
+    quantisation = config.get("quantization_config")
+    if quantisation is not None:
+        method = (
+            quantisation.get("quant_method") if isinstance(quantisation, dict) else quantisation
+        )
+        raise ParentError(
+            f"parent `{name}` is quantised",
+            where=str(folder / "config.json"),
+            expected="a checkpoint in float32, bfloat16 or float16",
+            got=f"quantization_config ({method})",
+            fix="use the unquantised checkpoint",
+        )
+
+
+def _not_a_checkpoint(name: str, folder: Path, wanted: str) -> ParentError:
+    """Say why a folder is no checkpoint, by what it holds instead."""
+    where = str(folder)
+    if not folder.is_dir():
+        return ParentError(f"parent `{name}` is not there", where=where, got="no such folder")
+    if (folder / "adapter_config.json").is_file():
+        return ParentError(
+            f"parent `{name}` is an adapter (LoRA), not a whole model",
+            where=where,
+            expected=wanted,
+            got="adapter_config.json",
+            fix="merge the adapter into its base model first (peft: merge_and_unload) and save it",
+        )
+    pickles = sorted(
+        path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth"}
+    )
+    if pickles:
+        return ParentError(
+            f"parent `{name}` is stored as a pickle, which can run any code when it is read",
+            where=where,
+            expected=wanted,
+            got=", ".join(pickles[:3]),
+            fix="convert it on a machine that you do not mind losing: load it with transformers "
+            "and call save_pretrained, which writes safetensors",
+        )
+    return ParentError(
+        f"parent `{name}` holds no checkpoint",
+        where=where,
+        expected=f"{wanted} (or {INDEX} and its shards)",
+        got=", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "an empty folder",
+    )

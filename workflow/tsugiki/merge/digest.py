@@ -1,0 +1,42 @@
+"""The digest of a model's weights, independent of files, shards and order."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from tsugiki.canonical import digest
+from tsugiki.merge.checkpoint import DTYPES
+
+FORMAT_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def raw_bytes(tensor: Tensor) -> memoryview:
+    """The bytes of a tensor in memory, without copying them if it is contiguous."""
+    return tensor.contiguous().flatten().view(torch.uint8).numpy().data
+
+
+def tensor_digest(tensor: Tensor) -> str:
+    """SHA-256 of a tensor's bytes."""
+    return hashlib.sha256(raw_bytes(tensor)).hexdigest()
+
+
+class WeightsDigest:
+    """Collects tensors, in any order.
+
+    The digest is SHA-256 over the canonical JSON of ``[name, format, shape, SHA-256 of bytes]`` for
+    each tensor, sorted by name. Tied weights are one tensor.
+    """
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[str, str, list[int], str]] = []
+
+    def add(self, name: str, tensor: Tensor, sha256: str) -> None:
+        """Add a tensor whose bytes have that digest."""
+        self._entries.append((name, FORMAT_NAMES[tensor.dtype], list(tensor.shape), sha256))
+
+    def hexdigest(self) -> str:
+        """64 hexadecimal digits."""
+        return digest(sorted(self._entries))

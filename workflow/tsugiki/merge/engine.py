@@ -1,0 +1,90 @@
+"""Merging one tensor after another: the same for a model in memory and a model on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from tsugiki.errors import RecipeError
+from tsugiki.merge.models import Models, TensorSource
+from tsugiki.merge.operands import Operands
+from tsugiki.merge.plan import PlannedTensor
+from tsugiki.merge.settings import Settings
+from tsugiki.recipe.recipe import Recipe
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Merge:
+    """A recipe, checked against the models that it merges.
+
+    Args:
+        recipe: The recipe.
+        models: The models it names, and possibly others of the same architecture.
+
+    Raises:
+        RecipeError: the recipe describes no valid merge of these models.
+        LineageError: a model is not the one that the recipe was made for.
+        ParentError: the models do not fit together.
+    """
+
+    def __init__(self, recipe: Recipe, models: Models) -> None:
+        models.require(recipe)
+        self.models = models
+        self.plan = models.plan
+        self.dtype = DTYPES[recipe.dtype]
+        self.settings = Settings(
+            recipe, [tensor.name for tensor in self.plan.tensors if tensor.merged]
+        )
+        self._base = recipe.base.name if recipe.base else None
+
+    def tensor(self, planned: PlannedTensor) -> Tensor:
+        """Merge one tensor and cast it to the recipe's number format.
+
+        Raises:
+            RecipeError: the result is not finite.
+            ParentError: a model's tensor is not finite.
+        """
+        settings = self.settings
+        if not planned.merged:
+            return self.models.stored(settings.parents[0].name, planned.name)
+        operands = Operands(
+            name=planned.name,
+            shape=planned.shape,
+            parents=tuple(parent.name for parent in settings.parents),
+            digests=tuple(parent.digest for parent in settings.parents),
+            source=TensorSource(self.models, planned.name, settings.parents, self._base),
+            per_parent=settings.per_parent(planned.name),
+            shared=settings.shared(planned.name),
+            options=settings.options,
+            mask_seed=settings.mask_seed,
+            has_base=self._base is not None,
+        )
+        if settings.method.compiled is not None:
+            result, bad = settings.method.compiled(operands, self.dtype)
+        else:
+            result = settings.method.merge(operands).to(self.dtype)
+            bad = int((~torch.isfinite(result)).sum())
+        assert result.shape == planned.shape, f"{settings.method.name} changed a tensor's shape"
+        if bad:
+            raise RecipeError(
+                "the merge gives numbers that are not finite",
+                where=f"tensor {planned.name}",
+                expected=f"finite numbers in {str(self.dtype).removeprefix('torch.')}",
+                got=f"{bad} NaN or infinite elements",
+            )
+        return result
+
+
+@contextmanager
+def one_thread_per_operation() -> Iterator[None]:
+    """Let each torch operation use one thread, so that sums have the same order everywhere."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

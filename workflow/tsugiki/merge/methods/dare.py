@@ -1,0 +1,90 @@
+"""DARE: drop changes at random and rescale the rest (Yu et al. 2024), alone or before TIES."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from tsugiki.merge import fused, kernels
+from tsugiki.merge.masks import cut
+from tsugiki.merge.method import Method
+from tsugiki.merge.operands import Operands
+from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, add_task_vectors, normalize
+
+
+def scale(weight: float, density: float) -> float:
+    """Factor of a kept element: the weight over the probability of being kept (section 3.2).
+
+    That probability is the density, up to the next step of the uniform numbers.
+    """
+    return weight / cut(density) if density > 0.0 else 0.0
+
+
+def merge_linear(operands: Operands) -> Tensor:
+    """Base plus the sum of the weighted, randomly thinned task vectors."""
+    return add_task_vectors(operands, _weighted(operands), consensus=False)
+
+
+def merge_ties(operands: Operands) -> Tensor:
+    """Base plus the agreeing sum of the weighted, randomly thinned task vectors."""
+    return add_task_vectors(operands, _weighted(operands), consensus=True)
+
+
+def compiled_linear(operands: Operands, dtype: torch.dtype) -> tuple[Tensor, int]:
+    """The same as `merge_linear` in one pass."""
+    return fused.add_task_vectors(operands, _kept(operands), dtype, consensus=False)
+
+
+def compiled_ties(operands: Operands, dtype: torch.dtype) -> tuple[Tensor, int]:
+    """The same as `merge_ties` in one pass."""
+    return fused.add_task_vectors(operands, _kept(operands), dtype, consensus=True)
+
+
+def _kept(operands: Operands) -> list[fused.Kept]:
+    pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
+    return [
+        fused.Kept(
+            scale(weight, density), kernels.RANDOM if density < 1.0 else kernels.ALL, cut(density)
+        )
+        for weight, density in pairs
+    ]
+
+
+def _weighted(operands: Operands) -> Iterator[Tensor]:
+    pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
+    for index, (weight, density) in enumerate(pairs):
+        vector = operands.source.task_vector(index)
+        if density < 1.0:
+            keep = operands.source.uniforms(index, operands.mask_seed) < cut(density)
+            vector = torch.where(keep, vector, 0.0)
+        yield vector * scale(weight, density)
+
+
+PAPER = "Yu et al. 2024, Language models are super Mario, https://arxiv.org/abs/2311.03099"
+
+LINEAR = Method(
+    name="dare_linear",
+    title="DARE with task arithmetic",
+    paper=PAPER,
+    equation="merged = base + lambda * sum_i weight_i * m_i * (parent_i - base) / density_i,  "
+    "m_i = 1 with probability density_i, else 0",
+    merge=merge_linear,
+    compiled=compiled_linear,
+    parameters=(WEIGHT, DENSITY),
+    options=(normalize(default=False), LAMBDA),
+)
+
+TIES = Method(
+    name="dare_ties",
+    title="DARE with TIES",
+    paper=PAPER,
+    equation="merged = base + lambda * sum_i a_i * t_i,  "
+    "t_i = weight_i * m_i * (parent_i - base) / density_i,  "
+    "m_i = 1 with probability density_i, else 0,  a_i = [sign(t_i) = sign(sum_j t_j)]",
+    merge=merge_ties,
+    compiled=compiled_ties,
+    parameters=(WEIGHT, DENSITY),
+    options=(normalize(default=False), LAMBDA),
+)

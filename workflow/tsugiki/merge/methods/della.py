@@ -1,0 +1,86 @@
+"""DELLA: drop changes at random, small ones more often (Deep et al. 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from tsugiki.merge.method import Method, OptionSpec
+from tsugiki.merge.operands import Operands
+from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, add_task_vectors, normalize
+
+
+def keep_probabilities(vector: Tensor, density: float, epsilon: float) -> Tensor:
+    """Probability of keeping each element, by the rank of its magnitude in its row.
+
+    The smallest magnitude of a row is kept with probability density - epsilon, the largest with
+    density + epsilon, those between evenly spaced (section 3.1 of the paper). Epsilon is made
+    smaller where these would leave [0, 1], so that density 0 keeps nothing and density 1 all. A row
+    of one element is kept with the density itself. Equal magnitudes rank by their places.
+
+    Args:
+        vector: A task vector, float32. Its last dimension is the row.
+        density: Mean probability.
+        epsilon: Half the spread of the probabilities.
+
+    Returns:
+        float32 of the same shape.
+    """
+    spread = min(epsilon, density, 1.0 - density)
+    width = vector.shape[-1]
+    if width == 1:
+        return torch.full_like(vector, density)
+    steps = torch.linspace(density - spread, density + spread, width).expand(vector.shape)
+    order = vector.abs().argsort(dim=-1, stable=True)
+    return torch.empty_like(vector).scatter_(-1, order, steps)
+
+
+def merge_linear(operands: Operands) -> Tensor:
+    """Base plus the sum of the weighted, thinned task vectors."""
+    return add_task_vectors(operands, _weighted(operands), consensus=False)
+
+
+def merge_ties(operands: Operands) -> Tensor:
+    """Base plus the agreeing sum of the weighted, thinned task vectors."""
+    return add_task_vectors(operands, _weighted(operands), consensus=True)
+
+
+def _weighted(operands: Operands) -> Iterator[Tensor]:
+    pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
+    for index, (weight, density) in enumerate(pairs):
+        vector = operands.source.task_vector(index)
+        probability = keep_probabilities(vector, density, operands.number("epsilon"))
+        kept = operands.source.uniforms(index, operands.mask_seed) < probability
+        yield torch.where(kept, vector / probability, 0.0).mul_(weight)
+
+
+PAPER = "Deep et al. 2024, DELLA-Merging, https://arxiv.org/abs/2406.11617"
+EPSILON = OptionSpec(
+    "epsilon", 0.15, "Half the spread of the probabilities within a row.", 0.0, 0.5
+)
+
+LINEAR = Method(
+    name="della_linear",
+    title="DELLA with task arithmetic",
+    paper=PAPER,
+    equation="merged = base + lambda * sum_i weight_i * m_i * (parent_i - base) / p_i,  "
+    "m_i = 1 with probability p_i, else 0,  p_i from density_i - epsilon to density_i + epsilon "
+    "by the rank of the magnitude in its row",
+    merge=merge_linear,
+    parameters=(WEIGHT, DENSITY),
+    options=(EPSILON, normalize(default=False), LAMBDA),
+)
+
+TIES = Method(
+    name="della",
+    title="DELLA with TIES",
+    paper=PAPER,
+    equation="merged = base + lambda * sum_i a_i * t_i / sum_i a_i * weight_i,  "
+    "t_i = weight_i * m_i * (parent_i - base) / p_i as for della_linear,  "
+    "a_i = [sign(t_i) = sign(sum_j t_j)]; the division only with normalize",
+    merge=merge_ties,
+    parameters=(WEIGHT, DENSITY),
+    options=(EPSILON, normalize(default=True), LAMBDA),
+)

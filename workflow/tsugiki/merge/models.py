@@ -1,0 +1,172 @@
+"""The models of a merge, opened together: their plan, their tensors, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tsugiki.errors import LineageError, ParentError, RecipeError
+from tsugiki.merge.cache import TensorCache
+from tsugiki.merge.checkpoint import Checkpoint
+from tsugiki.merge.fused import alike, bits_of, nth_largest
+from tsugiki.merge.kernels import Bits, all_finite
+from tsugiki.merge.masks import mask_key, uniforms
+from tsugiki.merge.plan import Plan, make_plan
+from tsugiki.recipe.recipe import ParentRef, Recipe
+
+
+class Models:
+    """Parents and base of a merge.
+
+    Args:
+        folders: Folder of every model, by name.
+        digests: Digest of every model's files, by name.
+        cache_bytes: How much of what is computed from the models to keep for the next recipe.
+
+    Raises:
+        ParentError: a model cannot be read, or the models do not fit together.
+    """
+
+    def __init__(
+        self, folders: Mapping[str, Path], digests: Mapping[str, str], *, cache_bytes: int = 0
+    ) -> None:
+        self.checkpoints = {name: Checkpoint(name, folders[name]) for name in sorted(folders)}
+        self.digests = dict(digests)
+        self.cache = TensorCache(cache_bytes)
+        self._bits: dict[tuple[str, str], Bits] = {}
+        self._finite: set[tuple[str, str]] = set()
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The tensors that every merge of these models has."""
+        return make_plan(list(self.checkpoints.values()))
+
+    def require(self, recipe: Recipe) -> None:
+        """Check that these are the models that a recipe means.
+
+        Raises:
+            RecipeError: the recipe names a model that is not here.
+            LineageError: a model of that name is here, but its files are others.
+        """
+        refs = [*recipe.parents, *([recipe.base] if recipe.base else [])]
+        for ref in refs:
+            self._require_ref(ref)
+        if recipe.tokenizer not in self.checkpoints:
+            raise self._unknown(recipe.tokenizer)
+
+    def stored(self, model: str, tensor: str) -> Tensor:
+        """A model's tensor as it is stored, checked to be finite.
+
+        Raises:
+            ParentError: the tensor holds NaN or an infinity.
+        """
+        values = self.checkpoints[model].tensor(tensor)
+        if (model, tensor) not in self._finite:
+            if values.is_floating_point() and not all_finite(bits_of(values)):
+                raise ParentError(
+                    f"parent `{model}` has a tensor that is not finite",
+                    where=f"{self.checkpoints[model].folder}, tensor {tensor}",
+                    expected="finite numbers (even a weight of 0 does not undo NaN)",
+                    got=f"{int((~torch.isfinite(values)).sum())} NaN or infinite elements",
+                    fix="use another checkpoint of this parent",
+                )
+            self._finite.add((model, tensor))
+        return values
+
+    def bits(self, model: str, tensor: str) -> Bits:
+        """A model's tensor as the compiled loops take it (see `kernels`)."""
+        key = (model, tensor)
+        if key not in self._bits:
+            bits = bits_of(self.stored(model, tensor))
+            if not self.cache.limit:
+                return bits
+            self._bits[key] = bits
+        return self._bits[key]
+
+    def _require_ref(self, ref: ParentRef) -> None:
+        if ref.name not in self.checkpoints:
+            raise self._unknown(ref.name)
+        if self.digests.get(ref.name) != ref.digest:
+            raise LineageError(
+                f"parent `{ref.name}` is not the one that the recipe was made for",
+                where=str(self.checkpoints[ref.name].folder),
+                expected=ref.digest,
+                got=str(self.digests.get(ref.name)),
+            )
+
+    def _unknown(self, name: str) -> RecipeError:
+        return RecipeError(
+            f"the recipe names a model that is not among those given: `{name}`",
+            expected=", ".join(self.checkpoints),
+        )
+
+
+@dataclass(frozen=True)
+class TensorSource:
+    """One tensor of the models: what a method is given (see `operands.Source`)."""
+
+    models: Models
+    tensor: str
+    parents: tuple[ParentRef, ...]
+    base_name: str | None
+
+    def bits(self, index: int | None) -> Bits:
+        """A parent's elements, or the base's for None, as the compiled loops take them."""
+        return self.models.bits(self._name(index), self.tensor)
+
+    def base(self) -> Tensor:
+        """The base's tensor, float32."""
+        return self._values(self._name(None))
+
+    def parent(self, index: int) -> Tensor:
+        """A parent's tensor, float32."""
+        return self._values(self._name(index))
+
+    def task_vector(self, index: int) -> Tensor:
+        """Parent minus base, float32."""
+        key = ("task vector", self.tensor, self.parents[index].name, self.base_name)
+        return self.models.cache.get(key, 4 * self._numel, lambda: self.parent(index) - self.base())
+
+    def largest(self, index: int, count: int) -> float:
+        """The `count`-th largest magnitude of a task vector."""
+        key = ("magnitudes", self.tensor, self.parents[index].name, self.base_name)
+        size = 4 * self._numel
+        if self.models.cache.holds(key, size):
+            ascending = self.models.cache.get(
+                key, size, lambda: self.task_vector(index).abs().flatten().sort().values
+            )
+            return float(ascending[-count])
+        base, parent = alike([self.bits(None), self.bits(index)])
+        return nth_largest(base, parent, count)
+
+    def uniforms(self, index: int, mask_seed: int) -> Tensor:
+        """One number in [0, 1) for every element, of the tensor's shape."""
+        digest = self.parents[index].digest
+        shape = self.models.checkpoints[self.parents[index].name].headers[self.tensor].shape
+        return self.models.cache.get(
+            ("uniforms", self.tensor, digest, mask_seed),
+            4 * self._numel,
+            lambda: uniforms(mask_key(mask_seed, self.tensor, digest), self._numel).view(shape),
+        )
+
+    @property
+    def _numel(self) -> int:
+        return self.models.checkpoints[self.parents[0].name].headers[self.tensor].numel
+
+    def _values(self, model: str) -> Tensor:
+        return self.models.cache.get(
+            ("values", self.tensor, model),
+            4 * self._numel,
+            lambda: self.models.stored(model, self.tensor).float(),
+        )
+
+    def _name(self, index: int | None) -> str:
+        if index is not None:
+            return self.parents[index].name
+        assert self.base_name is not None, "the method's description says whether it has a base"
+        return self.base_name

@@ -1,0 +1,158 @@
+"""The declared set of output tensors: known before any work, and checked after it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tsugiki.errors import ParentError
+from tsugiki.merge.checkpoint import Checkpoint
+
+DERIVED = re.compile(r"rotary_emb\.inv_freq$|\.attn\.(?:masked_)?bias$")
+"""Buffers of old checkpoints that models compute from their configuration."""
+HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out)\.weight$")
+EMBEDDINGS = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings)\.weight$")
+CONFIG_KEYS = ("model_type", "num_attention_heads", "num_key_value_heads", "head_dim")
+"""Settings that change what weights of equal shape mean."""
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class PlannedTensor:
+    """One tensor of the merged model."""
+
+    name: str
+    shape: tuple[int, ...]
+    merged: bool
+    """Whether it is merged; if not (whole numbers), it is equal in all models and is copied."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every tensor of the merged model, by name."""
+
+    tensors: tuple[PlannedTensor, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all tensors."""
+        return frozenset(tensor.name for tensor in self.tensors)
+
+
+def make_plan(models: Sequence[Checkpoint]) -> Plan:
+    """Decide what tensors a merge of `models` (parents and base) has.
+
+    Every tensor of every model is either planned, or derived from the configuration, or an output
+    head that equals the embeddings it is tied to.
+
+    Raises:
+        ParentError: the models do not have the same tensors and shapes (all differences are
+            listed), differ in whole-number tensors, or store a head apart from the embeddings that
+            their configuration ties it to.
+    """
+    headers = {model.name: _shapes(model) for model in models}
+    _require_same(models, headers)
+    first = models[0]
+    tensors = []
+    for name in sorted(headers[first.name]):
+        merged = all(model.headers[name].is_float for model in models)
+        if not merged:
+            _require_equal(models, name)
+        tensors.append(PlannedTensor(name, headers[first.name][name], merged))
+    return Plan(tuple(tensors))
+
+
+def _shapes(model: Checkpoint) -> dict[str, tuple[int, ...]]:
+    tied = _tied_head(model)
+    return {
+        name: header.shape
+        for name, header in model.headers.items()
+        if name != tied and not DERIVED.search(name)
+    }
+
+
+def _tied_head(model: Checkpoint) -> str | None:
+    """Name of a stored head that is tied to the embeddings.
+
+    Raises:
+        ParentError: the two are tied, yet differ.
+    """
+    head = next((name for name in model.headers if HEAD.search(name)), None)
+    embeddings = next((name for name in model.headers if EMBEDDINGS.search(name)), None)
+    if head is None or embeddings is None or not _ties(model):
+        return None
+    if not torch.equal(model.tensor(head), model.tensor(embeddings)):
+        raise ParentError(
+            f"parent `{model.name}` ties its output head to its embeddings, but stores a "
+            "different head",
+            where=str(model.folder),
+            expected=f"{head} equal to {embeddings}, or left out",
+            got="different values, of which a loader would silently keep one",
+            fix="set tie_word_embeddings to false in its config.json if the stored head is meant, "
+            "or else save it again without the head",
+        )
+    return head
+
+
+def _ties(model: Checkpoint) -> bool:
+    declared = model.config.get("tie_word_embeddings")
+    if declared is None:
+        # Left out of config.json where it has the default, which depends on the architecture.
+        from transformers import AutoConfig  # noqa: PLC0415 (slow to import, rarely needed)
+
+        return bool(AutoConfig.for_model(**model.config).tie_word_embeddings)
+    return bool(declared)
+
+
+def _require_same(
+    models: Sequence[Checkpoint], headers: Mapping[str, Mapping[str, tuple[int, ...]]]
+) -> None:
+    first = models[0]
+    faults: list[str] = []
+    for other in models[1:]:
+        pair = f"{first.name} / {other.name}"
+        faults.extend(
+            f"{key}: {mine} / {theirs} ({pair})"
+            for key in CONFIG_KEYS
+            if (mine := _setting(first, key)) != (theirs := _setting(other, key))
+        )
+        mine, theirs = headers[first.name], headers[other.name]
+        for name in sorted(mine.keys() | theirs.keys()):
+            a, b = mine.get(name), theirs.get(name)
+            if a != b:
+                faults.append(f"{name}: {_shape(a)} / {_shape(b)} ({pair})")
+    if faults:
+        more = len(faults) - SHOWN
+        listed = faults[:SHOWN] + ([f"and {more} more"] if more > 0 else [])
+        raise ParentError(
+            "the models do not have the same architecture",
+            where=", ".join(f"`{model.name}`" for model in models),
+            expected="the same tensors with the same shapes in every parent and the base",
+            got="\n    ".join(["", *listed]),
+            fix="merge models that were fine-tuned from the same base; if only the embeddings "
+            "differ in their rows, give the models one vocabulary first",
+        )
+
+
+def _setting(model: Checkpoint, key: str) -> Any:
+    return model.config.get(key, model.config.get("text_config", {}).get(key))
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "absent" if shape is None else str(list(shape))
+
+
+def _require_equal(models: Sequence[Checkpoint], name: str) -> None:
+    first = models[0]
+    for other in models[1:]:
+        if not torch.equal(first.tensor(name), other.tensor(name)):
+            raise ParentError(
+                "a tensor of whole numbers differs between the models, and cannot be averaged",
+                where=f"tensor {name}",
+                expected=f"equal values in `{first.name}` and `{other.name}`",
+                got=f"{first.headers[name].dtype} and {other.headers[name].dtype}, unequal",
+            )

@@ -1,0 +1,37 @@
+"""All merge methods, by name."""
+
+from __future__ import annotations
+
+import difflib
+
+from tsugiki.errors import ConfigError
+from tsugiki.merge.method import Method
+from tsugiki.merge.methods import dare, linear, task_arithmetic, ties
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        linear.METHOD,
+        task_arithmetic.METHOD,
+        ties.METHOD,
+        dare.LINEAR,
+        dare.TIES,
+    )
+}
+
+
+def get_method(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+        ConfigError: there is none; the message lists the nearest names.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    near = difflib.get_close_matches(name, METHODS, n=3) or sorted(METHODS)
+    raise ConfigError(
+        "unknown merge method",
+        expected="one of " + ", ".join(f"`{other}`" for other in near),
+        got=f"`{name}`",
+        fix="see docs/methods.md for all methods",
+    )

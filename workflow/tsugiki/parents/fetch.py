@@ -1,0 +1,156 @@
+"""Fetch a parent from the Hub and prove that every byte is what the Hub lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tsugiki.config.parents import HubParent
+from tsugiki.errors import InfrastructureError, ParentError
+from tsugiki.parents import hub
+from tsugiki.parents.files import PICKLES, describe, git_blob_id, matches, needed
+from tsugiki.parents.hub import HubUnreachableError, ListedFile, Listing
+from tsugiki.parents.lock import LockedFile
+
+Say = Callable[[str], None]
+
+
+def fetch_listed(source: HubParent, listing: Listing, say: Say) -> tuple[LockedFile, ...]:
+    """Fetch the needed files of a listing into the cache and verify them.
+
+    Raises:
+        ParentError: the repository holds no safetensors weights, or a file stays damaged.
+        InfrastructureError: the Hub's cache cannot be written.
+    """
+    by_name = {file.name: file for file in listing.files}
+    wanted = [by_name[name] for name in needed(by_name, code=source.trust_remote_code)]
+    refuse_without_weights(source.hub, list(by_name))
+    files = _fetch(source, listing.commit, wanted, say)
+    hub.remember(source.hub, source.revision, listing.commit)
+    return files
+
+
+def fetch_locked(
+    source: HubParent, commit: str, files: tuple[LockedFile, ...], say: Say
+) -> tuple[LockedFile, ...]:
+    """Fetch what a lock names, where the cache lacks it, and verify it against the lock.
+
+    Raises:
+        ParentError: the cache lacks files and the Hub cannot be asked, or a file stays damaged.
+        InfrastructureError: the Hub's cache cannot be written.
+    """
+    wanted = [ListedFile(file.name, file.size, file.sha256, None) for file in files]
+    return _fetch(source, commit, wanted, say)
+
+
+def take_cached(source: HubParent, reason: str, say: Say) -> tuple[str, tuple[LockedFile, ...]]:
+    """Use what an earlier run left in the cache, since the Hub cannot be asked.
+
+    Returns:
+        The commit, and the verified files.
+
+    Raises:
+        ParentError: the cache does not hold the revision, or holds damaged files.
+    """
+    folder = hub.cached_snapshot(source.hub, source.revision, code=source.trust_remote_code)
+    if folder is None:
+        raise not_in_cache(source, source.revision, reason)
+    say(f"{source.hub}: the Hub cannot be asked ({reason}); taking commit {folder.name[:12]}")
+    names = [entry.name for entry in folder.iterdir() if entry.is_file()]
+    refuse_without_weights(source.hub, names)
+    wanted = [
+        hub.expected_from_link(folder / name)
+        for name in needed(names, code=source.trust_remote_code)
+    ]
+    return folder.name, _fetch(source, folder.name, wanted, say)
+
+
+def refuse_without_weights(where: str, names: list[str]) -> None:
+    """Refuse a checkpoint whose weights are not in safetensors files.
+
+    Raises:
+        ParentError: none of the names is a safetensors file that would be fetched.
+    """
+    if any(name.endswith(".safetensors") for name in needed(names)):
+        return
+    pickles = sorted(name for name in names if matches(name, PICKLES))
+    raise ParentError(
+        "the weights are pickle files, which can run code when they are opened"
+        if pickles
+        else "there are no weights",
+        where=where,
+        expected="safetensors files",
+        got=", ".join(pickles[:3]) or ", ".join(sorted(names)[:5]) or "an empty folder",
+        fix="convert a checkpoint that you trust: AutoModelForCausalLM.from_pretrained(…)"
+        ".save_pretrained(…) writes safetensors files"
+        if pickles
+        else "name a folder or repository that holds model.safetensors or its shards",
+    )
+
+
+def not_in_cache(source: HubParent, revision: str, reason: str) -> ParentError:
+    """The error for a parent that is not on this machine while the Hub cannot be asked."""
+    return ParentError(
+        f"parent `{source.hub}` is not on this machine, and the Hub cannot be asked",
+        where=f"revision {revision}",
+        got=reason,
+        fix="run `tsugiki parents` once on a node with internet that shares this cache (HF_HOME)",
+    )
+
+
+def _fetch(
+    source: HubParent, commit: str, wanted: list[ListedFile], say: Say
+) -> tuple[LockedFile, ...]:
+    missing = [
+        file.name for file in wanted if hub.cached_file(source.hub, commit, file.name) is None
+    ]
+    if missing:
+        size = sum(file.size or 0 for file in wanted if file.name in missing)
+        say(f"{source.hub}: fetching {len(missing)} files, {size / 1e9:.2f} GB")
+        try:
+            hub.download(source.hub, commit, code=source.trust_remote_code)
+        except HubUnreachableError as error:
+            raise not_in_cache(source, commit, str(error)) from error
+    return tuple(_verified(source, commit, file, say) for file in wanted)
+
+
+def _verified(source: HubParent, commit: str, file: ListedFile, say: Say) -> LockedFile:
+    path = hub.cached_file(source.hub, commit, file.name)
+    if path is None:
+        raise InfrastructureError(
+            f"`{file.name}` did not arrive",
+            where=f"{source.hub} at {commit}",
+            fix="run `tsugiki parents` again",
+        )
+    found = describe(path)
+    if _is(found, path, file):
+        return found
+    say(f"{source.hub}: the cached copy of {file.name} is damaged; fetching it again")
+    try:
+        path = hub.download_again(source.hub, commit, file.name)
+    except (HubUnreachableError, ValueError) as error:
+        raise _damaged(source, commit, file, found, "the Hub cannot be asked for it") from error
+    found = describe(path)
+    if not _is(found, path, file):
+        raise _damaged(source, commit, file, found, "a fresh copy is no better")
+    return found
+
+
+def _is(found: LockedFile, path: Path, expected: ListedFile) -> bool:
+    if expected.size is not None and found.size != expected.size:
+        return False
+    if expected.sha256 is not None:
+        return found.sha256 == expected.sha256
+    return expected.blob_id is None or git_blob_id(path) == expected.blob_id
+
+
+def _damaged(
+    source: HubParent, commit: str, file: ListedFile, found: LockedFile, reason: str
+) -> ParentError:
+    return ParentError(
+        f"`{file.name}` is damaged, and {reason}",
+        where=f"{source.hub} at {commit}",
+        expected=f"SHA-256 {file.sha256}" if file.sha256 else f"Git object {file.blob_id}",
+        got=f"SHA-256 {found.sha256}, {found.size} bytes",
+        fix="run `tsugiki parents` again on a node with internet",
+    )

@@ -1,0 +1,263 @@
+"""The one place that talks to the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import (
+    HfApi,
+    constants,
+    hf_hub_download,
+    hf_hub_url,
+    snapshot_download,
+    try_to_load_from_cache,
+)
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is re-exported
+    GatedRepoError,
+    HfHubHTTPError,
+    HTTPError,  # taken from here because the HTTP client's package differs by version
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # they are documented there
+    build_hf_headers,
+    get_session,
+    hf_raise_for_status,
+)
+
+from tsugiki.atomic import write_if_changed
+from tsugiki.errors import InfrastructureError, ParentError
+from tsugiki.parents.files import CODE, IGNORED, NEEDED
+
+COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+class HubUnreachableError(Exception):
+    """The Hub cannot be asked now: offline by choice, no network, or a fault on its side."""
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A file as the Hub lists it."""
+
+    name: str
+    size: int | None
+    """Bytes."""
+    sha256: str | None
+    """Of the content, where the file is stored as a large file."""
+    blob_id: str | None
+    """Git's object id, where it is not."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A repository at one commit."""
+
+    repo: str
+    commit: str
+    files: tuple[ListedFile, ...]
+
+
+def list_repo(repo: str, revision: str) -> Listing:
+    """Ask the Hub what a revision points to and which files it holds.
+
+    Raises:
+        HubUnreachableError: the Hub cannot be asked now.
+        ParentError: there is no such repository or revision, or it may not be read.
+    """
+    with _plain_errors(repo, revision):
+        info = HfApi().model_info(repo, revision=revision, files_metadata=True)
+    if info.sha is None:
+        raise HubUnreachableError(f"the Hub names no commit for {repo}")
+    files = tuple(
+        ListedFile(
+            name=file.rfilename,
+            size=file.size,
+            sha256=file.lfs.sha256 if file.lfs else None,
+            blob_id=None if file.lfs else file.blob_id,
+        )
+        for file in info.siblings or []
+    )
+    return Listing(repo=repo, commit=info.sha, files=files)
+
+
+def download(repo: str, commit: str, *, code: bool) -> Path:
+    """Bring the needed files of a commit into the Hub's ordinary cache; return their folder.
+
+    Raises:
+        HubUnreachableError: the Hub cannot be asked now, and the cache lacks files.
+        ParentError: the repository may not be read.
+        InfrastructureError: the cache cannot be written.
+    """
+    with _plain_errors(repo, commit):
+        return Path(
+            snapshot_download(
+                repo,
+                revision=commit,
+                allow_patterns=_allowed(code=code),
+                ignore_patterns=list(IGNORED),
+            )
+        )
+
+
+def download_again(repo: str, commit: str, name: str) -> Path:
+    """Replace one cached file by a fresh copy; return its path.
+
+    Raises:
+        HubUnreachableError: the Hub cannot be asked now.
+        ParentError: the repository may not be read.
+        InfrastructureError: the cache cannot be written.
+    """
+    with _plain_errors(repo, commit):
+        return Path(hf_hub_download(repo, name, revision=commit, force_download=True))
+
+
+def fetch_file(repo: str, commit: str, name: str) -> Path:
+    """Bring one small file into the cache; return its path.
+
+    Raises:
+        ParentError: the repository may not be read.
+        InfrastructureError: the Hub has become unreachable, or the cache cannot be written.
+    """
+    with _reachable(repo), _plain_errors(repo, commit):
+        return Path(hf_hub_download(repo, name, revision=commit))
+
+
+def read_start(repo: str, commit: str, name: str, count: int) -> bytes:
+    """The first bytes of a file, by a range request; nothing is cached.
+
+    Raises:
+        ParentError: the repository may not be read.
+        InfrastructureError: the Hub has become unreachable.
+    """
+    headers = {**build_hf_headers(), "Range": f"bytes=0-{count - 1}"}
+    url = hf_hub_url(repo, name, revision=commit)
+    with _reachable(repo), _plain_errors(repo, commit):
+        answer = get_session().get(url, headers=headers)
+        hf_raise_for_status(answer)
+        return answer.content[:count]
+
+
+def remember(repo: str, revision: str, commit: str) -> None:
+    """Note in the cache what a branch points to, so that it is known without the Hub.
+
+    Fetching by commit, unlike fetching by branch, leaves no such note.
+    """
+    if not COMMIT.match(revision):
+        cache = Path(constants.HF_HUB_CACHE).expanduser()
+        folder = cache / repo_folder_name(repo_id=repo, repo_type="model")
+        with suppress(OSError):  # a shared cache may be read-only
+            write_if_changed(folder / "refs" / revision, commit.encode())
+
+
+def cached_snapshot(repo: str, revision: str, *, code: bool) -> Path | None:
+    """Folder of a revision in the cache, if nothing is known to be missing from it.
+
+    Its name is the commit. A branch means what it pointed to when it was last fetched.
+    """
+    try:
+        folder = snapshot_download(
+            repo,
+            revision=revision,
+            local_files_only=True,
+            allow_patterns=_allowed(code=code),
+            ignore_patterns=list(IGNORED),
+        )
+    except LocalEntryNotFoundError:
+        return None
+    return Path(folder)
+
+
+def cached_file(repo: str, commit: str, name: str) -> Path | None:
+    """Path of one file in the cache."""
+    found = try_to_load_from_cache(repo, name, revision=commit)
+    return Path(found) if isinstance(found, str) else None
+
+
+def expected_from_link(path: Path) -> ListedFile:
+    """What a cached file should hold, from the name of the blob that it links to.
+
+    The cache names a blob by its SHA-256 (large files) or by Git's object id (small ones).
+    """
+    name = path.readlink().name if path.is_symlink() else ""
+    return ListedFile(
+        name=path.name,
+        size=None,
+        sha256=name if re.fullmatch(r"[0-9a-f]{64}", name) else None,
+        blob_id=name if re.fullmatch(r"[0-9a-f]{40}", name) else None,
+    )
+
+
+def _allowed(*, code: bool) -> list[str]:
+    return [*NEEDED, *CODE] if code else list(NEEDED)
+
+
+@contextmanager
+def _reachable(repo: str) -> Iterator[None]:
+    """For requests that follow a successful one."""
+    try:
+        yield
+    except HubUnreachableError as error:
+        raise InfrastructureError(
+            f"the connection to the Hub broke while reading `{repo}`",
+            where=f"https://huggingface.co/{repo}",
+            got=str(error),
+            fix="run again",
+        ) from error
+
+
+@contextmanager
+def _plain_errors(repo: str, revision: str) -> Iterator[None]:
+    where = f"https://huggingface.co/{repo}"
+    try:
+        yield
+    except GatedRepoError as error:
+        raise ParentError(
+            f"`{repo}` is gated: its owner grants access to each user",
+            where=where,
+            got="the Hub refused access",
+            fix="accept its terms on that page, then log in with `hf auth login`",
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ParentError(
+            f"`{repo}` has no revision `{revision}`",
+            where=where,
+            expected="an existing branch, tag or commit",
+            got=revision,
+            fix="correct `revision` in the configuration",
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ParentError(
+            f"there is no repository `{repo}`, or it is private",
+            where=where,
+            got=f"the Hub answered {error.response.status_code}",
+            fix="check the spelling; for a private repository log in with `hf auth login`",
+        ) from error
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+        raise HubUnreachableError(str(error).splitlines()[0]) from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status in {401, 403}:
+            raise ParentError(
+                f"the Hub does not let you read `{repo}`",
+                where=where,
+                got=f"the Hub answered {status}: {error.server_message or 'no reason given'}",
+                fix="log in with `hf auth login`, with a token that may read this repository",
+            ) from error
+        raise HubUnreachableError(f"the Hub answered {status}") from error
+    except HTTPError as error:
+        raise HubUnreachableError(f"{type(error).__name__}: {error}") from error
+    except OSError as error:
+        raise InfrastructureError(
+            f"`{repo}` cannot be written into the Hub's cache",
+            where=str(error.filename or constants.HF_HUB_CACHE),
+            got=error.strerror or str(error),
+            fix="make room or allow writing there, or move the cache with HF_HOME; then run again",
+        ) from error

@@ -1,0 +1,72 @@
+"""Find the locked parents on this machine, offline and without reading them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tsugiki.config.parents import HubParent, LocalParent
+from tsugiki.config.run import RunConfig
+from tsugiki.errors import LineageError, ParentError
+from tsugiki.parents.lock import LockedParent, ParentsLock
+
+
+def demo_cache(config: RunConfig) -> Path:
+    """Folder that holds the demo's models, shared by the runs in the same results folder."""
+    return Path(config.results) / "demo-parents"
+
+
+def locate(config: RunConfig, lock: ParentsLock) -> dict[str, Path]:
+    """Folder of every parent, by name.
+
+    Only existence and sizes of the files are checked: digests were when the parents were locked.
+
+    Raises:
+        LineageError: the lock lacks a parent of the configuration.
+        ParentError: a parent's files are not on this machine, or have another size.
+    """
+    folders = {}
+    for name in config.parents:
+        if name not in lock.parents:
+            raise LineageError(
+                f"parent `{name}` is not locked",
+                expected=", ".join(sorted(config.parents)),
+                got=", ".join(sorted(lock.parents)),
+                fix="run `tsugiki parents` with the run's configuration",
+            )
+        locked = lock.parents[name]
+        folder = _folder(config, name, locked)
+        _check_sizes(name, folder, locked)
+        folders[name] = folder
+    return folders
+
+
+def _folder(config: RunConfig, name: str, locked: LockedParent) -> Path:
+    source = config.parents[name]
+    if isinstance(source, LocalParent):
+        return Path(source.path).expanduser()
+    if isinstance(source, HubParent):
+        from tsugiki.parents import hub  # noqa: PLC0415 - a run without the Hub starts faster
+
+        first = hub.cached_file(source.hub, str(locked.commit), locked.files[0].name)
+        if first is None:
+            raise _absent(name, f"commit {locked.commit} of {source.hub}", "not in the cache")
+        return first.parent
+    return demo_cache(config) / str(locked.folder)
+
+
+def _check_sizes(name: str, folder: Path, locked: LockedParent) -> None:
+    for file in locked.files:
+        path = folder / file.name
+        if not path.is_file():
+            raise _absent(name, str(path), "no such file")
+        if path.stat().st_size != file.size:
+            raise _absent(name, str(path), f"{path.stat().st_size} bytes, not {file.size}")
+
+
+def _absent(name: str, where: str, got: str) -> ParentError:
+    return ParentError(
+        f"parent `{name}` is not on this machine as it was locked",
+        where=where,
+        got=got,
+        fix="run `tsugiki parents` on a node that shares this cache and has internet",
+    )

@@ -1,0 +1,42 @@
+"""The result of checking a run's parents, and its text for the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tsugiki.parents.fault import Fault
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the checks found, and what the run will need."""
+
+    faults: list[Fault]
+    """Reasons not to start."""
+    notes: list[str]
+    """What to know; nothing to mend."""
+    download_bytes: int
+    """Bytes that fetching the parents will bring over the network."""
+    disk_bytes: int
+    """Bytes that downloads and merged models will take on disk."""
+    memory_bytes: int
+    """Bytes of weights that each evaluating job holds in memory."""
+
+
+def render(report: Report) -> str:
+    """The report as text: faults first, then notes, then what the run will need."""
+    blocks = [f"fault: {fault}" for fault in report.faults]
+    blocks += [f"note: {note}" for note in report.notes]
+    blocks.append(
+        f"to download: {_size(report.download_bytes)}; on disk: {_size(report.disk_bytes)}; "
+        f"weights in memory, per job: {_size(report.memory_bytes)}"
+    )
+    count = len(report.faults)
+    blocks.append(
+        f"{count} fault{'s' * (count != 1)} in the parents" if count else "the parents are sound"
+    )
+    return "\n".join(blocks)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,96 @@
+"""The recipe: everything that determines a merged model, as plain data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tsugiki.canonical import canonical_json, digest_bytes, pretty_json
+from tsugiki.config.stage import Grouping
+from tsugiki.errors import RecipeError
+
+SHARED = "*"
+"""In place of a parent's name: the value belongs to no parent."""
+
+
+class Data(BaseModel):
+    """Frozen plain data without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ParentRef(Data):
+    """A parent, by its name in the configuration and the digest of its files."""
+
+    name: str
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Parameter(Data):
+    """Values of one parameter of the merge method.
+
+    `values[parent][group]`; the parent is `SHARED` for a parameter that belongs to no parent.
+    """
+
+    grouping: Grouping = "model"
+    values: dict[str, dict[str, float]]
+
+
+class Recipe(Data):
+    """A merge in parameter space.
+
+    Two recipes are the same candidate if and only if their digests are equal. Parents are kept
+    in the order of their names, so that listing them differently gives the same recipe.
+    """
+
+    version: Literal[1] = 1
+    space: Literal["parameter"] = "parameter"
+    method: str
+    base: ParentRef | None = None
+    parents: tuple[ParentRef, ...]
+    parameters: dict[str, Parameter] = {}
+    options: dict[str, bool | float | str] = {}
+    mask_seed: int = 0
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    tokenizer: str
+    """Name of the parent (or base) whose tokenizer and configuration files the model gets."""
+
+    @model_validator(mode="after")
+    def _parents_are_ordered_and_distinct(self) -> Recipe:
+        names = [parent.name for parent in self.parents]
+        if len(set(names)) != len(names):
+            raise ValueError(f"a parent is named twice: {names}")
+        object.__setattr__(
+            self, "parents", tuple(sorted(self.parents, key=lambda parent: parent.name))
+        )
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Identity of the candidate: SHA-256 of the canonical JSON."""
+        return digest_bytes(canonical_json(self.model_dump(mode="json")))
+
+    @property
+    def short(self) -> str:
+        """First twelve digits of the digest, used in folder names."""
+        return self.digest[:12]
+
+    def to_json(self) -> bytes:
+        """The content of recipe.json."""
+        return pretty_json(self.model_dump(mode="json"))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe file.
+
+    Raises:
+        RecipeError: the file does not hold a valid recipe.
+    """
+    try:
+        return Recipe.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise RecipeError(
+            "not a valid recipe", where=str(path), got=str(error.errors()[0]["msg"])
+        ) from error

@@ -1,0 +1,72 @@
+"""Figure: held-out scores of all models as bars, with the ends of their intervals."""
+
+from __future__ import annotations
+
+from tsugiki.finalists.render import ranked_rows, shown, shown_range
+from tsugiki.finalists.table import FinalTable, Row
+from tsugiki.report.svg import Figure, Scale, line, rectangle, text, ticks
+
+WIDTH = 860.0
+LEFT, RIGHT, TOP, BOTTOM = 210.0, 150.0, 36.0, 44.0
+PITCH, BAR = 30.0, 16.0
+LEGEND = (("evolved", 0.0), ("finalist", 90.0), ("parent", 180.0), ("base", 265.0))
+
+
+def comparison_figure(table: FinalTable) -> Figure | None:
+    """Draw the main objective, best first; None where no model has a score."""
+    rows = [row for row in ranked_rows(table) if table.objective in row.test]
+    if not rows:
+        return None
+    intervals = [row.test[table.objective] for row in rows]
+    height = TOP + PITCH * len(rows) + BOTTOM
+    low, high = min(0.0, *(one.low for one in intervals)), max(one.high for one in intervals)
+    x = Scale(low, max(high, low + 1e-9), LEFT, WIDTH - RIGHT)
+    parts = [_legend(), _axis(x, height, table.objective)]
+    parts += [_bar(table, row, x, TOP + PITCH * index) for index, row in enumerate(rows)]
+    description = "; ".join(
+        f"{row.name} {shown(one.value)} ({shown_range(one)})"
+        for row, one in zip(rows, intervals, strict=True)
+    )
+    title = f"{table.objective} on held-out items, with 95 % intervals"
+    return Figure("comparison", title, description, WIDTH, height, "".join(parts))
+
+
+def _axis(x: Scale, height: float, objective: str) -> str:
+    parts = []
+    for tick in ticks(x.low, x.high):
+        parts.append(line(x(tick), TOP, x(tick), height - BOTTOM, "f-grid"))
+        parts.append(text(x(tick), height - BOTTOM + 18, f"{tick:g}", text_anchor="middle"))
+    parts.append(line(x(0), TOP, x(0), height - BOTTOM, "f-axis"))
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(text(middle, height - 6, objective, "f-title", text_anchor="middle"))
+    return "".join(parts)
+
+
+def _bar(table: FinalTable, row: Row, x: Scale, top: float) -> str:
+    interval = row.test[table.objective]
+    middle = top + PITCH / 2
+    start, end = sorted((x(0), x(interval.value)))
+    weight = "f-strong" if row.name == table.winner else "f-label"
+    return "".join(
+        [
+            text(LEFT - 10, middle + 4, _short(row.name), weight, text_anchor="end"),
+            rectangle(start, middle - BAR / 2, end - start, BAR, f"f-bar f-{row.kind}", row.name),
+            line(x(interval.low), middle, x(interval.high), middle, "f-whisker"),
+            line(x(interval.low), middle - 4, x(interval.low), middle + 4, "f-whisker"),
+            line(x(interval.high), middle - 4, x(interval.high), middle + 4, "f-whisker"),
+            text(WIDTH - RIGHT + 12, middle + 4, shown(interval.value), f"{weight} f-number"),
+            text(WIDTH - RIGHT + 58, middle + 4, shown_range(interval), "f-muted f-number"),
+        ]
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 26 else f"{name[:25]}…"
+
+
+def _legend() -> str:
+    entries = (*LEGEND, ("baseline", 340.0))
+    return "".join(
+        rectangle(LEFT + offset, 10, 12, 12, f"f-bar f-{kind}") + text(LEFT + offset + 18, 20, kind)
+        for kind, offset in entries
+    )

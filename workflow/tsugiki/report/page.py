@@ -1,0 +1,87 @@
+"""The report: one HTML file that needs nothing else, and its figures as files of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tsugiki import __version__
+from tsugiki.atomic import write_if_changed
+from tsugiki.config.run import RunConfig
+from tsugiki.finalists.render import ranked_rows, shown, shown_p, shown_range
+from tsugiki.lineage.layout import RunFiles
+from tsugiki.lineage.progress import duration
+from tsugiki.report.comparison import comparison_figure
+from tsugiki.report.costs import cost_figure
+from tsugiki.report.data import ReportData, load
+from tsugiki.report.fitness import fitness_figure
+from tsugiki.report.headline import headline, luck, tiles
+from tsugiki.report.heatmap import ordered_groups, recipe_figure
+from tsugiki.report.svg import STYLE, Figure
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(files: RunFiles, config: RunConfig) -> Path:
+    """Write report.html and figures/*.svg, however far the run has come.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        LineageError: a file of the run is damaged.
+    """
+    data = load(files, config)
+    drawn = figures(data)
+    for figure in drawn.values():
+        write_if_changed(files.root / "figures" / f"{figure.name}.svg", figure.standalone())
+    write_if_changed(files.report, render(data, drawn).encode())
+    return files.report
+
+
+def figures(data: ReportData) -> dict[str, Figure]:
+    """The figures that there is something to show in, by name."""
+    drawn = (
+        None if data.table is None else comparison_figure(data.table),
+        fitness_figure(data.stages),
+        None if data.recipe is None else recipe_figure(data.recipe),
+        cost_figure(list(data.costs)),
+    )
+    return {figure.name: figure for figure in drawn if figure is not None}
+
+
+def other_measures(data: ReportData) -> list[str]:
+    """Objectives and monitors beside the main objective, in the order of the configuration."""
+    evaluation = data.config.evaluation
+    return [one.name for one in (*evaluation.objectives, *evaluation.monitors)][1:]
+
+
+def render(data: ReportData, drawn: dict[str, Figure]) -> str:
+    """The page."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "shown": shown,
+        "shown_range": shown_range,
+        "shown_p": shown_p,
+        "duration": duration,
+        "ordered_groups": ordered_groups,
+        "other_measures": other_measures,
+    }
+    return environment.get_template("report.html.j2").render(
+        data=data,
+        table=data.table,
+        rows=[] if data.table is None else ranked_rows(data.table),
+        figures=drawn,
+        headline=headline(data),
+        tiles=tiles(data),
+        luck=None if data.table is None else luck(data.table),
+        style=(TEMPLATES / "page.css").read_text("utf-8") + STYLE.read_text("utf-8"),
+        version=__version__,
+    )

@@ -1,0 +1,154 @@
+"""Parameter space (PS): a genome in the unit cube <-> the recipe of one merged model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tsugiki.canonical import pretty_json
+from tsugiki.config.stage import Grouping, Stage
+from tsugiki.errors import LineageError
+from tsugiki.recipe.grouping import groups
+from tsugiki.recipe.recipe import SHARED, Data, Parameter, ParentRef, Recipe
+
+DECIMALS = 6
+"""Values in recipes are rounded, so that equal candidates have equal digests."""
+
+
+class ParameterGene(Data):
+    """One coordinate of the genome."""
+
+    parameter: str
+    parent: str
+    """`SHARED` where the parameter belongs to no parent."""
+    group: str
+    low: float
+    high: float
+    start: float
+
+    def value(self, coordinate: float) -> float:
+        """The parameter's value for a coordinate in [0, 1]."""
+        return round(self.low + coordinate * (self.high - self.low), DECIMALS)
+
+    def coordinate(self, value: float) -> float:
+        """The coordinate in [0, 1] of a value."""
+        return (value - self.low) / (self.high - self.low)
+
+
+class ParameterGenome(Data):
+    """space.json: what a genome of a stage means."""
+
+    version: int = 1
+    genes: tuple[ParameterGene, ...]
+    groupings: dict[str, Grouping]
+    """By parameter."""
+    frame: Recipe
+    """The recipe, without the searched parameters."""
+
+    @property
+    def start(self) -> tuple[float, ...]:
+        """Where the search starts, in the unit cube."""
+        return tuple(gene.coordinate(gene.start) for gene in self.genes)
+
+    def decode(self, coordinates: Sequence[float]) -> Recipe:
+        """The recipe at a point of the unit cube.
+
+        Args:
+            coordinates: One number in [0, 1] for every gene.
+        """
+        if len(coordinates) != len(self.genes):
+            raise LineageError(
+                "the genome does not fit the search space",
+                expected=f"{len(self.genes)} genes",
+                got=f"{len(coordinates)}",
+            )
+        values: dict[str, dict[str, dict[str, float]]] = {}
+        for gene, coordinate in zip(self.genes, coordinates, strict=True):
+            of_parent = values.setdefault(gene.parameter, {}).setdefault(gene.parent, {})
+            of_parent[gene.group] = gene.value(coordinate)
+        searched = {
+            name: Parameter(grouping=self.groupings[name], values=by_parent)
+            for name, by_parent in values.items()
+        }
+        return self.frame.model_copy(update={"parameters": {**self.frame.parameters, **searched}})
+
+    def to_json(self) -> bytes:
+        """The content of space.json."""
+        return pretty_json(self.model_dump(mode="json"))
+
+
+def build_parameter_genome(
+    stage: Stage,
+    *,
+    seed: int,
+    digests: Mapping[str, str],
+    tensor_names: Sequence[str],
+    per_parent: Mapping[str, bool],
+) -> ParameterGenome:
+    """The genome of a stage.
+
+    Args:
+        stage: The stage.
+        seed: The run's seed, used for masks unless the stage has a seed of its own.
+        digests: Digest of every parent and of the base, by name.
+        tensor_names: Names of the merged model's tensors.
+        per_parent: For every parameter of the method, whether each parent has its own value.
+    """
+    space = stage.space
+    genes: list[ParameterGene] = []
+    for parameter, gene in sorted(space.genes.items()):
+        owners = sorted(stage.parents) if per_parent[parameter] else [SHARED]
+        low, high = gene.range
+        start = gene.start if gene.start is not None else (low + high) / 2
+        genes.extend(
+            ParameterGene(
+                parameter=parameter, parent=owner, group=group, low=low, high=high, start=start
+            )
+            for owner in owners
+            for group in groups(tensor_names, gene.grouping)
+        )
+    fixed = {
+        name: Parameter(
+            values={
+                owner: {"model": float(value)}
+                for owner in (sorted(stage.parents) if per_parent[name] else [SHARED])
+            }
+        )
+        for name, value in space.options.items()
+        if name in per_parent and not isinstance(value, str)
+    }
+    frame = Recipe(
+        method=space.method,
+        base=_ref(stage.base, digests) if stage.base else None,
+        parents=tuple(_ref(name, digests) for name in stage.parents),
+        parameters=fixed,
+        options={name: value for name, value in space.options.items() if name not in per_parent},
+        mask_seed=space.mask_seed if space.mask_seed is not None else seed,
+        dtype=space.dtype,
+        tokenizer=space.tokenizer or stage.base or stage.parents[0],
+    )
+    return ParameterGenome(
+        genes=tuple(genes),
+        groupings={name: gene.grouping for name, gene in space.genes.items()},
+        frame=frame,
+    )
+
+
+def read_genome(path: Path) -> ParameterGenome:
+    """Read space.json.
+
+    Raises:
+        LineageError: the file does not hold a search space.
+    """
+    try:
+        return ParameterGenome.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise LineageError(
+            "not a valid search space", where=str(path), got=str(error.errors()[0]["msg"])
+        ) from error
+
+
+def _ref(name: str, digests: Mapping[str, str]) -> ParentRef:
+    return ParentRef(name=name, digest=digests[name])

@@ -1,0 +1,1 @@
+"""What each rule of the workflow does: read files, call a pure function, write files."""

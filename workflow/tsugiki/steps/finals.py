@@ -1,0 +1,111 @@
+"""Baselines, finalists, held-out test, and the best model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tsugiki.config.run import RunConfig
+from tsugiki.evolve.registry import make_strategy
+from tsugiki.evolve.state import State
+from tsugiki.evolve.strategy import clip
+from tsugiki.finalists.baselines import baseline_population, tuned
+from tsugiki.finalists.choose import (
+    best_distinct,
+    finalist_population,
+    held_out_population,
+    winner,
+)
+from tsugiki.lineage.layout import RunFiles, SeriesFiles
+from tsugiki.lineage.ledger import (
+    BASELINES,
+    FINALISTS,
+    TEST,
+    read_generation,
+    read_population,
+    scored_generations,
+)
+from tsugiki.merge.registry import METHODS
+from tsugiki.merge.write import write_merge
+from tsugiki.parents.locate import locate
+from tsugiki.parents.lock import read_lock
+from tsugiki.recipe.recipe import Recipe, read_recipe
+from tsugiki.space.parameter_space import read_genome
+from tsugiki.steps.recipes import write_population, write_recipes
+
+
+def write_baselines(files: RunFiles, config: RunConfig) -> None:
+    """Write the population of baselines."""
+    per_parent = {
+        name: {parameter.name: parameter.per_parent for parameter in method.parameters}
+        for name, method in METHODS.items()
+    }
+    lock = read_lock(files.parents)
+    population, recipes = baseline_population(config, lock.digests, per_parent)
+    series = files.series(BASELINES)
+    write_recipes(series, recipes)
+    write_population(series.generation(0).population, population)
+
+
+def write_finalists(files: RunFiles, config: RunConfig) -> None:
+    """Write the population of finalists of the last stage."""
+    stage = config.stages[-1]
+    searched, series = files.series(stage.name), files.series(FINALISTS)
+    chosen = best_distinct(scored_generations(searched), config.finalists.top)
+    recipes = _recipes(searched, [entry.recipe for entry in chosen])
+    mean = _final_mean(searched, config) if config.finalists.mean else None
+    write_recipes(series, [*recipes, *([mean] if mean else [])])
+    population = finalist_population(config.name, chosen, mean.digest if mean else None)
+    write_population(series.generation(0).population, population)
+
+
+def write_test(files: RunFiles, config: RunConfig) -> None:
+    """Write the population that is scored on the held-out documents, once."""
+    finalists, baselines = files.series(FINALISTS), files.series(BASELINES)
+    final_population = read_population(finalists.generation(0).population)
+    finals = read_generation(finalists.generation(0).outcomes)
+    fitness = {
+        entry.recipe: entry.fitness
+        for entry in read_generation(baselines.generation(0).outcomes).ranked
+    }
+    rows = tuned(read_population(baselines.generation(0).population), fitness)
+    population = held_out_population(config.name, final_population, finals, rows)
+    series = files.series(TEST)
+    write_recipes(
+        series,
+        [
+            *_recipes(finalists, [candidate.recipe for candidate in final_population.candidates]),
+            *_recipes(baselines, [recipe for _, recipe in rows.values()]),
+        ],
+    )
+    write_population(series.generation(0).population, population)
+
+
+def winning_recipe(files: RunFiles) -> Recipe:
+    """The recipe of the best finalist."""
+    series = files.series(FINALISTS)
+    won = winner(read_generation(series.generation(0).outcomes))
+    return read_recipe(series.candidate(won.recipe).recipe)
+
+
+def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -> str:
+    """Write the winner as a checkpoint; returns the digest of its weights."""
+    lock = read_lock(files.parents)
+    return write_merge(
+        winning_recipe(files), locate(config, lock), lock.digests, out, threads=threads
+    )
+
+
+def _final_mean(series: SeriesFiles, config: RunConfig) -> Recipe | None:
+    stage = config.stages[-1]
+    last = series.generation(stage.budget.generations)
+    state = State.from_bytes(last.state.read_bytes())
+    mean = make_strategy(stage.strategy).mean(state)
+    if mean is None:
+        return None
+    return read_genome(series.space).decode([float(value) for value in clip(np.asarray(mean))])
+
+
+def _recipes(series: SeriesFiles, digests: list[str]) -> list[Recipe]:
+    return [read_recipe(series.candidate(digest).recipe) for digest in digests]

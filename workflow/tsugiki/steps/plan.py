@@ -1,0 +1,139 @@
+"""What the rules need to know of a run: its files as Snakemake patterns, and what results depend on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tsugiki.canonical import digest
+from tsugiki.config.run import RunConfig
+from tsugiki.lineage.layout import RunFiles
+from tsugiki.lineage.ledger import BASELINES, FINALISTS, TEST
+
+
+def use_this_environment() -> None:
+    """Let the rules' shell commands find the `tsugiki` that belongs to this Python."""
+    here = str(Path(sys.executable).parent)
+    paths = os.environ.get("PATH", "").split(os.pathsep)
+    if paths[0] != here:
+        os.environ["PATH"] = os.pathsep.join([here, *paths])
+
+
+class Plan:
+    """The static plan of a run.
+
+    The number of generations is not among the parameters that generations depend on: a run whose
+    budget is raised goes on where it ended.
+    """
+
+    def __init__(self, files: RunFiles, config: RunConfig) -> None:
+        self.files = files
+        self.config = config
+        self.stages = [stage.name for stage in config.stages]
+        self.finals = [BASELINES, FINALISTS, TEST]
+        self.jobs = range(config.evaluation.jobs)
+        self.on_disk = config.evaluation.storage == "disk"
+
+    def path(self, name: str) -> str:
+        """Pattern of a file of a generation, with the wildcards `series` and `gen`."""
+        return f"{self.files.root}/{{series}}/gen-{{gen}}/{name}"
+
+    def task_files(self) -> list[str]:
+        """Files of local tasks: another task means other documents and other scores."""
+        return sorted(
+            str(path)
+            for folder in self.config.evaluation.task_paths
+            for path in Path(folder).rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        )
+
+    def before(self, name: str) -> Callable[[Any], str]:
+        """File of the generation before the one in the wildcards `stage` and `gen`."""
+
+        def of(wildcards: Any) -> str:
+            files = self.files.series(wildcards.stage).generation(int(wildcards.gen) - 1)
+            return str(files.root / name)
+
+        return of
+
+    def evaluated_of(self, wildcards: Any) -> list[str]:
+        """The files that say that the generation in the wildcards is scored."""
+        files = self.files.series(wildcards.series).generation(int(wildcards.gen))
+        return [str(files.evaluated(job)) for job in self.jobs]
+
+    def tracked_before(self, wildcards: Any) -> list[str]:
+        """What is tracked before: MLflow's store is written by one job at a time."""
+        mark = self.files.series(wildcards.series).generation(int(wildcards.gen)).tracked
+        marks = self.tracked()
+        index = marks.index(str(mark)) if str(mark) in marks else 0
+        return marks[index - 1 : index] if index else []
+
+    def last_outcomes(self) -> list[str]:
+        """Ledger entries of the last stage, all generations."""
+        stage = self.config.stages[-1]
+        series = self.files.series(stage.name)
+        return [str(series.generation(g).outcomes) for g in range(stage.budget.generations)]
+
+    def state(self) -> str:
+        """State of the last stage after its last generation."""
+        stage = self.config.stages[-1]
+        return str(self.files.series(stage.name).generation(stage.budget.generations).state)
+
+    def tracked(self) -> list[str]:
+        """Marks of everything that goes to MLflow."""
+        paths = []
+        for stage in self.config.stages:
+            series = self.files.series(stage.name)
+            paths.extend(series.generation(g).tracked for g in range(stage.budget.generations))
+        paths.extend(self.files.series(name).generation(0).tracked for name in self.finals)
+        return [str(path) for path in paths]
+
+    def stage_key(self, name: str) -> str:
+        """Digest of what a stage's generations depend on."""
+        stage = next(stage for stage in self.config.stages if stage.name == name)
+        content = stage.model_dump(mode="json")
+        content["budget"].pop("generations")
+        return self._key(seed=self.config.seed, stage=content)
+
+    def evaluation_key(self) -> str:
+        """Digest of what scores depend on."""
+        content = self.config.evaluation.model_dump(mode="json")
+        for name in ("threads", "resident", "storage"):
+            content.pop(name)
+        return self._key(evaluation=content, seed=self.config.seed)
+
+    def parents_key(self) -> str:
+        """Digest of the parents' sources."""
+        return self._key(
+            parents={
+                name: source.model_dump(mode="json") for name, source in self.config.parents.items()
+            }
+        )
+
+    def baselines_key(self) -> str:
+        """Digest of what the baselines' recipes depend on."""
+        stage = self.config.stages[0]
+        return self._key(
+            baselines=[baseline.model_dump(mode="json") for baseline in self.config.baselines],
+            parents=stage.parents,
+            base=stage.base,
+            dtype=stage.space.dtype,
+            tokenizer=stage.space.tokenizer,
+            mask_seed=stage.space.mask_seed,
+            seed=self.config.seed,
+        )
+
+    def finalists_key(self) -> str:
+        """Digest of how finalists are chosen."""
+        return self._key(finalists=self.config.finalists.model_dump(mode="json"))
+
+    def tracking_key(self) -> str:
+        """Digest of where runs are tracked."""
+        return self._key(tracking=self.config.tracking.model_dump(mode="json"))
+
+    @staticmethod
+    def _key(**content: Any) -> str:
+        return digest(content)[:16]

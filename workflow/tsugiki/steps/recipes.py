@@ -1,0 +1,23 @@
+"""Writing the recipes of a population; the population itself comes last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tsugiki import atomic
+from tsugiki.canonical import pretty_json
+from tsugiki.evolve.population import Population
+from tsugiki.lineage.layout import SeriesFiles
+from tsugiki.recipe.recipe import Recipe
+
+
+def write_recipes(series: SeriesFiles, recipes: Iterable[Recipe]) -> None:
+    """Write recipe.json of each candidate, where it is not there yet."""
+    for recipe in recipes:
+        atomic.write_if_changed(series.candidate(recipe.digest).recipe, recipe.to_json())
+
+
+def write_population(path: Path, population: Population) -> None:
+    """Write population.json."""
+    atomic.write_bytes(path, pretty_json(population.model_dump(mode="json")))
