@@ -14,9 +14,11 @@ from tsugiki.config.validate import validate_config
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.run_lock import hold_run_lock
 from tsugiki.steps.plan import Plan, use_this_environment
+from tsugiki.steps.scheduler_words import hush_scheduler
 
 min_version("9.0")
 use_this_environment()
+hush_scheduler()
 
 
 if not config:
@@ -32,6 +34,7 @@ PLAN = Plan(RUN, SETTINGS)
 
 onstart:
     hold_run_lock(RUN.root)
+    atomic.sweep(RUN.root)
     atomic.write_if_changed(RUN.config, dump_config(SETTINGS))
 
 

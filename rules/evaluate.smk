@@ -15,23 +15,25 @@ rule evaluate:
         weights=PLAN.path("weights-{job}") if PLAN.on_disk else [],
     output:
         evaluated=PLAN.path("evaluated-{job}.json"),
-    params:
-        config=RUN.config,
-        key=PLAN.evaluation_key(),
-        generation=lambda wildcards: int(wildcards.gen),
-    wildcard_constraints:
-        series="|".join([*PLAN.stages, *PLAN.finals]),
-        gen=r"\d\d\d+",
-        job=r"\d+",
     log:
         RUN.root / "logs/{series}/gen-{gen}/evaluate-{job}.log",
     benchmark:
         RUN.root / "benchmarks/{series}/gen-{gen}/evaluate-{job}.tsv"
-    threads: SETTINGS.evaluation.threads
-    retries: 2
+    wildcard_constraints:
+        series="|".join([*PLAN.stages, *PLAN.finals]),
+        gen=r"\d\d\d+",
+        job=r"\d+",
     priority: 10
+    retries: 2
+    conda:
+        "../envs/environment.yaml"
+    threads: SETTINGS.evaluation.threads
     resources:
         runtime=240,
+    params:
+        config=RUN.config,
+        key=PLAN.evaluation_key(),
+        generation=lambda wildcards: int(wildcards.gen),
     shell:
-        "OMP_NUM_THREADS={threads} tsugiki evaluate {params.config:q} --series {wildcards.series}"
-        " --generation {params.generation} --job {wildcards.job} > {log:q} 2>&1"
+        "OMP_NUM_THREADS={threads} tsugiki --log {log:q} evaluate {params.config:q} --series {wildcards.series}"
+        " --generation {params.generation} --job {wildcards.job}"

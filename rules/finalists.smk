@@ -18,17 +18,19 @@ rule baselines:
         parents=RUN.parents,
     output:
         population=RUN.series("baselines").generation(0).population,
-    params:
-        config=RUN.config,
-        key=PLAN.baselines_key(),
     log:
         RUN.root / "logs/baselines.log",
     benchmark:
         RUN.root / "benchmarks/baselines.tsv"
+    conda:
+        "../envs/environment.yaml"
     resources:
         runtime=30,
+    params:
+        config=RUN.config,
+        key=PLAN.baselines_key(),
     shell:
-        "tsugiki baselines {params.config:q} > {log:q} 2>&1"
+        "tsugiki --log {log:q} baselines {params.config:q}"
 
 
 rule finalists:
@@ -37,17 +39,19 @@ rule finalists:
         state=PLAN.state(),
     output:
         population=RUN.series("finalists").generation(0).population,
-    params:
-        config=RUN.config,
-        key=PLAN.finalists_key(),
     log:
         RUN.root / "logs/finalists.log",
     benchmark:
         RUN.root / "benchmarks/finalists.tsv"
+    conda:
+        "../envs/environment.yaml"
     resources:
         runtime=30,
+    params:
+        config=RUN.config,
+        key=PLAN.finalists_key(),
     shell:
-        "tsugiki finalists {params.config:q} > {log:q} 2>&1"
+        "tsugiki --log {log:q} finalists {params.config:q}"
 
 
 rule held_out:
@@ -56,16 +60,18 @@ rule held_out:
         baselines=RUN.series("baselines").generation(0).outcomes,
     output:
         population=RUN.series("test").generation(0).population,
-    params:
-        config=RUN.config,
     log:
         RUN.root / "logs/held_out.log",
     benchmark:
         RUN.root / "benchmarks/held_out.tsv"
+    conda:
+        "../envs/environment.yaml"
     resources:
         runtime=30,
+    params:
+        config=RUN.config,
     shell:
-        "tsugiki test {params.config:q} > {log:q} 2>&1"
+        "tsugiki --log {log:q} test {params.config:q}"
 
 
 rule compare:
@@ -73,16 +79,18 @@ rule compare:
         test=RUN.series("test").generation(0).outcomes,
     output:
         final=RUN.final,
-    params:
-        config=RUN.config,
     log:
         RUN.root / "logs/compare.log",
     benchmark:
         RUN.root / "benchmarks/compare.tsv"
+    conda:
+        "../envs/environment.yaml"
     resources:
         runtime=30,
+    params:
+        config=RUN.config,
     shell:
-        "tsugiki compare {params.config:q} 2>&1 | tee {log:q}"
+        "tsugiki --log {log:q} compare {params.config:q}"
 
 
 rule best:
@@ -91,13 +99,15 @@ rule best:
         final=RUN.final,
     output:
         best=directory(RUN.best),
-    params:
-        config=RUN.config,
     log:
         RUN.root / "logs/best.log",
     benchmark:
         RUN.root / "benchmarks/best.tsv"
+    conda:
+        "../envs/environment.yaml"
     resources:
         runtime=120,
+    params:
+        config=RUN.config,
     shell:
-        "tsugiki best {params.config:q} --threads {threads} > {log:q} 2>&1"
+        "tsugiki --log {log:q} best {params.config:q} --threads {threads}"

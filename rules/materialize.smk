@@ -13,19 +13,21 @@ rule start:
         space=RUN.root / "{stage}/space.json",
         population=RUN.root / "{stage}/gen-000/population.json",
         state=RUN.root / "{stage}/gen-000/state.npz",
-    params:
-        config=RUN.config,
-        key=lambda wildcards: PLAN.stage_key(wildcards.stage),
-    wildcard_constraints:
-        stage="|".join(PLAN.stages),
     log:
         RUN.root / "logs/{stage}/start.log",
     benchmark:
         RUN.root / "benchmarks/{stage}/start.tsv"
+    wildcard_constraints:
+        stage="|".join(PLAN.stages),
+    conda:
+        "../envs/environment.yaml"
     resources:
         runtime=30,
+    params:
+        config=RUN.config,
+        key=lambda wildcards: PLAN.stage_key(wildcards.stage),
     shell:
-        "tsugiki start {params.config:q} --stage {wildcards.stage} > {log:q} 2>&1"
+        "tsugiki --log {log:q} start {params.config:q} --stage {wildcards.stage}"
 
 
 rule materialize:
@@ -34,20 +36,22 @@ rule materialize:
         population=PLAN.path("population.json"),
     output:
         weights=temp(directory(PLAN.path("weights-{job}"))),
-    params:
-        config=RUN.config,
-        generation=lambda wildcards: int(wildcards.gen),
-    wildcard_constraints:
-        series="|".join([*PLAN.stages, *PLAN.finals]),
-        gen=r"\d\d\d+",
-        job=r"\d+",
     log:
         RUN.root / "logs/{series}/gen-{gen}/materialize-{job}.log",
     benchmark:
         RUN.root / "benchmarks/{series}/gen-{gen}/materialize-{job}.tsv"
+    wildcard_constraints:
+        series="|".join([*PLAN.stages, *PLAN.finals]),
+        gen=r"\d\d\d+",
+        job=r"\d+",
+    conda:
+        "../envs/environment.yaml"
     threads: SETTINGS.evaluation.threads
     resources:
         runtime=120,
+    params:
+        config=RUN.config,
+        generation=lambda wildcards: int(wildcards.gen),
     shell:
-        "tsugiki materialize {params.config:q} --series {wildcards.series}"
-        " --generation {params.generation} --job {wildcards.job} > {log:q} 2>&1"
+        "tsugiki --log {log:q} materialize {params.config:q} --series {wildcards.series}"
+        " --generation {params.generation} --job {wildcards.job}"

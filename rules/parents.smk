@@ -13,18 +13,20 @@ localrules:
 rule parents:
     output:
         lock=update(RUN.parents),
-    params:
-        config=RUN.config,
-        key=PLAN.parents_key(),
     log:
         RUN.root / "logs/parents.log",
     benchmark:
         RUN.root / "benchmarks/parents.tsv"
+    conda:
+        "../envs/environment.yaml"
     threads: workflow.cores or 1
     resources:
         runtime=240,
+    params:
+        config=RUN.config,
+        key=PLAN.parents_key(),
     shell:
-        "tsugiki parents {params.config:q} 2>&1 | tee {log:q}"
+        "tsugiki --log {log:q} parents {params.config:q}"
 
 
 rule items:
@@ -33,14 +35,16 @@ rule items:
     output:
         sets=RUN.items,
         environment=RUN.environment,
-    params:
-        config=RUN.config,
-        key=PLAN.evaluation_key(),
     log:
         RUN.root / "logs/items.log",
     benchmark:
         RUN.root / "benchmarks/items.tsv"
+    conda:
+        "../envs/environment.yaml"
     resources:
         runtime=60,
+    params:
+        config=RUN.config,
+        key=PLAN.evaluation_key(),
     shell:
-        "tsugiki items {params.config:q} > {log:q} 2>&1"
+        "tsugiki --log {log:q} items {params.config:q}"

@@ -16,22 +16,24 @@ rule track:
         before=PLAN.tracked_before,
     output:
         tracked=PLAN.path("tracked.json"),
-    params:
-        config=RUN.config,
-        key=PLAN.tracking_key(),
-        generation=lambda wildcards: int(wildcards.gen),
-    wildcard_constraints:
-        series="|".join([*PLAN.stages, *PLAN.finals]),
-        gen=r"\d\d\d+",
     log:
         RUN.root / "logs/{series}/gen-{gen}/track.log",
     benchmark:
         RUN.root / "benchmarks/{series}/gen-{gen}/track.tsv"
+    wildcard_constraints:
+        series="|".join([*PLAN.stages, *PLAN.finals]),
+        gen=r"\d\d\d+",
+    conda:
+        "../envs/environment.yaml"
     resources:
         runtime=30,
+    params:
+        config=RUN.config,
+        key=PLAN.tracking_key(),
+        generation=lambda wildcards: int(wildcards.gen),
     shell:
-        "tsugiki track {params.config:q} --series {wildcards.series}"
-        " --generation {params.generation} > {log:q} 2>&1"
+        "tsugiki --log {log:q} track {params.config:q} --series {wildcards.series}"
+        " --generation {params.generation}"
 
 
 rule report:
@@ -45,13 +47,24 @@ rule report:
             caption="../workflow/report/page.rst",
             category="Report",
         ),
-    params:
-        config=RUN.config,
+        figures=[
+            report(
+                RUN.root / f"figures/{figure}.svg",
+                caption=f"../workflow/report/{figure}.rst",
+                category="Figures",
+                labels={"figure": figure},
+            )
+            for figure in ("comparison", "fitness", "weights", "cost")
+        ],
     log:
         RUN.root / "logs/report.log",
     benchmark:
         RUN.root / "benchmarks/report.tsv"
+    conda:
+        "../envs/environment.yaml"
     resources:
         runtime=30,
+    params:
+        config=RUN.config,
     shell:
-        "tsugiki report {params.config:q} > {log:q} 2>&1"
+        "tsugiki --log {log:q} report {params.config:q}"

@@ -17,22 +17,24 @@ rule rank:
         evaluated=PLAN.evaluated_of,
     output:
         outcomes=PLAN.path("outcomes.json"),
-    params:
-        config=RUN.config,
-        generation=lambda wildcards: int(wildcards.gen),
-    wildcard_constraints:
-        series="|".join([*PLAN.stages, *PLAN.finals]),
-        gen=r"\d\d\d+",
     log:
         RUN.root / "logs/{series}/gen-{gen}/rank.log",
     benchmark:
         RUN.root / "benchmarks/{series}/gen-{gen}/rank.tsv"
+    wildcard_constraints:
+        series="|".join([*PLAN.stages, *PLAN.finals]),
+        gen=r"\d\d\d+",
     priority: 20
+    conda:
+        "../envs/environment.yaml"
     resources:
         runtime=10,
+    params:
+        config=RUN.config,
+        generation=lambda wildcards: int(wildcards.gen),
     shell:
-        "tsugiki rank {params.config:q} --series {wildcards.series}"
-        " --generation {params.generation} 2>&1 | tee {log:q}"
+        "tsugiki --log {log:q} rank {params.config:q} --series {wildcards.series}"
+        " --generation {params.generation}"
 
 
 rule select:
@@ -44,20 +46,22 @@ rule select:
     output:
         population=RUN.root / "{stage}/gen-{gen}/population.json",
         state=RUN.root / "{stage}/gen-{gen}/state.npz",
-    params:
-        config=RUN.config,
-        key=lambda wildcards: PLAN.stage_key(wildcards.stage),
-        generation=lambda wildcards: int(wildcards.gen) - 1,
-    wildcard_constraints:
-        stage="|".join(PLAN.stages),
-        gen=r"(?!000)\d\d\d+",
     log:
         RUN.root / "logs/{stage}/gen-{gen}/select.log",
     benchmark:
         RUN.root / "benchmarks/{stage}/gen-{gen}/select.tsv"
+    wildcard_constraints:
+        stage="|".join(PLAN.stages),
+        gen=r"(?!000)\d\d\d+",
     priority: 20
+    conda:
+        "../envs/environment.yaml"
     resources:
         runtime=10,
+    params:
+        config=RUN.config,
+        key=lambda wildcards: PLAN.stage_key(wildcards.stage),
+        generation=lambda wildcards: int(wildcards.gen) - 1,
     shell:
-        "tsugiki select {params.config:q} --stage {wildcards.stage}"
-        " --generation {params.generation} > {log:q} 2>&1"
+        "tsugiki --log {log:q} select {params.config:q} --stage {wildcards.stage}"
+        " --generation {params.generation}"

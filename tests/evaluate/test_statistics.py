@@ -137,7 +137,7 @@ def test_score_interval_takes_wilsons_for_right_and_wrong_items() -> None:
 
 
 def test_holm_adjusts_in_steps_and_keeps_the_order() -> None:
-    """By hand: 3 × 0.01; 2 × 0.03; and the largest is raised to the one before."""
+    """By hand: 3 times 0.01; 2 times 0.03; and the largest is raised to the one before."""
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.6]) == [1.0, 1.0]
     assert holm([]) == []
@@ -154,7 +154,7 @@ def test_holm_is_between_the_raw_and_bonferronis_value(p_values: list[float]) ->
 
 
 def test_selection_bias_of_two_equal_models_is_half_their_mean_distance() -> None:
-    """Two independent models of one skill: E max − p = σ √(2/π) / 2, σ² = 2 p (1 − p) / n."""
+    """Independent, right on a share p of n items: sqrt(2 p (1 - p) / n) sqrt(2 / pi) / 2."""
     items = 400
     first, second = np.tile([0.0, 0.0, 1.0, 1.0], items // 4), np.tile([0.0, 1.0], items // 2)
     expected = math.sqrt(2 * 0.25 / items) * math.sqrt(2 / math.pi) / 2

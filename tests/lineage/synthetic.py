@@ -119,42 +119,47 @@ class SyntheticRun:
             raw["baselines"] = list(self.baselines)
         return RunConfig.model_validate(raw)
 
-    def write_stage(self, *, failing: Sequence[str] = (), upto: int | None = None) -> None:
+    def write_stage(self, *, failing: Sequence[str] = ()) -> None:
         """The stage `ps`; candidates in `failing` (by id) have no score."""
         size = 2 * 2 * len(self.groups)
         optimum = generator("optimum").uniform(0.25, 0.75, size)
         previous: bytes | None = None
-        for number in range(self.generations if upto is None else upto):
+        for number in range(self.generations):
             share = number / max(1, self.generations - 1)
             mean = 0.5 + (optimum - 0.5) * (1 - np.exp(-3 * share))
-            random = generator("ask", number)
-            genomes = [
-                mean + random.normal(0, 0.12 * (1 - 0.7 * share), size)
-                for _ in range(self.population)
-            ]
-            recipes = [self.recipe(genome) for genome in genomes]
+            genomes = self._genomes(number, mean, 0.12 * (1 - 0.7 * share))
             skills = [
                 0.08 + 0.47 * float(np.exp(-10 * np.mean((genome - optimum) ** 2) / 0.25))
                 for genome in genomes
             ]
+            recipes = [self.recipe(genome) for genome in genomes]
+            candidates = self._candidates(number, genomes, recipes)
             previous = self.write_generation(
-                "ps",
-                number,
-                "search",
-                [
-                    Candidate(
-                        id=f"{number:03d}-{index:02d}",
-                        recipe=recipe.digest,
-                        genome=tuple(float(value) for value in genome),
-                        origin={},
-                    )
-                    for index, (recipe, genome) in enumerate(zip(recipes, genomes, strict=True))
-                ],
-                recipes,
-                skills,
-                previous=previous,
-                failing=failing,
+                "ps", number, "search", candidates, recipes, skills,
+                previous=previous, failing=failing,
+            )  # fmt: skip
+        # Selecting from the last generation draws one more, which is never scored.
+        genomes = self._genomes(self.generations, optimum, 0.03)
+        recipes = [self.recipe(genome) for genome in genomes]
+        candidates = self._candidates(self.generations, genomes, recipes)
+        self._write_population("ps", self.generations, "search", candidates, recipes, previous)
+
+    def _genomes(self, number: int, mean: Any, sigma: float) -> list[Any]:
+        random = generator("ask", number)
+        return [mean + random.normal(0, sigma, mean.size) for _ in range(self.population)]
+
+    def _candidates(
+        self, number: int, genomes: Sequence[Any], recipes: Sequence[Recipe]
+    ) -> list[Candidate]:
+        return [
+            Candidate(
+                id=f"{number:03d}-{index:02d}",
+                recipe=recipe.digest,
+                genome=tuple(float(value) for value in genome),
+                origin={},
             )
+            for index, (recipe, genome) in enumerate(zip(recipes, genomes, strict=True))
+        ]
 
     def recipe(self, genome: Sequence[float] | Any) -> Recipe:
         """DARE-TIES with a weight and a density for each parent and group."""
@@ -195,7 +200,7 @@ class SyntheticRun:
         """A parent by name and digest."""
         return ParentRef(name=name, digest=self.lock.digests[name])
 
-    def write_generation(  # noqa: PLR0917
+    def write_generation(
         self,
         series: str,
         number: int,
@@ -209,7 +214,33 @@ class SyntheticRun:
     ) -> bytes:
         """A scored generation; returns the content of its outcomes.json."""
         folder = self.files.series(series)
+        population = self._write_population(series, number, split, candidates, recipes, previous)
         files = folder.generation(number)
+        outcomes = {
+            recipe.digest: self._write_candidate(
+                folder, recipe, split, skill, failing=candidate.id in failing
+            )
+            for candidate, recipe, skill in zip(candidates, recipes, skills, strict=True)
+        }
+        content = files.population.read_bytes()
+        entry = rank(population, content, outcomes, self.config.evaluation.objectives)
+        written = pretty_json(entry.model_dump(mode="json"))
+        write_bytes(files.outcomes, written)
+        return written
+
+    def _write_population(
+        self,
+        series: str,
+        number: int,
+        split: Split,
+        candidates: Sequence[Candidate],
+        recipes: Sequence[Recipe],
+        previous: bytes | None,
+    ) -> Population:
+        folder = self.files.series(series)
+        files = folder.generation(number)
+        for recipe in recipes:
+            write_bytes(folder.candidate(recipe.digest).recipe, recipe.to_json())
         state: bytes | None = None
         if candidates and candidates[0].genome:
             state = f"state {number}".encode()
@@ -223,24 +254,13 @@ class SyntheticRun:
             state=None if state is None else digest_bytes(state),
             candidates=tuple(candidates),
         )
-        content = pretty_json(population.model_dump(mode="json"))
-        write_bytes(files.population, content)
-        outcomes = {
-            recipe.digest: self._write_candidate(
-                folder, recipe, split, skill, failing=candidate.id in failing
-            )
-            for candidate, recipe, skill in zip(candidates, recipes, skills, strict=True)
-        }
-        entry = rank(population, content, outcomes, self.config.evaluation.objectives)
-        written = pretty_json(entry.model_dump(mode="json"))
-        write_bytes(files.outcomes, written)
-        return written
+        write_bytes(files.population, pretty_json(population.model_dump(mode="json")))
+        return population
 
     def _write_candidate(
         self, folder: SeriesFiles, recipe: Recipe, split: Split, skill: float, *, failing: bool
     ) -> Scored | Failed:
         files = folder.candidate(recipe.digest)
-        write_bytes(files.recipe, recipe.to_json())
         seconds = 1.5 + generator("seconds", recipe.digest).uniform(0, 0.5)
         start, self.clock = self.clock, self.clock + timedelta(seconds=seconds + 0.2)
         outcome: Scored | Failed

@@ -215,6 +215,7 @@ def test_a_run_under_way_is_sound_as_far_as_it_has_come(
     finished: SyntheticRun, copied: RunFiles
 ) -> None:
     """What is not there yet is no finding."""
+    copied.series("ps").generation(3).population.unlink()
     copied.series("ps").generation(2).outcomes.unlink()
     for series in ("baselines", "finalists", "test"):
         copied.series(series).generation(0).population.unlink()
@@ -243,7 +244,7 @@ def test_each_generation_is_selected_again_from_the_one_before(finished: Synthet
         return "selecting again gives other candidates" if differs else None
 
     findings = audit(finished.files, finished.config, reselect=reselect)
-    assert asked == [(0, 1), (1, 2)]
+    assert asked == [(0, 1), (1, 2), (2, 3)]
     assert [str(finding) for finding in findings] == [
         "ps/gen-002/population.json: selecting again gives other candidates"
     ]

@@ -19,16 +19,16 @@ from .synthetic import SyntheticRun
 
 
 def test_generations_come_in_order(finished: SyntheticRun) -> None:
-    """Each with its population and its outcomes."""
+    """The last one is drawn and never scored."""
     found = list(entries(finished.files.series("ps")))
-    assert [entry.number for entry in found] == [0, 1, 2]
-    assert all(entry.outcomes is not None for entry in found)
+    assert [entry.number for entry in found] == [0, 1, 2, 3]
+    assert [entry.outcomes is not None for entry in found] == [True, True, True, False]
 
 
 def test_a_generation_that_is_being_scored_has_no_outcomes(copied: RunFiles) -> None:
     """It is there, and is not counted as scored."""
     copied.series("ps").generation(2).outcomes.unlink()
-    assert list(entries(copied.series("ps")))[-1].outcomes is None
+    assert list(entries(copied.series("ps")))[2].outcomes is None
     assert len(scored_generations(copied.series("ps"))) == 2
 
 
@@ -41,7 +41,7 @@ def test_series_that_have_not_begun_are_left_out(finished: SyntheticRun, copied:
 
 def test_a_recipe_is_new_once(finished: SyntheticRun) -> None:
     """A recipe that comes again in a later generation costs nothing there."""
-    first, second, _ = entries(finished.files.series("ps"))
+    first, second, *_ = entries(finished.files.series("ps"))
     counts = [len(new) for new in new_recipes([first, second, first])]
     assert counts == [4, 4, 0]
 

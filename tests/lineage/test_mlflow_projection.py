@@ -46,6 +46,21 @@ def tracked(finished: SyntheticRun, tmp_path_factory: pytest.TempPathFactory) ->
     return files
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, migrated once, since that takes seconds."""
+    path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def ready(copied: RunFiles, migrated: Path) -> RunFiles:
+    """A copy of the finished run with an empty store."""
+    shutil.copy(migrated, copied.root / "mlflow.db")
+    return copied
+
+
 def runs(files: RunFiles, config: RunConfig, **tags: str) -> list[Any]:
     """What MLflow has, oldest generation first."""
     client = MlflowClient(tracking_uri=tracking_uri(files, config))
@@ -164,48 +179,48 @@ def test_tracking_writes_its_mark_last(finished: SyntheticRun, copied: RunFiles)
 
 
 def test_a_generation_that_was_scored_again_replaces_its_runs(
-    finished: SyntheticRun, copied: RunFiles
+    finished: SyntheticRun, ready: RunFiles
 ) -> None:
     """MLflow follows the ledger: what is no longer in it goes."""
     config = finished.config
-    track_generation(copied, "baselines", 0, config)
-    again = make_run(copied.root.parent, baselines=[{"name": "average", "method": "linear"}])
+    track_generation(ready, "baselines", 0, config)
+    again = make_run(ready.root.parent, baselines=[{"name": "average", "method": "linear"}])
     again.write_baselines()
-    track_generation(copied, "baselines", 0, again.config)
-    found = runs(copied, config, role="candidate")
-    entry = read_generation(copied.series("baselines").generation(0).outcomes)
+    track_generation(ready, "baselines", 0, again.config)
+    found = runs(ready, config, role="candidate")
+    entry = read_generation(ready.series("baselines").generation(0).outcomes)
     assert [run.data.tags["tsugiki.recipe"] for run in found] == [entry.ranked[0].recipe]
 
 
 def test_a_moved_run_is_readable_and_its_store_is_rebuilt(
-    finished: SyntheticRun, copied: RunFiles, tmp_path: Path
+    finished: SyntheticRun, ready: RunFiles, tmp_path: Path
 ) -> None:
     """MLflow remembers absolute paths; the ledger does not."""
     for generation in range(3):
-        track_generation(copied, "ps", generation, finished.config)
-    before = [one for one in contents(copied, finished.config) if one[1] == "ps" or one[0] == "ps"]
+        track_generation(ready, "ps", generation, finished.config)
+    before = [one for one in contents(ready, finished.config) if one[1] == "ps" or one[0] == "ps"]
     moved = RunFiles(tmp_path / "elsewhere")
-    copied.root.rename(moved.root)
+    ready.root.rename(moved.root)
     rebuild(moved, finished.config)
     after = [one for one in contents(moved, finished.config) if one[1] == "ps" or one[0] == "ps"]
     assert after == before
     (parent,) = runs(moved, finished.config, role="series", series="ps")
     assert parent.info.artifact_uri.startswith(str(moved.root))
-    copied.root.mkdir()
+    ready.root.mkdir()
 
 
 def test_tracking_goes_on_after_a_move(
-    finished: SyntheticRun, copied: RunFiles, tmp_path: Path
+    finished: SyntheticRun, ready: RunFiles, tmp_path: Path
 ) -> None:
     """The next generation finds a store of another place and rebuilds it first."""
-    track_generation(copied, "ps", 0, finished.config)
+    track_generation(ready, "ps", 0, finished.config)
     moved = RunFiles(tmp_path / "elsewhere")
-    copied.root.rename(moved.root)
+    ready.root.rename(moved.root)
     track_generation(moved, "ps", 1, finished.config)
     children = runs(moved, finished.config, role="candidate", series="ps")
     assert {str(moved.root) in run.info.artifact_uri for run in children} == {True}
     assert {run.data.tags["tsugiki.generation"] for run in children} >= {"0", "1"}
-    copied.root.mkdir()
+    ready.root.mkdir()
 
 
 def test_a_store_of_several_runs_loses_only_the_rebuilt_one(
@@ -271,14 +286,14 @@ def test_tracking_that_is_off_only_marks_the_generation(
 
 
 def test_rebuilding_in_place_gives_the_same_records(
-    finished: SyntheticRun, copied: RunFiles
+    finished: SyntheticRun, ready: RunFiles
 ) -> None:
     """In the process that wrote them, and again."""
-    track_generation(copied, "finalists", 0, finished.config)
+    track_generation(ready, "finalists", 0, finished.config)
     for series in ("ps", "baselines", "test"):
-        copied.series(series).generation(0).population.unlink()
-    before = contents(copied, finished.config)
-    rebuild(copied, finished.config)
-    rebuild(copied, finished.config)
-    assert contents(copied, finished.config) == before
+        ready.series(series).generation(0).population.unlink()
+    before = contents(ready, finished.config)
+    rebuild(ready, finished.config)
+    rebuild(ready, finished.config)
+    assert contents(ready, finished.config) == before
     assert len(before) == 4

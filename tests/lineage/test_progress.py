@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.lineage.ledger import read_population
 from tsugiki.lineage.progress import duration, progress_line, status
 
 from .synthetic import SyntheticRun
@@ -49,6 +50,7 @@ def test_status_of_a_finished_run_ends_with_its_table(finished: SyntheticRun) ->
     """All series are there, and the winner is marked."""
     text = status(finished.files, finished.config)
     assert "generation 3 of 3" in text
+    assert "generation 4" not in text
     assert "baselines    6 candidates scored" in text
     assert "*  evolved" in text
 
@@ -59,6 +61,7 @@ def test_status_of_a_run_under_way_counts_the_scored(
     """The last generation is not complete; later series have not begun."""
     stage = copied.series("ps")
     stage.generation(2).outcomes.unlink()
+    stage.generation(3).population.unlink()
     for series in ("baselines", "finalists", "test"):
         copied.series(series).generation(0).population.unlink()
     copied.final.unlink()
@@ -72,3 +75,18 @@ def test_status_of_a_run_that_has_not_begun(finished: SyntheticRun, tmp_path: Pa
     """Nothing is read that is not there."""
     text = status(RunFiles(tmp_path / "empty"), finished.config)
     assert text.count("not begun") == 4
+
+
+def test_status_of_a_stage_that_ended_early_says_why(
+    finished: SyntheticRun, copied: RunFiles
+) -> None:
+    """No time is left, since nothing more will be done."""
+    path = copied.series("ps").generation(2)
+    path.outcomes.unlink()
+    population = read_population(path.population)
+    ended = population.model_copy(update={"candidates": (), "stopped": "no better candidate"})
+    path.population.write_text(ended.model_dump_json())
+    text = status(copied, finished.config)
+    assert "generation 2 of 2" in text
+    assert "ended: no better candidate" in text
+    assert "left" not in text

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tsugiki.merge.fused import alike, bits_of, nth_largest
+from tsugiki.merge.fused import alike, bits_of
 from tsugiki.merge.kernels import Bits
 from tsugiki.merge.masks import mask_key, uniforms
 from tsugiki.merge.method import Method
 from tsugiki.merge.operands import Operands
 from tsugiki.merge.registry import get_method
+from tsugiki.merge.selection import nth_largest
 
 NAME = "model.layers.0.mlp.up_proj.weight"
 
@@ -29,6 +30,9 @@ class InMemory:
     def bits(self, index: int | None) -> Bits:
         """Elements as the compiled loops take them."""
         return bits_of(self._stored(index))
+
+    def require_finite(self) -> None:
+        """Tests of methods give finite tensors, or mean what comes of others."""
 
     def base(self) -> Tensor:
         """The base's tensor."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.merge.tensors_for_tests import InMemory, merge, operands_for
+from tests.merge.tensors_for_tests import merge, operands_for
 from tsugiki.errors import RecipeError
 from tsugiki.merge.registry import METHODS
 
@@ -218,19 +218,3 @@ def test_the_compiled_loop_counts_what_overflows(name: str) -> None:
     assert method.compiled is not None
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         assert method.compiled(operands, dtype)[1] == 2
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.floats(-4, 4, width=16), min_size=1, max_size=300),
-    st.randoms(use_true_random=False),
-    st.sampled_from([torch.float32, torch.bfloat16]),
-)
-def test_the_nth_largest_magnitude_is_that_of_sorting(
-    changes: list[float], random: Any, dtype: torch.dtype
-) -> None:
-    """Counting bins finds the same number as sorting, with many equal magnitudes."""
-    parent = torch.tensor(changes).to(dtype)
-    count = random.randint(1, len(changes))
-    found = InMemory([parent], torch.zeros_like(parent)).largest(0, count)
-    assert found == parent.float().abs().sort(descending=True).values[count - 1].item()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -168,7 +169,10 @@ def test_a_model_of_the_demo_is_locked_relative_to_the_results(
     """The demo's trainer is asked for the model, and its folder found again by its name alone."""
     asked = []
 
-    def ensure_demo_parent(name: str, seed: int, cache: Path) -> Path:
+    def ensure_demo_parent(
+        name: str, seed: int, cache: Path, *, say: Callable[[str], None] = print
+    ) -> Path:
+        say(f"training {name}")
         asked.append((name, seed, cache))
         return write_llama(cache / f"{name}-seed{seed}-0123abcd")
 

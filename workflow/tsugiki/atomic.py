@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+SUFFIX = ".tmp"
+_OWNER = re.compile(r"\.(?P<host>[A-Za-z0-9-]+)~(?P<pid>\d+)~")
+
+OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
+"""Why a folder cannot be renamed to a path where something stands."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file through a temporary one in the same folder, synced, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=SUFFIX)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -42,7 +50,7 @@ def folder(path: Path) -> Iterator[Path]:
     An existing folder at `path` is replaced as a whole. If the block raises, nothing is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path), suffix=SUFFIX))
     try:
         yield temporary
         for file in temporary.rglob("*"):
@@ -59,15 +67,13 @@ def replace_folder(source: Path, target: Path) -> None:
     """Rename `source` to `target`, moving what stood there out of the way first."""
     while True:
         try:
-            os.rename(source, target)
-        except OSError:
-            if not target.exists():
+            source.rename(target)
+        except OSError as error:
+            if error.errno not in OCCUPIED:
                 raise
-            aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-            try:
-                os.rename(target, aside / "old")
-            except FileNotFoundError:
-                pass
+            aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target), suffix=SUFFIX))
+            with suppress(FileNotFoundError):  # another writer has moved it
+                target.rename(aside / "old")
             shutil.rmtree(aside, ignore_errors=True)
         else:
             sync_folder(target.parent)
@@ -83,6 +89,42 @@ def sync_folder(path: Path) -> None:
         pass  # some network file systems cannot sync a folder
     finally:
         os.close(handle)
+
+
+def sweep(root: Path) -> list[Path]:
+    """Remove what writers of this machine that were killed left under `root`; say what it was.
+
+    A writer that is alive, or was on another machine, is left alone.
+    """
+    removed = []
+    for path in sorted(root.rglob(f".*{SUFFIX}")):
+        owner = _OWNER.search(path.name)
+        if owner is None or owner["host"] != _host() or _alive(int(owner["pid"])):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        removed.append(path)
+    return removed
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}.{_host()}~{os.getpid()}~"
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "-", os.uname().nodename)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _sync_file(path: Path) -> None:

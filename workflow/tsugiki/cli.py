@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import click
 
 from tsugiki import __version__
 from tsugiki.errors import InfrastructureError, TsugikiError
+from tsugiki.terminal import Terminal
 
 CONFIG = click.argument("config", type=click.Path(path_type=Path))
 JOB = click.option("--job", type=int, default=0, show_default=True, help="Number of the job.")
@@ -27,17 +30,47 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except InfrastructureError as error:
-            click.echo(f"tsugiki: {error}", err=True)
+            _terminal(ctx).complain(f"tsugiki: {error}")
             sys.exit(75)  # EX_TEMPFAIL: trying again may help
         except TsugikiError as error:
-            click.echo(f"tsugiki: {error}", err=True)
+            _terminal(ctx).complain(f"tsugiki: {error}")
+            sys.exit(1)
+        except click.ClickException:
+            raise
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # click ends quietly when nobody reads on
+            _terminal(ctx).complain(f"tsugiki: {_describe(error)}")
+            sys.exit(1 if isinstance(error, FileNotFoundError | PermissionError) else 75)
+        except Exception:
+            if ctx.params.get("log") is None:
+                raise
+            _terminal(ctx).complain(traceback.format_exc())
             sys.exit(1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
-def main() -> None:
+@click.option(
+    "--log", type=click.Path(path_type=Path), help="Write all output to this file; faults to both."
+)
+@click.pass_context
+def main(ctx: click.Context, log: Path | None) -> None:
     """Evolutionary model merging as an auditable workflow."""
+    ctx.obj = Terminal(log)
+
+
+def _terminal(ctx: click.Context) -> Terminal:
+    return ctx.obj if isinstance(ctx.obj, Terminal) else Terminal(None)
+
+
+def _describe(error: OSError) -> TsugikiError:
+    fix = "run the step that writes it; `tsugiki status` says how far a run has come"
+    return TsugikiError(
+        error.strerror or str(error),
+        where=None if error.filename is None else str(error.filename),
+        fix=fix if isinstance(error, FileNotFoundError) else None,
+    )
 
 
 def _open(config: Path) -> tuple[Any, Any]:
@@ -64,7 +97,7 @@ def _stage(settings: Any, name: str) -> Any:
 def check(config: Path) -> None:
     """Check a configuration and its parents, without merging anything."""
     from tsugiki.config.validate import validate_config
-    from tsugiki.lineage.mlflow_projection import tracking_uri
+    from tsugiki.lineage.tracking_store import tracking_uri
     from tsugiki.parents.lock import read_lock
     from tsugiki.parents.preflight import preflight
     from tsugiki.parents.report import render
@@ -80,14 +113,15 @@ def check(config: Path) -> None:
 
 
 @main.command()
+@click.pass_obj
 @CONFIG
 @click.option("--update", multiple=True, metavar="NAME", help="Lock this parent anew.")
-def parents(config: Path, update: tuple[str, ...]) -> None:
+def parents(terminal: Terminal, config: Path, update: tuple[str, ...]) -> None:
     """Resolve, pin, fetch and lock the parents."""
     from tsugiki.parents.resolve import lock_parents
 
     files, settings = _open(config)
-    lock_parents(settings, files.parents, update=frozenset(update), say=click.echo)
+    lock_parents(settings, files.parents, update=frozenset(update), say=terminal.announce)
 
 
 @main.command()
@@ -152,15 +186,16 @@ def select(config: Path, stage: str, generation: int) -> None:
 
 
 @main.command()
+@click.pass_obj
 @CONFIG
 @SERIES
 @GENERATION
-def rank(config: Path, series: str, generation: int) -> None:
+def rank(terminal: Terminal, config: Path, series: str, generation: int) -> None:
     """Write the ledger's entry of a generation: its candidates with their fitness."""
     from tsugiki.steps.rank import write_ranked
 
     files, settings = _open(config)
-    write_ranked(files, settings, series, generation, say=click.echo)
+    write_ranked(files, settings, series, generation, say=terminal.announce)
 
 
 @main.command()
@@ -191,18 +226,21 @@ def test(config: Path) -> None:
 
 
 @main.command()
+@click.pass_obj
 @CONFIG
-def compare(config: Path) -> None:
+def compare(terminal: Terminal, config: Path) -> None:
     """Write and print the final table."""
     from tsugiki.finalists.files import write_final_table
     from tsugiki.finalists.render import render_table
 
-    click.echo(render_table(write_final_table(*_open(config))))
+    terminal.announce(render_table(write_final_table(*_open(config))))
 
 
 @main.command()
 @CONFIG
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; results/<run>/best if absent.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder; results/<run>/best if absent."
+)
 @click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
 def best(config: Path, out: Path | None, threads: int) -> None:
     """Write the best model as an ordinary checkpoint."""
@@ -305,11 +343,11 @@ def init(name: str) -> None:
     click.echo(write_template(name))
 
 
-def _resident(
-    files: Any, settings: Any, role: str, series: str, generation: int, job: int
-) -> None:
+def _resident(files: Any, settings: Any, role: str, series: str, generation: int, job: int) -> None:
     from tsugiki.resident.client import call
+    from tsugiki.steps.plan import Plan
 
+    plan = Plan(files, settings)
     call(
         role,
         {
@@ -319,11 +357,68 @@ def _resident(
             "generation": generation,
             "job": job,
         },
-        keeps=[files.config, files.parents, files.items],
+        keeps=[files.config, files.parents, files.items, *map(Path, plan.task_files())],
         threads=settings.evaluation.threads,
         log=files.root / "logs" / f"resident-{role}.log",
         say=click.echo,
     )
+
+
+def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = [value.partition("=") for value in values]
+    if wrong := [
+        value for value, (name, _, path) in zip(values, pairs, strict=True) if not (name and path)
+    ]:
+        raise click.BadParameter(f"`{wrong[0]}` is not NAME=PLACE", param=parameter)
+    return {name: path for name, _, path in pairs}
+
+
+MODELS = click.option(
+    "--models",
+    multiple=True,
+    metavar="NAME=PLACE",
+    callback=_pairs,
+    help="Where a model is: a folder, or (export) a repository of the Hub. Once for each model.",
+)
+
+
+@main.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--mergekit", is_flag=True, help="As a mergekit configuration.")
+@MODELS
+@click.option("--out", type=click.Path(path_type=Path), help="File to write; printed if absent.")
+def export(recipe: Path, mergekit: bool, models: dict[str, str], out: Path | None) -> None:
+    """Express RECIPE (recipe.json, or a run's configuration) as a mergekit configuration."""
+    if not mergekit:
+        raise click.UsageError("name the format: --mergekit")
+    from tsugiki import atomic
+    from tsugiki.recipe.recipe import read_recipe
+    from tsugiki.steps.export_mergekit import export_best, export_recipe
+
+    if recipe.suffix == ".json":
+        text = export_recipe(read_recipe(recipe), models)
+    else:
+        text = export_best(*_open(recipe), models)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        atomic.write_bytes(out, text.encode())
+
+
+@main.command()
+@click.pass_obj
+@click.argument("file", type=click.Path(path_type=Path))
+@MODELS
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
+def merge(terminal: Terminal, file: Path, models: dict[str, str], out: Path, threads: int) -> None:
+    """Merge once, without evolution: FILE is recipe.json or a mergekit configuration."""
+    from tsugiki.steps.merge_once import merge_once
+    from tsugiki.steps.merge_progress import progress_bar
+
+    bar = progress_bar()
+    weights = merge_once(file, models, out, threads=threads, say=terminal.announce, progress=bar)
+    click.echo(f"{out}  weights {weights}")
 
 
 if __name__ == "__main__":

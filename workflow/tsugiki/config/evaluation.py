@@ -56,7 +56,7 @@ class Evaluation(Section):
     """Batches that a generation is split into; one per device to use."""
     threads: Annotated[int, Field(ge=1)] = 1
     """CPU threads of each job."""
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
     storage: Literal["memory", "disk"] = "memory"
     """`memory`: candidates are built in the evaluating process. `disk`: a job of its own writes

@@ -15,7 +15,12 @@ from typing import Any
 
 import yaml
 
-_NAMES = re.compile(rb"^\s*(?:-\s*)?(?:task|group|tag):\s*[\"']?([\w.-]+)", re.MULTILINE)
+_NAMED = re.compile(
+    rb"""^[ \t]*(?:-[ \t]*)?["']?(?:task|group|tag)["']?:[ \t]*(?:["']?(\w[\w.()-]*)|((?:\s*-[^\n]*)+))""",
+    re.MULTILINE,
+)
+"""A name after one of the keys, or the lines of a list of names."""
+_LISTED = re.compile(rb"""^\s*-[ \t]*["']?(\w[\w.()-]*)["']?[ \t]*$""", re.MULTILINE)
 
 
 class _Loader(yaml.SafeLoader):
@@ -53,7 +58,8 @@ def built_in_names() -> set[str]:
         return set()
     names: set[str] = set()
     for path in (Path(spec.origin).parent / "tasks").rglob("*.y*ml"):
-        names.update(match.decode() for match in _NAMES.findall(path.read_bytes()))
+        for name, listed in _NAMED.findall(path.read_bytes()):
+            names.update(one.decode() for one in [name, *_LISTED.findall(listed)] if one)
     return names
 
 

@@ -62,7 +62,7 @@ def parse_config(value: Any, *, where: str) -> RunConfig:
     try:
         return RunConfig.model_validate(value)
     except ValidationError as error:
-        faults = [_describe(fault) for fault in error.errors()]
+        faults = _describe_all(error.errors())
         raise ConfigError(
             f"{len(faults)} fault{'s' * (len(faults) != 1)} in the configuration",
             where=where,
@@ -78,40 +78,66 @@ def dump_config(config: RunConfig) -> bytes:
     ).encode()
 
 
-def _describe(fault: Any) -> str:
+def _describe_all(faults: Iterable[Any]) -> list[str]:
+    """A line for every key; what each member of a union has to say about it stands in one line."""
+    lines: dict[str, list[str]] = {}
+    for fault in faults:
+        key, message = _describe(fault)
+        lines.setdefault(key, []).append(message)
+    return [f"`{key}`: {'; or '.join(dict.fromkeys(of_key))}" for key, of_key in lines.items()]
+
+
+def _describe(fault: Any) -> tuple[str, str]:
     location = tuple(fault["loc"])
-    unknown = fault["type"] == FORBIDDEN
+    kind, context = fault["type"], fault.get("ctx", {})
+    unknown = kind == FORBIDDEN
     path, sections = _walk(location[:-1] if unknown else location)
     if unknown:
         valid = {key for section in sections for key in section.model_fields}
-        key = ".".join([*path, str(location[-1])])
-        return f"`{key}`: unknown key; {nearest(str(location[-1]), valid)}"
+        name = str(location[-1])
+        return ".".join([*path, name]), f"unknown key; {nearest(name, valid)}"
+    if kind == "union_tag_invalid":
+        tag, tags = context["tag"], context["expected_tags"].replace("'", "").split(", ")
+        return ".".join([*path, "kind"]), f"there is no {tag!r}; {nearest(tag, tags)}"
     key = ".".join(path)
-    if fault["type"] == "missing":
-        return f"`{key}`: required, but absent"
+    if kind == "union_tag_not_found":
+        return f"{key}.kind", "required, but absent"
+    if kind == "missing":
+        return key, "required, but absent"
     got = fault.get("input")
     shown = f" (got {got!r})" if isinstance(got, str | int | float | bool) else ""
     message = fault["msg"].removeprefix("Value error, ")
-    return f"`{key}`: {message[0].lower()}{message[1:]}{shown}"
+    return key, f"{message[0].lower()}{message[1:]}{shown}"
 
 
 def _walk(location: tuple[str | int, ...]) -> tuple[list[str], list[type[BaseModel]]]:
     """The keys a user wrote to get to `location`, and the sections that may stand there.
 
-    Pydantic puts the tag of a union's member into the location; users never wrote it.
+    Pydantic puts the tag or type of a union's member into the location, and `[key]` after a
+    mapping's key; users never wrote those.
     """
     current: list[Any] = [RunConfig]
     path: list[str] = []
     for part in location:
+        if part == "[key]":
+            continue
         if len(current) > 1:
-            tagged = [item for item in current if _has_tag(item, str(part))]
-            if tagged:
-                current = tagged
+            chosen = [item for item in current if _has_tag(item, str(part))]
+            chosen = chosen or [item for item in current if _has_label(item, str(part))]
+            if chosen:
+                current = chosen
                 continue
         path.append(str(part))
         current = [found for item in current for found in _step(item, part)]
     sections = [item for item in current if isinstance(item, type) and issubclass(item, BaseModel)]
     return path, sections
+
+
+def _has_label(annotation: Any, part: str) -> bool:
+    """Whether `part` is how pydantic calls a member without a tag, such as ``dict[str,str]``."""
+    kind = typing.get_origin(annotation) or annotation
+    name = "literal" if kind is typing.Literal else getattr(kind, "__name__", "")
+    return part == name or part.startswith(f"{name}[")
 
 
 def _has_tag(annotation: Any, tag: str) -> bool:

@@ -42,7 +42,11 @@ def _kind(value: Any) -> str | None:
     if isinstance(value, dict):
         found = [key for key in ("path", "hub", "demo") if key in value]
         return found[0] if len(found) == 1 else None
-    return {LocalParent: "path", HubParent: "hub", DemoParent: "demo"}.get(type(value))
+    if isinstance(value, LocalParent):
+        return "path"
+    if isinstance(value, HubParent):
+        return "hub"
+    return "demo" if isinstance(value, DemoParent) else None
 
 
 ParentSource = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tsugiki.config.base import Name, Section
 from tsugiki.config.baselines import DEFAULT_BASELINES, Baseline

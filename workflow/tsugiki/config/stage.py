@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tsugiki.config.base import Name, Section
 
@@ -35,6 +36,16 @@ class Gene(Section):
         if self.start is not None and not low <= self.start <= high:
             raise ValueError(f"start {self.start} lies outside the range [{low}, {high}]")
         return self
+
+    @field_validator("grouping")
+    @classmethod
+    def _grouping_has_valid_expressions(cls, grouping: Grouping) -> Grouping:
+        for name, pattern in grouping.items() if isinstance(grouping, dict) else ():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"`{name}` is no regular expression: {error}") from error
+        return grouping
 
 
 class ParameterSpace(Section):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tsugiki.config.baselines import Baseline
 from tsugiki.config.lm_eval_tasks import built_in_names, local_tasks
 from tsugiki.config.load import nearest
 from tsugiki.config.parents import LocalParent
 from tsugiki.config.run import RunConfig
-from tsugiki.config.stage import Stage
+from tsugiki.config.validate_methods import baseline_faults, stage_faults
 from tsugiki.errors import ConfigError
 
 RESERVED = {"baselines", "finalists", "test", "best", "logs", "benchmarks", "figures"}
@@ -57,52 +56,7 @@ def _stages(config: RunConfig) -> Iterator[str]:
                 f"`{key}.space.tokenizer`: {tokenizer!r} is not merged in this stage; "
                 f"{nearest(tokenizer, [*stage.parents, *filter(None, [stage.base])])}"
             )
-        yield from _method(stage, key)
-
-
-def _method(stage: Stage, key: str) -> Iterator[str]:
-    from tsugiki.merge.registry import get_method  # noqa: PLC0415 - imports torch
-
-    space = stage.space
-    try:
-        method = get_method(space.method)
-    except ConfigError as error:
-        yield f"`{key}.space.method`: {error.what}; {error.fix or error.expected}"
-        return
-    if method.needs_base and stage.base is None:
-        yield f"`{key}.base`: method {method.name} needs a base"
-    count = len(stage.parents)
-    if count < method.min_parents or (method.max_parents and count > method.max_parents):
-        yield f"`{key}.parents`: method {method.name} takes {_arity(method)}; got {count}"
-    parameters = {parameter.name: parameter for parameter in method.parameters}
-    for name, gene in space.genes.items():
-        if name not in parameters:
-            yield (
-                f"`{key}.space.genes.{name}`: method {method.name} has no such parameter; "
-                f"{nearest(name, parameters)}"
-            )
-            continue
-        limits = parameters[name]
-        if gene.range[0] < limits.low or gene.range[1] > limits.high:
-            yield (
-                f"`{key}.space.genes.{name}.range`: {list(gene.range)} leaves "
-                f"[{limits.low}, {limits.high}], the values that {method.name} takes"
-            )
-    options = {option.name for option in method.options}
-    yield from _options(space.options, {*options, *parameters}, f"{key}.space.options")
-
-
-def _options(given: object, valid: set[str], key: str) -> Iterator[str]:
-    for name in dict(given):  # type: ignore[call-overload]
-        if name not in valid:
-            yield f"`{key}.{name}`: no such option; {nearest(name, valid)}"
-
-
-def _arity(method: object) -> str:
-    low, high = method.min_parents, method.max_parents  # type: ignore[attr-defined]
-    if high is None:
-        return f"at least {low} parents"
-    return f"{low} parents" if low == high else f"{low} to {high} parents"
+        yield from stage_faults(stage, key)
 
 
 def _baselines(config: RunConfig) -> Iterator[str]:
@@ -112,29 +66,7 @@ def _baselines(config: RunConfig) -> Iterator[str]:
         if baseline.name in names:
             yield f"`{key}.name`: {baseline.name!r} is taken by a parent or another baseline"
         names.add(baseline.name)
-        yield from _baseline(baseline, config.stages[0], key)
-
-
-def _baseline(baseline: Baseline, stage: Stage, key: str) -> Iterator[str]:
-    from tsugiki.merge.registry import get_method  # noqa: PLC0415 - imports torch
-
-    try:
-        method = get_method(baseline.method)
-    except ConfigError as error:
-        yield f"`{key}.method`: {error.what}; {error.fix or error.expected}"
-        return
-    parameters = {parameter.name for parameter in method.parameters}
-    for name in baseline.parameters:
-        if name not in parameters:
-            yield (
-                f"`{key}.parameters.{name}`: method {method.name} has no such parameter; "
-                f"{nearest(name, parameters)}"
-            )
-    yield from _options(
-        baseline.options, {option.name for option in method.options}, f"{key}.options"
-    )
-    if method.needs_base and stage.base is None:
-        yield f"`{key}.method`: {method.name} needs a base, and stage {stage.name} names none"
+        yield from baseline_faults(baseline, config.stages[0], key)
 
 
 def _tasks(config: RunConfig) -> Iterator[str]:

@@ -48,7 +48,7 @@ def prompt(fact: Fact, question: Question, language: Language) -> str:
 def draw_reading(rng: np.random.Generator, fact: Fact) -> Question:
     """A reading question; the one for the sum's expression comes up twice as often."""
     questions = reading_questions(fact)
-    return pick(rng, [*questions, questions[4]])
+    return pick(rng, [*questions, *(asked for asked in questions if asked.asks_expression)])
 
 
 def draw_documents(

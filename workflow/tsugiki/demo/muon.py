@@ -1,8 +1,8 @@
 """Muon: momentum, orthogonalised by a Newton-Schulz iteration, for matrices inside a network.
 
-K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. It learns the
-demo's skills in about half of AdamW's steps. torch's own Muon iterates in bfloat16, which CPUs
-without such instructions run many times slower than the float32 used here.
+K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. torch's
+own Muon iterates in bfloat16, which CPUs without such instructions run many times slower than the
+float32 used here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Take a step. Matrices of one shape are orthogonalised together."""
-        assert closure is None  # noqa: S101 - training computes the loss itself
+        assert closure is None
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[torch.nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:
@@ -57,7 +57,7 @@ class Muon(torch.optim.Optimizer):
             if "momentum" not in state:
                 state["momentum"] = torch.zeros_like(parameter)
             gradient = parameter.grad
-            assert gradient is not None  # noqa: S101 - every matrix takes part in the loss
+            assert gradient is not None
             momentum = state["momentum"].lerp_(gradient, 1 - group["momentum"])
             updates.append(gradient.lerp(momentum, group["momentum"]))
         rows, columns = parameters[0].shape

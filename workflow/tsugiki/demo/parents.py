@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +21,9 @@ ROLES: dict[ModelName, str] = {
 }
 
 
-def ensure_demo_parent(name: ModelName, seed: int, cache: Path) -> Path:
+def ensure_demo_parent(
+    name: ModelName, seed: int, cache: Path, *, say: Callable[[str], None] = print
+) -> Path:
     """Train one of the demo's models, unless the cache already holds it.
 
     The folder appears whole or not at all. Processes that ask for the same model at the same time
@@ -32,15 +33,21 @@ def ensure_demo_parent(name: ModelName, seed: int, cache: Path) -> Path:
         name: Which model.
         seed: Seed of its initial weights and training text.
         cache: Folder that holds all demo models.
+        say: Takes a line of progress now and then.
 
     Returns:
         The checkpoint's folder, `cache/<name>-seed<seed>-<first 8 digits of the model's key>`.
     """
-    return ensure_trained(name, seed, cache, TRAINING)
+    return ensure_trained(name, seed, cache, TRAINING, say=say)
 
 
 def ensure_trained(
-    name: ModelName, seed: int, cache: Path, trainings: dict[ModelName, Training]
+    name: ModelName,
+    seed: int,
+    cache: Path,
+    trainings: Mapping[ModelName, Training],
+    *,
+    say: Callable[[str], None] = print,
 ) -> Path:
     """`ensure_demo_parent` with other training specifications."""
     folder = cache / f"{name}-seed{seed}-{key(name, seed, trainings)[:8]}"
@@ -48,32 +55,35 @@ def ensure_trained(
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     start = trainings[name].start
-    start_folder = ensure_trained(start, seed, cache, trainings) if start else None
+    start_folder = ensure_trained(start, seed, cache, trainings, say=say) if start else None
     with _lock(cache / f".{folder.name}.lock"):
         if not folder.is_dir():
-            _train_into(folder, name, seed, trainings[name], start_folder)
+            _train_into(folder, name, seed, trainings[name], start_folder, say)
     return folder
 
 
 def _train_into(
-    folder: Path, name: ModelName, seed: int, training: Training, start: Path | None
+    folder: Path,
+    name: ModelName,
+    seed: int,
+    training: Training,
+    start: Path | None,
+    say: Callable[[str], None],
 ) -> None:
     # Imported here: a cached model is found without loading torch.
-    from transformers import LlamaForCausalLM  # noqa: PLC0415
+    from transformers import LlamaForCausalLM
 
-    from tsugiki.demo.tokenizer import build_tokenizer  # noqa: PLC0415
-    from tsugiki.demo.training import build_model, train  # noqa: PLC0415
+    from tsugiki.demo.tokenizer import build_tokenizer
+    from tsugiki.demo.training import build_model, train
 
     began = time.monotonic()
 
     def report(step: int, loss: float) -> None:
         if step % REPORT_EVERY == 0 or step == training.steps:
             seconds = time.monotonic() - began
-            print(  # noqa: T201 - progress is for people who watch
-                f"demo {name} (seed {seed}): step {step}/{training.steps}, "
-                f"loss {loss:.3f}, {seconds:.0f} s",
-                file=sys.stderr,
-                flush=True,
+            say(
+                f"demo {name} (seed {seed}): step {step} of {training.steps}, "
+                f"loss {loss:.3f}, {seconds:.0f} s"
             )
 
     model = LlamaForCausalLM.from_pretrained(start) if start else build_model(SHAPE, seed)

@@ -21,6 +21,8 @@ class Question:
 
     text: Word
     answer: Word
+    asks_expression: bool = False
+    """Whether the answer is the sum, unsolved."""
 
     def ask(self, language: Language) -> str:
         """The question in words."""
@@ -71,7 +73,7 @@ def _expression_question(fact: Fact) -> Question:
         text = Word("What is the expression in total?", "全部での式は何ですか。")
     else:
         text = Word("What is the expression of the difference?", "違いの式は何ですか。")
-    return Question(text, _symbols(fact.expression))
+    return Question(text, _symbols(fact.expression), asks_expression=True)
 
 
 def _change(fact: Fact) -> Word:
@@ -82,7 +84,7 @@ def _change(fact: Fact) -> Word:
 
 
 def _comparison(fact: Fact) -> Word:
-    assert fact.other is not None  # noqa: S101 - a comparison has two people
+    assert fact.other is not None
     return Word(
         f"How many {fact.item.en} does {fact.other.en} have?",
         f"{fact.other.ja}は{fact.item.ja}を何{fact.item.counter}持っていますか。",
@@ -100,7 +102,7 @@ def _pair(fact: Fact) -> Word:
 
 def _change_reading(fact: Fact) -> list[Question]:
     who, item = fact.who, fact.item
-    assert fact.verb is not None  # noqa: S101 - a change has a verb
+    assert fact.verb is not None
     amount = Word(
         f"How many {item.en} does {who.en} {fact.verb.infinitive}?",
         f"{who.ja}は{item.ja}を何{item.counter}{fact.verb.ja}か。",
@@ -117,7 +119,7 @@ def _change_reading(fact: Fact) -> list[Question]:
 
 def _comparison_reading(fact: Fact) -> list[Question]:
     who, other, item = fact.who, fact.other, fact.item
-    assert other is not None  # noqa: S101 - a comparison has two people
+    assert other is not None
     way = Word(
         f"Does {other.en} have more or fewer {item.en} than {who.en}?",
         f"{other.ja}の{item.ja}は{who.ja}より多くですか少なくですか。",
@@ -131,7 +133,7 @@ def _comparison_reading(fact: Fact) -> list[Question]:
 
 def _pair_reading(fact: Fact) -> list[Question]:
     other, item = fact.other, fact.item
-    assert other is not None  # noqa: S101 - a pair is two people
+    assert other is not None
     amount = Word(
         f"How many {item.en} does {other.en} have at first?",
         f"{other.ja}は初めに{item.ja}を何{item.counter}持っていますか。",

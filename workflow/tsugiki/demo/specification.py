@@ -88,7 +88,7 @@ TRAINING: dict[ModelName, Training] = {
         start="base",
         mixture={"maths_en": 3, "reading_en": 2, "sums": 1},
         documents=20_000,
-        steps=400,
+        steps=300,
         batch=32,
         rate=3e-3,
     ),

@@ -47,5 +47,5 @@ def _japanese(fact: Fact) -> tuple[str, str]:
 
 
 def _other(fact: Fact) -> Word:
-    assert fact.other is not None  # noqa: S101 - every kind but `change` has a second person
+    assert fact.other is not None
     return fact.other

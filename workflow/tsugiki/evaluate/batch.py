@@ -14,8 +14,8 @@ from tsugiki.canonical import digest, digest_bytes, digest_file, pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.evaluate.harness import Harness
-from tsugiki.evaluate.materialized import read_weights_digest
 from tsugiki.evaluate.items import ItemSets, read_items
+from tsugiki.evaluate.materialized import read_weights_digest
 from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
 from tsugiki.evaluate.score import Evaluated, score
 from tsugiki.evaluate.share import share_of
@@ -37,9 +37,7 @@ class Evaluator:
         lock = read_lock(files.parents)
         self._harness = Harness(config.evaluation)
         self._items = read_items(files.items)
-        self._model = CandidateModel(
-            locate(config, lock), lock.digests, config.evaluation, job=job
-        )
+        self._model = CandidateModel(locate(config, lock), lock.digests, config.evaluation, job=job)
 
     def evaluate(
         self,
@@ -136,9 +134,7 @@ def record(candidate: CandidateFiles, evaluated: Evaluated) -> None:
     if evaluated.items is not None:
         atomic.write_bytes(candidate.items, evaluated.items)
     atomic.write_bytes(candidate.cost, pretty_json(evaluated.cost))
-    atomic.write_bytes(
-        candidate.outcome, pretty_json(evaluated.outcome.model_dump(mode="json"))
-    )
+    atomic.write_bytes(candidate.outcome, pretty_json(evaluated.outcome.model_dump(mode="json")))
 
 
 def finish(

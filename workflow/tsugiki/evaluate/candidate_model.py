@@ -27,10 +27,13 @@ class CandidateModel:
         evaluation: Evaluation,
         *,
         job: int = 0,
+        trusted: frozenset[str] = frozenset(),
     ) -> None:
+        """`trusted` names the parents whose own modelling code may run."""
         self._folders = dict(folders)
         self._digests = dict(digests)
         self._evaluation = evaluation
+        self._trusted = trusted
         self._device = choose_device(evaluation.device, job)
         self._merger: ResidentMerger | None = None
         self._live: dict[tuple[str, str], tuple[Any, LanguageModel]] = {}
@@ -80,11 +83,13 @@ class CandidateModel:
 
     def _load(self, recipe: Recipe) -> tuple[Any, LanguageModel]:
         folder = self._folders[recipe.tokenizer]
+        trust = recipe.tokenizer in self._trusted
         model, info = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, recipe.dtype),
             output_loading_info=True,
             local_files_only=True,
+            trust_remote_code=trust,
         )
         if info["missing_keys"]:
             raise ParentError(
@@ -94,7 +99,9 @@ class CandidateModel:
                 fix="fetch or convert the model again",
             )
         model.to(self._device).eval().requires_grad_(requires_grad=False)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=trust
+        )
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         return model, LanguageModel(model, tokenizer, batch_size=self._evaluation.batch_size)

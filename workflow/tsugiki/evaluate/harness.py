@@ -6,7 +6,7 @@ import copy
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from lm_eval.tasks import TaskManager
 from tsugiki.canonical import digest, digest_bytes, digest_file
 from tsugiki.config.evaluation import Evaluation, Objective
 from tsugiki.config.lm_eval_tasks import local_tasks
-from tsugiki.errors import ConfigError, EvaluationError
+from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
+from tsugiki.evaluate.faults import is_machine_fault
 
 FEWSHOT_SEED = 1234
 
@@ -30,6 +31,7 @@ class ItemRecord:
     """What a model made of one document, for one objective."""
 
     objective: str
+    task: str
     doc_id: int
     doc_hash: str
     prompt: str
@@ -47,8 +49,8 @@ class Harness:
     """The tasks of a configuration.
 
     Raises:
-        ConfigError: a task or metric does not exist, is a group, or would put test documents into
-            its own prompts as solved examples.
+        ConfigError: a task does not exist, is a group, samples its answers, or would put test
+            documents into its own prompts as solved examples.
     """
 
     def __init__(self, evaluation: Evaluation) -> None:
@@ -72,6 +74,7 @@ class Harness:
             if evaluation.num_fewshot is not None:
                 self.tasks[name].set_config("num_fewshot", evaluation.num_fewshot)
             _refuse_leaking_examples(name, self.tasks[name])
+            _refuse_sampling(name, self.tasks[name])
         self._subsets: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._sources = {
             name: _source_digest(local[name].path.parent) if name in local else lm_eval.__version__
@@ -117,14 +120,7 @@ class Harness:
         for task in narrowed.values():
             # lm-eval draws solved examples from a generator that it keeps between calls
             task.set_fewshot_seed(FEWSHOT_SEED)
-        results = evaluate(
-            lm=model,
-            task_dict={"tasks": narrowed, "groups": {}, "group_map": {}},
-            bootstrap_iters=0,
-            log_samples=True,
-            apply_chat_template=self.evaluation.apply_chat_template,
-            fewshot_as_multiturn=self.evaluation.apply_chat_template,
-        )
+        results = self._evaluate(model, narrowed)
         if results is None:
             raise EvaluationError("lm-eval returned no results")
         records: list[ItemRecord] = []
@@ -132,6 +128,24 @@ class Harness:
             if objective.task in narrowed:
                 records.extend(self._records(objective, results, list(ids[objective.task])))
         return records
+
+    def _evaluate(self, model: Any, tasks: dict[str, Any]) -> Any:
+        """lm-eval's `evaluate`; what goes wrong in a task's code is the candidate's failure."""
+        try:
+            return evaluate(
+                lm=model,
+                task_dict={"tasks": tasks, "groups": {}, "group_map": {}},
+                bootstrap_iters=0,
+                log_samples=True,
+                apply_chat_template=self.evaluation.apply_chat_template,
+                fewshot_as_multiturn=self.evaluation.apply_chat_template,
+            )
+        except TsugikiError:
+            raise
+        except Exception as error:
+            if is_machine_fault(error):
+                raise
+            raise EvaluationError(f"{type(error).__name__}: {error}") from error
 
     def _narrowed(self, name: str, ids: tuple[int, ...]) -> Any:
         """A copy of a task that has only some of its documents.
@@ -145,6 +159,7 @@ class Harness:
             chosen = [documents[index] for index in ids]
             task = copy.copy(self.tasks[name])
             task.test_docs = task.validation_docs = lambda: chosen
+            task.build_all_requests = _build_once(task)
             self._subsets[key] = task
         return self._subsets[key]
 
@@ -156,7 +171,9 @@ class Harness:
             raise EvaluationError(f"the results lack task {objective.task}")
         if objective.metric not in of_task:
             keys = sorted(
-                key for key in of_task if "," in key and not key.partition(",")[0].endswith("_stderr")
+                key
+                for key in of_task
+                if "," in key and not key.partition(",")[0].endswith("_stderr")
             )
             raise EvaluationError(
                 f"task {objective.task} reports no `{objective.metric}`",
@@ -174,18 +191,38 @@ class Harness:
                 f"task {objective.task} answered {len(samples)} of {len(ids)} documents"
             )
         return [
-            _record(objective.name, metric, doc_id, sample)
+            _record(objective, metric, doc_id, sample)
             for doc_id, sample in zip(ids, samples, strict=True)
         ]
 
 
-def _record(objective: str, metric: str, doc_id: int, sample: Mapping[str, Any]) -> ItemRecord:
+def _build_once(task: Any) -> Callable[..., None]:
+    """A task's `build_all_requests` that renders its prompts once, not for every candidate."""
+    build = task.build_all_requests
+    built = False
+
+    def build_all_requests(**settings: Any) -> None:
+        nonlocal built
+        if not built:
+            build(**settings)
+            built = True
+        for instance in task.instances:
+            instance.resps = []
+            instance.filtered_resps = {}
+
+    return build_all_requests
+
+
+def _record(
+    objective: Objective, metric: str, doc_id: int, sample: Mapping[str, Any]
+) -> ItemRecord:
     arguments = sample["arguments"]
     generation = next(
         (part[1] for part in arguments if len(part) > 1 and isinstance(part[1], dict)), None
     )
     return ItemRecord(
-        objective=objective,
+        objective=objective.name,
+        task=objective.task,
         doc_id=doc_id,
         doc_hash=_hash_document(sample["doc"]),
         prompt=str(arguments[0][0]) if arguments else "",
@@ -246,15 +283,30 @@ def _refuse_leaking_examples(name: str, task: Any) -> None:
     """A task without a split of its own for examples shows documents' own answers in prompts."""
     if not task.config.num_fewshot:
         return
-    settings = task.fewshot_cfg
-    evaluated = task.config.test_split or task.config.validation_split
-    if settings.samples is not None or (settings.split and settings.split != evaluated):
-        return
-    if not settings.split and (task.has_training_docs() or task.config.test_split is None):
+    settings, config = task.fewshot_cfg, task.config
+    source = settings.split
+    if source is None and settings.samples is None:
+        # lm-eval's own choice where a task makes none
+        source = config.training_split or config.validation_split or config.test_split
+    if source is None or source != (config.test_split or config.validation_split):
         return
     raise ConfigError(
         f"task {name} takes its solved examples from the documents that it is tested on",
         where="evaluation.num_fewshot",
-        got=f"{task.config.num_fewshot} examples, no `fewshot_split`",
+        got=f"{config.num_fewshot} examples from the split `{source}`",
         fix="set `num_fewshot: 0`, or give the task a `fewshot_split` or `fewshot_config.samples`",
     )
+
+
+def _refuse_sampling(name: str, task: Any) -> None:
+    """Scores must not depend on chance."""
+    settings = task.config.generation_kwargs or {}
+    samples = settings.get("do_sample")
+    if samples or (samples is None and float(settings.get("temperature", 0.0)) > 0.0):
+        raise ConfigError(
+            f"task {name} samples its answers",
+            where=f"generation_kwargs of {name}",
+            expected="greedy decoding: scores must not depend on chance",
+            got=f"do_sample: {samples}, temperature: {settings.get('temperature')}",
+            fix="use a task with `do_sample: false`, or a copy of this one in `task_paths`",
+        )

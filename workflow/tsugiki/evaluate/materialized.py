@@ -79,4 +79,3 @@ def _digest_path(folder: Path) -> Path:
 
 def _refusal_path(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.{REFUSED}")
-

@@ -2,51 +2,42 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
-import pyarrow
-import pyarrow.parquet
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from tsugiki.canonical import digest_bytes
-from tsugiki.errors import (
-    ConfigError,
-    EvaluationError,
-    InfrastructureError,
-    ParentError,
-    RecipeError,
-)
+from tsugiki.errors import EvaluationError, InfrastructureError, RecipeError
+from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.harness import Harness, ItemRecord
-from tsugiki.evaluate.language_model import LanguageModel
+from tsugiki.evaluate.language_model import BrokenModelError, LanguageModel
 from tsugiki.evaluate.outcome import Failed, Measured, Scored
 
-ITEM_SCHEMA = pyarrow.schema(
+ITEM_SCHEMA = pa.schema(
     [
-        ("objective", pyarrow.string()),
-        ("doc_id", pyarrow.int64()),
-        ("doc_hash", pyarrow.string()),
-        ("prompt", pyarrow.string()),
-        ("prompt_hash", pyarrow.string()),
-        ("response", pyarrow.string()),
-        ("target", pyarrow.string()),
-        ("value", pyarrow.float64()),
-        ("tokens", pyarrow.int64()),
-        ("truncated", pyarrow.bool_()),
-        ("empty", pyarrow.bool_()),
-        ("language", pyarrow.float64()),
-        ("parsed", pyarrow.float64()),
+        ("objective", pa.string()),
+        ("doc_id", pa.int64()),
+        ("doc_hash", pa.string()),
+        ("prompt", pa.string()),
+        ("prompt_hash", pa.string()),
+        ("response", pa.string()),
+        ("target", pa.string()),
+        ("value", pa.float64()),
+        ("tokens", pa.int64()),
+        ("truncated", pa.bool_()),
+        ("empty", pa.bool_()),
+        ("language", pa.float64()),
+        ("parsed", pa.float64()),
     ]
 )
-
-_MACHINE_ERRNO = {errno.ENOSPC, errno.EIO, errno.ESTALE, errno.EDQUOT, errno.ENOMEM}
-_MACHINE_WORDS = ("CUDA error", "CUDA out of memory", "CUBLAS", "CUDNN", "NCCL", "can't allocate")
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,7 @@ def score(
 
     Raises:
         InfrastructureError: the machine failed, not the candidate.
-        ConfigError, ParentError: nothing that a candidate could be blamed for.
+        Exception: whatever else is no fault of the candidate, as it was raised.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     merged = forward = 0.0
@@ -95,27 +86,28 @@ def score(
         records = harness.run(model, ids)
         forward = model.clock.stop()
         table, rows = item_table(records, model.tokenizer, prompts=prompts)
-        tokens = sum(row["tokens"] for row in rows)
+        answers = generated_answers(records, rows)
+        tokens = sum(row["tokens"] for row in answers)
         outcome = Scored(
             recipe=recipe,
             evaluation=evaluation,
             measured=_measure(records),
-            rates=_rates(rows),
+            rates=_rates(answers),
             weights=weights,
             records=digest_bytes(table),
         )
-    except (ConfigError, ParentError, InfrastructureError):
-        raise
-    except Exception as error:
-        if is_machine_fault(error):
-            raise InfrastructureError(
-                "the machine failed while a candidate was scored",
-                where=f"recipe {recipe[:12]} on {os.uname().nodename}",
-                got=f"{type(error).__name__}: {error}",
-                fix="the job is tried again, on another node where there is one",
-            ) from error
+    except (RecipeError, EvaluationError) as error:
         kind, reason = describe_failure(error)
         outcome = Failed(recipe=recipe, evaluation=evaluation, kind=kind, reason=reason)
+    except Exception as error:
+        if not is_machine_fault(error):
+            raise  # a fault of the parents, the configuration or tsugiki: no candidate is to blame
+        raise InfrastructureError(
+            "the machine failed while a candidate was scored",
+            where=f"recipe {recipe[:12]} on {os.uname().nodename}",
+            got=f"{type(error).__name__}: {error}",
+            fix="the job is tried again, on another node where there is one",
+        ) from error
     device = str(torch.cuda.get_device_name()) if torch.cuda.is_available() else "cpu"
     return Evaluated(
         outcome,
@@ -133,23 +125,13 @@ def score(
     )
 
 
-def describe_failure(error: Exception) -> tuple[Any, str]:
+def describe_failure(
+    error: RecipeError | EvaluationError,
+) -> tuple[Literal["recipe", "model", "evaluation"], str]:
     """Kind and reason of a candidate's own fault."""
     if isinstance(error, RecipeError):
         return "recipe", str(error)
-    if isinstance(error, EvaluationError):
-        kind = "model" if "logits" in error.what else "evaluation"
-        return kind, str(error)
-    return "evaluation", f"{type(error).__name__}: {error}"
-
-
-def is_machine_fault(error: BaseException) -> bool:
-    """Whether an exception speaks of the machine and not of the candidate."""
-    if isinstance(error, MemoryError | ConnectionError | torch.cuda.OutOfMemoryError):
-        return True
-    if isinstance(error, OSError):
-        return error.errno in _MACHINE_ERRNO
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in _MACHINE_WORDS)
+    return "model" if isinstance(error, BrokenModelError) else "evaluation", str(error)
 
 
 def item_table(
@@ -178,10 +160,19 @@ def item_table(
             }
         )
     buffer = io.BytesIO()
-    pyarrow.parquet.write_table(
-        pyarrow.Table.from_pylist(rows, ITEM_SCHEMA), buffer, compression="zstd"
-    )
+    pq.write_table(pa.Table.from_pylist(rows, ITEM_SCHEMA), buffer, compression="zstd")
     return buffer.getvalue(), rows
+
+
+def generated_answers(
+    records: Sequence[ItemRecord], rows: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Rows with a generated answer, each answer once: several objectives may judge the same one."""
+    answers: dict[tuple[str, int], Mapping[str, Any]] = {}
+    for record, row in zip(records, rows, strict=True):
+        if record.max_tokens is not None:
+            answers.setdefault((record.task, record.doc_id), row)
+    return list(answers.values())
 
 
 def _measure(records: Sequence[ItemRecord]) -> dict[str, Measured]:
@@ -199,10 +190,10 @@ def _measure(records: Sequence[ItemRecord]) -> dict[str, Measured]:
     }
 
 
-def _rates(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _rates(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     rates: dict[str, float] = {}
     for name in ("tokens", "truncated", "empty", "language", "parsed"):
-        known = [float(row[name]) for row in rows if row[name] is not None]
+        known = [float(row[name]) for row in answers if row[name] is not None]
         if known:
             rates[name] = sum(known) / len(known)
     return rates

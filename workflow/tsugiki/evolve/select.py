@@ -142,7 +142,7 @@ def _require_digest(name: str, content: bytes, expected: str | None, of: Populat
             where=f"{of.series}, generation {of.generation}",
             expected=str(expected),
             got=digest_bytes(content),
-            fix=f"remove the stage's gen-* folders and run again; scores are kept",
+            fix="remove the stage's gen-* folders and run again; scores are kept",
         )
 
 
@@ -169,4 +169,3 @@ def stop_reason(stage: Stage, state: State, generation: int) -> str | None:
         if idle >= patience:
             return f"no better candidate in {idle} generations"
     return None
-

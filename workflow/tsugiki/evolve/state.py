@@ -36,7 +36,7 @@ class State:
         return State(self.kind, self.arrays, {**self.scalars, **scalars})
 
     def to_bytes(self) -> bytes:
-        """npz content; equal states give equal bytes."""
+        """The content of an npz file; equal states give equal bytes."""
         head = canonical_json({"kind": self.kind, **self.scalars})
         buffer = io.BytesIO()
         np.savez(

@@ -62,7 +62,7 @@ def item_scores(table: Any, objective: str, *, where: str = "items.parquet") -> 
     return ItemScores(documents, tuple(chosen["doc_hash"].to_pylist()), values)
 
 
-def final_table(  # noqa: PLR0913  (one argument a file that is read)
+def final_table(
     population: Population,
     generation: Generation,
     items: Mapping[str, pa.Table],

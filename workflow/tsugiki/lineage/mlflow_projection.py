@@ -239,7 +239,7 @@ class _Projection:
         step: int,
         params: Mapping[str, str] | None = None,
     ) -> None:
-        from mlflow.entities import Metric, Param  # noqa: PLC0415  (takes seconds)
+        from mlflow.entities import Metric, Param
 
         numbers = [Metric(name, value, timestamp, step) for name, value in metrics.items()]
         texts = [Param(name, value) for name, value in (params or {}).items()]

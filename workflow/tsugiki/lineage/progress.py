@@ -99,11 +99,14 @@ def _series_line(series: SeriesFiles, found: Sequence[Entry], stage: Stage | Non
         summary = summarise(done)[-1]
         failed = f", {summary.failures} failed" if summary.failures else ""
         return f"{summary.candidates} candidates scored{failed}"
+    planned = stage.budget.generations if stopped is None else len(done)
     times = [wall_seconds(_costs(series, recipes)) for recipes in new_recipes(found)[: len(done)]]
-    line = progress_line(done, [one for one in times if one is not None], stage.budget.generations)
+    line = progress_line(done, [one for one in times if one is not None], planned)
     if stopped is not None:
         return f"{line} | ended: {stopped}"
-    return line if found[-1].outcomes is not None else f"{line} | {_waiting(series, found[-1])}"
+    # The generation after the last one is drawn but never scored.
+    under_way = found[-1].outcomes is None and found[-1].number < planned
+    return f"{line} | {_waiting(series, found[-1])}" if under_way else line
 
 
 def _waiting(series: SeriesFiles, entry: Entry) -> str:

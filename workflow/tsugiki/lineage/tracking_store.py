@@ -81,7 +81,7 @@ def open_client(files: RunFiles, config: RunConfig) -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    from mlflow.tracking import MlflowClient  # noqa: PLC0415  (takes seconds)
+    from mlflow.tracking import MlflowClient
 
     return MlflowClient(tracking_uri=uri)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ class Kept:
     rule: int = kernels.ALL
     limit: float = 0.0
     """Least magnitude (`LARGE`) or density (`RANDOM`, see `masks.cut`) that is kept."""
+    ceiling: float = math.inf
+    """Largest magnitude (`LARGE`) that is kept."""
 
 
 def bits_of(tensor: Tensor) -> kernels.Bits:
@@ -38,11 +41,17 @@ def bits_of(tensor: Tensor) -> kernels.Bits:
 def weighted_sum(
     operands: Operands, weights: Sequence[float], dtype: torch.dtype
 ) -> tuple[Tensor, int]:
-    """Sum of weight * parent in the number format `dtype`, and how many elements are not finite."""
+    """Sum of weight * parent in the number format `dtype`, and how many elements are not finite.
+
+    Raises:
+        ParentError: a parent's tensor is not finite.
+    """
     models = alike([operands.source.bits(index) for index in range(operands.count)])
     out = np.empty(models[0].size, _bits_type(dtype))
-    bad = kernels.weighted_sum(models, np.array(weights, np.float32), out)
-    return _finish(operands, out, bad, dtype)
+    finite = kernels.weighted_sum(models, np.array(weights, np.float32), out)
+    if not finite:  # even a weight of zero lets what is not finite through
+        operands.source.require_finite()
+    return _finish(operands, out, finite, dtype)
 
 
 def add_task_vectors(
@@ -55,6 +64,7 @@ def add_task_vectors(
 
     Raises:
         RecipeError: the weights are to be normalised and cancel.
+        ParentError: a parent's or the base's tensor is not finite.
     """
     normalize = operands.flag("normalize")
     divisor = operands.weights_summing() if normalize else 1.0
@@ -63,13 +73,14 @@ def add_task_vectors(
     )
     out = np.empty(base.size, _bits_type(dtype))
     keys = [mask_key(operands.mask_seed, operands.name, digest) for digest in operands.digests]
-    bad = kernels.add_task_vectors(
+    finite, finite_vectors = kernels.add_task_vectors(
         base,
         tuple(parents),
         np.array([parent.factor for parent in kept], np.float32),
         np.array(operands.per_parent["weight"], np.float32),
         np.array([parent.rule for parent in kept], np.int64),
         np.array([parent.limit for parent in kept], np.float32),
+        np.array([parent.ceiling for parent in kept], np.float32),
         np.array(keys, np.uint64),
         consensus,
         normalize,
@@ -77,18 +88,9 @@ def add_task_vectors(
         np.float32(operands.number("lambda")),
         out,
     )
-    return _finish(operands, out, bad, dtype)
-
-
-def nth_largest(base: kernels.Bits, parent: kernels.Bits, count: int) -> float:
-    """The `count`-th largest magnitude of parent minus base, found by counting, not by sorting.
-
-    The magnitudes are counted by their upper 16 bits, and those of the one bin that holds the
-    answer by their lower 16 bits. Bits of positive floats are in the order of their values.
-    """
-    upper, missing = _find(base, parent, count, None)
-    lower, _ = _find(base, parent, missing, upper)
-    return float(np.array([upper << 16 | lower], np.uint32).view(np.float32)[0])
+    if not finite_vectors:
+        operands.source.require_finite()
+    return _finish(operands, out, finite, dtype)
 
 
 def alike(models: Sequence[kernels.Bits]) -> tuple[kernels.Bits, ...]:
@@ -101,33 +103,17 @@ def alike(models: Sequence[kernels.Bits]) -> tuple[kernels.Bits, ...]:
     )
 
 
-def _find(
-    base: kernels.Bits, parent: kernels.Bits, count: int, upper: int | None
-) -> tuple[int, int]:
-    """The bin that holds the `count`-th largest, and its place among those in the bin."""
-    counts = np.zeros(1 << 16, np.int64)
-    if upper is None:
-        kernels.count_upper(base, parent, counts)
-    else:
-        kernels.count_lower(base, parent, upper, counts)
-    from_above = counts[::-1].cumsum()
-    place = int(np.searchsorted(from_above, count))
-    before = int(from_above[place - 1]) if place else 0
-    return counts.size - 1 - place, count - before
-
-
 def _bits_type(dtype: torch.dtype) -> type[np.uint16 | np.uint32]:
     return np.uint16 if dtype == torch.bfloat16 else np.uint32
 
 
 def _finish(
-    operands: Operands, out: kernels.Bits, bad: int, dtype: torch.dtype
+    operands: Operands, out: kernels.Bits, finite: bool, dtype: torch.dtype
 ) -> tuple[Tensor, int]:
     if out.itemsize == 2:
         merged = torch.from_numpy(out.view(np.int16)).view(torch.bfloat16)
     else:
-        merged = torch.from_numpy(out.view(np.float32))
-        if merged.dtype != dtype:
-            merged = merged.to(dtype)
-            bad = int((~torch.isfinite(merged)).sum())
-    return merged.view(operands.shape), bad
+        merged = torch.from_numpy(out.view(np.float32)).to(dtype)
+    if finite and dtype != torch.float16:  # which has a smaller range than the compiled loop saw
+        return merged.view(operands.shape), 0
+    return merged.view(operands.shape), int((~torch.isfinite(merged)).sum())

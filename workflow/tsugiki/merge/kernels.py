@@ -9,46 +9,71 @@ half of a float32). Models are worked through in blocks that stay in the first-l
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from tsugiki.merge.masks import FACTOR_1, FACTOR_2, GAMMA, UNIT
+from tsugiki.merge.masks import BITS, FACTOR_1, FACTOR_2, GAMMA, UNIT
 
 Bits = NDArray[Any]
 """uint32 or uint16."""
 Floats = NDArray[np.float32]
 
-BLOCK = 2048
+BLOCK = 1024
+"""Elements worked on at a time: few enough that all intermediate results stay in the cache."""
 ALL, LARGE, RANDOM = 0, 1, 2
-"""Which elements of a task vector are kept: all; those of at least some magnitude; a random mask."""
+"""Which elements of a task vector are kept: all; those of a range of magnitudes; a random mask."""
 
 _INFINITE = np.uint32(0x7F800000)
-_MAGNITUDE = np.uint32(0x7FFFFFFF)
 _GAMMA, _FACTOR_1, _FACTOR_2 = np.uint64(GAMMA), np.uint64(FACTOR_1), np.uint64(FACTOR_2)
 _UNIT = np.float32(UNIT)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _TINY = np.float32(1e-8)
 
-_compiled = njit(nogil=True, cache=True, error_model="numpy")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _compiled(function: F) -> F:
+    """Compile a function when it is first called, and keep the machine code on disk."""
+    compiled: F = njit(nogil=True, cache=True, error_model="numpy")(function)
+    return compiled
+
+
+def _reinterpret(source: Any, target: Any, code: Any) -> Callable[[Any], Any]:
+    """A function that reads the bits of one type as another, at no cost."""
+
+    def typed(_context: Any, _value: Any) -> Any:
+        def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            return builder.bitcast(arguments[0], code)
+
+        return target(source), generate
+
+    function: Callable[[Any], Any] = intrinsic(typed)
+    return function
+
+
+_float = _reinterpret(types.uint32, types.float32, ir.FloatType())
+_bits = _reinterpret(types.float32, types.uint32, ir.IntType(32))
 
 
 @_compiled
-def weighted_sum(parents: tuple[Bits, ...], weights: Floats, out: Bits) -> int:
-    """Write sum of weight * parent to `out`; return how many elements are not finite."""
+def weighted_sum(parents: tuple[Bits, ...], weights: Floats, out: Bits) -> bool:
+    """Write sum of weight * parent to `out`; return whether every element is finite."""
     total = np.empty(BLOCK, np.float32)
     value = np.empty(BLOCK, np.float32)
-    bad = 0
+    doubt = np.zeros(BLOCK, np.float32)
     for start in range(0, out.size, BLOCK):
         stop = min(start + BLOCK, out.size)
         for index in range(len(parents)):
             _load(parents[index][start:stop], value)
-            _scale(value, weights[index])
-            _accumulate(value, total, index == 0)
-        bad += _store(total, out[start:stop])
-    return bad
+            _accumulate(value, weights[index], total, index == 0)
+        _store(total, out[start:stop], doubt)
+    return _all_zero(doubt)
 
 
 @_compiled
@@ -59,13 +84,14 @@ def add_task_vectors(  # noqa: C901, PLR0913, PLR0917 (compiled code takes plain
     weights: Floats,
     rules: NDArray[np.int64],
     limits: Floats,
+    ceilings: Floats,
     keys: NDArray[np.uint64],
     consensus: bool,
     normalize: bool,
     divisor: np.float32,
     scale: np.float32,
     out: Bits,
-) -> int:
+) -> tuple[bool, bool]:
     """Write base + scale * (sum of thinned-out, weighted task vectors) / divisor to `out`.
 
     Args:
@@ -74,7 +100,8 @@ def add_task_vectors(  # noqa: C901, PLR0913, PLR0917 (compiled code takes plain
         factors: Factor of each parent's kept elements.
         weights: Weight of each parent, for `normalize` with `consensus`.
         rules: `ALL`, `LARGE` or `RANDOM` for each parent.
-        limits: Least magnitude kept, or the number below which a uniform number is kept.
+        limits: Least magnitude kept, or the share that is kept at random.
+        ceilings: Largest magnitude kept.
         keys: Keys of the random masks.
         consensus: Sum only what has the sign of the sum.
         normalize: With `consensus`, divide each element by the weights that take part in it.
@@ -83,7 +110,7 @@ def add_task_vectors(  # noqa: C901, PLR0913, PLR0917 (compiled code takes plain
         out: Where the result goes.
 
     Returns:
-        How many elements of the result are not finite.
+        Whether every element of the result, and every one of the task vectors, is finite.
     """
     count = len(parents)
     origin = np.empty(BLOCK, np.float32)
@@ -91,37 +118,36 @@ def add_task_vectors(  # noqa: C901, PLR0913, PLR0917 (compiled code takes plain
     signs = np.empty(BLOCK, np.float32)
     weight_sum = np.empty(BLOCK, np.float32)
     vectors = np.empty((count, BLOCK), np.float32)
-    bad = 0
+    mask = np.empty(BLOCK, np.int32)
+    doubt_result = np.zeros(BLOCK, np.float32)
+    doubt_vectors = np.zeros(BLOCK, np.float32)
     for start in range(0, out.size, BLOCK):
         stop = min(start + BLOCK, out.size)
         _load(base[start:stop], origin)
         for index in range(count):
             vector = vectors[index]
-            _load(parents[index][start:stop], vector)
-            _subtract(vector, origin)
+            _subtract(parents[index][start:stop], origin, vector, doubt_vectors)
             if rules[index] == LARGE:
-                _keep_large(vector, limits[index])
+                _keep_large(vector, limits[index], ceilings[index])
             elif rules[index] == RANDOM:
-                _keep_random(vector, start, limits[index], keys[index])
-            _scale(vector, factors[index])
-            _accumulate(vector, total, index == 0)
+                _keep_random(vector, start, limits[index], keys[index], mask)
+            _accumulate(vector, factors[index], total, index == 0)
         if consensus:
             _elect(total, signs)
-            weight_sum[:] = _ZERO
-            for index in range(count):
-                if normalize:
-                    _count_agreeing(vectors[index], signs, weights[index], weight_sum)
-                _add_agreeing(vectors[index], signs, total)
             if normalize:
+                weight_sum[:] = _ZERO
+                for index in range(count):
+                    _count_agreeing(vectors[index], signs, weights[index], total, weight_sum)
                 _divide(total, weight_sum)
+            else:
+                for index in range(count):
+                    _add_agreeing(vectors[index], signs, total)
         elif divisor != _ONE:
-            for j in range(BLOCK):
-                total[j] /= divisor
-        if scale != _ONE:
-            _scale(total, scale)
-        _accumulate(origin, total, False)
-        bad += _store(total, out[start:stop])
-    return bad
+            total /= divisor
+        for j in range(BLOCK):
+            total[j] = total[j] * scale + origin[j]
+        _store(total, out[start:stop], doubt_result)
+    return _all_zero(doubt_result), _all_zero(doubt_vectors)
 
 
 @_compiled
@@ -135,113 +161,137 @@ def all_finite(bits: Bits) -> bool:
 
 
 @_compiled
-def count_upper(base: Bits, parent: Bits, counts: NDArray[np.int64]) -> None:
-    """Count task-vector magnitudes by the upper 16 of their 32 bits, into `counts` (65536)."""
-    origin = np.empty(BLOCK, np.float32)
-    vector = np.empty(BLOCK, np.float32)
-    bits = vector.view(np.uint32)
-    for start in range(0, base.size, BLOCK):
-        stop = min(start + BLOCK, base.size)
-        _magnitudes(base[start:stop], parent[start:stop], origin, vector)
-        for j in range(stop - start):
-            counts[bits[j] >> np.uint32(16)] += 1
+def magnitudes(base: Bits, parent: Bits, out: NDArray[np.uint32]) -> None:
+    """Write the magnitudes of parent - base to `out`, as bits, which are in the same order."""
+    if base.itemsize == 2:
+        for j in range(out.size):
+            out[j] = _bits(abs(_float(parent[j] << 16) - _float(base[j] << 16)))
+    else:
+        for j in range(out.size):
+            out[j] = _bits(abs(_float(parent[j]) - _float(base[j])))
 
 
 @_compiled
-def count_lower(base: Bits, parent: Bits, upper: int, counts: NDArray[np.int64]) -> None:
-    """Count those with the given upper bits by their lower 16 bits, into `counts` (65536)."""
-    origin = np.empty(BLOCK, np.float32)
-    vector = np.empty(BLOCK, np.float32)
-    bits = vector.view(np.uint32)
-    wanted = np.uint32(upper)
+def magnitudes_between(
+    base: Bits, parent: Bits, low: int, high: int, out: NDArray[np.uint32]
+) -> tuple[int, int]:
+    """Write those magnitudes that lie between two, inclusive, to the start of `out`.
+
+    Returns:
+        How many were written, and how many are larger. `out` needs room for `BLOCK` more.
+    """
+    block = np.empty(BLOCK, np.uint32)
+    lowest, width, highest = np.uint32(low), np.uint32(high - low), np.uint32(high)
+    larger = np.zeros(BLOCK, np.uint32)
+    found = np.uint64(0)
     for start in range(0, base.size, BLOCK):
         stop = min(start + BLOCK, base.size)
-        _magnitudes(base[start:stop], parent[start:stop], origin, vector)
-        for j in range(stop - start):
-            if bits[j] >> np.uint32(16) == wanted:
-                counts[bits[j] & np.uint32(0xFFFF)] += 1
+        values = block[: stop - start]
+        magnitudes(base[start:stop], parent[start:stop], values)
+        for j in range(values.size):
+            larger[j] += np.uint32(values[j] > highest)
+        for j in range(values.size):  # without branches: what is not wanted is overwritten
+            out[found] = values[j]
+            found += np.uint64(np.uint32(values[j] - lowest) <= width)
+    return int(found), int(larger.sum())
 
 
 # The loops below work on a whole block of values, of which the last one's rest is unused: a fixed
-# length is what makes the compiler use vector instructions throughout.
+# length is what makes the compiler use vector instructions throughout. `doubt` collects x - x, which
+# is zero for every finite x and NaN for any other.
 
 
 @_compiled
 def _load(source: Bits, values: Floats) -> None:
-    bits = values.view(np.uint32)
-    shift = np.uint32(32 - 8 * source.itemsize)
-    for j in range(source.size):
-        bits[j] = np.uint32(source[j]) << shift
-    bits[source.size :] = np.uint32(0)
+    if source.itemsize == 2:
+        for j in range(source.size):
+            values[j] = _float(source[j] << 16)
+    else:
+        for j in range(source.size):
+            values[j] = _float(source[j])
+    values[source.size :] = _ZERO
 
 
 @_compiled
-def _store(values: Floats, out: Bits) -> int:
+def _subtract(source: Bits, origin: Floats, vector: Floats, doubt: Floats) -> None:
+    """Write source - origin to `vector`."""
+    if source.itemsize == 2:
+        for j in range(source.size):
+            change = _float(source[j] << 16) - origin[j]
+            vector[j] = change
+            doubt[j] += change - change
+    else:
+        for j in range(source.size):
+            change = _float(source[j]) - origin[j]
+            vector[j] = change
+            doubt[j] += change - change
+    vector[source.size :] = _ZERO
+
+
+@_compiled
+def _store(values: Floats, out: Bits, doubt: Floats) -> None:
     """Write float32 values as they are, or rounded to the nearest bfloat16, ties to even."""
-    bits = values.view(np.uint32)
-    bad = np.uint32(0)
     if out.itemsize == 2:
         for j in range(out.size):
-            odd = (bits[j] >> np.uint32(16)) & np.uint32(1)
-            rounded = np.uint32(bits[j] + np.uint32(0x7FFF) + odd)
-            bad += np.uint32((rounded & _INFINITE) == _INFINITE)
+            bits = _bits(values[j])
+            odd = (bits >> np.uint32(16)) & np.uint32(1)
+            rounded = np.uint32(bits + np.uint32(0x7FFF) + odd)
+            value = _float(rounded)
+            doubt[j] += value - value
             out[j] = rounded >> np.uint32(16)
     else:
         for j in range(out.size):
-            bad += np.uint32((bits[j] & _INFINITE) == _INFINITE)
-            out[j] = bits[j]
-    return int(bad)
+            doubt[j] += values[j] - values[j]
+            out[j] = _bits(values[j])
 
 
 @_compiled
-def _magnitudes(base: Bits, parent: Bits, origin: Floats, vector: Floats) -> None:
-    _load(base, origin)
-    _load(parent, vector)
-    _subtract(vector, origin)
-    bits = vector.view(np.uint32)
-    for j in range(BLOCK):
-        bits[j] &= _MAGNITUDE
+def _all_zero(values: Floats) -> bool:
+    zero = True
+    for j in range(values.size):
+        zero &= values[j] == _ZERO
+    return zero
 
 
 @_compiled
-def _subtract(vector: Floats, origin: Floats) -> None:
-    for j in range(BLOCK):
-        vector[j] -= origin[j]
-
-
-@_compiled
-def _scale(vector: Floats, factor: np.float32) -> None:
-    for j in range(BLOCK):
-        vector[j] *= factor
-
-
-@_compiled
-def _accumulate(vector: Floats, total: Floats, first: bool) -> None:
+def _accumulate(vector: Floats, factor: np.float32, total: Floats, first: bool) -> None:
+    """Multiply a vector in place, and begin or continue the sum."""
     if first:
         for j in range(BLOCK):
+            vector[j] *= factor
             total[j] = vector[j]
     else:
         for j in range(BLOCK):
+            vector[j] *= factor
             total[j] += vector[j]
 
 
 @_compiled
-def _keep_large(vector: Floats, limit: np.float32) -> None:
+def _keep_large(vector: Floats, limit: np.float32, ceiling: np.float32) -> None:
     for j in range(BLOCK):
-        vector[j] = vector[j] if abs(vector[j]) >= limit else _ZERO
+        value = vector[j]
+        value = value if (value >= limit) | (value <= -limit) else _ZERO
+        vector[j] = value if (value <= ceiling) & (value >= -ceiling) else _ZERO
 
 
 @_compiled
-def _keep_random(vector: Floats, start: int, limit: np.float32, key: np.uint64) -> None:
-    """Keep element i where number i of SplitMix64 is below the limit (see `masks`)."""
-    state = key + np.uint64(start + 1) * _GAMMA
+def _keep_random(
+    vector: Floats, start: int, limit: np.float32, key: np.uint64, mask: NDArray[np.int32]
+) -> None:
+    """Keep element i where number i of SplitMix64 is below the limit (see `masks`).
+
+    The generator's last step changes only lower bits than the 24 that are used, and is left out.
+    """
+    state = key + np.uint64(start) * _GAMMA
+    steps = np.int64(limit / _UNIT)
     for j in range(BLOCK):
-        x = state + np.uint64(j) * _GAMMA
-        x = (x ^ (x >> np.uint64(30))) * _FACTOR_1
+        state += _GAMMA
+        x = (state ^ (state >> np.uint64(30))) * _FACTOR_1
         x = (x ^ (x >> np.uint64(27))) * _FACTOR_2
-        x ^= x >> np.uint64(31)
-        uniform = np.float32(np.int32(x >> np.uint64(40))) * _UNIT
-        vector[j] = vector[j] if uniform < limit else _ZERO
+        # The sign of the difference, as all ones or all zeros.
+        mask[j] = (np.int64(x >> np.uint64(64 - BITS)) - steps) >> np.int64(63)
+    for j in range(BLOCK):
+        vector[j] = _float(_bits(vector[j]) & np.uint32(mask[j]))
 
 
 @_compiled
@@ -259,9 +309,13 @@ def _add_agreeing(vector: Floats, signs: Floats, total: Floats) -> None:
 
 
 @_compiled
-def _count_agreeing(vector: Floats, signs: Floats, weight: np.float32, total: Floats) -> None:
+def _count_agreeing(
+    vector: Floats, signs: Floats, weight: np.float32, total: Floats, weight_sum: Floats
+) -> None:
     for j in range(BLOCK):
-        total[j] += weight if vector[j] * signs[j] > _ZERO else _ZERO
+        agrees = vector[j] * signs[j] > _ZERO
+        total[j] += vector[j] if agrees else _ZERO
+        weight_sum[j] += weight if agrees else _ZERO
 
 
 @_compiled

@@ -13,10 +13,11 @@ from torch import Tensor
 from tsugiki.errors import LineageError, ParentError, RecipeError
 from tsugiki.merge.cache import TensorCache
 from tsugiki.merge.checkpoint import Checkpoint
-from tsugiki.merge.fused import alike, bits_of, nth_largest
+from tsugiki.merge.fused import alike, bits_of
 from tsugiki.merge.kernels import Bits, all_finite
 from tsugiki.merge.masks import mask_key, uniforms
 from tsugiki.merge.plan import Plan, make_plan
+from tsugiki.merge.selection import nth_largest
 from tsugiki.recipe.recipe import ParentRef, Recipe
 
 
@@ -67,7 +68,7 @@ class Models:
         """
         values = self.checkpoints[model].tensor(tensor)
         if (model, tensor) not in self._finite:
-            if values.is_floating_point() and not all_finite(bits_of(values)):
+            if values.is_floating_point() and not all_finite(self.bits(model, tensor)):
                 raise ParentError(
                     f"parent `{model}` has a tensor that is not finite",
                     where=f"{self.checkpoints[model].folder}, tensor {tensor}",
@@ -79,14 +80,15 @@ class Models:
         return values
 
     def bits(self, model: str, tensor: str) -> Bits:
-        """A model's tensor as the compiled loops take it (see `kernels`)."""
-        key = (model, tensor)
-        if key not in self._bits:
-            bits = bits_of(self.stored(model, tensor))
-            if not self.cache.limit:
-                return bits
-            self._bits[key] = bits
-        return self._bits[key]
+        """A model's tensor as the compiled loops take it (see `kernels`), not yet checked."""
+        known = self._bits.get((model, tensor))
+        if known is not None:
+            return known
+        values = self.checkpoints[model].tensor(tensor)
+        bits = bits_of(values)
+        if self.cache.limit and values.dtype in {torch.float32, torch.bfloat16}:
+            self._bits[model, tensor] = bits  # a view of the file, which takes no memory
+        return bits
 
     def _require_ref(self, ref: ParentRef) -> None:
         if ref.name not in self.checkpoints:
@@ -118,6 +120,13 @@ class TensorSource:
     def bits(self, index: int | None) -> Bits:
         """A parent's elements, or the base's for None, as the compiled loops take them."""
         return self.models.bits(self._name(index), self.tensor)
+
+    def require_finite(self) -> None:
+        """Raise ParentError if the base or a parent is not finite."""
+        for parent in self.parents:
+            self.models.stored(parent.name, self.tensor)
+        if self.base_name is not None:
+            self.models.stored(self.base_name, self.tensor)
 
     def base(self) -> Tensor:
         """The base's tensor, float32."""

@@ -21,7 +21,13 @@ class Source(Protocol):
     """
 
     def bits(self, index: int | None) -> Bits:
-        """A parent's elements, or the base's for None, as the compiled loops take them."""
+        """A parent's elements, or the base's for None, as the compiled loops take them.
+
+        Unlike the others, they are not known to be finite.
+        """
+
+    def require_finite(self) -> None:
+        """Raise ParentError if the base or a parent is not finite."""
 
     def base(self) -> Tensor:
         """The base's tensor, float32."""
@@ -100,6 +106,7 @@ class Operands:
                 "weights that sum to zero cannot be normalised",
                 where=f"tensor {self.name}",
                 got=shown,
-                fix="set the option `normalize` to false, or keep the weights positive",
+                fix="keep the weights positive"
+                + (", or set `normalize` to false" if "normalize" in self.options else ""),
             )
         return total

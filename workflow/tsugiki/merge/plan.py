@@ -102,7 +102,7 @@ def _ties(model: Checkpoint) -> bool:
     declared = model.config.get("tie_word_embeddings")
     if declared is None:
         # Left out of config.json where it has the default, which depends on the architecture.
-        from transformers import AutoConfig  # noqa: PLC0415 (slow to import, rarely needed)
+        from transformers import AutoConfig
 
         return bool(AutoConfig.for_model(**model.config).tie_word_embeddings)
     return bool(declared)

@@ -6,7 +6,21 @@ import difflib
 
 from tsugiki.errors import ConfigError
 from tsugiki.merge.method import Method
-from tsugiki.merge.methods import dare, linear, task_arithmetic, ties
+from tsugiki.merge.methods import (
+    breadcrumbs,
+    dare,
+    della,
+    karcher,
+    linear,
+    model_stock,
+    multislerp,
+    nuslerp,
+    passthrough,
+    sce,
+    slerp,
+    task_arithmetic,
+    ties,
+)
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -16,6 +30,17 @@ METHODS: dict[str, Method] = {
         ties.METHOD,
         dare.LINEAR,
         dare.TIES,
+        breadcrumbs.LINEAR,
+        breadcrumbs.TIES,
+        della.LINEAR,
+        della.TIES,
+        model_stock.METHOD,
+        sce.METHOD,
+        slerp.METHOD,
+        nuslerp.METHOD,
+        multislerp.METHOD,
+        karcher.METHOD,
+        passthrough.METHOD,
     )
 }
 

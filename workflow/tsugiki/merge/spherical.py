@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-PARALLEL = 0.9995
-"""Cosine beyond which two directions are taken for parallel or opposite, and lines are used."""
+SMALLEST_SINE = 1e-6
+"""Below it two directions are taken for parallel or opposite, and a straight line is used."""
 
 
 def slerp(t: float, start: Tensor, end: Tensor) -> Tensor:
@@ -25,10 +27,9 @@ def slerp(t: float, start: Tensor, end: Tensor) -> Tensor:
         float32 of the same shape.
     """
     cosine = cosines(start, end)
-    straight = cosine.abs() > PARALLEL
-    straight |= (length(start) == 0.0) | (length(end) == 0.0)
-    angle = torch.where(straight, torch.ones_like(cosine), cosine.clamp(-1.0, 1.0).acos())
+    angle = cosine.acos()
     sine = angle.sin()
+    straight = (sine < SMALLEST_SINE) | (length(start) == 0.0) | (length(end) == 0.0)
     from_start = torch.where(straight, 1.0 - t, ((1.0 - t) * angle).sin() / sine)
     from_end = torch.where(straight, t, (t * angle).sin() / sine)
     return (start * from_start.float()).add_(end * from_end.float())
@@ -36,11 +37,26 @@ def slerp(t: float, start: Tensor, end: Tensor) -> Tensor:
 
 def length(vectors: Tensor) -> Tensor:
     """Euclidean norms along the last dimension, float64, shape (..., 1)."""
-    return vectors.double().square().sum(dim=-1, keepdim=True).sqrt()
+    norms: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True, dtype=torch.float64)
+    return norms
 
 
 def cosines(one: Tensor, other: Tensor) -> Tensor:
     """Cosines of the angles along the last dimension, float64, shape (..., 1); 0 for no direction."""
-    product = (one.double() * other.double()).sum(dim=-1, keepdim=True)
+    product = (one * other).sum(dim=-1, keepdim=True, dtype=torch.float64)
     lengths = length(one) * length(other)
-    return torch.where(lengths > 0.0, product / lengths, 0.0)
+    return torch.where(lengths > 0.0, product / lengths, 0.0).clamp_(-1.0, 1.0)
+
+
+def unit(vector: Tensor) -> Tensor:
+    """The direction of a vector of any length but zero, which stays zero; float32, shape (n,)."""
+    size = float(length(vector))
+    return vector / size if size > 0.0 else vector.clone()
+
+
+def exponential(point: Tensor, tangent: Tensor) -> Tensor:
+    """Where one arrives on the unit sphere from `point` along `tangent`; float32, shape (n,)."""
+    angle = float(length(tangent))
+    if angle == 0.0:
+        return point.clone()
+    return (point * math.cos(angle)).add_(tangent * (math.sin(angle) / angle))

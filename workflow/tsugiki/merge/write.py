@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ SPARE_BYTES = 1 << 20
 """Room for everything that is not weights."""
 
 
-def write_merge(  # noqa: PLR0913 (what to merge, where to, and two ways to tune it)
+def write_merge(
     recipe: Recipe,
     folders: Mapping[str, Path],
     digests: Mapping[str, str],
@@ -34,6 +34,7 @@ def write_merge(  # noqa: PLR0913 (what to merge, where to, and two ways to tune
     *,
     shard_bytes: int = SHARD_BYTES,
     threads: int = 1,
+    progress: Callable[[int, int, int], None] | None = None,
 ) -> str:
     """Merge a recipe and write the model to the folder `out`, which appears as a whole or not at all.
 
@@ -46,6 +47,7 @@ def write_merge(  # noqa: PLR0913 (what to merge, where to, and two ways to tune
         out: Where the model goes. What stands there is replaced.
         shard_bytes: Most bytes of weights in one file, unless one tensor is larger.
         threads: How many tensors to merge at the same time.
+        progress: Called after each tensor: tensors written, all tensors, bytes written.
 
     Returns:
         Digest of the weights: the one that `ResidentMerger.load_into` returns for this recipe.
@@ -67,7 +69,7 @@ def write_merge(  # noqa: PLR0913 (what to merge, where to, and two ways to tune
         _require_space(out.parent, sum(sizes.values()) + SPARE_BYTES)
         with atomic.folder(out) as folder:
             write_companions(recipe, models.checkpoints[recipe.tokenizer], folder)
-            return _write_weights(merge, sizes, folder, shard_bytes, threads)
+            return _write_weights(merge, sizes, folder, shard_bytes, threads, progress)
 
 
 def shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
@@ -84,7 +86,12 @@ def shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
 
 
 def _write_weights(
-    merge: Merge, sizes: Mapping[str, int], folder: Path, shard_bytes: int, threads: int
+    merge: Merge,
+    sizes: Mapping[str, int],
+    folder: Path,
+    shard_bytes: int,
+    threads: int,
+    progress: Callable[[int, int, int], None] | None,
 ) -> str:
     plan = {planned.name: planned for planned in merge.plan.tensors}
     files = shards(sizes, shard_bytes)
@@ -101,6 +108,7 @@ def _write_weights(
     order = [plan[name] for tensors in files for name in tensors]
     results = ordered(finish, order, threads)
     digest = WeightsDigest()
+    done = written = 0
     for file, tensors in zip(names, files, strict=True):
         with (folder / file).open("wb") as stream:
             stream.write(_header(merge, [plan[name] for name in tensors], sizes))
@@ -108,6 +116,9 @@ def _write_weights(
                 tensor, sha256 = next(results)
                 stream.write(raw_bytes(tensor))
                 digest.add(name, tensor, sha256)
+                done, written = done + 1, written + sizes[name]
+                if progress is not None:
+                    progress(done, len(sizes), written)
     if len(files) > 1:
         places = {name: file for file, group in zip(names, files, strict=True) for name in group}
         index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": places}

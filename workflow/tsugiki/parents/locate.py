@@ -45,7 +45,7 @@ def _folder(config: RunConfig, name: str, locked: LockedParent) -> Path:
     if isinstance(source, LocalParent):
         return Path(source.path).expanduser()
     if isinstance(source, HubParent):
-        from tsugiki.parents import hub  # noqa: PLC0415 - a run without the Hub starts faster
+        from tsugiki.parents import hub
 
         first = hub.cached_file(source.hub, str(locked.commit), locked.files[0].name)
         if first is None:

@@ -70,7 +70,7 @@ def understood(config: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: transformers does not know the architecture, or refuses a value.
         StrictDataclassError: likewise.
     """
-    from transformers import AutoConfig  # noqa: PLC0415 - slow to import
+    from transformers import AutoConfig
 
     given = {key: value for key, value in config.items() if key != "quantization_config"}
     full: dict[str, Any] = AutoConfig.for_model(**given).to_dict()

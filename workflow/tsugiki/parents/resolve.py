@@ -80,7 +80,7 @@ def _lock_parent(
     if isinstance(source, HubParent):
         return _lock_hub(name, source, before, say)
     if isinstance(source, DemoParent):
-        return _lock_demo(config, name, source, before)
+        return _lock_demo(config, name, source, before, say)
     return _lock_local(name, source, before)
 
 
@@ -128,11 +128,11 @@ def _lock_local(name: str, source: LocalParent, before: LockedParent | None) -> 
 
 
 def _lock_demo(
-    config: RunConfig, name: str, source: DemoParent, before: LockedParent | None
+    config: RunConfig, name: str, source: DemoParent, before: LockedParent | None, say: Say
 ) -> LockedParent:
-    from tsugiki.demo.parents import ensure_demo_parent  # noqa: PLC0415 - for demos only
+    from tsugiki.demo.parents import ensure_demo_parent
 
-    folder = ensure_demo_parent(source.demo, source.seed, demo_cache(config))
+    folder = ensure_demo_parent(source.demo, source.seed, demo_cache(config), say=say)
     files = digest_folder(folder)
     _refuse_change(name, f"the demo's model {source.demo}, seed {source.seed}", before, files)
     return _locked(source, files, folder=folder.name)

@@ -99,7 +99,7 @@ def _table_tiles(table: FinalTable) -> list[Tile]:
 
 def _versus(table: FinalTable, name: str, kind: str) -> str:
     difference = table.row(name).against_winner
-    assert difference is not None  # noqa: S101  (the caller leaves out rows without one)
+    assert difference is not None
     ahead = difference.value if table.goal == "maximize" else -difference.value
     word = "better" if ahead >= 0 else "worse"
     p = shown_p(difference.p_holm)

@@ -80,7 +80,7 @@ def _panel(name: str, parameter: Parameter, top: float) -> tuple[str, float]:
     return "".join(parts), y + GAP - 12
 
 
-def _cell(  # noqa: PLR0913, PLR0917
+def _cell(
     x: float, y: float, width: float, value: float, limits: tuple[float, float], tip: str
 ) -> str:
     colour, ink = _colour(value, limits)

@@ -105,9 +105,7 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
 
-def rectangle(  # noqa: PLR0913, PLR0917
-    x: float, y: float, width: float, height: float, class_: str, tip: str = ""
-) -> str:
+def rectangle(x: float, y: float, width: float, height: float, class_: str, tip: str = "") -> str:
     """A rectangle, with a text that appears under the pointer."""
     return element("rect", _tip(tip), x=x, y=y, width=width, height=height, class_=class_)
 

@@ -6,7 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from tsugiki.canonical import digest
+from tsugiki.canonical import digest, digest_file
+from tsugiki.errors import InfrastructureError
 
 LONGEST_SOCKET_PATH = 100
 """Unix limits the path of a socket to about 107 bytes."""
@@ -18,12 +19,23 @@ def socket_path(role: str, keeps: list[Path]) -> Path:
     Args:
         role: What it does, job number included.
         keeps: Files whose content it keeps in memory; another content means another process.
+
+    Raises:
+        InfrastructureError: another user has made the folder for sockets.
     """
-    name = digest([role, os.getcwd(), code_stamp(), *[_content(path) for path in keeps]])[:20]
+    name = digest(
+        [role, str(Path.cwd()), code_stamp(), *[_content(path) for path in sorted(keeps)]]
+    )[:20]
     folder = Path(tempfile.gettempdir()) / f"tsugiki-{os.getuid()}"
     if len(str(folder)) + len(name) > LONGEST_SOCKET_PATH:
         folder = Path(f"/tmp/tsugiki-{os.getuid()}")  # noqa: S108 - made with mode 0700 below
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise InfrastructureError(
+            "the folder for the sockets of resident processes belongs to another user",
+            where=str(folder),
+            fix="set TMPDIR to a folder of your own, or `resident: false`",
+        )
     return folder / name
 
 
@@ -34,4 +46,4 @@ def code_stamp() -> int:
 
 
 def _content(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    return digest_file(path) if path.is_file() else ""

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from tsugiki.errors import InfrastructureError, TsugikiError
 from tsugiki.resident.address import socket_path
 
 START_SECONDS = 60.0
+ATTEMPTS = 2
+"""A process that is dying may still take a call; it then ends without an answer."""
 
 
 def call(
@@ -44,22 +47,36 @@ def call(
         TsugikiError: what the work itself raised.
     """
     path = socket_path(role, keeps)
-    with _connect(path, threads, log) as connection, connection.makefile("rw") as stream:
-        stream.write(json.dumps(request) + "\n")
-        stream.flush()
-        for line in stream:
-            message = json.loads(line)
-            if "say" in message:
-                say(message["say"])
-            elif "error" in message:
-                raise _error(message["error"])
-            elif message.get("done"):
-                return
+    for _ in range(ATTEMPTS):
+        answered = False
+        with _connect(path, threads, log) as connection:
+            for message in _messages(connection, request):
+                answered = True
+                if "say" in message:
+                    say(message["say"])
+                elif "error" in message:
+                    raise _error(message["error"])
+                elif message.get("done"):
+                    return
+        if answered:
+            break
     raise InfrastructureError(
         "the resident process ended before its work was done",
         where=role,
         fix=f"see {log}; the job is tried again",
     )
+
+
+def _messages(connection: socket.socket, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What the process answers, for as long as it lives."""
+    with (
+        suppress(OSError, json.JSONDecodeError),  # it was killed, perhaps in the middle of a line
+        connection.makefile("rw", encoding="utf-8") as stream,
+    ):
+        stream.write(json.dumps(request) + "\n")
+        stream.flush()
+        for line in stream:
+            yield json.loads(line)
 
 
 def _connect(path: Path, threads: int, log: Path) -> socket.socket:

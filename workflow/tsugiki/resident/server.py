@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -31,11 +32,11 @@ class Worker:
         files = RunFiles(Path(request["run"]))
         config = read_config(files.config)
         if request["command"] == "track":
-            from tsugiki.lineage.mlflow_projection import track_generation  # noqa: PLC0415
+            from tsugiki.lineage.mlflow_projection import track_generation
 
             track_generation(files, request["series"], request["generation"], config)
             return
-        from tsugiki.evaluate.batch import Evaluator  # noqa: PLC0415 - imports torch
+        from tsugiki.evaluate.batch import Evaluator
 
         job = request["job"]
         if job not in self._evaluators:
@@ -53,11 +54,7 @@ def serve(path: Path) -> None:
         listener.settimeout(IDLE_SECONDS)
         worker = Worker()
         try:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except TimeoutError:
-                    return
+            while (connection := _accept(listener, path)) is not None:
                 with connection:
                     if not _answer(worker, connection):
                         return
@@ -65,10 +62,29 @@ def serve(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def _accept(listener: socket.socket, path: Path) -> socket.socket | None:
+    """The next client; None when none has come for a while."""
+    try:
+        return listener.accept()[0]
+    except TimeoutError:
+        pass
+    # clients connect while they hold this lock: none can come between the last look and the end
+    with path.with_suffix(".lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        listener.setblocking(False)
+        try:
+            return listener.accept()[0]
+        except BlockingIOError:
+            path.unlink(missing_ok=True)
+            return None
+        finally:
+            listener.settimeout(IDLE_SECONDS)
+
+
 def _answer(worker: Worker, connection: socket.socket) -> bool:
     """Do the work of one connection; say whether the process may go on."""
     connection.settimeout(None)
-    stream = connection.makefile("rw")
+    stream = connection.makefile("rw", encoding="utf-8")
 
     def send(message: dict[str, Any]) -> None:
         try:

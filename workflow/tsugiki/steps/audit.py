@@ -39,7 +39,7 @@ def reproduce_best(files: RunFiles, config: RunConfig, out: Path) -> str:
         LineageError: a file differs.
     """
     write_best(files, config, out, threads=config.evaluation.threads)
-    for path in sorted(files.best.glob("*")):
+    for path in sorted(files.best.glob("[!.]*")):
         if not (out / path.name).is_file() or digest_file(out / path.name) != digest_file(path):
             raise LineageError(
                 "the best model could not be reproduced",

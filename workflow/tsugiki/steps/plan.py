@@ -84,7 +84,7 @@ class Plan:
 
     def tracked(self) -> list[str]:
         """Marks of everything that goes to MLflow."""
-        paths = []
+        paths: list[Path] = []
         for stage in self.config.stages:
             series = self.files.series(stage.name)
             paths.extend(series.generation(g).tracked for g in range(stage.budget.generations))

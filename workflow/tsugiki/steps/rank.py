@@ -29,7 +29,7 @@ def write_ranked(
     """Write outcomes.json of a generation, and say how the search stands.
 
     Raises:
-        EvaluationError: every candidate of a first generation failed.
+        EvaluationError: every candidate failed, and not only by its own fault.
         LineageError: the files contradict each other.
     """
     series = files.series(name)
@@ -37,8 +37,7 @@ def write_ranked(
     population_bytes = current.population.read_bytes()
     population = Population.model_validate_json(population_bytes)
     outcomes = read_outcomes(series, population)
-    if generation == 0:
-        refuse_if_all_failed(outcomes, where=str(series.root))
+    refuse_if_all_failed(outcomes, first=generation == 0, where=str(series.root))
     entry = rank(population, population_bytes, outcomes, config.evaluation.objectives)
     atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
     planned = {stage.name: stage.budget.generations for stage in config.stages}
@@ -70,14 +69,17 @@ def read_outcomes(series: SeriesFiles, population: Population) -> dict[str, Scor
     return outcomes
 
 
-def refuse_if_all_failed(outcomes: dict[str, Scored | Failed], *, where: str) -> None:
-    """A search cannot start from nothing; what fails everywhere is a fault of the set-up.
+def refuse_if_all_failed(outcomes: dict[str, Scored | Failed], *, first: bool, where: str) -> None:
+    """A search cannot start from nothing, and a task that fails for all models is at fault itself.
 
     Raises:
-        EvaluationError: there are outcomes, and all are failures.
+        EvaluationError: there are outcomes, and all are failures: of whatever kind in a first
+            generation, of the evaluation in a later one.
     """
     failed = [outcome for outcome in outcomes.values() if isinstance(outcome, Failed)]
-    if failed and len(failed) == len(outcomes):
+    if not failed or len(failed) < len(outcomes):
+        return
+    if first or all(outcome.kind == "evaluation" for outcome in failed):
         raise EvaluationError(
             f"all {len(failed)} candidates failed",
             where=where,
@@ -93,7 +95,7 @@ def _progress(series: SeriesFiles, generations: int) -> str:
     ]
     started = series.generation(0).population.stat().st_mtime
     seconds = [
-        max(after - before, 0.0) for before, after in zip([started, *times[:-1]], times, strict=True)
+        max(after - before, 0.0)
+        for before, after in zip([started, *times[:-1]], times, strict=True)
     ]
     return progress_line(history, seconds, generations)
-

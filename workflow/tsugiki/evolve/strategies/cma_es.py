@@ -116,4 +116,3 @@ def _thaw(state: State) -> Any:
     for name in _SCALARS:
         setattr(strategy, name, state.scalars[name])
     return strategy
-

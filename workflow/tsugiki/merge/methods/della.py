@@ -29,7 +29,7 @@ def keep_probabilities(vector: Tensor, density: float, epsilon: float) -> Tensor
         float32 of the same shape.
     """
     spread = min(epsilon, density, 1.0 - density)
-    width = vector.shape[-1]
+    width = vector.shape[-1] if vector.dim() else 1
     if width == 1:
         return torch.full_like(vector, density)
     steps = torch.linspace(density - spread, density + spread, width).expand(vector.shape)

@@ -26,9 +26,7 @@ def merge(operands: Operands) -> Tensor:
     """Base plus ratio * mean task vector, with one ratio for the tensor, or one for each row."""
     by_row = operands.flag("filter_wise") and len(operands.shape) > 1
     shape = (operands.shape[0], -1) if by_row else (-1,)
-    vectors = [
-        operands.source.task_vector(index).reshape(shape) for index in range(operands.count)
-    ]
+    vectors = [operands.source.task_vector(index).reshape(shape) for index in range(operands.count)]
     angles = [cosines(one, other) for one, other in combinations(vectors, 2)]
     share = ratio(torch.stack(angles).mean(dim=0), operands.count)
     mean = vectors[0].clone()

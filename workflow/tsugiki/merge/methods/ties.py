@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -12,44 +11,29 @@ from tsugiki.merge import fused, kernels
 from tsugiki.merge.method import Method
 from tsugiki.merge.operands import Operands
 from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, add_task_vectors, normalize
-
-
-def kept(density: float, numel: int) -> int:
-    """How many of `numel` elements a density keeps: none for 0, otherwise at least one."""
-    return max(1, math.floor(density * numel)) if density > 0.0 else 0
-
-
-def smallest_kept(operands: Operands, index: int) -> float:
-    """Magnitude from which on a parent's changes are kept; infinite for density 0."""
-    density = operands.per_parent["density"][index]
-    count = kept(density, operands.numel)
-    if count == 0:
-        return math.inf
-    return 0.0 if count == operands.numel else operands.source.largest(index, count)
+from tsugiki.merge.trimming import bounds, trim
 
 
 def merge(operands: Operands) -> Tensor:
-    """Base plus the agreeing sum of weighted, trimmed task vectors.
-
-    As in the authors' code, all elements as large as the last one kept are kept too.
-    """
+    """Base plus the agreeing sum of weighted, trimmed task vectors."""
     return add_task_vectors(operands, _weighted(operands), consensus=True)
 
 
 def merge_compiled(operands: Operands, dtype: torch.dtype) -> tuple[Tensor, int]:
     """The same in one pass, after finding the magnitudes from which on changes are kept."""
-    kept_elements = [
-        fused.Kept(weight, kernels.LARGE, smallest_kept(operands, index))
-        for index, weight in enumerate(operands.per_parent["weight"])
+    pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
+    kept = [
+        fused.Kept(weight, kernels.LARGE, *bounds(operands, index, density))
+        for index, (weight, density) in enumerate(pairs)
     ]
-    return fused.add_task_vectors(operands, kept_elements, dtype, consensus=True)
+    return fused.add_task_vectors(operands, kept, dtype, consensus=True)
 
 
 def _weighted(operands: Operands) -> Iterator[Tensor]:
-    for index, weight in enumerate(operands.per_parent["weight"]):
+    pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
+    for index, (weight, density) in enumerate(pairs):
         vector = operands.source.task_vector(index)
-        threshold = smallest_kept(operands, index)
-        yield torch.where(vector.abs() >= threshold, vector, 0.0).mul_(weight)
+        yield trim(vector, *bounds(operands, index, density)).mul_(weight)
 
 
 METHOD = Method(

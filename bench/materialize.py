@@ -1,0 +1,287 @@
+"""How fast a merged model is written, beside a plain copy of the same bytes and beside mergekit.
+
+Usage: python bench/materialize.py [--layers N] [--threads N] [--environment FOLDER] [--skip-mergekit]
+
+Makes a base and three parents (llama, bfloat16, four shards each; 16 layers are 0.86 billion
+parameters), and merges them in one run, with a warm page cache and output in memory where there is
+a /dev/shm. Prints for every method the bytes read and written per second, the ratio to a copy (all
+input files read, as many bytes written as the merge writes, in pieces, by one thread), the ratio to
+mergekit (its merging alone, without start-up), and the peak of anonymous memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from mergekit_environment import mergekit_python
+from tsugiki.merge.write import write_merge
+from tsugiki.recipe.recipe import Parameter, ParentRef, Recipe
+
+HERE = Path(__file__).parent
+NAMES = ("base", "a", "b", "c")
+DIGESTS = {name: f"{index:064x}" for index, name in enumerate(NAMES)}
+SHARDS = 4
+PIECE = 1 << 23
+HIDDEN, INNER, VOCABULARY, KEYS = 2048, 5632, 32000, 512
+
+
+@dataclass(frozen=True)
+class Case:
+    """A merge that is timed."""
+
+    method: str
+    density: float | None = None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Models that are read: three, with or without the base among them."""
+        return ("a", "b", "c") if self.method == "linear" else ("base", "a", "b")
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Models that are not the base."""
+        return tuple(name for name in self.models if name != "base")
+
+
+CASES = (
+    Case("linear"),
+    Case("task_arithmetic"),
+    Case("ties", 0.2),
+    Case("dare_linear", 0.5),
+    Case("dare_ties", 0.5),
+)
+
+
+def shapes(layers: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Tensors of a llama."""
+    yield "model.embed_tokens.weight", (VOCABULARY, HIDDEN)
+    for layer in range(layers):
+        at = f"model.layers.{layer}"
+        yield f"{at}.self_attn.q_proj.weight", (HIDDEN, HIDDEN)
+        yield f"{at}.self_attn.k_proj.weight", (KEYS, HIDDEN)
+        yield f"{at}.self_attn.v_proj.weight", (KEYS, HIDDEN)
+        yield f"{at}.self_attn.o_proj.weight", (HIDDEN, HIDDEN)
+        yield f"{at}.mlp.gate_proj.weight", (INNER, HIDDEN)
+        yield f"{at}.mlp.up_proj.weight", (INNER, HIDDEN)
+        yield f"{at}.mlp.down_proj.weight", (HIDDEN, INNER)
+        yield f"{at}.input_layernorm.weight", (HIDDEN,)
+        yield f"{at}.post_attention_layernorm.weight", (HIDDEN,)
+    yield "model.norm.weight", (HIDDEN,)
+    yield "lm_head.weight", (VOCABULARY, HIDDEN)
+
+
+def save_models(root: Path, layers: int) -> dict[str, Path]:
+    """Save the base and its parents; their numbers come from one pool, at shifted places."""
+    pool = np.random.default_rng(0).standard_normal(1 << 25, dtype=np.float32)
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": HIDDEN,
+        "intermediate_size": INNER,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": VOCABULARY,
+        "tie_word_embeddings": False,
+        "dtype": "bfloat16",
+    }
+    for index, name in enumerate(NAMES):
+        folder = root / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "tokenizer.json").write_text("{}")
+        _save_weights(folder, layers, pool, index)
+    return {name: root / name for name in NAMES}
+
+
+def _save_weights(folder: Path, layers: int, pool: NDArray[np.float32], index: int) -> None:
+    tensors = list(shapes(layers))
+    places = {}
+    for shard in range(SHARDS):
+        part = {}
+        file = f"model-{shard + 1:05d}-of-{SHARDS:05d}.safetensors"
+        for number, (name, shape) in enumerate(tensors):
+            if number * SHARDS // len(tensors) == shard:
+                part[name] = torch.from_numpy(_numbers(pool, shape, number, index)).bfloat16()
+                places[name] = file
+        save_file(part, folder / file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+
+
+def _numbers(
+    pool: NDArray[np.float32], shape: tuple[int, ...], number: int, index: int
+) -> NDArray[np.float32]:
+    count = int(np.prod(shape))
+    offsets = (np.arange(count, dtype=np.int64) + 7919 * number) % pool.size
+    values = 0.02 * pool[offsets]
+    if index:
+        values += 0.002 * pool[(offsets + 104_729 * index) % pool.size]
+    return values.reshape(shape)
+
+
+def recipe_of(case: Case) -> Recipe:
+    """The recipe of a case."""
+    values = {"weight": 0.4} | ({"density": case.density} if case.density else {})
+    return Recipe(
+        method=case.method,
+        base=ParentRef(name="base", digest=DIGESTS["base"]) if "base" in case.models else None,
+        parents=tuple(ParentRef(name=name, digest=DIGESTS[name]) for name in case.parents),
+        parameters={
+            name: Parameter(values={"*": {"model": value}}) for name, value in values.items()
+        },
+        tokenizer=case.models[0],
+    )
+
+
+def mergekit_config(case: Case, folders: Mapping[str, Path]) -> str:
+    """The same for mergekit."""
+    values = {"weight": 0.4} | ({"density": case.density} if case.density else {})
+    config = {
+        "merge_method": case.method,
+        "models": [{"model": str(folders[name]), "parameters": values} for name in case.parents],
+        "dtype": "bfloat16",
+    }
+    if "base" in case.models:
+        config["base_model"] = str(folders["base"])
+    return yaml.safe_dump(config)
+
+
+def copy(folders: list[Path], out: Path) -> float:
+    """Seconds to read all files and to write as many bytes as one model has."""
+    out.mkdir()
+    buffer = memoryview(bytearray(PIECE))
+    start = time.perf_counter()
+    for number, folder in enumerate(folders):
+        for path in sorted(folder.glob("*.safetensors")):
+            with path.open("rb", buffering=0) as source, (out / path.name).open("wb") as target:
+                while size := source.readinto(buffer):
+                    if number == 0:
+                        target.write(buffer[:size])
+            if number:
+                (out / path.name).touch()
+    return time.perf_counter() - start
+
+
+class Peak:
+    """Samples this process's anonymous memory (not what is mapped from files)."""
+
+    def __init__(self) -> None:
+        self.start = self.highest = _anonymous()
+        self._done = threading.Event()
+
+    def watch(self) -> None:
+        """Sample until told to stop."""
+        while not self._done.wait(0.01):
+            self.highest = max(self.highest, _anonymous())
+
+    def stop(self) -> None:
+        """Stop sampling."""
+        self._done.set()
+
+    @property
+    def added(self) -> int:
+        """Bytes above the start."""
+        return self.highest - self.start
+
+
+def _anonymous() -> int:
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1]) * 1024
+
+
+@contextmanager
+def peak_memory() -> Iterator[Peak]:
+    """The peak of anonymous memory while the block runs."""
+    peak = Peak()
+    thread = threading.Thread(target=peak.watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        peak.stop()
+        thread.join()
+
+
+def measure(
+    case: Case, folders: dict[str, Path], scratch: Path, threads: int, python: Path | None
+) -> None:
+    """Time a case in all ways, one after another, and print the ratios."""
+    inputs = [folders[name] for name in case.models]
+    size = sum(path.stat().st_size for folder in inputs for path in folder.glob("*.safetensors"))
+    moved = size + size // len(inputs)
+    out = scratch / "out"
+    copied = copy(inputs, out)
+    shutil.rmtree(out)
+    with peak_memory() as peak:
+        start = time.perf_counter()
+        write_merge(recipe_of(case), folders, DIGESTS, out, threads=threads)
+        merged = time.perf_counter() - start
+    shutil.rmtree(out)
+    row = [f"{moved / merged / 1e9:6.2f} GB/s", f"{copied / merged:6.2f} of the copy"]
+    row.append(f"{peak.added / 1e6:6.0f} MB")
+    if python is not None:
+        config = scratch / "config.yaml"
+        config.write_text(mergekit_config(case, folders))
+        done = subprocess.run(
+            [python, HERE / "run_mergekit.py", str(threads), f"{config}={out}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        line = next(line for line in done.stdout.splitlines() if line.startswith("SECONDS "))
+        theirs = float(next(iter(json.loads(line.removeprefix("SECONDS ")).values())))
+        shutil.rmtree(out)
+        row.append(f"{theirs / merged:6.1f} times mergekit's speed ({theirs:.1f} s)")
+    print(f"{case.method:18}{merged:6.2f} s  " + "  ".join(row), flush=True)
+
+
+def main() -> None:
+    """Make models, warm up, and time each case."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--layers", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--environment", type=Path, help="folder for mergekit's environment")
+    parser.add_argument("--skip-mergekit", action="store_true")
+    arguments = parser.parse_args()
+    memory = Path("/dev/shm")
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch,
+    ):
+        root = Path(temporary)
+        python = None
+        if not arguments.skip_mergekit:
+            python = mergekit_python(arguments.environment or root / "environment")
+        for name, layers in (("small", 0), ("large", arguments.layers)):
+            (root / name).mkdir()
+            folders = save_models(root / name, layers)
+            if name == "small":  # compiles what is not yet compiled
+                for case in CASES:
+                    write_merge(recipe_of(case), folders, DIGESTS, Path(scratch) / "warm")
+                shutil.rmtree(Path(scratch) / "warm")
+        parameters = sum(int(np.prod(shape)) for _, shape in shapes(arguments.layers))
+        print(f"{parameters / 1e9:.2f} billion parameters, {arguments.threads} threads", flush=True)
+        for case in CASES:
+            measure(case, folders, Path(scratch), arguments.threads, python)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""Running the workflow from a benchmark, and reading what it cost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+DEMO = REPOSITORY / "config/config.yaml"
+
+
+def demo_config(**changes: Any) -> dict[str, Any]:
+    """The embedded demo's configuration, with top-level keys replaced."""
+    config: dict[str, Any] = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
+    return {**config, **changes}
+
+
+def run(config: dict[str, Any], *targets: str) -> float:
+    """Run the workflow (or only some targets) and return the wall time in seconds."""
+    path = Path(config["results"]) / f"{config['name']}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    command += ["--profile", str(REPOSITORY / "config/profiles/default")]
+    command += ["--configfile", str(path), *targets]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, cwd=REPOSITORY)
+    return time.perf_counter() - started
+
+
+def costs(series: Path) -> list[dict[str, Any]]:
+    """cost.json of every candidate of a series."""
+    return [json.loads(path.read_bytes()) for path in sorted(series.rglob("cost.json"))]

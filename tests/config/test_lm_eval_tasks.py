@@ -1,0 +1,91 @@
+"""Task names and metrics, told without importing lm-eval."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lm_eval.tasks import TaskManager
+
+from tsugiki.config.lm_eval_tasks import built_in_names, local_tasks, metric_keys
+
+
+def test_local_tasks_are_found_with_their_metrics(tiny_tasks: Path) -> None:
+    """By the name in the file, as lm-eval finds them."""
+    found = local_tasks([tiny_tasks])
+    manager = TaskManager(include_path=str(tiny_tasks), include_defaults=False)
+    assert set(found) == set(manager.all_tasks) == {"words", "choice"}
+    assert found["choice"].metrics == ("acc,none",)
+    assert found["words"].metrics == ("even,none", "exact_match,none", "parsed,none")
+    assert found["words"].path == tiny_tasks / "words.yaml"
+
+
+def test_an_included_file_is_read_too(tmp_path: Path) -> None:
+    """The file that includes goes first."""
+    (tmp_path / "common").write_text("task: common\nmetric_list:\n  - metric: acc\n")
+    (tmp_path / "mine.yaml").write_text("include: common\ntask: mine\n")
+    assert local_tasks([tmp_path])["mine"].metrics == ("acc,none",)
+
+
+def test_broken_and_foreign_files_are_passed_over(tmp_path: Path) -> None:
+    """A folder of tasks may hold other files."""
+    (tmp_path / "broken.yaml").write_text("a: [1")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "other.yaml").write_bytes(b"\xff\xfe")
+    (tmp_path / "task.yaml").write_text("task: mine\ndoc_to_text: !function code.text\n")
+    assert set(local_tasks([tmp_path])) == {"mine"}
+
+
+def test_every_filter_makes_a_key_of_every_metric() -> None:
+    """`metric,filter`; a metric of one's own is called by its function's name."""
+    task = {
+        "metric_list": [{"metric": "exact_match"}, {"metric": "!function code.share"}],
+        "filter_list": [{"name": "strict"}, {"name": "flexible"}],
+    }
+    assert metric_keys(task) == (
+        "exact_match,strict",
+        "exact_match,flexible",
+        "share,strict",
+        "share,flexible",
+    )
+    assert metric_keys({}) == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mgsm_direct_ja",
+        "ja_leaderboard_jcommonsenseqa",
+        "japanese_leaderboard",
+        "gsm8k",
+        "mmlu_abstract_algebra",  # its file quotes the key
+        "lambada_cloze",  # a tag in a list
+        "tmmluplus_education_(profession_level)",
+    ],
+)
+def test_names_that_come_with_lm_eval_are_known(name: str) -> None:
+    """However its files write them down."""
+    assert name in built_in_names()
+
+
+def test_what_is_no_name_is_not_taken_for_one() -> None:
+    """A typing error, and the dash of a list."""
+    names = built_in_names()
+    assert "mgsm_direct_jp" not in names
+    assert "-" not in names
+    assert len(names) > 10_000
+
+
+def test_lm_eval_and_torch_are_not_imported() -> None:
+    """A typing error is told at once, not after half a minute."""
+    script = (
+        "import sys\n"
+        "from tsugiki.config.lm_eval_tasks import built_in_names\n"
+        "built_in_names()\n"
+        "print([name for name in ('lm_eval', 'torch', 'transformers') if name in sys.modules])\n"
+    )
+    command = [sys.executable, "-c", script]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"

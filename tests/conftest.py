@@ -1,0 +1,55 @@
+"""Settings of all tests, and small real runs for those that need one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before any library reads them: no test reaches the network, and each uses one core.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["TQDM_DISABLE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from tests.runs_for_tests import (
+    TinyRun,
+    raw_config,
+    start_run,
+    write_parents,
+    write_tasks,
+)
+
+MakeRun = Callable[..., TinyRun]
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a base and two parents. No test writes into it."""
+    return write_parents(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def tiny_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two lm-eval tasks. No test writes into it."""
+    return write_tasks(tmp_path_factory.mktemp("tasks") / "tasks")
+
+
+@pytest.fixture
+def tiny_config(tiny_models: Path, tiny_tasks: Path, tmp_path: Path) -> dict[str, Any]:
+    """The configuration of a small run, as read from YAML."""
+    return raw_config(tiny_models, tiny_tasks, tmp_path / "results")
+
+
+@pytest.fixture
+def make_run(tiny_models: Path, tiny_tasks: Path, tmp_path: Path) -> MakeRun:
+    """Makes a small run, ready for its first generation; arguments replace sections."""
+
+    def make(**changes: Any) -> TinyRun:
+        return start_run(raw_config(tiny_models, tiny_tasks, tmp_path / "results", **changes))
+
+    return make

@@ -1,0 +1,76 @@
+"""The live model in which candidates are built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import MakeRun
+from tests.runs_for_tests import TinyRun
+from tsugiki.evaluate.candidate_model import CandidateModel, choose_device
+from tsugiki.merge.write import write_merge
+
+
+def model_of(run: TinyRun, models: Path, *, backwards: bool = False) -> CandidateModel:
+    """A live model; the parents may be given in another order."""
+    names = sorted(run.digests, reverse=backwards)
+    folders = {name: models / name for name in names}
+    return CandidateModel(folders, run.digests, run.config.evaluation)
+
+
+def test_the_order_of_the_parents_changes_nothing(make_run: MakeRun, tiny_models: Path) -> None:
+    """The same recipe digest, and the same weights."""
+    run = make_run()
+    recipes = [
+        run.recipe("dare_ties", parents=parents, weight=0.7, density=0.5)
+        for parents in (("a", "b"), ("b", "a"))
+    ]
+    assert recipes[0].digest == recipes[1].digest
+    weights = [
+        model_of(run, tiny_models, backwards=backwards).build(recipe)[1]
+        for recipe, backwards in zip(recipes, (False, True), strict=True)
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_building_in_memory_and_reading_from_disk_give_the_same_weights(
+    make_run: MakeRun, tiny_models: Path, tmp_path: Path
+) -> None:
+    """Bit for bit, over what another candidate has left there."""
+    run = make_run()
+    recipe = run.recipe("dare_ties", weight=0.7, density=0.5)
+    live = model_of(run, tiny_models)
+    built, weights = live.build(recipe)
+    before = {name: values.clone() for name, values in built.model.state_dict().items()}
+    folders = {name: tiny_models / name for name in run.digests}
+    written = write_merge(recipe, folders, run.digests, tmp_path / "merged")
+    assert written == weights
+    live.build(run.recipe(weight=1.5))
+    read, kept = live.read(recipe, tmp_path / "merged", written)
+    assert kept == weights
+    after = read.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_each_number_format_has_a_live_model_of_its_own(
+    make_run: MakeRun, tiny_models: Path
+) -> None:
+    """A candidate is scored in the format that it is saved in."""
+    run = make_run()
+    live = model_of(run, tiny_models)
+    for dtype in ("float32", "bfloat16", "float32"):
+        model, _weights = live.build(run.recipe(weight=0.5, dtype=dtype))
+        assert model.model.dtype == getattr(torch, dtype)
+
+
+def test_jobs_spread_over_the_visible_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two jobs on two GPUs take one each; without a GPU, `auto` is the processor."""
+    assert choose_device("cpu", 3) == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [choose_device("auto", job).index for job in range(4)] == [0, 1, 0, 1]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto", 0) == torch.device("cpu")

@@ -1,0 +1,37 @@
+"""The table for the terminal."""
+
+from pathlib import Path
+
+from tests.lineage.synthetic import SyntheticRun, make_run
+from tsugiki.finalists.render import ranked_rows, render_table, shown, shown_p
+from tsugiki.finalists.table import read_final_table
+
+
+def test_rows_stand_from_best_to_worst_and_the_winner_is_marked(finished: SyntheticRun) -> None:
+    """One line a model below two of heading."""
+    table = read_final_table(finished.files.final)
+    lines = render_table(table).splitlines()
+    names = [row.name for row in ranked_rows(table)]
+    assert len(lines) == 2 + len(table.rows)
+    assert [line[3:].split()[0] for line in lines[2:]] == names
+    assert [line[3:].split()[0] for line in lines if line.startswith("*")] == ["evolved"]
+    values = [table.row(name).test["ja_maths"].value for name in names]
+    assert values == sorted(values, reverse=True)
+
+
+def test_failed_rows_come_last_with_their_reason(tmp_path: Path) -> None:
+    """Also if it is the first in the file."""
+    run = make_run(tmp_path)
+    run.write_stage()
+    run.write_test(failing=["base"])
+    run.write_final()
+    text = render_table(read_final_table(run.files.final))
+    assert text.splitlines()[-2].split() == ["base", "base", "failed"]
+    assert text.endswith("base failed: the model's logits are not finite\n")
+
+
+def test_numbers_are_short_and_signs_are_true() -> None:
+    """Three decimals; small p-values are not written as 0."""
+    assert shown(-0.12345) == "\N{MINUS SIGN}0.123"
+    assert shown_p(0.0004) == "< 0.001"
+    assert shown_p(0.0404) == "0.040"

@@ -1,0 +1,302 @@
+"""Single merges from files, on tiny real models."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner, Result
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.conftest import MakeRun
+from tests.merge.models_for_tests import recipe_of, save_model
+from tsugiki.canonical import digest_file, pretty_json
+from tsugiki.cli import main
+from tsugiki.errors import ConfigError, LineageError, ParentError, RecipeError
+from tsugiki.evaluate.outcome import Measured, Scored
+from tsugiki.evolve.population import Generation, Ranked
+from tsugiki.parents.files import digest_folder
+from tsugiki.parents.lock import digest_of_files
+from tsugiki.recipe.recipe import Recipe, read_recipe
+from tsugiki.steps.merge_once import merge_once
+
+Folders = dict[str, Path]
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """A base and two models fine-tuned from it, of two layers. No test writes into them."""
+    root = tmp_path_factory.mktemp("models")
+    base = save_model(root / "base")
+    return {
+        "base": base,
+        "a": save_model(root / "a", seed=1, like=base),
+        "b": save_model(root / "b", seed=2, like=base),
+    }
+
+
+def digests(models: Folders) -> dict[str, str]:
+    """Digest of each model's files, as in a lock file."""
+    return {name: digest_of_files(digest_folder(folder)) for name, folder in models.items()}
+
+
+def write(path: Path, models: Folders, **changes: Any) -> Path:
+    """Write a mergekit file: task arithmetic with 0.5 of `a` and 0.25 of `b`."""
+    value = {
+        "merge_method": "task_arithmetic",
+        "base_model": str(models["base"]),
+        "models": [
+            {"model": str(models["a"]), "parameters": {"weight": 0.5}},
+            {"model": str(models["b"]), "parameters": {"weight": 0.25}},
+        ],
+        "dtype": "float32",
+        **changes,
+    }
+    path.write_text(yaml.safe_dump({key: item for key, item in value.items() if item is not None}))
+    return path
+
+
+def write_recipe(path: Path, recipe: Recipe) -> Path:
+    """Write recipe.json."""
+    path.write_bytes(recipe.to_json())
+    return path
+
+
+def merge(file: Path, out: Path, models: dict[str, Any] | None = None, threads: int = 1) -> Path:
+    """Merge once; return the folder."""
+    places = {name: str(place) for name, place in (models or {}).items()}
+    merge_once(file, places, out, threads=threads, say=lambda _: None)
+    return out
+
+
+def invoke(*arguments: object) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_mergekit_file_merges_by_its_formula(models: Folders, tmp_path: Path) -> None:
+    """Base + 0.5 (a - base) + 0.25 (b - base), as a model that transformers loads."""
+    out = merge(write(tmp_path / "merge.yaml", models), tmp_path / "out")
+    base, a, b = (load_file(models[name] / WEIGHTS) for name in ("base", "a", "b"))
+    merged = load_file(out / WEIGHTS)
+    assert merged.keys() == base.keys()
+    for name, values in merged.items():
+        expected = base[name] + 0.5 * (a[name] - base[name]) + 0.25 * (b[name] - base[name])
+        torch.testing.assert_close(values, expected)
+    AutoModelForCausalLM.from_pretrained(out)
+    assert AutoTokenizer.from_pretrained(out)("w3 w4")["input_ids"] == [3, 4]
+
+
+def test_recipe_of_a_mergekit_file_pins_its_models(models: Folders, tmp_path: Path) -> None:
+    """The merged model holds a recipe from which the same bytes are built again."""
+    first = merge(write(tmp_path / "merge.yaml", models), tmp_path / "first")
+    recipe = read_recipe(first / "recipe.json")
+    assert {ref.name: ref.digest for ref in (*recipe.parents, recipe.base)} == digests(models)
+    again = merge(first / "recipe.json", tmp_path / "again", models, threads=2)
+    assert digest_file(again / WEIGHTS) == digest_file(first / WEIGHTS)
+
+
+def test_number_format_is_that_of_the_models_if_the_file_names_none(
+    models: Folders, tmp_path: Path
+) -> None:
+    """As mergekit does."""
+    out = merge(write(tmp_path / "merge.yaml", models, dtype=None), tmp_path / "out")
+    assert read_recipe(out / "recipe.json").dtype == "float32"
+
+
+def test_models_can_be_named_or_placed(models: Folders, tmp_path: Path) -> None:
+    """A folder in the file gets a name, and a repository a folder."""
+    file = write(tmp_path / "merge.yaml", models, base_model="org/base")
+    places = {"org/base": models["base"], "maths": models["a"]}
+    out = merge(file, tmp_path / "out", places)
+    recipe = read_recipe(out / "recipe.json")
+    assert [parent.name for parent in recipe.parents] == ["b", "maths"]
+    assert recipe.tokenizer == "base"
+
+
+def test_model_that_is_not_here_is_named(models: Folders, tmp_path: Path) -> None:
+    """With the option that says where it is."""
+    file = write(tmp_path / "merge.yaml", models, base_model="org/base")
+    with pytest.raises(ParentError, match="--models org/base=FOLDER"):
+        merge(file, tmp_path / "out")
+
+
+def test_models_of_one_name_are_refused(models: Folders, tmp_path: Path) -> None:
+    """Until one of them is named."""
+    shutil.copytree(models["a"], tmp_path / "other" / "b")
+    twin = {"model": str(tmp_path / "other" / "b"), "parameters": {"weight": 1}}
+    file = write(tmp_path / "merge.yaml", models)
+    value = yaml.safe_load(file.read_text())
+    value["models"].append(twin)
+    file.write_text(yaml.safe_dump(value))
+    with pytest.raises(RecipeError, match="both be called `b`"):
+        merge(file, tmp_path / "out")
+    merge(file, tmp_path / "out", {"twin": twin["model"]})
+
+
+def test_recipe_needs_a_folder_for_each_model(models: Folders, tmp_path: Path) -> None:
+    """Missing and mistyped names are named."""
+    recipe = recipe_of("linear", base=None, digests=digests(models))
+    file = write_recipe(tmp_path / "recipe.json", recipe)
+    with pytest.raises(RecipeError, match="--models b=FOLDER"):
+        merge(file, tmp_path / "out", {"a": models["a"]})
+    with pytest.raises(RecipeError, match="got: bb"):
+        merge(file, tmp_path / "out", {"a": models["a"], "bb": models["b"]})
+
+
+def test_other_files_than_the_recipe_was_made_for_are_refused(
+    models: Folders, tmp_path: Path
+) -> None:
+    """By their digest, before anything is written."""
+    recipe = recipe_of("linear", base=None, digests=digests(models))
+    file = write_recipe(tmp_path / "recipe.json", recipe)
+    with pytest.raises(LineageError, match="parent `a`"):
+        merge(file, tmp_path / "out", {"a": models["b"], "b": models["b"]})
+    assert not (tmp_path / "out").exists()
+
+
+def test_code_that_a_run_trusted_counts_as_a_models_file(models: Folders, tmp_path: Path) -> None:
+    """Such a run's digests cover *.py; those of other runs do not."""
+    coded = tmp_path / "coded"
+    shutil.copytree(models["a"], coded)
+    (coded / "modeling.py").write_text("pass\n")
+    plain = {**digests(models), "a": digest_of_files(digest_folder(coded))}
+    trusted = {**plain, "a": digest_of_files(digest_folder(coded, code=True))}
+    assert plain["a"] != trusted["a"]
+    for known in (plain, trusted):
+        recipe = recipe_of("linear", base=None, digests=known)
+        file = write_recipe(tmp_path / "recipe.json", recipe)
+        merge(file, tmp_path / "out", {"a": coded, "b": models["b"]})
+
+
+def test_weights_are_not_read_for_a_recipe_that_is_invalid(models: Folders, tmp_path: Path) -> None:
+    """Headers suffice to tell."""
+    said: list[str] = []
+    recipe = recipe_of("linear", base=None, values={"weight": 99.0}, digests=digests(models))
+    file = write_recipe(tmp_path / "recipe.json", recipe)
+    places = {"a": str(models["a"]), "b": str(models["b"])}
+    with pytest.raises(RecipeError, match="out of range"):
+        merge_once(file, places, tmp_path / "out", threads=1, say=said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize("place", ["{a}", "{a}/merged", "{a}/.."])
+def test_models_are_never_overwritten(models: Folders, tmp_path: Path, place: str) -> None:
+    """The result may not be, hold, or lie in a model's folder."""
+    file = write(tmp_path / "merge.yaml", models)
+    with pytest.raises(ConfigError, match="overwrite model"):
+        merge(file, Path(place.format(a=models["a"])))
+    assert (models["a"] / WEIGHTS).is_file()
+
+
+def test_only_an_earlier_merge_is_replaced(models: Folders, tmp_path: Path) -> None:
+    """A folder with anything else in it stays as it is."""
+    file, out = write(tmp_path / "merge.yaml", models), tmp_path / "out"
+    out.mkdir()
+    merge(file, out)
+    merge(file, out)
+    (out / "recipe.json").unlink()
+    with pytest.raises(ConfigError, match="something else stands"):
+        merge(file, out)
+    assert (out / WEIGHTS).is_file()
+
+
+def test_commands_go_there_and_back(models: Folders, tmp_path: Path) -> None:
+    """A recipe, exported and merged from the mergekit file, gives the bytes it gives itself."""
+    recipe = recipe_of(
+        "ties", values={"weight": (0.5, 0.3), "density": 0.4}, digests=digests(models)
+    )
+    file = write_recipe(tmp_path / "recipe.json", recipe)
+    places = [word for name in models for word in ("--models", f"{name}={models[name]}")]
+    exported = invoke("export", file, "--mergekit", *places, "--out", tmp_path / "merge.yaml")
+    assert exported.exit_code == 0, exported.output
+    merged = invoke("merge", tmp_path / "merge.yaml", "--out", tmp_path / "back", "--threads", 2)
+    assert merged.exit_code == 0, merged.output
+    direct = merge(file, tmp_path / "direct", models)
+    for name in (WEIGHTS, "recipe.json", "config.json"):
+        assert digest_file(tmp_path / "back" / name) == digest_file(direct / name)
+
+
+def test_export_prints_and_reads_names_of_tensors_where_needed(
+    models: Folders, tmp_path: Path
+) -> None:
+    """Values by block need a model at hand; values for the whole model do not."""
+    whole = write_recipe(tmp_path / "recipe.json", recipe_of("linear", base=None))
+    printed = invoke("export", whole, "--mergekit", "--models", "a=org/a", "--models", "b=org/b")
+    assert [model["model"] for model in yaml.safe_load(printed.output)["models"]] == [
+        "org/a",
+        "org/b",
+    ]
+    by_block = recipe_of("linear", base=None).model_dump()
+    values = {"embeddings": 0.1, "block.0": 0.2, "block.1": 0.3, "head": 0.4}
+    by_block["parameters"]["weight"] = {"grouping": "block", "values": {"*": values}}
+    file = write_recipe(tmp_path / "blocks.json", Recipe.model_validate(by_block))
+    place = f"b={models['b']}"
+    printed = invoke("export", file, "--mergekit", "--models", "a=org/a", "--models", place)
+    assert len(yaml.safe_load(printed.output)["slices"]) == 2
+
+
+def test_export_without_names_of_tensors_says_so(tmp_path: Path) -> None:
+    """No model is here, and the Hub cannot be asked."""
+    value = recipe_of("linear", base=None).model_dump()
+    value["parameters"]["weight"] = {"grouping": "block", "values": {"*": {"block.0": 0.2}}}
+    file = write_recipe(tmp_path / "recipe.json", Recipe.model_validate(value))
+    result = invoke("export", file, "--mergekit", "--models", "a=org/a", "--models", "b=org/b")
+    assert result.exit_code == 1
+    assert "no model is here" in result.output
+
+
+def test_options_are_checked(tmp_path: Path) -> None:
+    """A model needs name and place, and the format its name."""
+    assert "NAME=PLACE" in invoke("merge", "x.yaml", "--models", "a", "--out", tmp_path).output
+    assert "--mergekit" in invoke("export", "recipe.json").output
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    """Before anything else."""
+    with pytest.raises(RecipeError, match=r"nothing\.json"):
+        merge(tmp_path / "nothing.json", tmp_path / "out")
+
+
+def test_best_recipe_of_a_run_is_exported(make_run: MakeRun, tmp_path: Path) -> None:
+    """The finalist with the best validation fitness, with the parents' places as configured."""
+    run = make_run()
+    recipes = [run.recipe(weight=0.25), run.recipe(weight=0.75)]
+    run.write_population(recipes, series="finalists")
+    ranked = tuple(
+        Ranked(
+            id=f"000-{index:02d}",
+            recipe=recipe.digest,
+            fitness=fitness,
+            outcome=Scored(
+                recipe=recipe.digest,
+                evaluation="",
+                measured={"even": Measured(value=fitness, items=5)},
+                rates={},
+                weights="",
+                records="",
+            ),
+        )
+        for index, (recipe, fitness) in enumerate(zip(recipes, (0.1, 0.4), strict=True))
+    )
+    generation = Generation(
+        run="tiny", series="finalists", generation=0, population="0" * 64, ranked=ranked
+    )
+    path = run.files.series("finalists").generation(0).outcomes
+    path.write_bytes(pretty_json(generation.model_dump(mode="json")))
+    out = tmp_path / "best.yaml"
+    done = invoke("export", run.files.config, "--mergekit", "--models", "b=org/b", "--out", out)
+    assert done.exit_code == 0, done.output
+    file = yaml.safe_load(out.read_text())
+    assert file["base_model"] == run.config.parents["base"].path
+    assert [model["model"] for model in file["models"]] == [
+        run.config.parents["a"].path,
+        "org/b",
+    ]
+    assert file["parameters"]["weight"] == 0.75

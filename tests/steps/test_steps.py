@@ -1,0 +1,235 @@
+"""What the rules call, one after another, on files: a whole small run without the workflow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.conftest import MakeRun
+from tests.runs_for_tests import TinyRun, raw_config, start_run
+from tsugiki.canonical import digest_bytes
+from tsugiki.errors import EvaluationError, LineageError
+from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evolve.population import Population
+from tsugiki.lineage.audit import audit
+from tsugiki.lineage.layout import SeriesFiles
+from tsugiki.lineage.ledger import read_generation, read_population
+from tsugiki.steps.audit import reproduce_best, reselect
+from tsugiki.steps.finals import write_baselines, write_best, write_finalists, write_test
+from tsugiki.steps.rank import write_ranked
+from tsugiki.steps.select import write_next
+from tsugiki.steps.start import write_first
+
+GENERATIONS = 2
+
+
+def quiet(_line: str) -> None:
+    """Say nothing."""
+
+
+def score(run: TinyRun, series: str, generation: int = 0) -> None:
+    """Evaluate and rank a generation."""
+    Evaluator(run.files, run.config, job=0).evaluate(series, generation, say=quiet)
+    write_ranked(run.files, run.config, series, generation, say=quiet)
+
+
+def search(run: TinyRun) -> SeriesFiles:
+    """The stage, from its first generation to the state after its last."""
+    (stage,) = run.config.stages
+    write_first(run.files, run.config, stage)
+    for generation in range(GENERATIONS):
+        score(run, stage.name, generation)
+        write_next(run.files, run.config, stage, generation)
+    return run.files.series(stage.name)
+
+
+def short_config(models: Path, tasks: Path, results: Path) -> dict[str, Any]:
+    """A run of two generations and one baseline."""
+    baseline = {"name": "average", "method": "linear", "parameters": {"weight": 1.0}}
+    raw = raw_config(models, tasks, results, baselines=[baseline], finalists={"top": 2})
+    raw["stages"][0]["budget"] = {"generations": GENERATIONS}
+    return raw
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tiny_models: Path, tiny_tasks: Path, tmp_path_factory: pytest.TempPathFactory
+) -> TinyRun:
+    """A run from its first generation to its best model. Read only."""
+    results = tmp_path_factory.mktemp("results")
+    run = start_run(short_config(tiny_models, tiny_tasks, results))
+    search(run)
+    write_baselines(run.files, run.config)
+    score(run, "baselines")
+    write_finalists(run.files, run.config)
+    score(run, "finalists")
+    write_test(run.files, run.config)
+    score(run, "test")
+    write_best(run.files, run.config, run.files.best, threads=1)
+    return run
+
+
+@pytest.fixture
+def copied(finished: TinyRun, tmp_path: Path) -> TinyRun:
+    """The finished run in a folder of the test's own."""
+    shutil.copytree(finished.files.root, tmp_path / "copy")
+    return TinyRun(type(finished.files)(tmp_path / "copy"), finished.config)
+
+
+def test_a_second_run_gives_the_same_bytes(
+    finished: TinyRun, tiny_models: Path, tiny_tasks: Path, tmp_path: Path
+) -> None:
+    """Populations, states, outcomes and items, in another folder."""
+    again = start_run(short_config(tiny_models, tiny_tasks, tmp_path / "elsewhere"))
+    search(again)
+    compared = 0
+    for path in sorted(again.files.root.rglob("*")):
+        if path.is_file() and path.name not in {"cost.json", "config.lock.yaml"}:
+            other = finished.files.root / path.relative_to(again.files.root)
+            if path.name != "environment.json":
+                assert path.read_bytes() == other.read_bytes(), path
+                compared += 1
+    assert compared > 4 * 3 * GENERATIONS
+
+
+def test_a_finished_run_is_sound_and_every_generation_can_be_drawn_again(finished: TinyRun) -> None:
+    """By the audit that users run."""
+    findings = audit(
+        finished.files, finished.config, reselect=reselect(finished.files, finished.config)
+    )
+    unfinished = [one for one in findings if "final.json" in str(one)]
+    assert findings == unfinished
+
+
+@pytest.mark.parametrize("changed", ["population", "state"])
+def test_a_generation_that_does_not_follow_is_found(copied: TinyRun, changed: str) -> None:
+    """Drawn again, it has other bytes than those on disk."""
+    path: Path = getattr(copied.files.series("ps").generation(1), changed)
+    path.write_bytes(path.read_bytes() + b"\n")
+    findings = audit(copied.files, copied.config, reselect=reselect(copied.files, copied.config))
+    assert any(f"{changed} drawn again differs" in str(one) for one in findings)
+
+
+def test_the_best_model_is_an_ordinary_checkpoint(finished: TinyRun) -> None:
+    """Stock transformers load it, all of it, and it computes."""
+    model, info = AutoModelForCausalLM.from_pretrained(
+        finished.files.best, output_loading_info=True, local_files_only=True
+    )
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    tokenizer = AutoTokenizer.from_pretrained(finished.files.best, local_files_only=True)
+    with torch.no_grad():
+        logits = model(**tokenizer("w1 w2 w3", return_tensors="pt")).logits
+    assert torch.isfinite(logits).all()
+
+
+def test_the_best_model_is_reproduced_from_its_recipe(copied: TinyRun, tmp_path: Path) -> None:
+    """Bit for bit; a changed file is named."""
+    assert "same bytes" in reproduce_best(copied.files, copied.config, tmp_path / "again")
+    path = copied.files.best / "config.json"
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(LineageError, match="could not be reproduced") as caught:
+        reproduce_best(copied.files, copied.config, tmp_path / "again")
+    assert str(caught.value.where).endswith("config.json")
+
+
+def test_finals_use_their_own_items(finished: TinyRun) -> None:
+    """Finalists are chosen on validation items; the test set has winner, parents and baseline."""
+    splits = {
+        name: read_population(finished.files.series(name).generation(0).population).split
+        for name in ("ps", "baselines", "finalists", "test")
+    }
+    assert splits == {
+        "ps": "search",
+        "baselines": "search",
+        "finalists": "validation",
+        "test": "test",
+    }
+    rows = {
+        str(one.origin["name"])
+        for one in read_population(
+            finished.files.series("test").generation(0).population
+        ).candidates
+    }
+    assert {"base", "a", "b", "average"} <= rows
+    best = json.loads(finished.files.series("finalists").generation(0).outcomes.read_bytes())
+    assert 2 <= len(best["ranked"]) <= 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.unlink(), "outcome is missing"),
+        (lambda path: path.write_text("{"), "not a valid outcome"),
+        (
+            lambda path: path.write_text(
+                json.dumps(json.loads(path.read_text()) | {"recipe": "0" * 64})
+            ),
+            "belongs to another recipe",
+        ),
+    ],
+    ids=["missing", "broken", "another's"],
+)
+def test_a_generation_is_ranked_only_with_all_its_outcomes(
+    copied: TinyRun, change: Callable[[Path], object], message: str
+) -> None:
+    """A missing score is never taken for a bad one."""
+    series = copied.files.series("ps")
+    population = read_population(series.generation(0).population)
+    before = series.generation(0).outcomes.read_bytes()
+    change(series.candidate(population.candidates[1].recipe).outcome)
+    with pytest.raises(LineageError, match=message):
+        write_ranked(copied.files, copied.config, "ps", 0, say=quiet)
+    assert series.generation(0).outcomes.read_bytes() == before
+
+
+def test_a_first_generation_of_failures_stops_the_run_with_its_reason(make_run: MakeRun) -> None:
+    """What fails everywhere is a fault of the set-up."""
+    run = make_run()
+    recipe = run.recipe(weight=0.5)
+    run.write_population([recipe])
+    failed = {
+        "status": "failed",
+        "recipe": recipe.digest,
+        "evaluation": "0" * 64,
+        "kind": "evaluation",
+        "reason": "task words reports no `even`",
+    }
+    run.candidate(recipe).outcome.write_text(json.dumps(failed))
+    with pytest.raises(EvaluationError, match="all 1 candidates failed") as caught:
+        write_ranked(run.files, run.config, "ps", 0, say=quiet)
+    assert "reports no `even`" in str(caught.value.got)
+    assert not run.files.series("ps").generation(0).outcomes.exists()
+
+
+def test_ranking_tells_how_the_search_stands(copied: TinyRun) -> None:
+    """A line for the terminal."""
+    lines: list[str] = []
+    write_ranked(copied.files, copied.config, "ps", 1, say=lines.append)
+    write_ranked(copied.files, copied.config, "finalists", 0, say=lines.append)
+    assert lines[0].startswith("ps: ")
+    assert "validation items" in lines[1]
+
+
+def test_an_ended_stage_has_nothing_to_evaluate(copied: TinyRun) -> None:
+    """Its empty generations pass through evaluation, ranking and selection."""
+    series = copied.files.series("ps")
+    files = series.generation(GENERATIONS)
+    population = read_population(files.population)
+    ended = population.model_copy(update={"candidates": (), "stopped": "no better candidate"})
+    content = json.dumps(ended.model_dump(mode="json")).encode()
+    files.population.write_bytes(content)
+    score(copied, "ps", GENERATIONS)
+    entry = read_generation(files.outcomes)
+    assert entry.ranked == ()
+    assert entry.population == digest_bytes(content)
+    write_next(copied.files, copied.config, copied.config.stages[0], GENERATIONS)
+    following = series.generation(GENERATIONS + 1).population.read_bytes()
+    assert Population.model_validate_json(following).stopped == "no better candidate"

@@ -1,0 +1,237 @@
+"""A small real run: tiny llama parents, a local lm-eval task, the repository's own Snakefile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.parents.checkpoints import write_llama
+from tsugiki.canonical import digest_file
+from tsugiki.lineage.layout import RunFiles
+
+REPOSITORY = Path(__file__).parents[2]
+
+TASK = """
+task: tiny_choice
+custom_dataset: !function tiny.load
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{prompt}}"
+doc_to_choice: ["w3", "w5", "w7", "w9"]
+doc_to_target: gold
+metric_list:
+  - metric: acc
+    aggregation: mean
+    higher_is_better: true
+"""
+
+TASK_CODE = '''
+"""Sixty questions over the tiny vocabulary; the answers are arbitrary but fixed."""
+
+import datasets
+
+
+def load(**kwargs):
+    rows = [
+        {"prompt": f"w{i % 50} w{(i * 7) % 50} w{(i * 13 + i // 50) % 50}", "gold": (i * i + i // 3) % 4}
+        for i in range(60)
+    ]
+    return {"test": datasets.Dataset.from_list(rows)}
+'''
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    """The configuration of a small run; `changes` replace parts of its evaluation section."""
+    return {
+        "name": "tiny",
+        "seed": 3,
+        "parents": {name: {"path": f"parents/{name}"} for name in ("base", "left", "right")},
+        "stages": [
+            {
+                "name": "ps",
+                "parents": ["left", "right"],
+                "base": "base",
+                "space": {
+                    "method": "dare_ties",
+                    "dtype": "float32",
+                    "genes": {
+                        "weight": {"range": [0.0, 1.5], "grouping": "block"},
+                        "density": {"range": [0.1, 1.0], "grouping": "model"},
+                    },
+                },
+                "strategy": {"kind": "cma_es", "population": 5},
+                "budget": {"generations": 3},
+            }
+        ],
+        "evaluation": {
+            "task_paths": ["tasks"],
+            "objectives": [{"name": "choice", "task": "tiny_choice", "metric": "acc,none"}],
+            "items": {"search": 20, "validation": 10, "test": 30},
+            "batch_size": 16,
+            "jobs": 2,
+            "device": "cpu",
+            "resident": True,
+            **changes,
+        },
+        "baselines": [
+            {"name": "average", "method": "linear", "parameters": {"weight": 1.0}},
+            {
+                "name": "arithmetic-tuned",
+                "method": "task_arithmetic",
+                "parameters": {"weight": [0.3, 0.6]},
+            },
+        ],
+        "finalists": {"top": 3},
+    }
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder that a run works in."""
+
+    root: Path
+
+    @property
+    def files(self) -> RunFiles:
+        """The run's files."""
+        return RunFiles(self.root / "results" / "tiny")
+
+    def configure(self, config: Mapping[str, Any]) -> None:
+        """Write the configuration."""
+        (self.root / "tiny.yaml").write_text(yaml.safe_dump(dict(config)), encoding="utf-8")
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command that a user would type."""
+        return [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(REPOSITORY / "Snakefile"),
+            "--directory",
+            str(self.root),
+            "--profile",
+            str(REPOSITORY / "config/profiles/default"),
+            "--configfile",
+            str(self.root / "tiny.yaml"),
+            "--cores",
+            "2",
+            *arguments,
+        ]
+
+    def run(self, *arguments: str, fails: bool = False) -> str:
+        """Run the workflow to its end; returns what it printed."""
+        done = subprocess.run(
+            self.command(*arguments),
+            capture_output=True,
+            text=True,
+            env=environment(),
+            cwd=self.root,
+            check=False,
+        )
+        output = done.stdout + done.stderr
+        assert (done.returncode != 0) is fails, output
+        return output
+
+    def run_until(self, reached: Callable[[], bool]) -> bool:
+        """Run the workflow and SIGKILL it, with all it started, as soon as `reached` says so.
+
+        Returns:
+            Whether it was killed; False if it ended before.
+        """
+        process = subprocess.Popen(
+            self.command(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+            cwd=self.root,
+            start_new_session=True,
+        )
+        while process.poll() is None:
+            if reached():
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return True
+            time.sleep(0.002)
+        return False
+
+    def tsugiki(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a tsugiki command."""
+        return subprocess.run(
+            [sys.executable, "-m", "tsugiki.cli", *arguments],
+            capture_output=True,
+            text=True,
+            env=environment(),
+            cwd=self.root,
+            check=False,
+        )
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every file of the run that must not depend on when or how often it ran."""
+        kept = {
+            "population.json",
+            "outcomes.json",
+            "state.npz",
+            "space.json",
+            "recipe.json",
+            "outcome.json",
+            "items.parquet",
+            "items.json",
+            "parents.lock.json",
+            "final.json",
+        }
+        root = self.files.root
+        return {
+            path.relative_to(root).as_posix(): digest_file(path)
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+            and "mlflow-artifacts" not in path.parts
+            and (path.name in kept or self.files.best in path.parents)
+        }
+
+
+def environment() -> dict[str, str]:
+    """The environment of a run in a test: no network, resident processes that end soon."""
+    return {
+        **os.environ,
+        "TSUGIKI_RESIDENT_IDLE": "20",
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(
+            [str(REPOSITORY / "workflow"), os.environ.get("PYTHONPATH", "")]
+        ),
+    }
+
+
+def make_workspace(root: Path, config: Mapping[str, Any]) -> Workspace:
+    """Parents, task and configuration in a new folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    for seed, name in enumerate(("base", "left", "right")):
+        write_llama(root / "parents" / name, seed=seed)
+    tasks = root / "tasks"
+    tasks.mkdir()
+    (tasks / "tiny_choice.yaml").write_text(textwrap.dedent(TASK), encoding="utf-8")
+    (tasks / "tiny.py").write_text(textwrap.dedent(TASK_CODE), encoding="utf-8")
+    workspace = Workspace(root)
+    workspace.configure(config)
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A run that was never interrupted. Tests must not change it."""
+    workspace = make_workspace(tmp_path_factory.mktemp("finished") / "run", settings())
+    workspace.run()
+    return workspace

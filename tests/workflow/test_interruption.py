@@ -1,0 +1,80 @@
+"""SIGKILL at many points: the same command goes on, and ends in the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.workflow.conftest import Workspace, make_workspace, settings
+
+
+def _points(workspace: Workspace) -> list[Callable[[], bool]]:
+    """Moments in the middle of every kind of step, in the order they come."""
+    files = workspace.files
+    stage = files.series("ps")
+
+    def exists(path: Path) -> Callable[[], bool]:
+        return path.exists
+
+    def outcomes(series: str, count: int) -> Callable[[], bool]:
+        folder = files.series(series).root / "candidates"
+        return lambda: sum(1 for _ in folder.glob("*/outcome.json")) >= count
+
+    def writing_best() -> bool:
+        return any(files.root.glob(".best.*"))
+
+    return [
+        exists(files.root / "logs/items.log"),
+        exists(stage.generation(0).root),
+        outcomes("ps", 2),
+        exists(stage.generation(0).outcomes),
+        exists(stage.generation(1).state),
+        outcomes("ps", 8),
+        outcomes("baselines", 2),
+        exists(files.series("finalists").generation(0).population),
+        outcomes("test", 3),
+        writing_best,
+        exists(files.report),
+    ]
+
+
+def test_a_killed_run_ends_in_the_same_bytes(finished: Workspace, tmp_path: Path) -> None:
+    """Killed eleven times, with residents left behind or not, the run ends as if never touched."""
+    workspace = make_workspace(tmp_path / "run", settings())
+    killed = [workspace.run_until(point) for point in _points(workspace)]
+    assert sum(killed) >= 8, killed
+    workspace.run()
+    assert workspace.digests() == finished.digests()
+    left = list(workspace.files.root.rglob("*.tmp"))
+    assert left == []
+
+
+def test_killed_evaluations_on_disk_end_in_the_same_bytes(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    """Killed while writing and while scoring; and few models are ever on disk at a time."""
+    workspace = make_workspace(tmp_path / "run", settings(storage="disk", resident=False))
+    stage = workspace.files.series("ps")
+
+    def materializing() -> bool:
+        return any(stage.generation(0).weights(0).glob("*.digest"))
+
+    def scoring() -> bool:
+        return any((stage.root / "candidates").glob("*/outcome.json"))
+
+    peak = 0
+
+    def never() -> bool:
+        nonlocal peak
+        on_disk = workspace.files.root.glob("*/gen-*/weights-*/*/model.safetensors")
+        peak = max(peak, sum(1 for _ in on_disk))
+        return False
+
+    assert workspace.run_until(materializing)
+    assert workspace.run_until(scoring)
+    assert not workspace.run_until(never)
+    assert workspace.digests() == finished.digests()
+    # one generation (5) and the baselines (6) may be under way together; 24 models are scored in all
+    assert 0 < peak <= 11
+    left = list(workspace.files.root.rglob("weights-*"))
+    assert left == []

@@ -1,0 +1,107 @@
+"""A recipe, or a run's best one, as a mergekit configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tsugiki.config.parents import HubParent, LocalParent
+from tsugiki.config.run import RunConfig
+from tsugiki.errors import ParentError, RecipeError
+from tsugiki.lineage.layout import RunFiles
+from tsugiki.merge.checkpoint import Checkpoint
+from tsugiki.merge.plan import make_plan
+from tsugiki.parents import hub
+from tsugiki.parents.headers import read_headers
+from tsugiki.parents.hub import HubUnreachableError
+from tsugiki.parents.locate import locate
+from tsugiki.parents.lock import read_lock
+from tsugiki.parents.sources import HubFiles
+from tsugiki.recipe.mergekit_export import export_mergekit, is_whole_model
+from tsugiki.recipe.recipe import Recipe
+from tsugiki.steps.finals import winning_recipe
+
+
+def export_recipe(recipe: Recipe, models: Mapping[str, str]) -> str:
+    """The mergekit configuration of a recipe.
+
+    Names of tensors, where they are needed, are read from a model in a folder, or else from the
+    headers of one on the Hub.
+
+    Args:
+        recipe: The recipe.
+        models: Folder or Hub repository (`owner/name`, `owner/name@revision`) of each model.
+
+    Raises:
+        RecipeError: mergekit cannot express the recipe, or a model is not given.
+        ParentError: a model cannot be read.
+    """
+    return export_mergekit(recipe, models, _tensors(recipe, models))
+
+
+def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -> str:
+    """The mergekit configuration of a run's best model.
+
+    Args:
+        files: The run.
+        config: Its configuration, which says where parents are: folders as they are written there,
+            repositories of the Hub with the locked commit.
+        models: Where parents are instead, by name.
+
+    Raises:
+        RecipeError: mergekit cannot express the recipe.
+        LineageError: the run has no winner yet.
+        ParentError: the parents are not on this machine.
+    """
+    recipe = winning_recipe(files)
+    lock = read_lock(files.parents)
+    folders = locate(config, lock)
+    sources = {name: str(folder) for name, folder in folders.items()}
+    for name, source in config.parents.items():
+        if isinstance(source, HubParent):
+            sources[name] = f"{source.hub}@{lock.parents[name].commit}"
+        elif isinstance(source, LocalParent):
+            sources[name] = source.path
+    names = _names_in(recipe.parents[0].name, folders[recipe.parents[0].name])
+    return export_mergekit(recipe, sources | dict(models), names)
+
+
+def _tensors(recipe: Recipe, models: Mapping[str, str]) -> list[str]:
+    if is_whole_model(recipe):
+        return ["model"]
+    names = [parent.name for parent in recipe.parents if parent.name in models]
+    for name in names:
+        if (folder := Path(models[name]).expanduser()).is_dir():
+            return _names_in(name, folder)
+    if not names:
+        raise RecipeError(
+            "it is not said where the recipe's models are",
+            expected=", ".join(parent.name for parent in recipe.parents),
+            got=", ".join(sorted(models)) or "none",
+            fix=f"add --models {recipe.parents[0].name}=PATH",
+        )
+    return _names_on_hub(names[0], models[names[0]])
+
+
+def _names_in(name: str, folder: Path) -> list[str]:
+    plan = make_plan([Checkpoint(name, folder)])
+    return [planned.name for planned in plan.tensors if planned.merged]
+
+
+def _names_on_hub(name: str, source: str) -> list[str]:
+    repo, _, revision = source.partition("@")
+    try:
+        listing = hub.list_repo(repo, revision or "main")
+        headers, faults = read_headers(name, HubFiles(listing))
+    except HubUnreachableError as error:
+        raise RecipeError(
+            "values differ between tensors, but no model is here to read their names from",
+            where=f"model {name}",
+            expected="a folder of at least one parent, or access to the Hub",
+            got=f"{source}: {error}",
+        ) from error
+    for fault in faults:
+        raise ParentError(
+            fault.what, where=fault.where, expected=fault.expected, got=fault.got, fix=fault.fix
+        )
+    return sorted(headers)

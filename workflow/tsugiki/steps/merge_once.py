@@ -1,0 +1,220 @@
+"""One merge without evolution, from a recipe or from a mergekit configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tsugiki.config.load import nearest
+from tsugiki.errors import ConfigError, ParentError, RecipeError
+from tsugiki.merge.checkpoint import Checkpoint
+from tsugiki.merge.plan import make_plan
+from tsugiki.merge.settings import Settings
+from tsugiki.merge.write import write_merge
+from tsugiki.parents.files import digest_folder
+from tsugiki.parents.lock import digest_of_files
+from tsugiki.recipe.mergekit_document import Document, read_document
+from tsugiki.recipe.mergekit_import import import_mergekit
+from tsugiki.recipe.recipe import ParentRef, Recipe, read_recipe
+from tsugiki.steps.merge_progress import Progress
+
+UNREAD = "0" * 64
+"""Stands for the digest of a model until its files are read."""
+FORMATS = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+
+
+def merge_once(
+    file: Path,
+    models: Mapping[str, str],
+    out: Path,
+    *,
+    threads: int,
+    say: Callable[[str], None],
+    progress: Progress | None = None,
+) -> str:
+    """Merge once and write the model to the folder `out`.
+
+    Everything that headers can tell is checked before the models' weights are read.
+
+    Args:
+        file: recipe.json, or a mergekit configuration (.yaml, .yml).
+        models: Folder of each model, by name. For a mergekit configuration it names the folders
+            that stand there (the others are named as their folders are), or says where a model is
+            that stands there as a repository of the Hub.
+        out: Where the model goes. Only an empty folder or an earlier merge is replaced.
+        threads: CPU threads.
+        say: Where progress goes, line by line.
+        progress: Called after each tensor that is written.
+
+    Returns:
+        Digest of the weights.
+
+    Raises:
+        ConfigError: `out` holds something else, or the method does not exist.
+        RecipeError: the file describes no valid merge, or a model is not given.
+        ParentError: a model cannot be read, or does not fit the others.
+        LineageError: a model is not the one that the recipe was made for.
+        InfrastructureError: the disk is full or fails.
+    """
+    if file.suffix in {".yaml", ".yml"}:
+        document = read_document(file)
+        folders, names = _places(document, models)
+        _check_out(out, folders)
+        recipe = _from_mergekit(document, names, folders)
+        digests = {name: _digest(name, folders[name], None, say) for name in sorted(folders)}
+        recipe = _with_digests(recipe, digests)
+    else:
+        recipe = read_recipe(_existing(file))
+        folders = _given(recipe, models)
+        _check_out(out, folders)
+        Settings(recipe, _tensors({name: folders[name] for name in _merged(recipe)}))
+        wanted = {ref.name: ref.digest for ref in _refs(recipe)}
+        digests = {
+            name: _digest(name, folder, wanted.get(name), say)
+            for name, folder in sorted(folders.items())
+        }
+    say(f"merging by {recipe.method}: {', '.join(parent.name for parent in recipe.parents)}")
+    return write_merge(recipe, folders, digests, out, threads=threads, progress=progress)
+
+
+def _existing(file: Path) -> Path:
+    if not file.is_file():
+        raise RecipeError(
+            "there is no such file", where=str(file), expected="recipe.json, or a mergekit YAML"
+        )
+    return file
+
+
+def _places(
+    document: Document, models: Mapping[str, str]
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """Folder of every model by its name, and its name by how the document calls it."""
+    folders: dict[str, Path] = {}
+    names: dict[str, str] = {}
+    by_path = {path: name for name, path in models.items()}
+    for model in document.models:
+        path = Path(models.get(model, model)).expanduser()
+        name = by_path.get(model) or path.resolve().name
+        if name in folders:
+            raise RecipeError(
+                f"two models would both be called `{name}`",
+                where=f"{document.where}: {folders[name]} and {path}",
+                fix=f"name one of them: --models NAME={path}",
+            )
+        if not path.is_dir():
+            raise ParentError(
+                f"there is no folder of model `{model}`",
+                where=document.where,
+                got=str(path),
+                fix=f"fetch it first (hf download), then add --models {model}=FOLDER",
+            )
+        folders[name], names[model] = path, name
+    unused = sorted(
+        name for name, path in models.items() if name not in names and path not in names
+    )
+    if unused:
+        raise _unknown(unused[0], names)
+    return folders, names
+
+
+def _given(recipe: Recipe, models: Mapping[str, str]) -> dict[str, Path]:
+    needed = sorted({*_merged(recipe), recipe.tokenizer})
+    if unused := sorted(models.keys() - set(needed)):
+        raise _unknown(unused[0], {name: name for name in needed})
+    if missing := [name for name in needed if name not in models]:
+        raise RecipeError(
+            "it is not said where all of the recipe's models are",
+            expected=", ".join(needed),
+            got=", ".join(sorted(models)) or "none",
+            fix=" ".join(f"--models {name}=FOLDER" for name in missing),
+        )
+    return {name: Path(models[name]).expanduser() for name in needed}
+
+
+def _unknown(name: str, known: Mapping[str, str]) -> RecipeError:
+    return RecipeError(
+        "the file names no such model", where="--models", got=name, fix=nearest(name, known)
+    )
+
+
+def _from_mergekit(
+    document: Document, names: Mapping[str, str], folders: Mapping[str, Path]
+) -> Recipe:
+    merged = {name: folders[name] for model, name in names.items() if _takes_part(document, model)}
+    refs = {model: ParentRef(name=name, digest=UNREAD) for model, name in names.items()}
+    return import_mergekit(document, refs, _tensors(merged), dtype=_stored(merged))
+
+
+def _takes_part(document: Document, model: str) -> bool:
+    return model == document.base or any(model in piece.models for piece in document.slices)
+
+
+def _merged(recipe: Recipe) -> list[str]:
+    return [ref.name for ref in _refs(recipe)]
+
+
+def _refs(recipe: Recipe) -> list[ParentRef]:
+    return [*recipe.parents, *([recipe.base] if recipe.base else [])]
+
+
+def _tensors(folders: Mapping[str, Path]) -> list[str]:
+    plan = make_plan([Checkpoint(name, folders[name]) for name in sorted(folders)])
+    return [planned.name for planned in plan.tensors if planned.merged]
+
+
+def _stored(folders: Mapping[str, Path]) -> str:
+    """The one number format that the models are stored in; float32 if there are several."""
+    formats = {
+        FORMATS.get(header.dtype, "float32")
+        for name, folder in folders.items()
+        for header in Checkpoint(name, folder).headers.values()
+        if header.is_float
+    }
+    return formats.pop() if len(formats) == 1 else "float32"
+
+
+def _digest(name: str, folder: Path, wanted: str | None, say: Callable[[str], None]) -> str:
+    """Digest of a model's files.
+
+    That of a model whose code a run trusted covers its code too.
+    """
+    say(f"reading {name}: {folder}")
+    files = digest_folder(folder, code=True)
+    if wanted is not None and digest_of_files(files) == wanted:
+        return wanted
+    return digest_of_files(tuple(file for file in files if not file.name.endswith(".py")))
+
+
+def _with_digests(recipe: Recipe, digests: Mapping[str, str]) -> Recipe:
+    def known(ref: ParentRef) -> ParentRef:
+        return ParentRef(name=ref.name, digest=digests[ref.name])
+
+    return recipe.model_copy(
+        update={
+            "parents": tuple(known(parent) for parent in recipe.parents),
+            "base": known(recipe.base) if recipe.base else None,
+        }
+    )
+
+
+def _check_out(out: Path, folders: Mapping[str, Path]) -> None:
+    target = out.resolve()
+    for name, folder in folders.items():
+        source = folder.resolve()
+        if source == target or target in source.parents or source in target.parents:
+            raise ConfigError(
+                f"the merged model would overwrite model `{name}`, or lie inside it",
+                where=str(out),
+                fix="name another folder as --out",
+            )
+    if out.exists() and not (out.is_dir() and _is_replaceable(out)):
+        raise ConfigError(
+            "something else stands where the merged model is to go",
+            where=str(out),
+            expected="nothing, an empty folder, or an earlier merge (with recipe.json)",
+            fix="name another folder as --out, or remove it",
+        )
+
+
+def _is_replaceable(folder: Path) -> bool:
+    return (folder / "recipe.json").is_file() or not any(folder.iterdir())
