@@ -144,13 +144,9 @@ class Workspace:
         assert (done.returncode != 0) is fails, output
         return output
 
-    def run_until(self, reached: Callable[[], bool]) -> bool:
-        """Run the workflow and SIGKILL it, with all it started, as soon as `reached` says so.
-
-        Returns:
-            Whether it was killed; False if it ended before.
-        """
-        process = subprocess.Popen(
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the workflow in a process group of its own, and go on."""
+        return subprocess.Popen(
             self.command(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -158,6 +154,14 @@ class Workspace:
             cwd=self.root,
             start_new_session=True,
         )
+
+    def run_until(self, reached: Callable[[], bool]) -> bool:
+        """Run the workflow and SIGKILL it, with all it started, as soon as `reached` says so.
+
+        Returns:
+            Whether it was killed; False if it ended before.
+        """
+        process = self.start()
         while process.poll() is None:
             if reached():
                 os.killpg(process.pid, signal.SIGKILL)

@@ -6,11 +6,10 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
-from tests.workflow.conftest import Workspace, environment, make_workspace, settings
+from tests.workflow.conftest import Workspace, make_workspace, settings
 from tsugiki.evolve.population import Generation
 
 FAILING_TASK = '''
@@ -101,14 +100,7 @@ def test_failing_candidates_are_outcomes(tmp_path: Path) -> None:
 def test_a_second_workflow_on_the_same_run_is_refused(tmp_path: Path) -> None:
     """Two workflows at once would race; the second says who holds the run."""
     workspace = make_workspace(tmp_path / "run", settings())
-    first = subprocess.Popen(
-        workspace.command(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environment(),
-        cwd=workspace.root,
-        start_new_session=True,
-    )
+    first = workspace.start()
     try:
         while not (workspace.files.root / "logs/items.log").exists():
             assert first.poll() is None
