@@ -1,0 +1,65 @@
+"""The group of all commands, and how each ends: status 0, 1 (a fault of the input) or 75."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tsugiki import __version__
+from tsugiki.errors import InfrastructureError, TsugikiError
+from tsugiki.terminal import Terminal
+
+
+class _Commands(click.Group):
+    """Prints a fault that a user can act on without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InfrastructureError as error:
+            _terminal(ctx).complain(f"tsugiki: {error}")
+            sys.exit(75)  # EX_TEMPFAIL: trying again may help
+        except TsugikiError as error:
+            _terminal(ctx).complain(f"tsugiki: {error}")
+            sys.exit(1)
+        except click.ClickException:
+            raise
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # click ends quietly when nobody reads on
+            _terminal(ctx).complain(f"tsugiki: {_describe(error)}")
+            sys.exit(1 if isinstance(error, FileNotFoundError | PermissionError) else 75)
+        except Exception:
+            if ctx.params.get("log") is None:
+                raise
+            _terminal(ctx).complain(traceback.format_exc())
+            sys.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+@click.option(
+    "--log", type=click.Path(path_type=Path), help="Write all output to this file; faults to both."
+)
+@click.pass_context
+def main(ctx: click.Context, log: Path | None) -> None:
+    """Evolutionary model merging as an auditable workflow."""
+    ctx.obj = Terminal(log)
+
+
+def _terminal(ctx: click.Context) -> Terminal:
+    return ctx.obj if isinstance(ctx.obj, Terminal) else Terminal(None)
+
+
+def _describe(error: OSError) -> TsugikiError:
+    fix = "run the step that writes it; `tsugiki status` says how far a run has come"
+    return TsugikiError(
+        error.strerror or str(error),
+        where=None if error.filename is None else str(error.filename),
+        fix=fix if isinstance(error, FileNotFoundError) else None,
+    )

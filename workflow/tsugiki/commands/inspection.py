@@ -1,0 +1,67 @@
+"""Commands that look at a configuration or a run: check, status, audit, reproduce."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from tsugiki.commands.arguments import CONFIG, open_run
+from tsugiki.commands.group import main
+
+
+@main.command()
+@CONFIG
+def check(config: Path) -> None:
+    """Check a configuration and its parents, without merging anything."""
+    from tsugiki.config.validate import validate_config
+    from tsugiki.lineage.tracking_store import tracking_uri
+    from tsugiki.parents.lock import read_lock
+    from tsugiki.parents.preflight import preflight
+    from tsugiki.parents.report import render
+
+    files, settings = open_run(config)
+    validate_config(settings, where=str(config))
+    tracking_uri(files, settings)
+    locked = read_lock(files.parents) if files.parents.is_file() else None
+    report = preflight(settings, locked)
+    click.echo(render(report))
+    if report.faults:
+        sys.exit(1)
+
+
+@main.command()
+@CONFIG
+def status(config: Path) -> None:
+    """Say how far a run has come."""
+    from tsugiki.lineage.progress import status as run
+
+    click.echo(run(*open_run(config)))
+
+
+@main.command()
+@CONFIG
+def audit(config: Path) -> None:
+    """Check a run's files against each other, and derive every generation again."""
+    from tsugiki.lineage.audit import audit as run
+    from tsugiki.steps.audit import reselect
+
+    files, settings = open_run(config)
+    findings = run(files, settings, reselect=reselect(files, settings))
+    for finding in findings:
+        click.echo(str(finding), err=True)
+    if findings:
+        sys.exit(1)
+    click.echo("sound: every digest and every generation could be derived again")
+
+
+@main.command()
+@CONFIG
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+def reproduce(config: Path, out: Path) -> None:
+    """Build the best model again from its recipe, and compare the bytes."""
+    from tsugiki.steps.audit import reproduce_best
+
+    files, settings = open_run(config)
+    click.echo(reproduce_best(files, settings, out))

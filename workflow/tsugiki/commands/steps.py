@@ -1,0 +1,184 @@
+"""Commands that the rules call: each is one step of a run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from tsugiki.commands.arguments import CONFIG, GENERATION, JOB, SERIES, find_stage, open_run
+from tsugiki.commands.group import main
+from tsugiki.commands.residents import through_resident
+from tsugiki.terminal import Terminal
+
+
+@main.command()
+@click.pass_obj
+@CONFIG
+@click.option("--update", multiple=True, metavar="NAME", help="Lock this parent anew.")
+def parents(terminal: Terminal, config: Path, update: tuple[str, ...]) -> None:
+    """Resolve, pin, fetch and lock the parents."""
+    from tsugiki.parents.resolve import lock_parents
+
+    files, settings = open_run(config)
+    lock_parents(settings, files.parents, update=frozenset(update), say=terminal.announce)
+
+
+@main.command()
+@CONFIG
+def items(config: Path) -> None:
+    """Divide the tasks' documents into search, validation and test."""
+    from tsugiki.steps.items import write_items
+
+    write_items(*open_run(config))
+
+
+@main.command()
+@CONFIG
+@click.option("--stage", required=True, help="Name of the stage.")
+def start(config: Path, stage: str) -> None:
+    """Write the first generation of a stage."""
+    from tsugiki.steps.start import write_first
+
+    files, settings = open_run(config)
+    write_first(files, settings, find_stage(settings, stage))
+
+
+@main.command()
+@CONFIG
+@SERIES
+@GENERATION
+@JOB
+def materialize(config: Path, series: str, generation: int, job: int) -> None:
+    """Write a job's candidates as temporary checkpoints (storage: disk)."""
+    from tsugiki.evaluate.materialized import materialize as run
+
+    run(*open_run(config), series, generation, job)
+
+
+@main.command()
+@CONFIG
+@SERIES
+@GENERATION
+@JOB
+def evaluate(config: Path, series: str, generation: int, job: int) -> None:
+    """Score a job's share of a generation."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # the log has a line per candidate instead
+    files, settings = open_run(config)
+    if settings.evaluation.resident:
+        through_resident(files, settings, f"evaluate-{job}", series, generation, job)
+        return
+    from tsugiki.evaluate.batch import Evaluator
+
+    Evaluator(files, settings, job=job).evaluate(series, generation, say=click.echo)
+
+
+@main.command()
+@click.pass_obj
+@CONFIG
+@SERIES
+@GENERATION
+def rank(terminal: Terminal, config: Path, series: str, generation: int) -> None:
+    """Write the ledger's entry of a generation: its candidates with their fitness."""
+    from tsugiki.steps.rank import write_ranked
+
+    files, settings = open_run(config)
+    write_ranked(files, settings, series, generation, say=terminal.announce)
+
+
+@main.command()
+@CONFIG
+@click.option("--stage", required=True, help="Name of the stage.")
+@GENERATION
+def select(config: Path, stage: str, generation: int) -> None:
+    """Draw the generation that follows a ranked one."""
+    from tsugiki.steps.select import write_next
+
+    files, settings = open_run(config)
+    write_next(files, settings, find_stage(settings, stage), generation)
+
+
+@main.command()
+@CONFIG
+def baselines(config: Path) -> None:
+    """Write the recipes that the result is compared with."""
+    from tsugiki.steps.finals import write_baselines
+
+    write_baselines(*open_run(config))
+
+
+@main.command()
+@CONFIG
+def finalists(config: Path) -> None:
+    """Choose the candidates that are scored on the validation items."""
+    from tsugiki.steps.finals import write_finalists
+
+    write_finalists(*open_run(config))
+
+
+@main.command()
+@CONFIG
+def test(config: Path) -> None:
+    """Choose the winner, and what is scored with it on the held-out items."""
+    from tsugiki.steps.finals import write_test
+
+    write_test(*open_run(config))
+
+
+@main.command()
+@click.pass_obj
+@CONFIG
+def compare(terminal: Terminal, config: Path) -> None:
+    """Write and print the final table."""
+    from tsugiki.finalists.files import write_final_table
+    from tsugiki.finalists.render import render_table
+
+    terminal.announce(render_table(write_final_table(*open_run(config))))
+
+
+@main.command()
+@CONFIG
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder; results/<run>/best if absent."
+)
+@click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
+def best(config: Path, out: Path | None, threads: int) -> None:
+    """Write the best model as an ordinary checkpoint."""
+    from tsugiki.steps.finals import write_best
+
+    files, settings = open_run(config)
+    weights = write_best(files, settings, out or files.best, threads=threads)
+    click.echo(f"{out or files.best}  weights {weights}")
+
+
+@main.command()
+@CONFIG
+@click.option("--series", help="Stage, or baselines, finalists, test.")
+@GENERATION
+@click.option("--rebuild", is_flag=True, help="Write all of MLflow anew from the run's files.")
+def track(config: Path, series: str | None, generation: int, rebuild: bool) -> None:
+    """Write a generation to MLflow."""
+    files, settings = open_run(config)
+    if rebuild:
+        from tsugiki.lineage.mlflow_projection import rebuild as run
+
+        run(files, settings)
+        return
+    if series is None:
+        raise click.UsageError("name a --series, or --rebuild everything")
+    if settings.evaluation.resident:
+        through_resident(files, settings, "track", series, generation, 0)
+        return
+    from tsugiki.lineage.mlflow_projection import track_generation
+
+    track_generation(files, series, generation, settings)
+
+
+@main.command()
+@CONFIG
+def report(config: Path) -> None:
+    """Write report.html."""
+    from tsugiki.report.page import write_report
+
+    click.echo(write_report(*open_run(config)))
