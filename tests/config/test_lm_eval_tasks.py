@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 from lm_eval.tasks import TaskManager
 
-from tsugiki.config.lm_eval_tasks import built_in_names, local_tasks, metric_keys
+from tsugiki.config.lm_eval_tasks import (
+    built_in_names,
+    built_in_tasks,
+    local_tasks,
+    metric_keys,
+)
 
 
 def test_local_tasks_are_found_with_their_metrics(tiny_tasks: Path) -> None:
@@ -76,6 +81,14 @@ def test_what_is_no_name_is_not_taken_for_one() -> None:
     assert "mgsm_direct_jp" not in names
     assert "-" not in names
     assert len(names) > 10_000
+
+
+def test_metrics_of_a_built_in_task_are_known_without_loading_it() -> None:
+    """As lm-eval's own pages give them; a file may include another that holds the metrics."""
+    found = built_in_tasks(["gsm8k", "mmlu_abstract_algebra", "japanese_leaderboard", "no_such"])
+    assert found["gsm8k"].metrics == ("exact_match,strict-match", "exact_match,flexible-extract")
+    assert found["mmlu_abstract_algebra"].metrics == ("acc,none",)
+    assert "no_such" not in found
 
 
 def test_lm_eval_and_torch_are_not_imported() -> None:

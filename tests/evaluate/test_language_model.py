@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from torch import nn
-from transformers import PreTrainedTokenizerFast
+from transformers import GenerationConfig, PreTrainedTokenizerFast
 from transformers.modeling_outputs import CausalLMOutput
 
-from tsugiki.evaluate.language_model import BrokenModelError, ForwardClock, StopTokens
+from tsugiki.evaluate.language_model import BrokenModelError, ForwardClock, StopTokens, end_tokens
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +84,15 @@ def test_one_bad_logit_among_many_passes_is_noticed(bad: float) -> None:
     clock.reset()
     model(torch.zeros(2, 3))
     clock.stop()
+
+
+@pytest.mark.parametrize(
+    ("declared", "own", "ends"),
+    [([9, 2], 5, [2, 5, 9]), (5, 5, [5]), (None, 5, [5]), (None, None, [])],
+)
+def test_every_token_that_a_model_ends_its_answers_with_ends_them(
+    declared: list[int] | int | None, own: int | None, ends: list[int]
+) -> None:
+    """Chat models have one for the turn and one for the text; a tokenizer names only one."""
+    model = SimpleNamespace(generation_config=GenerationConfig(eos_token_id=declared))
+    assert end_tokens(model, SimpleNamespace(eos_token_id=own)) == ends

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ _NAMED = re.compile(
 )
 """A name after one of the keys, or the lines of a list of names."""
 _LISTED = re.compile(rb"""^\s*-[ \t]*["']?(\w[\w.()-]*)["']?[ \t]*$""", re.MULTILINE)
+
+_ALONE = re.compile(rb"""^["']?task["']?:[ \t]*["']?(\w[\w.()-]*)["']?[ \t]*$""", re.MULTILINE)
+"""The name of a task that a file is about."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -53,14 +56,21 @@ def local_tasks(folders: Iterable[Path]) -> dict[str, TaskFile]:
 
 def built_in_names() -> set[str]:
     """Names of the tasks and groups that come with lm-eval."""
-    spec = importlib.util.find_spec("lm_eval")
-    if spec is None or spec.origin is None:
-        return set()
     names: set[str] = set()
-    for path in (Path(spec.origin).parent / "tasks").rglob("*.y*ml"):
+    for path in _built_in_files():
         for name, listed in _NAMED.findall(path.read_bytes()):
             names.update(one.decode() for one in [name, *_LISTED.findall(listed)] if one)
     return names
+
+
+def built_in_tasks(names: Iterable[str]) -> dict[str, TaskFile]:
+    """Those of the tasks `names` that come with lm-eval and have a file of their own."""
+    wanted = set(names)
+    found: dict[str, TaskFile] = {}
+    for path in _built_in_files() if wanted else ():
+        for name in wanted.intersection(one.decode() for one in _ALONE.findall(path.read_bytes())):
+            found[name] = TaskFile(path, metric_keys(_read(path)))
+    return found
 
 
 def metric_keys(task: Mapping[str, Any]) -> tuple[str, ...]:
@@ -76,6 +86,12 @@ def metric_keys(task: Mapping[str, Any]) -> tuple[str, ...]:
         for metric in metrics
         for name in filters or ["none"]
     )
+
+
+def _built_in_files() -> Iterator[Path]:
+    spec = importlib.util.find_spec("lm_eval")
+    if spec is not None and spec.origin is not None:
+        yield from (Path(spec.origin).parent / "tasks").rglob("*.y*ml")
 
 
 def _read(path: Path) -> dict[str, Any]:

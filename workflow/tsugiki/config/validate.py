@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tsugiki.config.lm_eval_tasks import built_in_names, local_tasks
+from tsugiki.config.lm_eval_tasks import built_in_names, built_in_tasks, local_tasks
 from tsugiki.config.load import nearest
 from tsugiki.config.parents import LocalParent
 from tsugiki.config.run import RunConfig
@@ -74,29 +74,28 @@ def _tasks(config: RunConfig) -> Iterator[str]:
     missing = [path for path in evaluation.task_paths if not Path(path).is_dir()]
     for path in missing:
         yield f"`evaluation.task_paths`: there is no folder {path!r}"
-    local = local_tasks(Path(path) for path in evaluation.task_paths if path not in missing)
-    built_in: set[str] | None = None
-    names: set[str] = set()
+    known = local_tasks(Path(path) for path in evaluation.task_paths if path not in missing)
+    named = {objective.task for objective in [*evaluation.objectives, *evaluation.monitors]}
+    known |= built_in_tasks(named - known.keys())
+    names = built_in_names() if named - known.keys() else set()
+    used: set[str] = set()
     for section, objectives in (
         ("objectives", evaluation.objectives),
         ("monitors", evaluation.monitors),
     ):
         for index, objective in enumerate(objectives):
             key = f"evaluation.{section}.{index}"
-            if objective.name in names:
+            if objective.name in used:
                 yield f"`{key}.name`: {objective.name!r} is used twice"
-            names.add(objective.name)
-            if objective.task in local:
-                metrics = local[objective.task].metrics
-                if metrics and objective.metric not in metrics:
-                    yield (
-                        f"`{key}.metric`: task {objective.task} has no metric "
-                        f"{objective.metric!r}; {nearest(objective.metric, metrics)}"
-                    )
-                continue
-            built_in = built_in_names() if built_in is None else built_in
-            if objective.task not in built_in:
+            used.add(objective.name)
+            if objective.task not in {*known, *names}:
                 yield (
                     f"`{key}.task`: unknown task {objective.task!r}; "
-                    f"{nearest(objective.task, {*local, *built_in})}"
+                    f"{nearest(objective.task, {*known, *names})}"
+                )
+            metrics = known[objective.task].metrics if objective.task in known else ()
+            if metrics and objective.metric not in metrics:
+                yield (
+                    f"`{key}.metric`: task {objective.task} has no metric "
+                    f"{objective.metric!r}; {nearest(objective.metric, metrics)}"
                 )

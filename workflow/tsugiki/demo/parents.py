@@ -57,6 +57,7 @@ def ensure_trained(
     start = trainings[name].start
     start_folder = ensure_trained(start, seed, cache, trainings, say=say) if start else None
     with _lock(cache / f".{folder.name}.lock"):
+        atomic.sweep(cache)
         if not folder.is_dir():
             _train_into(folder, name, seed, trainings[name], start_folder, say)
     return folder

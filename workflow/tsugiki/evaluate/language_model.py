@@ -124,7 +124,8 @@ class LanguageModel(HFLM):  # type: ignore[misc]
     """HFLM around a model whose weights are replaced between candidates.
 
     Decoding is greedy with one fixed generation configuration: a candidate's own
-    generation_config.json (a repetition penalty, say) would otherwise change its score.
+    generation_config.json (a repetition penalty, say) would otherwise change its score. Only the
+    tokens that end an answer are taken from there: chat models often have several.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, batch_size: int) -> None:
@@ -132,7 +133,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         self._texts: dict[int, str] = {}
         model.generation_config = transformers.GenerationConfig(
             bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
+            eos_token_id=end_tokens(model, tokenizer) or None,
             pad_token_id=tokenizer.pad_token_id,
         )
         super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
@@ -161,3 +162,10 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             do_sample=False,
             **generation,
         )
+
+
+def end_tokens(model: Any, tokenizer: Any) -> list[int]:
+    """Ids of all tokens that end an answer, in ascending order."""
+    declared = model.generation_config.eos_token_id
+    listed = declared if isinstance(declared, list) else [declared]
+    return sorted({token for token in [*listed, tokenizer.eos_token_id] if token is not None})

@@ -17,6 +17,8 @@ from tsugiki.lineage.layout import RunFiles
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 SERVERS = ("http", "https", "databricks")
+KIND = "mlflow.experimentKind"
+"""The tag that makes MLflow's pages open at the table of runs, not at traces of a chat."""
 
 
 def own_database(files: RunFiles) -> Path:
@@ -94,7 +96,11 @@ def open_experiment(client: Any, files: RunFiles, config: RunConfig) -> str:
         return str(found.experiment_id)
     database = _sqlite_path(tracking_uri(files, config))
     location = None if database is None else str(database.parent.resolve() / "mlflow-artifacts")
-    return str(client.create_experiment(name, artifact_location=location))
+    return str(
+        client.create_experiment(
+            name, artifact_location=location, tags={KIND: "custom_model_development"}
+        )
+    )
 
 
 def store_has_moved(client: Any, files: RunFiles, config: RunConfig) -> bool:
