@@ -15,7 +15,8 @@ from tsugiki.lineage.cost import read_cost
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import TEST, entries, existing_series, scored_generations
 from tsugiki.lineage.summary import Summary, best_candidate, summarise
-from tsugiki.recipe.recipe import Recipe, read_recipe
+from tsugiki.recipe.read import read_recipe
+from tsugiki.recipe.recipe import Recipe
 from tsugiki.report import provenance
 from tsugiki.report.costs import SeriesCost, StepCost, series_cost, step_costs
 from tsugiki.report.examples import Example, examples

@@ -15,7 +15,8 @@ from tsugiki.parents.files import digest_folder
 from tsugiki.parents.lock import digest_of_files
 from tsugiki.recipe.mergekit_document import Document, read_document
 from tsugiki.recipe.mergekit_import import import_mergekit
-from tsugiki.recipe.recipe import ParentRef, Recipe, read_recipe
+from tsugiki.recipe.read import read_recipe
+from tsugiki.recipe.recipe import ParentRef, Recipe
 from tsugiki.steps.merge_progress import Progress
 
 UNREAD = "0" * 64
