@@ -11,6 +11,7 @@ import yaml
 from safetensors.torch import load_file
 
 from tests.merge.dataflow.paths_for_tests import (
+    SCALES,
     live_of,
     loaded,
     logits,
@@ -167,8 +168,8 @@ def test_a_slice_of_two_models_is_refused(folders: Folders, tmp_path: Path) -> N
 
 def test_a_path_exported_and_read_again_is_the_same_model(folders: Folders, tmp_path: Path) -> None:
     """Folded scales, signs among them, become scales of tensors."""
-    recipe = winding()
-    written = write_merge(recipe, folders, digests_of(folders), tmp_path / "ours")
+    recipe = winding([*SCALES[:-1], 0.9])
+    write_merge(recipe, folders, digests_of(folders), tmp_path / "ours")
     places = {name: str(folder) for name, folder in folders.items()}
     file = tmp_path / "exported.yaml"
     file.write_text(export_recipe(recipe, places))
@@ -179,8 +180,18 @@ def test_a_path_exported_and_read_again_is_the_same_model(folders: Folders, tmp_
         (hop.parent, hop.layer) for hop in recipe.path
     ]
     ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("ours", "theirs"))
-    assert len(written) == 64
     assert same(ours, theirs)
+
+
+def test_a_last_negative_sign_is_in_the_final_norm(folders: Folders) -> None:
+    """In the last slice, where mergekit looks up what follows the layers."""
+    places = {name: str(folder) for name, folder in folders.items()}
+    document = yaml.safe_load(export_recipe(path_recipe([("a", 0), ("a", 1, -2.0)]), places))
+    scale = document["slices"][-1]["sources"][0]["parameters"]["scale"]
+    value = next(
+        entry["value"] for entry in scale if entry.get("filter", "") in "model.norm.weight"
+    )
+    assert value == -1.0
 
 
 def test_a_stack_exported_and_read_again_is_the_same_recipe(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -12,10 +12,12 @@ from tsugiki.errors import RecipeError
 from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.merge.plan import EMBEDDINGS
 from tsugiki.recipe.dataflow import DataflowRecipe, Hop
-from tsugiki.recipe.mergekit_filters import as_filters
+from tsugiki.recipe.mergekit_filters import Written, as_filters
 from tsugiki.recipe.mergekit_paths import path_of
 
 Yaml = dict[str, Any]
+Factors = dict[str, float]
+"""By name of a tensor."""
 
 
 def export_stack(merge: DataflowMerge, sources: Mapping[str, str]) -> str:
@@ -33,14 +35,20 @@ def export_stack(merge: DataflowMerge, sources: Mapping[str, str]) -> str:
     recipe = merge.recipe
     _check_ends(recipe)
     paths = {ref.name: path_of(ref.name, sources) for ref in recipe.parents}
-    factors = _factors(merge)
+    before, hops, after = _factors(merge)
+    slices = []
+    for start, end in _pieces(recipe.path, hops):
+        values = dict(before) if start == 0 else {}
+        for hop, factors in zip(recipe.path[start:end], hops[start:end], strict=True):
+            # mergekit's filters see the tensor's name in the model that it comes from.
+            prefix = f"{merge.architecture.layers}.{hop.layer}."
+            values |= {prefix + name: factor for name, factor in factors.items()}
+        values |= after if end == len(hops) else {}
+        slices.append(_slice(paths, recipe.path[start:end], as_filters(values)))
     document: Yaml = {
         "merge_method": "passthrough",
         "base_model": paths[recipe.owner],
-        "slices": [
-            _written(piece, paths, factors, merge.architecture.layers)
-            for piece in _pieces(recipe.path, factors, merge.architecture.layers)
-        ],
+        "slices": slices,
         "dtype": "float32",
     }
     if recipe.dtype != "float32":
@@ -57,20 +65,12 @@ def export_stack(merge: DataflowMerge, sources: Mapping[str, str]) -> str:
     return "".join(f"# {line}\n" for line in notes) + body
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """Hops through consecutive layers of one parent whose tensors have the same factors."""
-
-    start: int
-    """Number of its first hop."""
-    hops: tuple[Hop, ...]
-    outside: tuple[str, ...]
-    """Tensors before the first layer, or after the last one, that mergekit looks up here."""
-
-
-def _factors(merge: DataflowMerge) -> dict[str, float]:
-    """What each tensor of the model is multiplied by."""
-    found = {}
+def _factors(merge: DataflowMerge) -> tuple[Factors, list[Factors], Factors]:
+    """What tensors are multiplied by: embeddings, those of each hop, final norm and head."""
+    numbered = re.compile(rf"^{re.escape(merge.architecture.layers)}\.(\d+)\.(.+)$")
+    before: Factors = {}
+    hops: list[Factors] = [{} for _ in merge.recipe.path]
+    after: Factors = {}
     for name, origin in merge.origins.items():
         change = origin.change
         if change.offset and change.scale != 1.0:
@@ -80,8 +80,14 @@ def _factors(merge: DataflowMerge) -> dict[str, float]:
                 expected="a product of a number and the stored weight",
                 got=f"(1 + w) * {change.scale:g} - 1",
             )
-        found[name] = change.factor * change.scale
-    return found
+        factor = change.factor * change.scale
+        if match := numbered.match(name):
+            hops[int(match[1])][match[2]] = factor
+        elif EMBEDDINGS.search(name):
+            before[name] = factor
+        else:
+            after[name] = factor
+    return before, hops, after
 
 
 def _check_ends(recipe: DataflowRecipe) -> None:
@@ -99,52 +105,22 @@ def _check_ends(recipe: DataflowRecipe) -> None:
             )
 
 
-def _pieces(path: Sequence[Hop], factors: Mapping[str, float], layers: str) -> Iterator[_Piece]:
-    def of_hop(number: int) -> dict[str, float]:
-        prefix = f"{layers}.{number}."
-        return {
-            name.removeprefix(prefix): value
-            for name, value in factors.items()
-            if name.startswith(prefix)
-        }
-
-    outside = {
-        at: tuple(
-            name
-            for name in factors
-            if not name.startswith(f"{layers}.")
-            and (EMBEDDINGS.search(name) is not None) is at_start
-        )
-        for at, at_start in ((0, True), (len(path), False))
-    }
+def _pieces(path: Sequence[Hop], factors: Sequence[Factors]) -> Iterator[tuple[int, int]]:
+    """Runs of hops through consecutive layers of one parent whose factors are the same."""
     start = 0
     for end in range(1, len(path) + 1):
         if end < len(path):
-            before, after = path[end - 1], path[end]
-            follows = (before.parent, before.layer + 1) == (after.parent, after.layer)
-            ends = outside[len(path)] if end == len(path) - 1 else ()
-            plain = all(factors[name] == 1.0 for name in ends)
-            if follows and of_hop(end - 1) == of_hop(end) and plain:
+            last, hop = path[end - 1], path[end]
+            follows = (last.parent, last.layer + 1) == (hop.parent, hop.layer)
+            if follows and factors[end - 1] == factors[end]:
                 continue
-        around = (outside[0] if start == 0 else ()) + (outside[end] if end == len(path) else ())
-        yield _Piece(start, tuple(path[start:end]), around)
+        yield start, end
         start = end
 
 
-def _written(
-    piece: _Piece, paths: Mapping[str, str], factors: Mapping[str, float], layers: str
-) -> Yaml:
-    first, last = piece.hops[0], piece.hops[-1]
+def _slice(paths: Mapping[str, str], hops: Sequence[Hop], scale: Written) -> Yaml:
     source: Yaml = {
-        "model": paths[first.parent],
-        "layer_range": [first.layer, last.layer + 1],
+        "model": paths[hops[0].parent],
+        "layer_range": [hops[0].layer, hops[-1].layer + 1],
     }
-    end = piece.start + len(piece.hops)
-    inside = [f"{layers}.{number}." for number in range(piece.start, end)]
-    values = {
-        name: value
-        for name, value in factors.items()
-        if name in piece.outside or name.startswith(tuple(inside))
-    }
-    scale = as_filters(values)
     return {"sources": [source | ({} if scale == 1.0 else {"parameters": {"scale": scale}})]}
