@@ -21,7 +21,8 @@ from tsugiki.merge.checkpoint import INDEX, SINGLE
 from tsugiki.merge.registry import METHODS
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import shards, write_merge
-from tsugiki.recipe.recipe import Recipe, read_recipe
+from tsugiki.recipe.read import read_recipe
+from tsugiki.recipe.recipe import Recipe
 
 Folders = dict[str, Path]
 

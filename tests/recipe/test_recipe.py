@@ -9,7 +9,8 @@ import pytest
 
 from tsugiki.canonical import digest
 from tsugiki.errors import RecipeError
-from tsugiki.recipe.recipe import Parameter, ParentRef, Recipe, read_recipe
+from tsugiki.recipe.read import read_recipe
+from tsugiki.recipe.recipe import Parameter, ParentRef, Recipe
 
 
 def recipe(**changes: Any) -> Recipe:

@@ -22,7 +22,8 @@ from tsugiki.evaluate.outcome import Measured, Scored
 from tsugiki.evolve.population import Generation, Ranked
 from tsugiki.parents.files import digest_folder
 from tsugiki.parents.lock import digest_of_files
-from tsugiki.recipe.recipe import Recipe, read_recipe
+from tsugiki.recipe.read import read_recipe
+from tsugiki.recipe.recipe import Recipe
 from tsugiki.steps.merge_once import merge_once
 
 Folders = dict[str, Path]

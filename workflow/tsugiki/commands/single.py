@@ -21,7 +21,7 @@ def export(recipe: Path, mergekit: bool, models: dict[str, str], out: Path | Non
     if not mergekit:
         raise click.UsageError("name the format: --mergekit")
     from tsugiki import atomic
-    from tsugiki.recipe.recipe import read_recipe
+    from tsugiki.recipe.read import read_recipe
     from tsugiki.steps.export_mergekit import export_best, export_recipe
 
     if recipe.suffix == ".json":

@@ -146,10 +146,13 @@ def compare(terminal: Terminal, config: Path) -> None:
 def best(config: Path, out: Path | None, threads: int) -> None:
     """Write the best model as an ordinary checkpoint."""
     from tsugiki.steps.finals import write_best
+    from tsugiki.steps.folding import describe_folding, record_folding
 
     files, settings = open_run(config)
     weights = write_best(files, settings, out or files.best, threads=threads)
     click.echo(f"{out or files.best}  weights {weights}")
+    if (measured := record_folding(files, settings)) is not None:
+        click.echo(describe_folding(measured))
 
 
 @main.command()

@@ -23,7 +23,7 @@ from tsugiki.evolve.population import Population
 from tsugiki.lineage.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
 from tsugiki.parents.locate import locate
 from tsugiki.parents.lock import read_lock
-from tsugiki.recipe.recipe import read_recipe
+from tsugiki.recipe.read import read_recipe
 
 
 class Evaluator:

@@ -16,7 +16,7 @@ from tsugiki.lineage.layout import RunFiles
 from tsugiki.merge.write import write_merge
 from tsugiki.parents.locate import locate
 from tsugiki.parents.lock import read_lock
-from tsugiki.recipe.recipe import read_recipe
+from tsugiki.recipe.read import read_recipe
 
 REFUSED = "refused.json"
 

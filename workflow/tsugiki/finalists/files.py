@@ -25,7 +25,7 @@ from tsugiki.lineage.ledger import (
     read_population,
     scored_generations,
 )
-from tsugiki.recipe.recipe import read_recipe
+from tsugiki.recipe.read import read_recipe
 
 
 def write_final_table(files: RunFiles, config: RunConfig) -> FinalTable:

@@ -14,7 +14,7 @@ from tsugiki.finalists.table import read_final_table
 from tsugiki.lineage.finding import Finding
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.parents.lock import read_lock
-from tsugiki.recipe.recipe import read_recipe
+from tsugiki.recipe.read import read_recipe
 
 
 def check_config(files: RunFiles, config: RunConfig) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ from tsugiki.lineage.finding import Finding
 from tsugiki.lineage.layout import CandidateFiles, RunFiles
 from tsugiki.lineage.ledger import Entry, entries, read_outcome
 from tsugiki.parents.lock import read_lock
-from tsugiki.recipe.recipe import read_recipe
+from tsugiki.recipe.read import read_recipe
 
 Reselect = Callable[[Entry, Entry], str | None]
 """From two consecutive generations to the difference between the second and what selecting from
@@ -114,7 +114,7 @@ def _check_recipe(
     yield from _differs(
         f"is not the recipe of candidate {candidate.id}", where, candidate.recipe, recipe.digest
     )
-    for parent in (*recipe.parents, *([recipe.base] if recipe.base else [])):
+    for parent in recipe.models:
         yield from _differs(
             f"names other weights for {parent.name}", where, digests.get(parent.name), parent.digest
         )

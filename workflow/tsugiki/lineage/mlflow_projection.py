@@ -36,7 +36,7 @@ from tsugiki.lineage.tracking_store import (
     store_has_moved,
     tracking_uri,
 )
-from tsugiki.recipe.recipe import read_recipe
+from tsugiki.recipe.read import read_recipe
 
 PARAMS_A_CALL = 100
 """MLflow takes no more parameters at once."""

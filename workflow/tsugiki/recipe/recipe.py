@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tsugiki.canonical import canonical_json, digest_bytes, pretty_json
 from tsugiki.config.stage import Grouping
-from tsugiki.errors import RecipeError
 
 SHARED = "*"
 """In place of a parent's name: the value belongs to no parent."""
@@ -68,6 +66,11 @@ class Recipe(Data):
         return self
 
     @property
+    def models(self) -> tuple[ParentRef, ...]:
+        """Every model that the recipe names: the parents and the base."""
+        return (*self.parents, *([self.base] if self.base else []))
+
+    @property
     def digest(self) -> str:
         """Identity of the candidate: SHA-256 of the canonical JSON."""
         return digest_bytes(canonical_json(self.model_dump(mode="json")))
@@ -80,17 +83,3 @@ class Recipe(Data):
     def to_json(self) -> bytes:
         """The content of recipe.json."""
         return pretty_json(self.model_dump(mode="json"))
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Read a recipe file.
-
-    Raises:
-        RecipeError: the file does not hold a valid recipe.
-    """
-    try:
-        return Recipe.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise RecipeError(
-            "not a valid recipe", where=str(path), got=str(error.errors()[0]["msg"])
-        ) from error
