@@ -23,7 +23,7 @@ REFUSED: list[tuple[Builder, list[str]]] = [
     (builders.tied_with_head_of_another_shape, ["lm_head.weight", "[60, 16]", "[64, 16]"]),
     (builders.tied_base_untied_child, ["tie_word_embeddings", "`b` has True", "`a` has False"]),
     (builders.headless, ["no output head", "`a`", "`b`", "random"]),
-    (builders.adapter_only, ["adapter (LoRA)", "someone/base", "merge_and_unload"]),
+    (builders.adapter_only, ["adapter (LoRA)", "someone/base", "adapter_of: NAME"]),
     (builders.quantised_by_config, ["`a` is quantised", "bitsandbytes", "q_proj.weight (U8)"]),
     (builders.quantised_in_silence, ["`a` is quantised", "q_proj.weight (I8)"]),
     (builders.hostile_pickle, ["pytorch_model.bin", "pickle", "save_pretrained"]),

@@ -23,6 +23,7 @@ from tsugiki.config.stage import (
     RandomSearch,
     Stage,
 )
+from tsugiki.config.vocabulary import Vocabulary
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 REFERENCE = Path("config/README.md")
@@ -32,6 +33,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("parents.<name>, in a folder", LocalParent),
     ("parents.<name>, on the Hub", HubParent),
     ("parents.<name>, of the demo", DemoParent),
+    ("vocabulary", Vocabulary),
     ("stages[]", Stage),
     ("stages[].space", ParameterSpace),
     ("stages[].space.genes.<parameter>", Gene),

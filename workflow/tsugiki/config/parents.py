@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_serializer
 
-from tsugiki.config.base import Section
+from tsugiki.config.base import Name, Section
 
 
-class LocalParent(Section):
-    """A checkpoint in a folder."""
+class _Checkpoint(Section):
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_not_set(self, handler: Any) -> dict[str, Any]:
+        """So that locks of whole models do not change with what adapters need."""
+        return {key: value for key, value in handler(self).items() if value is not None}
+
+
+class LocalParent(_Checkpoint):
+    """A checkpoint, or a LoRA adapter, in a folder."""
 
     path: str
     """Folder with config.json, tokenizer and safetensors files; relative to the working folder."""
     trust_remote_code: bool = False
     """Run modelling code that comes with the checkpoint."""
+    adapter_of: Name | None = None
+    """The parent that this LoRA adapter was trained on, by name; absent for a whole model."""
 
 
-class HubParent(Section):
-    """A checkpoint on the Hugging Face Hub."""
+class HubParent(_Checkpoint):
+    """A checkpoint, or a LoRA adapter, on the Hugging Face Hub."""
 
     hub: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
     """Repository, such as `augmxnt/shisa-gamma-7b-v1`."""
@@ -27,6 +36,8 @@ class HubParent(Section):
     """Branch, tag or commit. What it points to at the first run is locked."""
     trust_remote_code: bool = False
     """Run modelling code that comes with the checkpoint."""
+    adapter_of: Name | None = None
+    """The parent that this LoRA adapter was trained on, by name; absent for a whole model."""
 
 
 class DemoParent(Section):
@@ -59,3 +70,8 @@ ParentSource = Annotated[
         custom_error_message="a parent has exactly one of the keys `path`, `hub`, `demo`",
     ),
 ]
+
+
+def adapter_base(source: ParentSource) -> str | None:
+    """Name of the parent that an adapter belongs to; none for a whole model."""
+    return None if isinstance(source, DemoParent) else source.adapter_of

@@ -11,6 +11,7 @@ from tsugiki.config.baselines import DEFAULT_BASELINES, Baseline
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.parents import ParentSource
 from tsugiki.config.stage import Stage
+from tsugiki.config.vocabulary import Vocabulary
 
 
 class Finalists(Section):
@@ -44,6 +45,11 @@ class RunConfig(Section):
     """Folder that holds the results of all runs."""
     parents: Annotated[dict[Name, ParentSource], Field(min_length=1)]
     """The models to merge, and their base, by name."""
+    vocabulary: Vocabulary = Vocabulary()
+    """One vocabulary for all models."""
+    accept_differences: list[str] = []
+    """Keys of config.json, such as `rope_theta`, that may differ between the models; the merged
+    model has the value of the one that its tokenizer is from."""
     stages: Annotated[list[Stage], Field(min_length=1)]
     """What is evolved, in order."""
     evaluation: Evaluation

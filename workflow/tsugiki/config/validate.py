@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tsugiki.config.lm_eval_tasks import built_in_names, built_in_tasks, local_tasks
 from tsugiki.config.load import nearest
-from tsugiki.config.parents import LocalParent
 from tsugiki.config.run import RunConfig
 from tsugiki.config.validate_methods import baseline_faults, stage_faults
+from tsugiki.config.validate_parents import parent_faults
 from tsugiki.errors import ConfigError
 
 RESERVED = {"baselines", "finalists", "test", "best", "logs", "benchmarks", "figures"}
@@ -22,7 +22,7 @@ def validate_config(config: RunConfig, *, where: str) -> None:
     Raises:
         ConfigError: naming every fault, with the nearest valid names.
     """
-    faults = [*_parents(config), *_stages(config), *_baselines(config), *_tasks(config)]
+    faults = [*parent_faults(config), *_stages(config), *_baselines(config), *_tasks(config)]
     if faults:
         raise ConfigError(
             f"{len(faults)} fault{'s' * (len(faults) != 1)} in the configuration",
@@ -30,12 +30,6 @@ def validate_config(config: RunConfig, *, where: str) -> None:
             got="\n    - " + "\n    - ".join(faults),
             fix="see config/README.md for every key",
         )
-
-
-def _parents(config: RunConfig) -> Iterator[str]:
-    for name, source in config.parents.items():
-        if isinstance(source, LocalParent) and not Path(source.path).is_dir():
-            yield f"`parents.{name}.path`: there is no folder {source.path!r}"
 
 
 def _stages(config: RunConfig) -> Iterator[str]:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import yaml
 from pydantic import ValidationError
 
+from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
 from tsugiki.evaluate.items import read_items
 from tsugiki.finalists.files import load_final_table
 from tsugiki.finalists.table import read_final_table
 from tsugiki.lineage.finding import Finding
 from tsugiki.lineage.layout import RunFiles
-from tsugiki.parents.lock import read_lock
+from tsugiki.parents.lock import LockedParent, read_lock
 from tsugiki.recipe.read import read_recipe
 
 
@@ -53,6 +54,34 @@ def check_parents(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
                 expected=str(now),
                 got=str(locked),
             )
+        else:
+            yield from _check_prepared(name, lock.parents[name], config, where)
+
+
+def _check_prepared(
+    name: str, locked: LockedParent, config: RunConfig, where: str
+) -> Iterator[Finding]:
+    """What is merged was prepared as the configuration says, from parents as they are locked."""
+    made = locked.prepared
+    if made is None:
+        if adapter_base(config.parents[name]) is not None:
+            yield Finding(f"adapter {name} was not merged into its base", where)
+        return
+    setting = config.vocabulary.model_dump(mode="json")
+    if made.vocabulary not in (None, setting):
+        yield Finding(
+            f"parent {name} was prepared for another vocabulary",
+            where,
+            expected=str(setting),
+            got=str(made.vocabulary),
+        )
+    elif made.made_from.get(name) != locked.digest:
+        yield Finding(
+            f"parent {name} was prepared from other files than those locked",
+            where,
+            expected=locked.digest,
+            got=str(made.made_from.get(name)),
+        )
 
 
 def check_items(files: RunFiles) -> Iterator[Finding]:

@@ -134,7 +134,8 @@ def _require_same(
             expected="the same tensors with the same shapes in every parent and the base",
             got="\n    ".join(["", *listed]),
             fix="merge models that were fine-tuned from the same base; if only the embeddings "
-            "differ in their rows, give the models one vocabulary first",
+            "differ in their rows, give the models one vocabulary first (`vocabulary` in a run's "
+            "configuration)",
         )
 
 

@@ -47,7 +47,7 @@ def read_headers(name: str, files: ParentFiles) -> tuple[Tensors, list[Fault]]:
     shards, faults = _shards(name, files)
     tensors: Tensors = {}
     for shard, promised in sorted(shards.items()):
-        header = _read_header(name, files, shard)
+        header = read_header(name, files, shard)
         if isinstance(header, Fault):
             faults.append(header)
             continue
@@ -121,7 +121,7 @@ def _no_weights(name: str, files: ParentFiles) -> Fault:
             files.where,
             expected=SINGLE,
             got=f"adapter_config.json, for the base model {base}",
-            fix=f"merge it into {base} first: peft's merge_and_unload(), then save_pretrained()",
+            fix=f"name the parent that holds {base}: add `adapter_of: NAME` to `{name}`",
         )
     if pickles := sorted(file for file in files.sizes if matches(file, PICKLES)):
         return Fault(
@@ -148,7 +148,8 @@ def _adapter_base(files: ParentFiles) -> str:
         return "that it was trained on"
 
 
-def _read_header(name: str, files: ParentFiles, shard: str) -> Tensors | Fault:
+def read_header(name: str, files: ParentFiles, shard: str) -> Tensors | Fault:
+    """The tensors of one safetensors file, or what is wrong with it."""
     size = files.sizes[shard]
     start = files.start(shard, FIRST_READ)
     length = int.from_bytes(start[:8], "little")

@@ -7,7 +7,7 @@ from pathlib import Path
 from tsugiki.config.parents import HubParent, LocalParent
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import LineageError, ParentError
-from tsugiki.parents.lock import LockedParent, ParentsLock
+from tsugiki.parents.lock import LockedFile, LockedParent, ParentsLock
 
 
 def demo_cache(config: RunConfig) -> Path:
@@ -15,8 +15,13 @@ def demo_cache(config: RunConfig) -> Path:
     return Path(config.results) / "demo-parents"
 
 
+def prepared_cache(config: RunConfig) -> Path:
+    """Folder that holds prepared parents, shared by the runs in the same results folder."""
+    return Path(config.results) / "prepared-parents"
+
+
 def locate(config: RunConfig, lock: ParentsLock) -> dict[str, Path]:
-    """Folder of every parent, by name.
+    """Folder of what is merged of every parent, by name.
 
     Only existence and sizes of the files are checked: digests were when the parents were locked.
 
@@ -26,18 +31,41 @@ def locate(config: RunConfig, lock: ParentsLock) -> dict[str, Path]:
     """
     folders = {}
     for name in config.parents:
-        if name not in lock.parents:
-            raise LineageError(
-                f"parent `{name}` is not locked",
-                expected=", ".join(sorted(config.parents)),
-                got=", ".join(sorted(lock.parents)),
-                fix="run `tsugiki parents` with the run's configuration",
-            )
-        locked = lock.parents[name]
-        folder = _folder(config, name, locked)
-        _check_sizes(name, folder, locked)
-        folders[name] = folder
+        prepared = _locked(config, name, lock).prepared
+        if prepared is None:
+            folders[name] = _source_folder(config, name, lock)
+        else:
+            folders[name] = prepared_cache(config) / prepared.folder
+            _check_sizes(name, folders[name], prepared.files)
     return folders
+
+
+def source_folders(config: RunConfig, lock: ParentsLock) -> dict[str, Path]:
+    """Folder of every parent as it came, by name.
+
+    Raises:
+        LineageError: the lock lacks a parent of the configuration.
+        ParentError: a parent's files are not on this machine, or have another size.
+    """
+    return {name: _source_folder(config, name, lock) for name in config.parents}
+
+
+def _source_folder(config: RunConfig, name: str, lock: ParentsLock) -> Path:
+    locked = _locked(config, name, lock)
+    folder = _folder(config, name, locked)
+    _check_sizes(name, folder, locked.files)
+    return folder
+
+
+def _locked(config: RunConfig, name: str, lock: ParentsLock) -> LockedParent:
+    if name not in lock.parents:
+        raise LineageError(
+            f"parent `{name}` is not locked",
+            expected=", ".join(sorted(config.parents)),
+            got=", ".join(sorted(lock.parents)),
+            fix="run `tsugiki parents` with the run's configuration",
+        )
+    return lock.parents[name]
 
 
 def _folder(config: RunConfig, name: str, locked: LockedParent) -> Path:
@@ -54,8 +82,8 @@ def _folder(config: RunConfig, name: str, locked: LockedParent) -> Path:
     return demo_cache(config) / str(locked.folder)
 
 
-def _check_sizes(name: str, folder: Path, locked: LockedParent) -> None:
-    for file in locked.files:
+def _check_sizes(name: str, folder: Path, files: tuple[LockedFile, ...]) -> None:
+    for file in files:
         path = folder / file.name
         if not path.is_file():
             raise _absent(name, str(path), "no such file")

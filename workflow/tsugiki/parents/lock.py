@@ -37,6 +37,29 @@ def digest_of_files(files: tuple[LockedFile, ...]) -> str:
     return canonical_digest({file.name: file.sha256 for file in files})
 
 
+class PreparedParent(Data):
+    """What a parent is merged as, where that is not what it came as."""
+
+    folder: str
+    """Folder below the cache of prepared parents."""
+    key: Sha256
+    """Of all that its bytes depend on: the sources, the vocabulary, how it is prepared."""
+    vocabulary: dict[str, Any] | None = None
+    """The setting that it was aligned by; null for an adapter that was only merged."""
+    made_from: dict[str, Sha256]
+    """Digests of the locked parents that it was made from, by name."""
+    files: tuple[LockedFile, ...]
+    """What the digest covers, in order of name."""
+    digest: Sha256
+    """`digest_of_files(files)`."""
+
+    @model_validator(mode="after")
+    def _digest_fits_files(self) -> PreparedParent:
+        if self.digest != digest_of_files(self.files):
+            raise ValueError("the digest does not fit the files listed")
+        return self
+
+
 class LockedParent(Data):
     """One parent: where it came from and what it consists of."""
 
@@ -50,12 +73,19 @@ class LockedParent(Data):
     """What the digest covers, in order of name."""
     digest: Sha256
     """`digest_of_files(files)`."""
+    prepared: PreparedParent | None = None
+    """What is merged instead, for an adapter or another vocabulary."""
 
     @model_validator(mode="after")
     def _digest_fits_files(self) -> LockedParent:
         if self.digest != digest_of_files(self.files):
             raise ValueError("the digest does not fit the files listed")
         return self
+
+    @property
+    def merged_digest(self) -> str:
+        """Digest of the files that are merged; recipes name it."""
+        return self.digest if self.prepared is None else self.prepared.digest
 
     @property
     def size(self) -> int:
@@ -72,12 +102,16 @@ class ParentsLock(Data):
 
     @property
     def digests(self) -> dict[str, str]:
-        """Digest of every parent, by name."""
-        return {name: parent.digest for name, parent in self.parents.items()}
+        """Digest of what is merged of every parent, by name."""
+        return {name: parent.merged_digest for name, parent in self.parents.items()}
 
     def to_json(self) -> bytes:
         """The content of parents.lock.json."""
-        return pretty_json(self.model_dump(mode="json"))
+        content = self.model_dump(mode="json")
+        for parent in content["parents"].values():
+            if parent["prepared"] is None:
+                del parent["prepared"]
+        return pretty_json(content)
 
 
 def read_lock(path: Path) -> ParentsLock:

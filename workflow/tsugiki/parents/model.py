@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from tsugiki.merge.plan import EMBEDDINGS, HEAD
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.headers import TensorHeader, read_headers
 from tsugiki.parents.sources import ParentFiles
-from tsugiki.parents.vocabulary import Vocabulary, read_template, read_vocabulary
+from tsugiki.parents.vocabulary import Vocabulary, read_tokenizer
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Model:
     template: str | None
     trusted: bool
     """Whether modelling code that comes with it may run."""
+    added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The tokens that were added to its tokenizer: entries of tokenizer.json, by content."""
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -56,6 +58,11 @@ class Model:
     def head(self) -> str | None:
         """Name of the stored output head."""
         return next((name for name in self.tensors if HEAD.search(name)), None)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the token embeddings; 0 if it has none."""
+        return self.tensors[self.embeddings].shape[0] if self.embeddings else 0
 
     @property
     def stored(self) -> int:
@@ -108,18 +115,8 @@ def read_model(name: str, files: ParentFiles, *, trusted: bool) -> tuple[Model, 
                 fix="fetch or copy the file again",
             )
         )
-    vocabulary, template = None, None
-    try:
-        vocabulary, template = read_vocabulary(files), read_template(files)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        faults.append(
-            Fault(
-                f"the tokenizer of `{name}` cannot be read",
-                files.where,
-                got=f"{type(error).__name__}: {error}",
-                fix="fetch or copy the tokenizer's files again",
-            )
-        )
+    tokenizer, broken = read_tokenizer(name, files)
+    faults += broken
     model = Model(
         name=name,
         where=files.where,
@@ -127,9 +124,10 @@ def read_model(name: str, files: ParentFiles, *, trusted: bool) -> tuple[Model, 
         config=config,
         tensors=tensors,
         whole=whole,
-        vocabulary=vocabulary,
-        template=template,
+        vocabulary=tokenizer.vocabulary,
+        template=tokenizer.template,
         trusted=trusted,
+        added=tokenizer.added,
     )
     return model, faults
 

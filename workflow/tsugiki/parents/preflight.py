@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from tsugiki.config.parents import DemoParent, HubParent, LocalParent
 from tsugiki.config.run import RunConfig
-from tsugiki.config.stage import Stage
 from tsugiki.errors import ParentError
 from tsugiki.parents import hub
-from tsugiki.parents.checks.architecture import (
-    check_architecture,
-    check_settings,
-    note_choices,
-)
+from tsugiki.parents.checks.architecture import check_settings, note_accepted
+from tsugiki.parents.checks.between import check_stage, note_stage
 from tsugiki.parents.checks.embeddings import check_embeddings, note_padding
-from tsugiki.parents.checks.numbers import check_numbers, note_formats
-from tsugiki.parents.checks.shapes import check_shapes
-from tsugiki.parents.checks.templates import check_owner, note_templates
-from tsugiki.parents.checks.tokenizers import check_tokenizers, note_tokenizers
+from tsugiki.parents.checks.numbers import check_numbers
 from tsugiki.parents.checks.tying import check_tying, note_tying
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.fetch import not_in_cache
 from tsugiki.parents.hub import HubUnreachableError
 from tsugiki.parents.lock import ParentsLock
 from tsugiki.parents.model import Model, read_model
+from tsugiki.parents.prepare.adapter import Adapter, read_adapter
+from tsugiki.parents.prepare.plan import note_bases, plan_preparation
 from tsugiki.parents.report import Report
-from tsugiki.parents.sizes import disk_bytes, download_bytes, members, memory_bytes
+from tsugiki.parents.sizes import disk_bytes, download_bytes, memory_bytes
 from tsugiki.parents.sources import FolderFiles, HubFiles, ParentFiles
 
 
@@ -35,7 +30,8 @@ def preflight(config: RunConfig, lock: ParentsLock | None = None) -> Report:
     """Check every parent alone, and those of a stage with each other; report all faults at once.
 
     Reads configurations, tokenizers and the headers of safetensors files. Of parents on the Hub
-    nothing larger is fetched. Models of the demo are made by the run, and not checked.
+    nothing larger is fetched. Models of the demo are made by the run, and not checked. Models that
+    will be prepared are compared as they will be.
 
     Args:
         config: The run.
@@ -44,36 +40,43 @@ def preflight(config: RunConfig, lock: ParentsLock | None = None) -> Report:
     faults: list[Fault] = []
     notes: list[str] = []
     models: dict[str, Model] = {}
+    adapters: dict[str, Adapter] = {}
     sources: list[ParentFiles] = []
     for name, source in config.parents.items():
         if isinstance(source, DemoParent):
             continue
         try:
             files = _open(name, source, lock)
-            model, found = read_model(name, files, trusted=source.trust_remote_code)
+            if source.adapter_of is not None:
+                adapter, found = read_adapter(name, source.adapter_of, files)
+                adapters |= {name: adapter} if adapter is not None else {}
+            else:
+                models[name], found = read_model(name, files, trusted=source.trust_remote_code)
         except ParentError as error:
             faults.append(Fault.of(error, f"parent `{name}`"))
             continue
         sources.append(files)
-        models[name] = model
-        faults += [*found, *_faults_of(model)]
-        notes += _notes_of(model)
+        faults += found
+        if name in models:
+            faults += _faults_of(models[name])
+            notes += _notes_of(models[name])
+    preparation = plan_preparation(config, models, adapters)
+    faults += preparation.faults
+    notes += note_bases(config, adapters)
+    merged = preparation.models
     for stage in config.stages:
-        merged = [models[name] for name in members(stage) if name in models]
-        faults += _faults_between(merged)
-        notes += _notes_between(merged, stage)
-        owner = models.get(_owner(stage))
-        if owner is not None:
-            template = config.evaluation.apply_chat_template
-            faults += check_owner(owner, stage.name, apply_chat_template=template)
-            notes += note_templates(merged, owner)
+        faults += check_stage(config, stage, merged)
+        notes += note_stage(config, stage, merged)
+    notes += note_accepted(config.accept_differences, list(models.values()))
     downloads = download_bytes(sources)
+    prepared = {name: merged[name].stored for name in preparation.names}
     return Report(
         faults=list(dict.fromkeys(faults)),
         notes=list(dict.fromkeys(notes)),
         download_bytes=downloads,
-        disk_bytes=downloads + disk_bytes(config, models),
-        memory_bytes=memory_bytes(config, models),
+        disk_bytes=downloads + sum(prepared.values()) + disk_bytes(config, merged),
+        memory_bytes=memory_bytes(config, merged),
+        prepared={preparation.describe(name): size for name, size in prepared.items()},
     )
 
 
@@ -108,22 +111,3 @@ def _faults_of(model: Model) -> Iterator[Fault]:
 def _notes_of(model: Model) -> Iterator[str]:
     yield from note_padding(model)
     yield from note_tying(model)
-
-
-def _faults_between(models: Sequence[Model]) -> Iterator[Fault]:
-    for other in models[1:]:
-        yield from check_architecture(models[0], other)
-        yield from check_shapes(models[0], other)
-        yield from check_tokenizers(models[0], other)
-
-
-def _notes_between(models: Sequence[Model], stage: Stage) -> Iterator[str]:
-    for other in models[1:]:
-        yield from note_choices(models[0], other, _owner(stage))
-        yield from note_tokenizers(models[0], other)
-    yield from note_formats(models, stage.space.dtype)
-
-
-def _owner(stage: Stage) -> str:
-    """The model whose configuration, tokenizer and chat template the merged model gets."""
-    return stage.space.tokenizer or stage.base or stage.parents[0]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tsugiki.parents.fault import Fault
 
@@ -18,15 +19,18 @@ class Report:
     download_bytes: int
     """Bytes that fetching the parents will bring over the network."""
     disk_bytes: int
-    """Bytes that downloads and merged models will take on disk."""
+    """Bytes that downloads, prepared parents and merged models will take on disk."""
     memory_bytes: int
     """Bytes of weights that each evaluating job holds in memory."""
+    prepared: Mapping[str, int] = field(default_factory=dict)
+    """What is done to parents before they are merged, in words, and the bytes that it writes."""
 
 
 def render(report: Report) -> str:
     """The report as text: faults first, then notes, then what the run will need."""
     blocks = [f"fault: {fault}" for fault in report.faults]
     blocks += [f"note: {note}" for note in report.notes]
+    blocks += [f"to prepare: {text} ({_size(size)})" for text, size in report.prepared.items()]
     blocks.append(
         f"to download: {_size(report.download_bytes)}; on disk: {_size(report.disk_bytes)}; "
         f"weights in memory, per job: {_size(report.memory_bytes)}"

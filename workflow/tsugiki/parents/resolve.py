@@ -27,6 +27,7 @@ from tsugiki.parents.lock import (
     read_lock,
     write_lock,
 )
+from tsugiki.parents.prepare.run import prepare_parents
 
 
 def lock_parents(
@@ -36,7 +37,7 @@ def lock_parents(
     update: frozenset[str] = frozenset(),
     say: Callable[[str], None] = print,
 ) -> ParentsLock:
-    """Resolve, fetch, verify and lock all parents of a run.
+    """Resolve, fetch, verify, prepare and lock all parents of a run.
 
     What is locked stays locked: a branch that has moved is announced, not followed. A parent
     whose section in the configuration has changed is locked anew. Works offline where the cache
@@ -50,9 +51,9 @@ def lock_parents(
 
     Raises:
         ConfigError: `update` names a parent that the run does not have.
-        ParentError: a parent cannot be had.
+        ParentError: a parent cannot be had, or cannot be prepared.
         LineageError: a folder does not hold the files that were locked.
-        InfrastructureError: the Hub's cache cannot be written.
+        InfrastructureError: the Hub's cache, or a prepared parent, cannot be written.
     """
     if unknown := sorted(update - set(config.parents)):
         raise ConfigError(
@@ -64,11 +65,14 @@ def lock_parents(
     locked: dict[str, LockedParent] = {}
     for name, source in config.parents.items():
         before = None if name in update else previous.get(name)
+        if before is not None:  # what is made of it is looked at again
+            before = before.model_copy(update={"prepared": None})
         if before is not None and before.source != source.model_dump(mode="json"):
             say(f"{name}: its source has changed in the configuration; locking it anew")
             before = None
         locked[name] = _lock_parent(config, name, before, say)
-    result = ParentsLock(parents=locked)
+    kept = {name: parent for name, parent in previous.items() if name not in update}
+    result = prepare_parents(config, ParentsLock(parents=locked), kept, say)
     write_lock(lock, result)
     return result
 

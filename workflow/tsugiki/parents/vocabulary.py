@@ -4,12 +4,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from tsugiki.parents.fault import Fault
 from tsugiki.parents.sources import ParentFiles
 
 Vocabulary = Mapping[str, int]
 """Token to id."""
+
+
+@dataclass(frozen=True)
+class TokenizerData:
+    """What a parent's tokenizer files say, as far as they could be read."""
+
+    vocabulary: Vocabulary | None = None
+    template: str | None = None
+    added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def read_tokenizer(name: str, files: ParentFiles) -> tuple[TokenizerData, list[Fault]]:
+    """Read a parent's tokenizer as data.
+
+    Raises:
+        ParentError: the Hub refuses access.
+        InfrastructureError: the Hub has become unreachable, or its cache cannot be written.
+    """
+    try:
+        return TokenizerData(read_vocabulary(files), read_template(files), read_added(files)), []
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return TokenizerData(), [
+            Fault(
+                f"the tokenizer of `{name}` cannot be read",
+                files.where,
+                got=f"{type(error).__name__}: {error}",
+                fix="fetch or copy the tokenizer's files again",
+            )
+        ]
 
 
 def read_vocabulary(files: ParentFiles) -> Vocabulary | None:
@@ -37,6 +68,25 @@ def read_vocabulary(files: ParentFiles) -> Vocabulary | None:
     if "added_tokens.json" in files.sizes:
         tokens |= _json(files, "added_tokens.json")
     return tokens
+
+
+def read_added(files: ParentFiles) -> dict[str, dict[str, Any]]:
+    """The tokens that were added to a tokenizer, with what tokenizer.json says of each, by content.
+
+    They are matched in a text before it is split into pieces.
+
+    Raises:
+        ValueError: a tokenizer file cannot be read.
+    """
+    if "tokenizer.json" in files.sizes:
+        listed = _json(files, "tokenizer.json").get("added_tokens", [])
+        return {token["content"]: dict(token) for token in listed}
+    if "added_tokens.json" in files.sizes:
+        return {
+            token: {"id": index, "content": token, "special": True}
+            for token, index in _json(files, "added_tokens.json").items()
+        }
+    return {}
 
 
 def read_template(files: ParentFiles) -> str | None:

@@ -30,7 +30,7 @@ def parents(files: RunFiles) -> list[Parent]:
     if not files.parents.is_file():
         return []
     return [
-        Parent(name, _source(locked), locked.commit, locked.digest, locked.size / 1e6)
+        Parent(name, _source(locked), locked.commit, locked.merged_digest, locked.size / 1e6)
         for name, locked in read_lock(files.parents).parents.items()
     ]
 
@@ -65,9 +65,11 @@ def environment(files: RunFiles) -> dict[str, str]:
 
 
 def _source(locked: LockedParent) -> str:
+    base = locked.source.get("adapter_of")
+    suffix = f", adapter of {base}" if base else ""
     for key in ("hub", "path", "demo"):
         if key in locked.source:
-            return f"{key}: {locked.source[key]}"
+            return f"{key}: {locked.source[key]}{suffix}"
     return str(locked.source)
 
 

@@ -66,6 +66,8 @@ def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -
     folders = locate(config, lock)
     sources = {name: str(folder) for name, folder in folders.items()}
     for name, source in config.parents.items():
+        if lock.parents[name].prepared is not None:
+            continue  # only the prepared folder has the rows, or the adapter, that were merged
         if isinstance(source, HubParent):
             sources[name] = f"{source.hub}@{lock.parents[name].commit}"
         elif isinstance(source, LocalParent):

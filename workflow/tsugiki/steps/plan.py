@@ -10,6 +10,7 @@ from typing import Any
 
 from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
+from tsugiki.config.validate_parents import common_bases
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import BASELINES, FINALISTS, TEST
 
@@ -106,12 +107,15 @@ class Plan:
         return self._key(evaluation=content, seed=self.config.seed)
 
     def parents_key(self) -> str:
-        """Digest of the parents' sources."""
-        return self._key(
-            parents={
-                name: source.model_dump(mode="json") for name, source in self.config.parents.items()
-            }
-        )
+        """Digest of the parents' sources, and of what they are made into."""
+        parents = {
+            name: source.model_dump(mode="json") for name, source in self.config.parents.items()
+        }
+        vocabulary = self.config.vocabulary
+        if vocabulary.kind == "same":
+            return self._key(parents=parents)
+        bases = sorted(common_bases(self.config))
+        return self._key(parents=parents, vocabulary=vocabulary.model_dump(), bases=bases)
 
     def baselines_key(self) -> str:
         """Digest of what the baselines' recipes depend on."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 
+from tsugiki.config.validate_parents import NEVER_ACCEPTED
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.model import Model, understood
 
@@ -32,6 +33,9 @@ ELSEWHERE = {"vocab_size", "quantization_config"}
 """Checked with the embeddings and the numbers."""
 CHOICES = {"max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id"}
 """May differ: the merged model takes the value of the model that gives its configuration."""
+
+NAME_OF_BASE = "base_model_name_or_path"
+"""Of an adapter: accepted like the others, but no setting of a model."""
 
 
 def check_settings(model: Model) -> Iterator[Fault]:
@@ -63,13 +67,16 @@ def check_architecture(
         accepted: Settings that may differ, as the user wishes.
     """
     for key, mine, theirs in _differences(reference, other):
-        if _last(key) not in CHOICES and key not in accepted:
+        if _last(key) not in CHOICES and not _is_accepted(key, accepted):
             yield Fault(
                 f"`{reference.name}` and `{other.name}` differ in {key}",
                 f"config.json of {reference.where} and {other.where}",
                 expected=f"one value; `{reference.name}` has {mine}",
                 got=f"`{other.name}` has {theirs}",
-                fix="merge models that were fine-tuned from the same base",
+                fix="merge models that were fine-tuned from the same base"
+                if _last(key) in NEVER_ACCEPTED
+                else "merge models that were fine-tuned from the same base, or take the value of "
+                f"the tokenizer's model for all: accept_differences: [{_last(key)}]",
             )
 
 
@@ -85,11 +92,25 @@ def note_choices(
         accepted: Settings that may differ, as the user wishes.
     """
     for key, mine, theirs in _differences(reference, other):
-        if _last(key) in CHOICES or key in accepted:
+        if _last(key) in CHOICES or _is_accepted(key, accepted):
             yield (
                 f"{key}: {reference.name} has {mine}, {other.name} has {theirs}; "
                 f"the merged model gets that of {owner}"
             )
+
+
+def note_accepted(accepted: Collection[str], models: Sequence[Model]) -> Iterator[str]:
+    """Say which accepted differences are none."""
+    pairs = [(models[0], other) for other in models[1:]]
+    found = {key for pair in pairs for key, _, _ in _differences(*pair)}
+    for key in accepted:
+        if key != NAME_OF_BASE and not any(_is_accepted(one, [key]) for one in found):
+            yield f"accept_differences: the models do not differ in {key}"
+
+
+def _is_accepted(key: str, accepted: Collection[str]) -> bool:
+    """Whether a setting is named, with or without the sections that it is in."""
+    return key in accepted or _last(key) in accepted
 
 
 def _differences(reference: Model, other: Model) -> Iterator[tuple[str, Any, Any]]:

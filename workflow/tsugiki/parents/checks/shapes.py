@@ -69,7 +69,8 @@ def _rows(reference: Model, other: Model) -> Iterator[Fault]:
         f"{reference.where} and {other.where}, {reference.embeddings}",
         expected=f"one number of rows; `{reference.name}` has {mine[0]}",
         got=f"`{other.name}` has {theirs[0]}{_extra_tokens(reference, other)}",
-        fix="give the models one vocabulary first: rows are matched by token, never by index",
+        fix=f"give the models one vocabulary, whose rows are matched by token, never by index: "
+        f"vocabulary: {{kind: union, of: {reference.name}}} (see docs/parents.md)",
     )
 
 

@@ -21,7 +21,8 @@ def check_tokenizers(reference: Model, other: Model) -> Iterator[Fault]:
             expected="the same id for a token in both",
             got=f"{len(conflicts)} differences: {listed(conflicts)} "
             f"(`{reference.name}` / `{other.name}`)",
-            fix="merge models that share a vocabulary, or give them one first",
+            fix="give the models one vocabulary, whose rows are matched by token: "
+            f"vocabulary: {{kind: union, of: {reference.name}}} (see docs/parents.md)",
         )
 
 

@@ -1,0 +1,124 @@
+"""One vocabulary for several models: which token gets which id, and where its rows come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tsugiki.config.vocabulary import Vocabulary as Setting
+from tsugiki.parents.fault import Fault, listed
+from tsugiki.parents.model import Model
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The vocabulary that all models get."""
+
+    owner: str
+    """Name of the model whose tokenizer they get."""
+    vocabulary: Mapping[str, int]
+    """Token to id. The owner's tokens keep their ids."""
+    rows: int
+    """Rows of embeddings and head."""
+    appended: tuple[Mapping[str, Any], ...] = field(default=())
+    """Added tokens of other models: entries of tokenizer.json, with their new ids, in order."""
+
+    def fits(self, model: Model) -> bool:
+        """Whether a model has this vocabulary and these rows already."""
+        return model.vocabulary == self.vocabulary and model.rows == self.rows
+
+    def origins(self, model: Model) -> list[int | None]:
+        """For each aligned row, the row of the model that it is, or None if the model has none.
+
+        A row without a token is padding. It is the model's own padding row of that number, if that
+        is padding there too.
+        """
+        assert model.vocabulary is not None, "checked by `check_alignable`"
+        found: list[int | None] = [None] * self.rows
+        used = set(model.vocabulary.values())
+        padding = set(range(self.rows)) - set(self.vocabulary.values())
+        for row in padding:
+            if row < model.rows and row not in used:
+                found[row] = row
+        for token, row in sorted(self.vocabulary.items(), reverse=True):
+            if token in model.vocabulary:
+                found[row] = model.vocabulary[token]
+        return found
+
+
+def check_alignable(models: Sequence[Model], setting: Setting) -> Iterator[Fault]:
+    """The models have vocabularies that can be read, and the union can be a real tokenizer."""
+    owner = next((model for model in models if model.name == setting.of), None)
+    unread = [model for model in models if not model.vocabulary]
+    for model in unread:
+        yield Fault(
+            f"the vocabulary of `{model.name}` cannot be read, so that its rows cannot be matched",
+            model.where,
+            expected="tokenizer.json",
+            got="tokenizer.model alone" if "tokenizer.model" in model.sizes else "no tokenizer",
+            fix="save it as tokenizer.json beside the weights: "
+            "AutoTokenizer.from_pretrained(…).save_pretrained(…)",
+        )
+    if owner is None or unread:
+        return
+    appended = _appended(models, owner) if setting.kind == "union" else []
+    if appended and "tokenizer.json" not in owner.sizes:
+        yield Fault(
+            f"tokens cannot be added to the tokenizer of `{owner.name}`",
+            owner.where,
+            expected="tokenizer.json",
+            got=listed(sorted(name for name in owner.sizes if not name.endswith(".safetensors"))),
+            fix="save it as tokenizer.json beside the weights: "
+            "AutoTokenizer.from_pretrained(…).save_pretrained(…)",
+        )
+    for model in models:
+        if setting.kind == "union" and (pieces := _unreachable(model, owner)):
+            yield Fault(
+                f"the tokenizer of `{owner.name}` could not reach {len(pieces)} tokens that "
+                f"`{model.name}` has",
+                f"{owner.where} and {model.where}",
+                expected=f"a tokenizer that has all ordinary tokens of the others; only their "
+                f"added tokens can be added to that of `{owner.name}`",
+                got=listed([repr(token) for token in pieces]),
+                fix=f"name `{model.name}` as `of`, or leave these tokens out: "
+                f"vocabulary: {{kind: parent, of: {owner.name}}}",
+            )
+
+
+def align(models: Sequence[Model], setting: Setting) -> Alignment:
+    """The vocabulary that `check_alignable` found no fault with.
+
+    The owner's tokens keep their ids. For a union, the added tokens that it lacks follow, in the
+    order of the models and of their ids there. Padding goes up to the most rows of any model (for
+    `parent`: of the owner), and to a multiple of `multiple_of`.
+    """
+    owner = next(model for model in models if model.name == setting.of)
+    vocabulary = dict(owner.vocabulary or {})
+    appended = []
+    rows = owner.rows
+    if setting.kind == "union":
+        rows = max(model.rows for model in models)
+        for entry in _appended(models, owner):
+            index = max(vocabulary.values()) + 1
+            vocabulary[entry["content"]] = index
+            appended.append(dict(entry) | {"id": index})
+    rows = max(rows, max(vocabulary.values()) + 1)
+    rows += -rows % setting.multiple_of
+    return Alignment(owner.name, vocabulary, rows, tuple(appended))
+
+
+def _appended(models: Sequence[Model], owner: Model) -> list[Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for model in models:
+        lacking = [token for token in model.added if token not in (owner.vocabulary or {})]
+        for token in sorted(lacking, key=lambda token: (model.vocabulary or {})[token]):
+            found.setdefault(token, model.added[token])
+    return list(found.values())
+
+
+def _unreachable(model: Model, owner: Model) -> list[str]:
+    """Ordinary tokens that the owner lacks, in the order of their ids."""
+    mine, theirs = model.vocabulary or {}, owner.vocabulary or {}
+    lacking = [token for token in mine if token not in theirs and token not in model.added]
+    return sorted(lacking, key=lambda token: mine[token])

@@ -1,0 +1,188 @@
+"""Which tensors of its base an adapter changes, from names and shapes alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tsugiki.merge.plan import HEAD
+from tsugiki.parents.checks.numbers import NAMES
+from tsugiki.parents.checks.tying import is_tied
+from tsugiki.parents.fault import Fault, listed
+from tsugiki.parents.model import Model
+from tsugiki.parents.prepare.adapter import WEIGHTS, Adapter
+
+PART = re.compile(
+    r"(?P<module>.+)\.(?P<part>lora_A|lora_B|lora_embedding_A|lora_embedding_B"
+    r"|lora_magnitude_vector)(?:\.default)?(?P<bias>\.weight|\.bias)?$"
+)
+ROOT = "base_model.model."
+INNER = ("model.", "transformer.")
+"""What a model with a head puts before the names of one without."""
+
+
+@dataclass
+class Change:
+    """What an adapter does to one module's weight: W + scaling · B·A, and perhaps DoRA."""
+
+    scaling: float
+    transposed: bool
+    """Whether the weight is stored as (in, out)."""
+    a: str = ""
+    """Name of A, (r, in), in the adapter's file."""
+    b: str = ""
+    """Name of B, (out, r)."""
+    magnitude: str | None = None
+    """Name of DoRA's magnitudes, (out,)."""
+
+
+@dataclass
+class Changes:
+    """All that an adapter does to its base, by the names of the base's tensors."""
+
+    low_rank: dict[str, Change] = field(default_factory=dict)
+    biases: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Biases of B, with what they are multiplied with; added to the base's."""
+    replaced: dict[str, str] = field(default_factory=dict)
+    """Tensors that the adapter has as a whole (`modules_to_save`)."""
+    tied_head: str | None = None
+    """An output head that the adapter has as a whole, for a base that ties it to its embeddings."""
+
+
+def find_changes(adapter: Adapter, base: Model) -> tuple[Changes, list[Fault]]:
+    """What an adapter changes in its base, and what about it does not fit."""
+    changes = Changes()
+    homeless: list[str] = []
+    for name in sorted(adapter.tensors):
+        plain = name.removeprefix(ROOT)
+        match = PART.match(plain)
+        target: str | None
+        if match is None and HEAD.search(plain) and is_tied(base):
+            target = changes.tied_head = name
+        elif match is None:
+            target = _find(plain.replace(".base_layer.", "."), base)
+            if target is not None:
+                changes.replaced[target] = name
+        else:
+            target = _place(changes, name, match, adapter, base)
+        if target is None:
+            homeless.append(name)
+    faults = list(_faults(adapter, base, changes, homeless))
+    return changes, faults
+
+
+def _find(name: str, base: Model) -> str | None:
+    shorter = [name.removeprefix(prefix) for prefix in INNER if name.startswith(prefix)]
+    names = [name, *(prefix + name for prefix in INNER), *shorter]
+    return next((found for found in names if found in base.tensors), None)
+
+
+def _place(
+    changes: Changes, name: str, match: re.Match[str], adapter: Adapter, base: Model
+) -> str | None:
+    module, part = match["module"], match["part"]
+    bias = match["bias"] == ".bias"
+    target = _find(f"{module}.{'bias' if bias else 'weight'}", base)
+    if target is None:
+        return None
+    scaling = adapter.scaling(module)
+    if bias:
+        changes.biases[target] = (name, scaling)
+        return target
+    transposed = "embedding" in part or bool(adapter.settings.get("fan_in_fan_out"))
+    change = changes.low_rank.setdefault(target, Change(scaling, transposed))
+    if part.endswith("_A"):
+        change.a = name
+    elif part.endswith("_B"):
+        change.b = name
+    else:
+        change.magnitude = name
+    return target
+
+
+def _faults(
+    adapter: Adapter, base: Model, changes: Changes, homeless: list[str]
+) -> Iterator[Fault]:
+    if not base.whole:
+        return  # what the base lacks is said of the base
+    where = f"{adapter.where}, {WEIGHTS}"
+    fix = f"name the parent that `{adapter.name}` was trained on as its `adapter_of`"
+    if not adapter.tensors:
+        yield Fault(f"adapter `{adapter.name}` has no tensors", where, fix="save it again")
+    if homeless:
+        yield Fault(
+            f"adapter `{adapter.name}` changes tensors that `{base.name}` does not have",
+            f"{where} and {base.where}",
+            expected=f"modules of `{base.name}`",
+            got=listed(homeless),
+            fix=fix,
+        )
+    wrong = [*_wrong_shapes(adapter, base, changes)]
+    if wrong:
+        yield Fault(
+            f"adapter `{adapter.name}` does not fit `{base.name}`",
+            f"{where} and {base.where}",
+            expected="A of shape (r, in) and B of shape (out, r) for a weight of shape (out, in)",
+            got=listed(wrong),
+            fix=fix,
+        )
+    packed = [f"{name} ({entry.dtype})" for name, entry in adapter.tensors.items()]
+    packed = [text for text in packed if text.rpartition("(")[2][:-1] not in NAMES]
+    if packed:
+        yield Fault(
+            f"adapter `{adapter.name}` is quantised",
+            where,
+            expected="tensors in float32, bfloat16 or float16",
+            got=listed(packed),
+            fix="use the adapter that it was quantised from",
+        )
+    yield from _tied(adapter, base, changes)
+
+
+def _wrong_shapes(adapter: Adapter, base: Model, changes: Changes) -> Iterator[str]:
+    tensors = adapter.tensors
+    for target, change in changes.low_rank.items():
+        weight = base.tensors[target].shape
+        if not change.a or not change.b:
+            yield f"{target}: no {'A' if not change.a else 'B'}"
+            continue
+        a, b = tensors[change.a].shape, tensors[change.b].shape
+        rank = adapter.rank(target.removesuffix(".weight"))
+        out, into = (weight[::-1] if change.transposed else weight) if len(weight) == 2 else (0, 0)
+        if a != (rank, into) or b != (out, rank):
+            yield f"{target}: r {rank}, A {list(a)}, B {list(b)}, weight {list(weight)}"
+        elif change.magnitude and tensors[change.magnitude].shape != (out,):
+            yield f"{target}: magnitudes {list(tensors[change.magnitude].shape)}, not {[out]}"
+    for target, (name, _) in changes.biases.items():
+        if tensors[name].shape != base.tensors[target].shape:
+            yield f"{target}: {list(tensors[name].shape)}"
+    rows = {base.embeddings, base.head}
+    for target, name in changes.replaced.items():
+        mine, theirs = tensors[name].shape, base.tensors[target].shape
+        if mine != theirs and not (target in rows and mine[1:] == theirs[1:]):
+            yield f"{target}: {list(mine)} instead of {list(theirs)}"
+
+
+def _tied(adapter: Adapter, base: Model, changes: Changes) -> Iterator[Fault]:
+    """A head that is tied to the embeddings stays so, or the adapter is refused."""
+    if not is_tied(base) or base.embeddings is None:
+        return
+    trained = [name for name in changes.low_rank if name in {base.embeddings, base.head}]
+    saved = adapter.settings.get("modules_to_save") or []
+    copied = [name for name in (base.embeddings, "lm_head") if _listed(name, saved)]
+    both = base.embeddings in changes.replaced and changes.tied_head is not None
+    head_alone = changes.tied_head is not None and not both
+    if trained or head_alone or (copied and not both):
+        yield Fault(
+            f"adapter `{adapter.name}` trained embeddings or head apart from each other, "
+            f"which `{base.name}` ties",
+            adapter.where,
+            expected="embeddings and output head that are still one",
+            fix="untie the base first (tie_word_embeddings: false, with the head stored), or "
+            "merge the adapter with peft",
+        )
+
+
+def _listed(tensor: str, modules: list[str]) -> bool:
+    return any(tensor.removesuffix(".weight").endswith(module) for module in modules)

@@ -1,0 +1,226 @@
+"""What has to be prepared, and what the models will be then: from headers and tokenizers alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from tsugiki.config.parents import HubParent
+from tsugiki.config.run import RunConfig
+from tsugiki.config.validate_parents import common_bases
+from tsugiki.merge.companions import TOKENIZER
+from tsugiki.merge.plan import EMBEDDINGS, HEAD
+from tsugiki.parents.checks.architecture import NAME_OF_BASE
+from tsugiki.parents.checks.embeddings import check_embeddings
+from tsugiki.parents.fault import Fault, listed
+from tsugiki.parents.headers import TensorHeader
+from tsugiki.parents.model import Model
+from tsugiki.parents.prepare.adapter import CONFIG, Adapter
+from tsugiki.parents.prepare.alignment import Alignment, align, check_alignable
+from tsugiki.parents.prepare.changes import Changes, find_changes
+from tsugiki.parents.prepare.token_ids import with_rows, with_vocabulary
+
+HEAD_BIAS = re.compile(HEAD.pattern.replace("weight", "bias"))
+IN_A_BLOCK = re.compile(r"\.\d+\.")
+REPOSITORY = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What has to be prepared."""
+
+    sources: dict[str, Model]
+    """Whole models in their own vocabularies: as stored, or with an adapter merged in."""
+    models: dict[str, Model]
+    """The same as they will be merged."""
+    changes: dict[str, Changes] = field(default_factory=dict)
+    """What adapters change, by their names."""
+    alignment: Alignment | None = None
+    base: str | None = None
+    """The model that gives rows which others lack."""
+    faults: list[Fault] = field(default_factory=list)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The models that have to be written."""
+        return [name for name in self.models if name in self.changes or self.is_aligned(name)]
+
+    def is_aligned(self, name: str) -> bool:
+        """Whether the rows of a model have to be aligned."""
+        return self.alignment is not None and not self.alignment.fits(self.sources[name])
+
+    def describe(self, name: str) -> str:
+        """What is done to a model, in words."""
+        parts = []
+        if (changes := self.changes.get(name)) is not None:
+            count = len(changes.low_rank) + len(changes.biases) + len(changes.replaced)
+            parts.append(f"adapter merged, {count} tensors changed")
+        if self.alignment is not None and self.is_aligned(name):
+            own = self.sources[name].vocabulary or {}
+            tokens = self.alignment.vocabulary
+            shared = sum(token in own for token in tokens)
+            text = f"rows aligned to `{self.alignment.owner}`: {shared} of {len(tokens)} tokens"
+            if dropped := sorted(own.keys() - tokens.keys()):
+                text += f", without {listed([repr(token) for token in dropped])}"
+            parts.append(text)
+        return f"{name}: {'; '.join(parts)}"
+
+
+def plan_preparation(
+    config: RunConfig, models: Mapping[str, Model], adapters: Mapping[str, Adapter]
+) -> Preparation:
+    """What has to be prepared of the models and adapters of a run that could be read.
+
+    Args:
+        config: The run.
+        models: Whole models, by name.
+        adapters: Adapters, by name.
+    """
+    sources, changes, faults = _adapted(config, models, adapters)
+    base = next(iter(sorted(common_bases(config) & sources.keys())), None)
+    unprepared = Preparation(sources, dict(sources), changes, None, base, faults)
+    if config.vocabulary.kind == "same" or config.vocabulary.of not in sources:
+        return unprepared
+    members = list(sources.values())
+    faults += check_alignable(members, config.vocabulary)
+    if any(not model.vocabulary or not model.whole for model in members):
+        return unprepared
+    alignment = align(members, config.vocabulary)
+    owner = sources[alignment.owner]
+    faults += [fault for model in members for fault in _hidden_rows(model, alignment)]
+    aligned = {name: as_aligned(model, alignment, owner) for name, model in sources.items()}
+    return Preparation(sources, aligned, changes, alignment, base, faults)
+
+
+def row_tensors(model: Model) -> list[str]:
+    """Names of the tensors that have a row for each token."""
+    patterns = (EMBEDDINGS, HEAD, HEAD_BIAS)
+    return [name for name in model.tensors if any(p.search(name) for p in patterns)]
+
+
+def as_aligned(model: Model, alignment: Alignment, owner: Model) -> Model:
+    """What a model will be in the aligned vocabulary."""
+    if alignment.fits(model):
+        return model
+    tensors = dict(model.tensors)
+    for name in row_tensors(model):
+        tensors[name] = _with_rows(tensors[name], alignment.rows)
+    moved = with_vocabulary(
+        model.config, model.vocabulary or {}, alignment.vocabulary, owner.config
+    )
+    tokenizers = {name: owner.sizes[name] for name in TOKENIZER if name in owner.sizes}
+    others = {name: size for name, size in model.sizes.items() if name not in TOKENIZER}
+    return replace(
+        model,
+        sizes=others | tokenizers,
+        config=with_rows(moved, alignment.rows),
+        tensors=tensors,
+        vocabulary=alignment.vocabulary,
+    )
+
+
+def note_bases(config: RunConfig, adapters: Mapping[str, Adapter]) -> Iterator[str]:
+    """Say where an adapter was trained on a model of another name."""
+    for name, adapter in adapters.items():
+        trained = str(adapter.settings.get(NAME_OF_BASE) or "an unnamed model")
+        if not _names_source(config, adapter):
+            yield f"{name}: trained on {trained}, merged into {adapter.base}"
+
+
+def _adapted(
+    config: RunConfig, models: Mapping[str, Model], adapters: Mapping[str, Adapter]
+) -> tuple[dict[str, Model], dict[str, Changes], list[Fault]]:
+    sources: dict[str, Model] = {}
+    changes: dict[str, Changes] = {}
+    faults: list[Fault] = []
+    for name in config.parents:
+        if name in models:
+            sources[name] = models[name]
+        if name not in adapters or adapters[name].base not in models:
+            continue
+        adapter, base = adapters[name], models[adapters[name].base]
+        faults += _other_base(config, adapter)
+        found, wrong = find_changes(adapter, base)
+        if wrong:
+            faults += wrong
+            continue
+        changes[name] = found
+        sources[name] = _with_adapter(base, adapter, found)
+        faults += check_embeddings(sources[name])
+    return sources, changes, faults
+
+
+def _with_adapter(base: Model, adapter: Adapter, changes: Changes) -> Model:
+    tensors = dict(base.tensors)
+    for target, name in changes.replaced.items():
+        tensors[target] = _with_rows(tensors[target], (adapter.tensors[name].shape or (0,))[0])
+    own = any(name in adapter.sizes for name in TOKENIZER)
+    template = adapter.tokenizer.template
+    model = replace(
+        base,
+        name=adapter.name,
+        where=adapter.where,
+        tensors=tensors,
+        vocabulary=adapter.tokenizer.vocabulary if own else base.vocabulary,
+        added=adapter.tokenizer.added if own else base.added,
+        template=base.template if template is None else template,
+        sizes={**base.sizes, **({n: adapter.sizes[n] for n in TOKENIZER if n in adapter.sizes})},
+    )
+    return replace(model, config=with_rows(base.config, model.rows)) if model.rows else model
+
+
+def _other_base(config: RunConfig, adapter: Adapter) -> Iterator[Fault]:
+    source = config.parents[adapter.base]
+    trained = str(adapter.settings.get(NAME_OF_BASE) or "")
+    if (
+        NAME_OF_BASE in config.accept_differences
+        or not isinstance(source, HubParent)
+        or not REPOSITORY.match(trained)
+        or _names_source(config, adapter)
+    ):
+        return
+    yield Fault(
+        f"adapter `{adapter.name}` was trained on another model than `{adapter.base}`",
+        f"{adapter.where}, {CONFIG}",
+        expected=f"{NAME_OF_BASE} {source.hub}",
+        got=trained,
+        fix=f"add {trained} as a parent and name it as `adapter_of`; or, if the two are copies of "
+        f"each other: accept_differences: [{NAME_OF_BASE}]",
+    )
+
+
+def _names_source(config: RunConfig, adapter: Adapter) -> bool:
+    """Whether the adapter names its base as the configuration does, up to folders and case."""
+    source = config.parents[adapter.base]
+    trained = str(adapter.settings.get(NAME_OF_BASE) or "").rstrip("/").lower()
+    if isinstance(source, HubParent):
+        return trained == source.hub.lower()
+    here = getattr(source, "path", None) or adapter.base
+    return trained.rpartition("/")[2] == str(here).rstrip("/").rpartition("/")[2].lower()
+
+
+def _hidden_rows(model: Model, alignment: Alignment) -> Iterator[Fault]:
+    known = row_tensors(model)
+    hidden = [
+        name
+        for name, tensor in model.tensors.items()
+        if name not in known and tensor.shape[:1] == (model.rows,) and not IN_A_BLOCK.search(name)
+    ]
+    if hidden and not alignment.fits(model):
+        yield Fault(
+            f"`{model.name}` has tensors with a row for each token that cannot be aligned",
+            model.where,
+            expected="such rows in the embeddings and the output head alone",
+            got=listed(hidden),
+            fix="merge models that share a vocabulary",
+        )
+
+
+def _with_rows(tensor: TensorHeader, rows: int) -> TensorHeader:
+    if not tensor.shape or tensor.shape[0] in {0, rows}:
+        return tensor
+    return TensorHeader(
+        tensor.dtype, (rows, *tensor.shape[1:]), tensor.size // tensor.shape[0] * rows
+    )
