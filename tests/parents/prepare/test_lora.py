@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -15,7 +13,8 @@ from tsugiki.parents.prepare.lora import merged_bias, merged_weight
 from tsugiki.parents.prepare.weights import AdaptedWeights, StoredWeights
 from tsugiki.parents.sources import FolderFiles
 
-PEFT = Path(__file__).parent / "peft"
+from .adapters import PEFT
+
 CASES = sorted(path.parent.name for path in PEFT.glob("*/merged.safetensors"))
 
 
