@@ -55,13 +55,13 @@ def find_changes(adapter: Adapter, base: Model) -> tuple[Changes, list[Fault]]:
     changes = Changes()
     homeless: list[str] = []
     for name in sorted(adapter.tensors):
-        plain = name.removeprefix(ROOT)
+        plain = name.removeprefix(ROOT).replace(".base_layer.", ".")
         match = PART.match(plain)
         target: str | None
         if match is None and HEAD.search(plain) and is_tied(base):
             target = changes.tied_head = name
         elif match is None:
-            target = _find(plain.replace(".base_layer.", "."), base)
+            target = _find(plain, base)
             if target is not None:
                 changes.replaced[target] = name
         else:

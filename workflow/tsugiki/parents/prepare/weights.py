@@ -82,10 +82,9 @@ class AdaptedWeights:
 
     def tensor(self, name: str) -> Tensor:
         """A tensor of the base, changed if the adapter changes it."""
-        if name in self._changes.replaced:
-            whole = self._read(self._changes.replaced[name])
-            return whole.to(self._base.tensor(name).dtype)
         values = self._base.tensor(name)
+        if name in self._changes.replaced:
+            values = self._read(self._changes.replaced[name]).to(values.dtype)
         if (change := self._changes.low_rank.get(name)) is not None:
             return merged_weight(
                 values,
