@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.merge.resident import ResidentMerger, bind
+from tsugiki.merge.write import write_merge
 from tsugiki.recipe.recipe import Recipe
 
 
@@ -47,6 +49,17 @@ class CandidateModel:
         """Merge a recipe into the live model; returns it with the digest of its weights."""
         model, language_model = self._model(recipe)
         return language_model, self._parents().load_into(recipe, model)
+
+    def build_through_scratch(self, recipe: Recipe) -> tuple[LanguageModel, str]:
+        """Merge a recipe to a temporary folder on this machine, read it, and remove it.
+
+        Needs disk for one model, and no memory for the merge.
+        """
+        with tempfile.TemporaryDirectory(prefix="tsugiki-") as scratch:
+            folder = Path(scratch) / "model"
+            threads = self._evaluation.threads
+            weights = write_merge(recipe, self._folders, self._digests, folder, threads=threads)
+            return self.read(recipe, folder, weights)
 
     def read(self, recipe: Recipe, folder: Path, weights: str) -> tuple[LanguageModel, str]:
         """Take the weights of a merged model on disk into the live model.
