@@ -13,6 +13,7 @@ from tsugiki.config.load import dump_config, parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.run_lock import hold_run_lock
+from tsugiki.resident.switch import forbid_residents
 from tsugiki.steps.plan import Plan, use_this_environment
 from tsugiki.steps.scheduler_words import hush_scheduler
 
@@ -27,13 +28,16 @@ if not config:
 
 
 SETTINGS = parse_config(config, where=str(workflow.configfiles[-1]))
-validate_config(SETTINGS, where=str(workflow.configfiles[-1]))
+if workflow.is_main_process:  # a job on a node reads this file twice; it was checked before
+    validate_config(SETTINGS, where=str(workflow.configfiles[-1]))
 RUN = RunFiles(Path(SETTINGS.results) / SETTINGS.name)
 PLAN = Plan(RUN, SETTINGS)
 
 
 onstart:
     hold_run_lock(RUN.root)
+    if not workflow.local_exec:
+        forbid_residents()
     atomic.sweep(RUN.root)
     atomic.write_if_changed(RUN.config, dump_config(SETTINGS))
 

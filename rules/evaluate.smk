@@ -29,7 +29,8 @@ rule evaluate:
         "../envs/environment.yaml"
     threads: SETTINGS.evaluation.threads
     resources:
-        runtime=240,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=lambda wildcards, attempt: 32_000 * attempt,
     params:
         config=RUN.config,
         key=PLAN.evaluation_key(),

@@ -105,8 +105,10 @@ rule best:
         RUN.root / "benchmarks/best.tsv"
     conda:
         "../envs/environment.yaml"
+    threads: SETTINGS.evaluation.threads
     resources:
-        runtime=120,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, attempt: 16_000 * attempt,
     params:
         config=RUN.config,
     shell:

@@ -6,6 +6,10 @@
 #          <series>/gen-NNN/weights-J/       temporary: removed once its candidates are scored
 
 
+localrules:
+    start,
+
+
 rule start:
     input:
         parents=RUN.parents,
@@ -48,7 +52,8 @@ rule materialize:
         "../envs/environment.yaml"
     threads: SETTINGS.evaluation.threads
     resources:
-        runtime=120,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, attempt: 16_000 * attempt,
     params:
         config=RUN.config,
         generation=lambda wildcards: int(wildcards.gen),

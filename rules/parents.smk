@@ -19,7 +19,7 @@ rule parents:
         RUN.root / "benchmarks/parents.tsv"
     conda:
         "../envs/environment.yaml"
-    threads: workflow.cores or 1
+    threads: workflow.resource_settings.cores or 1
     resources:
         runtime=240,
     params:

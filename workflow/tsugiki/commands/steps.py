@@ -64,9 +64,13 @@ def materialize(config: Path, series: str, generation: int, job: int) -> None:
 @JOB
 def evaluate(config: Path, series: str, generation: int, job: int) -> None:
     """Score a job's share of a generation."""
+    from tsugiki.evaluate.offline import stay_offline
+    from tsugiki.resident.switch import residents_allowed
+
     os.environ.setdefault("TQDM_DISABLE", "1")  # the log has a line per candidate instead
+    stay_offline()
     files, settings = open_run(config)
-    if settings.evaluation.resident:
+    if settings.evaluation.resident and residents_allowed():
         through_resident(files, settings, f"evaluate-{job}", series, generation, job)
         return
     from tsugiki.evaluate.batch import Evaluator
@@ -170,7 +174,9 @@ def track(config: Path, series: str | None, generation: int, rebuild: bool) -> N
         return
     if series is None:
         raise click.UsageError("name a --series, or --rebuild everything")
-    if settings.evaluation.resident:
+    from tsugiki.resident.switch import residents_allowed
+
+    if settings.evaluation.resident and residents_allowed():
         through_resident(files, settings, "track", series, generation, 0)
         return
     from tsugiki.lineage.mlflow_projection import track_generation

@@ -58,8 +58,10 @@ class Evaluation(Section):
     """CPU threads of each job."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
-    storage: Literal["memory", "disk"] = "memory"
+    storage: Literal["memory", "disk", "scratch"] = "memory"
     """`memory`: candidates are built in the evaluating process. `disk`: a job of its own writes
-    them, and they are removed after scoring."""
+    them beside the results, and they are removed after scoring. `scratch`: the evaluating process
+    writes one after another to its temporary folder (`TMPDIR`), on the node's own disk."""
     resident: bool = False
-    """Keep one evaluating process per job alive between generations, on this machine only."""
+    """Keep one evaluating process per job alive between generations. On one machine only: a
+    cluster's jobs go on without."""

@@ -88,9 +88,13 @@ class Evaluator:
         written = files.weights(self._job) / candidate.root.name
 
         def build() -> Any:
-            if self._config.evaluation.storage == "disk":
-                return self._model.read(recipe, written, read_weights_digest(written))
-            return self._model.build(recipe)
+            match self._config.evaluation.storage:
+                case "disk":
+                    return self._model.read(recipe, written, read_weights_digest(written))
+                case "scratch":
+                    return self._model.build_through_scratch(recipe)
+                case "memory":
+                    return self._model.build(recipe)
 
         return score(
             build,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import Models
 from tsugiki.merge.resident import ResidentMerger, bind
+from tsugiki.merge.write import write_merge
 from tsugiki.recipe.dataflow import DataflowRecipe
 from tsugiki.recipe.read import AnyRecipe
 from tsugiki.recipe.recipe import Recipe
@@ -59,6 +61,17 @@ class CandidateModel:
         self._dataflow = None
         model, language_model = self._model(recipe)
         return language_model, self._parents().load_into(recipe, model)
+
+    def build_through_scratch(self, recipe: AnyRecipe) -> tuple[LanguageModel, str]:
+        """Merge a recipe to a temporary folder on this machine, read it, and remove it.
+
+        Needs disk for one model, and no memory for the merge.
+        """
+        with tempfile.TemporaryDirectory(prefix="tsugiki-") as scratch:
+            folder = Path(scratch) / "model"
+            threads = self._evaluation.threads
+            weights = write_merge(recipe, self._folders, self._digests, folder, threads=threads)
+            return self.read(recipe, folder, weights)
 
     def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[LanguageModel, str]:
         """Take the weights of a merged model on disk into memory.

@@ -7,7 +7,18 @@ import errno
 import torch
 
 _NUMBERS = {errno.ENOSPC, errno.EIO, errno.ESTALE, errno.EDQUOT, errno.ENOMEM}
-_WORDS = ("CUDA error", "CUDA out of memory", "CUBLAS", "CUDNN", "NCCL", "can't allocate")
+_WORDS = (
+    "CUDA error",  # device-side assert, illegal memory access, launch failure, …
+    "CUDA driver",
+    "CUDA out of memory",
+    "No CUDA GPUs are available",
+    "Found no NVIDIA driver",
+    "HIP error",
+    "CUBLAS",
+    "CUDNN",
+    "NCCL",
+    "can't allocate",
+)
 
 
 def is_machine_fault(error: BaseException) -> bool:

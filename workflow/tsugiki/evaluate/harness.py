@@ -18,8 +18,9 @@ from lm_eval.tasks import TaskManager
 from tsugiki.canonical import digest, digest_bytes, digest_file
 from tsugiki.config.evaluation import Evaluation, Objective
 from tsugiki.config.lm_eval_tasks import built_in_tasks, local_tasks
-from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
+from tsugiki.errors import ConfigError, EvaluationError, InfrastructureError, TsugikiError
 from tsugiki.evaluate.faults import is_machine_fault
+from tsugiki.evaluate.offline import is_offline
 
 FEWSHOT_SEED = 1234
 
@@ -58,7 +59,7 @@ class Harness:
         self.objectives = [*evaluation.objectives, *evaluation.monitors]
         names = sorted({objective.task for objective in self.objectives})
         local = local_tasks(Path(path) for path in evaluation.task_paths)
-        self.tasks: dict[str, Any] = task_index(names, evaluation.task_paths).load(names)["tasks"]
+        self.tasks = _load(task_index(names, evaluation.task_paths), names)
         for name in names:
             if name not in self.tasks:
                 raise ConfigError(
@@ -203,6 +204,23 @@ def task_index(names: Sequence[str], folders: Sequence[str]) -> TaskManager:
         include_path=[*folders, *theirs],
         include_defaults=not all(name in local or name in built_in for name in names),
     )
+
+
+def _load(manager: TaskManager, names: list[str]) -> dict[str, Any]:
+    """Tasks by name, with their documents."""
+    try:
+        tasks: dict[str, Any] = manager.load(names)["tasks"]
+    except (OSError, ValueError) as error:  # the libraries have a dozen errors for one cause
+        if not is_offline():
+            raise
+        raise InfrastructureError(
+            "the documents of a task are not on this machine, and it may not use the network",
+            where=", ".join(names),
+            got=f"{type(error).__name__}: {error}",
+            fix="run the step `items` first, where there is a network, with HF_HOME on a disk that "
+            "this machine sees too; or set HF_DATASETS_OFFLINE=0 and HF_HUB_OFFLINE=0",
+        ) from error
+    return tasks
 
 
 def _build_once(task: Any) -> Callable[..., None]:

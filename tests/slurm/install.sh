@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Installs a SLURM for the tests from Debian's packages, unless there is one. Needs root and a network.
+set -euo pipefail
+packages=(slurmctld slurmd slurm-client munge)
+if command -v slurmctld slurmd sbatch munged > /dev/null; then
+  exit 0
+fi
+if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
+  echo "tests/slurm: to install ${packages[*]}, run this as root on Debian or Ubuntu" >&2
+  exit 1
+fi
+apt-get update -q
+DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}"

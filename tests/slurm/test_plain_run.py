@@ -1,0 +1,37 @@
+"""The shipped profile, as it is, on a cluster where nothing goes wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.slurm.cluster import Cluster
+from tests.slurm.conftest import make_slurm_workspace, small
+from tests.workflow.conftest import Workspace
+
+LIGHT = {"parents", "items", "start", "rank", "select", "baselines", "finalists", "report"}
+
+
+def test_a_run_on_the_cluster_gives_the_bytes_of_a_run_on_one_machine(
+    cluster: Cluster, local_run: Workspace, tmp_path: Path
+) -> None:
+    """Jobs on one node have a GPU each, no network, and no resident processes."""
+    workspace = make_slurm_workspace(tmp_path / "run", cluster, small(jobs=1, resident=True))
+    workspace.close("ps-0-0", "baselines-0-0")
+    with cluster.only("n1"):
+        run = workspace.launch()
+        together = [run.wait_for(job) for job in ("ps-0-0", "baselines-0-0")]
+    assert {one.node for one in together} == {"n1"}
+    assert {one.environment["CUDA_VISIBLE_DEVICES"] for one in together} == {"0", "1"}
+    for one in together:
+        assert one.environment["HF_HUB_OFFLINE"] == one.environment["HF_DATASETS_OFFLINE"] == "1"
+    workspace.open("ps-0-0", "baselines-0-0")
+    output = run.finish()
+    assert workspace.digests() == local_run.digests()
+    assert "generation 2 of 2" in output
+    assert "Execute " not in output
+    assert not list(workspace.files.root.glob("logs/resident-*"))
+    submitted = {
+        path.name.removeprefix("rule_") for path in (workspace.root / "slurm-logs").iterdir()
+    }
+    assert "evaluate" in submitted
+    assert not submitted & LIGHT
