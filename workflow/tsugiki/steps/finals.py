@@ -32,7 +32,7 @@ from tsugiki.parents.locate import locate
 from tsugiki.parents.lock import read_lock
 from tsugiki.recipe.read import read_recipe
 from tsugiki.recipe.recipe import Recipe
-from tsugiki.space.parameter_space import read_genome
+from tsugiki.space.read import read_genome
 from tsugiki.steps.recipes import write_population, write_recipes
 
 
