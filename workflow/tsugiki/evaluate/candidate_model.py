@@ -13,7 +13,11 @@ import transformers
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.evaluate.language_model import LanguageModel
+from tsugiki.merge.dataflow.live import LiveDataflow
+from tsugiki.merge.models import Models
 from tsugiki.merge.resident import ResidentMerger, bind
+from tsugiki.recipe.dataflow import DataflowRecipe
+from tsugiki.recipe.read import AnyRecipe
 from tsugiki.recipe.recipe import Recipe
 
 
@@ -36,6 +40,7 @@ class CandidateModel:
         self._trusted = trusted
         self._device = choose_device(evaluation.device, job)
         self._merger: ResidentMerger | None = None
+        self._dataflow: LiveDataflow | None = None
         self._live: dict[tuple[str, str], tuple[Any, LanguageModel]] = {}
 
     @property
@@ -43,17 +48,27 @@ class CandidateModel:
         """Where candidates are evaluated."""
         return self._device
 
-    def build(self, recipe: Recipe) -> tuple[LanguageModel, str]:
-        """Merge a recipe into the live model; returns it with the digest of its weights."""
+    def build(self, recipe: AnyRecipe) -> tuple[LanguageModel, str]:
+        """Make a recipe's model in memory; returns it with the digest of its weights."""
+        if isinstance(recipe, DataflowRecipe):
+            self._live.clear()
+            if self._dataflow is None:
+                self._dataflow = LiveDataflow(Models(self._folders, self._digests), self._device)
+            assembled, weights = self._dataflow.assemble(recipe)
+            return self._wrapped(assembled, recipe.tokenizer), weights
+        self._dataflow = None
         model, language_model = self._model(recipe)
         return language_model, self._parents().load_into(recipe, model)
 
-    def read(self, recipe: Recipe, folder: Path, weights: str) -> tuple[LanguageModel, str]:
-        """Take the weights of a merged model on disk into the live model.
+    def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[LanguageModel, str]:
+        """Take the weights of a merged model on disk into memory.
 
         Raises:
             InfrastructureError: the folder is not whole.
         """
+        if isinstance(recipe, DataflowRecipe):
+            self._live.clear()
+            return self._wrapped(self._pretrained(folder, recipe), recipe.tokenizer), weights
         model, language_model = self._model(recipe)
         targets = bind(self._parents().plan, model)
         missing = set(targets)
@@ -82,14 +97,16 @@ class CandidateModel:
         return self._live[key]
 
     def _load(self, recipe: Recipe) -> tuple[Any, LanguageModel]:
-        folder = self._folders[recipe.tokenizer]
-        trust = recipe.tokenizer in self._trusted
+        model = self._pretrained(self._folders[recipe.tokenizer], recipe)
+        return model, self._wrapped(model, recipe.tokenizer)
+
+    def _pretrained(self, folder: Path, recipe: AnyRecipe) -> Any:
         model, info = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, recipe.dtype),
             output_loading_info=True,
             local_files_only=True,
-            trust_remote_code=trust,
+            trust_remote_code=recipe.tokenizer in self._trusted,
         )
         if info["missing_keys"]:
             raise ParentError(
@@ -98,13 +115,16 @@ class CandidateModel:
                 got=", ".join(sorted(info["missing_keys"])[:5]),
                 fix="fetch or convert the model again",
             )
-        model.to(self._device).eval().requires_grad_(requires_grad=False)
+        return model.to(self._device).eval().requires_grad_(requires_grad=False)
+
+    def _wrapped(self, model: Any, owner: str) -> LanguageModel:
+        """A model with the tokenizer of one of the parents."""
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=trust
+            self._folders[owner], local_files_only=True, trust_remote_code=owner in self._trusted
         )
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
-        return model, LanguageModel(model, tokenizer, batch_size=self._evaluation.batch_size)
+        return LanguageModel(model, tokenizer, batch_size=self._evaluation.batch_size)
 
 
 def _not_whole(folder: Path, got: str) -> InfrastructureError:

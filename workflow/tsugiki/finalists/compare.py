@@ -24,7 +24,7 @@ from tsugiki.evaluate.statistics import (
 )
 from tsugiki.evolve.population import Candidate, Generation, Population
 from tsugiki.finalists.table import Difference, FinalTable, Kind, Row
-from tsugiki.recipe.recipe import Recipe
+from tsugiki.recipe.read import AnyRecipe
 
 PARENTS: tuple[Kind, ...] = ("parent", "base")
 
@@ -68,7 +68,7 @@ def final_table(
     items: Mapping[str, pa.Table],
     config: RunConfig,
     *,
-    recipes: Mapping[str, Recipe],
+    recipes: Mapping[str, AnyRecipe],
     search: Mapping[str, float] | None = None,
     validation: Mapping[str, float] | None = None,
     selection_bias: float | None = None,
@@ -150,7 +150,7 @@ def _kind(candidate: Candidate) -> Kind:
     )
 
 
-def _method(candidate: Candidate, recipes: Mapping[str, Recipe]) -> str | None:
+def _method(candidate: Candidate, recipes: Mapping[str, AnyRecipe]) -> str | None:
     return None if _kind(candidate) in PARENTS else recipes[candidate.recipe].method
 
 

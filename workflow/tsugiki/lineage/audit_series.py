@@ -114,7 +114,7 @@ def _check_recipe(
     yield from _differs(
         f"is not the recipe of candidate {candidate.id}", where, candidate.recipe, recipe.digest
     )
-    for parent in (*recipe.parents, *([recipe.base] if recipe.base else [])):
+    for parent in recipe.models:
         yield from _differs(
             f"names other weights for {parent.name}", where, digests.get(parent.name), parent.digest
         )

@@ -15,11 +15,11 @@ from tsugiki.canonical import digest
 from tsugiki.evaluate.outcome import Failed, Scored
 from tsugiki.evolve.population import Candidate, Ranked
 from tsugiki.lineage.cost import Cost
+from tsugiki.lineage.recipe_params import recipe_params
 from tsugiki.lineage.summary import Summary
-from tsugiki.recipe.recipe import SHARED, Recipe
+from tsugiki.recipe.read import AnyRecipe
+from tsugiki.recipe.recipe import Recipe
 
-MOST_VALUES = 64
-"""A recipe with more values keeps them in recipe.json only: MLflow's parameters are for tables."""
 LONGEST_TAG = 5000
 """Characters; MLflow cuts longer tags without a word."""
 
@@ -41,7 +41,7 @@ class Record:
 
 
 def candidate_record(
-    candidate: Candidate, ranked: Ranked, recipe: Recipe, cost: Cost | None, instant: datetime
+    candidate: Candidate, ranked: Ranked, recipe: AnyRecipe, cost: Cost | None, instant: datetime
 ) -> Record:
     """The child run of one candidate.
 
@@ -92,16 +92,16 @@ def milliseconds(instant: datetime) -> int:
     return round(instant.timestamp() * 1000)
 
 
-def _tags(candidate: Candidate, ranked: Ranked, recipe: Recipe) -> dict[str, str]:
+def _tags(candidate: Candidate, ranked: Ranked, recipe: AnyRecipe) -> dict[str, str]:
     tags = {
         "candidate": candidate.id,
         "recipe": candidate.recipe,
         "ledger": ledger_digest(ranked),
         "parents": ", ".join(parent.name for parent in recipe.parents),
-        **{f"parent.{parent.name}": parent.digest for parent in recipe.parents},
+        **{f"parent.{parent.name}": parent.digest for parent in recipe.models},
     }
-    if recipe.base is not None:
-        tags |= {"base": recipe.base.name, f"parent.{recipe.base.name}": recipe.base.digest}
+    if isinstance(recipe, Recipe) and recipe.base is not None:
+        tags["base"] = recipe.base.name
     for name, value in candidate.origin.items():
         tags[f"origin.{name}"] = value if isinstance(value, str) else ", ".join(value)
     outcome = ranked.outcome
@@ -112,25 +112,11 @@ def _tags(candidate: Candidate, ranked: Ranked, recipe: Recipe) -> dict[str, str
     return {f"{PREFIX}.{legal(name)}": text[:LONGEST_TAG] for name, text in tags.items() if text}
 
 
-def _params(candidate: Candidate, recipe: Recipe) -> dict[str, str]:
-    params = {
-        "method": recipe.method,
-        "dtype": recipe.dtype,
-        "tokenizer": recipe.tokenizer,
-        "mask_seed": str(recipe.mask_seed),
-        **{f"option.{name}": str(value) for name, value in recipe.options.items()},
-    }
+def _params(candidate: Candidate, recipe: AnyRecipe) -> dict[str, str]:
+    params = recipe_params(recipe)
     if candidate.genome:
         params["genome.length"] = str(len(candidate.genome))
         params["genome.sha256"] = digest(list(candidate.genome))
-    values = {
-        ".".join(part for part in (name, "" if parent == SHARED else parent, group) if part): value
-        for name, parameter in recipe.parameters.items()
-        for parent, by_group in parameter.values.items()
-        for group, value in by_group.items()
-    }
-    if len(values) <= MOST_VALUES:
-        params |= {name: repr(value) for name, value in values.items()}
     return {legal(name): value for name, value in params.items()}
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from tsugiki.canonical import pretty_json
 from tsugiki.errors import ParentError
 from tsugiki.merge.checkpoint import Checkpoint
-from tsugiki.recipe.recipe import Recipe
+from tsugiki.recipe.read import AnyRecipe
 
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 """Any of these holds a vocabulary."""
@@ -27,12 +28,15 @@ OTHERS = (
 TEMPLATES = "additional_chat_templates"
 
 
-def write_companions(recipe: Recipe, source: Checkpoint, out: Path) -> None:
+def write_companions(
+    recipe: AnyRecipe, source: Checkpoint, config: Mapping[str, object], out: Path
+) -> None:
     """Write all files that a loader needs besides the weights, and the recipe.
 
     Args:
         recipe: The recipe.
         source: The model that the recipe's `tokenizer` names.
+        config: Content of config.json, but for the number format.
         out: Folder to write into.
 
     Raises:
@@ -50,14 +54,15 @@ def write_companions(recipe: Recipe, source: Checkpoint, out: Path) -> None:
             shutil.copyfile(source.folder / name, out / name)
     if (source.folder / TEMPLATES).is_dir():
         shutil.copytree(source.folder / TEMPLATES, out / TEMPLATES)
-    (out / "config.json").write_bytes(pretty_json(_config(source, recipe.dtype)))
+    (out / "config.json").write_bytes(pretty_json(config_of(config, recipe.dtype)))
     (out / "recipe.json").write_bytes(recipe.to_json())
 
 
-def _config(source: Checkpoint, dtype: str) -> dict[str, object]:
+def config_of(source: Mapping[str, object], dtype: str) -> dict[str, object]:
+    """A model's configuration with its number format replaced."""
     config = {
         key: _with_dtype(value, dtype) if isinstance(value, dict) else value
-        for key, value in source.config.items()
+        for key, value in source.items()
         if key not in {"_name_or_path", "torch_dtype"}
     }
     return config | {"dtype": dtype}

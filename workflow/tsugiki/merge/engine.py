@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tsugiki.errors import RecipeError
+from tsugiki.merge.checkpoint import DTYPES as FORMATS
 from tsugiki.merge.models import Models, TensorSource
 from tsugiki.merge.operands import Operands
 from tsugiki.merge.plan import PlannedTensor
@@ -39,7 +41,20 @@ class Merge:
         self.settings = Settings(
             recipe, [tensor.name for tensor in self.plan.tensors if tensor.merged]
         )
+        self.owner = models.checkpoints[recipe.tokenizer]
         self._base = recipe.base.name if recipe.base else None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Content of the model's config.json."""
+        return self.owner.config
+
+    def format(self, planned: PlannedTensor) -> torch.dtype:
+        """Number format that a tensor is stored in: the recipe's, or that of whole numbers."""
+        if planned.merged:
+            return self.dtype
+        first = self.models.checkpoints[self.settings.parents[0].name]
+        return FORMATS[first.headers[planned.name].dtype]
 
     def tensor(self, planned: PlannedTensor) -> Tensor:
         """Merge one tensor and cast it to the recipe's number format.

@@ -18,7 +18,8 @@ from tsugiki.merge.kernels import Bits, all_finite
 from tsugiki.merge.masks import mask_key, uniforms
 from tsugiki.merge.plan import Plan, make_plan
 from tsugiki.merge.selection import nth_largest
-from tsugiki.recipe.recipe import ParentRef, Recipe
+from tsugiki.recipe.read import AnyRecipe
+from tsugiki.recipe.recipe import ParentRef
 
 
 class Models:
@@ -47,15 +48,14 @@ class Models:
         """The tensors that every merge of these models has."""
         return make_plan(list(self.checkpoints.values()))
 
-    def require(self, recipe: Recipe) -> None:
+    def require(self, recipe: AnyRecipe) -> None:
         """Check that these are the models that a recipe means.
 
         Raises:
             RecipeError: the recipe names a model that is not here.
             LineageError: a model of that name is here, but its files are others.
         """
-        refs = [*recipe.parents, *([recipe.base] if recipe.base else [])]
-        for ref in refs:
+        for ref in recipe.models:
             self._require_ref(ref)
         if recipe.tokenizer not in self.checkpoints:
             raise self._unknown(recipe.tokenizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,14 +13,15 @@ from torch import Tensor
 from tsugiki import atomic
 from tsugiki.canonical import canonical_json, pretty_json
 from tsugiki.errors import InfrastructureError
-from tsugiki.merge.checkpoint import DTYPES, INDEX, SINGLE
+from tsugiki.merge.checkpoint import INDEX, SINGLE
 from tsugiki.merge.companions import write_companions
 from tsugiki.merge.digest import FORMAT_NAMES, WeightsDigest, raw_bytes, tensor_digest
-from tsugiki.merge.engine import Merge, one_thread_per_operation
+from tsugiki.merge.engine import one_thread_per_operation
 from tsugiki.merge.models import Models
+from tsugiki.merge.open import AnyMerge, open_merge
 from tsugiki.merge.parallel import ordered
 from tsugiki.merge.plan import PlannedTensor
-from tsugiki.recipe.recipe import Recipe
+from tsugiki.recipe.read import AnyRecipe
 
 SHARD_BYTES = 5_000_000_000
 SPARE_BYTES = 1 << 20
@@ -27,7 +29,7 @@ SPARE_BYTES = 1 << 20
 
 
 def write_merge(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     folders: Mapping[str, Path],
     digests: Mapping[str, str],
     out: Path,
@@ -50,7 +52,8 @@ def write_merge(
         progress: Called after each tensor: tensors written, all tensors, bytes written.
 
     Returns:
-        Digest of the weights: the one that `ResidentMerger.load_into` returns for this recipe.
+        Digest of the weights: the one that `ResidentMerger.load_into` or `LiveDataflow.assemble`
+        returns for this recipe.
 
     Raises:
         RecipeError: the recipe describes no valid merge, or a result is not finite.
@@ -59,16 +62,15 @@ def write_merge(
             others.
         InfrastructureError: the disk is full or fails.
     """
-    named = {parent.name for parent in recipe.parents} | {recipe.tokenizer}
-    named |= {recipe.base.name} if recipe.base else set()
+    named = {model.name for model in recipe.models} | {recipe.tokenizer}
     models = Models({name: folder for name, folder in folders.items() if name in named}, digests)
-    merge = Merge(recipe, models)
+    merge = open_merge(recipe, models)
     sizes = {planned.name: _size(merge, planned) for planned in merge.plan.tensors}
     with _faults_of_the_disk(out), one_thread_per_operation():
         out.parent.mkdir(parents=True, exist_ok=True)
         _require_space(out.parent, sum(sizes.values()) + SPARE_BYTES)
         with atomic.folder(out) as folder:
-            write_companions(recipe, models.checkpoints[recipe.tokenizer], folder)
+            write_companions(recipe, merge.owner, merge.config, folder)
             return _write_weights(merge, sizes, folder, shard_bytes, threads, progress)
 
 
@@ -86,7 +88,7 @@ def shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
 
 
 def _write_weights(
-    merge: Merge,
+    merge: AnyMerge,
     sizes: Mapping[str, int],
     folder: Path,
     shard_bytes: int,
@@ -126,14 +128,14 @@ def _write_weights(
     return digest.hexdigest()
 
 
-def _header(merge: Merge, tensors: Sequence[PlannedTensor], sizes: Mapping[str, int]) -> bytes:
+def _header(merge: AnyMerge, tensors: Sequence[PlannedTensor], sizes: Mapping[str, int]) -> bytes:
     """The head of a safetensors file: its length in 8 bytes, then JSON, padded to 8 bytes."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for planned in tensors:
         start, end = end, end + sizes[planned.name]
         header[planned.name] = {
-            "dtype": _format(merge, planned),
+            "dtype": FORMAT_NAMES[merge.format(planned)],
             "shape": list(planned.shape),
             "data_offsets": [start, end],
         }
@@ -142,16 +144,8 @@ def _header(merge: Merge, tensors: Sequence[PlannedTensor], sizes: Mapping[str, 
     return len(text).to_bytes(8, "little") + text
 
 
-def _format(merge: Merge, planned: PlannedTensor) -> str:
-    if planned.merged:
-        return FORMAT_NAMES[merge.dtype]
-    return merge.models.checkpoints[merge.settings.parents[0].name].headers[planned.name].dtype
-
-
-def _size(merge: Merge, planned: PlannedTensor) -> int:
-    header = merge.models.checkpoints[merge.settings.parents[0].name].headers[planned.name]
-    itemsize = DTYPES[_format(merge, planned)].itemsize
-    return header.numel * itemsize
+def _size(merge: AnyMerge, planned: PlannedTensor) -> int:
+    return math.prod(planned.shape) * merge.format(planned).itemsize
 
 
 def _require_space(folder: Path, needed: int) -> None:

@@ -15,8 +15,7 @@ from tsugiki.lineage.cost import read_cost
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import TEST, entries, existing_series, scored_generations
 from tsugiki.lineage.summary import Summary, best_candidate, summarise
-from tsugiki.recipe.read import read_recipe
-from tsugiki.recipe.recipe import Recipe
+from tsugiki.recipe.read import AnyRecipe, read_recipe
 from tsugiki.report import provenance
 from tsugiki.report.costs import SeriesCost, StepCost, series_cost, step_costs
 from tsugiki.report.examples import Example, examples
@@ -45,7 +44,7 @@ class ReportData:
     stages: Mapping[str, Sequence[Summary]]
     best: Ranked | None
     """Best of the last stage by search fitness."""
-    recipe: Recipe | None
+    recipe: AnyRecipe | None
     """The winner's; before there is one, the best candidate's."""
     gained: Sequence[Example]
     lost: Sequence[Example]
@@ -90,7 +89,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
 
 def _recipe(
     files: RunFiles, table: FinalTable | None, stage: str | None, best: Ranked | None
-) -> Recipe | None:
+) -> AnyRecipe | None:
     if table is not None:
         winner = table.row(table.winner).recipe
         return read_recipe(files.series(TEST).candidate(winner).recipe)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from matplotlib import colormaps
 
-from tsugiki.recipe.recipe import SHARED, Parameter, Recipe
+from tsugiki.recipe.dataflow import DataflowRecipe
+from tsugiki.recipe.read import AnyRecipe
+from tsugiki.recipe.recipe import SHARED, Parameter
 from tsugiki.report.svg import Figure, element, line, number, text
 
 WIDTH = 860.0
@@ -21,8 +23,10 @@ COLOURS = colormaps["viridis"]
 """Even to the eye, safe for the colour-blind, and from dark to light in grey print."""
 
 
-def recipe_figure(recipe: Recipe) -> Figure | None:
+def recipe_figure(recipe: AnyRecipe) -> Figure | None:
     """Draw every parameter that differs by parent or group; None if there is none."""
+    if isinstance(recipe, DataflowRecipe):
+        return None
     parts: list[str] = []
     sentences: list[str] = []
     y = TOP

@@ -30,8 +30,7 @@ from tsugiki.merge.registry import METHODS
 from tsugiki.merge.write import write_merge
 from tsugiki.parents.locate import locate
 from tsugiki.parents.lock import read_lock
-from tsugiki.recipe.read import read_recipe
-from tsugiki.recipe.recipe import Recipe
+from tsugiki.recipe.read import AnyRecipe, read_recipe
 from tsugiki.space.read import read_genome
 from tsugiki.steps.recipes import write_population, write_recipes
 
@@ -83,7 +82,7 @@ def write_test(files: RunFiles, config: RunConfig) -> None:
     write_population(series.generation(0).population, population)
 
 
-def winning_recipe(files: RunFiles) -> Recipe:
+def winning_recipe(files: RunFiles) -> AnyRecipe:
     """The recipe of the best finalist."""
     series = files.series(FINALISTS)
     won = winner(read_generation(series.generation(0).outcomes))
@@ -98,7 +97,7 @@ def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -
     )
 
 
-def _final_mean(series: SeriesFiles, config: RunConfig) -> Recipe | None:
+def _final_mean(series: SeriesFiles, config: RunConfig) -> AnyRecipe | None:
     stage = config.stages[-1]
     last = series.generation(stage.budget.generations)
     state = State.from_bytes(last.state.read_bytes())
@@ -108,5 +107,5 @@ def _final_mean(series: SeriesFiles, config: RunConfig) -> Recipe | None:
     return read_genome(series.space).decode([float(value) for value in clip(np.asarray(mean))])
 
 
-def _recipes(series: SeriesFiles, digests: list[str]) -> list[Recipe]:
+def _recipes(series: SeriesFiles, digests: list[str]) -> list[AnyRecipe]:
     return [read_recipe(series.candidate(digest).recipe) for digest in digests]

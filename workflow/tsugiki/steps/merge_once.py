@@ -8,6 +8,8 @@ from pathlib import Path
 from tsugiki.config.load import nearest
 from tsugiki.errors import ConfigError, ParentError, RecipeError
 from tsugiki.merge.checkpoint import Checkpoint
+from tsugiki.merge.models import Models
+from tsugiki.merge.open import open_merge
 from tsugiki.merge.plan import make_plan
 from tsugiki.merge.settings import Settings
 from tsugiki.merge.write import write_merge
@@ -15,7 +17,8 @@ from tsugiki.parents.files import digest_folder
 from tsugiki.parents.lock import digest_of_files
 from tsugiki.recipe.mergekit_document import Document, read_document
 from tsugiki.recipe.mergekit_import import import_mergekit
-from tsugiki.recipe.read import read_recipe
+from tsugiki.recipe.mergekit_stack import import_stack, is_stack
+from tsugiki.recipe.read import AnyRecipe, read_recipe
 from tsugiki.recipe.recipe import ParentRef, Recipe
 from tsugiki.steps.merge_progress import Progress
 
@@ -61,21 +64,29 @@ def merge_once(
         document = read_document(file)
         folders, names = _places(document, models)
         _check_out(out, folders)
-        recipe = _from_mergekit(document, names, folders)
+        recipe: AnyRecipe = _from_mergekit(document, names, folders)
         digests = {name: _digest(name, folders[name], None, say) for name in sorted(folders)}
         recipe = _with_digests(recipe, digests)
     else:
         recipe = read_recipe(_existing(file))
         folders = _given(recipe, models)
         _check_out(out, folders)
-        Settings(recipe, _tensors({name: folders[name] for name in _merged(recipe)}))
-        wanted = {ref.name: ref.digest for ref in _refs(recipe)}
+        _check(recipe, folders)
+        wanted = {ref.name: ref.digest for ref in recipe.models}
         digests = {
             name: _digest(name, folder, wanted.get(name), say)
             for name, folder in sorted(folders.items())
         }
     say(f"merging by {recipe.method}: {', '.join(parent.name for parent in recipe.parents)}")
     return write_merge(recipe, folders, digests, out, threads=threads, progress=progress)
+
+
+def _check(recipe: AnyRecipe, folders: Mapping[str, Path]) -> None:
+    """Check all that headers tell."""
+    if isinstance(recipe, Recipe):
+        Settings(recipe, _tensors({name: folders[name] for name in _merged(recipe)}))
+    else:
+        open_merge(recipe, Models(folders, {ref.name: ref.digest for ref in recipe.models}))
 
 
 def _existing(file: Path) -> Path:
@@ -118,7 +129,7 @@ def _places(
     return folders, names
 
 
-def _given(recipe: Recipe, models: Mapping[str, str]) -> dict[str, Path]:
+def _given(recipe: AnyRecipe, models: Mapping[str, str]) -> dict[str, Path]:
     needed = sorted({*_merged(recipe), recipe.tokenizer})
     if unused := sorted(models.keys() - set(needed)):
         raise _unknown(unused[0], {name: name for name in needed})
@@ -140,9 +151,17 @@ def _unknown(name: str, known: Mapping[str, str]) -> RecipeError:
 
 def _from_mergekit(
     document: Document, names: Mapping[str, str], folders: Mapping[str, Path]
-) -> Recipe:
+) -> AnyRecipe:
     merged = {name: folders[name] for model, name in names.items() if _takes_part(document, model)}
     refs = {model: ParentRef(name=name, digest=UNREAD) for model, name in names.items()}
+    if document.method == "passthrough":
+        tensors = {
+            model: _tensors({name: merged[name]}) for model, name in names.items() if name in merged
+        }
+        if is_stack(document, tensors):
+            stack = import_stack(document, refs, tensors, dtype=_stored(merged))
+            _check(stack, merged)
+            return stack
     return import_mergekit(document, refs, _tensors(merged), dtype=_stored(merged))
 
 
@@ -150,12 +169,8 @@ def _takes_part(document: Document, model: str) -> bool:
     return model == document.base or any(model in piece.models for piece in document.slices)
 
 
-def _merged(recipe: Recipe) -> list[str]:
-    return [ref.name for ref in _refs(recipe)]
-
-
-def _refs(recipe: Recipe) -> list[ParentRef]:
-    return [*recipe.parents, *([recipe.base] if recipe.base else [])]
+def _merged(recipe: AnyRecipe) -> list[str]:
+    return [ref.name for ref in recipe.models]
 
 
 def _tensors(folders: Mapping[str, Path]) -> list[str]:
@@ -186,16 +201,14 @@ def _digest(name: str, folder: Path, wanted: str | None, say: Callable[[str], No
     return digest_of_files(tuple(file for file in files if not file.name.endswith(".py")))
 
 
-def _with_digests(recipe: Recipe, digests: Mapping[str, str]) -> Recipe:
+def _with_digests(recipe: AnyRecipe, digests: Mapping[str, str]) -> AnyRecipe:
     def known(ref: ParentRef) -> ParentRef:
         return ParentRef(name=ref.name, digest=digests[ref.name])
 
-    return recipe.model_copy(
-        update={
-            "parents": tuple(known(parent) for parent in recipe.parents),
-            "base": known(recipe.base) if recipe.base else None,
-        }
-    )
+    parents = tuple(known(parent) for parent in recipe.parents)
+    if isinstance(recipe, Recipe) and recipe.base:
+        return recipe.model_copy(update={"parents": parents, "base": known(recipe.base)})
+    return recipe.model_copy(update={"parents": parents})
 
 
 def _check_out(out: Path, folders: Mapping[str, Path]) -> None:

@@ -9,10 +9,10 @@ from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.evolve.population import Population
 from tsugiki.lineage.layout import SeriesFiles
-from tsugiki.recipe.recipe import Recipe
+from tsugiki.recipe.read import AnyRecipe
 
 
-def write_recipes(series: SeriesFiles, recipes: Iterable[Recipe]) -> None:
+def write_recipes(series: SeriesFiles, recipes: Iterable[AnyRecipe]) -> None:
     """Write recipe.json of each candidate, where it is not there yet."""
     for recipe in recipes:
         atomic.write_if_changed(series.candidate(recipe.digest).recipe, recipe.to_json())

@@ -1,0 +1,103 @@
+"""Models in memory whose layers share the parents' weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.merge.dataflow.paths_for_tests import (
+    IDS,
+    KINDS,
+    generated,
+    identity,
+    live_of,
+    loaded,
+    logits,
+    path_recipe,
+    save_parents,
+    winding,
+)
+from tests.merge.models_for_tests import digests_of
+from tsugiki.merge.write import write_merge
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_identity_path_is_the_owner_bit_for_bit(kind: str, tmp_path: Path) -> None:
+    """Logits and generations of the parent itself, at its real epsilon."""
+    folders = save_parents(tmp_path, kind, epsilon=1e-5)
+    model, _ = live_of(folders).assemble(identity())
+    parent = loaded(folders["a"])
+    assert torch.equal(logits(model), logits(parent))
+    assert torch.equal(generated(model), generated(parent))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_scored_is_what_is_saved(kind: str, dtype: str, tmp_path: Path) -> None:
+    """A stock checkpoint: the same digest, logits and generations as in memory, bit for bit."""
+    folders = save_parents(tmp_path, kind, epsilon=1e-5)
+    recipe = winding(dtype=dtype)
+    model, digest = live_of(folders).assemble(recipe)
+    written = write_merge(recipe, folders, digests_of(folders), tmp_path / "out")
+    saved = loaded(tmp_path / "out", getattr(torch, dtype))
+    assert digest == written
+    assert saved.config.num_hidden_layers == 7
+    assert torch.equal(logits(model), logits(saved))
+    assert torch.equal(generated(model), generated(saved))
+
+
+def test_each_hop_has_its_own_place_in_the_cache(tmp_path: Path) -> None:
+    """Generating token by token gives what whole passes give, though layers are repeated."""
+    folders = save_parents(tmp_path)
+    model, _ = live_of(folders).assemble(path_recipe([("a", 0), ("a", 1), ("a", 1), ("a", 1)]))
+    ids = IDS
+    for _ in range(8):
+        ids = torch.cat([ids, logits(model, ids)[:, -1:].argmax(-1)], dim=1)
+    assert torch.equal(generated(model), ids)
+
+
+def test_unscaled_hops_share_the_parents_tensors(tmp_path: Path) -> None:
+    """A repeated layer takes no memory; a scaled one only for what its layer adds, and signs."""
+    live = live_of(save_parents(tmp_path))
+    recipe = path_recipe([("a", 0), ("b", 1), ("b", 1), ("b", 1, -2.0)])
+    layers = live.assemble(recipe)[0].model.layers
+    twice = zip(layers[1].named_parameters(), layers[2].parameters(), strict=True)
+    assert all(one is other for (_, one), other in twice)
+    own = {
+        name
+        for (name, one), other in zip(
+            layers[2].named_parameters(), layers[3].parameters(), strict=True
+        )
+        if one is not other
+    }
+    assert own == {
+        "input_layernorm.weight",
+        "post_attention_layernorm.weight",
+        "self_attn.o_proj.weight",
+        "self_attn.o_proj.bias",
+        "mlp.down_proj.weight",
+        "mlp.down_proj.bias",
+    }
+
+
+def test_candidates_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """A model made earlier keeps its weights; the same recipe made again gives the same."""
+    live = live_of(save_parents(tmp_path))
+    first, digest = live.assemble(winding())
+    before = logits(first)
+    live.assemble(identity())
+    again, same = live.assemble(winding())
+    assert torch.equal(before, logits(first))
+    assert torch.equal(before, logits(again))
+    assert digest == same
+
+
+def test_a_tied_head_stays_tied(tmp_path: Path) -> None:
+    """In memory and on disk."""
+    folders = save_parents(tmp_path, tie_word_embeddings=True)
+    model, _ = live_of(folders).assemble(winding())
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    write_merge(winding(), folders, digests_of(folders), tmp_path / "out")
+    assert torch.equal(logits(model), logits(loaded(tmp_path / "out")))

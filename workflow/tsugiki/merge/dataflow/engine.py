@@ -1,0 +1,137 @@
+"""The tensors of a model in data-flow space: where each comes from, and what is done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsugiki.errors import ParentError
+from tsugiki.merge.dataflow.architecture import Role
+from tsugiki.merge.dataflow.fold import UNCHANGED, Change, change_of, folded
+from tsugiki.merge.dataflow.layers import Shape
+from tsugiki.merge.dataflow.parents import DataflowParents
+from tsugiki.merge.dataflow.scales import running_products
+from tsugiki.merge.engine import DTYPES
+from tsugiki.merge.plan import Plan, PlannedTensor
+from tsugiki.recipe.dataflow import DataflowRecipe, Hop
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a tensor of the model comes from."""
+
+    parent: str
+    tensor: str
+    change: Change = UNCHANGED
+
+
+class DataflowMerge:
+    """A recipe in data-flow space, checked against its parents.
+
+    Args:
+        recipe: The recipe.
+        parents: Its parents, and possibly others.
+
+    Raises:
+        RecipeError: a layer does not exist, or a scale is out of bounds.
+        LineageError: a parent is not the one that the recipe was made for.
+        ParentError: the parents' layers cannot stand in one model.
+    """
+
+    def __init__(self, recipe: DataflowRecipe, parents: DataflowParents) -> None:
+        self.recipe = recipe
+        self.dtype = DTYPES[recipe.dtype]
+        self.architecture = parents.check(recipe)
+        self.owner = parents.checkpoint(recipe.owner)
+        self._parents = parents
+        self.origins: dict[str, Origin] = {}
+        shapes: dict[str, Shape] = {}
+        for name, shape, origin in self._tensors():
+            self.origins[name], shapes[name] = origin, shape
+        self.plan = Plan(
+            tuple(PlannedTensor(name, shapes[name], merged=True) for name in sorted(shapes))
+        )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Content of the model's config.json: the owner's, for the layers of the path."""
+        path = self.recipe.path
+        lists = {
+            key: [self._parents.config(hop.parent)[key][hop.layer] for hop in path]
+            for key in self.architecture.per_layer
+            if self._parents.config(self.owner.name).get(key) is not None
+        }
+        return self.owner.config | {"num_hidden_layers": len(path)} | lists
+
+    def format(self, planned: PlannedTensor) -> torch.dtype:
+        """Number format that a tensor is stored in."""
+        del planned
+        return self.dtype
+
+    def tensor(self, planned: PlannedTensor) -> Tensor:
+        """Make one tensor.
+
+        Raises:
+            RecipeError: the result is not finite.
+            ParentError: the parent's tensor is not finite.
+        """
+        origin = self.origins[planned.name]
+        stored = self._parents.models.stored(origin.parent, origin.tensor)
+        return folded(stored, origin.change, self.dtype, where=f"tensor {planned.name}")
+
+    def _tensors(self) -> Iterator[tuple[str, Shape, Origin]]:
+        recipe, layers = self.recipe, self.architecture.layers
+        products = running_products(recipe.path)
+        owner = self._parents.parts(recipe.owner)
+        for name, shape in owner.before.items():
+            yield name, shape, Origin(recipe.owner, name)
+        for number, (hop, product) in enumerate(zip(recipe.path, products, strict=True)):
+            shapes = self._parents.layer(number, hop)
+            _require_same(number, hop, owner.layers[0], shapes)
+            for name, shape in shapes.items():
+                role, factor = self.architecture.roles[name], hop.factors.get(name, 1.0)
+                change = change_of(role, product, factor)
+                origin = Origin(hop.parent, f"{layers}.{hop.layer}.{name}", change)
+                yield f"{layers}.{number}.{name}", shape, origin
+        yield from self._head(products[-1])
+
+    def _head(self, product: float) -> Iterator[tuple[str, Shape, Origin]]:
+        parent = self.recipe.head or self.recipe.owner
+        mine, after = (
+            self._parents.parts(self.recipe.owner).after,
+            self._parents.parts(parent).after,
+        )
+        if after != mine:
+            raise ParentError(
+                f"`{self.owner.name}` cannot take its final norm and head from `{parent}`",
+                where=str(self._parents.checkpoint(parent).folder),
+                expected=", ".join(f"{name} {list(shape)}" for name, shape in sorted(mine.items())),
+                got=", ".join(f"{name} {list(shape)}" for name, shape in sorted(after.items())),
+                fix="an output head that is tied to the embeddings, or of another vocabulary, "
+                "stays with its parent",
+            )
+        for name, shape in after.items():
+            role = self.architecture.final.get(name, Role("kept"))
+            yield name, shape, Origin(parent, name, change_of(role, product))
+
+
+def _require_same(
+    number: int, hop: Hop, reference: Mapping[str, Shape], shapes: Mapping[str, Shape]
+) -> None:
+    if shapes != reference:
+        differing = sorted(
+            name
+            for name in shapes.keys() | reference.keys()
+            if shapes.get(name) != reference.get(name)
+        )
+        raise ParentError(
+            "the layers of a path do not have the same tensors",
+            where=f"hop {number} (layer {hop.layer} of {hop.parent})",
+            expected=", ".join(f"{name} {reference.get(name)}" for name in differing[:5]),
+            got=", ".join(f"{name} {shapes.get(name)}" for name in differing[:5]),
+            fix="take layers from models of one architecture and size",
+        )
