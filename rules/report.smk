@@ -39,7 +39,7 @@ rule track:
 rule report:
     input:
         final=RUN.final,
-        outcomes=PLAN.last_outcomes(),
+        outcomes=PLAN.all_outcomes(),
         baselines=RUN.series("baselines").generation(0).outcomes,
     output:
         page=report(

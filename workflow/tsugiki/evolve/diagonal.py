@@ -112,7 +112,7 @@ class Diagonal:
             self.variance
         )
         ps = np.where(seen, ps, self.ps)
-        norm = np.linalg.norm(ps[seen]) / length(max(int(seen.sum()), 1))
+        norm = float(np.linalg.norm(ps[seen])) / length(max(int(seen.sum()), 1))
         settled = math.sqrt(1 - (1 - known.cs) ** (2 * (self.updates + 1)))
         moving = float(norm / settled < 1.4 + 2 / (len(self.mean) + 1))
         pc = (1 - known.cc) * self.pc + moving * math.sqrt(known.cc * (2 - known.cc)) * evened
@@ -142,5 +142,11 @@ class Diagonal:
     @classmethod
     def of(cls, arrays: dict[str, Array], scalars: dict[str, float]) -> Diagonal:
         """From a state."""
-        names = ("mean", "variance", "pc", "ps")
-        return cls(*(arrays[name] for name in names), scalars["sigma"], int(scalars["updates"]))
+        return cls(
+            mean=arrays["mean"],
+            variance=arrays["variance"],
+            pc=arrays["pc"],
+            ps=arrays["ps"],
+            sigma=scalars["sigma"],
+            updates=int(scalars["updates"]),
+        )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tsugiki.config.mixed_strategies import SeparableCmaEs
 from tsugiki.evolve.diagonal import Diagonal
@@ -60,6 +61,6 @@ class SeparableStrategy:
         return state.arrays["mean"]
 
 
-def _state(distribution: Diagonal, binary: Array, population: int) -> State:
-    arrays = {**distribution.arrays(), "binary": np.asarray(binary, dtype=np.float64)}
+def _state(distribution: Diagonal, binary: NDArray[np.bool_], population: int) -> State:
+    arrays = {**distribution.arrays(), "binary": binary.astype(np.float64)}
     return State(KIND, arrays, {**distribution.scalars(), "population": population})
