@@ -215,7 +215,7 @@ def finalists(config: Path, stage: str | None) -> None:
     from tsugiki.steps.finals import write_finalists
 
     files, settings = _open(config)
-    write_finalists(files, settings, _stage(settings, stage or settings.stages[-1].name))
+    write_finalists(files, settings, None if stage is None else _stage(settings, stage))
 
 
 @main.command()

@@ -59,6 +59,15 @@ class RunConfig(Section):
         """The stage of that name, if there is one."""
         return next((stage for stage in self.stages if stage.name == name), None)
 
+    def figures(self) -> dict[str, str]:
+        """Name of the figure of each stage's best recipe; that of the last stage is plain."""
+        kinds = {"parameter": "weights", "dataflow": "path"}
+        return {
+            stage.name: kinds[stage.space.kind]
+            + ("" if stage is self.stages[-1] else f"-{stage.name}")
+            for stage in self.stages
+        }
+
     def origins(self, stage: Stage) -> tuple[str, ...]:
         """Names of the parents that a stage's models come from, through earlier stages too."""
         names: list[str] = []

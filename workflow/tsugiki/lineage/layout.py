@@ -139,6 +139,10 @@ class RunFiles:
         """The report."""
         return self.root / "report.html"
 
+    def figure(self, name: str) -> Path:
+        """A figure of the report."""
+        return self.root / "figures" / f"{name}.svg"
+
     def series(self, name: str) -> SeriesFiles:
         """Files of one series."""
         return SeriesFiles(self.root / name)

@@ -50,8 +50,9 @@ def write_baselines(files: RunFiles, config: RunConfig) -> None:
     write_population(series.generation(0).population, population)
 
 
-def write_finalists(files: RunFiles, config: RunConfig, stage: Stage) -> None:
-    """Write the population of finalists of a stage."""
+def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = None) -> None:
+    """Write the population of finalists of a stage, the last one if none is named."""
+    stage = stage or config.stages[-1]
     name = finalists_of(config, stage.name)
     searched, series = files.series(stage.name), files.series(name)
     chosen = best_distinct(scored_generations(searched), config.finalists.top)

@@ -21,7 +21,7 @@ from tsugiki.steps.recipes import write_recipes
 
 FULL = {"cma_es", "cma_es_margin"}
 MOST_GENES = 2000
-"""A full covariance of so many genes takes 32 MB in five matrices, and seconds to decompose."""
+"""A full covariance of so many genes puts three matrices of 32 MB into each state."""
 
 
 def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:

@@ -1,7 +1,8 @@
 """Separable CMA-ES, for thousands of genes (Ros and Hansen, PPSN 2008).
 
-DEAP has no diagonal form of its CMA-ES: with 4,288 genes its matrices take 590 MB and a
-decomposition of hours per generation. Indicators keep the margin of `cma_es_margin`.
+DEAP has no diagonal form of its CMA-ES. With 4,288 genes, each state of the full form would hold
+three matrices of 147 MB, and each step would decompose one. Here a state holds a few vectors.
+Indicators keep the margin of `cma_es_margin`.
 """
 
 from __future__ import annotations
