@@ -248,6 +248,7 @@ def compare(terminal: Terminal, config: Path) -> None:
 def best(config: Path, out: Path | None, stage: str | None, threads: int) -> None:
     """Write the best model as an ordinary checkpoint."""
     from tsugiki.steps.finals import write_best
+    from tsugiki.steps.folding import describe_folding, record_folding
 
     files, settings = _open(config)
     if stage is not None:
@@ -259,6 +260,8 @@ def best(config: Path, out: Path | None, stage: str | None, threads: int) -> Non
         return
     weights = write_best(files, settings, out or files.best, threads=threads)
     click.echo(f"{out or files.best}  weights {weights}")
+    if (measured := record_folding(files, settings)) is not None:
+        click.echo(describe_folding(measured))
 
 
 @main.command()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Tag, model_validator
 
 from tsugiki.config.base import Name, Section
+from tsugiki.config.stack_baseline import StackBaseline
 
 
 class Baseline(Section):
     """A merge without evolution. A list of values makes a grid, tuned on the search items."""
 
+    kind: Literal["merge"] = "merge"
+    """A merge of whole models."""
     name: Name
     """Row in the final table."""
     method: str
@@ -29,10 +34,22 @@ class Baseline(Section):
         return self
 
 
+def _kind(value: Any) -> str:
+    """A baseline without a kind is a merge."""
+    if isinstance(value, dict):
+        return str(value.get("kind", "merge"))
+    return str(getattr(value, "kind", "merge"))
+
+
+AnyBaseline = Annotated[
+    Annotated[Baseline, Tag("merge")] | Annotated[StackBaseline, Tag("stack")],
+    Discriminator(_kind),
+]
+
 TENTHS = [round(0.1 * step, 1) for step in range(1, 16)]
 FIFTHS = [round(0.2 * step, 1) for step in range(1, 7)]
 
-DEFAULT_BASELINES = [
+DEFAULT_BASELINES: list[AnyBaseline] = [
     Baseline(name="average", method="linear", parameters={"weight": 1.0}),
     Baseline(
         name="task-arithmetic-tuned",

@@ -16,6 +16,7 @@ from tsugiki.config.evaluation import Evaluation, Items, Objective
 from tsugiki.config.mixed_strategies import BitCma, CmaEsMargin, SeparableCmaEs
 from tsugiki.config.parents import DemoParent, HubParent, LocalParent
 from tsugiki.config.run import Finalists, RunConfig, Tracking
+from tsugiki.config.stack_baseline import StackBaseline
 from tsugiki.config.stage import (
     Budget,
     CmaEs,
@@ -48,7 +49,8 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("evaluation", Evaluation),
     ("evaluation.objectives[] and .monitors[]", Objective),
     ("evaluation.items", Items),
-    ("baselines[]", Baseline),
+    ("baselines[], kind: merge", Baseline),
+    ("baselines[], kind: stack", StackBaseline),
     ("finalists", Finalists),
     ("tracking", Tracking),
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tsugiki.config.base import Name, Section
-from tsugiki.config.baselines import DEFAULT_BASELINES, Baseline
+from tsugiki.config.baselines import DEFAULT_BASELINES, AnyBaseline
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.parents import ParentSource
 from tsugiki.config.stage import Stage
@@ -48,7 +48,7 @@ class RunConfig(Section):
     """What is evolved, in order."""
     evaluation: Evaluation
     """How candidates are scored."""
-    baselines: list[Baseline] = DEFAULT_BASELINES
+    baselines: list[AnyBaseline] = DEFAULT_BASELINES
     """What the result is compared with."""
     finalists: Finalists = Finalists()
     """What is tried on held-out documents."""

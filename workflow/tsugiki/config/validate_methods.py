@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tsugiki.config.baselines import Baseline
+from tsugiki.config.baselines import AnyBaseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.load import nearest
+from tsugiki.config.stack_baseline import StackBaseline
 from tsugiki.config.stage import Stage
 from tsugiki.errors import ConfigError
 
@@ -46,8 +47,13 @@ def stage_faults(stage: Stage, key: str) -> Iterator[str]:
             yield from _value(known, value, at)
 
 
-def baseline_faults(baseline: Baseline, stage: Stage, key: str) -> Iterator[str]:
+def baseline_faults(baseline: AnyBaseline, stage: Stage, key: str) -> Iterator[str]:
     """Faults of a baseline, which merges the models of `stage`; `key` is where it stands."""
+    if isinstance(baseline, StackBaseline):
+        for name, _, _ in baseline.slices:
+            if name not in stage.parents:
+                yield f"`{key}.slices`: unknown parent {name!r}; {nearest(name, stage.parents)}"
+        return
     method, fault = _find_method(baseline.method)
     if method is None:
         yield f"`{key}.method`: {fault}"

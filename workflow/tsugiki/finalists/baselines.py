@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tsugiki.config.baselines import Baseline
+from tsugiki.config.baselines import AnyBaseline, Baseline
 from tsugiki.config.run import RunConfig
+from tsugiki.config.stack_baseline import StackBaseline
 from tsugiki.config.stage import ParameterSpace, Stage
 from tsugiki.evolve.population import Candidate, Population
+from tsugiki.finalists.stacks import stack_recipes
+from tsugiki.recipe.read import AnyRecipe
 from tsugiki.recipe.recipe import SHARED, Parameter, ParentRef, Recipe
 
 
 def baseline_population(
-    config: RunConfig, digests: Mapping[str, str], per_parent: Mapping[str, Mapping[str, bool]]
-) -> tuple[Population, list[Recipe]]:
+    config: RunConfig,
+    digests: Mapping[str, str],
+    per_parent: Mapping[str, Mapping[str, bool]],
+    layers: Mapping[str, int] | None = None,
+) -> tuple[Population, list[AnyRecipe]]:
     """All baselines of a run as one population, scored on the search items.
 
     Args:
@@ -22,10 +28,14 @@ def baseline_population(
             stages are scored by themselves too.
         digests: Digest of every parent, by name.
         per_parent: For every method and parameter, whether each parent has its own value.
+        layers: Number of layers of every parent, by name; needed by stacks only.
+
+    Raises:
+        ConfigError: a stack names layers that do not exist.
     """
     stage = config.stages[0]
     bases = {one.base for one in config.stages}
-    rows = [
+    rows: list[tuple[str, str, AnyRecipe]] = [
         *(
             (name, "base" if name in bases else "parent", parent_recipe(stage, name, digests))
             for name in _models(config)
@@ -33,13 +43,7 @@ def baseline_population(
         *(
             (baseline.name, "baseline", recipe)
             for baseline in config.baselines
-            for recipe in grid(
-                baseline,
-                stage,
-                digests=digests,
-                per_parent=per_parent[baseline.method],
-                mask_seed=_mask_seed(config, stage),
-            )
+            for recipe in _recipes(config, baseline, digests, per_parent, layers or {})
         ),
     ]
     population = Population(
@@ -60,6 +64,25 @@ def baseline_population(
         ),
     )
     return population, [recipe for _, _, recipe in rows]
+
+
+def _recipes(
+    config: RunConfig,
+    baseline: AnyBaseline,
+    digests: Mapping[str, str],
+    per_parent: Mapping[str, Mapping[str, bool]],
+    layers: Mapping[str, int],
+) -> Iterable[AnyRecipe]:
+    stage = config.stages[0]
+    if isinstance(baseline, StackBaseline):
+        return stack_recipes(baseline, stage, digests=digests, layers=layers, seed=config.seed)
+    return grid(
+        baseline,
+        stage,
+        digests=digests,
+        per_parent=per_parent[baseline.method],
+        mask_seed=_mask_seed(config, stage),
+    )
 
 
 def parent_recipe(stage: Stage, name: str, digests: Mapping[str, str]) -> Recipe:

@@ -135,6 +135,11 @@ class RunFiles:
         return self.root / "best"
 
     @property
+    def folding(self) -> Path:
+        """How far the best model is from its explicit form, if it is one in data-flow space."""
+        return self.root / "folding.json"
+
+    @property
     def report(self) -> Path:
         """The report."""
         return self.root / "report.html"

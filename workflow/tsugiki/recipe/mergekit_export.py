@@ -19,6 +19,7 @@ from tsugiki.recipe.mergekit_methods import (
     counterpart,
     to_nuslerp,
 )
+from tsugiki.recipe.mergekit_paths import path_of
 from tsugiki.recipe.recipe import SHARED, Recipe
 
 Values = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -51,7 +52,7 @@ def export_mergekit(recipe: Recipe, sources: Mapping[str, str], tensors: Sequenc
     there = counterpart(recipe.method)
     values = _values(recipe, settings, there, tensors)
     _check_della(recipe, settings, values)
-    paths = {name: _path(name, sources) for name in _named(recipe, settings)}
+    paths = {name: path_of(name, sources) for name in _named(recipe, settings)}
     document: Yaml = {"merge_method": recipe.method}
     if (base := _base_model(recipe, settings)) is not None:
         document["base_model"] = paths[base]
@@ -200,24 +201,6 @@ def _named(recipe: Recipe, settings: Settings) -> list[str]:
     if recipe.base and settings.method.base != "unused":
         names.add(recipe.base.name)
     return sorted(names)
-
-
-def _path(name: str, sources: Mapping[str, str]) -> str:
-    if name not in sources:
-        raise RecipeError(
-            f"it is not said where model `{name}` is",
-            expected="a path or a repository of the Hub for every model that the recipe names",
-            got=", ".join(sorted(sources)) or "none",
-            fix=f"add --models {name}=PATH",
-        )
-    path = sources[name]
-    if "+" in path or path.count("@") > 1:
-        raise RecipeError(
-            "mergekit cannot read this path, as `+` and `@` have a meaning there",
-            where=f"model {name}",
-            got=path,
-        )
-    return path
 
 
 def _check_equal(

@@ -136,6 +136,7 @@ def _stacked(document: Document, layers: int, got: str) -> RecipeError:
         expected=f"slices that together are the layers 0 to {layers}, each the same layers of all "
         "models",
         got=got,
+        fix="only `passthrough` stacks layers, of one model in each slice",
     )
 
 

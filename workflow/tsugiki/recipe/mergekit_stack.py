@@ -68,7 +68,7 @@ def import_stack(
             )
     hops: list[Hop] = []
     for piece, source in zip(document.slices, sources, strict=True):
-        hops += _hops(document, piece, source, models, tensors[source.model], start=len(hops))
+        hops += _hops(document, piece, source, models, tensors[source.model])
     _check_outside(document, tensors[owner], tensors[last])
     return DataflowRecipe(
         parents=tuple(
@@ -101,8 +101,6 @@ def _hops(
     source: Source,
     models: Mapping[str, ParentRef],
     tensors: Sequence[str],
-    *,
-    start: int,
 ) -> Iterator[Hop]:
     layers = _by_layer(tensors)
     first, end = source.layers or (0, len(layers))
@@ -119,14 +117,18 @@ def _hops(
         t = offset / (end - first - 1) if end - first > 1 else 1.0
         factors: dict[str, float] = {}
         for tensor in layers[layer]:
-            block = BLOCK.search(tensor)
-            assert block is not None, "tensors of layers have a number"
-            # mergekit's filters see the tensor's name in the model that is made.
-            named = f"{tensor[: block.start(1)]}{start + offset}{tensor[block.end(1) :]}"
-            value = resolve(scopes, SCALE, Place(named, 0, t))
+            # mergekit's filters see the tensor's name in the model that it comes from.
+            value = resolve(scopes, SCALE, Place(tensor, 0, t))
             if value is not None and float(value) != 1.0:
-                factors[tensor[block.end(1) + 1 :]] = float(value)
+                factors[within_block(tensor)] = float(value)
         yield Hop(parent=models[source.model].name, layer=layer, factors=factors)
+
+
+def within_block(tensor: str) -> str:
+    """A tensor's name within its layer."""
+    block = BLOCK.search(tensor)
+    assert block is not None, "tensors of layers have a number"
+    return tensor[block.end(1) + 1 :]
 
 
 def _by_layer(tensors: Sequence[str]) -> dict[int, list[str]]:
@@ -162,12 +164,14 @@ def _check_outside(document: Document, first: Sequence[str], last: Sequence[str]
         source = _source(document, piece)
         scopes = (source.parameters, piece.parameters, document.parameters)
         for tensor in tensors:
-            value = resolve(scopes, SCALE, Place(tensor, 0, 0.0))
-            if group_of(tensor, "block") == group and value is not None and float(value) != 1.0:
+            if group_of(tensor, "block") != group:
+                continue
+            values = {resolve(scopes, SCALE, Place(tensor, 0, t)) for t in (0.0, 1.0)}
+            if values - {None, 1.0}:
                 raise RecipeError(
                     "a recipe cannot scale tensors outside the layers of a stack",
                     where=f"{document.where}, tensor {tensor}",
                     expected="1",
-                    got=f"{value}",
+                    got=", ".join(map(str, values)),
                     fix="give the layers' tensors their scale by filters",
                 )

@@ -10,6 +10,9 @@ from tsugiki.config.run import RunConfig
 from tsugiki.errors import ParentError, RecipeError
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.merge.checkpoint import Checkpoint
+from tsugiki.merge.dataflow.engine import DataflowMerge
+from tsugiki.merge.dataflow.parents import DataflowParents
+from tsugiki.merge.models import Models
 from tsugiki.merge.plan import make_plan
 from tsugiki.parents import hub
 from tsugiki.parents.headers import read_headers
@@ -17,16 +20,19 @@ from tsugiki.parents.hub import HubUnreachableError
 from tsugiki.parents.locate import locate
 from tsugiki.parents.lock import read_lock
 from tsugiki.parents.sources import HubFiles
+from tsugiki.recipe.dataflow import DataflowRecipe
 from tsugiki.recipe.mergekit_export import export_mergekit, is_whole_model
+from tsugiki.recipe.mergekit_stack_export import export_stack
+from tsugiki.recipe.read import AnyRecipe
 from tsugiki.recipe.recipe import Recipe
 from tsugiki.steps.finals import winning_recipe
 
 
-def export_recipe(recipe: Recipe, models: Mapping[str, str]) -> str:
+def export_recipe(recipe: AnyRecipe, models: Mapping[str, str]) -> str:
     """The mergekit configuration of a recipe.
 
     Names of tensors, where they are needed, are read from a model in a folder, or else from the
-    headers of one on the Hub.
+    headers of one on the Hub. For a path, all of its parents have to be in folders.
 
     Args:
         recipe: The recipe.
@@ -36,6 +42,8 @@ def export_recipe(recipe: Recipe, models: Mapping[str, str]) -> str:
         RecipeError: mergekit cannot express the recipe, or a model is not given.
         ParentError: a model cannot be read.
     """
+    if isinstance(recipe, DataflowRecipe):
+        return _export_path(recipe, {name: Path(path) for name, path in models.items()}, models)
     return export_mergekit(recipe, models, _tensors(recipe, models))
 
 
@@ -62,8 +70,27 @@ def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -
             sources[name] = f"{source.hub}@{lock.parents[name].commit}"
         elif isinstance(source, LocalParent):
             sources[name] = source.path
+    if isinstance(recipe, DataflowRecipe):
+        return _export_path(recipe, folders, sources | dict(models))
     names = _names_in(recipe.parents[0].name, folders[recipe.parents[0].name])
     return export_mergekit(recipe, sources | dict(models), names)
+
+
+def _export_path(
+    recipe: DataflowRecipe, folders: Mapping[str, Path], sources: Mapping[str, str]
+) -> str:
+    for ref in recipe.parents:
+        if ref.name not in folders or not folders[ref.name].expanduser().is_dir():
+            raise RecipeError(
+                "a path can be exported only where its parents' configurations can be read",
+                where=f"model {ref.name}",
+                expected="a folder",
+                got=str(folders.get(ref.name, "nothing")),
+                fix=f"fetch it, then add --models {ref.name}=FOLDER",
+            )
+    here = {ref.name: folders[ref.name].expanduser() for ref in recipe.parents}
+    models = Models(here, {ref.name: ref.digest for ref in recipe.parents})
+    return export_stack(DataflowMerge(recipe, DataflowParents(models)), sources)
 
 
 def _tensors(recipe: Recipe, models: Mapping[str, str]) -> list[str]:

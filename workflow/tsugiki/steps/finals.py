@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tsugiki.config.run import RunConfig
+from tsugiki.config.stack_baseline import StackBaseline
 from tsugiki.config.stage import Stage
 from tsugiki.evolve.registry import make_strategy
 from tsugiki.evolve.state import State
@@ -29,9 +30,11 @@ from tsugiki.lineage.ledger import (
     scored_generations,
 )
 from tsugiki.lineage.run_models import run_models
+from tsugiki.merge.checkpoint import Checkpoint
 from tsugiki.merge.registry import METHODS
 from tsugiki.merge.write import write_merge
-from tsugiki.parents.lock import read_lock
+from tsugiki.parents.locate import locate
+from tsugiki.parents.lock import ParentsLock, read_lock
 from tsugiki.recipe.read import AnyRecipe, read_recipe
 from tsugiki.space.read import read_genome
 from tsugiki.steps.recipes import write_population, write_recipes
@@ -44,10 +47,23 @@ def write_baselines(files: RunFiles, config: RunConfig) -> None:
         for name, method in METHODS.items()
     }
     lock = read_lock(files.parents)
-    population, recipes = baseline_population(config, lock.digests, per_parent)
+    layers = layers_of_parents(config, lock) if _stacks(config) else {}
+    population, recipes = baseline_population(config, lock.digests, per_parent, layers)
     series = files.series(BASELINES)
     write_recipes(series, recipes)
     write_population(series.generation(0).population, population)
+
+
+def layers_of_parents(config: RunConfig, lock: ParentsLock) -> dict[str, int]:
+    """Number of layers of every parent, by name."""
+    return {
+        name: int(Checkpoint(name, folder).config["num_hidden_layers"])
+        for name, folder in locate(config, lock).items()
+    }
+
+
+def _stacks(config: RunConfig) -> bool:
+    return any(isinstance(baseline, StackBaseline) for baseline in config.baselines)
 
 
 def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = None) -> None:

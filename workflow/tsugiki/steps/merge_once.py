@@ -20,6 +20,7 @@ from tsugiki.recipe.mergekit_import import import_mergekit
 from tsugiki.recipe.mergekit_stack import import_stack, is_stack
 from tsugiki.recipe.read import AnyRecipe, read_recipe
 from tsugiki.recipe.recipe import ParentRef, Recipe
+from tsugiki.steps.folding import describe_folding, measure_folding
 from tsugiki.steps.merge_progress import Progress
 
 UNREAD = "0" * 64
@@ -78,7 +79,10 @@ def merge_once(
             for name, folder in sorted(folders.items())
         }
     say(f"merging by {recipe.method}: {', '.join(parent.name for parent in recipe.parents)}")
-    return write_merge(recipe, folders, digests, out, threads=threads, progress=progress)
+    weights = write_merge(recipe, folders, digests, out, threads=threads, progress=progress)
+    if (measured := measure_folding(recipe, folders, digests)) is not None:
+        say(describe_folding(measured))
+    return weights
 
 
 def _check(recipe: AnyRecipe, folders: Mapping[str, Path]) -> None:

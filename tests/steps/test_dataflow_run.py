@@ -1,0 +1,166 @@
+"""A candidate in data-flow space through a run: scored, chosen, saved, reproduced, audited."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from tests.conftest import MakeRun
+from tests.runs_for_tests import TinyRun, evaluation_section
+from tests.steps.test_steps import quiet, score
+from tsugiki import atomic
+from tsugiki.canonical import pretty_json
+from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.candidate_model import CandidateModel
+from tsugiki.evaluate.materialized import materialize
+from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
+from tsugiki.evolve.population import Candidate, Population
+from tsugiki.lineage.audit import audit
+from tsugiki.merge.write import write_merge
+from tsugiki.recipe.dataflow import DataflowRecipe, Hop
+from tsugiki.steps.audit import reproduce_best
+from tsugiki.steps.finals import write_best
+from tsugiki.steps.folding import record_folding
+
+
+def path_of(run: TinyRun, *hops: tuple[str, int, float], dtype: str = "float32") -> DataflowRecipe:
+    """A path through the layers of both parents."""
+    return DataflowRecipe(
+        parents=(run.ref("a"), run.ref("b")),
+        owner="a",
+        path=tuple(Hop(parent=parent, layer=layer, scale=scale) for parent, layer, scale in hops),
+        dtype=dtype,
+    )
+
+
+def through(run: TinyRun) -> DataflowRecipe:
+    """A path of five hops."""
+    hops = [("a", 0, 1.0), ("b", 1, 0.8), ("b", 1, 1.0), ("b", 0, -1.3), ("a", 1, 1.1)]
+    return path_of(run, *hops)
+
+
+def finish(run: TinyRun, recipe: DataflowRecipe) -> None:
+    """Make a recipe the one finalist, and score it."""
+    series = run.files.series("finalists")
+    atomic.write_bytes(series.candidate(recipe.digest).recipe, recipe.to_json())
+    population = Population(
+        run=run.config.name,
+        series="finalists",
+        generation=0,
+        split="validation",
+        previous=None,
+        state=None,
+        candidates=(
+            Candidate(
+                id="000-00",
+                recipe=recipe.digest,
+                genome=(),
+                origin={"name": "candidate 000-00", "kind": "finalist"},
+            ),
+        ),
+    )
+    content = pretty_json(population.model_dump(mode="json"))
+    atomic.write_bytes(series.generation(0).population, content)
+    score(run, "finalists")
+    write_best(run.files, run.config, run.files.best, threads=1)
+
+
+def test_the_best_path_is_saved_reproduced_and_audited(make_run: MakeRun, tmp_path: Path) -> None:
+    """An ordinary checkpoint with the digest that was scored; a path has all that a run needs."""
+    run = make_run()
+    recipe = through(run)
+    finish(run, recipe)
+    outcome = OUTCOME.validate_json(run.candidate(recipe, series="finalists").outcome.read_bytes())
+    assert isinstance(outcome, Scored)
+    assert outcome.weights == write_best(run.files, run.config, run.files.best, threads=1)
+    model = AutoModelForCausalLM.from_pretrained(run.files.best)
+    assert len(model.model.layers) == model.config.num_hidden_layers == 5
+    assert "same bytes" in reproduce_best(run.files, run.config, tmp_path / "again")
+    assert audit(run.files, run.config) == []
+
+
+def test_the_difference_of_folding_is_recorded(make_run: MakeRun) -> None:
+    """Beside the model; not for a path without scales."""
+    run = make_run()
+    finish(run, through(run))
+    measured = record_folding(run.files, run.config)
+    assert measured is not None
+    assert json.loads(run.files.folding.read_bytes()) == measured.model_dump(mode="json")
+    assert measured.recipe == through(run).digest
+    plain = make_run()
+    finish(plain, path_of(plain, ("a", 0, 1.0), ("b", 1, 1.0)))
+    assert record_folding(plain.files, plain.config) is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_memory_and_disk_give_the_same_outcome(
+    dtype: str, make_run: MakeRun, tiny_tasks: Path
+) -> None:
+    """With `storage: disk` a path is written, loaded and scored: same records, same weights."""
+    outcomes = {}
+    for storage in ("memory", "disk"):
+        run = make_run(evaluation=evaluation_section(tiny_tasks, storage=storage))
+        recipe = path_of(run, ("a", 0, 1.0), ("b", 1, 0.8), ("b", 0, -1.3), dtype=dtype)
+        run.write_population([recipe, run.recipe(weight=0.5), recipe])
+        if storage == "disk":
+            materialize(run.files, run.config, "ps", 0, job=0)
+        Evaluator(run.files, run.config, job=0).evaluate("ps", 0, say=quiet)
+        outcomes[storage] = OUTCOME.validate_json(run.candidate(recipe).outcome.read_bytes())
+        for folder in run.files.root.rglob("candidates"):
+            for path in folder.rglob("outcome.json"):
+                path.unlink()
+    assert isinstance(outcomes["memory"], Scored)
+    assert outcomes["memory"] == outcomes["disk"]
+
+
+def test_a_path_that_cannot_be_built_is_a_failed_candidate(make_run: MakeRun) -> None:
+    """A layer out of range and a scale of 0; the candidate beside them is scored."""
+    run = make_run()
+    beyond, zero = path_of(run, ("a", 9, 1.0)), path_of(run, ("a", 0, 1.0), ("b", 0, 0.0))
+    run.write_population([beyond, zero, through(run)])
+    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, say=quiet)
+    for recipe, reason in ((beyond, "does not exist"), (zero, "too near 0")):
+        outcome = OUTCOME.validate_json(run.candidate(recipe).outcome.read_bytes())
+        assert isinstance(outcome, Failed)
+        assert outcome.kind == "recipe"
+        assert reason in outcome.reason
+    good = OUTCOME.validate_json(run.candidate(through(run)).outcome.read_bytes())
+    assert isinstance(good, Scored)
+
+
+def test_paths_and_merges_take_turns_in_one_process(make_run: MakeRun, tiny_models: Path) -> None:
+    """Neither leaves anything behind that changes the other."""
+    run = make_run()
+    folders = {name: tiny_models / name for name in run.digests}
+    live = CandidateModel(folders, run.digests, run.config.evaluation)
+    ids = torch.tensor([[3, 1, 4, 1, 5]])
+    merge, path = run.recipe(weight=0.7), through(run)
+    seen: dict[str, list[torch.Tensor]] = {"merge": [], "path": []}
+    for _ in range(2):
+        for name, recipe in (("merge", merge), ("path", path)):
+            with torch.no_grad():
+                seen[name].append(live.build(recipe)[0].model(ids).logits)
+    for first, second in seen.values():
+        assert torch.equal(first, second)
+
+
+def test_the_owners_identity_path_scores_as_the_owner(make_run: MakeRun, tmp_path: Path) -> None:
+    """Through the harness, its records and all; its weights are the owner's."""
+    run = make_run()
+    own = path_of(run, ("a", 0, 1.0), ("a", 1, 1.0))
+    alone = run.recipe("linear", base=None, parents=("a",), weight=1.0)
+    run.write_population([own, alone])
+    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, say=quiet)
+    scored = [
+        OUTCOME.validate_json(run.candidate(recipe).outcome.read_bytes()) for recipe in (own, alone)
+    ]
+    assert isinstance(scored[0], Scored)
+    assert isinstance(scored[1], Scored)
+    assert scored[0].records == scored[1].records
+    assert scored[0].weights == scored[1].weights
+    folders = {"a": Path(run.config.parents["a"].path)}
+    assert write_merge(own, folders, run.digests, tmp_path / "out") == scored[0].weights
