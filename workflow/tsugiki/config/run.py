@@ -17,7 +17,7 @@ class Finalists(Section):
     """Which candidates are tried on the held-out documents."""
 
     top: Annotated[int, Field(ge=1)] = 8
-    """Best distinct candidates of the last stage, by search fitness."""
+    """Best distinct candidates of each stage, by search fitness."""
     mean: bool = True
     """Also the strategy's final mean, where it has one."""
 
@@ -54,3 +54,24 @@ class RunConfig(Section):
     """What is tried on held-out documents."""
     tracking: Tracking = Tracking()
     """MLflow."""
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of that name, if there is one."""
+        return next((stage for stage in self.stages if stage.name == name), None)
+
+    def figures(self) -> dict[str, str]:
+        """Name of the figure of each stage's best recipe; that of the last stage is plain."""
+        kinds = {"parameter": "weights", "dataflow": "path"}
+        return {
+            stage.name: kinds[stage.space.kind]
+            + ("" if stage is self.stages[-1] else f"-{stage.name}")
+            for stage in self.stages
+        }
+
+    def origins(self, stage: Stage) -> tuple[str, ...]:
+        """Names of the parents that a stage's models come from, through earlier stages too."""
+        names: list[str] = []
+        for member in stage.members:
+            behind = self.stage(member)
+            names.extend([member] if behind is None else self.origins(behind))
+        return tuple(dict.fromkeys(names))

@@ -40,6 +40,7 @@ class CandidateModel:
         self._trusted = trusted
         self._device = choose_device(evaluation.device, job)
         self._merger: ResidentMerger | None = None
+        self._held: set[str] = set()
         self._dataflow: LiveDataflow | None = None
         self._live: dict[tuple[str, str], tuple[Any, LanguageModel]] = {}
 
@@ -58,7 +59,7 @@ class CandidateModel:
             return self._wrapped(assembled, recipe.tokenizer), weights
         self._dataflow = None
         model, language_model = self._model(recipe)
-        return language_model, self._parents().load_into(recipe, model)
+        return language_model, self._parents(recipe).load_into(recipe, model)
 
     def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[LanguageModel, str]:
         """Take the weights of a merged model on disk into memory.
@@ -70,7 +71,7 @@ class CandidateModel:
             self._live.clear()
             return self._wrapped(self._pretrained(folder, recipe), recipe.tokenizer), weights
         model, language_model = self._model(recipe)
-        targets = bind(self._parents().plan, model)
+        targets = bind(self._parents(recipe).plan, model)
         missing = set(targets)
         try:
             for file in sorted(folder.glob("*.safetensors")):
@@ -84,9 +85,12 @@ class CandidateModel:
             raise _not_whole(folder, f"no tensor {min(missing)}")
         return language_model, weights
 
-    def _parents(self) -> ResidentMerger:
-        if self._merger is None:
-            self._merger = ResidentMerger(self._folders, self._digests)
+    def _parents(self, recipe: Recipe) -> ResidentMerger:
+        """Models of a recipe, and perhaps others; not all models of a run fit together."""
+        names = {ref.name for ref in recipe.models} | {recipe.tokenizer}
+        if self._merger is None or not names <= self._held:
+            folders = {name: self._folders[name] for name in self._folders if name in names}
+            self._merger, self._held = ResidentMerger(folders, self._digests), names
         return self._merger
 
     def _model(self, recipe: Recipe) -> tuple[Any, LanguageModel]:

@@ -27,7 +27,7 @@ from tsugiki.parents.hub import HubUnreachableError
 from tsugiki.parents.lock import ParentsLock
 from tsugiki.parents.model import Model, read_model
 from tsugiki.parents.report import Report
-from tsugiki.parents.sizes import disk_bytes, download_bytes, members, memory_bytes
+from tsugiki.parents.sizes import disk_bytes, download_bytes, memory_bytes
 from tsugiki.parents.sources import FolderFiles, HubFiles, ParentFiles
 
 
@@ -59,10 +59,11 @@ def preflight(config: RunConfig, lock: ParentsLock | None = None) -> Report:
         faults += [*found, *_faults_of(model)]
         notes += _notes_of(model)
     for stage in config.stages:
-        merged = [models[name] for name in members(stage) if name in models]
+        merged = [models[name] for name in config.origins(stage) if name in models]
         faults += _faults_between(merged)
-        notes += _notes_between(merged, stage)
-        owner = models.get(_owner(stage))
+        owned = _owner(config, stage)
+        notes += _notes_between(merged, stage, owned)
+        owner = models.get(owned)
         if owner is not None:
             template = config.evaluation.apply_chat_template
             faults += check_owner(owner, stage.name, apply_chat_template=template)
@@ -117,13 +118,14 @@ def _faults_between(models: Sequence[Model]) -> Iterator[Fault]:
         yield from check_tokenizers(models[0], other)
 
 
-def _notes_between(models: Sequence[Model], stage: Stage) -> Iterator[str]:
+def _notes_between(models: Sequence[Model], stage: Stage, owner: str) -> Iterator[str]:
     for other in models[1:]:
-        yield from note_choices(models[0], other, _owner(stage))
+        yield from note_choices(models[0], other, owner)
         yield from note_tokenizers(models[0], other)
     yield from note_formats(models, stage.space.dtype)
 
 
-def _owner(stage: Stage) -> str:
-    """The model whose configuration, tokenizer and chat template the merged model gets."""
-    return stage.space.tokenizer or stage.base or stage.parents[0]
+def _owner(config: RunConfig, stage: Stage) -> str:
+    """The parent whose configuration, tokenizer and chat template the merged model gets."""
+    before = config.stage(stage.owner)
+    return stage.owner if before is None else _owner(config, before)
