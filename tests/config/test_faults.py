@@ -56,7 +56,7 @@ FORM: list[tuple[Change, str, str]] = [
         "stages.0.space.genes.weight.groping",
         "`grouping`",
     ),
-    (lambda raw: raw["parents"]["a"].update(rev="x"), "parents.a.rev", "valid names: `path`"),
+    (lambda raw: raw["parents"]["a"].update(rev="x"), "parents.a.rev", "valid names: .*`path`"),
     (lambda raw: raw["evaluation"]["items"].update(tset=1), "evaluation.items.tset", "`test`"),
     (
         lambda raw: stage(raw)["strategy"].update(kind="cma-es"),

@@ -20,7 +20,8 @@ from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.merge.checkpoint import INDEX, SINGLE
 from tsugiki.merge.registry import METHODS
 from tsugiki.merge.resident import ResidentMerger
-from tsugiki.merge.write import shards, write_merge
+from tsugiki.merge.stream import shards
+from tsugiki.merge.write import write_merge
 from tsugiki.recipe.recipe import Recipe, read_recipe
 
 Folders = dict[str, Path]

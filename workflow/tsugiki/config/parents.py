@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from tsugiki.config.base import Section
+
+
+def _valid_expressions(names: dict[str, str | None]) -> dict[str, str | None]:
+    for pattern in names:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"`{pattern}` is no regular expression: {error}") from error
+    return names
+
+
+TensorNames = Annotated[dict[str, str | None], AfterValidator(_valid_expressions)]
 
 
 class LocalParent(Section):
@@ -16,6 +29,10 @@ class LocalParent(Section):
     """Folder with config.json, tokenizer and safetensors files; relative to the working folder."""
     trust_remote_code: bool = False
     """Run modelling code that comes with the checkpoint."""
+    names: TensorNames | None = None
+    """What its tensors are called in the merge: regular expression for whole stored names, and the
+    name (`\\1` is the first group), or null for tensors that are not merged. Needed only where names
+    differ between the parents; the language model of a vision-language model is found by itself."""
 
 
 class HubParent(Section):
@@ -27,6 +44,10 @@ class HubParent(Section):
     """Branch, tag or commit. What it points to at the first run is locked."""
     trust_remote_code: bool = False
     """Run modelling code that comes with the checkpoint."""
+    names: TensorNames | None = None
+    """What its tensors are called in the merge: regular expression for whole stored names, and the
+    name (`\\1` is the first group), or null for tensors that are not merged. Needed only where names
+    differ between the parents; the language model of a vision-language model is found by itself."""
 
 
 class DemoParent(Section):

@@ -9,7 +9,7 @@ from pydantic import Field
 from tsugiki.config.base import Name, Section
 from tsugiki.config.baselines import DEFAULT_BASELINES, Baseline
 from tsugiki.config.evaluation import Evaluation
-from tsugiki.config.parents import ParentSource
+from tsugiki.config.parents import DemoParent, ParentSource
 from tsugiki.config.stage import Stage
 
 
@@ -54,3 +54,12 @@ class RunConfig(Section):
     """What is tried on held-out documents."""
     tracking: Tracking = Tracking()
     """MLflow."""
+
+    @property
+    def tensor_names(self) -> dict[str, dict[str, str | None]]:
+        """What tensors are called in a merge, for those parents of which the user says so."""
+        return {
+            name: parent.names
+            for name, parent in self.parents.items()
+            if not isinstance(parent, DemoParent) and parent.names
+        }

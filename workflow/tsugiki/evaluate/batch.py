@@ -37,7 +37,13 @@ class Evaluator:
         lock = read_lock(files.parents)
         self._harness = Harness(config.evaluation)
         self._items = read_items(files.items)
-        self._model = CandidateModel(locate(config, lock), lock.digests, config.evaluation, job=job)
+        self._model = CandidateModel(
+            locate(config, lock),
+            lock.digests,
+            config.evaluation,
+            job=job,
+            names=config.tensor_names,
+        )
 
     def evaluate(
         self,

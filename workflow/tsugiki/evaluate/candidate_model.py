@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ import transformers
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.evaluate.language_model import LanguageModel
-from tsugiki.merge.resident import ResidentMerger, bind
+from tsugiki.merge.language_settings import has_vision
+from tsugiki.merge.live import LiveWeights
+from tsugiki.merge.names import Names
+from tsugiki.merge.resident import ResidentMerger
 from tsugiki.recipe.recipe import Recipe
 
 
@@ -27,10 +31,12 @@ class CandidateModel:
         evaluation: Evaluation,
         *,
         job: int = 0,
+        names: Mapping[str, Names] | None = None,
         trusted: frozenset[str] = frozenset(),
     ) -> None:
         """`trusted` names the parents whose own modelling code may run."""
         self._folders = dict(folders)
+        self._names = names
         self._digests = dict(digests)
         self._evaluation = evaluation
         self._trusted = trusted
@@ -55,23 +61,26 @@ class CandidateModel:
             InfrastructureError: the folder is not whole.
         """
         model, language_model = self._model(recipe)
-        targets = bind(self._parents().plan, model)
-        missing = set(targets)
+        plan = self._parents().plan(recipe.tokenizer)
+        live = LiveWeights(plan, model)
+        missing = {planned.stored for planned in plan.tensors}
         try:
             for file in sorted(folder.glob("*.safetensors")):
                 with safetensors.safe_open(file, framework="pt") as content, torch.no_grad():
                     for name in content.keys():  # noqa: SIM118 - not a mapping
-                        targets[name].copy_(content.get_tensor(name))
-                        missing.discard(name)
+                        live.put(name, content.get_tensor(name))
+                        missing.remove(name)
         except (OSError, safetensors.SafetensorError, KeyError, RuntimeError) as error:
             raise _not_whole(folder, str(error)) from error
         if missing:
             raise _not_whole(folder, f"no tensor {min(missing)}")
+        with torch.no_grad():
+            live.finish()
         return language_model, weights
 
     def _parents(self) -> ResidentMerger:
         if self._merger is None:
-            self._merger = ResidentMerger(self._folders, self._digests)
+            self._merger = ResidentMerger(self._folders, self._digests, names=self._names)
         return self._merger
 
     def _model(self, recipe: Recipe) -> tuple[Any, LanguageModel]:
@@ -84,7 +93,7 @@ class CandidateModel:
     def _load(self, recipe: Recipe) -> tuple[Any, LanguageModel]:
         folder = self._folders[recipe.tokenizer]
         trust = recipe.tokenizer in self._trusted
-        model, info = transformers.AutoModelForCausalLM.from_pretrained(
+        model, info = _loader(folder).from_pretrained(
             folder,
             dtype=getattr(torch, recipe.dtype),
             output_loading_info=True,
@@ -105,6 +114,13 @@ class CandidateModel:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         return model, LanguageModel(model, tokenizer, batch_size=self._evaluation.batch_size)
+
+
+def _loader(folder: Path) -> Any:
+    """Of a vision-language model, the whole of it, as it is used; texts go through it as well."""
+    if has_vision(json.loads((folder / "config.json").read_bytes())):
+        return transformers.AutoModelForImageTextToText
+    return transformers.AutoModelForCausalLM
 
 
 def _not_whole(folder: Path, got: str) -> InfrastructureError:

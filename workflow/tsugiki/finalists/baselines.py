@@ -9,7 +9,7 @@ from tsugiki.config.baselines import Baseline
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.evolve.population import Candidate, Population
-from tsugiki.recipe.recipe import SHARED, Parameter, ParentRef, Recipe
+from tsugiki.recipe.recipe import SHARED, Parameter, ParentRef, Recipe, with_names
 
 
 def baseline_population(
@@ -23,7 +23,7 @@ def baseline_population(
         per_parent: For every method and parameter, whether each parent has its own value.
     """
     stage = config.stages[0]
-    rows = [
+    found = [
         *(
             (name, "base" if name == stage.base else "parent", parent_recipe(stage, name, digests))
             for name in [*stage.parents, *([stage.base] if stage.base else [])]
@@ -40,6 +40,7 @@ def baseline_population(
             )
         ),
     ]
+    rows = [(name, kind, with_names(recipe, config.tensor_names)) for name, kind, recipe in found]
     population = Population(
         run=config.name,
         series="baselines",

@@ -34,7 +34,8 @@ class Merge:
     def __init__(self, recipe: Recipe, models: Models) -> None:
         models.require(recipe)
         self.models = models
-        self.plan = models.plan
+        self.plan = models.plan(recipe.tokenizer)
+        self.owner = models.checkpoints[recipe.tokenizer]
         self.dtype = DTYPES[recipe.dtype]
         self.settings = Settings(
             recipe, [tensor.name for tensor in self.plan.tensors if tensor.merged]
@@ -50,7 +51,7 @@ class Merge:
         """
         settings = self.settings
         if not planned.merged:
-            return self.models.stored(settings.parents[0].name, planned.name)
+            return self.models.stored(self.owner.name, planned.name)
         operands = Operands(
             name=planned.name,
             shape=planned.shape,

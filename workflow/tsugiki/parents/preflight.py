@@ -21,6 +21,7 @@ from tsugiki.parents.checks.shapes import check_shapes
 from tsugiki.parents.checks.templates import check_owner, note_templates
 from tsugiki.parents.checks.tokenizers import check_tokenizers, note_tokenizers
 from tsugiki.parents.checks.tying import check_tying, note_tying
+from tsugiki.parents.checks.vision import check_eyes, note_eyes
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.fetch import not_in_cache
 from tsugiki.parents.hub import HubUnreachableError
@@ -50,7 +51,9 @@ def preflight(config: RunConfig, lock: ParentsLock | None = None) -> Report:
             continue
         try:
             files = _open(name, source, lock)
-            model, found = read_model(name, files, trusted=source.trust_remote_code)
+            model, found = read_model(
+                name, files, trusted=source.trust_remote_code, names=source.names
+            )
         except ParentError as error:
             faults.append(Fault.of(error, f"parent `{name}`"))
             continue
@@ -67,6 +70,9 @@ def preflight(config: RunConfig, lock: ParentsLock | None = None) -> Report:
             template = config.evaluation.apply_chat_template
             faults += check_owner(owner, stage.name, apply_chat_template=template)
             notes += note_templates(merged, owner)
+            declared = stage.space.tokenizer is not None
+            faults += check_eyes(merged, owner, stage.name, declared=declared)
+            notes += note_eyes(merged, owner)
     downloads = download_bytes(sources)
     return Report(
         faults=list(dict.fromkeys(faults)),

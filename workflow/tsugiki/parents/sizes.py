@@ -55,8 +55,9 @@ def members(stage: Stage) -> list[str]:
 
 
 def _merged_bytes(stage: Stage, models: Mapping[str, Model]) -> int:
-    first = next((models[name] for name in members(stage) if name in models), None)
-    if first is None:
+    owner = stage.space.tokenizer or members(stage)[0]
+    known = [models[name] for name in (owner, *members(stage)) if name in models]
+    if not known:
         return 0
-    numbers = sum(prod(tensor.shape) for tensor in first.tensors.values())
+    numbers = sum(prod(tensor.shape) for tensor in known[0].tensors.values())
     return numbers * WIDTH[stage.space.dtype]

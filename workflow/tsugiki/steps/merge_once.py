@@ -15,7 +15,7 @@ from tsugiki.parents.files import digest_folder
 from tsugiki.parents.lock import digest_of_files
 from tsugiki.recipe.mergekit_document import Document, read_document
 from tsugiki.recipe.mergekit_import import import_mergekit
-from tsugiki.recipe.recipe import ParentRef, Recipe, read_recipe
+from tsugiki.recipe.recipe import ParentRef, Recipe, names_in, read_recipe
 from tsugiki.steps.merge_progress import Progress
 
 UNREAD = "0" * 64
@@ -67,7 +67,7 @@ def merge_once(
         recipe = read_recipe(_existing(file))
         folders = _given(recipe, models)
         _check_out(out, folders)
-        Settings(recipe, _tensors({name: folders[name] for name in _merged(recipe)}))
+        Settings(recipe, _tensors({n: folders[n] for n in _merged(recipe)}, names_in(recipe)))
         wanted = {ref.name: ref.digest for ref in _refs(recipe)}
         digests = {
             name: _digest(name, folder, wanted.get(name), say)
@@ -157,8 +157,11 @@ def _refs(recipe: Recipe) -> list[ParentRef]:
     return [*recipe.parents, *([recipe.base] if recipe.base else [])]
 
 
-def _tensors(folders: Mapping[str, Path]) -> list[str]:
-    plan = make_plan([Checkpoint(name, folders[name]) for name in sorted(folders)])
+def _tensors(
+    folders: Mapping[str, Path], names: Mapping[str, Mapping[str, str | None]] | None = None
+) -> list[str]:
+    given = names or {}
+    plan = make_plan([Checkpoint(name, folders[name], given.get(name)) for name in sorted(folders)])
     return [planned.name for planned in plan.tensors if planned.merged]
 
 
@@ -187,7 +190,7 @@ def _digest(name: str, folder: Path, wanted: str | None, say: Callable[[str], No
 
 def _with_digests(recipe: Recipe, digests: Mapping[str, str]) -> Recipe:
     def known(ref: ParentRef) -> ParentRef:
-        return ParentRef(name=ref.name, digest=digests[ref.name])
+        return ref.model_copy(update={"digest": digests[ref.name]})
 
     return recipe.model_copy(
         update={

@@ -12,6 +12,7 @@ from tsugiki.merge.plan import make_plan
 from tsugiki.merge.registry import get_method
 from tsugiki.parents.locate import locate
 from tsugiki.parents.lock import read_lock
+from tsugiki.recipe.recipe import with_names
 from tsugiki.space.parameter_space import build_parameter_genome
 from tsugiki.steps.recipes import write_recipes
 
@@ -25,15 +26,17 @@ def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:
     lock = read_lock(files.parents)
     folders = locate(config, lock)
     names = sorted({*stage.parents, *([stage.base] if stage.base else [])})
-    plan = make_plan([Checkpoint(name, folders[name]) for name in names])
+    given = config.tensor_names
+    plan = make_plan([Checkpoint(name, folders[name], given.get(name)) for name in names])
     method = get_method(stage.space.method)
     space = build_parameter_genome(
         stage,
         seed=config.seed,
         digests=lock.digests,
-        tensor_names=[planned.name for planned in plan.tensors],
+        tensor_names=[planned.name for planned in plan.tensors if planned.merged],
         per_parent={parameter.name: parameter.per_parent for parameter in method.parameters},
     )
+    space = space.model_copy(update={"frame": with_names(space.frame, given)})
     series = files.series(stage.name)
     following = first(config, stage, space)
     atomic.write_bytes(series.space, space.to_json())
