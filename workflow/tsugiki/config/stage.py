@@ -9,12 +9,21 @@ from pydantic import Field, field_validator, model_validator
 
 from tsugiki.config.base import Name, Section
 
+
+class Gradient(Section):
+    """Values along the depth of the model: straight lines between anchors."""
+
+    gradient: Annotated[int, Field(ge=2, strict=True)]
+    """How many anchors, spread evenly from the first block to the last."""
+
+
 Grouping = Annotated[
-    Literal["model", "block", "block_part"] | dict[str, str],
+    Literal["model", "block", "block_part"] | Gradient | dict[str, str],
     Field(union_mode="left_to_right"),
 ]
 """How tensors share a value: the whole model; each block (embeddings and head apart); each of
-attention, MLP and norms inside a block; or named regular expressions over tensor names."""
+attention, MLP and norms inside a block; a gradient over the blocks; or named regular expressions over
+tensor names."""
 
 
 class Gene(Section):
@@ -25,8 +34,9 @@ class Gene(Section):
     start: float | None = None
     """Where the search starts; the middle of the range if absent."""
     grouping: Grouping = "block"
-    """How tensors share a value: `model`, `block`, `block_part`, or a mapping of group name to
-    regular expression over tensor names."""
+    """How tensors share a value: `model`, `block`, `block_part`, `{gradient: 3}` (three values along
+    the depth, with straight lines in between), or a mapping of group name to regular expression over
+    tensor names."""
 
     @model_validator(mode="after")
     def _start_lies_in_range(self) -> Gene:
