@@ -9,7 +9,7 @@ from pydantic import Field
 from tsugiki.config.base import Name, Section
 from tsugiki.config.baselines import DEFAULT_BASELINES, AnyBaseline
 from tsugiki.config.evaluation import Evaluation
-from tsugiki.config.parents import ParentSource
+from tsugiki.config.parents import DemoParent, ParentSource
 from tsugiki.config.stage import Stage
 from tsugiki.config.vocabulary import Vocabulary
 
@@ -81,3 +81,19 @@ class RunConfig(Section):
             behind = self.stage(member)
             names.extend([member] if behind is None else self.origins(behind))
         return tuple(dict.fromkeys(names))
+
+    def owner(self, stage: Stage) -> str:
+        """The parent whose configuration, tokenizer and chat template a stage's models have."""
+        before = self.stage(stage.owner)
+        return stage.owner if before is None else self.owner(before)
+
+    @property
+    def tensor_names(self) -> dict[str, dict[str, str | None]]:
+        """What tensors are called in a merge, for those models of which the user says so."""
+        names = {
+            name: parent.names
+            for name, parent in self.parents.items()
+            if not isinstance(parent, DemoParent) and parent.names
+        }
+        owners = {stage.name: self.owner(stage) for stage in self.stages}
+        return names | {name: names[owner] for name, owner in owners.items() if owner in names}

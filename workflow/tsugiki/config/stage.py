@@ -11,12 +11,21 @@ from tsugiki.config.base import Name, Section
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.mixed_strategies import BitCma, CmaEsMargin, SeparableCmaEs
 
+
+class Gradient(Section):
+    """Values along the depth of the model: straight lines between anchors."""
+
+    gradient: Annotated[int, Field(ge=2, strict=True)]
+    """How many anchors, spread evenly from the first block to the last."""
+
+
 Grouping = Annotated[
-    Literal["model", "block", "block_part"] | dict[str, str],
+    Literal["model", "block", "block_part"] | Gradient | dict[str, str],
     Field(union_mode="left_to_right"),
 ]
 """How tensors share a value: the whole model; each block (embeddings and head apart); each of
-attention, MLP and norms inside a block; or named regular expressions over tensor names."""
+attention, MLP and norms inside a block; a gradient over the blocks; or named regular expressions over
+tensor names."""
 
 
 class Gene(Section):
@@ -27,8 +36,9 @@ class Gene(Section):
     start: float | None = None
     """Where the search starts; the middle of the range if absent."""
     grouping: Grouping = "block"
-    """How tensors share a value: `model`, `block`, `block_part`, or a mapping of group name to
-    regular expression over tensor names."""
+    """How tensors share a value: `model`, `block`, `block_part`, `{gradient: 3}` (three values along
+    the depth, with straight lines in between), or a mapping of group name to regular expression over
+    tensor names."""
 
     @model_validator(mode="after")
     def _start_lies_in_range(self) -> Gene:

@@ -80,7 +80,11 @@ class Evaluator:
         models = models_of(self._files, self._config, series)
         if models.digests != self._digests:
             self._model = CandidateModel(
-                models.folders, models.digests, self._config.evaluation, job=self._job
+                models.folders,
+                models.digests,
+                self._config.evaluation,
+                job=self._job,
+                names=self._config.tensor_names,
             )
             self._digests = models.digests
 

@@ -12,7 +12,7 @@ from tsugiki.config.stage import ParameterSpace, Stage
 from tsugiki.evolve.population import Candidate, Population
 from tsugiki.finalists.stacks import stack_recipes
 from tsugiki.recipe.read import AnyRecipe
-from tsugiki.recipe.recipe import SHARED, Parameter, ParentRef, Recipe
+from tsugiki.recipe.recipe import SHARED, Parameter, ParentRef, Recipe, with_names
 
 
 def baseline_population(
@@ -35,9 +35,14 @@ def baseline_population(
     """
     stage = config.stages[0]
     bases = {one.base for one in config.stages}
+    names = config.tensor_names
     rows: list[tuple[str, str, AnyRecipe]] = [
         *(
-            (name, "base" if name in bases else "parent", parent_recipe(stage, name, digests))
+            (
+                name,
+                "base" if name in bases else "parent",
+                with_names(parent_recipe(stage, name, digests), names),
+            )
             for name in _models(config)
         ),
         *(
@@ -76,13 +81,14 @@ def _recipes(
     stage = config.stages[0]
     if isinstance(baseline, StackBaseline):
         return stack_recipes(baseline, stage, digests=digests, layers=layers, seed=config.seed)
-    return grid(
+    recipes = grid(
         baseline,
         stage,
         digests=digests,
         per_parent=per_parent[baseline.method],
         mask_seed=_mask_seed(config, stage),
     )
+    return (with_names(recipe, config.tensor_names) for recipe in recipes)
 
 
 def parent_recipe(stage: Stage, name: str, digests: Mapping[str, str]) -> Recipe:

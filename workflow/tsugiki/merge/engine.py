@@ -36,7 +36,7 @@ class Merge:
     def __init__(self, recipe: Recipe, models: Models) -> None:
         models.require(recipe)
         self.models = models
-        self.plan = models.plan
+        self.plan = models.plan(recipe.tokenizer)
         self.dtype = DTYPES[recipe.dtype]
         self.settings = Settings(
             recipe, [tensor.name for tensor in self.plan.tensors if tensor.merged]
@@ -50,11 +50,10 @@ class Merge:
         return self.owner.config
 
     def format(self, planned: PlannedTensor) -> torch.dtype:
-        """Number format that a tensor is stored in: the recipe's, or that of whole numbers."""
+        """Number format that a tensor is stored in: the recipe's, or its own if it is copied."""
         if planned.merged:
             return self.dtype
-        first = self.models.checkpoints[self.settings.parents[0].name]
-        return FORMATS[first.headers[planned.name].dtype]
+        return FORMATS[self.owner.header(planned.name).dtype]
 
     def tensor(self, planned: PlannedTensor) -> Tensor:
         """Merge one tensor and cast it to the recipe's number format.
@@ -65,7 +64,7 @@ class Merge:
         """
         settings = self.settings
         if not planned.merged:
-            return self.models.stored(settings.parents[0].name, planned.name)
+            return self.models.stored(self.owner.name, planned.name)
         operands = Operands(
             name=planned.name,
             shape=planned.shape,

@@ -62,8 +62,9 @@ def _stored(config: RunConfig, name: str, models: Mapping[str, Model]) -> int:
 
 
 def _merged_bytes(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> int:
-    first = next((models[name] for name in config.origins(stage) if name in models), None)
-    if first is None:
+    names = (config.owner(stage), *config.origins(stage))
+    known = [models[name] for name in names if name in models]
+    if not known:
         return 0
-    numbers = sum(prod(tensor.shape) for tensor in first.tensors.values())
+    numbers = sum(prod(tensor.shape) for tensor in known[0].tensors.values())
     return numbers * WIDTH[stage.space.dtype]

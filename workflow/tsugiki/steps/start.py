@@ -14,6 +14,7 @@ from tsugiki.merge.dataflow.parents import DataflowParents
 from tsugiki.merge.models import Models
 from tsugiki.merge.plan import make_plan
 from tsugiki.merge.registry import get_method
+from tsugiki.recipe.recipe import with_names
 from tsugiki.space.dataflow_space import build_dataflow_genome
 from tsugiki.space.genome import Genome
 from tsugiki.space.parameter_space import build_parameter_genome
@@ -31,7 +32,7 @@ def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:
         ConfigError: the strategy cannot handle so many genes.
         ParentError: the parents cannot be merged.
     """
-    space = build_genome(stage, models_of(files, config, stage.name), seed=config.seed)
+    space = build_genome(config, stage, models_of(files, config, stage.name))
     if (genes := len(space.start)) > MOST_GENES and stage.strategy.kind in FULL:
         raise ConfigError(
             f"the space has too many genes for {stage.strategy.kind}",
@@ -49,7 +50,7 @@ def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:
     atomic.write_bytes(generation.population, following.population)
 
 
-def build_genome(stage: Stage, models: RunModels, *, seed: int) -> Genome:
+def build_genome(config: RunConfig, stage: Stage, models: RunModels) -> Genome:
     """What the genomes of a stage mean, from the headers of its models."""
     if not isinstance(stage.space, ParameterSpace):
         merged = models.only(stage.parents)
@@ -59,12 +60,14 @@ def build_genome(stage: Stage, models: RunModels, *, seed: int) -> Genome:
         parents.check(genome.decode([1.0] * len(genome.start)))
         return genome
     members = sorted(stage.members)
-    plan = make_plan([Checkpoint(name, models.folders[name]) for name in members])
+    given = config.tensor_names
+    plan = make_plan([Checkpoint(name, models.folders[name], given.get(name)) for name in members])
     method = get_method(stage.space.method)
-    return build_parameter_genome(
+    space = build_parameter_genome(
         stage,
-        seed=seed,
+        seed=config.seed,
         digests=models.digests,
-        tensor_names=[planned.name for planned in plan.tensors],
+        tensor_names=[planned.name for planned in plan.tensors if planned.merged],
         per_parent={parameter.name: parameter.per_parent for parameter in method.parameters},
     )
+    return space.model_copy(update={"frame": with_names(space.frame, given)})

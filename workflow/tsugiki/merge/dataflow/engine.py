@@ -53,7 +53,7 @@ class DataflowMerge:
         for name, shape, origin in self._tensors():
             self.origins[name], shapes[name] = origin, shape
         self.plan = Plan(
-            tuple(PlannedTensor(name, shapes[name], merged=True) for name in sorted(shapes))
+            tuple(PlannedTensor(name, name, shapes[name], merged=True) for name in sorted(shapes))
         )
 
     @property

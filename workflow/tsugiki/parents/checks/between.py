@@ -11,6 +11,7 @@ from tsugiki.parents.checks.numbers import note_formats
 from tsugiki.parents.checks.shapes import check_shapes
 from tsugiki.parents.checks.templates import check_owner, note_templates
 from tsugiki.parents.checks.tokenizers import check_tokenizers, note_tokenizers
+from tsugiki.parents.checks.vision import check_eyes, note_eyes
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.model import Model
 
@@ -22,29 +23,26 @@ def check_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) ->
         yield from check_architecture(merged[0], other, config.accept_differences)
         yield from check_shapes(merged[0], other)
         yield from check_tokenizers(merged[0], other)
-    owner = models.get(_owner(config, stage))
+    owner = models.get(config.owner(stage))
     if owner is not None:
         template = config.evaluation.apply_chat_template
         yield from check_owner(owner, stage.name, apply_chat_template=template)
+        declared = stage.space.kind == "dataflow" or stage.space.tokenizer is not None
+        yield from check_eyes(merged, owner, stage.name, declared=declared)
 
 
 def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> Iterator[str]:
     """What to know of the models that a stage merges."""
     merged = _merged(config, stage, models)
     for other in merged[1:]:
-        yield from note_choices(merged[0], other, _owner(config, stage), config.accept_differences)
+        yield from note_choices(merged[0], other, config.owner(stage), config.accept_differences)
         yield from note_tokenizers(merged[0], other)
     yield from note_formats(merged, stage.space.dtype)
-    owner = models.get(_owner(config, stage))
+    owner = models.get(config.owner(stage))
     if owner is not None:
         yield from note_templates(merged, owner)
+        yield from note_eyes(merged, owner)
 
 
 def _merged(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> list[Model]:
     return [models[name] for name in config.origins(stage) if name in models]
-
-
-def _owner(config: RunConfig, stage: Stage) -> str:
-    """The parent whose configuration, tokenizer and chat template the merged model gets."""
-    before = config.stage(stage.owner)
-    return stage.owner if before is None else _owner(config, before)
