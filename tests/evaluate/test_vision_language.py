@@ -18,7 +18,7 @@ from tsugiki.evolve.population import Population
 from tsugiki.finalists.baselines import baseline_population
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.parents.preflight import preflight
-from tsugiki.recipe.recipe import read_recipe
+from tsugiki.recipe.read import read_recipe
 from tsugiki.steps.start import write_first
 
 

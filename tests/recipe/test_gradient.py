@@ -20,7 +20,8 @@ from tsugiki.merge.checkpoint import SINGLE
 from tsugiki.merge.settings import Settings
 from tsugiki.merge.write import write_merge
 from tsugiki.recipe.gradient import value_at
-from tsugiki.recipe.recipe import Parameter, read_recipe
+from tsugiki.recipe.read import read_recipe
+from tsugiki.recipe.recipe import Parameter
 from tsugiki.space.parameter_space import ParameterGenome
 
 ANCHORS = {"anchor.0": 0.2, "anchor.1": 0.8, "anchor.2": 0.4}
