@@ -155,7 +155,7 @@ def running_cluster(root: Path) -> Iterator[Cluster]:
 
 def _write_configuration(root: Path) -> None:
     host = os.uname().nodename.partition(".")[0]
-    port = random.randrange(20_000, 30_000)  # noqa: S311 - two test sessions on one machine
+    port = random.randrange(20_000, 30_000)
     nodes = [
         NODE.format(name=name, host=host, port=port + 1 + number)
         for number, name in enumerate(NODES)
@@ -204,7 +204,7 @@ def _places() -> str:
 
 def _answers(cluster: Cluster) -> bool:
     done = subprocess.run(
-        ["scontrol", "ping"],  # noqa: S607 - SLURM is where the system has it
+        ["scontrol", "ping"],
         capture_output=True,
         text=True,
         check=False,

@@ -131,9 +131,7 @@ class SlurmWorkspace(Workspace):
 
     def seen(self, job: str) -> list[Seen]:
         """The processes of a job that have started so far, oldest first."""
-        found = [
-            path for path in (self.root / "seen").glob(f"{job}.*") if path.suffix != ".tmp"
-        ]
+        found = [path for path in (self.root / "seen").glob(f"{job}.*") if path.suffix != ".tmp"]
         read = [
             json.loads(path.read_text()) for path in sorted(found, key=lambda p: p.stat().st_mtime)
         ]

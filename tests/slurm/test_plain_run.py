@@ -30,6 +30,8 @@ def test_a_run_on_the_cluster_gives_the_bytes_of_a_run_on_one_machine(
     assert "generation 2 of 2" in output
     assert "Execute " not in output
     assert not list(workspace.files.root.glob("logs/resident-*"))
-    submitted = {path.name.removeprefix("rule_") for path in (workspace.root / "slurm-logs").iterdir()}
+    submitted = {
+        path.name.removeprefix("rule_") for path in (workspace.root / "slurm-logs").iterdir()
+    }
     assert "evaluate" in submitted
     assert not submitted & LIGHT
