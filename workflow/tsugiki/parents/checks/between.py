@@ -9,6 +9,7 @@ from tsugiki.config.stage import Stage
 from tsugiki.parents.checks.architecture import check_architecture, note_choices
 from tsugiki.parents.checks.numbers import note_formats
 from tsugiki.parents.checks.shapes import check_shapes
+from tsugiki.parents.checks.stacking import check_stacking, stacks_layers
 from tsugiki.parents.checks.templates import check_owner, note_templates
 from tsugiki.parents.checks.tokenizers import check_tokenizers, note_tokenizers
 from tsugiki.parents.checks.vision import check_eyes, note_eyes
@@ -23,6 +24,9 @@ def check_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) ->
         yield from check_architecture(merged[0], other, config.accept_differences)
         yield from check_shapes(merged[0], other)
         yield from check_tokenizers(merged[0], other)
+    if stacks_layers(config, stage):
+        for model in merged:
+            yield from check_stacking(model)
     owner = models.get(config.owner(stage))
     if owner is not None:
         template = config.evaluation.apply_chat_template
