@@ -18,6 +18,7 @@ from tsugiki.parents.checks.architecture import (
 from tsugiki.parents.checks.embeddings import check_embeddings, note_padding
 from tsugiki.parents.checks.numbers import check_numbers, note_formats
 from tsugiki.parents.checks.shapes import check_shapes
+from tsugiki.parents.checks.stacking import check_stacking, stacks_layers
 from tsugiki.parents.checks.templates import check_owner, note_templates
 from tsugiki.parents.checks.tokenizers import check_tokenizers, note_tokenizers
 from tsugiki.parents.checks.tying import check_tying, note_tying
@@ -61,6 +62,8 @@ def preflight(config: RunConfig, lock: ParentsLock | None = None) -> Report:
     for stage in config.stages:
         merged = [models[name] for name in config.origins(stage) if name in models]
         faults += _faults_between(merged)
+        if stacks_layers(config, stage):
+            faults += [fault for model in merged for fault in check_stacking(model)]
         owned = _owner(config, stage)
         notes += _notes_between(merged, stage, owned)
         owner = models.get(owned)
