@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tsugiki.errors import ParentError
-from tsugiki.merge.digest import WeightsDigest, tensor_digest
+from tsugiki.merge.digest import FORMAT_NAMES, WeightsDigest, tensor_digest
 from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.live import LiveWeights
 from tsugiki.merge.models import Models
@@ -102,7 +102,7 @@ class ResidentMerger:
                     )
                 live.put(planned.stored, tensor)
                 sha256 = self._digest(recipe.tokenizer, planned, tensor)
-                digest.add(planned.stored, tensor, sha256)
+                digest.add(planned.stored, FORMAT_NAMES[tensor.dtype], tensor.shape, sha256)
             live.finish()
         return digest.hexdigest()
 

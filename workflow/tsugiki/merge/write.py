@@ -73,7 +73,7 @@ def write_merge(
             return write_tensors(
                 folder,
                 stored,
-                lambda name: merge.tensor(plan[name]),
+                lambda name: merge.pieces(plan[name]),
                 shard_bytes=shard_bytes,
                 threads=threads,
                 progress=progress,
