@@ -83,6 +83,10 @@ class DataflowMerge:
         stored = self._parents.models.stored(origin.parent, origin.tensor)
         return folded(stored, origin.change, self.dtype, where=f"tensor {planned.name}")
 
+    def pieces(self, planned: PlannedTensor) -> Iterator[Tensor]:
+        """The tensor as its only piece."""
+        yield self.tensor(planned)
+
     def _tensors(self) -> Iterator[tuple[str, Shape, Origin]]:
         recipe, layers = self.recipe, self.architecture.layers
         products = running_products(recipe.path)
