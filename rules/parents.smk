@@ -1,4 +1,4 @@
-# Parents: resolve, pin, fetch, lock; divide the tasks' documents.
+# Parents: resolve, pin, fetch, prepare, lock; divide the tasks' documents.
 #
 # Inputs:  the configuration (config.lock.yaml, written when the workflow starts).
 # Outputs: parents.lock.json   commit and file digests of every parent; kept when the rule runs again

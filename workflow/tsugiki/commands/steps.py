@@ -18,11 +18,11 @@ from tsugiki.terminal import Terminal
 @CONFIG
 @click.option("--update", multiple=True, metavar="NAME", help="Lock this parent anew.")
 def parents(terminal: Terminal, config: Path, update: tuple[str, ...]) -> None:
-    """Resolve, pin, fetch and lock the parents."""
-    from tsugiki.parents.resolve import lock_parents
+    """Resolve, pin, fetch, prepare, check and lock the parents."""
+    from tsugiki.steps.parents import write_parents
 
     files, settings = open_run(config)
-    lock_parents(settings, files.parents, update=frozenset(update), say=terminal.announce)
+    write_parents(files, settings, update=frozenset(update), say=terminal.announce)
 
 
 @main.command()

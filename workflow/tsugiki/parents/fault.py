@@ -38,3 +38,24 @@ def listed(examples: list[str]) -> str:
     """The first examples, and how many more there are."""
     more = len(examples) - SHOWN
     return ", ".join(examples[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def refuse(faults: list[Fault]) -> None:
+    """Go no further with parents that have faults.
+
+    Raises:
+        ParentError: there are some; each one is named once.
+    """
+    if not faults:
+        return
+    unique = list(dict.fromkeys(faults))
+    first = unique[0]
+    if len(unique) == 1:
+        raise ParentError(
+            first.what, where=first.where, expected=first.expected, got=first.got, fix=first.fix
+        )
+    raise ParentError(
+        f"{len(unique)} faults in the parents",
+        got="\n".join(["", *map(str, unique)]),
+        fix="mend them; `tsugiki check` lists what is left",
+    )

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tsugiki.config.parents import DemoParent, adapter_base
 from tsugiki.config.run import RunConfig
-from tsugiki.errors import LineageError, ParentError
+from tsugiki.errors import LineageError
 from tsugiki.parents.checks.between import check_stage
-from tsugiki.parents.fault import Fault
+from tsugiki.parents.fault import Fault, refuse
 from tsugiki.parents.locate import prepared_cache, source_folders
 from tsugiki.parents.lock import LockedParent, ParentsLock, PreparedParent
 from tsugiki.parents.model import Model, read_model
@@ -53,7 +53,7 @@ def prepare_parents(
     faults += preparation.faults
     for stage in config.stages:
         faults += check_stage(config, stage, preparation.models)
-    _raise(faults)
+    refuse(faults)
     for name, adapter in adapters.items():
         files[name] = AdapterFiles(FolderFiles(folders[name]), FolderFiles(folders[adapter.base]))
     aligned = config.vocabulary.kind != "same"
@@ -95,22 +95,6 @@ def _trusted(config: RunConfig, name: str) -> bool:
     """Whether a parent's code may run; an adapter's is that of its base."""
     source = config.parents[adapter_base(config.parents[name]) or name]
     return not isinstance(source, DemoParent) and source.trust_remote_code
-
-
-def _raise(faults: list[Fault]) -> None:
-    if not faults:
-        return
-    unique = list(dict.fromkeys(faults))
-    first = unique[0]
-    if len(unique) == 1:
-        raise ParentError(
-            first.what, where=first.where, expected=first.expected, got=first.got, fix=first.fix
-        )
-    raise ParentError(
-        f"{len(unique)} faults in the parents",
-        got="\n".join(["", *map(str, unique)]),
-        fix="`tsugiki check` lists them before anything is fetched",
-    )
 
 
 def _refuse_change(
