@@ -28,7 +28,13 @@ from tsugiki.parents.hub import HubUnreachableError
 from tsugiki.parents.lock import ParentsLock
 from tsugiki.parents.model import Model, read_model
 from tsugiki.parents.report import Report
-from tsugiki.parents.sizes import disk_bytes, download_bytes, members, memory_bytes
+from tsugiki.parents.sizes import (
+    disk_bytes,
+    download_bytes,
+    members,
+    memory_bytes,
+    merged_tensors,
+)
 from tsugiki.parents.sources import FolderFiles, HubFiles, ParentFiles
 
 
@@ -80,6 +86,7 @@ def preflight(config: RunConfig, lock: ParentsLock | None = None) -> Report:
         download_bytes=downloads,
         disk_bytes=downloads + disk_bytes(config, models),
         memory_bytes=memory_bytes(config, models),
+        tensors=merged_tensors(config, models),
     )
 
 

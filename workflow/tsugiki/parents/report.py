@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tsugiki.parents.fault import Fault
@@ -21,6 +22,8 @@ class Report:
     """Bytes that downloads and merged models will take on disk."""
     memory_bytes: int
     """Bytes of weights that each evaluating job holds in memory."""
+    tensors: Mapping[str, Mapping[str, int]]
+    """Elements of each tensor that is merged, by stage; without stages of unknown parents."""
 
 
 def render(report: Report) -> str:

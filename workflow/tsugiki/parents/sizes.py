@@ -48,6 +48,18 @@ def memory_bytes(config: RunConfig, models: Mapping[str, Model]) -> int:
     )
 
 
+def merged_tensors(config: RunConfig, models: Mapping[str, Model]) -> dict[str, dict[str, int]]:
+    """Elements of each tensor that is merged, by stage; without stages of unknown parents."""
+    found = {}
+    for stage in config.stages:
+        known = [models[name] for name in members(stage) if name in models]
+        if known:
+            found[stage.name] = {
+                name: prod(tensor.shape) for name, tensor in known[0].merged.items()
+            }
+    return found
+
+
 def members(stage: Stage) -> list[str]:
     """Names of the models that a stage merges, the base first."""
     names = [*([stage.base] if stage.base else []), *stage.parents]
