@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from tests.merge.tensors_for_tests import merge, operands_for
 from tsugiki.errors import RecipeError
+from tsugiki.merge import fused
 from tsugiki.merge.methods.della import keep_probabilities
 from tsugiki.merge.methods.karcher import karcher_mean
 from tsugiki.merge.methods.model_stock import ratio
@@ -164,6 +166,29 @@ def test_slerp_of_parallel_opposite_and_zero_vectors_is_a_line() -> None:
     assert close(merge("slerp", [3 * X], X, t=0.5), 2 * X)
     assert close(merge("slerp", [-X], X, t=0.25), 0.5 * X)
     assert close(merge("slerp", [torch.zeros(3)], X, t=0.25), 0.75 * X)
+
+
+@pytest.mark.parametrize("size", [1, 1000, 1024, 5000])
+def test_the_compiled_slerp_gives_the_bits_of_the_formula(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every number format, as a whole and in pieces; the angle is numpy's, in float64."""
+    monkeypatch.setattr(fused, "PIECE", 1024)
+    generator = torch.Generator().manual_seed(size)
+    start, end = (torch.randn(size, generator=generator) + 0.3 for _ in range(2))
+    operands = operands_for(METHODS["slerp"], [end.bfloat16()], start, t=0.3)
+    formula = METHODS["slerp"].merge(operands)
+    x, y = start.double().numpy(), end.bfloat16().double().numpy()
+    angle = np.arccos(np.clip(x @ y / np.linalg.norm(x) / np.linalg.norm(y), -1, 1))
+    if size > 1:
+        expected = (np.sin(0.7 * angle) * x + np.sin(0.3 * angle) * y) / np.sin(angle)
+        assert close(formula, expected.astype(np.float32))
+    assert METHODS["slerp"].compiled is not None
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        made = METHODS["slerp"].compiled(operands, dtype)
+        pieces = [piece.clone() for piece, _ in made.pieces()]
+        assert torch.equal(made.whole()[0], formula.to(dtype))
+        assert torch.equal(torch.cat(pieces), formula.to(dtype))
 
 
 def test_nuslerp_divides_by_weights() -> None:

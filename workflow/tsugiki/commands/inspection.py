@@ -20,6 +20,7 @@ def check(config: Path) -> None:
     from tsugiki.parents.lock import read_lock
     from tsugiki.parents.preflight import preflight
     from tsugiki.parents.report import render
+    from tsugiki.steps import estimate
 
     files, settings = open_run(config)
     validate_config(settings, where=str(config))
@@ -29,6 +30,7 @@ def check(config: Path) -> None:
     click.echo(render(report))
     if report.faults:
         sys.exit(1)
+    click.echo(estimate.render(settings, report.tensors))
 
 
 @main.command()

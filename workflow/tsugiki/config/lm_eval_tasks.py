@@ -40,6 +40,8 @@ class TaskFile:
     path: Path
     metrics: tuple[str, ...]
     """Keys of its results, such as `exact_match,none`; empty if they cannot be told here."""
+    max_tokens: int | None = None
+    """Most tokens of an answer; 0 if the task generates none, None if its file does not say."""
 
 
 def local_tasks(folders: Iterable[Path]) -> dict[str, TaskFile]:
@@ -50,7 +52,7 @@ def local_tasks(folders: Iterable[Path]) -> dict[str, TaskFile]:
             task = _read(path)
             name = task.get("task")
             if isinstance(name, str):
-                found[name] = TaskFile(path, metric_keys(task))
+                found[name] = TaskFile(path, metric_keys(task), max_tokens(task))
     return found
 
 
@@ -86,6 +88,15 @@ def metric_keys(task: Mapping[str, Any]) -> tuple[str, ...]:
         for metric in metrics
         for name in filters or ["none"]
     )
+
+
+def max_tokens(task: Mapping[str, Any]) -> int | None:
+    """Most tokens of an answer; 0 if the task generates none, None if it does not say."""
+    if task.get("output_type", "generate_until") != "generate_until":
+        return 0
+    given = task.get("generation_kwargs")
+    found = given.get("max_gen_toks") if isinstance(given, Mapping) else None
+    return found if isinstance(found, int) else None
 
 
 def _built_in_files() -> Iterator[Path]:

@@ -78,13 +78,27 @@ class Fused:
         return merged, int((~torch.isfinite(merged)).sum())
 
 
-def weighted_sum(operands: Operands, weights: Sequence[float], dtype: torch.dtype) -> Fused:
-    """Sum of weight * parent in the number format `dtype`."""
-    models = alike([operands.source.bits(index) for index in range(operands.count)])
+def weighted_sum(
+    operands: Operands,
+    weights: Sequence[float],
+    dtype: torch.dtype,
+    *,
+    models: Sequence[int | None] | None = None,
+) -> Fused:
+    """Sum of weight * model in the number format `dtype`.
+
+    Args:
+        operands: The tensor that is merged.
+        weights: One for each model.
+        dtype: Number format of the result.
+        models: The models, by their places, None for the base; all parents if absent.
+    """
+    chosen = range(operands.count) if models is None else models
+    summed = alike([operands.source.bits(index) for index in chosen])
     factors = np.array(weights, np.float32)
 
     def merge(begin: int, end: int, out: kernels.Bits) -> bool:
-        parents = tuple(model[begin:end] for model in models)
+        parents = tuple(model[begin:end] for model in summed)
         finite: bool = kernels.weighted_sum(parents, factors, out)
         if not finite:  # even a weight of zero lets what is not finite through
             operands.source.require_finite()

@@ -180,6 +180,27 @@ def add_task_vectors(  # noqa: C901, PLR0913, PLR0917 (compiled code takes plain
 
 
 @_compiled
+def inner_products(one: Bits, other: Bits) -> tuple[float, float, float]:
+    """The inner products one·other, one·one and other·other, in float64, summed in a fixed order."""
+    first = np.empty(BLOCK, np.float32)
+    second = np.empty(BLOCK, np.float32)
+    sums = np.zeros((3, BLOCK), np.float64)
+    for start in range(0, one.size, BLOCK):
+        stop = min(start + BLOCK, one.size)
+        _load(_ahead(one, start, stop), first)
+        _load(_ahead(other, start, stop), second)
+        for j in range(BLOCK):
+            x, y = np.float64(first[j]), np.float64(second[j])
+            sums[0, j] += x * y
+            sums[1, j] += x * x
+            sums[2, j] += y * y
+    total = np.zeros(3, np.float64)
+    for j in range(BLOCK):
+        total += sums[:, j]
+    return total[0], total[1], total[2]
+
+
+@_compiled
 def all_finite(bits: Bits) -> bool:
     """Whether no element is NaN or infinite."""
     shift = np.uint32(32 - 8 * bits.itemsize)

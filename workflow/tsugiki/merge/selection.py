@@ -16,6 +16,8 @@ import numpy as np
 from tsugiki.merge.kernels import BLOCK, Bits, magnitudes, magnitudes_between
 
 SAMPLE = 1 << 15
+RUN = 16
+"""Elements of the sample that lie side by side, as they come from memory together."""
 DEVIATIONS = 5.0
 """Half the width of the bracket, in standard deviations of a sampled rank."""
 LARGEST = (1 << 31) - 1
@@ -43,8 +45,7 @@ def nth_largest(base: Bits, parent: Bits, count: int) -> float:
 def _brackets(base: Bits, parent: Bits, count: int) -> Iterator[tuple[int, int]]:
     """Bits of two magnitudes that the answer probably lies between, then of all magnitudes."""
     if base.size > 4 * SAMPLE:
-        step = base.size // SAMPLE | 1  # odd, so as not to stay in one column of a matrix
-        sampled_base, sampled_parent = base[::step].copy(), parent[::step].copy()
+        sampled_base, sampled_parent = _sampled(base), _sampled(parent)
         sample = np.empty(sampled_base.size, np.uint32)
         magnitudes(sampled_base, sampled_parent, sample)
         share = 1.0 - count / base.size
@@ -57,3 +58,9 @@ def _brackets(base: Bits, parent: Bits, count: int) -> Iterator[tuple[int, int]]
         high = int(sample[last]) if last < sample.size else LARGEST
         yield low, high
     yield 0, LARGEST
+
+
+def _sampled(elements: Bits) -> Bits:
+    runs = elements[: elements.size - elements.size % RUN].reshape(-1, RUN)
+    step = runs.shape[0] * RUN // SAMPLE | 1  # odd, so as not to stay in one column of a matrix
+    return runs[::step].flatten()

@@ -35,6 +35,26 @@ def slerp(t: float, start: Tensor, end: Tensor) -> Tensor:
     return (start * from_start.float()).add_(end * from_end.float())
 
 
+def arc(t: float, product: float, start: float, end: float) -> tuple[float, float]:
+    """The same for two whole vectors: what each is multiplied by.
+
+    Args:
+        t: 0 for the start, 1 for the end.
+        product: Inner product of the two.
+        start: That of the start with itself.
+        end: That of the end with itself.
+    """
+    lengths = math.sqrt(start) * math.sqrt(end)
+    cosine = product / lengths if lengths > 0.0 else 0.0
+    if not math.isfinite(cosine):
+        return math.nan, math.nan  # an element is not finite, as whoever multiplies by it will see
+    angle = math.acos(min(max(cosine, -1.0), 1.0))
+    sine = math.sin(angle)
+    if sine < SMALLEST_SINE or lengths == 0.0:
+        return 1.0 - t, t
+    return math.sin((1.0 - t) * angle) / sine, math.sin(t * angle) / sine
+
+
 def length(vectors: Tensor) -> Tensor:
     """Euclidean norms along the last dimension, float64, shape (..., 1)."""
     norms: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True, dtype=torch.float64)

@@ -22,7 +22,7 @@ from tsugiki.parents.model import Model, read_model
 from tsugiki.parents.prepare.adapter import Adapter, read_adapter
 from tsugiki.parents.prepare.plan import note_bases, plan_preparation
 from tsugiki.parents.report import Report
-from tsugiki.parents.sizes import disk_bytes, download_bytes, memory_bytes
+from tsugiki.parents.sizes import disk_bytes, download_bytes, memory_bytes, merged_tensors
 from tsugiki.parents.sources import FolderFiles, HubFiles, ParentFiles
 
 
@@ -79,6 +79,7 @@ def preflight(config: RunConfig, lock: ParentsLock | None = None) -> Report:
         disk_bytes=downloads + sum(prepared.values()) + disk_bytes(config, merged),
         memory_bytes=memory_bytes(config, merged),
         prepared={preparation.describe(name): size for name, size in prepared.items()},
+        tensors=merged_tensors(config, merged),
     )
 
 

@@ -22,6 +22,8 @@ class Report:
     """Bytes that downloads, prepared parents and merged models will take on disk."""
     memory_bytes: int
     """Bytes of weights that each evaluating job holds in memory."""
+    tensors: Mapping[str, Mapping[str, int]]
+    """Elements of each tensor that is merged, by stage; without stages of unknown parents."""
     prepared: Mapping[str, int] = field(default_factory=dict)
     """What is done to parents before they are merged, in words, and the bytes that it writes."""
 

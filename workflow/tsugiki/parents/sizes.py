@@ -61,6 +61,18 @@ def _stored(config: RunConfig, name: str, models: Mapping[str, Model]) -> int:
     return models[name].stored if name in models else 0
 
 
+def merged_tensors(config: RunConfig, models: Mapping[str, Model]) -> dict[str, dict[str, int]]:
+    """Elements of each tensor that is merged, by stage; without stages of unknown parents."""
+    found = {}
+    for stage in config.stages:
+        known = [models[name] for name in config.origins(stage) if name in models]
+        if known:
+            found[stage.name] = {
+                name: prod(tensor.shape) for name, tensor in known[0].merged.items()
+            }
+    return found
+
+
 def _merged_bytes(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> int:
     names = (config.owner(stage), *config.origins(stage))
     known = [models[name] for name in names if name in models]

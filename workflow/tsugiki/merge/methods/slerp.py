@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+from tsugiki.merge import fused, kernels
 from tsugiki.merge.method import Method, ParameterSpec
 from tsugiki.merge.operands import Operands
-from tsugiki.merge.spherical import slerp
+from tsugiki.merge.spherical import arc
+
+
+def factors(operands: Operands) -> tuple[float, float]:
+    """What base and parent, each taken as one vector, are multiplied by."""
+    base, parent = fused.alike([operands.source.bits(None), operands.source.bits(0)])
+    return arc(operands.per_parent["t"][0], *kernels.inner_products(base, parent))
 
 
 def merge(operands: Operands) -> Tensor:
-    """Interpolate between the two tensors, each taken as one vector."""
-    start, end = operands.source.base().flatten(), operands.source.parent(0).flatten()
-    return slerp(operands.per_parent["t"][0], start, end).view(operands.shape)
+    """Interpolate between the two tensors."""
+    of_base, of_parent = factors(operands)
+    merged = operands.source.base() * of_base
+    return merged.add_(operands.source.parent(0) * of_parent)
+
+
+def merge_compiled(operands: Operands, dtype: torch.dtype) -> fused.Fused:
+    """The same in one pass, after one for the angle."""
+    return fused.weighted_sum(operands, factors(operands), dtype, models=(None, 0))
 
 
 METHOD = Method(
@@ -23,6 +37,7 @@ METHOD = Method(
     equation="merged = sin((1 - t) * theta) / sin(theta) * base + sin(t * theta) / sin(theta) * "
     "parent,  theta = angle between base and parent",
     merge=merge,
+    compiled=merge_compiled,
     parameters=(
         ParameterSpec("t", True, 0.0, 1.0, 0.5, (0.0, 1.0), "0 is the base, 1 is the parent."),
     ),

@@ -1,0 +1,76 @@
+"""What a run will cost, told beforehand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runs_for_tests import raw_config, write_tasks
+from tsugiki.config.load import parse_config
+from tsugiki.config.run import RunConfig
+from tsugiki.parents.preflight import preflight
+from tsugiki.steps.estimate import GPUS, Share, answer_limits, gpu_hours, render, shares
+
+H100 = GPUS[0]
+BILLIONS = 7_000_000_000
+
+
+@pytest.fixture
+def config(tiny_config: dict[str, Any]) -> RunConfig:
+    """Three generations of four, on two tasks."""
+    return parse_config(tiny_config, where="test")
+
+
+def test_every_part_of_a_run_is_counted(config: RunConfig) -> None:
+    """Three generations of four; parents, base and baselines; finalists; the final table."""
+    found = {share.name: share for share in shares(config, {})}
+    assert found["ps"].candidates == 3 * 4
+    assert found["ps"].answers == 3 * 4 * 8 * 2
+    assert found["finalists"].candidates == 8 + 1
+    assert found["baselines"].candidates > 3
+    assert found["test"].documents == 6
+
+
+def test_the_population_of_cma_es_follows_from_the_genes(tiny_models: Path, tmp_path: Path) -> None:
+    """4 + floor(3 ln n): weights for four groups and one density, for two parents, are ten genes."""
+    tasks = write_tasks(tmp_path / "tasks")
+    raw = raw_config(tiny_models, tasks, tmp_path / "results")
+    raw["stages"][0]["strategy"] = {"kind": "cma_es"}
+    config = parse_config(raw, where="test")
+    tensors = preflight(config).tensors
+    [stage] = [share for share in shares(config, tensors) if share.name == "ps"]
+    assert stage.candidates == 3 * (4 + 6)
+    assert "ps" not in {share.name for share in shares(config, {})}
+
+
+def test_limits_of_answers_come_from_the_tasks(config: RunConfig) -> None:
+    """Six tokens for one task, none for multiple choice."""
+    assert answer_limits(config) == {"words": 6, "choice": 0}
+
+
+def test_hours_are_the_formula(config: RunConfig) -> None:
+    """Worked out by hand for float32 at the best: weights are read once a token for the batch of 4."""
+    part = Share("x", candidates=10, documents=100, tasks=("words",))
+    prompt = 2 * BILLIONS * 250 / (0.5 * 67e12)
+    token = 4 * BILLIONS / (0.5 * 3.35e12) / 4
+    expected = 10 * 100 * (prompt + 3 * token) / 3600
+    assert gpu_hours(H100, config, [part], BILLIONS, best=True) == pytest.approx(expected)
+    choice = Share("x", candidates=10, documents=100, tasks=("choice",))
+    expected = 10 * 100 * 4 * prompt / 3600
+    assert gpu_hours(H100, config, [choice], BILLIONS, best=True) == pytest.approx(expected)
+
+
+def test_the_text_gives_a_range_for_each_gpu_and_says_that_it_is_rough(config: RunConfig) -> None:
+    """And what was assumed; nothing of hours where no size is known."""
+    text = render(config, {"ps": {"model.layers.0.mlp.w": BILLIONS}})
+    for words in ("a rough estimate", "H100", "A100", "7 billion", "to evaluate, at most"):
+        assert words in text
+    assert "GPU-hours" not in render(config, {})
+    for gpu in GPUS:
+        low, high = (
+            gpu_hours(gpu, config, shares(config, {}), BILLIONS, best=best)
+            for best in (True, False)
+        )
+        assert 0 < low < high

@@ -1,0 +1,197 @@
+"""How much a run will evaluate, and about how long that takes on a GPU: before anything is merged."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsugiki.config.dataflow import DataflowSpace
+from tsugiki.config.lm_eval_tasks import local_tasks
+from tsugiki.config.run import RunConfig
+from tsugiki.config.stack_baseline import StackBaseline
+from tsugiki.config.stage import Stage
+from tsugiki.finalists.baselines import baseline_population
+from tsugiki.merge.registry import METHODS
+from tsugiki.recipe.grouping import groups
+from tsugiki.space.dataflow_space import build_dataflow_genome
+
+WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
+PROMPT = (250, 1000)
+"""Tokens of a prompt, assumed: few and many."""
+ANSWER = 256
+"""Most tokens of an answer where the task does not say; lm-eval's default."""
+_BLOCK = re.compile(r"\.(\d+)\.")
+CHOICES = 4
+"""Prompts that a document of a multiple-choice task is, assumed."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What a GPU does at best, by its data sheet."""
+
+    name: str
+    flops: Mapping[str, float]
+    """Operations per second, dense, by number format."""
+    bandwidth: float
+    """Bytes per second."""
+
+
+GPUS = (
+    Gpu("H100", {"bfloat16": 989e12, "float16": 989e12, "float32": 67e12}, 3.35e12),
+    Gpu("A100", {"bfloat16": 312e12, "float16": 312e12, "float32": 19.5e12}, 2.04e12),
+)
+USED = (0.5, 0.2)
+"""Share of both that is reached, assumed: at best and at worst."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of the run's evaluations."""
+
+    name: str
+    candidates: int
+    documents: int
+    """Of each task."""
+    tasks: tuple[str, ...]
+
+    @property
+    def answers(self) -> int:
+        """How often a model is asked."""
+        return self.candidates * self.documents * len(self.tasks)
+
+
+def shares(config: RunConfig, tensors: Mapping[str, Mapping[str, int]]) -> list[Share]:
+    """What is evaluated, if every stage runs for all its generations.
+
+    Args:
+        config: The run.
+        tensors: Elements of each merged tensor, by stage; a stage is absent where its parents are
+            not known yet.
+    """
+    items, evaluation = config.evaluation.items, config.evaluation
+    searched = tuple(sorted({one.task for one in evaluation.objectives}))
+    all_tasks = tuple(sorted({one.task for one in [*evaluation.objectives, *evaluation.monitors]}))
+    found = [
+        Share(stage.name, population * stage.budget.generations, items.search, searched)
+        for stage in config.stages
+        if (population := _population(stage, tensors.get(stage.name)))
+    ]
+    per_parent = {
+        name: {parameter.name: parameter.per_parent for parameter in method.parameters}
+        for name, method in METHODS.items()
+    }
+    stacks = [one for one in config.baselines if isinstance(one, StackBaseline)]
+    others = [one for one in config.baselines if not isinstance(one, StackBaseline)]
+    compared, recipes = baseline_population(
+        config.model_copy(update={"baselines": others}), _unread(config.parents), per_parent
+    )
+    rows = {candidate.origin["name"] for candidate in compared.candidates}
+    distinct = len({recipe.digest for recipe in recipes}) + sum(one.random or 1 for one in stacks)
+    finalists = config.finalists.top + config.finalists.mean
+    stages = len(config.stages)
+    tested = len(rows) + len(stacks) + finalists + stages - 1
+    return [
+        *found,
+        Share("baselines", distinct, items.search, searched),
+        Share("finalists", stages * finalists, items.validation, searched),
+        Share("test", tested, items.test, all_tasks),
+    ]
+
+
+def gpu_hours(
+    gpu: Gpu, config: RunConfig, parts: list[Share], parameters: int, *, best: bool
+) -> float:
+    """GPU-hours of all evaluations.
+
+    A prompt of n tokens costs 2 · parameters · n operations. A token of the answer has the weights
+    read once for the whole batch, or costs 2 · parameters operations for each of its rows, whichever
+    takes longer.
+
+    Args:
+        gpu: The GPU.
+        config: The run.
+        parts: What is evaluated.
+        parameters: Numbers of the merged model.
+        best: Short prompts, answers of half their limit, a well-used GPU; or the opposite.
+    """
+    used = USED[0] if best else USED[1]
+    dtype = config.stages[-1].space.dtype
+    operations, bandwidth = used * gpu.flops[dtype], used * gpu.bandwidth
+    batch = config.evaluation.batch_size
+    limits = answer_limits(config)
+    step = max(parameters * WIDTH[dtype] / bandwidth, 2 * parameters * batch / operations) / batch
+    prompt = 2 * parameters * PROMPT[0 if best else 1] / operations
+    seconds = 0.0
+    for part in parts:
+        for task in part.tasks:
+            limit = limits.get(task, ANSWER)
+            answer = limit * step / (2 if best else 1)
+            one = answer + prompt if limit else CHOICES * prompt
+            seconds += part.candidates * part.documents * one
+    return seconds / 3600
+
+
+def answer_limits(config: RunConfig) -> dict[str, int]:
+    """Most tokens of an answer, by task, where a local task's file says so; 0 if none are made."""
+    local = local_tasks([Path(path) for path in config.evaluation.task_paths])
+    return {name: file.max_tokens for name, file in local.items() if file.max_tokens is not None}
+
+
+def render(config: RunConfig, tensors: Mapping[str, Mapping[str, int]]) -> str:
+    """The estimate as text: evaluations, then GPU-hours where the parents' sizes are known."""
+    parts = shares(config, tensors)
+    lines = [
+        f"to evaluate, at most: {sum(part.candidates for part in parts):,} models, "
+        f"{sum(part.answers for part in parts):,} answers ("
+        + ", ".join(f"{part.name} {part.candidates:,} on {part.documents:,}" for part in parts)
+        + ")"
+    ]
+    parameters = max((sum(sizes.values()) for sizes in tensors.values()), default=0)
+    if parameters:
+        hours = "; ".join(
+            f"{gpu.name} {_hours(gpu_hours(gpu, config, parts, parameters, best=True))} to "
+            f"{_hours(gpu_hours(gpu, config, parts, parameters, best=False))}"
+            for gpu in GPUS
+        )
+        lines.append(
+            f"GPU-hours, a rough estimate: {hours} ({parameters / 1e9:.2g} billion parameters, "
+            f"batches of {config.evaluation.batch_size}, prompts of {PROMPT[0]} to {PROMPT[1]} "
+            f"tokens, {USED[1]:.0%} to {USED[0]:.0%} of the GPU used)"
+        )
+    return "\n".join(lines)
+
+
+def _population(stage: Stage, tensors: Mapping[str, int] | None) -> int:
+    """Candidates in a generation; 0 if that follows from parents that are not known yet."""
+    if stage.strategy.population is not None:
+        return stage.strategy.population
+    if tensors is None:
+        return 0
+    return 4 + math.floor(3 * math.log(_genes(stage, tensors)))
+
+
+def _genes(stage: Stage, tensors: Mapping[str, int]) -> int:
+    if isinstance(stage.space, DataflowSpace):
+        blocks = {match[1] for name in tensors if (match := _BLOCK.search(name))}
+        layers = dict.fromkeys(stage.parents, len(blocks))
+        genome = build_dataflow_genome(stage, digests=_unread(stage.parents), layers=layers)
+        return len(genome.start)
+    specs = METHODS[stage.space.method]
+    genes = 0
+    for name, gene in stage.space.genes.items():
+        spec = specs.parameter(name)
+        owners = len(stage.parents) if spec is not None and spec.per_parent else 1
+        genes += owners * len(groups(tensors, gene.grouping))
+    return genes
+
+
+def _unread(names: Iterable[str]) -> dict[str, str]:
+    """A digest for each model, where it does not matter which."""
+    return dict.fromkeys(names, "0" * 64)
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.2g}" if hours < 10 else f"{hours:,.0f}"
