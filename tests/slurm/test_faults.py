@@ -18,6 +18,8 @@ exec {sbatch} "$@"
 """
 HELD = ("baselines-0-0", "ps-0-0", "ps-1-0", "finalists-0-0", "test-0-0")
 
+pytestmark = pytest.mark.slurm
+
 
 @pytest.fixture
 def workspace(cluster: Cluster, tmp_path: Path) -> SlurmWorkspace:
