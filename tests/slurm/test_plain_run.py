@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.slurm.cluster import Cluster
 from tests.slurm.conftest import make_slurm_workspace, small
 from tests.workflow.conftest import Workspace
+
+pytestmark = pytest.mark.slurm
 
 
 def test_a_run_on_the_cluster_gives_the_bytes_of_a_run_on_one_machine(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -173,9 +174,22 @@ def _not_whole(folder: Path, got: str) -> InfrastructureError:
 
 
 def choose_device(setting: str, job: int) -> torch.device:
-    """The device of a job: jobs on one machine spread over its visible GPUs."""
+    """The device of a job: jobs on one machine spread over its visible GPUs.
+
+    Raises:
+        InfrastructureError: the job was given a GPU that does not work; its processor would take
+            for ever, and round differently.
+    """
     if setting == "auto":
         setting = "cuda" if torch.cuda.is_available() else "cpu"
+        given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        if setting == "cpu" and given[:1].isdigit():
+            raise InfrastructureError(
+                "this job was given a GPU that torch cannot use",
+                where=f"CUDA_VISIBLE_DEVICES={given} on {os.uname().nodename}",
+                fix="the job is tried again; keep it from this node if the node is broken, install "
+                "the build of torch for its driver, or set `evaluation.device: cpu`",
+            )
     if setting == "cuda":
         return torch.device("cuda", job % max(torch.cuda.device_count(), 1))
     return torch.device(setting)
