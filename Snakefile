@@ -28,7 +28,7 @@ if not config:
 
 
 SETTINGS = parse_config(config, where=str(workflow.configfiles[-1]))
-if workflow.is_main_process:  # a job on a node reads this file twice; it was checked before
+if workflow.is_main_process:  # and not in each job on a node
     validate_config(SETTINGS, where=str(workflow.configfiles[-1]))
 RUN = RunFiles(Path(SETTINGS.results) / SETTINGS.name)
 PLAN = Plan(RUN, SETTINGS)
@@ -36,8 +36,7 @@ PLAN = Plan(RUN, SETTINGS)
 
 onstart:
     hold_run_lock(RUN.root)
-    if not workflow.local_exec:
-        forbid_residents()
+    forbid_residents(unless=workflow.local_exec)
     atomic.sweep(RUN.root)
     atomic.write_if_changed(RUN.config, dump_config(SETTINGS))
 

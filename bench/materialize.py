@@ -1,12 +1,15 @@
 """How fast a merged model is written, beside a plain copy of the same bytes and beside mergekit.
 
-Usage: python bench/materialize.py [--layers N] [--threads N] [--environment FOLDER] [--skip-mergekit]
+Usage: python bench/materialize.py [--layers N] [--threads N] [--rounds N] [--environment FOLDER]
+       [--skip-mergekit] [--only METHOD ...]
 
 Makes a base and three parents (llama, bfloat16, four shards each; 16 layers are 0.86 billion
 parameters), and merges them in one run, with a warm page cache and output in memory where there is
 a /dev/shm. Prints for every method the bytes read and written per second, the ratio to a copy (all
 input files read, as many bytes written as the merge writes, in pieces, by one thread), the ratio to
-mergekit (its merging alone, without start-up), and the peak of anonymous memory.
+mergekit (its merging alone, without start-up), and the peak of anonymous memory. Each ratio is given
+for the time on the clock, and for the processor's time of all threads, which other work on the
+machine disturbs less. Copy and merge take turns; the best of all rounds counts.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +54,22 @@ class Case:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models that are read: three, with or without the base among them."""
+        """Models that are read: three, with or without the base among them; two for slerp."""
+        if self.method == "slerp":
+            return ("base", "a")
         return ("a", "b", "c") if self.method == "linear" else ("base", "a", "b")
 
     @property
     def parents(self) -> tuple[str, ...]:
         """Models that are not the base."""
         return tuple(name for name in self.models if name != "base")
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Parameters, the same for all parents."""
+        if self.method == "slerp":
+            return {"t": 0.4}
+        return {"weight": 0.4} | ({"density": self.density} if self.density else {})
 
 
 CASES = (
@@ -66,6 +78,7 @@ CASES = (
     Case("ties", 0.2),
     Case("dare_linear", 0.5),
     Case("dare_ties", 0.5),
+    Case("slerp"),
 )
 
 
@@ -89,7 +102,7 @@ def shapes(layers: int) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 def save_models(root: Path, layers: int) -> dict[str, Path]:
     """Save the base and its parents; their numbers come from one pool, at shifted places."""
-    pool = np.random.default_rng(0).standard_normal(1 << 25, dtype=np.float32)
+    pool = np.random.default_rng(0).standard_normal(1 << 22, dtype=np.float32)
     config = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -129,22 +142,21 @@ def _numbers(
     pool: NDArray[np.float32], shape: tuple[int, ...], number: int, index: int
 ) -> NDArray[np.float32]:
     count = int(np.prod(shape))
-    offsets = (np.arange(count, dtype=np.int64) + 7919 * number) % pool.size
-    values = 0.02 * pool[offsets]
+    values = 0.02 * np.resize(np.roll(pool, 7919 * number), count)
     if index:
-        values += 0.002 * pool[(offsets + 104_729 * index) % pool.size]
-    return values.reshape(shape)
+        values += 0.002 * np.resize(np.roll(pool, 7919 * number + 104_729 * index), count)
+    return values.reshape(shape).astype(np.float32, copy=False)
 
 
 def recipe_of(case: Case) -> Recipe:
     """The recipe of a case."""
-    values = {"weight": 0.4} | ({"density": case.density} if case.density else {})
     return Recipe(
         method=case.method,
         base=ParentRef(name="base", digest=DIGESTS["base"]) if "base" in case.models else None,
         parents=tuple(ParentRef(name=name, digest=DIGESTS[name]) for name in case.parents),
         parameters={
-            name: Parameter(values={"*": {"model": value}}) for name, value in values.items()
+            name: Parameter(values={owner: {"model": value} for owner in case.parents})
+            for name, value in case.values.items()
         },
         tokenizer=case.models[0],
     )
@@ -152,31 +164,51 @@ def recipe_of(case: Case) -> Recipe:
 
 def mergekit_config(case: Case, folders: Mapping[str, Path]) -> str:
     """The same for mergekit."""
-    values = {"weight": 0.4} | ({"density": case.density} if case.density else {})
+    slerp = case.method == "slerp"
+    given = {} if slerp else {"parameters": case.values}
+    names = case.models if slerp else case.parents
     config = {
         "merge_method": case.method,
-        "models": [{"model": str(folders[name]), "parameters": values} for name in case.parents],
+        "models": [{"model": str(folders[name])} | given for name in names],
         "dtype": "bfloat16",
-    }
+    } | ({"parameters": case.values} if slerp else {})
     if "base" in case.models:
         config["base_model"] = str(folders["base"])
     return yaml.safe_dump(config)
 
 
-def copy(folders: list[Path], out: Path) -> float:
-    """Seconds to read all files and to write as many bytes as one model has."""
+@dataclass(frozen=True)
+class Time:
+    """How long something took."""
+
+    clock: float
+    """Seconds on the clock."""
+    processor: float
+    """Seconds of all threads on the processor."""
+
+    @classmethod
+    def of(cls, work: Callable[[], object]) -> Time:
+        """Time some work in this process."""
+        clock, processor = time.perf_counter(), time.process_time()
+        work()
+        return cls(time.perf_counter() - clock, time.process_time() - processor)
+
+    @classmethod
+    def best(cls, times: Sequence[Time]) -> Time:
+        """The least of each."""
+        return cls(min(one.clock for one in times), min(one.processor for one in times))
+
+
+def copy(folders: list[Path], out: Path) -> None:
+    """Read all files and write as many bytes as one model has."""
     out.mkdir()
     buffer = memoryview(bytearray(PIECE))
-    start = time.perf_counter()
     for number, folder in enumerate(folders):
         for path in sorted(folder.glob("*.safetensors")):
-            with path.open("rb", buffering=0) as source, (out / path.name).open("wb") as target:
+            with path.open("rb", buffering=0) as source, (out / path.name).open("ab") as target:
                 while size := source.readinto(buffer):
                     if number == 0:
                         target.write(buffer[:size])
-            if number:
-                (out / path.name).touch()
-    return time.perf_counter() - start
 
 
 class Peak:
@@ -221,36 +253,65 @@ def peak_memory() -> Iterator[Peak]:
 
 
 def measure(
-    case: Case, folders: dict[str, Path], scratch: Path, threads: int, python: Path | None
+    case: Case,
+    folders: dict[str, Path],
+    scratch: Path,
+    threads: int,
+    rounds: int,
+    python: Path | None,
 ) -> None:
-    """Time a case in all ways, one after another, and print the ratios."""
+    """Time a case in all ways, in turns, and print the ratios."""
     inputs = [folders[name] for name in case.models]
     size = sum(path.stat().st_size for folder in inputs for path in folder.glob("*.safetensors"))
     moved = size + size // len(inputs)
     out = scratch / "out"
-    copied = copy(inputs, out)
-    shutil.rmtree(out)
-    with peak_memory() as peak:
-        start = time.perf_counter()
-        write_merge(recipe_of(case), folders, DIGESTS, out, threads=threads)
-        merged = time.perf_counter() - start
-    shutil.rmtree(out)
-    row = [f"{moved / merged / 1e9:6.2f} GB/s", f"{copied / merged:6.2f} of the copy"]
-    row.append(f"{peak.added / 1e6:6.0f} MB")
-    if python is not None:
-        config = scratch / "config.yaml"
-        config.write_text(mergekit_config(case, folders))
-        done = subprocess.run(
-            [python, HERE / "run_mergekit.py", str(threads), f"{config}={out}"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        line = next(line for line in done.stdout.splitlines() if line.startswith("SECONDS "))
-        theirs = float(next(iter(json.loads(line.removeprefix("SECONDS ")).values())))
+    recipe = recipe_of(case)
+    copies, merges, theirs = [], [], []
+    added = 0
+    for _ in range(rounds):
+        copies.append(Time.of(lambda: copy(inputs, out)))
         shutil.rmtree(out)
-        row.append(f"{theirs / merged:6.1f} times mergekit's speed ({theirs:.1f} s)")
-    print(f"{case.method:18}{merged:6.2f} s  " + "  ".join(row), flush=True)
+        with peak_memory() as peak:
+            merges.append(
+                Time.of(lambda: write_merge(recipe, folders, DIGESTS, out, threads=threads))
+            )
+        added = max(added, peak.added)
+        shutil.rmtree(out)
+    if python is not None:
+        theirs.append(mergekit(case, folders, out, threads, python))
+        shutil.rmtree(out)
+    copied, merged = Time.best(copies), Time.best(merges)
+    row = [
+        f"{merged.clock:6.2f} s, processor {merged.processor:6.2f} s",
+        f"{moved / merged.clock / 1e9:5.2f} GB/s",
+        f"{copied.clock / merged.clock:5.2f} of a copy",
+        f"(processor {copied.processor / merged.processor:.2f})",
+        f"{added / 1e6:5.0f} MB",
+    ]
+    if theirs:
+        other = Time.best(theirs)
+        row.append(
+            f"{other.clock / merged.clock:5.1f} times mergekit's speed (processor "
+            f"{other.processor / merged.processor:.1f})"
+        )
+    print(f"{case.method:16}" + "  ".join(row), flush=True)
+
+
+def mergekit(
+    case: Case, folders: Mapping[str, Path], out: Path, threads: int, python: Path
+) -> Time:
+    """Time mergekit, without its start-up."""
+    config = out.with_suffix(".yaml")
+    config.write_text(mergekit_config(case, folders))
+    done = subprocess.run(
+        [python, HERE / "run_mergekit.py", str(threads), f"{config}={out}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    line = next(line for line in done.stdout.splitlines() if line.startswith("SECONDS "))
+    clock, processor = next(iter(json.loads(line.removeprefix("SECONDS ")).values()))
+    return Time(clock, processor)
 
 
 def main() -> None:
@@ -258,6 +319,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--layers", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=[case.method for case in CASES])
     parser.add_argument("--environment", type=Path, help="folder for mergekit's environment")
     parser.add_argument("--skip-mergekit", action="store_true")
     arguments = parser.parse_args()
@@ -280,7 +343,8 @@ def main() -> None:
         parameters = sum(int(np.prod(shape)) for _, shape in shapes(arguments.layers))
         print(f"{parameters / 1e9:.2f} billion parameters, {arguments.threads} threads", flush=True)
         for case in CASES:
-            measure(case, folders, Path(scratch), arguments.threads, python)
+            if case.method in arguments.only:
+                measure(case, folders, Path(scratch), arguments.threads, arguments.rounds, python)
 
 
 if __name__ == "__main__":

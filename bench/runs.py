@@ -26,9 +26,10 @@ def run(config: dict[str, Any], *targets: str) -> float:
     path = Path(config["results"]) / f"{config['name']}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    command = [sys.executable, "-m", "snakemake", *targets]
+    command += ["--snakefile", str(REPOSITORY / "Snakefile")]
     command += ["--profile", str(REPOSITORY / "config/profiles/default")]
-    command += ["--configfile", str(path), *targets]
+    command += ["--configfile", str(path)]
     started = time.perf_counter()
     subprocess.run(command, check=True, cwd=REPOSITORY)
     return time.perf_counter() - started

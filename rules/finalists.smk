@@ -1,7 +1,9 @@
-# Finalists: baselines, the choice of finalists, the held-out test, the best model.
+# Finalists: baselines, the choice of finalists, the held-out test, the best models.
 #
-# Inputs:  parents.lock.json, the ledger of the last stage
+# Inputs:  parents.lock.json, the ledger of each stage
 # Outputs: {baselines,finalists,test}/gen-000/population.json   scored by `evaluate` like any generation
+#          finalists-<stage>/gen-000/population.json            the same for stages before the last
+#          <stage>/{best/,best.lock.json}                       where a later stage merges its result
 #          final.json                                           the table, with intervals
 #          best/                                                the merged model
 
@@ -35,14 +37,16 @@ rule baselines:
 
 rule finalists:
     input:
-        outcomes=PLAN.last_outcomes(),
-        state=PLAN.state(),
+        outcomes=PLAN.searched_by,
+        state=PLAN.state_after,
     output:
-        population=RUN.series("finalists").generation(0).population,
+        population=RUN.root / "{finalists}/gen-000/population.json",
     log:
-        RUN.root / "logs/finalists.log",
+        RUN.root / "logs/{finalists}.log",
     benchmark:
-        RUN.root / "benchmarks/finalists.tsv"
+        RUN.root / "benchmarks/{finalists}.tsv"
+    wildcard_constraints:
+        finalists="|".join(PLAN.finalists),
     conda:
         "../envs/environment.yaml"
     resources:
@@ -50,13 +54,36 @@ rule finalists:
     params:
         config=RUN.config,
         key=PLAN.finalists_key(),
+        stage=lambda wildcards: PLAN.finalists[wildcards.finalists],
     shell:
-        "tsugiki --log {log:q} finalists {params.config:q}"
+        "tsugiki --log {log:q} finalists {params.config:q} --stage {params.stage}"
+
+
+rule stage_best:
+    input:
+        finalists=PLAN.finalists_before,
+    output:
+        best=directory(RUN.root / "{stage}/best"),
+        lock=RUN.root / "{stage}/best.lock.json",
+    log:
+        RUN.root / "logs/{stage}/best.log",
+    benchmark:
+        RUN.root / "benchmarks/{stage}/best.tsv"
+    wildcard_constraints:
+        stage="|".join(PLAN.stages),
+    conda:
+        "../envs/environment.yaml"
+    resources:
+        runtime=120,
+    params:
+        config=RUN.config,
+    shell:
+        "tsugiki --log {log:q} best {params.config:q} --stage {wildcards.stage} --threads {threads}"
 
 
 rule held_out:
     input:
-        finalists=RUN.series("finalists").generation(0).outcomes,
+        finalists=PLAN.final_outcomes(),
         baselines=RUN.series("baselines").generation(0).outcomes,
     output:
         population=RUN.series("test").generation(0).population,

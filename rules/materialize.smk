@@ -1,6 +1,6 @@
 # Materialize: the first population of a stage; with `storage: disk`, candidates as checkpoints.
 #
-# Inputs:  parents.lock.json
+# Inputs:  parents.lock.json, <stage>/best.lock.json of stages that the stage merges
 #          <series>/gen-NNN/population.json
 # Outputs: <stage>/space.json, <stage>/gen-000/{population.json,state.npz}
 #          <series>/gen-NNN/weights-J/       temporary: removed once its candidates are scored
@@ -13,6 +13,7 @@ localrules:
 rule start:
     input:
         parents=RUN.parents,
+        before=PLAN.models_before,
     output:
         space=RUN.root / "{stage}/space.json",
         population=RUN.root / "{stage}/gen-000/population.json",

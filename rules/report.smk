@@ -39,7 +39,7 @@ rule track:
 rule report:
     input:
         final=RUN.final,
-        outcomes=PLAN.last_outcomes(),
+        outcomes=PLAN.all_outcomes(),
         baselines=RUN.series("baselines").generation(0).outcomes,
     output:
         page=report(
@@ -49,12 +49,17 @@ rule report:
         ),
         figures=[
             report(
-                RUN.root / f"figures/{figure}.svg",
-                caption=f"../workflow/report/{figure}.rst",
+                RUN.figure(figure),
+                caption=f"../workflow/report/{figure.partition('-')[0]}.rst",
                 category="Figures",
                 labels={"figure": figure},
             )
-            for figure in ("comparison", "fitness", "weights", "cost")
+            for figure in (
+                "comparison",
+                "fitness",
+                *SETTINGS.figures().values(),
+                "cost",
+            )
         ],
     log:
         RUN.root / "logs/report.log",

@@ -107,7 +107,7 @@ def test_readme_names_every_strategy() -> None:
         for title, model in SECTIONS
         if title.startswith("stages[].strategy")
     ]
-    assert len(kinds) == 3
+    assert len(kinds) == 6
     assert [kind for kind in kinds if f"`{kind}`" not in TEXT["README.md"]] == []
 
 

@@ -14,12 +14,14 @@ from typing import Any
 
 import torch
 
+from tests.merge.vision_models import save_llava
 from tests.parents.checkpoints import (
     CONFIG,
     VOCABULARY,
     llama_tensors,
     shard,
     write_llama,
+    write_tokenizer,
 )
 from tests.parents.runs import run_of
 from tsugiki.config.run import RunConfig
@@ -256,8 +258,11 @@ def other_shapes(folder: Path) -> RunConfig:
     return pair(folder)
 
 
-def vision_language_with_language(folder: Path) -> RunConfig:
-    """One model has the other's tensors under `language_model.`, and a vision tower."""
+def undeclared_prefix(folder: Path) -> RunConfig:
+    """One model has the other's tensors under `language_model.`, and a tensor more.
+
+    Its configuration does not say that it is more than a language model.
+    """
     write_llama(folder / "b")
     language = {
         f"language_model.{name}": tensor for name, tensor in llama_tensors(CONFIG, seed=1).items()
@@ -265,6 +270,19 @@ def vision_language_with_language(folder: Path) -> RunConfig:
     tower = {"vision_tower.embeddings.weight": torch.zeros(8, 8)}
     write_llama(folder / "a", drop=list(llama_tensors(CONFIG)), extra=language | tower)
     return pair(folder)
+
+
+def vision_language_with_language(folder: Path, **space: Any) -> RunConfig:
+    """A LLaVA whose language model is like the other model; which of them owns is not said."""
+    write_llama(folder / "b")
+    save_llava(folder / "a", **{key: CONFIG[key] for key in CONFIG.keys() - {"dtype"}})
+    write_tokenizer(folder / "a", VOCABULARY)
+    return pair(folder, **space)
+
+
+def vision_language_that_owns(folder: Path) -> RunConfig:
+    """The same, and the LLaVA gives everything that is not merged."""
+    return vision_language_with_language(folder, tokenizer="a")
 
 
 def mixed_formats(folder: Path) -> RunConfig:

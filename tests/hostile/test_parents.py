@@ -48,8 +48,16 @@ REFUSED: list[tuple[Builder, list[str]]] = [
         ],
     ),
     (
+        builders.undeclared_prefix,
+        [
+            "`a` holds the tensors of `b` under the prefix `language_model.`",
+            "besides 1 tensors",
+            r"'language_model\.(.+)': '\1'",
+        ],
+    ),
+    (
         builders.vision_language_with_language,
-        ["`a` holds the tensors of `b` under the prefix `language_model.`", "besides 1 tensors"],
+        ["would be a text model like `b`", "vision tower of `a`", "`tokenizer: a`"],
     ),
     (builders.swapped_tokens, ["contradict", "'w7' is 10 / 11", "'w8' is 11 / 10"]),
     (builders.one_id_two_tokens, ["contradict", "63 is '<sep>' / '<pad>'"]),
@@ -74,6 +82,10 @@ TAKEN: list[tuple[Builder, list[str]]] = [
     (
         builders.mixed_formats,
         ["b is float32, a is bfloat16", "computed in float32 and stored as bfloat16"],
+    ),
+    (
+        builders.vision_language_that_owns,
+        ["tensors of a outside its language model are copied as they are"],
     ),
     (builders.token_in_one_only, ["only a has '<pad>'"]),
     (builders.template_in_one_only, ["present in: a", "the merged model gets none, as b"]),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tests.merge.tensors_for_tests import merge, operands_for
 from tsugiki.errors import RecipeError
+from tsugiki.merge import fused
 from tsugiki.merge.registry import METHODS
 
 BASE = [1.0, 1.0, 1.0, 1.0]
@@ -202,7 +203,7 @@ def test_the_compiled_loop_gives_the_bits_of_the_formula(
         operands = operands_for(method, parents, base, **values)
         expected = method.merge(operands)
         for dtype in (torch.float32, torch.bfloat16, torch.float16):
-            merged, bad = method.compiled(operands, dtype)
+            merged, bad = method.compiled(operands, dtype).whole()
             assert bad == 0
             assert merged.dtype == dtype
             assert torch.equal(merged, expected.to(dtype))
@@ -217,4 +218,23 @@ def test_the_compiled_loop_counts_what_overflows(name: str) -> None:
     operands = operands_for(method, [big, big], torch.zeros(3), weight=1.0, **values)
     assert method.compiled is not None
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        assert method.compiled(operands, dtype)[1] == 2
+        assert method.compiled(operands, dtype).whole()[1] == 2
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_pieces_are_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random masks go on where the piece before has ended."""
+    monkeypatch.setattr(fused, "PIECE", 1024)
+    method = METHODS[name]
+    generator = torch.Generator().manual_seed(3)
+    base, *parents = (torch.randn(3, 1111, generator=generator) for _ in range(3))
+    values: dict[str, Any] = {"weight": (0.4, 0.9)}
+    if method.parameter("density"):
+        values["density"] = (0.3, 0.8)
+    operands = operands_for(method, parents, base, **values)
+    assert method.compiled is not None
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        made = method.compiled(operands, dtype)
+        pieces = [piece.clone() for piece, _ in made.pieces()]
+        assert len(pieces) == 4
+        assert torch.equal(torch.cat(pieces).view(3, 1111), made.whole()[0])

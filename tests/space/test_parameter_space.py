@@ -17,8 +17,8 @@ from tsugiki.space.parameter_space import (
     DECIMALS,
     ParameterGenome,
     build_parameter_genome,
-    read_genome,
 )
+from tsugiki.space.read import read_genome
 
 TENSORS = [
     "model.embed_tokens.weight",

@@ -91,6 +91,7 @@ def test_files_follow_one_another(raw: dict[str, Any]) -> None:
 
         stage = series = "ps"
         gen = "002"
+        finalists = "finalists"
 
     folder = "results/tiny/ps/gen-002"
     assert (
@@ -98,8 +99,10 @@ def test_files_follow_one_another(raw: dict[str, Any]) -> None:
     )
     assert plan.before("state.npz")(Wildcards) == "results/tiny/ps/gen-001/state.npz"
     assert plan.evaluated_of(Wildcards) == [f"{folder}/evaluated-{job}.json" for job in (0, 1)]
-    assert plan.last_outcomes() == [f"results/tiny/ps/gen-00{n}/outcomes.json" for n in range(3)]
-    assert plan.state() == "results/tiny/ps/gen-003/state.npz"
+    outcomes = [f"results/tiny/ps/gen-00{n}/outcomes.json" for n in range(3)]
+    assert plan.searched_by(Wildcards) == plan.all_outcomes() == outcomes
+    assert plan.state_after(Wildcards) == "results/tiny/ps/gen-003/state.npz"
+    assert plan.models_before(Wildcards) == []
 
 
 def test_tracking_is_one_chain(raw: dict[str, Any]) -> None:

@@ -114,11 +114,13 @@ def baselines(config: Path) -> None:
 
 @main.command()
 @CONFIG
-def finalists(config: Path) -> None:
-    """Choose the candidates that are scored on the validation items."""
+@click.option("--stage", help="Name of the stage; the last one if absent.")
+def finalists(config: Path, stage: str | None) -> None:
+    """Choose the candidates of a stage that are scored on the validation items."""
     from tsugiki.steps.finals import write_finalists
 
-    write_finalists(*open_run(config))
+    files, settings = open_run(config)
+    write_finalists(files, settings, None if stage is None else find_stage(settings, stage))
 
 
 @main.command()
@@ -146,13 +148,21 @@ def compare(terminal: Terminal, config: Path) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder; results/<run>/best if absent."
 )
+@click.option("--stage", help="Write that stage's best model to its place, for later stages.")
 @click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
-def best(config: Path, out: Path | None, threads: int) -> None:
+def best(config: Path, out: Path | None, stage: str | None, threads: int) -> None:
     """Write the best model as an ordinary checkpoint."""
     from tsugiki.steps.finals import write_best
     from tsugiki.steps.folding import describe_folding, record_folding
 
     files, settings = open_run(config)
+    if stage is not None:
+        from tsugiki.steps.stage_best import write_stage_best
+
+        name = find_stage(settings, stage).name
+        digest = write_stage_best(files, settings, name, threads=threads)
+        click.echo(f"{files.series(name).best}  {digest}")
+        return
     weights = write_best(files, settings, out or files.best, threads=threads)
     click.echo(f"{out or files.best}  weights {weights}")
     if (measured := record_folding(files, settings)) is not None:

@@ -11,7 +11,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from tsugiki.config.baselines import Baseline
+from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.evaluation import Evaluation, Items, Objective
+from tsugiki.config.mixed_strategies import BitCma, CmaEsMargin, SeparableCmaEs
 from tsugiki.config.parents import DemoParent, HubParent, LocalParent
 from tsugiki.config.run import Finalists, RunConfig, Tracking
 from tsugiki.config.stack_baseline import StackBaseline
@@ -20,6 +22,7 @@ from tsugiki.config.stage import (
     CmaEs,
     Gene,
     Genetic,
+    Gradient,
     ParameterSpace,
     RandomSearch,
     Stage,
@@ -36,9 +39,14 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("parents.<name>, of the demo", DemoParent),
     ("vocabulary", Vocabulary),
     ("stages[]", Stage),
-    ("stages[].space", ParameterSpace),
+    ("stages[].space, kind: parameter", ParameterSpace),
     ("stages[].space.genes.<parameter>", Gene),
+    ("stages[].space.genes.<parameter>.grouping, a gradient", Gradient),
+    ("stages[].space, kind: dataflow", DataflowSpace),
     ("stages[].strategy, kind: cma_es", CmaEs),
+    ("stages[].strategy, kind: cma_es_margin", CmaEsMargin),
+    ("stages[].strategy, kind: sep_cma", SeparableCmaEs),
+    ("stages[].strategy, kind: bit_cma", BitCma),
     ("stages[].strategy, kind: genetic", Genetic),
     ("stages[].strategy, kind: random", RandomSearch),
     ("stages[].budget", Budget),

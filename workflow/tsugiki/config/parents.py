@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_serializer
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_serializer
 
 from tsugiki.config.base import Name, Section
+
+
+def _valid_expressions(names: dict[str, str | None]) -> dict[str, str | None]:
+    for pattern in names:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"`{pattern}` is no regular expression: {error}") from error
+    return names
+
+
+TensorNames = Annotated[dict[str, str | None], AfterValidator(_valid_expressions)]
 
 
 class _Checkpoint(Section):
@@ -25,6 +38,10 @@ class LocalParent(_Checkpoint):
     """Run modelling code that comes with the checkpoint."""
     adapter_of: Name | None = None
     """The parent that this LoRA adapter was trained on, by name; absent for a whole model."""
+    names: TensorNames | None = None
+    """What its tensors are called in the merge: regular expression for whole stored names, and the
+    name (`\\1` is the first group), or null for tensors that are not merged. Needed only where names
+    differ between the parents; the language model of a vision-language model is found by itself."""
 
 
 class HubParent(_Checkpoint):
@@ -38,6 +55,10 @@ class HubParent(_Checkpoint):
     """Run modelling code that comes with the checkpoint."""
     adapter_of: Name | None = None
     """The parent that this LoRA adapter was trained on, by name; absent for a whole model."""
+    names: TensorNames | None = None
+    """What its tensors are called in the merge: regular expression for whole stored names, and the
+    name (`\\1` is the first group), or null for tensors that are not merged. Needed only where names
+    differ between the parents; the language model of a vision-language model is found by itself."""
 
 
 class DemoParent(Section):

@@ -9,7 +9,7 @@ from pydantic import Field
 from tsugiki.config.base import Name, Section
 from tsugiki.config.baselines import DEFAULT_BASELINES, AnyBaseline
 from tsugiki.config.evaluation import Evaluation
-from tsugiki.config.parents import ParentSource
+from tsugiki.config.parents import DemoParent, ParentSource
 from tsugiki.config.stage import Stage
 from tsugiki.config.vocabulary import Vocabulary
 
@@ -18,7 +18,7 @@ class Finalists(Section):
     """Which candidates are tried on the held-out documents."""
 
     top: Annotated[int, Field(ge=1)] = 8
-    """Best distinct candidates of the last stage, by search fitness."""
+    """Best distinct candidates of each stage, by search fitness."""
     mean: bool = True
     """Also the strategy's final mean, where it has one."""
 
@@ -60,3 +60,40 @@ class RunConfig(Section):
     """What is tried on held-out documents."""
     tracking: Tracking = Tracking()
     """MLflow."""
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of that name, if there is one."""
+        return next((stage for stage in self.stages if stage.name == name), None)
+
+    def figures(self) -> dict[str, str]:
+        """Name of the figure of each stage's best recipe; that of the last stage is plain."""
+        kinds = {"parameter": "weights", "dataflow": "path"}
+        return {
+            stage.name: kinds[stage.space.kind]
+            + ("" if stage is self.stages[-1] else f"-{stage.name}")
+            for stage in self.stages
+        }
+
+    def origins(self, stage: Stage) -> tuple[str, ...]:
+        """Names of the parents that a stage's models come from, through earlier stages too."""
+        names: list[str] = []
+        for member in stage.members:
+            behind = self.stage(member)
+            names.extend([member] if behind is None else self.origins(behind))
+        return tuple(dict.fromkeys(names))
+
+    def owner(self, stage: Stage) -> str:
+        """The parent whose configuration, tokenizer and chat template a stage's models have."""
+        before = self.stage(stage.owner)
+        return stage.owner if before is None else self.owner(before)
+
+    @property
+    def tensor_names(self) -> dict[str, dict[str, str | None]]:
+        """What tensors are called in a merge, for those models of which the user says so."""
+        names = {
+            name: parent.names
+            for name, parent in self.parents.items()
+            if not isinstance(parent, DemoParent) and parent.names
+        }
+        owners = {stage.name: self.owner(stage) for stage in self.stages}
+        return names | {name: names[owner] for name, owner in owners.items() if owner in names}

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from tsugiki.config.base import Name, Section
+from tsugiki.config.dataflow import DataflowSpace
+from tsugiki.config.mixed_strategies import BitCma, CmaEsMargin, SeparableCmaEs
+
+
+class Gradient(Section):
+    """Values along the depth of the model: straight lines between anchors."""
+
+    gradient: Annotated[int, Field(ge=2, strict=True)]
+    """How many anchors, spread evenly from the first block to the last."""
+
 
 Grouping = Annotated[
-    Literal["model", "block", "block_part"] | dict[str, str],
+    Literal["model", "block", "block_part"] | Gradient | dict[str, str],
     Field(union_mode="left_to_right"),
 ]
 """How tensors share a value: the whole model; each block (embeddings and head apart); each of
-attention, MLP and norms inside a block; or named regular expressions over tensor names."""
+attention, MLP and norms inside a block; a gradient over the blocks; or named regular expressions over
+tensor names."""
 
 
 class Gene(Section):
@@ -25,8 +36,9 @@ class Gene(Section):
     start: float | None = None
     """Where the search starts; the middle of the range if absent."""
     grouping: Grouping = "block"
-    """How tensors share a value: `model`, `block`, `block_part`, or a mapping of group name to
-    regular expression over tensor names."""
+    """How tensors share a value: `model`, `block`, `block_part`, `{gradient: 3}` (three values along
+    the depth, with straight lines in between), or a mapping of group name to regular expression over
+    tensor names."""
 
     @model_validator(mode="after")
     def _start_lies_in_range(self) -> Gene:
@@ -106,7 +118,23 @@ class RandomSearch(Section):
     """Candidates in a generation."""
 
 
-Strategy = Annotated[CmaEs | Genetic | RandomSearch, Field(discriminator="kind")]
+Strategy = Annotated[
+    CmaEs | CmaEsMargin | SeparableCmaEs | BitCma | Genetic | RandomSearch,
+    Field(discriminator="kind"),
+]
+
+
+def _space_kind(value: Any) -> str:
+    """A space without a kind is a parameter space."""
+    if isinstance(value, dict):
+        return str(value.get("kind", "parameter"))
+    return str(getattr(value, "kind", "parameter"))
+
+
+Space = Annotated[
+    Annotated[ParameterSpace, Tag("parameter")] | Annotated[DataflowSpace, Tag("dataflow")],
+    Discriminator(_space_kind),
+]
 
 
 class Budget(Section):
@@ -124,12 +152,25 @@ class Stage(Section):
     name: Name
     """Folder of the stage under results/<run>/."""
     parents: Annotated[list[Name], Field(min_length=1)]
-    """Which parents are merged."""
+    """Which parents are merged: names of `parents`, or of earlier stages for their best models."""
     base: Name | None = None
-    """The model that task vectors are taken against; needed by most methods."""
-    space: ParameterSpace
+    """The model that task vectors are taken against; needed by most methods. A stage in data-flow
+    space has no use for it, but the baselines of a run whose first stage it is may have."""
+    space: Space
     """What is searched."""
     strategy: Strategy = CmaEs()
     """How it is searched."""
     budget: Budget
     """For how long."""
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of all models that it merges, the base first."""
+        return tuple(dict.fromkeys([*([self.base] if self.base else []), *self.parents]))
+
+    @property
+    def owner(self) -> str:
+        """The model whose configuration, tokenizer and chat template the merged model gets."""
+        if isinstance(self.space, DataflowSpace):
+            return self.parents[0]
+        return self.space.tokenizer or self.base or self.parents[0]

@@ -8,12 +8,10 @@ from pathlib import Path
 from tsugiki.config.lm_eval_tasks import built_in_names, built_in_tasks, local_tasks
 from tsugiki.config.load import nearest
 from tsugiki.config.run import RunConfig
-from tsugiki.config.validate_methods import baseline_faults, stage_faults
+from tsugiki.config.validate_methods import baseline_faults
 from tsugiki.config.validate_parents import parent_faults
+from tsugiki.config.validate_stages import stages
 from tsugiki.errors import ConfigError
-
-RESERVED = {"baselines", "finalists", "test", "best", "logs", "benchmarks", "figures"}
-"""Names of folders that every run has."""
 
 
 def validate_config(config: RunConfig, *, where: str) -> None:
@@ -22,7 +20,7 @@ def validate_config(config: RunConfig, *, where: str) -> None:
     Raises:
         ConfigError: naming every fault, with the nearest valid names.
     """
-    faults = [*parent_faults(config), *_stages(config), *_baselines(config), *_tasks(config)]
+    faults = [*parent_faults(config), *stages(config), *_baselines(config), *_tasks(config)]
     if faults:
         raise ConfigError(
             f"{len(faults)} fault{'s' * (len(faults) != 1)} in the configuration",
@@ -32,33 +30,12 @@ def validate_config(config: RunConfig, *, where: str) -> None:
         )
 
 
-def _stages(config: RunConfig) -> Iterator[str]:
-    seen: set[str] = set()
-    for index, stage in enumerate(config.stages):
-        key = f"stages.{index}"
-        if stage.name in RESERVED or stage.name in seen:
-            yield f"`{key}.name`: {stage.name!r} is taken; choose another name"
-        seen.add(stage.name)
-        for name in [*stage.parents, *([stage.base] if stage.base else [])]:
-            if name not in config.parents:
-                yield f"`{key}`: unknown parent {name!r}; {nearest(name, config.parents)}"
-        if len(set(stage.parents)) != len(stage.parents):
-            yield f"`{key}.parents`: a parent is listed twice"
-        tokenizer = stage.space.tokenizer
-        if tokenizer is not None and tokenizer not in {*stage.parents, stage.base}:
-            yield (
-                f"`{key}.space.tokenizer`: {tokenizer!r} is not merged in this stage; "
-                f"{nearest(tokenizer, [*stage.parents, *filter(None, [stage.base])])}"
-            )
-        yield from stage_faults(stage, key)
-
-
 def _baselines(config: RunConfig) -> Iterator[str]:
-    names: set[str] = set(config.parents)
+    names: set[str] = {*config.parents, *(stage.name for stage in config.stages)}
     for index, baseline in enumerate(config.baselines):
         key = f"baselines.{index}"
         if baseline.name in names:
-            yield f"`{key}.name`: {baseline.name!r} is taken by a parent or another baseline"
+            yield f"`{key}.name`: {baseline.name!r} is taken by a parent, a stage or another baseline"
         names.add(baseline.name)
         yield from baseline_faults(baseline, config.stages[0], key)
 

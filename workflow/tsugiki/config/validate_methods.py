@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tsugiki.config.baselines import AnyBaseline
+from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.load import nearest
 from tsugiki.config.stack_baseline import StackBaseline
 from tsugiki.config.stage import Stage
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 def stage_faults(stage: Stage, key: str) -> Iterator[str]:
     """Faults of a stage's method, genes and options; `key` is where the stage stands."""
     space = stage.space
+    if isinstance(space, DataflowSpace):
+        return
     method, fault = _find_method(space.method)
     if method is None:
         yield f"`{key}.space.method`: {fault}"

@@ -21,8 +21,7 @@ from tsugiki.evaluate.score import Evaluated, score
 from tsugiki.evaluate.share import share_of
 from tsugiki.evolve.population import Population
 from tsugiki.lineage.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
-from tsugiki.parents.locate import locate
-from tsugiki.parents.lock import read_lock
+from tsugiki.lineage.run_models import models_of
 from tsugiki.recipe.read import read_recipe
 
 
@@ -34,10 +33,9 @@ class Evaluator:
         self._files = files
         self._config = config
         self._job = job
-        lock = read_lock(files.parents)
         self._harness = Harness(config.evaluation)
         self._items = read_items(files.items)
-        self._model = CandidateModel(locate(config, lock), lock.digests, config.evaluation, job=job)
+        self._digests: dict[str, str] | None = None
 
     def evaluate(
         self,
@@ -53,11 +51,12 @@ class Evaluator:
         job's file is written last: it exists only if every candidate of the share has an outcome.
 
         Args:
-            series: Stage name, or `baselines`, `finalists`, `test`.
+            series: Stage name, series of its finalists, or `baselines`, `test`.
             generation: Its number.
             say: Takes a line for every candidate.
             go_on: Asked before each candidate; the work is left as it is when it says no.
         """
+        self._hold_models_of(series)
         series_files = self._files.series(series)
         files = series_files.generation(generation)
         population_bytes = files.population.read_bytes()
@@ -75,6 +74,19 @@ class Evaluator:
                 known = evaluated.outcome
             say(f"[{index}/{len(mine)}] {recipe[:12]} {describe(known)}")
         finish(files, series_files, self._job, population_bytes, mine)
+
+    def _hold_models_of(self, series: str) -> None:
+        """Keep the models in memory as long as a series is made from the same ones."""
+        models = models_of(self._files, self._config, series)
+        if models.digests != self._digests:
+            self._model = CandidateModel(
+                models.folders,
+                models.digests,
+                self._config.evaluation,
+                job=self._job,
+                names=self._config.tensor_names,
+            )
+            self._digests = models.digests
 
     def _score(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,11 @@ from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.merge.dataflow.live import LiveDataflow
+from tsugiki.merge.language_settings import has_vision
+from tsugiki.merge.live import LiveWeights
 from tsugiki.merge.models import Models
-from tsugiki.merge.resident import ResidentMerger, bind
+from tsugiki.merge.names import Names
+from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
 from tsugiki.recipe.dataflow import DataflowRecipe
 from tsugiki.recipe.read import AnyRecipe
@@ -33,15 +37,18 @@ class CandidateModel:
         evaluation: Evaluation,
         *,
         job: int = 0,
+        names: Mapping[str, Names] | None = None,
         trusted: frozenset[str] = frozenset(),
     ) -> None:
         """`trusted` names the parents whose own modelling code may run."""
         self._folders = dict(folders)
+        self._names = names
         self._digests = dict(digests)
         self._evaluation = evaluation
         self._trusted = trusted
         self._device = choose_device(evaluation.device, job)
         self._merger: ResidentMerger | None = None
+        self._held: set[str] = set()
         self._dataflow: LiveDataflow | None = None
         self._live: dict[tuple[str, str], tuple[Any, LanguageModel]] = {}
 
@@ -60,7 +67,7 @@ class CandidateModel:
             return self._wrapped(assembled, recipe.tokenizer), weights
         self._dataflow = None
         model, language_model = self._model(recipe)
-        return language_model, self._parents().load_into(recipe, model)
+        return language_model, self._parents(recipe).load_into(recipe, model)
 
     def build_through_scratch(self, recipe: AnyRecipe) -> tuple[LanguageModel, str]:
         """Merge a recipe to a temporary folder on this machine, read it, and remove it.
@@ -83,23 +90,32 @@ class CandidateModel:
             self._live.clear()
             return self._wrapped(self._pretrained(folder, recipe), recipe.tokenizer), weights
         model, language_model = self._model(recipe)
-        targets = bind(self._parents().plan, model)
-        missing = set(targets)
+        plan = self._parents(recipe).plan(recipe.tokenizer)
+        live = LiveWeights(plan, model)
+        missing = {planned.stored for planned in plan.tensors}
         try:
             for file in sorted(folder.glob("*.safetensors")):
                 with safetensors.safe_open(file, framework="pt") as content, torch.no_grad():
                     for name in content.keys():  # noqa: SIM118 - not a mapping
-                        targets[name].copy_(content.get_tensor(name))
-                        missing.discard(name)
+                        live.put(name, content.get_tensor(name))
+                        missing.remove(name)
         except (OSError, safetensors.SafetensorError, KeyError, RuntimeError) as error:
             raise _not_whole(folder, str(error)) from error
         if missing:
             raise _not_whole(folder, f"no tensor {min(missing)}")
+        with torch.no_grad():
+            live.finish()
         return language_model, weights
 
-    def _parents(self) -> ResidentMerger:
-        if self._merger is None:
-            self._merger = ResidentMerger(self._folders, self._digests)
+    def _parents(self, recipe: Recipe) -> ResidentMerger:
+        """Models of a recipe, and perhaps others; not all models of a run fit together."""
+        names = {ref.name for ref in recipe.models} | {recipe.tokenizer}
+        if self._merger is None or not names <= self._held:
+            folders = {name: self._folders[name] for name in self._folders if name in names}
+            self._merger, self._held = (
+                ResidentMerger(folders, self._digests, names=self._names),
+                names,
+            )
         return self._merger
 
     def _model(self, recipe: Recipe) -> tuple[Any, LanguageModel]:
@@ -114,7 +130,7 @@ class CandidateModel:
         return model, self._wrapped(model, recipe.tokenizer)
 
     def _pretrained(self, folder: Path, recipe: AnyRecipe) -> Any:
-        model, info = transformers.AutoModelForCausalLM.from_pretrained(
+        model, info = _loader(folder).from_pretrained(
             folder,
             dtype=getattr(torch, recipe.dtype),
             output_loading_info=True,
@@ -138,6 +154,13 @@ class CandidateModel:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         return LanguageModel(model, tokenizer, batch_size=self._evaluation.batch_size)
+
+
+def _loader(folder: Path) -> Any:
+    """Of a vision-language model, the whole of it, as it is used; texts go through it as well."""
+    if has_vision(json.loads((folder / "config.json").read_bytes())):
+        return transformers.AutoModelForImageTextToText
+    return transformers.AutoModelForCausalLM
 
 
 def _not_whole(folder: Path, got: str) -> InfrastructureError:

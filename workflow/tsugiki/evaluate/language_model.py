@@ -136,7 +136,9 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             eos_token_id=end_tokens(model, tokenizer) or None,
             pad_token_id=tokenizer.pad_token_id,
         )
-        super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+        super().__init__(
+            pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal"
+        )
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
         """As in HFLM, without a progress bar per candidate."""

@@ -13,9 +13,8 @@ from tsugiki.errors import InfrastructureError, RecipeError
 from tsugiki.evaluate.share import share_of
 from tsugiki.evolve.population import Population
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.lineage.run_models import models_of
 from tsugiki.merge.write import write_merge
-from tsugiki.parents.locate import locate
-from tsugiki.parents.lock import read_lock
 from tsugiki.recipe.read import read_recipe
 
 REFUSED = "refused.json"
@@ -29,8 +28,7 @@ def materialize(files: RunFiles, config: RunConfig, series: str, generation: int
     series_files = files.series(series)
     generation_files = series_files.generation(generation)
     population = Population.model_validate_json(generation_files.population.read_bytes())
-    lock = read_lock(files.parents)
-    folders = locate(config, lock)
+    models = models_of(files, config, series)
     root = generation_files.weights(job)
     root.mkdir(parents=True, exist_ok=True)
     for digest in share_of(population, job, config.evaluation.jobs):
@@ -41,8 +39,8 @@ def materialize(files: RunFiles, config: RunConfig, series: str, generation: int
         try:
             weights = write_merge(
                 read_recipe(candidate.recipe),
-                folders,
-                lock.digests,
+                models.folders,
+                models.digests,
                 target,
                 threads=config.evaluation.threads,
             )

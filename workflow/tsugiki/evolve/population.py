@@ -28,7 +28,7 @@ class Population(Data):
     version: Literal[1] = 1
     run: str
     series: str
-    """Stage name, or `baselines`, `finalists`, `test`."""
+    """Stage name, series of its finalists, or `baselines`, `test`."""
     generation: int
     split: Literal["search", "validation", "test"]
     """Which items score it."""

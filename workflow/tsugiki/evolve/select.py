@@ -15,8 +15,8 @@ from tsugiki.evolve.rank import finite_fitness
 from tsugiki.evolve.registry import make_strategy
 from tsugiki.evolve.state import State
 from tsugiki.evolve.strategy import Asked, Strategy, clip
-from tsugiki.recipe.recipe import Recipe
-from tsugiki.space.parameter_space import ParameterGenome
+from tsugiki.recipe.read import AnyRecipe
+from tsugiki.space.genome import Genome
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,22 @@ class Next:
 
     population: bytes
     state: bytes
-    recipes: tuple[Recipe, ...]
+    recipes: tuple[AnyRecipe, ...]
 
 
-def first(config: RunConfig, stage: Stage, space: ParameterGenome) -> Next:
+def first(config: RunConfig, stage: Stage, space: Genome) -> Next:
     """The first generation of a stage."""
     strategy = make_strategy(stage.strategy)
-    state = strategy.initial(np.array(space.start)).with_scalars(best=None, best_generation=0)
+    state = strategy.initial(np.array(space.start), space.kinds).with_scalars(
+        best=None, best_generation=0
+    )
     return _ask(config, stage, space, strategy, state, generation=0, previous=None, ids=())
 
 
 def select(
     config: RunConfig,
     stage: Stage,
-    space: ParameterGenome,
+    space: Genome,
     *,
     population_bytes: bytes,
     state_bytes: bytes,
@@ -95,7 +97,7 @@ def select(
 def _ask(
     config: RunConfig,
     stage: Stage,
-    space: ParameterGenome,
+    space: Genome,
     strategy: Strategy,
     state: State,
     *,

@@ -13,6 +13,7 @@ import numpy as np
 
 from tsugiki.evolve.state import Array, State
 from tsugiki.keyed import key64
+from tsugiki.space.genome import GeneKinds
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,13 @@ class Asked:
 class Strategy(Protocol):
     """A way to search the unit cube. Methods are pure: equal arguments, equal results."""
 
-    def initial(self, start: Array) -> State:
-        """The state before the first generation; `start` has shape (genes,)."""
+    def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
+        """The state before the first generation.
+
+        Args:
+            start: shape (genes,): coordinates of numbers, probabilities of indicators.
+            kinds: Which genes are indicators; all are numbers if absent.
+        """
         ...
 
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from tsugiki.config.baselines import AnyBaseline, Baseline
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stack_baseline import StackBaseline
-from tsugiki.config.stage import Stage
+from tsugiki.config.stage import ParameterSpace, Stage
 from tsugiki.evolve.population import Candidate, Population
 from tsugiki.finalists.stacks import stack_recipes
 from tsugiki.recipe.read import AnyRecipe
-from tsugiki.recipe.recipe import SHARED, Parameter, ParentRef, Recipe
+from tsugiki.recipe.recipe import SHARED, Parameter, ParentRef, Recipe, with_names
 
 
 def baseline_population(
@@ -24,7 +24,8 @@ def baseline_population(
     """All baselines of a run as one population, scored on the search items.
 
     Args:
-        config: The run's configuration; the first stage's parents are merged.
+        config: The run's configuration. The first stage's parents are merged; those of later
+            stages are scored by themselves too.
         digests: Digest of every parent, by name.
         per_parent: For every method and parameter, whether each parent has its own value.
         layers: Number of layers of every parent, by name; needed by stacks only.
@@ -33,10 +34,16 @@ def baseline_population(
         ConfigError: a stack names layers that do not exist.
     """
     stage = config.stages[0]
+    bases = {one.base for one in config.stages}
+    names = config.tensor_names
     rows: list[tuple[str, str, AnyRecipe]] = [
         *(
-            (name, "base" if name == stage.base else "parent", parent_recipe(stage, name, digests))
-            for name in [*stage.parents, *([stage.base] if stage.base else [])]
+            (
+                name,
+                "base" if name in bases else "parent",
+                with_names(parent_recipe(stage, name, digests), names),
+            )
+            for name in _models(config)
         ),
         *(
             (baseline.name, "baseline", recipe)
@@ -74,13 +81,14 @@ def _recipes(
     stage = config.stages[0]
     if isinstance(baseline, StackBaseline):
         return stack_recipes(baseline, stage, digests=digests, layers=layers, seed=config.seed)
-    return grid(
+    recipes = grid(
         baseline,
         stage,
         digests=digests,
         per_parent=per_parent[baseline.method],
         mask_seed=_mask_seed(config, stage),
     )
+    return (with_names(recipe, config.tensor_names) for recipe in recipes)
 
 
 def parent_recipe(stage: Stage, name: str, digests: Mapping[str, str]) -> Recipe:
@@ -166,9 +174,20 @@ def _recipe(
         options=options,
         mask_seed=mask_seed,
         dtype=stage.space.dtype,
-        tokenizer=stage.space.tokenizer or stage.base or stage.parents[0],
+        tokenizer=stage.owner,
     )
 
 
 def _mask_seed(config: RunConfig, stage: Stage) -> int:
-    return stage.space.mask_seed if stage.space.mask_seed is not None else config.seed
+    seed = stage.space.mask_seed if isinstance(stage.space, ParameterSpace) else None
+    return config.seed if seed is None else seed
+
+
+def _models(config: RunConfig) -> list[str]:
+    """Parents of all stages in their order, each stage's base after its parents."""
+    names = [
+        name
+        for stage in config.stages
+        for name in [*stage.parents, *([stage.base] if stage.base else [])]
+    ]
+    return [name for name in dict.fromkeys(names) if name in config.parents]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from tsugiki.errors import EvaluationError
 from tsugiki.evolve.population import Candidate, Generation, Population, Ranked
@@ -19,18 +20,22 @@ def best_distinct(history: Sequence[Generation], count: int) -> list[Ranked]:
     return ordered[:count]
 
 
-def finalist_population(run: str, chosen: Sequence[Ranked], mean: str | None) -> Population:
-    """The finalists, to be scored on the validation items.
+def finalist_population(
+    run: str, chosen: Sequence[Ranked], mean: str | None, *, series: str = "finalists"
+) -> Population:
+    """The finalists of a stage, to be scored on the validation items.
 
     Args:
         run: The run's name.
         chosen: The fittest candidates.
         mean: Recipe digest of the strategy's final mean, if it has one.
+        series: The stage's series of finalists.
     """
     rows = [(f"candidate {entry.id}", entry.recipe) for entry in chosen]
     if mean is not None and mean not in {recipe for _, recipe in rows}:
         rows.append(("final mean", mean))
-    return _population(run, "finalists", [(name, "finalist", recipe) for name, recipe in rows])
+    named = [(name, "finalist", recipe) for name, recipe in rows]
+    return _population(run, series, named, split="validation")
 
 
 def winner(finals: Generation) -> Ranked:
@@ -50,6 +55,7 @@ def held_out_population(
     finalists: Population,
     finals: Generation,
     baselines: dict[str, tuple[str, str]],
+    stages: dict[str, str] | None = None,
 ) -> Population:
     """Everything that is scored on the test items, the winner first.
 
@@ -58,6 +64,7 @@ def held_out_population(
         finalists: The finalists.
         finals: Their validation outcomes.
         baselines: Kind and recipe digest by row name.
+        stages: Recipe digest of the winner of each earlier stage, by the stage's name.
     """
     won = winner(finals)
     rows = [("evolved", "evolved", won.recipe)]
@@ -66,16 +73,23 @@ def held_out_population(
         for candidate in finalists.candidates
         if candidate.recipe != won.recipe
     )
+    rows.extend((name, "stage", recipe) for name, recipe in (stages or {}).items())
     rows.extend((name, kind, recipe) for name, (kind, recipe) in baselines.items())
-    return _population(run, "test", rows)
+    return _population(run, "test", rows, split="test")
 
 
-def _population(run: str, series: str, rows: Sequence[tuple[str, str, str]]) -> Population:
+def _population(
+    run: str,
+    series: str,
+    rows: Sequence[tuple[str, str, str]],
+    *,
+    split: Literal["validation", "test"],
+) -> Population:
     return Population(
         run=run,
         series=series,
         generation=0,
-        split="validation" if series == "finalists" else "test",
+        split=split,
         previous=None,
         state=None,
         candidates=tuple(

@@ -19,8 +19,8 @@ from tsugiki.finalists.table import FinalTable
 from tsugiki.lineage.layout import RunFiles, SeriesFiles
 from tsugiki.lineage.ledger import (
     BASELINES,
-    FINALISTS,
     TEST,
+    finalists_of,
     read_generation,
     read_population,
     scored_generations,
@@ -64,7 +64,9 @@ def load_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
             for candidate in population.candidates
         },
         search=_measured((files.series(name) for name in searched), objective),
-        validation=_measured([files.series(FINALISTS)], objective),
+        validation=_measured(
+            (files.series(finalists_of(config, stage.name)) for stage in config.stages), objective
+        ),
         selection_bias=_search_bias(files, config),
     )
 

@@ -12,7 +12,7 @@ from tsugiki.errors import LineageError
 from tsugiki.evaluate.statistics import CONFIDENCE, Interval
 from tsugiki.recipe.recipe import Data
 
-Kind = Literal["evolved", "finalist", "parent", "base", "baseline"]
+Kind = Literal["evolved", "finalist", "stage", "parent", "base", "baseline"]
 
 
 class Difference(Data):
@@ -39,7 +39,8 @@ class Row(Data):
 
     name: str
     kind: Kind
-    """`evolved` is the winner; `finalist` one that validation did not choose."""
+    """`evolved` is the winner; `finalist` one that validation did not choose; `stage` the winner
+    of an earlier stage."""
     recipe: str
     """Digest of its recipe."""
     method: str | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tsugiki.config.run import RunConfig
 from tsugiki.lineage.audit_run import check_config, check_final, check_items, check_parents
 from tsugiki.lineage.audit_series import Reselect, check_candidates, check_chain, check_reselect
+from tsugiki.lineage.audit_stages import check_stage
 from tsugiki.lineage.finding import Finding, collect
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import existing_series
@@ -26,6 +27,8 @@ def audit(
     - Each recipe has the digest it is known by, and names locked parents.
     - Each outcome is the one in the ledger, its items have the digest it names, are the documents
       of its split, and have the mean it states; fitness follows from it.
+    - A stage's best model, where a later stage merges it, is the one that was locked, and was made
+      from the recipe of the stage's winner.
     - The final table follows from the items; the best model's recipe is the winner's.
 
     Args:
@@ -49,4 +52,7 @@ def audit(
         findings += collect(check_candidates(files, series, config), series)
         if reselect is not None:
             findings += collect(check_reselect(files, series, reselect), series)
+    for stage in config.stages:
+        where = f"{stage.name}/{files.series(stage.name).best_lock.name}"
+        findings += collect(check_stage(files, config, stage.name), where)
     return findings + collect(check_final(files, config), files.final.name)

@@ -21,7 +21,7 @@ from tsugiki.finalists.files import read_items
 from tsugiki.lineage.finding import Finding
 from tsugiki.lineage.layout import CandidateFiles, RunFiles
 from tsugiki.lineage.ledger import Entry, entries, read_outcome
-from tsugiki.parents.lock import read_lock
+from tsugiki.lineage.run_models import run_digests
 from tsugiki.recipe.read import read_recipe
 
 Reselect = Callable[[Entry, Entry], str | None]
@@ -56,7 +56,7 @@ def check_chain(files: RunFiles, series: str, config: RunConfig) -> Iterator[Fin
 
 def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterator[Finding]:
     """Every candidate's recipe, outcome and items belong together."""
-    digests = read_lock(files.parents).digests
+    digests = run_digests(files, config)
     seen: set[str] = set()
     for entry in entries(files.series(series)):
         documents = _documents(files, config, entry.population.split)

@@ -70,7 +70,7 @@ class GenerationFiles:
 
 @dataclass(frozen=True)
 class SeriesFiles:
-    """results/<run>/<series>/: a stage, or `baselines`, `finalists`, `test`."""
+    """results/<run>/<series>/: a stage, its finalists, or `baselines`, `test`."""
 
     root: Path
 
@@ -78,6 +78,16 @@ class SeriesFiles:
     def space(self) -> Path:
         """What a genome of the stage means."""
         return self.root / "space.json"
+
+    @property
+    def best(self) -> Path:
+        """The stage's best model, where a later stage merges it."""
+        return self.root / "best"
+
+    @property
+    def best_lock(self) -> Path:
+        """Files and digest of the stage's best model."""
+        return self.root / "best.lock.json"
 
     def generation(self, number: int) -> GenerationFiles:
         """Files of one generation."""
@@ -133,6 +143,10 @@ class RunFiles:
     def report(self) -> Path:
         """The report."""
         return self.root / "report.html"
+
+    def figure(self, name: str) -> Path:
+        """A figure of the report."""
+        return self.root / "figures" / f"{name}.svg"
 
     def series(self, name: str) -> SeriesFiles:
         """Files of one series."""

@@ -93,9 +93,21 @@ def new_recipes(found: Iterable[Entry]) -> list[list[str]]:
     return new
 
 
+def finalists_of(config: RunConfig, stage: str) -> str:
+    """The series in which a stage's finalists are scored: the last stage's has the plain name."""
+    return FINALISTS if stage == config.stages[-1].name else f"{FINALISTS}-{stage}"
+
+
 def series_names(config: RunConfig) -> list[str]:
     """All series that a run may have, in the order they are written."""
-    return [*(stage.name for stage in config.stages), BASELINES, FINALISTS, TEST]
+    *before, last = (stage.name for stage in config.stages)
+    return [
+        *(name for stage in before for name in (stage, finalists_of(config, stage))),
+        last,
+        BASELINES,
+        FINALISTS,
+        TEST,
+    ]
 
 
 def existing_series(files: RunFiles, config: RunConfig) -> list[str]:

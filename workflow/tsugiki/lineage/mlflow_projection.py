@@ -14,6 +14,7 @@ from typing import Any
 from tsugiki.atomic import write_if_changed
 from tsugiki.canonical import canonical_json, digest_file, pretty_json
 from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import ParameterSpace
 from tsugiki.errors import LineageError
 from tsugiki.evolve.population import Candidate
 from tsugiki.lineage.cost import Cost, read_cost
@@ -198,7 +199,9 @@ class _Projection:
         for stage in self.config.stages:
             if stage.name == series:
                 params["strategy"] = stage.strategy.kind
-                params["method"] = stage.space.method
+                params["space"] = stage.space.kind
+                if isinstance(stage.space, ParameterSpace):
+                    params["method"] = stage.space.method
                 params["generations"] = str(stage.budget.generations)
         self._log(run.info.run_id, metrics={}, params=params, timestamp=0, step=0)
         return str(run.info.run_id)

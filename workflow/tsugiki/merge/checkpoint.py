@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from tsugiki.errors import ParentError
+from tsugiki.merge.names import Names, naming
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -39,6 +40,9 @@ class TensorHeader:
     """What a file's header says of a tensor."""
 
     name: str
+    """Its name in a merge (see `names`)."""
+    stored: str
+    """Its name in the file."""
     dtype: str
     """The format's name, such as `BF16`."""
     shape: tuple[int, ...]
@@ -62,25 +66,36 @@ class Checkpoint:
     Args:
         name: The model's name, for messages.
         folder: Folder with config.json and safetensors files.
+        names: What its tensors are called in a merge, if the user says so.
 
     Raises:
-        ParentError: the folder holds no whole, unquantised safetensors checkpoint.
+        ParentError: the folder holds no whole, unquantised safetensors checkpoint, or its tensors
+            cannot be named.
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, names: Names | None = None) -> None:
         self.name = name
         self.folder = folder
         _refuse_quantised(name, folder, self.config)
-        self.headers: Mapping[str, TensorHeader] = {
-            header.name: header
-            for file, names in sorted(_files(name, folder).items())
-            for header in _read_headers(name, folder, file, names)
+        stored = {
+            header.stored: header
+            for file, tensors in sorted(_files(name, folder).items())
+            for header in _read_headers(name, folder, file, tensors)
         }
-        for header in self.headers.values():
+        found = naming(name, stored, self.config, names)
+        self.headers: Mapping[str, TensorHeader] = {
+            tensor: replace(stored[place], name=tensor) for tensor, place in found.merged.items()
+        }
+        """Of the tensors that are merged, by their names in the merge."""
+        self.outside: Mapping[str, TensorHeader] = {
+            tensor: stored[tensor] for tensor in sorted(found.outside)
+        }
+        """Of the others, such as a vision tower's, by their stored names."""
+        for header in stored.values():
             if header.dtype not in DTYPES:
                 raise ParentError(
                     f"parent `{name}` is stored in a number format that cannot be merged",
-                    where=f"{folder / header.file}, tensor {header.name}",
+                    where=f"{folder / header.file}, tensor {header.stored}",
                     expected="float32, bfloat16 or float16",
                     got=header.dtype,
                     fix="use the unquantised checkpoint",
@@ -105,11 +120,15 @@ class Checkpoint:
 
     def tensor(self, name: str) -> Tensor:
         """A tensor as it is stored. It is a map of the file: it must not be changed."""
-        file = self.headers[name].file
-        if file not in self._handles:
-            self._handles[file] = safe_open(self.folder / file, framework="pt")
-        tensor: Tensor = self._handles[file].get_tensor(name)
+        header = self.header(name)
+        if header.file not in self._handles:
+            self._handles[header.file] = safe_open(self.folder / header.file, framework="pt")
+        tensor: Tensor = self._handles[header.file].get_tensor(header.stored)
         return tensor
+
+    def header(self, name: str) -> TensorHeader:
+        """The header of a tensor, merged or not."""
+        return self.headers[name] if name in self.headers else self.outside[name]
 
 
 def _files(name: str, folder: Path) -> dict[str, frozenset[str] | None]:
@@ -167,7 +186,7 @@ def _read_headers(
             fix="fetch the checkpoint again",
         )
     for tensor, entry in sorted(header.items()):
-        yield TensorHeader(tensor, entry["dtype"], tuple(entry["shape"]), file)
+        yield TensorHeader(tensor, tensor, entry["dtype"], tuple(entry["shape"]), file)
 
 
 def _read_header(name: str, path: Path) -> dict[str, Any]:

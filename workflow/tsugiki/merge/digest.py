@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -33,9 +34,9 @@ class WeightsDigest:
     def __init__(self) -> None:
         self._entries: list[tuple[str, str, list[int], str]] = []
 
-    def add(self, name: str, tensor: Tensor, sha256: str) -> None:
-        """Add a tensor whose bytes have that digest."""
-        self._entries.append((name, FORMAT_NAMES[tensor.dtype], list(tensor.shape), sha256))
+    def add(self, name: str, dtype: str, shape: Sequence[int], sha256: str) -> None:
+        """Add a tensor by its format's name, its shape, and the digest of its bytes."""
+        self._entries.append((name, dtype, list(shape), sha256))
 
     def hexdigest(self) -> str:
         """64 hexadecimal digits."""

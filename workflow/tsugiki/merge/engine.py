@@ -36,7 +36,7 @@ class Merge:
     def __init__(self, recipe: Recipe, models: Models) -> None:
         models.require(recipe)
         self.models = models
-        self.plan = models.plan
+        self.plan = models.plan(recipe.tokenizer)
         self.dtype = DTYPES[recipe.dtype]
         self.settings = Settings(
             recipe, [tensor.name for tensor in self.plan.tensors if tensor.merged]
@@ -50,11 +50,10 @@ class Merge:
         return self.owner.config
 
     def format(self, planned: PlannedTensor) -> torch.dtype:
-        """Number format that a tensor is stored in: the recipe's, or that of whole numbers."""
+        """Number format that a tensor is stored in: the recipe's, or its own if it is copied."""
         if planned.merged:
             return self.dtype
-        first = self.models.checkpoints[self.settings.parents[0].name]
-        return FORMATS[first.headers[planned.name].dtype]
+        return FORMATS[self.owner.header(planned.name).dtype]
 
     def tensor(self, planned: PlannedTensor) -> Tensor:
         """Merge one tensor and cast it to the recipe's number format.
@@ -63,10 +62,32 @@ class Merge:
             RecipeError: the result is not finite.
             ParentError: a model's tensor is not finite.
         """
-        settings = self.settings
         if not planned.merged:
-            return self.models.stored(settings.parents[0].name, planned.name)
-        operands = Operands(
+            return self.models.stored(self.owner.name, planned.name)
+        operands, method = self._operands(planned), self.settings.method
+        if method.compiled is not None:
+            return self._finite(planned, *method.compiled(operands, self.dtype).whole())
+        result = method.merge(operands).to(self.dtype)
+        assert result.shape == planned.shape, f"{method.name} changed a tensor's shape"
+        return self._finite(planned, result, int((~torch.isfinite(result)).sum()))
+
+    def pieces(self, planned: PlannedTensor) -> Iterator[Tensor]:
+        """The elements of `tensor(planned)` in their order; each piece is overwritten by the next.
+
+        Raises:
+            RecipeError: the result is not finite.
+            ParentError: a model's tensor is not finite.
+        """
+        compiled = self.settings.method.compiled
+        if not planned.merged or compiled is None:
+            yield self.tensor(planned)
+            return
+        for piece, bad in compiled(self._operands(planned), self.dtype).pieces():
+            yield self._finite(planned, piece, bad)
+
+    def _operands(self, planned: PlannedTensor) -> Operands:
+        settings = self.settings
+        return Operands(
             name=planned.name,
             shape=planned.shape,
             parents=tuple(parent.name for parent in settings.parents),
@@ -78,12 +99,8 @@ class Merge:
             mask_seed=settings.mask_seed,
             has_base=self._base is not None,
         )
-        if settings.method.compiled is not None:
-            result, bad = settings.method.compiled(operands, self.dtype)
-        else:
-            result = settings.method.merge(operands).to(self.dtype)
-            bad = int((~torch.isfinite(result)).sum())
-        assert result.shape == planned.shape, f"{settings.method.name} changed a tensor's shape"
+
+    def _finite(self, planned: PlannedTensor, result: Tensor, bad: int) -> Tensor:
         if bad:
             raise RecipeError(
                 "the merge gives numbers that are not finite",

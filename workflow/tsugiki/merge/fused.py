@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,10 @@ from torch import Tensor
 from tsugiki.merge import kernels
 from tsugiki.merge.masks import mask_key
 from tsugiki.merge.operands import Operands
+
+PIECE = 1 << 18
+"""Elements of a piece: few enough to stay in the second-level cache until they are written, and a
+multiple of the loops' blocks."""
 
 
 @dataclass(frozen=True)
@@ -38,44 +42,72 @@ def bits_of(tensor: Tensor) -> kernels.Bits:
     return flat.float().view(torch.int32).numpy().view(np.uint32)
 
 
-def weighted_sum(
-    operands: Operands, weights: Sequence[float], dtype: torch.dtype
-) -> tuple[Tensor, int]:
-    """Sum of weight * parent in the number format `dtype`, and how many elements are not finite.
+@dataclass(frozen=True)
+class Fused:
+    """A tensor that can be merged piece by piece."""
 
-    Raises:
-        ParentError: a parent's tensor is not finite.
-    """
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    """Number format of the result."""
+    merge: Callable[[int, int, kernels.Bits], bool]
+    """Write the elements from one place to another; whether all of them are finite. Raises ParentError
+    if a parent's are not."""
+
+    def whole(self) -> tuple[Tensor, int]:
+        """The tensor, and how many of its elements are not finite."""
+        merged, bad = self._piece(0, math.prod(self.shape), None)
+        return merged.view(self.shape), bad
+
+    def pieces(self) -> Iterator[tuple[Tensor, int]]:
+        """The same, flat and piece by piece; each is overwritten by the next one."""
+        size = math.prod(self.shape)
+        buffer = np.empty(min(size, PIECE), _bits_type(self.dtype))
+        for begin in range(0, size, PIECE):
+            yield self._piece(begin, min(begin + PIECE, size), buffer)
+
+    def _piece(self, begin: int, end: int, buffer: kernels.Bits | None) -> tuple[Tensor, int]:
+        count = end - begin
+        out = np.empty(count, _bits_type(self.dtype)) if buffer is None else buffer[:count]
+        finite = self.merge(begin, end, out)
+        if out.itemsize == 2:
+            merged = torch.from_numpy(out.view(np.int16)).view(torch.bfloat16)
+        else:
+            merged = torch.from_numpy(out.view(np.float32)).to(self.dtype)
+        if finite and self.dtype != torch.float16:  # of a smaller range than the loop saw
+            return merged, 0
+        return merged, int((~torch.isfinite(merged)).sum())
+
+
+def weighted_sum(operands: Operands, weights: Sequence[float], dtype: torch.dtype) -> Fused:
+    """Sum of weight * parent in the number format `dtype`."""
     models = alike([operands.source.bits(index) for index in range(operands.count)])
-    out = np.empty(models[0].size, _bits_type(dtype))
-    finite = kernels.weighted_sum(models, np.array(weights, np.float32), out)
-    if not finite:  # even a weight of zero lets what is not finite through
-        operands.source.require_finite()
-    return _finish(operands, out, finite, dtype)
+    factors = np.array(weights, np.float32)
+
+    def merge(begin: int, end: int, out: kernels.Bits) -> bool:
+        parents = tuple(model[begin:end] for model in models)
+        finite: bool = kernels.weighted_sum(parents, factors, out)
+        if not finite:  # even a weight of zero lets what is not finite through
+            operands.source.require_finite()
+        return finite
+
+    return Fused(operands.shape, dtype, merge)
 
 
 def add_task_vectors(
     operands: Operands, kept: Sequence[Kept], dtype: torch.dtype, *, consensus: bool
-) -> tuple[Tensor, int]:
+) -> Fused:
     """The same as `task_vectors.add_task_vectors`, cast to `dtype`.
-
-    Returns:
-        The merged tensor, and how many of its elements are not finite.
 
     Raises:
         RecipeError: the weights are to be normalised and cancel.
-        ParentError: a parent's or the base's tensor is not finite.
     """
     normalize = operands.flag("normalize")
     divisor = operands.weights_summing() if normalize else 1.0
     base, *parents = alike(
         [operands.source.bits(index) for index in (None, *range(operands.count))]
     )
-    out = np.empty(base.size, _bits_type(dtype))
     keys = [mask_key(operands.mask_seed, operands.name, digest) for digest in operands.digests]
-    finite, finite_vectors = kernels.add_task_vectors(
-        base,
-        tuple(parents),
+    arguments = (
         np.array([parent.factor for parent in kept], np.float32),
         np.array(operands.per_parent["weight"], np.float32),
         np.array([parent.rule for parent in kept], np.int64),
@@ -86,11 +118,17 @@ def add_task_vectors(
         normalize,
         np.float32(divisor),
         np.float32(operands.number("lambda")),
-        out,
     )
-    if not finite_vectors:
-        operands.source.require_finite()
-    return _finish(operands, out, finite, dtype)
+
+    def merge(begin: int, end: int, out: kernels.Bits) -> bool:
+        these = tuple(parent[begin:end] for parent in parents)
+        found = kernels.add_task_vectors(base[begin:end], these, *arguments, begin, out)
+        finite, finite_vectors = found
+        if not finite_vectors:
+            operands.source.require_finite()
+        return bool(finite)
+
+    return Fused(operands.shape, dtype, merge)
 
 
 def alike(models: Sequence[kernels.Bits]) -> tuple[kernels.Bits, ...]:
@@ -105,15 +143,3 @@ def alike(models: Sequence[kernels.Bits]) -> tuple[kernels.Bits, ...]:
 
 def _bits_type(dtype: torch.dtype) -> type[np.uint16 | np.uint32]:
     return np.uint16 if dtype == torch.bfloat16 else np.uint32
-
-
-def _finish(
-    operands: Operands, out: kernels.Bits, finite: bool, dtype: torch.dtype
-) -> tuple[Tensor, int]:
-    if out.itemsize == 2:
-        merged = torch.from_numpy(out.view(np.int16)).view(torch.bfloat16)
-    else:
-        merged = torch.from_numpy(out.view(np.float32)).to(dtype)
-    if finite and dtype != torch.float16:  # which has a smaller range than the compiled loop saw
-        return merged.view(operands.shape), 0
-    return merged.view(operands.shape), int((~torch.isfinite(merged)).sum())

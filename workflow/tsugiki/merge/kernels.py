@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -26,6 +27,8 @@ Floats = NDArray[np.float32]
 
 BLOCK = 1024
 """Elements worked on at a time: few enough that all intermediate results stay in the cache."""
+LINE = 64
+"""Bytes that come from memory at once."""
 ALL, LARGE, RANDOM = 0, 1, 2
 """Which elements of a task vector are kept: all; those of a range of magnitudes; a random mask."""
 
@@ -57,6 +60,30 @@ def _reinterpret(source: Any, target: Any, code: Any) -> Callable[[Any], Any]:
     return function
 
 
+def _fetching() -> Callable[[Any, Any], None]:
+    """A function that asks for an element of an array before it is needed."""
+
+    def typed(_context: Any, array: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            place = context.make_array(array)(context, builder, arguments[0]).data
+            number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+            function = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(ir.VoidType(), [byte, number, number, number]),
+                "llvm.prefetch.p0",
+            )
+            address = builder.bitcast(builder.gep(place, [arguments[1]]), byte)
+            # For reading, into the nearest cache, as data.
+            builder.call(function, [address, *(ir.Constant(number, one) for one in (0, 3, 1))])
+            return context.get_dummy_value()
+
+        return types.void(array, index), generate
+
+    function: Callable[[Any, Any], None] = intrinsic(typed)
+    return function
+
+
+_fetch = _fetching()
 _float = _reinterpret(types.uint32, types.float32, ir.FloatType())
 _bits = _reinterpret(types.float32, types.uint32, ir.IntType(32))
 
@@ -70,7 +97,7 @@ def weighted_sum(parents: tuple[Bits, ...], weights: Floats, out: Bits) -> bool:
     for start in range(0, out.size, BLOCK):
         stop = min(start + BLOCK, out.size)
         for index in range(len(parents)):
-            _load(parents[index][start:stop], value)
+            _load(_ahead(parents[index], start, stop), value)
             _accumulate(value, weights[index], total, index == 0)
         _store(total, out[start:stop], doubt)
     return _all_zero(doubt)
@@ -90,6 +117,7 @@ def add_task_vectors(  # noqa: C901, PLR0913, PLR0917 (compiled code takes plain
     normalize: bool,
     divisor: np.float32,
     scale: np.float32,
+    place: int,
     out: Bits,
 ) -> tuple[bool, bool]:
     """Write base + scale * (sum of thinned-out, weighted task vectors) / divisor to `out`.
@@ -107,6 +135,7 @@ def add_task_vectors(  # noqa: C901, PLR0913, PLR0917 (compiled code takes plain
         normalize: With `consensus`, divide each element by the weights that take part in it.
         divisor: Without `consensus`, divide by this.
         scale: Factor of the merged task vector.
+        place: Which element of the whole tensor the first one is, for random masks.
         out: Where the result goes.
 
     Returns:
@@ -123,14 +152,14 @@ def add_task_vectors(  # noqa: C901, PLR0913, PLR0917 (compiled code takes plain
     doubt_vectors = np.zeros(BLOCK, np.float32)
     for start in range(0, out.size, BLOCK):
         stop = min(start + BLOCK, out.size)
-        _load(base[start:stop], origin)
+        _load(_ahead(base, start, stop), origin)
         for index in range(count):
             vector = vectors[index]
-            _subtract(parents[index][start:stop], origin, vector, doubt_vectors)
+            _subtract(_ahead(parents[index], start, stop), origin, vector, doubt_vectors)
             if rules[index] == LARGE:
                 _keep_large(vector, limits[index], ceilings[index])
             elif rules[index] == RANDOM:
-                _keep_random(vector, start, limits[index], keys[index], mask)
+                _keep_random(vector, place + start, limits[index], keys[index], mask)
             _accumulate(vector, factors[index], total, index == 0)
         if consensus:
             _elect(total, signs)
@@ -199,6 +228,17 @@ def magnitudes_between(
 # The loops below work on a whole block of values, of which the last one's rest is unused: a fixed
 # length is what makes the compiler use vector instructions throughout. `doubt` collects x - x, which
 # is zero for every finite x and NaN for any other.
+
+
+@_compiled
+def _ahead(source: Bits, start: int, stop: int) -> Bits:
+    """The elements of a block; those of the next one are asked for meanwhile.
+
+    Models are read in turns, so that the processor by itself would wait at the start of each block.
+    """
+    for j in range(stop, min(stop + BLOCK, source.size), LINE // source.itemsize):
+        _fetch(source, j)
+    return source[start:stop]
 
 
 @_compiled

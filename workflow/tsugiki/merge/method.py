@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import Tensor, dtype
 
+    from tsugiki.merge.fused import Fused
     from tsugiki.merge.operands import Operands
 
 Value = bool | float | str
@@ -62,9 +63,9 @@ class Method:
     merge: Callable[[Operands], Tensor]
     """Pure function of one tensor of all models: float32 of the tensor's shape. It mutates none of
     its inputs."""
-    compiled: Callable[[Operands, dtype], tuple[Tensor, int]] | None = None
+    compiled: Callable[[Operands, dtype], Fused] | None = None
     """The same in one pass on the processor: the result of `merge` cast to a number format, bit for
-    bit, and how many of its elements are not finite."""
+    bit, as a whole or piece by piece."""
     parameters: tuple[ParameterSpec, ...] = ()
     options: tuple[OptionSpec, ...] = ()
     base: Literal["required", "optional", "unused"] = "required"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from tsugiki.merge.checkpoint import Checkpoint
 from tsugiki.merge.fused import alike, bits_of
 from tsugiki.merge.kernels import Bits, all_finite
 from tsugiki.merge.masks import mask_key, uniforms
+from tsugiki.merge.names import Names
 from tsugiki.merge.plan import Plan, make_plan
 from tsugiki.merge.selection import nth_largest
 from tsugiki.recipe.read import AnyRecipe
@@ -28,32 +28,47 @@ class Models:
     Args:
         folders: Folder of every model, by name.
         digests: Digest of every model's files, by name.
+        names: What tensors are called in a merge, for those models of which the user says so.
         cache_bytes: How much of what is computed from the models to keep for the next recipe.
 
     Raises:
-        ParentError: a model cannot be read, or the models do not fit together.
+        ParentError: a model cannot be read.
     """
 
     def __init__(
-        self, folders: Mapping[str, Path], digests: Mapping[str, str], *, cache_bytes: int = 0
+        self,
+        folders: Mapping[str, Path],
+        digests: Mapping[str, str],
+        *,
+        names: Mapping[str, Names] | None = None,
+        cache_bytes: int = 0,
     ) -> None:
-        self.checkpoints = {name: Checkpoint(name, folders[name]) for name in sorted(folders)}
+        self._names = {model: dict(given) for model, given in (names or {}).items() if given}
+        self.checkpoints = {
+            name: Checkpoint(name, folders[name], self._names.get(name)) for name in sorted(folders)
+        }
+        self._plans: dict[str, Plan] = {}
         self.digests = dict(digests)
         self.cache = TensorCache(cache_bytes)
         self._bits: dict[tuple[str, str], Bits] = {}
         self._finite: set[tuple[str, str]] = set()
 
-    @cached_property
-    def plan(self) -> Plan:
-        """The tensors that every merge of these models has."""
-        return make_plan(list(self.checkpoints.values()))
+    def plan(self, owner: str) -> Plan:
+        """The tensors of every merge of these models that has the configuration of `owner`.
+
+        Raises:
+            ParentError: the models do not fit together.
+        """
+        if owner not in self._plans:
+            self._plans[owner] = make_plan(list(self.checkpoints.values()), owner)
+        return self._plans[owner]
 
     def require(self, recipe: AnyRecipe) -> None:
         """Check that these are the models that a recipe means.
 
         Raises:
             RecipeError: the recipe names a model that is not here.
-            LineageError: a model of that name is here, but its files are others.
+            LineageError: a model of that name is here, but its files or names are others.
         """
         for ref in recipe.models:
             self._require_ref(ref)
@@ -99,6 +114,14 @@ class Models:
                 where=str(self.checkpoints[ref.name].folder),
                 expected=ref.digest,
                 got=str(self.digests.get(ref.name)),
+            )
+        if ref.names != self._names.get(ref.name, {}):
+            raise LineageError(
+                f"the tensors of parent `{ref.name}` are not named as the recipe says",
+                where=str(self.checkpoints[ref.name].folder),
+                expected=str(ref.names),
+                got=str(self._names.get(ref.name, {})),
+                fix="let `names` in the configuration be what it was, or start another run",
             )
 
     def _unknown(self, name: str) -> RecipeError:

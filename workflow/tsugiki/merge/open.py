@@ -10,8 +10,8 @@ from tsugiki.recipe.dataflow import DataflowRecipe
 from tsugiki.recipe.read import AnyRecipe
 
 AnyMerge = Merge | DataflowMerge
-"""Both have a `plan`, the `format` of each tensor, `tensor` to make it, and an `owner` and `config`
-for the files beside the weights."""
+"""Both have a `plan`, the `format` of each tensor, `tensor` or `pieces` to make it, and an `owner` and
+`config` for the files beside the weights."""
 
 
 def open_merge(recipe: AnyRecipe, models: Models) -> AnyMerge:

@@ -11,6 +11,7 @@ import torch
 
 from tsugiki.errors import ParentError
 from tsugiki.merge.checkpoint import Checkpoint
+from tsugiki.merge.language_settings import has_vision, language_config
 
 DERIVED = re.compile(r"rotary_emb\.inv_freq$|\.attn\.(?:masked_)?bias$")
 """Buffers of old checkpoints that models compute from their configuration."""
@@ -26,9 +27,13 @@ class PlannedTensor:
     """One tensor of the merged model."""
 
     name: str
+    """What methods, groups and masks know it as."""
+    stored: str
+    """Its name in the owner's files, and in those of the merged model."""
     shape: tuple[int, ...]
     merged: bool
-    """Whether it is merged; if not (whole numbers), it is equal in all models and is copied."""
+    """Whether it is merged. If not, it is copied from the owner: whole numbers, which are equal in
+    all models, and what is not part of the language model, such as a vision tower."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +48,16 @@ class Plan:
         return frozenset(tensor.name for tensor in self.tensors)
 
 
-def make_plan(models: Sequence[Checkpoint]) -> Plan:
+def make_plan(models: Sequence[Checkpoint], owner: str | None = None) -> Plan:
     """Decide what tensors a merge of `models` (parents and base) has.
 
     Every tensor of every model is either planned, or derived from the configuration, or an output
-    head that equals the embeddings it is tied to.
+    head that equals the embeddings it is tied to, or outside the language model. Of those outside,
+    the owner's are copied and the others' are left.
+
+    Args:
+        models: Parents and base.
+        owner: The model that gives everything which is not merged; the first one if absent.
 
     Raises:
         ParentError: the models do not have the same tensors and shapes (all differences are
@@ -56,13 +66,18 @@ def make_plan(models: Sequence[Checkpoint]) -> Plan:
     """
     headers = {model.name: _shapes(model) for model in models}
     _require_same(models, headers)
-    first = models[0]
+    first = next((model for model in models if model.name == owner), models[0])
     tensors = []
     for name in sorted(headers[first.name]):
         merged = all(model.headers[name].is_float for model in models)
         if not merged:
             _require_equal(models, name)
-        tensors.append(PlannedTensor(name, headers[first.name][name], merged))
+        stored = first.headers[name].stored
+        tensors.append(PlannedTensor(name, stored, headers[first.name][name], merged))
+    tensors += [
+        PlannedTensor(name, name, header.shape, merged=False)
+        for name, header in first.outside.items()
+    ]
     return Plan(tuple(tensors))
 
 
@@ -112,13 +127,14 @@ def _require_same(
     models: Sequence[Checkpoint], headers: Mapping[str, Mapping[str, tuple[int, ...]]]
 ) -> None:
     first = models[0]
+    settings = _settings(models)
     faults: list[str] = []
     for other in models[1:]:
         pair = f"{first.name} / {other.name}"
         faults.extend(
             f"{key}: {mine} / {theirs} ({pair})"
             for key in CONFIG_KEYS
-            if (mine := _setting(first, key)) != (theirs := _setting(other, key))
+            if (mine := settings[first.name].get(key)) != (theirs := settings[other.name].get(key))
         )
         mine, theirs = headers[first.name], headers[other.name]
         for name in sorted(mine.keys() | theirs.keys()):
@@ -139,8 +155,15 @@ def _require_same(
         )
 
 
-def _setting(model: Checkpoint, key: str) -> Any:
-    return model.config.get(key, model.config.get("text_config", {}).get(key))
+def _settings(models: Sequence[Checkpoint]) -> Mapping[str, Mapping[str, Any]]:
+    """What is compared: config.json as it stands, or of language models, defaults filled in.
+
+    Beside a vision-language model, whose configuration often states little, only the latter can be
+    compared.
+    """
+    if not any(has_vision(model.config) for model in models):
+        return {model.name: model.config for model in models}
+    return {model.name: language_config(model.config) for model in models}
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from tsugiki.errors import ParentError
-from tsugiki.merge.digest import WeightsDigest, tensor_digest
+from tsugiki.merge.digest import FORMAT_NAMES, WeightsDigest, tensor_digest
 from tsugiki.merge.engine import Merge, one_thread_per_operation
+from tsugiki.merge.live import LiveWeights
 from tsugiki.merge.models import Models
-from tsugiki.merge.plan import Plan
+from tsugiki.merge.names import Names
+from tsugiki.merge.plan import Plan, PlannedTensor
 from tsugiki.recipe.recipe import Recipe
 
 CACHE_BYTES = 1 << 30
@@ -24,6 +26,7 @@ class ResidentMerger:
     Args:
         folders: Folder of every parent and base, by name.
         digests: Digest of each one's files, by name.
+        names: What tensors are called in the merge, for those models of which the user says so.
         cache_bytes: How much of what is computed from the models to keep between recipes. It
             changes the speed, never a result.
 
@@ -36,24 +39,35 @@ class ResidentMerger:
         folders: Mapping[str, Path],
         digests: Mapping[str, str],
         *,
+        names: Mapping[str, Names] | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        self._models = Models(folders, digests, cache_bytes=cache_bytes)
-        self.plan: Plan = self._models.plan
+        self._models = Models(folders, digests, names=names, cache_bytes=cache_bytes)
+        self._kept: dict[tuple[str, str], str] = {}
+        for name in folders:  # all faults before any work
+            self._models.plan(name)
+
+    def plan(self, owner: str) -> Plan:
+        """The tensors of a merged model that has the configuration of `owner`."""
+        return self._models.plan(owner)
 
     def tensors(self, recipe: Recipe) -> Iterator[tuple[str, Tensor]]:
-        """Merge a recipe, tensor by tensor, in order of their names.
+        """Merge a recipe, tensor by tensor; each with the name that it is stored under.
 
         Raises:
             RecipeError: the recipe describes no valid merge, or a result is not finite.
             LineageError: a model is not the one that the recipe was made for.
             ParentError: a model's tensor is not finite.
         """
+        for planned, tensor in self._merge(recipe):
+            yield planned.stored, tensor
+
+    def _merge(self, recipe: Recipe) -> Iterator[tuple[PlannedTensor, Tensor]]:
         merge = Merge(recipe, self._models)
         for planned in merge.plan.tensors:
             with one_thread_per_operation():
                 merged = merge.tensor(planned)
-            yield planned.name, merged
+            yield planned, merged
 
     def load_into(self, recipe: Recipe, model: nn.Module) -> str:
         """Write a merged model's weights into `model`, in place; tied weights stay tied.
@@ -63,7 +77,8 @@ class ResidentMerger:
 
         Args:
             recipe: The recipe.
-            model: A model of the parents' architecture, in the recipe's number format or float32.
+            model: A model of the architecture of the recipe's `tokenizer`, in the recipe's number
+                format or float32. What is not merged may be in any format.
 
         Returns:
             Digest of the weights: the one that `write_merge` returns for this recipe.
@@ -73,61 +88,29 @@ class ResidentMerger:
             LineageError: a model is not the one that the recipe was made for.
             ParentError: a model's tensor is not finite, or `model` has other weights than the plan.
         """
-        targets = bind(self.plan, model)
+        live = LiveWeights(self.plan(recipe.tokenizer), model)
         digest = WeightsDigest()
         with torch.no_grad():
-            for name, tensor in self.tensors(recipe):
-                target = targets[name]
-                if target.dtype not in (tensor.dtype, torch.float32):
+            for planned, tensor in self._merge(recipe):
+                target = live.dtype(planned.stored)
+                if planned.merged and target not in (tensor.dtype, torch.float32):
                     raise ParentError(
                         "the live model's number format cannot hold the merged weights",
-                        where=f"tensor {name}",
+                        where=f"tensor {planned.stored}",
                         expected=f"{tensor.dtype} or torch.float32",
-                        got=str(target.dtype),
+                        got=str(target),
                     )
-                target.copy_(tensor)
-                digest.add(name, tensor, tensor_digest(tensor))
+                live.put(planned.stored, tensor)
+                sha256 = self._digest(recipe.tokenizer, planned, tensor)
+                digest.add(planned.stored, FORMAT_NAMES[tensor.dtype], tensor.shape, sha256)
+            live.finish()
         return digest.hexdigest()
 
-
-def bind(plan: Plan, model: nn.Module) -> dict[str, Tensor]:
-    """Which of a live model's weights each planned tensor is.
-
-    Names may differ by the model's own prefix (`model.`, `transformer.`), as between a checkpoint
-    with a head and one without.
-
-    Raises:
-        ParentError: a planned tensor has no place in the model, two have the same, shapes differ,
-            or a weight of the model is not planned.
-    """
-    state: dict[str, Tensor] = model.state_dict(keep_vars=True)
-    prefix = f"{getattr(model, 'base_model_prefix', '')}."
-    targets: dict[str, Tensor] = {}
-    faults = []
-    for planned in plan.tensors:
-        names = (planned.name, prefix + planned.name, planned.name.removeprefix(prefix))
-        target = next((state[name] for name in names if name in state), None)
-        if target is None:
-            faults.append(f"{planned.name}: not in the model")
-        elif tuple(target.shape) != planned.shape:
-            faults.append(f"{planned.name}: {list(planned.shape)} / {list(target.shape)}")
-        else:
-            targets[planned.name] = target
-    owners: dict[int, str] = {}
-    for name, target in targets.items():
-        if id(target) in owners:
-            faults.append(f"{name}: tied to {owners[id(target)]} in the model, apart in the files")
-        owners[id(target)] = name
-    faults.extend(
-        f"{name}: not in the checkpoints"
-        for name, target in state.items()
-        if id(target) not in owners
-    )
-    if faults:
-        raise ParentError(
-            "the live model does not have the weights of the parents",
-            where=type(model).__name__,
-            expected=f"{len(plan.tensors)} tensors",
-            got="\n    ".join(["", *faults[:20]]),
-        )
-    return targets
+    def _digest(self, owner: str, planned: PlannedTensor, tensor: Tensor) -> str:
+        """Digest of a tensor; of what is not merged, computed once."""
+        if planned.merged:
+            return tensor_digest(tensor)
+        key = (owner, planned.name)
+        if key not in self._kept:
+            self._kept[key] = tensor_digest(tensor)
+        return self._kept[key]

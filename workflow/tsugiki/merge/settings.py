@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from tsugiki.config.stage import Gradient
 from tsugiki.errors import RecipeError
 from tsugiki.merge.method import Method, OptionSpec, ParameterSpec, Value
 from tsugiki.merge.registry import get_method
+from tsugiki.recipe.gradient import depth, value_at
 from tsugiki.recipe.grouping import group_of, groups
 from tsugiki.recipe.recipe import SHARED, Parameter, ParentRef, Recipe
 
@@ -39,6 +41,7 @@ class Settings:
                     expected=", ".join(spec.name for spec in self.method.parameters) or "none",
                 )
         self._parameters = recipe.parameters
+        self._blocks = depth(tensors)
         for spec in self.method.parameters:
             if spec.name in recipe.parameters:
                 self._check(spec, recipe.parameters[spec.name], tensors)
@@ -64,6 +67,8 @@ class Settings:
         if parameter is None:
             return spec.default
         values = parameter.values.get(parent) or parameter.values[SHARED]
+        if isinstance(parameter.grouping, Gradient):
+            return value_at(values, tensor, self._blocks)
         return values[group_of(tensor, parameter.grouping)]
 
     def _check(self, spec: ParameterSpec, parameter: Parameter, tensors: Sequence[str]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -14,7 +15,7 @@ from torch import Tensor
 from tsugiki.canonical import canonical_json, pretty_json
 from tsugiki.errors import InfrastructureError
 from tsugiki.merge.checkpoint import DTYPES, INDEX, SINGLE
-from tsugiki.merge.digest import WeightsDigest, raw_bytes, tensor_digest
+from tsugiki.merge.digest import WeightsDigest, raw_bytes
 from tsugiki.merge.parallel import ordered
 
 SHARD_BYTES = 5_000_000_000
@@ -39,7 +40,7 @@ class Stored:
 def write_tensors(
     folder: Path,
     stored: Mapping[str, Stored],
-    tensor: Callable[[str], Tensor],
+    tensor: Callable[[str], Tensor | Iterable[Tensor]],
     *,
     shard_bytes: int = SHARD_BYTES,
     threads: int = 1,
@@ -52,7 +53,8 @@ def write_tensors(
     Args:
         folder: Where; it exists.
         stored: Every tensor, by name.
-        tensor: Makes a tensor, in the format and shape that `stored` says.
+        tensor: Makes a tensor, in the format and shape that `stored` says, or its elements piece by
+            piece. A piece is done with when the next one is asked for.
         shard_bytes: Most bytes of weights in one file, unless one tensor is larger.
         threads: How many tensors to make at the same time.
         progress: Called after each tensor: tensors written, all tensors, bytes written.
@@ -67,30 +69,59 @@ def write_tensors(
         else [f"model-{n:05d}-of-{len(files):05d}.safetensors" for n in range(1, len(files) + 1)]
     )
 
-    def finish(name: str) -> tuple[Tensor, str]:
-        made = tensor(name)
-        entry = stored[name]
-        assert (made.dtype, tuple(made.shape)) == (DTYPES[entry.dtype], entry.shape), name
-        return made, tensor_digest(made)
-
-    results = ordered(finish, [name for tensors in files for name in tensors], threads)
-    digest = WeightsDigest()
-    done = written = 0
+    places: dict[str, tuple[Path, int]] = {}
     for file, tensors in zip(names, files, strict=True):
-        with (folder / file).open("wb") as stream:
-            stream.write(_header(tensors, stored))
-            for name in tensors:
-                made, sha256 = next(results)
-                stream.write(raw_bytes(made))
-                digest.add(name, made, sha256)
-                done, written = done + 1, written + stored[name].size
-                if progress is not None:
-                    progress(done, len(stored), written)
+        header = _header(tensors, stored)
+        (folder / file).write_bytes(header)
+        place = len(header)
+        for name in tensors:
+            places[name] = (folder / file, place)
+            place += stored[name].size
+
+    def finish(name: str) -> str:
+        made = tensor(name)
+        return _write(*places[name], stored[name], [made] if isinstance(made, Tensor) else made)
+
+    digest = WeightsDigest()
+    written = 0
+    order = list(places)
+    for done, (name, sha256) in enumerate(
+        zip(order, ordered(finish, order, threads), strict=True), start=1
+    ):
+        digest.add(name, stored[name].dtype, stored[name].shape, sha256)
+        written += stored[name].size
+        if progress is not None:
+            progress(done, len(stored), written)
     if len(files) > 1:
-        places = {name: file for file, group in zip(names, files, strict=True) for name in group}
-        index = {"metadata": {"total_size": written}, "weight_map": places}
+        index = {
+            "metadata": {"total_size": written},
+            "weight_map": {name: file.name for name, (file, _) in places.items()},
+        }
         (folder / INDEX).write_bytes(pretty_json(index))
     return digest.hexdigest()
+
+
+def _write(file: Path, place: int, stored: Stored, pieces: Iterable[Tensor]) -> str:
+    """Write a tensor's pieces to their place in a file, which may lie beyond its end as yet.
+
+    Each is hashed and written while it is in the processor's cache, by the thread that made it.
+
+    Returns:
+        SHA-256 of the tensor's bytes.
+    """
+    sha256 = hashlib.sha256()
+    end = place
+    with file.open("r+b", buffering=0) as stream:
+        stream.seek(place)
+        for piece in pieces:
+            assert piece.dtype == DTYPES[stored.dtype], "the header says what is stored"
+            content = raw_bytes(piece)
+            sha256.update(content)
+            while content:
+                count = stream.write(content)
+                content, end = content[count:], end + count
+    assert end - place == stored.size, "the header says how much is stored"
+    return sha256.hexdigest()
 
 
 def shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:

@@ -20,6 +20,7 @@ from tsugiki.merge.stream import (
     write_tensors,
 )
 from tsugiki.recipe.read import AnyRecipe
+from tsugiki.recipe.recipe import names_in
 
 
 def write_merge(
@@ -57,9 +58,13 @@ def write_merge(
         InfrastructureError: the disk is full or fails.
     """
     named = {model.name for model in recipe.models} | {recipe.tokenizer}
-    models = Models({name: folder for name, folder in folders.items() if name in named}, digests)
+    models = Models(
+        {name: folder for name, folder in folders.items() if name in named},
+        digests,
+        names=names_in(recipe.models),
+    )
     merge = open_merge(recipe, models)
-    plan = {planned.name: planned for planned in merge.plan.tensors}
+    plan = {planned.stored: planned for planned in merge.plan.tensors}
     stored = {name: _stored(merge, planned) for name, planned in plan.items()}
     with faults_of_the_disk(out), one_thread_per_operation():
         require_space(out.parent, sum(tensor.size for tensor in stored.values()))
@@ -68,7 +73,7 @@ def write_merge(
             return write_tensors(
                 folder,
                 stored,
-                lambda name: merge.tensor(plan[name]),
+                lambda name: merge.pieces(plan[name]),
                 shard_bytes=shard_bytes,
                 threads=threads,
                 progress=progress,

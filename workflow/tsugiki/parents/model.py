@@ -10,6 +10,9 @@ from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 
+from tsugiki.errors import ParentError
+from tsugiki.merge.language_settings import language_config
+from tsugiki.merge.names import Names, naming
 from tsugiki.merge.plan import EMBEDDINGS, HEAD
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.headers import TensorHeader, read_headers
@@ -34,6 +37,8 @@ class Model:
     template: str | None
     trusted: bool
     """Whether modelling code that comes with it may run."""
+    merged: Mapping[str, TensorHeader]
+    """The tensors that are merged, by their names in the merge (see `merge.names`)."""
     added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The tokens that were added to its tokenizer: entries of tokenizer.json, by content."""
 
@@ -48,6 +53,14 @@ class Model:
         except (ValueError, StrictDataclassError):
             full = dict(self.config)
         return dict(_flat(full, ""))
+
+    @cached_property
+    def language_settings(self) -> dict[str, Any]:
+        """The same of the language model alone, as it would be stated if it stood by itself."""
+        try:
+            return dict(_flat(language_config(self.config), ""))
+        except (ValueError, StrictDataclassError):
+            return self.settings
 
     @property
     def embeddings(self) -> str | None:
@@ -84,13 +97,16 @@ def understood(config: Mapping[str, Any]) -> dict[str, Any]:
     return full
 
 
-def read_model(name: str, files: ParentFiles, *, trusted: bool) -> tuple[Model, list[Fault]]:
+def read_model(
+    name: str, files: ParentFiles, *, trusted: bool, names: Names | None = None
+) -> tuple[Model, list[Fault]]:
     """Read all of a parent but its weights.
 
     Args:
         name: Its name in the configuration.
         files: Its files.
         trusted: Whether modelling code that comes with it may run.
+        names: What its tensors are called in the merge, if the user says so.
 
     Returns:
         What could be read, and the faults met on the way.
@@ -115,6 +131,12 @@ def read_model(name: str, files: ParentFiles, *, trusted: bool) -> tuple[Model, 
                 fix="fetch or copy the file again",
             )
         )
+    merged: Mapping[str, TensorHeader] = tensors
+    try:
+        found = naming(name, tensors, config, names)
+        merged = {tensor: tensors[stored] for tensor, stored in found.merged.items()}
+    except ParentError as error:
+        faults.append(Fault.of(error, files.where))
     tokenizer, broken = read_tokenizer(name, files)
     faults += broken
     model = Model(
@@ -128,6 +150,7 @@ def read_model(name: str, files: ParentFiles, *, trusted: bool) -> tuple[Model, 
         template=tokenizer.template,
         trusted=trusted,
         added=tokenizer.added,
+        merged=merged,
     )
     return model, faults
 

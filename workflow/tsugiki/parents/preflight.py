@@ -51,7 +51,9 @@ def preflight(config: RunConfig, lock: ParentsLock | None = None) -> Report:
                 adapter, found = read_adapter(name, source.adapter_of, files)
                 adapters |= {name: adapter} if adapter is not None else {}
             else:
-                models[name], found = read_model(name, files, trusted=source.trust_remote_code)
+                models[name], found = read_model(
+                    name, files, trusted=source.trust_remote_code, names=source.names
+                )
         except ParentError as error:
             faults.append(Fault.of(error, f"parent `{name}`"))
             continue

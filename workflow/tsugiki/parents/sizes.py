@@ -29,34 +29,42 @@ def download_bytes(sources: Iterable[ParentFiles]) -> int:
 
 
 def disk_bytes(config: RunConfig, models: Mapping[str, Model]) -> int:
-    """Bytes of the merged models on disk: the best one, and one for each job that writes its own.
+    """Bytes of the merged models on disk: the best ones, and one for each job that writes its own.
 
-    Models of the demo count nothing.
+    A path in data-flow space is counted as one model of its owner's size. Models of the demo count
+    nothing.
     """
     jobs = config.evaluation.jobs if config.evaluation.storage == "disk" else 0
-    return _merged_bytes(config.stages[-1], models) + jobs * max(
-        _merged_bytes(stage, models) for stage in config.stages
-    )
+    sizes = {stage.name: _merged_bytes(config, stage, models) for stage in config.stages}
+    merged_later = {name for stage in config.stages for name in stage.members}
+    kept = merged_later | {config.stages[-1].name}
+    best = sum(size for name, size in sizes.items() if name in kept)
+    return best + jobs * max(sizes.values())
 
 
 def memory_bytes(config: RunConfig, models: Mapping[str, Model]) -> int:
-    """Bytes of weights in an evaluating job: all models of a stage, and the merged one."""
+    """Bytes of weights in an evaluating job: all models of a stage, and the merged one.
+
+    A path in data-flow space takes the parents' own layers: it adds nothing.
+    """
     return max(
-        sum(models[name].stored for name in members(stage) if name in models)
-        + _merged_bytes(stage, models)
+        sum(_stored(config, name, models) for name in stage.members)
+        + (0 if stage.space.kind == "dataflow" else _merged_bytes(config, stage, models))
         for stage in config.stages
     )
 
 
-def members(stage: Stage) -> list[str]:
-    """Names of the models that a stage merges, the base first."""
-    names = [*([stage.base] if stage.base else []), *stage.parents]
-    return list(dict.fromkeys(names))
+def _stored(config: RunConfig, name: str, models: Mapping[str, Model]) -> int:
+    stage = config.stage(name)
+    if stage is not None:
+        return _merged_bytes(config, stage, models)
+    return models[name].stored if name in models else 0
 
 
-def _merged_bytes(stage: Stage, models: Mapping[str, Model]) -> int:
-    first = next((models[name] for name in members(stage) if name in models), None)
-    if first is None:
+def _merged_bytes(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> int:
+    names = (config.owner(stage), *config.origins(stage))
+    known = [models[name] for name in names if name in models]
+    if not known:
         return 0
-    numbers = sum(prod(tensor.shape) for tensor in first.tensors.values())
+    numbers = sum(prod(tensor.shape) for tensor in known[0].tensors.values())
     return numbers * WIDTH[stage.space.dtype]

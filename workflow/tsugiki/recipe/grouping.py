@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Literal
 
-from tsugiki.config.stage import Grouping
+from tsugiki.config.stage import Gradient, Grouping
 from tsugiki.errors import RecipeError
 
 BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks|block)\.(\d+)\.([^.]+)")
@@ -36,13 +37,16 @@ FIXED = ("vision", "projector", "embeddings")
 """Groups before the first block, in this order."""
 
 
-def group_of(tensor: str, grouping: Grouping) -> str:
+def group_of(
+    tensor: str, grouping: Literal["model", "block", "block_part"] | dict[str, str]
+) -> str:
     """The group that a tensor belongs to.
 
     `model`: one group of that name. `block`: `embeddings`, `block.0` and so on, `head` (with the
     final norm); the image encoder and projector of a vision-language model are `vision` and
     `projector`. `block_part`: the same, with `block.0.attention`, `block.0.mlp`, `block.0.norm`.
-    A mapping: the name whose expression is found in the tensor's name.
+    A mapping: the name whose expression is found in the tensor's name. A gradient has no groups, but
+    anchors (see `gradient`).
 
     Raises:
         RecipeError: the tensor belongs to no group, or to more than one.
@@ -55,11 +59,13 @@ def group_of(tensor: str, grouping: Grouping) -> str:
 def groups(tensors: Iterable[str], grouping: Grouping) -> list[str]:
     """The groups of a model's tensors, each once: embeddings, blocks by number, head.
 
-    Groups of a mapping are in the order of their names.
+    Groups of a mapping are in the order of their names; those of a gradient are its anchors.
 
     Raises:
         RecipeError: a tensor belongs to no group, or to more than one.
     """
+    if isinstance(grouping, Gradient):
+        return [f"anchor.{index}" for index in range(grouping.gradient)]
     return sorted({group_of(tensor, grouping) for tensor in tensors}, key=_order)
 
 

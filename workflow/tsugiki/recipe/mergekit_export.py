@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from tsugiki.config.stage import Gradient
 from tsugiki.errors import RecipeError
 from tsugiki.merge.settings import Settings
 from tsugiki.recipe.grouping import group_of
@@ -36,7 +37,8 @@ def is_whole_model(recipe: Recipe) -> bool:
 def export_mergekit(recipe: Recipe, sources: Mapping[str, str], tensors: Sequence[str]) -> str:
     """A mergekit configuration (YAML) that expresses a recipe.
 
-    Where values differ between tensors, each layer is a slice of its own. What mergekit does
+    Gradients are lists. Where other values differ between tensors, each layer is a slice of its own,
+    as mergekit's gradients cannot hold a value of its own for each of many layers. What mergekit does
     otherwise is said in comments at the top.
 
     Args:
@@ -58,7 +60,8 @@ def export_mergekit(recipe: Recipe, sources: Mapping[str, str], tensors: Sequenc
         document["base_model"] = paths[base]
     document |= _slices(recipe, settings, values, paths, tensors)
     options = _options(recipe, there)
-    if shared := _uniform(values[SHARED]) | options:
+    lists = {} if "slices" in document else _gradients(recipe)[SHARED]
+    if shared := _uniform(values[SHARED]) | lists | options:
         document["parameters"] = shared
     document["dtype"] = "float32"
     if recipe.dtype != "float32":
@@ -108,10 +111,12 @@ def _slices(
 ) -> Yaml:
     parents = [parent.name for parent in recipe.parents]
     differing = {owner: _differing(values[owner]) for owner in values}
-    if not any(differing.values()):
+    lists = _gradients(recipe)
+    if all(differing[owner].keys() <= lists[owner].keys() for owner in values):
         return {
             "models": [
-                _with_parameters({"model": paths[name]}, _uniform(values[name])) for name in parents
+                _with_parameters({"model": paths[name]}, _uniform(values[name]) | lists[name])
+                for name in parents
             ]
         }
     base = [recipe.base.name] if recipe.base and settings.method.base != "unused" else []
@@ -122,6 +127,20 @@ def _slices(
         piece: Yaml = {"sources": sources}
         slices.append(_with_parameters(piece, _written(differing[SHARED], names)))
     return {"slices": slices}
+
+
+def _gradients(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """The anchors of every gradient, as mergekit writes them: by owner and mergekit's parameter."""
+    there = counterpart(recipe.method).parameters
+    found: dict[str, dict[str, Any]] = {
+        owner: {} for owner in (SHARED, *(parent.name for parent in recipe.parents))
+    }
+    for name, parameter in recipe.parameters.items():
+        if isinstance(parameter.grouping, Gradient) and name in there:
+            for owner, anchors in parameter.values.items():
+                place = owner if there[name] in PER_INPUT else SHARED
+                found[place][there[name]] = [anchors[f"anchor.{i}"] for i in range(len(anchors))]
+    return found
 
 
 def _source(path: str, layer: int, parameters: Yaml) -> Yaml:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Literal
 
 from tsugiki.config.stage import Grouping
 from tsugiki.errors import RecipeError
 from tsugiki.recipe.grouping import BLOCK, group_of
 from tsugiki.recipe.recipe import Parameter
 
+Named = Literal["model", "block", "block_part"] | dict[str, str]
+"""A grouping that puts each tensor into one group."""
 Row = tuple[float, ...]
 """Values of one tensor, in order of the owners."""
 
@@ -24,7 +27,8 @@ def as_parameter(values: Mapping[str, Mapping[str, float]]) -> Parameter:
     owners = sorted(values)
     tensors = sorted(values[owners[0]])
     rows = {tensor: tuple(values[owner][tensor] for owner in owners) for tensor in tensors}
-    for grouping in ("model", "block", "block_part"):
+    named: tuple[Named, ...] = ("model", "block", "block_part")
+    for grouping in named:
         with suppress(RecipeError):  # a tensor that this grouping has no group for
             if (groups := _grouped(rows, grouping)) is not None:
                 return _parameter(owners, grouping, groups)
@@ -44,7 +48,7 @@ def _parameter(owners: list[str], grouping: Grouping, groups: Mapping[str, Row])
     )
 
 
-def _grouped(rows: Mapping[str, Row], grouping: Grouping) -> dict[str, Row] | None:
+def _grouped(rows: Mapping[str, Row], grouping: Named) -> dict[str, Row] | None:
     """Values of each group; None where tensors of a group differ."""
     groups: dict[str, Row] = {}
     for tensor, row in rows.items():

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from tsugiki.canonical import canonical_json, digest_bytes, pretty_json
 from tsugiki.config.stage import Grouping
@@ -24,6 +32,16 @@ class ParentRef(Data):
 
     name: str
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    names: dict[str, str | None] = {}
+    """What its tensors are called in the merge, if the configuration says so (see `merge.names`)."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_names(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Recipes of parents that need no names have the digests that they always had."""
+        fields: dict[str, Any] = handler(self)
+        if not self.names:
+            fields.pop("names", None)
+        return fields
 
 
 class Parameter(Data):
@@ -83,3 +101,22 @@ class Recipe(Data):
     def to_json(self) -> bytes:
         """The content of recipe.json."""
         return pretty_json(self.model_dump(mode="json"))
+
+
+def names_in(models: Iterable[ParentRef]) -> dict[str, dict[str, str | None]]:
+    """What tensors are called in the merge, for those models of which a recipe says so."""
+    return {ref.name: ref.names for ref in models if ref.names}
+
+
+def with_names(recipe: Recipe, names: Mapping[str, Mapping[str, str | None]]) -> Recipe:
+    """The recipe with the tensors of some models named by the configuration."""
+
+    def named(ref: ParentRef) -> ParentRef:
+        return ref.model_copy(update={"names": dict(names.get(ref.name, {}))})
+
+    return recipe.model_copy(
+        update={
+            "parents": tuple(named(ref) for ref in recipe.parents),
+            "base": named(recipe.base) if recipe.base else None,
+        }
+    )

@@ -9,7 +9,15 @@ from tsugiki.report.svg import Figure, Scale, line, rectangle, text, ticks
 WIDTH = 860.0
 LEFT, RIGHT, TOP, BOTTOM = 210.0, 150.0, 36.0, 44.0
 PITCH, BAR = 30.0, 16.0
-LEGEND = (("evolved", 0.0), ("finalist", 90.0), ("parent", 180.0), ("base", 265.0))
+LEGEND = {
+    "evolved": 90.0,
+    "finalist": 90.0,
+    "stage": 80.0,
+    "parent": 85.0,
+    "base": 75.0,
+    "baseline": 0.0,
+}
+"""Kinds of rows, with the room that each takes in the legend."""
 
 
 def comparison_figure(table: FinalTable) -> Figure | None:
@@ -21,7 +29,7 @@ def comparison_figure(table: FinalTable) -> Figure | None:
     height = TOP + PITCH * len(rows) + BOTTOM
     low, high = min(0.0, *(one.low for one in intervals)), max(one.high for one in intervals)
     x = Scale(low, max(high, low + 1e-9), LEFT, WIDTH - RIGHT)
-    parts = [_legend(), _axis(x, height, table.objective)]
+    parts = [_legend({row.kind for row in rows}), _axis(x, height, table.objective)]
     parts += [_bar(table, row, x, TOP + PITCH * index) for index, row in enumerate(rows)]
     description = "; ".join(
         f"{row.name} {shown(one.value)} ({shown_range(one)})"
@@ -64,9 +72,11 @@ def _short(name: str) -> str:
     return name if len(name) <= 26 else f"{name[:25]}…"
 
 
-def _legend() -> str:
-    entries = (*LEGEND, ("baseline", 340.0))
-    return "".join(
-        rectangle(LEFT + offset, 10, 12, 12, f"f-bar f-{kind}") + text(LEFT + offset + 18, 20, kind)
-        for kind, offset in entries
-    )
+def _legend(kinds: set[str]) -> str:
+    parts, left = [], LEFT
+    for kind, room in LEGEND.items():
+        if kind != "stage" or "stage" in kinds:
+            parts.append(rectangle(left, 10, 12, 12, f"f-bar f-{kind}"))
+            parts.append(text(left + 18, 20, kind))
+            left += room
+    return "".join(parts)

@@ -9,11 +9,19 @@ from dataclasses import dataclass
 from tsugiki.config.run import RunConfig
 from tsugiki.evaluate.outcome import Failed
 from tsugiki.evolve.population import Generation, Ranked
+from tsugiki.finalists.choose import winner
 from tsugiki.finalists.files import read_items
 from tsugiki.finalists.table import FinalTable, read_final_table
 from tsugiki.lineage.cost import read_cost
 from tsugiki.lineage.layout import RunFiles
-from tsugiki.lineage.ledger import TEST, entries, existing_series, scored_generations
+from tsugiki.lineage.ledger import (
+    TEST,
+    entries,
+    existing_series,
+    finalists_of,
+    read_generation,
+    scored_generations,
+)
 from tsugiki.lineage.summary import Summary, best_candidate, summarise
 from tsugiki.recipe.read import AnyRecipe, read_recipe
 from tsugiki.report import provenance
@@ -46,6 +54,8 @@ class ReportData:
     """Best of the last stage by search fitness."""
     recipe: AnyRecipe | None
     """The winner's; before there is one, the best candidate's."""
+    before: Mapping[str, AnyRecipe]
+    """The recipe of the winner of each earlier stage that has one, by the stage's name."""
     gained: Sequence[Example]
     lost: Sequence[Example]
     failures: Sequence[Failure]
@@ -76,6 +86,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         stages={name: summarise(generations) for name, generations in stages.items()},
         best=best,
         recipe=_recipe(files, table, next(reversed(stages), None), best),
+        before=_before(files, config),
         gained=gained,
         lost=lost,
         failures=_failures(ledger),
@@ -96,6 +107,16 @@ def _recipe(
     if stage is not None and best is not None:
         return read_recipe(files.series(stage).candidate(best.recipe).recipe)
     return None
+
+
+def _before(files: RunFiles, config: RunConfig) -> dict[str, AnyRecipe]:
+    recipes = {}
+    for stage in config.stages[:-1]:
+        finalists = files.series(finalists_of(config, stage.name))
+        if (outcomes := finalists.generation(0).outcomes).is_file():
+            won = winner(read_generation(outcomes))
+            recipes[stage.name] = read_recipe(finalists.candidate(won.recipe).recipe)
+    return recipes
 
 
 def _examples(

@@ -10,6 +10,7 @@ from matplotlib import colormaps
 from tsugiki.recipe.dataflow import DataflowRecipe
 from tsugiki.recipe.read import AnyRecipe
 from tsugiki.recipe.recipe import SHARED, Parameter
+from tsugiki.report.path import path_figure
 from tsugiki.report.svg import Figure, element, line, number, text
 
 WIDTH = 860.0
@@ -23,10 +24,13 @@ COLOURS = colormaps["viridis"]
 """Even to the eye, safe for the colour-blind, and from dark to light in grey print."""
 
 
-def recipe_figure(recipe: AnyRecipe) -> Figure | None:
-    """Draw every parameter that differs by parent or group; None if there is none."""
+def recipe_figure(recipe: AnyRecipe, figure: str = "weights") -> Figure | None:
+    """Draw every parameter that differs by parent or group; None if there is none.
+
+    Of a recipe in data-flow space the path is drawn. `figure` is the figure's name.
+    """
     if isinstance(recipe, DataflowRecipe):
-        return None
+        return path_figure(recipe, figure)
     parts: list[str] = []
     sentences: list[str] = []
     y = TOP
@@ -39,7 +43,7 @@ def recipe_figure(recipe: AnyRecipe) -> Figure | None:
     if not parts:
         return None
     title = f"Parameters of the best recipe ({recipe.method}) by layer and parent"
-    return Figure("weights", title, " ".join(sentences), WIDTH, y, "".join(parts))
+    return Figure(figure, title, " ".join(sentences), WIDTH, y, "".join(parts))
 
 
 def ordered_groups(parameter: Parameter) -> list[str]:

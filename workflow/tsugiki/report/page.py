@@ -12,6 +12,7 @@ from tsugiki.config.run import RunConfig
 from tsugiki.finalists.render import ranked_rows, shown, shown_p, shown_range
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.progress import duration
+from tsugiki.recipe.read import AnyRecipe
 from tsugiki.report.comparison import comparison_figure
 from tsugiki.report.costs import cost_figure
 from tsugiki.report.data import ReportData, load
@@ -35,20 +36,27 @@ def write_report(files: RunFiles, config: RunConfig) -> Path:
     data = load(files, config)
     drawn = figures(data)
     for figure in drawn.values():
-        write_if_changed(files.root / "figures" / f"{figure.name}.svg", figure.standalone())
+        write_if_changed(files.figure(figure.name), figure.standalone())
     write_if_changed(files.report, render(data, drawn).encode())
     return files.report
 
 
 def figures(data: ReportData) -> dict[str, Figure]:
     """The figures that there is something to show in, by name."""
+    names = data.config.figures()
     drawn = (
         None if data.table is None else comparison_figure(data.table),
         fitness_figure(data.stages),
-        None if data.recipe is None else recipe_figure(data.recipe),
+        *(recipe_figure(recipe, names[stage]) for stage, recipe in stage_recipes(data).items()),
         cost_figure(list(data.costs)),
     )
     return {figure.name: figure for figure in drawn if figure is not None}
+
+
+def stage_recipes(data: ReportData) -> dict[str, AnyRecipe]:
+    """The best recipe of each stage that has one, in order."""
+    last = data.config.stages[-1].name
+    return {**data.before, **({} if data.recipe is None else {last: data.recipe})}
 
 
 def other_measures(data: ReportData) -> list[str]:
@@ -79,6 +87,8 @@ def render(data: ReportData, drawn: dict[str, Figure]) -> str:
         table=data.table,
         rows=[] if data.table is None else ranked_rows(data.table),
         figures=drawn,
+        recipes=stage_recipes(data),
+        recipe_figures=data.config.figures(),
         headline=headline(data),
         tiles=tiles(data),
         luck=None if data.table is None else luck(data.table),

@@ -8,14 +8,18 @@ SWITCH = "TSUGIKI_RESIDENT"
 """Environment variable; jobs on other nodes inherit it."""
 
 
-def forbid_residents() -> None:
+def forbid_residents(*, unless: bool = False) -> None:
     """Have all jobs that are started from now on do their work themselves.
 
     A process that outlives its job is killed with it by a scheduler, or takes a GPU that the
     scheduler gives to the next job. Residents change no result, so that a configuration with
     `resident: true` is good for a cluster too.
+
+    Args:
+        unless: Change nothing: all jobs run on this machine.
     """
-    os.environ[SWITCH] = "no"
+    if not unless:
+        os.environ[SWITCH] = "no"
 
 
 def residents_allowed() -> bool:

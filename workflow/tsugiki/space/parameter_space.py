@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-from pydantic import ValidationError
+from typing import Literal
 
 from tsugiki.canonical import pretty_json
-from tsugiki.config.stage import Grouping, Stage
+from tsugiki.config.stage import Grouping, ParameterSpace, Stage
 from tsugiki.errors import LineageError
 from tsugiki.recipe.grouping import groups
 from tsugiki.recipe.recipe import SHARED, Data, Parameter, ParentRef, Recipe
+from tsugiki.space.genome import GeneKinds
 
 DECIMALS = 6
 """Values in recipes are rounded, so that equal candidates have equal digests."""
@@ -41,6 +40,7 @@ class ParameterGenome(Data):
     """space.json: what a genome of a stage means."""
 
     version: int = 1
+    space: Literal["parameter"] = "parameter"
     genes: tuple[ParameterGene, ...]
     groupings: dict[str, Grouping]
     """By parameter."""
@@ -51,6 +51,11 @@ class ParameterGenome(Data):
     def start(self) -> tuple[float, ...]:
         """Where the search starts, in the unit cube."""
         return tuple(gene.coordinate(gene.start) for gene in self.genes)
+
+    @property
+    def kinds(self) -> GeneKinds:
+        """All genes are numbers."""
+        return GeneKinds.numbers(len(self.genes))
 
     def decode(self, coordinates: Sequence[float]) -> Recipe:
         """The recipe at a point of the unit cube.
@@ -97,6 +102,7 @@ def build_parameter_genome(
         per_parent: For every parameter of the method, whether each parent has its own value.
     """
     space = stage.space
+    assert isinstance(space, ParameterSpace)
     genes: list[ParameterGene] = []
     for parameter, gene in sorted(space.genes.items()):
         owners = sorted(stage.parents) if per_parent[parameter] else [SHARED]
@@ -127,27 +133,13 @@ def build_parameter_genome(
         options={name: value for name, value in space.options.items() if name not in per_parent},
         mask_seed=space.mask_seed if space.mask_seed is not None else seed,
         dtype=space.dtype,
-        tokenizer=space.tokenizer or stage.base or stage.parents[0],
+        tokenizer=stage.owner,
     )
     return ParameterGenome(
         genes=tuple(genes),
         groupings={name: gene.grouping for name, gene in space.genes.items()},
         frame=frame,
     )
-
-
-def read_genome(path: Path) -> ParameterGenome:
-    """Read space.json.
-
-    Raises:
-        LineageError: the file does not hold a search space.
-    """
-    try:
-        return ParameterGenome.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise LineageError(
-            "not a valid search space", where=str(path), got=str(error.errors()[0]["msg"])
-        ) from error
 
 
 def _ref(name: str, digests: Mapping[str, str]) -> ParentRef:

@@ -10,8 +10,9 @@ from tsugiki.config.run import RunConfig
 from tsugiki.errors import LineageError
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import Entry
-from tsugiki.steps.finals import write_best
+from tsugiki.steps.finals import winning_recipe
 from tsugiki.steps.select import select_from_files
+from tsugiki.steps.stage_best import rebuild
 
 
 def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry, Entry], str | None]:
@@ -35,10 +36,12 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry, Entry], str
 def reproduce_best(files: RunFiles, config: RunConfig, out: Path) -> str:
     """Build the best model from its recipe alone, and compare it with results/<run>/best.
 
+    Best models of earlier stages that it is made from are built again first.
+
     Raises:
         LineageError: a file differs.
     """
-    write_best(files, config, out, threads=config.evaluation.threads)
+    rebuild(files, config, winning_recipe(files), out, threads=config.evaluation.threads)
     for path in sorted(files.best.glob("[!.]*")):
         if not (out / path.name).is_file() or digest_file(out / path.name) != digest_file(path):
             raise LineageError(

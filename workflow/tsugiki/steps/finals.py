@@ -8,6 +8,7 @@ import numpy as np
 
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stack_baseline import StackBaseline
+from tsugiki.config.stage import Stage
 from tsugiki.evolve.registry import make_strategy
 from tsugiki.evolve.state import State
 from tsugiki.evolve.strategy import clip
@@ -23,17 +24,19 @@ from tsugiki.lineage.ledger import (
     BASELINES,
     FINALISTS,
     TEST,
+    finalists_of,
     read_generation,
     read_population,
     scored_generations,
 )
+from tsugiki.lineage.run_models import run_models
 from tsugiki.merge.checkpoint import Checkpoint
 from tsugiki.merge.registry import METHODS
 from tsugiki.merge.write import write_merge
 from tsugiki.parents.locate import locate
 from tsugiki.parents.lock import ParentsLock, read_lock
 from tsugiki.recipe.read import AnyRecipe, read_recipe
-from tsugiki.space.parameter_space import read_genome
+from tsugiki.space.read import read_genome
 from tsugiki.steps.recipes import write_population, write_recipes
 
 
@@ -63,15 +66,18 @@ def _stacks(config: RunConfig) -> bool:
     return any(isinstance(baseline, StackBaseline) for baseline in config.baselines)
 
 
-def write_finalists(files: RunFiles, config: RunConfig) -> None:
-    """Write the population of finalists of the last stage."""
-    stage = config.stages[-1]
-    searched, series = files.series(stage.name), files.series(FINALISTS)
+def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = None) -> None:
+    """Write the population of finalists of a stage, the last one if none is named."""
+    stage = stage or config.stages[-1]
+    name = finalists_of(config, stage.name)
+    searched, series = files.series(stage.name), files.series(name)
     chosen = best_distinct(scored_generations(searched), config.finalists.top)
     recipes = _recipes(searched, [entry.recipe for entry in chosen])
-    mean = _final_mean(searched, config) if config.finalists.mean else None
+    mean = _final_mean(searched, stage) if config.finalists.mean else None
     write_recipes(series, [*recipes, *([mean] if mean else [])])
-    population = finalist_population(config.name, chosen, mean.digest if mean else None)
+    population = finalist_population(
+        config.name, chosen, mean.digest if mean else None, series=name
+    )
     write_population(series.generation(0).population, population)
 
 
@@ -85,35 +91,43 @@ def write_test(files: RunFiles, config: RunConfig) -> None:
         for entry in read_generation(baselines.generation(0).outcomes).ranked
     }
     rows = tuned(read_population(baselines.generation(0).population), fitness)
-    population = held_out_population(config.name, final_population, finals, rows)
+    before = {
+        stage.name: winning_recipe(files, finalists_of(config, stage.name))
+        for stage in config.stages[:-1]
+    }
+    population = held_out_population(
+        config.name,
+        final_population,
+        finals,
+        rows,
+        {name: recipe.digest for name, recipe in before.items()},
+    )
     series = files.series(TEST)
     write_recipes(
         series,
         [
             *_recipes(finalists, [candidate.recipe for candidate in final_population.candidates]),
+            *before.values(),
             *_recipes(baselines, [recipe for _, recipe in rows.values()]),
         ],
     )
     write_population(series.generation(0).population, population)
 
 
-def winning_recipe(files: RunFiles) -> AnyRecipe:
-    """The recipe of the best finalist."""
-    series = files.series(FINALISTS)
+def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:
+    """The recipe of the best finalist in a series of finalists; those of the last stage if absent."""
+    series = files.series(finalists)
     won = winner(read_generation(series.generation(0).outcomes))
     return read_recipe(series.candidate(won.recipe).recipe)
 
 
 def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -> str:
     """Write the winner as a checkpoint; returns the digest of its weights."""
-    lock = read_lock(files.parents)
-    return write_merge(
-        winning_recipe(files), locate(config, lock), lock.digests, out, threads=threads
-    )
+    models = run_models(files, config)
+    return write_merge(winning_recipe(files), models.folders, models.digests, out, threads=threads)
 
 
-def _final_mean(series: SeriesFiles, config: RunConfig) -> AnyRecipe | None:
-    stage = config.stages[-1]
+def _final_mean(series: SeriesFiles, stage: Stage) -> AnyRecipe | None:
     last = series.generation(stage.budget.generations)
     state = State.from_bytes(last.state.read_bytes())
     mean = make_strategy(stage.strategy).mean(state)

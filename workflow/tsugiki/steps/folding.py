@@ -11,11 +11,10 @@ from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.lineage.run_models import run_models
 from tsugiki.merge.dataflow.explicit import FoldingDifference, folding_difference, is_scaled
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import Models
-from tsugiki.parents.locate import locate
-from tsugiki.parents.lock import read_lock
 from tsugiki.recipe.dataflow import DataflowRecipe
 from tsugiki.recipe.read import AnyRecipe
 from tsugiki.steps.finals import winning_recipe
@@ -36,8 +35,8 @@ def record_folding(files: RunFiles, config: RunConfig) -> FoldingDifference | No
 
     It is no part of the model: the last digits of a measurement depend on the machine.
     """
-    lock = read_lock(files.parents)
-    measured = measure_folding(winning_recipe(files), locate(config, lock), lock.digests)
+    models = run_models(files, config)
+    measured = measure_folding(winning_recipe(files), models.folders, models.digests)
     if measured is not None:
         atomic.write_bytes(files.folding, pretty_json(measured.model_dump(mode="json")))
     return measured

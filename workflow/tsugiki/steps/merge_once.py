@@ -19,7 +19,7 @@ from tsugiki.recipe.mergekit_document import Document, read_document
 from tsugiki.recipe.mergekit_import import import_mergekit
 from tsugiki.recipe.mergekit_stack import import_stack, is_stack
 from tsugiki.recipe.read import AnyRecipe, read_recipe
-from tsugiki.recipe.recipe import ParentRef, Recipe
+from tsugiki.recipe.recipe import ParentRef, Recipe, names_in
 from tsugiki.steps.folding import describe_folding, measure_folding
 from tsugiki.steps.merge_progress import Progress
 
@@ -88,7 +88,8 @@ def merge_once(
 def _check(recipe: AnyRecipe, folders: Mapping[str, Path]) -> None:
     """Check all that headers tell."""
     if isinstance(recipe, Recipe):
-        Settings(recipe, _tensors({name: folders[name] for name in _merged(recipe)}))
+        names = names_in(recipe.models)
+        Settings(recipe, _tensors({name: folders[name] for name in _merged(recipe)}, names))
     else:
         open_merge(recipe, Models(folders, {ref.name: ref.digest for ref in recipe.models}))
 
@@ -177,8 +178,11 @@ def _merged(recipe: AnyRecipe) -> list[str]:
     return [ref.name for ref in recipe.models]
 
 
-def _tensors(folders: Mapping[str, Path]) -> list[str]:
-    plan = make_plan([Checkpoint(name, folders[name]) for name in sorted(folders)])
+def _tensors(
+    folders: Mapping[str, Path], names: Mapping[str, Mapping[str, str | None]] | None = None
+) -> list[str]:
+    given = names or {}
+    plan = make_plan([Checkpoint(name, folders[name], given.get(name)) for name in sorted(folders)])
     return [planned.name for planned in plan.tensors if planned.merged]
 
 
@@ -207,7 +211,7 @@ def _digest(name: str, folder: Path, wanted: str | None, say: Callable[[str], No
 
 def _with_digests(recipe: AnyRecipe, digests: Mapping[str, str]) -> AnyRecipe:
     def known(ref: ParentRef) -> ParentRef:
-        return ParentRef(name=ref.name, digest=digests[ref.name])
+        return ref.model_copy(update={"digest": digests[ref.name]})
 
     parents = tuple(known(parent) for parent in recipe.parents)
     if isinstance(recipe, Recipe) and recipe.base:

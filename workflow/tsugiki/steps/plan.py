@@ -10,9 +10,10 @@ from typing import Any
 
 from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Stage
 from tsugiki.config.validate_parents import common_bases
 from tsugiki.lineage.layout import RunFiles
-from tsugiki.lineage.ledger import BASELINES, FINALISTS, TEST
+from tsugiki.lineage.ledger import BASELINES, TEST, finalists_of, series_names
 
 
 def use_this_environment() -> None:
@@ -34,7 +35,8 @@ class Plan:
         self.files = files
         self.config = config
         self.stages = [stage.name for stage in config.stages]
-        self.finals = [BASELINES, FINALISTS, TEST]
+        self.finalists = {finalists_of(config, name): name for name in self.stages}
+        self.finals = [BASELINES, *self.finalists, TEST]
         self.jobs = range(config.evaluation.jobs)
         self.on_disk = config.evaluation.storage == "disk"
 
@@ -72,32 +74,59 @@ class Plan:
         index = marks.index(str(mark)) if str(mark) in marks else 0
         return marks[index - 1 : index] if index else []
 
-    def last_outcomes(self) -> list[str]:
-        """Ledger entries of the last stage, all generations."""
-        stage = self.config.stages[-1]
-        series = self.files.series(stage.name)
-        return [str(series.generation(g).outcomes) for g in range(stage.budget.generations)]
+    def searched_by(self, wildcards: Any) -> list[str]:
+        """Ledger entries, all generations, of the stage whose finalists the wildcards name."""
+        return self.outcomes(self.finalists[wildcards.finalists])
 
-    def state(self) -> str:
-        """State of the last stage after its last generation."""
-        stage = self.config.stages[-1]
+    def state_after(self, wildcards: Any) -> str:
+        """State of that stage after its last generation."""
+        stage = self._stage(self.finalists[wildcards.finalists])
         return str(self.files.series(stage.name).generation(stage.budget.generations).state)
+
+    def outcomes(self, stage: str) -> list[str]:
+        """Ledger entries of a stage, all generations."""
+        series = self.files.series(stage)
+        count = self._stage(stage).budget.generations
+        return [str(series.generation(g).outcomes) for g in range(count)]
+
+    def all_outcomes(self) -> list[str]:
+        """Ledger entries of all stages."""
+        return [path for stage in self.stages for path in self.outcomes(stage)]
+
+    def final_outcomes(self) -> list[str]:
+        """Ledger entries of the finalists of all stages."""
+        return [str(self.files.series(name).generation(0).outcomes) for name in self.finalists]
+
+    def models_before(self, wildcards: Any) -> list[str]:
+        """Locks of the earlier stages' best models that the stage in the wildcards merges."""
+        members = self._stage(wildcards.stage).members
+        return [str(self.files.series(name).best_lock) for name in members if name in self.stages]
+
+    def finalists_before(self, wildcards: Any) -> str:
+        """The scored finalists of the stage in the wildcards."""
+        name = finalists_of(self.config, wildcards.stage)
+        return str(self.files.series(name).generation(0).outcomes)
 
     def tracked(self) -> list[str]:
         """Marks of everything that goes to MLflow."""
-        paths: list[Path] = []
-        for stage in self.config.stages:
-            series = self.files.series(stage.name)
-            paths.extend(series.generation(g).tracked for g in range(stage.budget.generations))
-        paths.extend(self.files.series(name).generation(0).tracked for name in self.finals)
-        return [str(path) for path in paths]
+        return [
+            str(self.files.series(name).generation(g).tracked)
+            for name in series_names(self.config)
+            for g in range(self._stage(name).budget.generations if name in self.stages else 1)
+        ]
+
+    def _stage(self, name: str) -> Stage:
+        return self.config.stages[self.stages.index(name)]
 
     def stage_key(self, name: str) -> str:
-        """Digest of what a stage's generations depend on."""
-        stage = next(stage for stage in self.config.stages if stage.name == name)
+        """Digest of what a stage's generations depend on, those of the stages it merges included."""
+        stage = self._stage(name)
         content = stage.model_dump(mode="json")
         content["budget"].pop("generations")
-        return self._key(seed=self.config.seed, stage=content)
+        before = {one: self.stage_key(one) for one in stage.members if one in self.stages}
+        return self._key(
+            seed=self.config.seed, stage=content, **({"before": before} if before else {})
+        )
 
     def evaluation_key(self) -> str:
         """Digest of what scores depend on."""
@@ -125,8 +154,9 @@ class Plan:
             parents=stage.parents,
             base=stage.base,
             dtype=stage.space.dtype,
-            tokenizer=stage.space.tokenizer,
-            mask_seed=stage.space.mask_seed,
+            tokenizer=getattr(stage.space, "tokenizer", None),
+            mask_seed=getattr(stage.space, "mask_seed", None),
+            later=[[*later.parents, later.base] for later in self.config.stages[1:]],
             seed=self.config.seed,
         )
 

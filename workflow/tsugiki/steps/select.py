@@ -7,7 +7,7 @@ from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.evolve.select import Next, select
 from tsugiki.lineage.layout import RunFiles
-from tsugiki.space.parameter_space import read_genome
+from tsugiki.space.read import read_genome
 from tsugiki.steps.recipes import write_recipes
 
 

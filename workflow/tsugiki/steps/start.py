@@ -4,36 +4,43 @@ from __future__ import annotations
 
 from tsugiki import atomic
 from tsugiki.config.run import RunConfig
-from tsugiki.config.stage import Stage
+from tsugiki.config.stage import ParameterSpace, Stage
+from tsugiki.errors import ConfigError
 from tsugiki.evolve.select import first
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.lineage.run_models import RunModels, models_of
 from tsugiki.merge.checkpoint import Checkpoint
+from tsugiki.merge.dataflow.parents import DataflowParents
+from tsugiki.merge.models import Models
 from tsugiki.merge.plan import make_plan
 from tsugiki.merge.registry import get_method
-from tsugiki.parents.locate import locate
-from tsugiki.parents.lock import read_lock
+from tsugiki.recipe.recipe import with_names
+from tsugiki.space.dataflow_space import build_dataflow_genome
+from tsugiki.space.genome import Genome
 from tsugiki.space.parameter_space import build_parameter_genome
 from tsugiki.steps.recipes import write_recipes
+
+FULL = {"cma_es", "cma_es_margin"}
+MOST_GENES = 2000
+"""A full covariance of so many genes puts three matrices of 32 MB into each state."""
 
 
 def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:
     """Write space.json and the first generation.
 
     Raises:
+        ConfigError: the strategy cannot handle so many genes.
         ParentError: the parents cannot be merged.
     """
-    lock = read_lock(files.parents)
-    folders = locate(config, lock)
-    names = sorted({*stage.parents, *([stage.base] if stage.base else [])})
-    plan = make_plan([Checkpoint(name, folders[name]) for name in names])
-    method = get_method(stage.space.method)
-    space = build_parameter_genome(
-        stage,
-        seed=config.seed,
-        digests=lock.digests,
-        tensor_names=[planned.name for planned in plan.tensors],
-        per_parent={parameter.name: parameter.per_parent for parameter in method.parameters},
-    )
+    space = build_genome(config, stage, models_of(files, config, stage.name))
+    if (genes := len(space.start)) > MOST_GENES and stage.strategy.kind in FULL:
+        raise ConfigError(
+            f"the space has too many genes for {stage.strategy.kind}",
+            where=f"stage {stage.name}",
+            expected=f"at most {MOST_GENES:,} genes, since it learns all their covariances",
+            got=f"{genes:,}",
+            fix="use the strategy `sep_cma`, or fewer genes",
+        )
     series = files.series(stage.name)
     following = first(config, stage, space)
     atomic.write_bytes(series.space, space.to_json())
@@ -41,3 +48,26 @@ def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:
     generation = series.generation(0)
     atomic.write_bytes(generation.state, following.state)
     atomic.write_bytes(generation.population, following.population)
+
+
+def build_genome(config: RunConfig, stage: Stage, models: RunModels) -> Genome:
+    """What the genomes of a stage mean, from the headers of its models."""
+    if not isinstance(stage.space, ParameterSpace):
+        merged = models.only(stage.parents)
+        parents = DataflowParents(Models(merged.folders, merged.digests))
+        layers = {name: len(parents.parts(name).layers) for name in stage.parents}
+        genome = build_dataflow_genome(stage, digests=models.digests, layers=layers)
+        parents.check(genome.decode([1.0] * len(genome.start)))
+        return genome
+    members = sorted(stage.members)
+    given = config.tensor_names
+    plan = make_plan([Checkpoint(name, models.folders[name], given.get(name)) for name in members])
+    method = get_method(stage.space.method)
+    space = build_parameter_genome(
+        stage,
+        seed=config.seed,
+        digests=models.digests,
+        tensor_names=[planned.name for planned in plan.tensors if planned.merged],
+        per_parent={parameter.name: parameter.per_parent for parameter in method.parameters},
+    )
+    return space.model_copy(update={"frame": with_names(space.frame, given)})

@@ -20,6 +20,7 @@ from deap import base, cma
 from tsugiki.config.stage import CmaEs
 from tsugiki.evolve.state import Array, State
 from tsugiki.evolve.strategy import Asked, seeded_globals
+from tsugiki.space.genome import GeneKinds
 
 _ARRAYS = ("centroid", "pc", "ps", "C", "B", "BD", "diagD")
 _SCALARS = ("sigma", "update_count")
@@ -41,38 +42,48 @@ class CmaEsStrategy:
 
     settings: CmaEs
 
-    def initial(self, start: Array) -> State:
+    def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
         """The paper's start: the identity as covariance, `sigma` as step."""
-        size = len(start)
-        population = self.settings.population or 4 + math.floor(3 * math.log(size))
+        del kinds  # indicators are numbers to it; `cma_es_margin` knows better
+        population = self.settings.population or default_population(len(start))
         strategy = cma.Strategy(
             centroid=np.array(start), sigma=self.settings.sigma, lambda_=population
         )
-        return _freeze(strategy, population)
+        return freeze(strategy, population)
 
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
         """Draw a generation from the normal distribution of the state."""
         with seeded_globals(key):
-            drawn = _thaw(state).generate(_Individual)
+            drawn = thaw(state).generate(_Individual)
         return [Asked(np.array(individual, dtype=np.float64)) for individual in drawn]
 
     def tell(self, state: State, genomes: Sequence[Array], fitness: Sequence[float]) -> State:
         """Update mean, step and covariance."""
-        strategy = _thaw(state)
+        strategy = thaw(state)
         penalised = fitness - boundary_penalty(
             np.asarray(genomes), np.asarray(fitness), strategy.sigma**2 * np.diag(strategy.C)
         )
-        individuals = []
-        for genome, value in zip(genomes, penalised, strict=True):
-            individual = _Individual(genome)
-            individual.fitness.values = (float(value),)
-            individuals.append(individual)
-        strategy.update(individuals)
-        return _freeze(strategy, state.scalars["population"])
+        strategy.update(individuals(genomes, penalised))
+        return freeze(strategy, state.scalars["population"])
 
     def mean(self, state: State) -> Array | None:
         """The distribution's mean."""
         return state.arrays["centroid"]
+
+
+def default_population(genes: int) -> int:
+    """Hansen's default: 4 + floor(3 ln n)."""
+    return 4 + math.floor(3 * math.log(genes))
+
+
+def individuals(genomes: Sequence[Array], fitness: Sequence[float] | Array) -> list[Any]:
+    """Genomes with their fitness, as DEAP wants them."""
+    made = []
+    for genome, value in zip(genomes, fitness, strict=True):
+        individual = _Individual(genome)
+        individual.fitness.values = (float(value),)
+        made.append(individual)
+    return made
 
 
 def boundary_penalty(genomes: Array, fitness: Array, variance: Array) -> Array:
@@ -87,15 +98,18 @@ def boundary_penalty(genomes: Array, fitness: Array, variance: Array) -> Array:
         shape (population,): the mean over genes of the squared distance to the cube, in units of
         the distribution's variance, times the interquartile range of the fitness.
     """
+    if not genomes.shape[1]:
+        return np.zeros(len(genomes))
     distance = (genomes - np.clip(genomes, 0.0, 1.0)) ** 2 / variance
     upper, lower = np.percentile(fitness, [75, 25])
     spread = upper - lower if upper > lower else 1.0
     return np.asarray(2.0 * spread * distance.mean(axis=1), dtype=np.float64)
 
 
-def _freeze(strategy: Any, population: int) -> State:
+def freeze(strategy: Any, population: int, kind: str = "cma_es") -> State:
+    """The whole state of DEAP's strategy."""
     return State(
-        "cma_es",
+        kind,
         {name: np.asarray(getattr(strategy, name), dtype=np.float64) for name in _ARRAYS},
         {
             "population": population,
@@ -105,7 +119,8 @@ def _freeze(strategy: Any, population: int) -> State:
     )
 
 
-def _thaw(state: State) -> Any:
+def thaw(state: State) -> Any:
+    """DEAP's strategy in a state."""
     strategy = cma.Strategy(
         centroid=state.arrays["centroid"],
         sigma=state.scalars["sigma"],

@@ -16,6 +16,7 @@ from tsugiki.config.stage import Genetic
 from tsugiki.evolve.state import Array, State
 from tsugiki.evolve.strategy import Asked, seeded_globals
 from tsugiki.keyed import generator
+from tsugiki.space.genome import GeneKinds
 
 FIRST_SPREAD = 0.15
 """Standard deviation of the first generation about the start, in units of the genes' ranges."""
@@ -27,8 +28,9 @@ class GeneticStrategy:
 
     settings: Genetic
 
-    def initial(self, start: Array) -> State:
+    def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
         """No parents yet: the first generation is drawn about the start."""
+        del kinds
         return State("genetic", {"start": np.asarray(start, dtype=np.float64)})
 
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:

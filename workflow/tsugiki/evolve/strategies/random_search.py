@@ -9,6 +9,7 @@ from tsugiki.config.stage import RandomSearch
 from tsugiki.evolve.state import Array, State
 from tsugiki.evolve.strategy import Asked
 from tsugiki.keyed import generator
+from tsugiki.space.genome import GeneKinds
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,9 @@ class RandomStrategy:
 
     settings: RandomSearch
 
-    def initial(self, start: Array) -> State:
+    def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
         """Nothing to remember but the number of genes."""
+        del kinds
         return State("random", scalars={"genes": len(start)})
 
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:

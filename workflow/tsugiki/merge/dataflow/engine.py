@@ -53,7 +53,7 @@ class DataflowMerge:
         for name, shape, origin in self._tensors():
             self.origins[name], shapes[name] = origin, shape
         self.plan = Plan(
-            tuple(PlannedTensor(name, shapes[name], merged=True) for name in sorted(shapes))
+            tuple(PlannedTensor(name, name, shapes[name], merged=True) for name in sorted(shapes))
         )
 
     @property
@@ -82,6 +82,10 @@ class DataflowMerge:
         origin = self.origins[planned.name]
         stored = self._parents.models.stored(origin.parent, origin.tensor)
         return folded(stored, origin.change, self.dtype, where=f"tensor {planned.name}")
+
+    def pieces(self, planned: PlannedTensor) -> Iterator[Tensor]:
+        """The tensor as its only piece."""
+        yield self.tensor(planned)
 
     def _tensors(self) -> Iterator[tuple[str, Shape, Origin]]:
         recipe, layers = self.recipe, self.architecture.layers

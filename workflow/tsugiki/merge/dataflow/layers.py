@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tsugiki.errors import ParentError
 from tsugiki.merge.checkpoint import Checkpoint
 from tsugiki.merge.dataflow.architecture import Architecture
-from tsugiki.merge.plan import EMBEDDINGS, make_plan
+from tsugiki.merge.plan import DERIVED, EMBEDDINGS, make_plan
 
 Shape = tuple[int, ...]
 HEAD = re.compile(r"^lm_head\.(?:weight|bias)$")
@@ -32,21 +33,8 @@ def parts_of(model: Checkpoint, architecture: Architecture) -> Parts:
     Raises:
         ParentError: it has a tensor whose use is not known, or lacks a layer.
     """
-    numbered = re.compile(rf"^{re.escape(architecture.layers)}\.(\d+)\.(.+)$")
-    parts = Parts()
-    unknown = []
-    for planned in make_plan([model]).tensors:
-        if match := numbered.match(planned.name):
-            parts.layers.setdefault(int(match[1]), {})[match[2]] = planned.shape
-            if match[2] not in architecture.roles:
-                unknown.append(planned.name)
-        elif EMBEDDINGS.search(planned.name):
-            parts.before[planned.name] = planned.shape
-        elif planned.name in architecture.final or HEAD.search(planned.name):
-            parts.after[planned.name] = planned.shape
-        else:
-            unknown.append(planned.name)
-    if unknown:
+    plan = make_plan([model])
+    if unknown := unknown_tensors(sorted(plan.names), architecture):
         raise ParentError(
             f"parent `{model.name}` has tensors whose part in its layers is not known",
             where=str(model.folder),
@@ -55,6 +43,15 @@ def parts_of(model: Checkpoint, architecture: Architecture) -> Parts:
             fix="merge it in parameter space, or see docs/dataflow.md for how to add an "
             "architecture",
         )
+    parts = Parts()
+    for planned in plan.tensors:
+        if within := _within_layer(planned.name, architecture):
+            number, name = within
+            parts.layers.setdefault(number, {})[name] = planned.shape
+        elif EMBEDDINGS.search(planned.name):
+            parts.before[planned.name] = planned.shape
+        else:
+            parts.after[planned.name] = planned.shape
     declared = int(model.config.get("num_hidden_layers", len(parts.layers)))
     if sorted(parts.layers) != list(range(declared)):
         raise ParentError(
@@ -65,3 +62,22 @@ def parts_of(model: Checkpoint, architecture: Architecture) -> Parts:
             fix="fetch the model again",
         )
     return parts
+
+
+def unknown_tensors(names: Iterable[str], architecture: Architecture) -> list[str]:
+    """Tensors whose part is not known: in no role, and neither embeddings, final norm nor head."""
+    return [name for name in names if not _is_known(name, architecture)]
+
+
+def _is_known(name: str, architecture: Architecture) -> bool:
+    if within := _within_layer(name, architecture):
+        return within[1] in architecture.roles or DERIVED.search(name) is not None
+    outside = EMBEDDINGS.search(name) or HEAD.search(name) or DERIVED.search(name)
+    return outside is not None or name in architecture.final
+
+
+def _within_layer(name: str, architecture: Architecture) -> tuple[int, str] | None:
+    """Number of a tensor's layer, and its name there."""
+    prefix = f"{architecture.layers}."
+    number, _, rest = name.removeprefix(prefix).partition(".")
+    return (int(number), rest) if name.startswith(prefix) and number.isdigit() else None

@@ -11,7 +11,7 @@ from tsugiki.errors import ParentError
 from tsugiki.merge.companions import config_of
 from tsugiki.merge.dataflow.engine import DataflowMerge, Origin
 from tsugiki.merge.dataflow.parents import DataflowParents
-from tsugiki.merge.digest import WeightsDigest, tensor_digest
+from tsugiki.merge.digest import FORMAT_NAMES, WeightsDigest, tensor_digest
 from tsugiki.merge.engine import one_thread_per_operation
 from tsugiki.merge.models import Models
 from tsugiki.merge.plan import PlannedTensor
@@ -52,7 +52,7 @@ class LiveDataflow:
         with one_thread_per_operation():
             for planned in merge.plan.tensors:
                 parameter, sha256 = self._parameter(merge, planned)
-                digest.add(planned.name, parameter, sha256)
+                digest.add(planned.name, FORMAT_NAMES[merge.dtype], planned.shape, sha256)
                 _set(model, planned, parameter)
         model.tie_weights()
         left = [name for name, parameter in model.named_parameters() if parameter.is_meta]

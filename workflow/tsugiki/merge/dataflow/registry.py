@@ -27,6 +27,11 @@ POST_NORM = (
 REFUSED = {"olmo2": POST_NORM, "olmo3": POST_NORM}
 
 
+def reason(kind: str) -> str:
+    """Why layers of a `model_type` that is not among `ARCHITECTURES` cannot be stacked."""
+    return REFUSED.get(kind, "not known how its layers use the hidden state")
+
+
 def architecture_of(model: Checkpoint) -> Architecture:
     """The architecture of a parent.
 
@@ -40,6 +45,6 @@ def architecture_of(model: Checkpoint) -> Architecture:
         f"the layers of parent `{model.name}` cannot be merged in data-flow space",
         where=str(model.folder / "config.json"),
         expected="model_type " + ", ".join(sorted(ARCHITECTURES)),
-        got=f"{kind}: {REFUSED.get(kind, 'not known how its layers use the hidden state')}",
+        got=f"{kind}: {reason(kind)}",
         fix="merge it in parameter space, or see docs/dataflow.md for how to add an architecture",
     )

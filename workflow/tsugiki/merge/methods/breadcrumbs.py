@@ -24,12 +24,12 @@ def merge_ties(operands: Operands) -> Tensor:
     return add_task_vectors(operands, _weighted(operands), consensus=True)
 
 
-def compiled_linear(operands: Operands, dtype: torch.dtype) -> tuple[Tensor, int]:
+def compiled_linear(operands: Operands, dtype: torch.dtype) -> fused.Fused:
     """The same as `merge_linear` in one pass, after finding the bounds of what is kept."""
     return fused.add_task_vectors(operands, _kept(operands), dtype, consensus=False)
 
 
-def compiled_ties(operands: Operands, dtype: torch.dtype) -> tuple[Tensor, int]:
+def compiled_ties(operands: Operands, dtype: torch.dtype) -> fused.Fused:
     """The same as `merge_ties` in one pass, after finding the bounds of what is kept."""
     return fused.add_task_vectors(operands, _kept(operands), dtype, consensus=True)
 

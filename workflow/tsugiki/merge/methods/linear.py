@@ -28,7 +28,7 @@ def merge(operands: Operands) -> Tensor:
     return merged
 
 
-def merge_compiled(operands: Operands, dtype: torch.dtype) -> tuple[Tensor, int]:
+def merge_compiled(operands: Operands, dtype: torch.dtype) -> fused.Fused:
     """The same in one pass."""
     return fused.weighted_sum(operands, shares(operands), dtype)
 

@@ -23,7 +23,7 @@ def merge(operands: Operands) -> Tensor:
     )
 
 
-def merge_compiled(operands: Operands, dtype: torch.dtype) -> tuple[Tensor, int]:
+def merge_compiled(operands: Operands, dtype: torch.dtype) -> fused.Fused:
     """The same in one pass."""
     kept = [fused.Kept(weight) for weight in operands.per_parent["weight"]]
     return fused.add_task_vectors(operands, kept, dtype, consensus=False)

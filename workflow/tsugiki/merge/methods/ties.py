@@ -19,7 +19,7 @@ def merge(operands: Operands) -> Tensor:
     return add_task_vectors(operands, _weighted(operands), consensus=True)
 
 
-def merge_compiled(operands: Operands, dtype: torch.dtype) -> tuple[Tensor, int]:
+def merge_compiled(operands: Operands, dtype: torch.dtype) -> fused.Fused:
     """The same in one pass, after finding the magnitudes from which on changes are kept."""
     pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
     kept = [

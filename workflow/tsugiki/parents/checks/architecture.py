@@ -8,6 +8,7 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 
 from tsugiki.config.validate_parents import NEVER_ACCEPTED
+from tsugiki.merge.language_settings import has_vision
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.model import Model, understood
 
@@ -117,6 +118,8 @@ def _differences(reference: Model, other: Model) -> Iterator[tuple[str, Any, Any
     if not reference.config or not other.config or reference.config == other.config:
         return
     mine, theirs = reference.settings, other.settings
+    if has_vision(reference.config) or has_vision(other.config):
+        mine, theirs = reference.language_settings, other.language_settings
     for key in sorted(mine.keys() | theirs.keys()):
         if _last(key) not in TRAINING | ELSEWHERE and mine.get(key) != theirs.get(key):
             yield key, mine.get(key), theirs.get(key)

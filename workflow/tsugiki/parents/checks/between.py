@@ -9,42 +9,44 @@ from tsugiki.config.stage import Stage
 from tsugiki.parents.checks.architecture import check_architecture, note_choices
 from tsugiki.parents.checks.numbers import note_formats
 from tsugiki.parents.checks.shapes import check_shapes
+from tsugiki.parents.checks.stacking import check_stacking, stacks_layers
 from tsugiki.parents.checks.templates import check_owner, note_templates
 from tsugiki.parents.checks.tokenizers import check_tokenizers, note_tokenizers
+from tsugiki.parents.checks.vision import check_eyes, note_eyes
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.model import Model
-from tsugiki.parents.sizes import members
 
 
 def check_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> Iterator[Fault]:
     """The models that a stage merges fit together, as far as they could be read."""
-    merged = _merged(stage, models)
+    merged = _merged(config, stage, models)
     for other in merged[1:]:
         yield from check_architecture(merged[0], other, config.accept_differences)
         yield from check_shapes(merged[0], other)
         yield from check_tokenizers(merged[0], other)
-    owner = models.get(_owner(stage))
+    if stacks_layers(config, stage):
+        for model in merged:
+            yield from check_stacking(model)
+    owner = models.get(config.owner(stage))
     if owner is not None:
         template = config.evaluation.apply_chat_template
         yield from check_owner(owner, stage.name, apply_chat_template=template)
+        declared = stage.space.kind == "dataflow" or stage.space.tokenizer is not None
+        yield from check_eyes(merged, owner, stage.name, declared=declared)
 
 
 def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> Iterator[str]:
     """What to know of the models that a stage merges."""
-    merged = _merged(stage, models)
+    merged = _merged(config, stage, models)
     for other in merged[1:]:
-        yield from note_choices(merged[0], other, _owner(stage), config.accept_differences)
+        yield from note_choices(merged[0], other, config.owner(stage), config.accept_differences)
         yield from note_tokenizers(merged[0], other)
     yield from note_formats(merged, stage.space.dtype)
-    owner = models.get(_owner(stage))
+    owner = models.get(config.owner(stage))
     if owner is not None:
         yield from note_templates(merged, owner)
+        yield from note_eyes(merged, owner)
 
 
-def _merged(stage: Stage, models: Mapping[str, Model]) -> list[Model]:
-    return [models[name] for name in members(stage) if name in models]
-
-
-def _owner(stage: Stage) -> str:
-    """The model whose configuration, tokenizer and chat template the merged model gets."""
-    return stage.space.tokenizer or stage.base or stage.parents[0]
+def _merged(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> list[Model]:
+    return [models[name] for name in config.origins(stage) if name in models]

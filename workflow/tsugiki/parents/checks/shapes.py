@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from tsugiki.merge.plan import DERIVED
+from tsugiki.merge.plan import DERIVED, EMBEDDINGS, HEAD
 from tsugiki.parents.checks.numbers import check_numbers
 from tsugiki.parents.checks.tying import is_tied
 from tsugiki.parents.fault import Fault, listed
@@ -26,8 +26,9 @@ def check_shapes(reference: Model, other: Model) -> Iterator[Fault]:
     if prefix := _prefix(mine, theirs):
         yield _prefixed(reference, other, prefix)
         return
-    yield from _rows(reference, other)
-    rows = {reference.embeddings, reference.head, other.embeddings, other.head}
+    yield from _rows(reference, other, mine, theirs)
+    rows = {name for name in mine.keys() | theirs.keys() if EMBEDDINGS.search(name)}
+    rows |= {name for name in mine.keys() | theirs.keys() if HEAD.search(name)}
     different = [
         name
         for name in sorted(mine.keys() | theirs.keys())
@@ -49,26 +50,23 @@ def _readable(model: Model) -> bool:
 
 
 def _shapes(model: Model) -> Shapes:
-    tied = model.head if is_tied(model) else None
+    tied = is_tied(model)
     return {
         name: tensor.shape
-        for name, tensor in model.tensors.items()
-        if name != tied and not DERIVED.search(name)
+        for name, tensor in model.merged.items()
+        if not (tied and HEAD.search(name)) and not DERIVED.search(name)
     }
 
 
-def _rows(reference: Model, other: Model) -> Iterator[Fault]:
-    if reference.embeddings is None or other.embeddings is None:
-        return
-    mine = reference.tensors[reference.embeddings].shape
-    theirs = other.tensors[other.embeddings].shape
-    if mine[0] == theirs[0]:
+def _rows(reference: Model, other: Model, mine: Shapes, theirs: Shapes) -> Iterator[Fault]:
+    name = next((name for name in mine.keys() & theirs.keys() if EMBEDDINGS.search(name)), None)
+    if name is None or mine[name][0] == theirs[name][0]:
         return
     yield Fault(
         f"`{reference.name}` and `{other.name}` have different numbers of embedding rows",
-        f"{reference.where} and {other.where}, {reference.embeddings}",
-        expected=f"one number of rows; `{reference.name}` has {mine[0]}",
-        got=f"`{other.name}` has {theirs[0]}{_extra_tokens(reference, other)}",
+        f"{reference.where} and {other.where}, {name}",
+        expected=f"one number of rows; `{reference.name}` has {mine[name][0]}",
+        got=f"`{other.name}` has {theirs[name][0]}{_extra_tokens(reference, other)}",
         fix=f"give the models one vocabulary, whose rows are matched by token, never by index: "
         f"vocabulary: {{kind: union, of: {reference.name}}} (see docs/parents.md)",
     )
@@ -123,14 +121,17 @@ def _prefix(mine: Shapes, theirs: Shapes) -> str | None:
 def _prefixed(reference: Model, other: Model, prefix: str) -> Fault:
     has, lacks = (
         (reference, other)
-        if any(name.startswith(prefix) for name in reference.tensors)
+        if any(name.startswith(prefix) for name in reference.merged)
         else (other, reference)
     )
-    rest = len(has.tensors) - len(lacks.tensors)
+    rest = len(has.merged) - len(lacks.merged)
+    start = re.escape(prefix)
+    others = f" and '(?!{start}).+': null" if rest else ""
     return Fault(
         f"`{has.name}` holds the tensors of `{lacks.name}` under the prefix `{prefix}`",
         f"{has.where} and {lacks.where}",
         expected="the same names in both",
         got=f"{prefix}… in `{has.name}`, besides {rest} tensors that `{lacks.name}` lacks",
-        fix="merge vision-language models with each other, or language models with each other",
+        fix=f"if these are the same, add `names` to parent `{has.name}`: "
+        f"'{start}(.+)': '\\1'{others}",
     )

@@ -80,17 +80,16 @@ def plan_preparation(
     """
     sources, changes, faults = _adapted(config, models, adapters)
     base = next(iter(sorted(common_bases(config) & sources.keys())), None)
-    unprepared = Preparation(sources, dict(sources), changes, None, base, faults)
-    if config.vocabulary.kind == "same" or config.vocabulary.of not in sources:
-        return unprepared
-    members = list(sources.values())
-    faults += check_alignable(members, config.vocabulary)
-    if any(not model.vocabulary or not model.whole for model in members):
-        return unprepared
-    alignment = align(members, config.vocabulary)
-    owner = sources[alignment.owner]
-    faults += [fault for model in members for fault in _hidden_rows(model, alignment)]
-    aligned = {name: as_aligned(model, alignment, owner) for name, model in sources.items()}
+    if config.vocabulary.kind == "same":
+        return Preparation(sources, dict(sources), changes, None, base, faults)
+    faults += check_alignable(list(sources.values()), config.vocabulary)
+    readable = {name: one for name, one in sources.items() if one.vocabulary and one.whole}
+    owner = readable.get(config.vocabulary.of or "")
+    if owner is None:  # its own faults say why; compared as they come, the others would only add
+        return Preparation(sources, {}, changes, None, base, faults)
+    alignment = align(list(readable.values()), config.vocabulary)
+    faults += [fault for model in readable.values() for fault in _hidden_rows(model, alignment)]
+    aligned = {name: as_aligned(model, alignment, owner) for name, model in readable.items()}
     return Preparation(sources, aligned, changes, alignment, base, faults)
 
 

@@ -1,0 +1,136 @@
+"""A run whose second stage merges the result of the first, in another space."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+
+from tests.workflow.conftest import Workspace, make_workspace, settings
+from tsugiki.canonical import digest_file
+from tsugiki.finalists.choose import winner
+from tsugiki.lineage.ledger import read_generation
+from tsugiki.lineage.run_models import read_stage_lock
+from tsugiki.recipe.read import read_recipe
+
+STAGE = {
+    "name": "dfs",
+    "parents": ["ps", "left"],
+    "space": {"kind": "dataflow", "repeats": 2, "dtype": "float32"},
+    "strategy": {"kind": "bit_cma", "population": 5},
+    "budget": {"generations": 2},
+}
+
+
+def hybrid() -> dict[str, Any]:
+    """Parameter space, then data-flow space over its result, as in the paper."""
+    config = settings()
+    config["stages"][0]["budget"]["generations"] = 2
+    config["stages"].append(copy.deepcopy(STAGE))
+    return config
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A finished run. Tests must not change it."""
+    workspace = make_workspace(tmp_path_factory.mktemp("hybrid") / "run", hybrid())
+    workspace.run()
+    return workspace
+
+
+@pytest.fixture
+def copied(run: Workspace, tmp_path: Path) -> Workspace:
+    """A copy to change."""
+    shutil.copytree(run.root, tmp_path / "run", symlinks=True)
+    return Workspace(tmp_path / "run")
+
+
+def test_the_second_stage_starts_from_the_first_ones_best_model(run: Workspace) -> None:
+    """It is an ordinary checkpoint, and its digest is in the recipes that are made from it."""
+    locked = read_stage_lock(run.files.series("ps").best_lock)
+    best = run.files.series("ps").best
+    transformers.AutoModelForCausalLM.from_pretrained(best)
+    assert {file.name: digest_file(best / file.name) for file in locked.files} == {
+        file.name: file.sha256 for file in locked.files
+    }
+    first = json.loads(run.files.series("dfs").generation(0).population.read_bytes())
+    recipes = [
+        read_recipe(run.files.series("dfs").candidate(one["recipe"]).recipe)
+        for one in first["candidates"]
+    ]
+    digests = [{ref.name: ref.digest for ref in recipe.models} for recipe in recipes]
+    assert all(one["ps"] == locked.digest for one in digests)
+    assert recipes[0].space == "dataflow"
+
+
+def test_a_stages_best_model_is_chosen_on_validation_items(run: Workspace) -> None:
+    """Not by its search score, which owes much to luck."""
+    files = run.files.series("finalists-ps").generation(0)
+    assert json.loads(files.population.read_bytes())["split"] == "validation"
+    won = winner(read_generation(files.outcomes))
+    assert read_recipe(run.files.series("ps").best / "recipe.json").digest == won.recipe
+
+
+def test_the_table_has_a_row_for_each_stage(run: Workspace) -> None:
+    """Earlier stages' winners are tested beside the run's."""
+    rows = {row["name"]: row for row in json.loads(run.files.final.read_bytes())["rows"]}
+    assert rows["ps"]["kind"] == "stage"
+    assert rows["ps"]["method"] == "dare_ties"
+    assert rows["evolved"]["method"] == "dataflow"
+    assert rows["ps"]["test"]["choice"]["items"] == 30
+
+
+def test_the_best_model_loads_with_stock_transformers(run: Workspace) -> None:
+    """Whatever path it takes."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(run.files.best)
+    recipe = read_recipe(run.files.best / "recipe.json")
+    assert recipe.space == "dataflow"
+    assert model.config.num_hidden_layers == len(recipe.path)
+
+
+def test_a_finished_run_has_nothing_to_do(run: Workspace) -> None:
+    """Locks and folders of stages included."""
+    assert "Nothing to be done" in run.run("--quiet", "host", "--dry-run")
+
+
+def test_the_audit_follows_the_chain(copied: Workspace) -> None:
+    """Sound as it is; another model in the first stage's place is found."""
+    done = copied.tsugiki("audit", "tiny.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    config = copied.files.series("ps").best / "config.json"
+    config.write_text(config.read_text().replace("llama", "LLAMA", 1))
+    done = copied.tsugiki("audit", "tiny.yaml")
+    assert done.returncode == 1
+    assert "config.json" in done.stderr
+
+
+def test_reproduction_builds_the_first_stages_best_model_again(copied: Workspace) -> None:
+    """From the parents and the recipes alone: the stage's own folder may be gone."""
+    shutil.rmtree(copied.files.series("ps").best)
+    done = copied.tsugiki("reproduce", "tiny.yaml", "--out", "again")
+    assert done.returncode == 0, done.stdout + done.stderr
+    again = {path.name: digest_file(path) for path in (copied.root / "again").iterdir()}
+    best = {path.name: digest_file(path) for path in copied.files.best.glob("[!.]*")}
+    assert again == best
+    assert not list(copied.root.glob(".again*"))
+
+
+def test_a_change_of_the_first_stage_runs_the_second_one_again(copied: Workspace) -> None:
+    """And a change of the second leaves the first alone."""
+    config = hybrid()
+    config["stages"][1]["strategy"]["flips"] = 2.0
+    copied.configure(config)
+    planned = copied.run("--dry-run")
+    assert "rule start" in planned
+    assert "stage_best" not in planned
+    config = hybrid()
+    config["stages"][0]["strategy"]["sigma"] = 0.3
+    copied.configure(config)
+    planned = copied.run("--dry-run")
+    assert "stage_best" in planned
+    assert planned.count("rule start:") == 2

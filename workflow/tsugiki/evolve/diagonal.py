@@ -1,0 +1,152 @@
+"""CMA-ES with a diagonal covariance: time and memory linear in the number of genes.
+
+Ros and Hansen, "A Simple Modification in CMA-ES Achieving Linear Time and Space Complexity", PPSN
+2008: the learning rates of the covariance are (n + 2)/3 times those of the full matrix. Other
+constants are those of DEAP's CMA-ES, which this equals for one gene.
+
+Genes may be out of use in some candidates. They then tell nothing: means and variances are learned
+from the candidates that use a gene, and the step size from the genes that were in use.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsugiki.evolve.state import Array
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Weights of the better half, and learning rates."""
+
+    weights: Array
+    """shape (population // 2,), sum 1."""
+    cs: float
+    cc: float
+    c1: float
+    cmu: float
+    damps: float
+
+
+def constants(genes: int, population: int) -> Constants:
+    """Defaults for a number of genes and a size of population."""
+    half = population // 2
+    weights = math.log(half + 0.5) - np.log(np.arange(1, half + 1))
+    weights /= weights.sum()
+    mass = 1 / float((weights**2).sum())
+    faster = (genes + 2) / 3
+    c1 = min(1.0, faster * 2 / ((genes + 1.3) ** 2 + mass))
+    cmu = faster * 2 * (mass - 2 + 1 / mass) / ((genes + 2) ** 2 + mass)
+    cs = (mass + 2) / (genes + mass + 3)
+    widening = max(0.0, math.sqrt((mass - 1) / (genes + 1)) - 1)
+    return Constants(
+        weights=weights,
+        cs=cs,
+        cc=4 / (genes + 4),
+        c1=c1,
+        cmu=min(1 - c1, cmu),
+        damps=1 + 2 * widening + cs,
+    )
+
+
+def length(genes: int) -> float:
+    """Expected norm of a standard normal vector (Hansen's approximation)."""
+    return math.sqrt(genes) * (1 - 1 / (4 * genes) + 1 / (21 * genes**2))
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """A normal distribution with independent genes, and the paths that adapt it."""
+
+    mean: Array
+    variance: Array
+    """shape (genes,), in units of sigma squared."""
+    pc: Array
+    ps: Array
+    sigma: float
+    updates: int = 0
+
+    @classmethod
+    def start(cls, mean: Array, sigma: float) -> Diagonal:
+        """Variance 1 everywhere, no paths yet."""
+        zeros = np.zeros(len(mean))
+        return cls(np.array(mean, dtype=np.float64), np.ones(len(mean)), zeros, zeros, sigma)
+
+    @property
+    def deviation(self) -> Array:
+        """Standard deviation of each gene; shape (genes,)."""
+        return np.asarray(self.sigma * np.sqrt(self.variance))
+
+    def sample(self, count: int, generator: np.random.Generator) -> Array:
+        """Draw candidates; shape (count, genes)."""
+        return self.mean + self.deviation * generator.standard_normal((count, len(self.mean)))
+
+    def update(
+        self, genomes: Array, fitness: Array, used: NDArray[np.bool_] | None = None
+    ) -> Diagonal:
+        """The distribution after a generation.
+
+        Args:
+            genomes: shape (population, genes).
+            fitness: shape (population,), finite, larger is better; of equals the first leads.
+            used: shape (population, genes): which genes had an effect; all if absent.
+        """
+        if not len(self.mean):
+            return self
+        known = constants(len(self.mean), len(genomes))
+        best = np.argsort(-fitness, kind="stable")[: len(known.weights)]
+        share = known.weights[:, None] * (1.0 if used is None else used[best])
+        share = np.broadcast_to(share, (len(best), len(self.mean)))
+        total = share.sum(axis=0)
+        seen = total > 0
+        divisor = np.where(seen, total, 1.0)
+        steps = (genomes[best] - self.mean) / self.sigma
+        step = (share * steps).sum(axis=0) / divisor
+        # of one standard deviation under neutral selection, however many candidates use the gene
+        evened = step * divisor / np.sqrt(np.where(seen, (share**2).sum(axis=0), 1.0))
+        ps = (1 - known.cs) * self.ps + math.sqrt(known.cs * (2 - known.cs)) * evened / np.sqrt(
+            self.variance
+        )
+        ps = np.where(seen, ps, self.ps)
+        norm = float(np.linalg.norm(ps[seen])) / length(max(int(seen.sum()), 1))
+        settled = math.sqrt(1 - (1 - known.cs) ** (2 * (self.updates + 1)))
+        moving = float(norm / settled < 1.4 + 2 / (len(self.mean) + 1))
+        pc = (1 - known.cc) * self.pc + moving * math.sqrt(known.cc * (2 - known.cc)) * evened
+        cmu = known.cmu * total  # less from few candidates
+        kept = 1 - known.c1 - cmu + (1 - moving) * known.c1 * known.cc * (2 - known.cc)
+        spread = (share * steps**2).sum(axis=0) / divisor
+        variance = kept * self.variance + known.c1 * pc**2 + cmu * spread
+        growth = math.exp(min(1.0, (norm - 1) * known.cs / known.damps)) if seen.any() else 1.0
+        return replace(
+            self,
+            mean=self.mean + self.sigma * step,
+            variance=np.where(seen, variance, self.variance),
+            pc=np.where(seen, pc, self.pc),
+            ps=ps,
+            sigma=self.sigma * growth,
+            updates=self.updates + 1,
+        )
+
+    def arrays(self) -> dict[str, Array]:
+        """For a state."""
+        return {"mean": self.mean, "variance": self.variance, "pc": self.pc, "ps": self.ps}
+
+    def scalars(self) -> dict[str, float | int]:
+        """For a state."""
+        return {"sigma": self.sigma, "updates": self.updates}
+
+    @classmethod
+    def of(cls, arrays: dict[str, Array], scalars: dict[str, float]) -> Diagonal:
+        """From a state."""
+        return cls(
+            mean=arrays["mean"],
+            variance=arrays["variance"],
+            pc=arrays["pc"],
+            ps=arrays["ps"],
+            sigma=scalars["sigma"],
+            updates=int(scalars["updates"]),
+        )

@@ -1,0 +1,133 @@
+"""The models that a run merges: its locked parents, and the best models of earlier stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tsugiki import atomic
+from tsugiki.canonical import pretty_json
+from tsugiki.config.run import RunConfig
+from tsugiki.errors import LineageError, ParentError
+from tsugiki.lineage.layout import RunFiles, SeriesFiles
+from tsugiki.lineage.ledger import BASELINES, finalists_of
+from tsugiki.parents.files import digest_folder
+from tsugiki.parents.locate import locate
+from tsugiki.parents.lock import LockedParent, digest_of_files, read_lock
+
+
+@dataclass(frozen=True)
+class RunModels:
+    """Folder and digest of each model, by name."""
+
+    folders: dict[str, Path]
+    digests: dict[str, str]
+
+    def only(self, names: Iterable[str]) -> RunModels:
+        """Some of the models."""
+        chosen = [name for name in self.folders if name in set(names)]
+        return RunModels(
+            {name: self.folders[name] for name in chosen},
+            {name: self.digests[name] for name in chosen},
+        )
+
+
+def run_models(files: RunFiles, config: RunConfig) -> RunModels:
+    """The parents, and the best model of each stage that has been written.
+
+    Raises:
+        LineageError: the parents are not locked, or a lock file is damaged.
+        ParentError: a model's files are not on this machine, or have another size.
+    """
+    lock = read_lock(files.parents)
+    folders, digests = locate(config, lock), {name: lock.digests[name] for name in config.parents}
+    for stage in config.stages:
+        series = files.series(stage.name)
+        if series.best_lock.is_file():
+            locked = read_stage_lock(series.best_lock)
+            _require(stage.name, series, locked)
+            folders[stage.name], digests[stage.name] = series.best, locked.digest
+    return RunModels(folders, digests)
+
+
+def models_of(files: RunFiles, config: RunConfig, series: str) -> RunModels:
+    """The models that candidates of a series are made from.
+
+    Those of a stage for the stage and its finalists, the parents for the baselines, and all that
+    there are for the test.
+    """
+    models = run_models(files, config)
+    if series == BASELINES:
+        return models.only(config.parents)
+    for stage in config.stages:
+        if series in (stage.name, finalists_of(config, stage.name)):
+            return models.only(stage.members)
+    return models
+
+
+def run_digests(files: RunFiles, config: RunConfig) -> dict[str, str]:
+    """Digest of each model, by name; where the models are is not asked."""
+    digests = dict(read_lock(files.parents).digests)
+    for stage in config.stages:
+        lock = files.series(stage.name).best_lock
+        if lock.is_file():
+            digests[stage.name] = read_stage_lock(lock).digest
+    return digests
+
+
+def lock_stage(stage: str, folder: Path, recipe: str) -> LockedParent:
+    """What a stage's best model consists of.
+
+    Args:
+        stage: Name of the stage.
+        folder: The model.
+        recipe: Digest of its recipe.
+    """
+    found = digest_folder(folder)
+    source = {"stage": stage, "recipe": recipe}
+    return LockedParent(source=source, files=found, digest=digest_of_files(found))
+
+
+def write_stage_lock(path: Path, locked: LockedParent) -> None:
+    """Write best.lock.json of a stage."""
+    atomic.write_bytes(path, pretty_json(locked.model_dump(mode="json")))
+
+
+def read_stage_lock(path: Path) -> LockedParent:
+    """Read best.lock.json of a stage.
+
+    Raises:
+        LineageError: it is missing or not a valid lock file.
+    """
+    try:
+        return LockedParent.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise LineageError(
+            "the stage's best model is not written yet",
+            where=str(path),
+            fix="let the workflow run; it writes it after the stage's last generation",
+        ) from error
+    except ValidationError as error:
+        raise LineageError(
+            "not a valid lock file of a stage's best model",
+            where=str(path),
+            got=str(error.errors()[0]["msg"]),
+            fix="remove the file and run the workflow again",
+        ) from error
+
+
+def _require(stage: str, series: SeriesFiles, locked: LockedParent) -> None:
+    for file in locked.files:
+        path = series.best / file.name
+        size = path.stat().st_size if path.is_file() else None
+        if size != file.size:
+            raise ParentError(
+                f"the best model of stage `{stage}` is not here as it was locked",
+                where=str(path),
+                expected=f"{file.size} bytes",
+                got="no such file" if size is None else f"{size} bytes",
+                fix=f"remove {series.best_lock} and run the workflow again",
+            )

@@ -1,0 +1,178 @@
+"""Where the tensors of a checkpoint are in a live model, and putting them there in place.
+
+Transformers may rename tensors when it loads a model, and fuse several into one: the experts of a
+block, say, which are stored one by one, are one parameter in memory. It also knows the way back, by
+which it saves a model. Walked with the live model's own weights, the way back leads from each stored
+name to the part of a parameter that it is, as long as every step of it is a view.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.core_model_loading import revert_weight_conversion
+
+from tsugiki.errors import ParentError
+from tsugiki.merge.plan import Plan
+
+
+class LiveWeights:
+    """A live model that takes the tensors of a plan.
+
+    Args:
+        plan: The tensors, of which the model's owner stores all.
+        model: A model of the owner's architecture.
+
+    Raises:
+        ParentError: a planned tensor has no place in the model, two have the same, shapes differ,
+            or a weight of the model is not planned.
+    """
+
+    def __init__(self, plan: Plan, model: nn.Module) -> None:
+        self._model = model
+        self._targets = bind(plan, model)
+        live = _Places(model.state_dict(keep_vars=True))
+        self._copied = any(target not in live for target in self._targets.values())
+        self._waiting: dict[str, Tensor] = {}
+
+    def dtype(self, stored: str) -> torch.dtype | None:
+        """The number format of a tensor's place; None if it has none, as it is not used."""
+        return self._targets[stored].dtype if stored in self._targets else None
+
+    def put(self, stored: str, tensor: Tensor) -> None:
+        """Write one tensor, by its stored name."""
+        if self._copied:
+            self._waiting[stored] = tensor
+        elif stored in self._targets:
+            self._targets[stored].copy_(tensor)
+
+    def finish(self) -> None:
+        """Called when all tensors are there.
+
+        Where the way back is not by views alone, the tensors were kept until now, and are loaded as
+        a whole, the way that transformers loads a checkpoint.
+
+        Raises:
+            ParentError: transformers found no place for a tensor, or no tensor for a weight.
+        """
+        if not self._copied:
+            return
+        assert isinstance(self._model, PreTrainedModel), "others are never taken apart by a copy"
+        fresh, info = type(self._model).from_pretrained(
+            None,
+            config=self._model.config,
+            state_dict=self._waiting,
+            dtype=self._model.dtype,
+            output_loading_info=True,
+        )
+        self._waiting = {}
+        if lost := sorted({*info["missing_keys"], *info["mismatched_keys"]}):
+            raise _fault(self._model, len(self._targets), [f"{name}: not loaded" for name in lost])
+        target = self._model.state_dict()
+        for name, values in fresh.state_dict().items():
+            target[name].copy_(values)
+
+
+def bind(plan: Plan, model: nn.Module) -> dict[str, Tensor]:
+    """Which of a live model's weights, or which part of one, each stored tensor is.
+
+    Names may differ by the model's own prefix (`model.`, `transformer.`), as between a checkpoint
+    with a head and one without. What is not merged and not in the model is left out: vision towers
+    store positions that models compute.
+
+    Raises:
+        ParentError: a merged tensor has no place in the model, two have the same, shapes differ, or
+            a weight of the model is not planned.
+    """
+    state = _by_stored_name(model)
+    prefix = f"{getattr(model, 'base_model_prefix', '')}."
+    targets: dict[str, Tensor] = {}
+    faults = []
+    for planned in plan.tensors:
+        stored = planned.stored
+        names = (stored, prefix + stored, stored.removeprefix(prefix))
+        target = next((state[name] for name in names if name in state), None)
+        if target is None:
+            if planned.merged:
+                faults.append(f"{stored}: not in the model")
+        elif tuple(target.shape) != planned.shape:
+            faults.append(f"{stored}: {list(planned.shape)} / {list(target.shape)}")
+        else:
+            targets[stored] = target
+    faults += _overlaps(targets, state)
+    if faults:
+        raise _fault(model, len(plan.tensors), faults)
+    return targets
+
+
+def _overlaps(targets: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    """Weights that two tensors would go to, and those that none goes to."""
+    owners: dict[int, str] = {}
+    faults = []
+    for name, target in targets.items():
+        if target.data_ptr() in owners:
+            other = owners[target.data_ptr()]
+            faults.append(f"{name}: tied to {other} in the model, apart in the files")
+        owners[target.data_ptr()] = name
+    return faults + [
+        f"{name}: not in the checkpoints"
+        for name, weight in state.items()
+        if weight.data_ptr() not in owners
+    ]
+
+
+class _View(Tensor):
+    """A tensor that stays a view where it is only asked to lie in memory in order."""
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is Tensor.contiguous:
+            return args[0]
+        return super().__torch_function__(  # type: ignore[no-untyped-call]
+            func, types, args, kwargs or {}
+        )
+
+
+def _by_stored_name(model: nn.Module) -> dict[str, Tensor]:
+    state = model.state_dict()
+    if not isinstance(model, PreTrainedModel):
+        return state
+    views = {name: values.as_subclass(_View) for name, values in state.items()}
+    stored: dict[str, Tensor] = revert_weight_conversion(model, views)
+    return {name: values.as_subclass(Tensor) for name, values in stored.items()}
+
+
+class _Places:
+    """The memory of a model's weights."""
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        ranges = sorted(
+            (values.data_ptr(), values.data_ptr() + values.numel() * values.itemsize)
+            for values in state.values()
+        )
+        self._starts = [start for start, _ in ranges]
+        self._ends = [end for _, end in ranges]
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        index = bisect_right(self._starts, tensor.data_ptr()) - 1
+        return index >= 0 and tensor.data_ptr() < self._ends[index]
+
+
+def _fault(model: nn.Module, count: int, faults: list[str]) -> ParentError:
+    return ParentError(
+        "the live model does not have the weights of the parents",
+        where=type(model).__name__,
+        expected=f"{count} tensors",
+        got="\n    ".join(["", *faults[:20]]),
+    )

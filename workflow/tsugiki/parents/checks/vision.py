@@ -1,0 +1,43 @@
+"""Vision-language models among the parents: what is merged of them, and who gives the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tsugiki.merge.language_settings import has_vision
+from tsugiki.parents.fault import Fault
+from tsugiki.parents.model import Model
+
+
+def check_eyes(
+    models: Sequence[Model], owner: Model, stage: str, *, declared: bool
+) -> Iterator[Fault]:
+    """A merge that would leave a vision tower behind does so only if the user says so.
+
+    Args:
+        models: The models of a stage.
+        owner: The one that gives configuration and tokenizer, and all that is not merged.
+        stage: The stage's name.
+        declared: Whether the configuration names the owner, or it is one by default.
+    """
+    seeing = [model.name for model in models if has_vision(model.config)]
+    if not seeing or declared or has_vision(owner.config):
+        return
+    yield Fault(
+        f"the merged model would be a text model like `{owner.name}`, without the vision tower of "
+        f"`{seeing[0]}`",
+        f"stage `{stage}`",
+        expected="`tokenizer` in its space, as it says which model the merged one is like",
+        got="none",
+        fix=f"set `tokenizer: {seeing[0]}` to keep the tower, or `tokenizer: {owner.name}` to drop it",
+    )
+
+
+def note_eyes(models: Sequence[Model], owner: Model) -> Iterator[str]:
+    """Say what is not merged, and where it comes from."""
+    for model in models:
+        rest = len(model.tensors) - len(model.merged)
+        if rest and model is owner:
+            yield f"{rest} tensors of {model.name} outside its language model are copied as they are"
+        elif rest:
+            yield f"{rest} tensors of {model.name} outside its language model are left out"
