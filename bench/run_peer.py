@@ -1,0 +1,83 @@
+"""Run a peer's search in its own environment, and read what it took."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cpu_seconds import cpu_seconds
+from forward_records import RECORDS, read_records
+from peer_table import Measured
+from runs import REPOSITORY
+
+
+class PeerError(Exception):
+    """The peer's search did not end well."""
+
+
+def run_peer(name: str, python: Path, script: str, inputs: Mapping[str, Any]) -> Measured:
+    """Run a script of this folder with a peer's interpreter.
+
+    Args:
+        name: Of the row in the table.
+        python: Interpreter of the peer's environment.
+        script: File in this folder; takes the path of the inputs.
+        inputs: What the script reads, as JSON; `work` is the folder that it may write to.
+
+    Raises:
+        PeerError: the script failed, or scored another number of candidates than it was to.
+    """
+    work = Path(inputs["work"])
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    path, records, log = work / "inputs.json", work / "records.jsonl", work / "log.txt"
+    path.write_text(json.dumps(inputs), encoding="utf-8")
+    here = Path(__file__).parent
+    environment = {
+        **os.environ,
+        RECORDS: str(records),
+        # The task scores answers with tsugiki's own function, here as there.
+        "PYTHONPATH": f"{here}:{REPOSITORY / 'workflow'}",
+        "HF_HOME": str(work / "hub"),
+        **dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"), "1"),
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    }
+
+    def search() -> float:
+        started = time.perf_counter()
+        with log.open("wb") as output:
+            done = subprocess.run(
+                [python, here / script, path],
+                cwd=work,
+                env=environment,
+                stdout=output,
+                stderr=output,
+                check=False,
+            )
+        if done.returncode:
+            last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
+            raise PeerError(f"{' / '.join(last)} (see {log})")
+        return time.perf_counter() - started
+
+    began = time.time()
+    wall, cpu = cpu_seconds(search)
+    candidates = read_records(records)
+    asked = inputs["generations"] * inputs["population"]
+    if len(candidates) != asked:
+        raise PeerError(f"it scored {len(candidates)} candidates instead of {asked} (see {log})")
+    return Measured(
+        name=name,
+        jobs=1,
+        candidates=len(candidates),
+        wall=wall,
+        start=candidates[0].began - began,
+        forward=sum(candidate.forward for candidate in candidates),
+        cpu=cpu,
+        best=max(candidate.score for candidate in candidates),
+    )
