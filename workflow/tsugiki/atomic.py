@@ -18,21 +18,30 @@ OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 """Why a folder cannot be renamed to a path where something stands."""
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file through a temporary one in the same folder, synced, then renamed."""
+def write_bytes(path: Path, data: bytes, *, synced: bool = True) -> None:
+    """Write a file through a temporary one in the same folder, then rename it.
+
+    Args:
+        path: The file; its folder is made.
+        data: Its content.
+        synced: Wait until the disk holds it. Whoever can make the file again, and would notice
+            that a power failure has damaged it, may go on at once.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=SUFFIX)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                file.flush()
+                os.fsync(file.fileno())
         Path(name).chmod(0o644)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if synced:
+        sync_folder(path.parent)
 
 
 def write_if_changed(path: Path, data: bytes) -> bool:

@@ -146,10 +146,10 @@ def read_outcome(candidate: CandidateFiles, identity: str | None) -> Scored | Fa
 
 
 def record(candidate: CandidateFiles, evaluated: Evaluated) -> None:
-    """Write a candidate's files, the outcome last."""
+    """Write a candidate's files, the outcome last, which holds the digest of the records."""
     if evaluated.items is not None:
-        atomic.write_bytes(candidate.items, evaluated.items)
-    atomic.write_bytes(candidate.cost, pretty_json(evaluated.cost))
+        atomic.write_bytes(candidate.items, evaluated.items, synced=False)
+    atomic.write_bytes(candidate.cost, pretty_json(evaluated.cost), synced=False)
     atomic.write_bytes(candidate.outcome, pretty_json(evaluated.outcome.model_dump(mode="json")))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
@@ -136,9 +136,25 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             eos_token_id=end_tokens(model, tokenizer) or None,
             pad_token_id=tokenizer.pad_token_id,
         )
+        self._encoded: dict[Hashable, Any] = {}
         super().__init__(
             pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal"
         )
+
+    def tok_encode(self, string: str, *settings: Any, **named: Any) -> Any:
+        """As in HFLM; every candidate gets the same prompts, which are encoded once."""
+        key = (string, settings, tuple(sorted(named.items())))
+        if key not in self._encoded:
+            self._encoded[key] = super().tok_encode(string, *settings, **named)
+        return list(self._encoded[key])
+
+    def tok_batch_encode(self, strings: list[str], *settings: Any, **named: Any) -> Any:
+        """As in HFLM; every candidate gets the same batches, which are encoded once."""
+        key = (tuple(strings), settings, tuple(sorted(named.items())))
+        if key not in self._encoded:
+            self._encoded[key] = super().tok_batch_encode(strings, *settings, **named)
+        ids, mask = self._encoded[key]
+        return ids.clone(), mask.clone()
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
         """As in HFLM, without a progress bar per candidate."""

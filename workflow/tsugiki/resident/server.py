@@ -16,6 +16,8 @@ from tsugiki.config.load import read_config
 from tsugiki.errors import InfrastructureError, TsugikiError
 from tsugiki.lineage.layout import RunFiles
 
+POLITE = 10
+"""How far the tracker's process stands back from those that evaluate (see nice(2))."""
 IDLE_SECONDS = float(os.environ.get("TSUGIKI_RESIDENT_IDLE", "45"))
 
 
@@ -32,6 +34,7 @@ class Worker:
         files = RunFiles(Path(request["run"]))
         config = read_config(files.config)
         if request["command"] == "track":
+            os.nice(max(0, POLITE - os.nice(0)))  # candidates come first
             from tsugiki.lineage.mlflow_projection import track_generation
 
             track_generation(files, request["series"], request["generation"], config)
