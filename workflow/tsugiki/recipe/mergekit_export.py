@@ -20,7 +20,7 @@ from tsugiki.recipe.mergekit_methods import (
     counterpart,
     to_nuslerp,
 )
-from tsugiki.recipe.recipe import SHARED, Recipe
+from tsugiki.recipe.recipe import SHARED, Recipe, names_in
 
 Values = Mapping[str, Mapping[str, Mapping[str, float]]]
 """`values[owner][parameter][tensor]`, with mergekit's name of the parameter; the owner is `SHARED`
@@ -49,6 +49,12 @@ def export_mergekit(recipe: Recipe, sources: Mapping[str, str], tensors: Sequenc
         ConfigError: the method does not exist.
         RecipeError: mergekit cannot express the recipe, or the recipe describes no valid merge.
     """
+    if given := names_in(recipe):
+        raise RecipeError(
+            "mergekit goes by stored names, and the recipe gives tensors others",
+            got=", ".join(sorted(given)),
+            fix="merge with `tsugiki merge` or `tsugiki reproduce`",
+        )
     settings = Settings(recipe, tensors)
     there = counterpart(recipe.method)
     values = _values(recipe, settings, there, tensors)

@@ -36,6 +36,8 @@ def export_recipe(recipe: Recipe, models: Mapping[str, str]) -> str:
         RecipeError: mergekit cannot express the recipe, or a model is not given.
         ParentError: a model cannot be read.
     """
+    here = {name: Path(place).expanduser() for name, place in models.items()}
+    _require_whole(recipe, {name: folder for name, folder in here.items() if folder.is_dir()})
     return export_mergekit(recipe, models, _tensors(recipe, models))
 
 
@@ -56,6 +58,7 @@ def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -
     recipe = winning_recipe(files)
     lock = read_lock(files.parents)
     folders = locate(config, lock)
+    _require_whole(recipe, folders)
     sources = {name: str(folder) for name, folder in folders.items()}
     for name, source in config.parents.items():
         if isinstance(source, HubParent):
@@ -64,6 +67,18 @@ def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -
             sources[name] = source.path
     names = _names_in(recipe.parents[0].name, folders[recipe.parents[0].name])
     return export_mergekit(recipe, sources | dict(models), names)
+
+
+def _require_whole(recipe: Recipe, folders: Mapping[str, Path]) -> None:
+    """Refuse what mergekit would lose without a word."""
+    for ref in recipe.models:
+        if ref.name in folders and (outside := Checkpoint(ref.name, folders[ref.name]).outside):
+            raise RecipeError(
+                "mergekit cannot merge the language model inside another model",
+                where=f"model {ref.name}",
+                got=f"{len(outside)} tensors outside it, such as {next(iter(outside))}",
+                fix="merge with `tsugiki merge` or `tsugiki reproduce`",
+            )
 
 
 def _tensors(recipe: Recipe, models: Mapping[str, str]) -> list[str]:
