@@ -292,7 +292,7 @@ def _subtract(source: Bits, origin: Floats, vector: Floats, doubt: Floats) -> No
 
 
 @_compiled
-def _subtract_large(  # noqa: PLR0913, PLR0917 (compiled code takes plain arguments)
+def _subtract_large(
     source: Bits,
     origin: Floats,
     vector: Floats,
