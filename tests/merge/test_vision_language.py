@@ -12,11 +12,12 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from tests.merge.models_for_tests import digests_of, recipe_of, save_model
 from tests.merge.vision_models import save_llava, save_qwen2_vl
-from tsugiki.errors import ParentError
+from tsugiki.errors import ParentError, RecipeError
 from tsugiki.merge.checkpoint import SINGLE
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
 from tsugiki.recipe.recipe import Recipe, with_names
+from tsugiki.steps.export_mergekit import export_recipe
 
 Folders = dict[str, Path]
 START = "language_model."
@@ -209,3 +210,14 @@ def test_towers_under_their_old_names_are_copied_and_loaded(
     loaded = AutoModelForImageTextToText.from_pretrained(tmp_path / "out", dtype=torch.float32)
     for name, values in loaded.state_dict().items():
         assert torch.equal(values, live.state_dict()[name]), name
+
+
+def test_mergekit_is_not_handed_what_it_would_lose(family: Folders) -> None:
+    """It drops the tower or the language model, and ends well."""
+    recipe = recipe_of("linear", ("text", "eyes"), base=None, tokenizer="eyes")
+    places = {name: str(folder) for name, folder in family.items()}
+    with pytest.raises(RecipeError, match="language model inside another model"):
+        export_recipe(recipe, places)
+    named = with_names(recipe_of("linear", ("base", "text"), base=None), {"text": {"(.+)": r"\1"}})
+    with pytest.raises(RecipeError, match="goes by stored names"):
+        export_recipe(named, places)

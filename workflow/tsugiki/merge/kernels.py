@@ -154,11 +154,13 @@ def add_task_vectors(  # noqa: C901, PLR0913, PLR0917 (compiled code takes plain
         stop = min(start + BLOCK, out.size)
         _load(_ahead(base, start, stop), origin)
         for index in range(count):
-            vector = vectors[index]
-            _subtract(_ahead(parents[index], start, stop), origin, vector, doubt_vectors)
+            vector, source = vectors[index], _ahead(parents[index], start, stop)
             if rules[index] == LARGE:
-                _keep_large(vector, limits[index], ceilings[index])
-            elif rules[index] == RANDOM:
+                low, high = limits[index], ceilings[index]
+                _subtract_large(source, origin, vector, doubt_vectors, low, high)
+            else:
+                _subtract(source, origin, vector, doubt_vectors)
+            if rules[index] == RANDOM:
                 _keep_random(vector, place + start, limits[index], keys[index], mask)
             _accumulate(vector, factors[index], total, index == 0)
         if consensus:
@@ -290,6 +292,31 @@ def _subtract(source: Bits, origin: Floats, vector: Floats, doubt: Floats) -> No
 
 
 @_compiled
+def _subtract_large(
+    source: Bits,
+    origin: Floats,
+    vector: Floats,
+    doubt: Floats,
+    limit: np.float32,
+    ceiling: np.float32,
+) -> None:
+    """The same, of which only magnitudes from `limit` to `ceiling` are kept."""
+    if source.itemsize == 2:
+        for j in range(source.size):
+            change = _float(source[j] << 16) - origin[j]
+            size = abs(change)
+            vector[j] = change if (size >= limit) & (size <= ceiling) else _ZERO
+            doubt[j] += change - change
+    else:
+        for j in range(source.size):
+            change = _float(source[j]) - origin[j]
+            size = abs(change)
+            vector[j] = change if (size >= limit) & (size <= ceiling) else _ZERO
+            doubt[j] += change - change
+    vector[source.size :] = _ZERO
+
+
+@_compiled
 def _store(values: Floats, out: Bits, doubt: Floats) -> None:
     """Write float32 values as they are, or rounded to the nearest bfloat16, ties to even."""
     if out.itemsize == 2:
@@ -325,14 +352,6 @@ def _accumulate(vector: Floats, factor: np.float32, total: Floats, first: bool) 
         for j in range(BLOCK):
             vector[j] *= factor
             total[j] += vector[j]
-
-
-@_compiled
-def _keep_large(vector: Floats, limit: np.float32, ceiling: np.float32) -> None:
-    for j in range(BLOCK):
-        value = vector[j]
-        value = value if (value >= limit) | (value <= -limit) else _ZERO
-        vector[j] = value if (value <= ceiling) & (value >= -ceiling) else _ZERO
 
 
 @_compiled

@@ -21,7 +21,7 @@ from tsugiki.recipe.mergekit_methods import (
     to_nuslerp,
 )
 from tsugiki.recipe.mergekit_paths import path_of
-from tsugiki.recipe.recipe import SHARED, Recipe
+from tsugiki.recipe.recipe import SHARED, Recipe, names_in
 
 Values = Mapping[str, Mapping[str, Mapping[str, float]]]
 """`values[owner][parameter][tensor]`, with mergekit's name of the parameter; the owner is `SHARED`
@@ -50,6 +50,12 @@ def export_mergekit(recipe: Recipe, sources: Mapping[str, str], tensors: Sequenc
         ConfigError: the method does not exist.
         RecipeError: mergekit cannot express the recipe, or the recipe describes no valid merge.
     """
+    if given := names_in(recipe.models):
+        raise RecipeError(
+            "mergekit goes by stored names, and the recipe gives tensors others",
+            got=", ".join(sorted(given)),
+            fix="merge with `tsugiki merge` or `tsugiki reproduce`",
+        )
     settings = Settings(recipe, tensors)
     there = counterpart(recipe.method)
     values = _values(recipe, settings, there, tensors)

@@ -44,6 +44,8 @@ def export_recipe(recipe: AnyRecipe, models: Mapping[str, str]) -> str:
     """
     if isinstance(recipe, DataflowRecipe):
         return _export_path(recipe, {name: Path(path) for name, path in models.items()}, models)
+    here = {name: Path(place).expanduser() for name, place in models.items()}
+    _require_whole(recipe, {name: folder for name, folder in here.items() if folder.is_dir()})
     return export_mergekit(recipe, models, _tensors(recipe, models))
 
 
@@ -64,6 +66,7 @@ def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -
     recipe = winning_recipe(files)
     lock = read_lock(files.parents)
     folders = run_models(files, config).folders
+    _require_whole(recipe, folders)
     sources = {name: str(folder) for name, folder in folders.items()}
     for name, source in config.parents.items():
         if lock.parents[name].prepared is not None:
@@ -93,6 +96,18 @@ def _export_path(
     here = {ref.name: folders[ref.name].expanduser() for ref in recipe.parents}
     models = Models(here, {ref.name: ref.digest for ref in recipe.parents})
     return export_stack(DataflowMerge(recipe, DataflowParents(models)), sources)
+
+
+def _require_whole(recipe: AnyRecipe, folders: Mapping[str, Path]) -> None:
+    """Refuse what mergekit would lose without a word."""
+    for ref in recipe.models:
+        if ref.name in folders and (outside := Checkpoint(ref.name, folders[ref.name]).outside):
+            raise RecipeError(
+                "mergekit cannot merge the language model inside another model",
+                where=f"model {ref.name}",
+                got=f"{len(outside)} tensors outside it, such as {next(iter(outside))}",
+                fix="merge with `tsugiki merge` or `tsugiki reproduce`",
+            )
 
 
 def _tensors(recipe: Recipe, models: Mapping[str, str]) -> list[str]:
