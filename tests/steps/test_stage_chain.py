@@ -222,6 +222,8 @@ def test_a_stages_model_that_is_gone_is_named(copied: TinyRun) -> None:
     with pytest.raises(ParentError, match="best model of stage `ps` is not here") as caught:
         run_models(copied.files, copied.config)
     assert "best.lock.json" in str(caught.value)
+    for series in ("ps", "finalists-ps", "baselines"):
+        assert "ps" not in models_of(copied.files, copied.config, series).folders
 
 
 def test_too_many_genes_for_a_full_covariance_are_refused(
