@@ -41,10 +41,8 @@ def run_models(files: RunFiles, config: RunConfig, names: Iterable[str] | None =
         ParentError: a model's files are not on this machine, or have another size.
     """
     lock = read_lock(files.parents)
-    wanted = set(merged_stages(config)) | set(config.parents) if names is None else set(names)
-    parents = locate(config, lock)
-    folders = {name: folder for name, folder in parents.items() if name in wanted}
-    digests = {name: lock.digests[name] for name in folders}
+    wanted = set(merged_stages(config) if names is None else names)
+    folders, digests = locate(config, lock), {name: lock.digests[name] for name in config.parents}
     for stage in config.stages:
         series = files.series(stage.name)
         if stage.name in wanted and series.best_lock.is_file():
@@ -63,11 +61,11 @@ def merged_stages(config: RunConfig) -> list[str]:
 def models_of(files: RunFiles, config: RunConfig, series: str) -> RunModels:
     """The models that candidates of a series are made from.
 
-    Those of a stage for the stage and its finalists, the parents for the baselines, and all that
-    there are for the test.
+    All parents, and for a stage and its finalists the stages that it merges; for the baselines
+    none, for the test all.
     """
     if series == BASELINES:
-        return run_models(files, config, config.parents)
+        return run_models(files, config, ())
     for stage in config.stages:
         if series in (stage.name, finalists_of(config, stage.name)):
             return run_models(files, config, stage.members)
