@@ -40,7 +40,7 @@ def main() -> None:
             for strategy in arguments.strategies:
                 table = _finished(_one_stage(arguments, seed, strategy))
                 rows[strategy].append(_score(table, "evolved"))
-            rows["owner"].append(_score(table, "maths"))
+            rows["owner"].append(_score(table, "japanese"))
         evaluations = arguments.generations * arguments.population
         _print(f"data-flow space, {evaluations} candidates", arguments.seeds, rows)
     if "spaces" in arguments.tables:
