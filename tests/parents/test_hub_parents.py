@@ -12,9 +12,11 @@ import pytest
 from huggingface_hub import constants
 
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, ParentError
+from tsugiki.lineage.layout import RunFiles
 from tsugiki.parents.locate import locate
 from tsugiki.parents.lock import digest_of_files, read_lock
 from tsugiki.parents.resolve import lock_parents
+from tsugiki.steps.parents import write_parents
 
 from .checkpoints import read_folder, write_llama
 from .hub_stand_in import Hub, is_large, sha256
@@ -394,3 +396,15 @@ def test_the_environment_points_the_client_at_a_hub(
         assert done.returncode == 0, done.stderr
         assert done.stdout.split() == [commit]
         lock.unlink()
+
+
+def test_a_locked_run_checks_its_parents_without_the_hub(hub: Hub, tmp_path: Path) -> None:
+    """Even if the repository is gone: the lock and the cache suffice."""
+    for seed, name in enumerate("ab"):
+        hub.repo(f"x/{name}").push(read_folder(write_llama(tmp_path / name, seed=seed)))
+    config = run_of({name: {"hub": f"x/{name}"} for name in "ab"})
+    files = RunFiles(tmp_path / "run")
+    write_parents(files, config, update=frozenset(), say=silent)
+    for name in "ab":
+        hub.repo(f"x/{name}").refusal = (404, "RepoNotFound")
+    write_parents(files, config, update=frozenset(), say=silent)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.parents.checkpoints import read_folder, write_llama
 from tsugiki.config.run import RunConfig
-from tsugiki.errors import LineageError
+from tsugiki.errors import LineageError, ParentError
 from tsugiki.lineage.audit_run import check_parents
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.parents.locate import locate
@@ -114,7 +114,7 @@ def test_what_is_merged_is_looked_for_by_size(models: Path) -> None:
     config = run(models)
     folder = prepare(config)["base"]
     (folder / "model.safetensors").unlink()
-    with pytest.raises(Exception, match="parent `base` is not on this machine"):
+    with pytest.raises(ParentError, match="parent `base` is not on this machine"):
         locate(config, read_lock(models / "results/lock.json"))
 
 

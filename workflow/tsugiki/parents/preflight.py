@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tsugiki.config.parents import DemoParent, HubParent, LocalParent
@@ -26,7 +26,11 @@ from tsugiki.parents.sizes import disk_bytes, download_bytes, memory_bytes, merg
 from tsugiki.parents.sources import FolderFiles, HubFiles, ParentFiles
 
 
-def preflight(config: RunConfig, lock: ParentsLock | None = None) -> Report:
+def preflight(
+    config: RunConfig,
+    lock: ParentsLock | None = None,
+    folders: Mapping[str, Path] | None = None,
+) -> Report:
     """Check every parent alone, and those of a stage with each other; report all faults at once.
 
     Reads configurations, tokenizers and the headers of safetensors files. Of parents on the Hub
@@ -36,6 +40,7 @@ def preflight(config: RunConfig, lock: ParentsLock | None = None) -> Report:
     Args:
         config: The run.
         lock: The parents' lock, if there is one: its commits are checked, not the branches.
+        folders: Where parents are that have been fetched, by name; the Hub is not asked for them.
     """
     faults: list[Fault] = []
     notes: list[str] = []
@@ -46,7 +51,8 @@ def preflight(config: RunConfig, lock: ParentsLock | None = None) -> Report:
         if isinstance(source, DemoParent):
             continue
         try:
-            files = _open(name, source, lock)
+            here = (folders or {}).get(name)
+            files = _open(name, source, lock) if here is None else FolderFiles(here)
             if source.adapter_of is not None:
                 adapter, found = read_adapter(name, source.adapter_of, files)
                 adapters |= {name: adapter} if adapter is not None else {}

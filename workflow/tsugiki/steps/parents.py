@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tsugiki.config.run import RunConfig
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.parents.fault import refuse
+from tsugiki.parents.locate import source_folders
 from tsugiki.parents.preflight import preflight
 from tsugiki.parents.resolve import lock_parents
 
@@ -21,4 +22,4 @@ def write_parents(
             `tsugiki check` says, for those who have not asked it.
     """
     lock = lock_parents(config, files.parents, update=update, say=say)
-    refuse(preflight(config, lock).faults)
+    refuse(preflight(config, lock, source_folders(config, lock)).faults)
