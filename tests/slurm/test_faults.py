@@ -13,7 +13,7 @@ from tests.slurm.conftest import Run, SlurmWorkspace, make_slurm_workspace, site
 from tests.workflow.conftest import Workspace
 
 FAILING_ONCE = """#!/bin/sh
-[ -e {mark} ] || {{ touch {mark}; echo "sbatch: error: Socket timed out" >&2; exit 1; }}
+if mkdir {mark} 2>/dev/null; then echo "sbatch: error: Socket timed out" >&2; exit 1; fi
 exec {sbatch} "$@"
 """
 HELD = ("baselines-0-0", "ps-0-0", "ps-1-0", "finalists-0-0", "test-0-0")
