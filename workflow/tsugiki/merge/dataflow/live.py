@@ -87,9 +87,10 @@ class LiveDataflow:
 def _empty(merge: DataflowMerge) -> Any:
     from accelerate import init_empty_weights
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.initialization import no_init_weights
 
     config = AutoConfig.for_model(**config_of(merge.config, merge.recipe.dtype))
-    with init_empty_weights(include_buffers=False):
+    with no_init_weights(), init_empty_weights(include_buffers=False):
         return AutoModelForCausalLM.from_config(config, dtype=merge.dtype)
 
 
