@@ -48,7 +48,7 @@ def _print(tables: dict[int, dict[str, Any]]) -> None:
     )
     for name in names:
         values = [of_seed[name] for of_seed in scores.values()]
-        mean, half = statistics.mean(values), _half_width(values)
+        mean, half = mean_and_half_width(values)
         print(
             f"{name:28}"
             + "".join(f"{value:8.3f}" for value in values)
@@ -84,12 +84,13 @@ def _value(table: dict[str, Any], row: dict[str, Any]) -> float:
     return float(row["test"][table["objective"]]["value"])
 
 
-def _half_width(values: list[float]) -> float:
-    """Half the 95 % interval of a mean over few seeds (Student's t, five seeds: 2.776)."""
+def mean_and_half_width(values: list[float]) -> tuple[float, float]:
+    """Mean over few seeds, and half its 95 % interval (Student's t, five seeds: 2.776)."""
+    mean = statistics.mean(values)
     if len(values) < 2:
-        return math.nan
+        return mean, math.nan
     quantile = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}.get(len(values), 2.0)
-    return quantile * statistics.stdev(values) / math.sqrt(len(values))
+    return mean, quantile * statistics.stdev(values) / math.sqrt(len(values))
 
 
 if __name__ == "__main__":

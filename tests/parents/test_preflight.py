@@ -10,6 +10,7 @@ from huggingface_hub import constants
 from safetensors.torch import save
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tsugiki.config.stage import Stage
 from tsugiki.parents.preflight import preflight
 from tsugiki.parents.report import render
 from tsugiki.parents.resolve import lock_parents
@@ -160,6 +161,30 @@ def test_models_written_by_jobs_count_on_disk(tmp_path: Path) -> None:
     evaluation = config.evaluation.model_copy(update={"storage": "disk", "jobs": 3})
     report = preflight(config.model_copy(update={"evaluation": evaluation}))
     assert report.disk_bytes == (1 + 3) * 4 * NUMBERS
+
+
+def test_the_result_of_a_stage_counts_where_it_is_merged(tmp_path: Path) -> None:
+    """On disk beside the run's best; in memory instead of its parents. A path adds no weights."""
+    write_llama(tmp_path / "a")
+    write_llama(tmp_path / "b", seed=1)
+    config = run_of({name: {"path": str(tmp_path / name)} for name in ("a", "b")}, dtype="float32")
+    first = config.stages[0]
+    second = Stage.model_validate(
+        {
+            "name": "second",
+            "parents": [first.name, "a"],
+            "space": {"kind": "dataflow", "dtype": "float32"},
+            "budget": {"generations": 1},
+        }
+    )
+    report = preflight(config.model_copy(update={"stages": [first, second]}))
+    assert report.faults == []
+    assert report.disk_bytes == 2 * 4 * NUMBERS
+    assert report.memory_bytes == 3 * 4 * NUMBERS
+    alone = preflight(
+        config.model_copy(update={"stages": [second.model_copy(update={"parents": ["a", "b"]})]})
+    )
+    assert alone.memory_bytes == 2 * 4 * NUMBERS
 
 
 def test_models_of_the_demo_are_not_checked() -> None:

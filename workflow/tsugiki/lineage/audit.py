@@ -11,6 +11,7 @@ from tsugiki.lineage.audit_stages import check_stage
 from tsugiki.lineage.finding import Finding, collect
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import existing_series
+from tsugiki.lineage.run_models import merged_stages
 
 
 def audit(
@@ -52,7 +53,7 @@ def audit(
         findings += collect(check_candidates(files, series, config), series)
         if reselect is not None:
             findings += collect(check_reselect(files, series, reselect), series)
-    for stage in config.stages:
-        where = f"{stage.name}/{files.series(stage.name).best_lock.name}"
-        findings += collect(check_stage(files, config, stage.name), where)
+    for stage in merged_stages(config):
+        where = f"{stage}/{files.series(stage).best_lock.name}"
+        findings += collect(check_stage(files, config, stage), where)
     return findings + collect(check_final(files, config), files.final.name)

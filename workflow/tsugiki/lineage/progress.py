@@ -44,10 +44,12 @@ def status(files: RunFiles, config: RunConfig) -> str:
     """
     stages = {stage.name: stage for stage in config.stages}
     lines = [f"{config.name}: {files.root}"]
-    for name in series_names(config):
+    names = series_names(config)
+    width = max(12, *(len(name) for name in names))
+    for name in names:
         found = list(entries(files.series(name)))
         line = _series_line(files.series(name), found, stages.get(name))
-        lines.append(f"  {name:<12} {line}")
+        lines.append(f"  {name:<{width}} {line}")
     text = "\n".join(lines) + "\n"
     if files.final.is_file():
         text += f"\n{render_table(read_final_table(files.final))}"

@@ -26,46 +26,50 @@ class RunModels:
     folders: dict[str, Path]
     digests: dict[str, str]
 
-    def only(self, names: Iterable[str]) -> RunModels:
-        """Some of the models."""
-        chosen = [name for name in self.folders if name in set(names)]
-        return RunModels(
-            {name: self.folders[name] for name in chosen},
-            {name: self.digests[name] for name in chosen},
-        )
 
+def run_models(files: RunFiles, config: RunConfig, names: Iterable[str] | None = None) -> RunModels:
+    """Parents, and best models of stages.
 
-def run_models(files: RunFiles, config: RunConfig) -> RunModels:
-    """The parents, and the best model of each stage that has been written.
+    Args:
+        files: The run.
+        config: Its configuration.
+        names: Which of them; all that any stage merges if absent. A stage that has no best model
+            yet is left out.
 
     Raises:
         LineageError: the parents are not locked, or a lock file is damaged.
         ParentError: a model's files are not on this machine, or have another size.
     """
     lock = read_lock(files.parents)
+    wanted = set(merged_stages(config) if names is None else names)
     folders, digests = locate(config, lock), {name: lock.digests[name] for name in config.parents}
     for stage in config.stages:
         series = files.series(stage.name)
-        if series.best_lock.is_file():
+        if stage.name in wanted and series.best_lock.is_file():
             locked = read_stage_lock(series.best_lock)
             _require(stage.name, series, locked)
             folders[stage.name], digests[stage.name] = series.best, locked.digest
     return RunModels(folders, digests)
 
 
+def merged_stages(config: RunConfig) -> list[str]:
+    """Names of the stages whose best models other stages merge, in order."""
+    members = {name for stage in config.stages for name in stage.members}
+    return [stage.name for stage in config.stages if stage.name in members]
+
+
 def models_of(files: RunFiles, config: RunConfig, series: str) -> RunModels:
     """The models that candidates of a series are made from.
 
-    Those of a stage for the stage and its finalists, the parents for the baselines, and all that
-    there are for the test.
+    All parents, and for a stage and its finalists the stages that it merges; for the baselines
+    none, for the test all.
     """
-    models = run_models(files, config)
     if series == BASELINES:
-        return models.only(config.parents)
+        return run_models(files, config, ())
     for stage in config.stages:
         if series in (stage.name, finalists_of(config, stage.name)):
-            return models.only(stage.members)
-    return models
+            return run_models(files, config, stage.members)
+    return run_models(files, config)
 
 
 def run_digests(files: RunFiles, config: RunConfig) -> dict[str, str]:

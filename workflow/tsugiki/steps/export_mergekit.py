@@ -9,6 +9,7 @@ from tsugiki.config.parents import HubParent, LocalParent
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import ParentError, RecipeError
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.lineage.run_models import run_models
 from tsugiki.merge.checkpoint import Checkpoint
 from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.merge.dataflow.parents import DataflowParents
@@ -17,7 +18,6 @@ from tsugiki.merge.plan import make_plan
 from tsugiki.parents import hub
 from tsugiki.parents.headers import read_headers
 from tsugiki.parents.hub import HubUnreachableError
-from tsugiki.parents.locate import locate
 from tsugiki.parents.lock import read_lock
 from tsugiki.parents.sources import HubFiles
 from tsugiki.recipe.dataflow import DataflowRecipe
@@ -53,7 +53,7 @@ def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -
     Args:
         files: The run.
         config: Its configuration, which says where parents are: folders as they are written there,
-            repositories of the Hub with the locked commit.
+            repositories of the Hub with the locked commit. Best models of stages are in folders.
         models: Where parents are instead, by name.
 
     Raises:
@@ -63,7 +63,7 @@ def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -
     """
     recipe = winning_recipe(files)
     lock = read_lock(files.parents)
-    folders = locate(config, lock)
+    folders = run_models(files, config).folders
     sources = {name: str(folder) for name, folder in folders.items()}
     for name, source in config.parents.items():
         if isinstance(source, HubParent):

@@ -123,7 +123,7 @@ def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:
 
 def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -> str:
     """Write the winner as a checkpoint; returns the digest of its weights."""
-    models = run_models(files, config)
+    models = run_models(files, config, config.stages[-1].members)
     return write_merge(winning_recipe(files), models.folders, models.digests, out, threads=threads)
 
 

@@ -12,9 +12,9 @@ from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import finalists_of
 from tsugiki.lineage.run_models import (
     lock_stage,
+    models_of,
     read_stage_lock,
     run_digests,
-    run_models,
     write_stage_lock,
 )
 from tsugiki.merge.write import write_merge
@@ -31,7 +31,7 @@ def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads:
     for the run: the best of a search on its own documents would owe much to luck.
     """
     recipe = winning_recipe(files, finalists_of(config, stage))
-    models = run_models(files, config)
+    models = models_of(files, config, stage)
     series = files.series(stage)
     write_merge(recipe, models.folders, models.digests, series.best, threads=threads)
     locked = lock_stage(stage, series.best, recipe.digest)

@@ -52,8 +52,8 @@ def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:
 def build_genome(stage: Stage, models: RunModels, *, seed: int) -> Genome:
     """What the genomes of a stage mean, from the headers of its models."""
     if not isinstance(stage.space, ParameterSpace):
-        merged = models.only(stage.parents)
-        parents = DataflowParents(Models(merged.folders, merged.digests))
+        folders = {name: models.folders[name] for name in stage.parents}
+        parents = DataflowParents(Models(folders, models.digests))
         layers = {name: len(parents.parts(name).layers) for name in stage.parents}
         genome = build_dataflow_genome(stage, digests=models.digests, layers=layers)
         parents.check(genome.decode([1.0] * len(genome.start)))
