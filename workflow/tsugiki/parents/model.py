@@ -37,10 +37,15 @@ class Model:
     template: str | None
     trusted: bool
     """Whether modelling code that comes with it may run."""
-    merged: Mapping[str, TensorHeader]
-    """The tensors that are merged, by their names in the merge (see `merge.names`)."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Stored name of each tensor that is merged, by its name in the merge (see `merge.names`)."""
     added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The tokens that were added to its tokenizer: entries of tokenizer.json, by content."""
+
+    @property
+    def merged(self) -> dict[str, TensorHeader]:
+        """The tensors that are merged, by their names in the merge."""
+        return {name: self.tensors[stored] for name, stored in self.names.items()}
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -131,10 +136,9 @@ def read_model(
                 fix="fetch or copy the file again",
             )
         )
-    merged: Mapping[str, TensorHeader] = tensors
+    found: Mapping[str, str] = {tensor: tensor for tensor in tensors}
     try:
-        found = naming(name, tensors, config, names)
-        merged = {tensor: tensors[stored] for tensor, stored in found.merged.items()}
+        found = naming(name, tensors, config, names).merged
     except ParentError as error:
         faults.append(Fault.of(error, files.where))
     tokenizer, broken = read_tokenizer(name, files)
@@ -150,7 +154,7 @@ def read_model(
         template=tokenizer.template,
         trusted=trusted,
         added=tokenizer.added,
-        merged=merged,
+        names=found,
     )
     return model, faults
 

@@ -16,6 +16,9 @@ from tsugiki.parents.prepare.adapter import WEIGHTS
 from tsugiki.parents.prepare.changes import Changes
 from tsugiki.parents.prepare.lora import merged_bias, merged_weight
 
+AS_STORED = {r"(.+)": r"\1"}
+"""A vision tower is written again too, although it is not merged."""
+
 
 class Weights(Protocol):
     """A model's tensors."""
@@ -36,7 +39,7 @@ class StoredWeights:
     """
 
     def __init__(self, name: str, folder: Path) -> None:
-        self._checkpoint = Checkpoint(name, folder)
+        self._checkpoint = Checkpoint(name, folder, AS_STORED)
         make_plan([self._checkpoint])
 
     def tensor(self, name: str) -> Tensor:
