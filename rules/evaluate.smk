@@ -24,7 +24,7 @@ rule evaluate:
         gen=r"\d\d\d+",
         job=r"\d+",
     priority: 10
-    retries: 2
+    retries: 2 if workflow.is_main_process else 0  # not again on the same node, by its job's Snakemake
     conda:
         "../envs/environment.yaml"
     threads: SETTINGS.evaluation.threads
