@@ -101,3 +101,25 @@ def test_a_tied_head_stays_tied(tmp_path: Path) -> None:
     assert model.lm_head.weight is model.model.embed_tokens.weight
     write_merge(winding(), folders, digests_of(folders), tmp_path / "out")
     assert torch.equal(logits(model), logits(loaded(tmp_path / "out")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sliding"),
+    [("qwen2", {2, 3}), ("gemma2", {0, 2}), ("gemma3_text", {0, 2})],
+)
+def test_each_layer_keeps_its_kind_of_attention(
+    kind: str, sliding: set[int], tmp_path: Path
+) -> None:
+    """Wherever it stands in the path, in memory and on disk, and on long inputs it matters."""
+    folders = save_parents(tmp_path, kind)
+    recipe = winding([1.0] * 7)
+    kinds = [
+        "sliding_attention" if hop.layer in sliding else "full_attention" for hop in recipe.path
+    ]
+    model, _ = live_of(folders).assemble(recipe)
+    write_merge(recipe, folders, digests_of(folders), tmp_path / "out")
+    assert model.config.layer_types == kinds
+    assert loaded(tmp_path / "out").config.layer_types == kinds
+    other, _ = live_of(folders).assemble(recipe)
+    other.config.layer_types = ["full_attention"] * 7
+    assert not torch.equal(logits(model), logits(other))

@@ -42,6 +42,7 @@ class CandidateModel:
         self._merger: ResidentMerger | None = None
         self._held: set[str] = set()
         self._dataflow: LiveDataflow | None = None
+        self._tokenizers: dict[str, Any] = {}
         self._live: dict[tuple[str, str], tuple[Any, LanguageModel]] = {}
 
     @property
@@ -123,12 +124,16 @@ class CandidateModel:
 
     def _wrapped(self, model: Any, owner: str) -> LanguageModel:
         """A model with the tokenizer of one of the parents."""
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            self._folders[owner], local_files_only=True, trust_remote_code=owner in self._trusted
-        )
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        return LanguageModel(model, tokenizer, batch_size=self._evaluation.batch_size)
+        if owner not in self._tokenizers:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                self._folders[owner],
+                local_files_only=True,
+                trust_remote_code=owner in self._trusted,
+            )
+            if tokenizer.pad_token_id is None:
+                tokenizer.pad_token = tokenizer.eos_token
+            self._tokenizers[owner] = tokenizer
+        return LanguageModel(model, self._tokenizers[owner], batch_size=self._evaluation.batch_size)
 
 
 def _not_whole(folder: Path, got: str) -> InfrastructureError:

@@ -46,6 +46,6 @@ def describe_folding(measured: FoldingDifference) -> str:
     """One line about it."""
     return (
         f"input scales folded into the weights: logits differ from the explicit form by "
-        f"{measured.relative:.2%} of their spread, the same token in {measured.agreement:.1%} of "
+        f"{measured.relative:.1e} of their spread, the same token in {measured.agreement:.1%} of "
         f"{measured.positions} places"
     )

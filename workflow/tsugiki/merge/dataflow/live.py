@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tsugiki.errors import ParentError
 from tsugiki.merge.companions import config_of
@@ -74,22 +74,22 @@ class LiveDataflow:
         if key in self._held:
             return self._held[key]
         made = merge.tensor(planned)
+        sha256 = tensor_digest(made)
+        if not origin.change.is_none:
+            return nn.Parameter(made.to(self._device), requires_grad=False), sha256
         # A copy: the maths libraries' sums can depend on where in a file's map a tensor begins.
-        held = nn.Parameter(self._placed(made), requires_grad=False), tensor_digest(made)
-        if origin.change.is_none:
-            self._held[key] = held
-        return held
-
-    def _placed(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self._device) if self._device.type != "cpu" else tensor.clone()
+        copy = torch.empty_like(made, device=self._device).copy_(made)
+        self._held[key] = nn.Parameter(copy, requires_grad=False), sha256
+        return self._held[key]
 
 
 def _empty(merge: DataflowMerge) -> Any:
     from accelerate import init_empty_weights
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.initialization import no_init_weights
 
     config = AutoConfig.for_model(**config_of(merge.config, merge.recipe.dtype))
-    with init_empty_weights(include_buffers=False):
+    with no_init_weights(), init_empty_weights(include_buffers=False):
         return AutoModelForCausalLM.from_config(config, dtype=merge.dtype)
 
 
