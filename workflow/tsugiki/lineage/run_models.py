@@ -28,13 +28,13 @@ class RunModels:
 
 
 def run_models(files: RunFiles, config: RunConfig, names: Iterable[str] | None = None) -> RunModels:
-    """Parents, and best models of stages.
+    """All parents, and best models of stages.
 
     Args:
         files: The run.
         config: Its configuration.
-        names: Which of them; all that any stage merges if absent. A stage that has no best model
-            yet is left out.
+        names: Which stages (other names count nothing); all that others merge if absent. A stage
+            that has no best model yet is left out.
 
     Raises:
         LineageError: the parents are not locked, or a lock file is damaged.
