@@ -1,4 +1,7 @@
-"""What each of mergekit-evolve's worker processes runs before its work: times, and a CPU shim."""
+"""What each of mergekit-evolve's worker processes runs before its work: times, and CPU shims.
+
+`torch.cpu` lacks one function of an accelerator, and lm-eval has to be told the device.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def set_up() -> None:
         return plan(*arguments, **named)
 
     def timed_evaluate(*arguments: Any, **named: Any) -> Any:
-        result = evaluate(*arguments, **named)
+        result = evaluate(*arguments, device="cpu", **named)
         clock.end(result["score"])
         return result
 

@@ -23,7 +23,14 @@ MERGENETIC = (
         "accelerate==1.3.0",
         "pymoo==0.6.1.3",
         "pandas==2.2.2",
-        *("numpy<2.4", "pydantic", "immutables", "GitPython", "matplotlib", "sentencepiece"),
+        *(
+            "numpy==2.2.6",
+            "pydantic==2.10.6",
+            "immutables",
+            "GitPython",
+            "matplotlib",
+            "sentencepiece",
+        ),
     ),
 )
 MERGEKIT_EVOLVE = (

@@ -36,7 +36,7 @@ TSUGIKI = {
 }
 PEERS = {
     "mergenetic": ("mergenetic", "run_mergenetic.py", {"keep_task": False}),
-    "mergenetic, task kept": ("mergenetic", "run_mergenetic.py", {"keep_task": True}),
+    "mergenetic, tasks kept": ("mergenetic", "run_mergenetic.py", {"keep_task": True}),
     "mergekit-evolve": ("mergekit-evolve", "run_mergekit_evolve.py", {"in_memory": False}),
     "mergekit-evolve, in memory": (
         "mergekit-evolve",

@@ -1,8 +1,7 @@
 """Run mergekit-evolve on CPU; runs in its own environment.
 
 Usage: run_mergekit_evolve.py INPUTS.json. Its command is called as it ships. It wants GPUs: Ray is
-told of one that is not there, and the worker gets the one function of an accelerator that
-`torch.cpu` lacks.
+told of one that is not there, and mergekit_evolve_worker.py says what its workers need.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 Usage: run_mergenetic.py INPUTS.json. Its search, its problem for maths in another language, its
 DARE-TIES merger (which writes each candidate to disk) and its lm-eval evaluator are as they ship.
-Two things are not: its lm-eval path loads candidates into vLLM, which needs a GPU, so that
-`load_model` gives lm-eval's transformers model instead; and `fasttext`, which it imports for a
-detector of languages that is switched off here, is an empty module.
+Three things are not. Its lm-eval path loads candidates into vLLM, which needs a GPU: `load_model`
+gives lm-eval's transformers model instead. Its merger asks mergekit to keep tensors on a GPU
+(`low_cpu_memory`): not here. And `fasttext`, which it imports for a detector of languages that is
+switched off here, is an empty module.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from typing import Any
 sys.modules["fasttext"] = types.ModuleType("fasttext")
 
 import numpy as np
+from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
-from mergenetic.evaluation.lm_harness import LmHarnessEvaluator
-from mergenetic.merging import TiesDareMerger
+from lm_eval.tasks import TaskManager
+from mergekit.options import MergeOptions
+from mergenetic.merging import TiesDareMerger, merger
 from mergenetic.optimization.predefined_problems import ConfigPE, CrossLingualMathProblem
 from mergenetic.searcher import Searcher
 from pymoo.algorithms.soo.nonconvex.ga import GA
@@ -30,6 +33,11 @@ from forward_clock import ForwardClock
 
 METRIC = "exact_match"
 LANGUAGE = "ja"
+
+
+def options_without_gpu(**options: Any) -> MergeOptions:
+    """Its options of a merge, with tensors kept in main memory."""
+    return MergeOptions(**{**options, "low_cpu_memory": False})
 
 
 class Problem(CrossLingualMathProblem):
@@ -53,22 +61,23 @@ class Problem(CrossLingualMathProblem):
 
 
 class ProblemWithKeptTask(Problem):
-    """The same with one evaluator for all candidates; its own problems make one for each."""
+    """The same with the task loaded once; its own problems load it for each candidate.
 
-    _evaluator: LmHarnessEvaluator | None = None
+    The least that a problem of one's own can cost.
+    """
+
+    _task: dict[str, Any] | None = None
 
     def metrics_4_genotype(self, model: HFLM, tokenizer: Any = None) -> tuple[list[float], str]:
         """The share of right answers, negative: pymoo minimises."""
         del tokenizer
-        if self._evaluator is None:
-            self._evaluator = LmHarnessEvaluator(
-                task_name=self.lm_eval_tasks["search"][LANGUAGE],
-                sample_ids=self.conf_pe.sample_ids,
-                correctness_metric=METRIC,
-                additional_templates_folder=self.additional_templates_folder,
-                batch_size=self.eval_batch_size,
-            )
-        accuracy = float(self._evaluator.evaluate(model).mean())
+        name = self.lm_eval_tasks["search"][LANGUAGE]
+        if self._task is None:
+            folder = self.additional_templates_folder
+            manager = TaskManager(include_path=folder, include_defaults=False)
+            self._task = manager.load_task_or_group(name)
+        results = evaluate(lm=model, task_dict=self._task, bootstrap_iters=0)
+        accuracy = results["results"][name][f"{METRIC},none"]
         return [-accuracy], f"accuracy {accuracy}"
 
 
@@ -77,7 +86,8 @@ def main(path: str) -> None:
     inputs = json.loads(Path(path).read_text(encoding="utf-8"))
     clock = ForwardClock()
     work = Path(inputs["work"])
-    merger = TiesDareMerger(
+    merger.MergeOptions = options_without_gpu
+    ties_dare = TiesDareMerger(
         run_id="candidate",
         path_to_base_model=inputs["parents"]["base"],
         model_paths=[inputs["parents"][name] for name in ("japanese", "maths")],
@@ -90,7 +100,7 @@ def main(path: str) -> None:
     problem = kind(
         clock,
         inputs["batch_size"],
-        merger=merger,
+        merger=ties_dare,
         search_df=None,
         test_df=None,
         lang_id=LANGUAGE,

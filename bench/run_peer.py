@@ -31,7 +31,7 @@ def run_peer(name: str, python: Path, script: str, inputs: Mapping[str, Any]) ->
         inputs: What the script reads, as JSON; `work` is the folder that it may write to.
 
     Raises:
-        PeerError: the script failed, or scored another number of candidates than it was to.
+        PeerError: the script failed, or scored fewer candidates than it was to.
     """
     work = Path(inputs["work"])
     shutil.rmtree(work, ignore_errors=True)
@@ -69,7 +69,7 @@ def run_peer(name: str, python: Path, script: str, inputs: Mapping[str, Any]) ->
     wall, cpu = cpu_seconds(search)
     candidates = read_records(records)
     asked = inputs["generations"] * inputs["population"]
-    if len(candidates) != asked:
+    if len(candidates) < asked:
         raise PeerError(f"it scored {len(candidates)} candidates instead of {asked} (see {log})")
     return Measured(
         name=name,
