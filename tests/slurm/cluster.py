@@ -10,10 +10,11 @@ import getpass
 import os
 import random
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,6 +133,7 @@ def running_cluster(root: Path) -> Iterator[Cluster]:
     cluster = Cluster(root)
     _write_configuration(root)
     with ExitStack() as stack:
+        stack.callback(_end_what_is_left, cluster)
         munge = [f"--{what}-file={root}/munge.{what}" for what in ("key", "pid", "log", "seed")]
         key = root / "munge.key"
         _call("mungekey", "--create", f"--keyfile={key}")
@@ -192,6 +194,15 @@ def _daemon(cluster: Cluster, command: list[str], label: str = "") -> Iterator[N
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _end_what_is_left(cluster: Cluster) -> None:
+    """SIGKILL processes of this cluster's jobs: those of a lost node are nobody's any more."""
+    mark = f"SLURM_CONF={cluster.root}/slurm.conf".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
 
 
 def _call(*command: str) -> None:
