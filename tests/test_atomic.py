@@ -48,6 +48,24 @@ def test_a_full_disk_leaves_the_old_file(
     assert leftovers(tmp_path) == []
 
 
+def test_many_files_are_written_in_their_folders(tmp_path: Path) -> None:
+    """More than a process may hold open at a time."""
+    files = {tmp_path / f"{n}" / "file": str(n).encode() for n in range(1500)}
+    atomic.write_all(files)
+    assert all(path.read_bytes() == data for path, data in files.items())
+    assert not any(leftovers(path.parent) for path in files)
+
+
+def test_a_full_disk_among_many_files_leaves_no_temporary_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever has been renamed is whole."""
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(OSError, match="full"):
+        atomic.write_all({tmp_path / "a": b"one", tmp_path / "b": b"two"})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_is_left_alone_if_nothing_changes(tmp_path: Path) -> None:
     """Its time stays, so that nothing downstream is made again."""
     path = tmp_path / "file"

@@ -14,8 +14,14 @@ from tsugiki.recipe.read import AnyRecipe
 
 def write_recipes(series: SeriesFiles, recipes: Iterable[AnyRecipe]) -> None:
     """Write recipe.json of each candidate, where it is not there yet."""
-    for recipe in recipes:
-        atomic.write_if_changed(series.candidate(recipe.digest).recipe, recipe.to_json())
+    files = {series.candidate(recipe.digest).recipe: recipe.to_json() for recipe in recipes}
+    atomic.write_all(
+        {
+            path: content
+            for path, content in files.items()
+            if not (path.is_file() and path.read_bytes() == content)
+        }
+    )
 
 
 def write_population(path: Path, population: Population) -> None:
