@@ -59,6 +59,6 @@ def print_table(rows: Sequence[Measured]) -> None:
         "\nSeconds. From `per candidate` on, except ratios and scores, divided by the number of"
         "\ncandidates. Outside: of forward passes, times the processes that score at the same time"
         "\n(two for tsugiki unless one job, one for the others). relative: outside, after start,"
-        "\nagainst the first row. CPU: of all processes. tsugiki keeps and digests each recipe, score"
+        "\nagainst the first row. CPU: of all processes, but not Ray's own. tsugiki keeps and digests each recipe, score"
         "\nand answer; mergenetic keeps a table of genes and scores; mergekit-evolve the best recipe."
     )
