@@ -46,6 +46,8 @@ def run_peer(name: str, python: Path, script: str, inputs: Mapping[str, Any]) ->
         "PYTHONPATH": f"{here}:{REPOSITORY / 'workflow'}",
         "HF_HOME": str(work / "hub"),
         **dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"), "1"),
+        # Ray's workers give way to every other process unless told not to.
+        "RAY_worker_niceness": "0",
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     }
 
