@@ -41,5 +41,5 @@ class ForwardClock:
 
     def end(self, score: float) -> None:
         """A candidate has its score; its line is appended to the file of records."""
-        record = Record(self._began, time.time(), self.seconds, score)
+        record = Record(self._began, self.seconds, score, os.getpid(), time.process_time())
         append_record(Path(os.environ[RECORDS]), record)

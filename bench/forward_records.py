@@ -12,12 +12,17 @@ RECORDS = "PEER_RECORDS"
 
 @dataclass(frozen=True)
 class Record:
-    """One candidate. `began` and `ended` are seconds of the clock, `forward` a duration."""
+    """One candidate."""
 
     began: float
-    ended: float
+    """Time of day, in seconds."""
     forward: float
+    """Seconds in forward passes."""
     score: float
+    process: int
+    """Id of the process that scored it."""
+    cpu: float
+    """CPU-seconds of that process until now."""
 
 
 def append_record(path: Path, record: Record) -> None:

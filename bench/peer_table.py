@@ -56,9 +56,10 @@ def print_table(rows: Sequence[Measured]) -> None:
             f" | {row.ratio:.2f} | {row.cpu / n:.2f} | {row.best:.3f} |"
         )
     print(
-        "\nSeconds. From `per candidate` on, except ratios and scores, divided by the number of"
-        "\ncandidates. Outside: of forward passes, times the processes that score at the same time"
-        "\n(two for tsugiki unless one job, one for the others). relative: outside, after start,"
-        "\nagainst the first row. CPU: of all processes. tsugiki keeps and digests each recipe, score"
-        "\nand answer; mergenetic keeps a table of genes and scores; mergekit-evolve the best recipe."
+        "\nSeconds; from `per candidate` on divided by the number of candidates, ratios aside."
+        "\noutside: of forward passes, times the processes that score at the same time."
+        "\nrelative: outside, after start, against the first row."
+        "\nCPU: of all processes, without those of Ray that score nothing."
+        "\ntsugiki keeps and digests each recipe, score and answer; mergenetic keeps a table of genes"
+        "\nand scores; mergekit-evolve keeps the best recipe, and computes in bfloat16."
     )

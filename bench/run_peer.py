@@ -46,31 +46,37 @@ def run_peer(name: str, python: Path, script: str, inputs: Mapping[str, Any]) ->
         "PYTHONPATH": f"{here}:{REPOSITORY / 'workflow'}",
         "HF_HOME": str(work / "hub"),
         **dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"), "1"),
+        # Ray's workers give way to every other process unless told not to.
+        "RAY_worker_niceness": "0",
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     }
 
-    def search() -> float:
+    def search() -> tuple[float, int]:
         started = time.perf_counter()
-        with log.open("wb") as output:
-            done = subprocess.run(
+        with (
+            log.open("wb") as output,
+            subprocess.Popen(
                 [python, here / script, path],
                 cwd=work,
                 env=environment,
                 stdout=output,
                 stderr=output,
-                check=False,
-            )
-        if done.returncode:
+            ) as process,
+        ):
+            code = process.wait()
+        if code:
             last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]
             raise PeerError(f"{' / '.join(last)} (see {log})")
-        return time.perf_counter() - started
+        return time.perf_counter() - started, process.pid
 
     began = time.time()
-    wall, cpu = cpu_seconds(search)
+    (wall, process), cpu = cpu_seconds(search)
     candidates = read_records(records)
     asked = inputs["generations"] * inputs["population"]
     if len(candidates) < asked:
         raise PeerError(f"it scored {len(candidates)} candidates instead of {asked} (see {log})")
+    # Ray never waits for its workers, so that their time does not reach this process.
+    cpu += sum({c.process: c.cpu for c in candidates if c.process != process}.values())
     return Measured(
         name=name,
         jobs=1,
