@@ -30,9 +30,9 @@ from runs import costs, demo_config, run
 
 BATCH_SIZE = 128
 TSUGIKI = {
-    "tsugiki": {"jobs": 2, "tracked": False},
-    "tsugiki, tracked by MLflow": {"jobs": 2, "tracked": True},
     "tsugiki, one job": {"jobs": 1, "tracked": False},
+    "tsugiki, two jobs": {"jobs": 2, "tracked": False},
+    "tsugiki, two jobs, MLflow": {"jobs": 2, "tracked": True},
 }
 PEERS = {
     "mergenetic": ("mergenetic", "run_mergenetic.py", {"keep_task": False}),
