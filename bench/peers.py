@@ -7,6 +7,9 @@ one thread.
 
     python bench/peers.py [--generations 2] [--population 24] [--only NAME ...]
 
+All of it takes more than half an hour, most of it "mergenetic" (20 seconds a candidate) and
+"mergekit-evolve, in memory".
+
 The peers are installed into environments of their own below `--environments`. What was changed to
 let them run without a GPU is said in run_mergenetic.py and run_mergekit_evolve.py.
 """
@@ -30,9 +33,9 @@ from runs import costs, demo_config, run
 
 BATCH_SIZE = 128
 TSUGIKI = {
-    "tsugiki": {"jobs": 2, "tracked": False},
-    "tsugiki, tracked by MLflow": {"jobs": 2, "tracked": True},
     "tsugiki, one job": {"jobs": 1, "tracked": False},
+    "tsugiki, two jobs": {"jobs": 2, "tracked": False},
+    "tsugiki, two jobs, MLflow": {"jobs": 2, "tracked": True},
 }
 PEERS = {
     "mergenetic": ("mergenetic", "run_mergenetic.py", {"keep_task": False}),

@@ -10,7 +10,7 @@ import yaml
 
 from tests.workflow.conftest import REPOSITORY
 
-HEAVY = {"evaluate", "materialize", "best"}
+HEAVY = {"evaluate", "materialize", "best", "stage_best"}
 """Rules that become jobs; the others take seconds, and run where snakemake runs."""
 
 
