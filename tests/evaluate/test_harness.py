@@ -13,7 +13,8 @@ from lm_eval.models.dummy import DummyLM
 from tests.runs_for_tests import documents, evaluation_section, write_tasks
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import ConfigError, EvaluationError
-from tsugiki.evaluate.harness import Harness, task_index
+from tsugiki.evaluate.harness import Harness
+from tsugiki.evaluate.tasks import task_index
 
 
 def harness(folder: Path, **changes: Any) -> Harness:

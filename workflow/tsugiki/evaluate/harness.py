@@ -13,14 +13,18 @@ from typing import Any
 
 import lm_eval
 from lm_eval.evaluator import evaluate
-from lm_eval.tasks import TaskManager
 
-from tsugiki.canonical import digest, digest_bytes, digest_file
+from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Evaluation, Objective
-from tsugiki.config.lm_eval_tasks import built_in_tasks, local_tasks
-from tsugiki.errors import ConfigError, EvaluationError, InfrastructureError, TsugikiError
+from tsugiki.config.lm_eval_tasks import local_tasks
+from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.faults import is_machine_fault
-from tsugiki.evaluate.offline import is_offline
+from tsugiki.evaluate.tasks import (
+    load_tasks,
+    refuse_leaking_examples,
+    refuse_sampling,
+    source_digest,
+)
 
 FEWSHOT_SEED = 1234
 
@@ -59,7 +63,7 @@ class Harness:
         self.objectives = [*evaluation.objectives, *evaluation.monitors]
         names = sorted({objective.task for objective in self.objectives})
         local = local_tasks(Path(path) for path in evaluation.task_paths)
-        self.tasks = _load(task_index(names, evaluation.task_paths), names)
+        self.tasks = load_tasks(names, evaluation.task_paths)
         for name in names:
             if name not in self.tasks:
                 raise ConfigError(
@@ -69,11 +73,11 @@ class Harness:
                 )
             if evaluation.num_fewshot is not None:
                 self.tasks[name].set_config("num_fewshot", evaluation.num_fewshot)
-            _refuse_leaking_examples(name, self.tasks[name])
-            _refuse_sampling(name, self.tasks[name])
+            refuse_leaking_examples(name, self.tasks[name])
+            refuse_sampling(name, self.tasks[name])
         self._subsets: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._sources = {
-            name: _source_digest(local[name].path.parent) if name in local else lm_eval.__version__
+            name: source_digest(local[name].path.parent) if name in local else lm_eval.__version__
             for name in names
         }
 
@@ -192,37 +196,6 @@ class Harness:
         ]
 
 
-def task_index(names: Sequence[str], folders: Sequence[str]) -> TaskManager:
-    """lm-eval's index, of no more folders than the tasks `names` need.
-
-    The index of all tasks that come with lm-eval takes ten seconds.
-    """
-    local = local_tasks(Path(folder) for folder in folders)
-    built_in = built_in_tasks(name for name in names if name not in local)
-    theirs = sorted({str(task.path.parent) for task in built_in.values()})
-    return TaskManager(
-        include_path=[*folders, *theirs],
-        include_defaults=not all(name in local or name in built_in for name in names),
-    )
-
-
-def _load(manager: TaskManager, names: list[str]) -> dict[str, Any]:
-    """Tasks by name, with their documents."""
-    try:
-        tasks: dict[str, Any] = manager.load(names)["tasks"]
-    except (OSError, ValueError) as error:  # the libraries have a dozen errors for one cause
-        if not is_offline():
-            raise
-        raise InfrastructureError(
-            "the documents of a task are not on this machine, and it may not use the network",
-            where=", ".join(names),
-            got=f"{type(error).__name__}: {error}",
-            fix="run the step `items` first, where there is a network, with HF_HOME on a disk that "
-            "this machine sees too; or set HF_DATASETS_OFFLINE=0 and HF_HUB_OFFLINE=0",
-        ) from error
-    return tasks
-
-
 def _build_once(task: Any) -> Callable[..., None]:
     """A task's `build_all_requests` that renders its prompts once, not for every candidate."""
     build = task.build_all_requests
@@ -293,47 +266,3 @@ def _hash_document(document: Any) -> str:
     return digest_bytes(
         json.dumps(document, sort_keys=True, ensure_ascii=False, default=str).encode()
     )
-
-
-def _source_digest(folder: Path) -> str:
-    """Digest of a local task's folder: its YAML, code and data."""
-    return digest(
-        [
-            [path.relative_to(folder).as_posix(), digest_file(path)]
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and "__pycache__" not in path.parts
-        ]
-    )
-
-
-def _refuse_leaking_examples(name: str, task: Any) -> None:
-    """A task without a split of its own for examples shows documents' own answers in prompts."""
-    if not task.config.num_fewshot:
-        return
-    settings, config = task.fewshot_cfg, task.config
-    source = settings.split
-    if source is None and settings.samples is None:
-        # lm-eval's own choice where a task makes none
-        source = config.training_split or config.validation_split or config.test_split
-    if source is None or source != (config.test_split or config.validation_split):
-        return
-    raise ConfigError(
-        f"task {name} takes its solved examples from the documents that it is tested on",
-        where="evaluation.num_fewshot",
-        got=f"{config.num_fewshot} examples from the split `{source}`",
-        fix="set `num_fewshot: 0`, or give the task a `fewshot_split` or `fewshot_config.samples`",
-    )
-
-
-def _refuse_sampling(name: str, task: Any) -> None:
-    """Scores must not depend on chance."""
-    settings = task.config.generation_kwargs or {}
-    samples = settings.get("do_sample")
-    if samples or (samples is None and float(settings.get("temperature", 0.0)) > 0.0):
-        raise ConfigError(
-            f"task {name} samples its answers",
-            where=f"generation_kwargs of {name}",
-            expected="greedy decoding: scores must not depend on chance",
-            got=f"do_sample: {samples}, temperature: {settings.get('temperature')}",
-            fix="use a task with `do_sample: false`, or a copy of this one in `task_paths`",
-        )
