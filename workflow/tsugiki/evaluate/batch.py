@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import transformers
 from pydantic import ValidationError
 
 from tsugiki import atomic
 from tsugiki.canonical import digest, digest_bytes, digest_file, pretty_json
 from tsugiki.config.run import RunConfig
-from tsugiki.evaluate.candidate_model import CandidateModel
+from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import ItemSets, read_items
 from tsugiki.evaluate.materialized import read_weights_digest
@@ -34,6 +33,7 @@ class Evaluator:
         self._config = config
         self._job = job
         self._harness = Harness(config.evaluation)
+        require_backend(self._harness)
         self._items = read_items(files.items)
         self._digests: dict[str, str] | None = None
 
@@ -79,13 +79,7 @@ class Evaluator:
         """Keep the models in memory as long as a series is made from the same ones."""
         models = models_of(self._files, self._config, series)
         if models.digests != self._digests:
-            self._model = CandidateModel(
-                models.folders,
-                models.digests,
-                self._config.evaluation,
-                job=self._job,
-                names=self._config.tensor_names,
-            )
+            self._model = open_backend(models, self._config, job=self._job)
             self._digests = models.digests
 
     def _score(
@@ -119,17 +113,14 @@ class Evaluator:
 
 
 def evaluation_identity(
-    harness: Harness, items: ItemSets, population: Population, model: CandidateModel
+    harness: Harness, items: ItemSets, population: Population, model: Candidates
 ) -> str:
     """Digest of everything, but the recipe, that determines an outcome."""
     return digest(
         {
             "harness": harness.identity(),
             "items": items.digest(population.split),
-            "batch_size": harness.evaluation.batch_size,
-            "device": model.device.type,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
+            **model.identity,
         }
     )
 
