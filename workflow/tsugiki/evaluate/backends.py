@@ -40,6 +40,9 @@ class Candidates(Protocol):
     def identity(self) -> dict[str, Any]:
         """What determines the answers of a model, besides its weights."""
 
+    def group(self, recipe: AnyRecipe) -> str:
+        """Candidates of a group are cheaper to build one after another."""
+
     def build(self, recipe: AnyRecipe) -> tuple[Model, str]:
         """Make a recipe's model in memory; returns it with the digest of its weights."""
 

@@ -69,6 +69,10 @@ class CandidateModel:
             "transformers": transformers.__version__,
         }
 
+    def group(self, recipe: AnyRecipe) -> str:
+        """Candidates of a group have a live model in common."""
+        return f"{recipe.tokenizer} {recipe.dtype}"
+
     def build(self, recipe: AnyRecipe) -> tuple[LanguageModel, str]:
         """Make a recipe's model in memory; returns it with the digest of its weights."""
         if isinstance(recipe, DataflowRecipe):

@@ -19,10 +19,10 @@ from tsugiki.errors import ConfigError, InfrastructureError, LineageError, Recip
 from tsugiki.evaluate.language_model import end_tokens
 from tsugiki.evaluate.vllm_backend.engine import (
     OF_SCORES,
+    engine_key,
     engine_settings,
     prepare_environment,
     start_engine,
-    stop_engine,
 )
 from tsugiki.evaluate.vllm_backend.language_model import VllmLanguageModel
 from tsugiki.merge.language_settings import has_vision
@@ -34,7 +34,7 @@ from tsugiki.recipe.recipe import Recipe
 
 
 class VllmCandidates:
-    """Has one engine at a time; another one only for another tokenizer's owner or number format."""
+    """Has one engine, which is started with the first candidate."""
 
     def __init__(
         self,
@@ -64,10 +64,10 @@ class VllmCandidates:
         self._digests = dict(digests)
         self._names = dict(names or {})
         self._evaluation = evaluation
-        self._key: tuple[str, str] | None = None
+        self._key: str | None = None
         self._held: set[str] = set()
         self._engine: Any = None
-        self._model: VllmLanguageModel | None = None
+        self._models: dict[str, VllmLanguageModel] = {}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -121,14 +121,26 @@ class VllmCandidates:
         self._ask("tsugiki_read", str(folder), recipe.tokenizer)
         return model, weights
 
+    def group(self, recipe: AnyRecipe) -> str:
+        """Candidates of a group have an engine in common."""
+        return engine_key(self._folders[recipe.tokenizer], recipe.dtype)
+
     def _opened(self, recipe: Recipe) -> VllmLanguageModel:
         """The engine for a recipe, with the models that it names in its worker."""
-        key = (recipe.tokenizer, recipe.dtype)
-        if self._model is None or key != self._key:
-            self._close()
-            self._model = self._start(*key)
+        key = self.group(recipe)
+        if self._key not in (None, key):
+            # vLLM does not free the GPU's memory within a process (its issue 21073)
+            raise InfrastructureError(
+                "the next candidates need another vLLM engine, and so a process of their own",
+                where=f"recipe {recipe.short}",
+                fix="the job is tried again, and goes on with them; if it is tried too often, "
+                "give the same command again",
+            )
+        owner = recipe.tokenizer
+        if owner not in self._models:
+            self._models[owner] = self._model(owner, recipe.dtype)
             self._key = key
-        names = {ref.name for ref in recipe.models} | {recipe.tokenizer}
+        names = {ref.name for ref in recipe.models} | {owner}
         if not names <= self._held:
             models = {
                 "folders": {name: str(self._folders[name]) for name in sorted(names)},
@@ -137,9 +149,9 @@ class VllmCandidates:
             }
             self._ask("tsugiki_open", json.dumps(models))
             self._held = names
-        return self._model
+        return self._models[owner]
 
-    def _start(self, owner: str, dtype: str) -> VllmLanguageModel:
+    def _model(self, owner: str, dtype: str) -> VllmLanguageModel:
         folder = self._folders[owner]
         if has_vision(json.loads((folder / "config.json").read_bytes())):
             raise ConfigError(
@@ -151,7 +163,9 @@ class VllmCandidates:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         longest = resolve_max_length(config, tokenizer)
         max_length = min(self._evaluation.vllm.max_length or longest, longest)
-        self._engine = start_engine(engine_settings(folder, dtype, self._evaluation, max_length))
+        if self._engine is None:
+            settings = engine_settings(folder, dtype, self._evaluation, max_length)
+            self._engine = start_engine(settings)
         from vllm import SamplingParams
 
         return VllmLanguageModel(
@@ -161,11 +175,6 @@ class VllmCandidates:
             ends=end_tokens(_generation_config(folder, config), tokenizer),
             max_length=max_length,
         )
-
-    def _close(self) -> None:
-        if self._engine is not None:
-            engine, self._engine, self._model, self._held = self._engine, None, None, set()
-            stop_engine(engine)
 
     def _ask(self, method: str, *arguments: str) -> Any:
         """Call a method of every worker; they must agree.

@@ -1,12 +1,13 @@
-"""Starting vLLM, and stopping it."""
+"""Starting vLLM, and which models can share one engine."""
 
 from __future__ import annotations
 
-import gc
+import json
 import os
 from pathlib import Path
 from typing import Any
 
+from tsugiki.canonical import digest, digest_file
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.faults import is_machine_fault
@@ -19,6 +20,24 @@ ENVIRONMENT = {
 """Set before vLLM is imported, unless the user's environment says otherwise."""
 OF_SCORES = ("VLLM_ENABLE_V1_MULTIPROCESSING", "VLLM_BATCH_INVARIANT", "VLLM_USE_V2_MODEL_RUNNER")
 """Variables that are part of a score's identity."""
+
+COSMETIC = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
+"""Keys of config.json that mean nothing to an engine, or that it is told otherwise."""
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json")
+
+
+def engine_key(folder: Path, dtype: str) -> str:
+    """Digest of what an engine is started with; models of equal keys can share one."""
+    config = json.loads((folder / "config.json").read_bytes())
+    return digest(
+        {
+            "dtype": dtype,
+            "config": {key: value for key, value in config.items() if key not in COSMETIC},
+            "tokenizer": {
+                name: digest_file(folder / name) for name in TOKENIZER if (folder / name).is_file()
+            },
+        }
+    )
 
 
 def prepare_environment() -> None:
@@ -70,13 +89,3 @@ def start_engine(settings: dict[str, Any]) -> Any:
             fix="see that nothing else uses the GPU; lower `evaluation.vllm.max_length` or "
             "`evaluation.vllm.memory`; or set `evaluation.backend: transformers`",
         ) from error
-
-
-def stop_engine(engine: Any) -> None:
-    """Free the GPU's memory for another engine; the caller must hold no other reference to it."""
-    from vllm.distributed import cleanup_dist_env_and_memory
-
-    engine.llm_engine.engine_core.shutdown()
-    del engine
-    cleanup_dist_env_and_memory()
-    gc.collect()

@@ -129,6 +129,7 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
                     max_tokens=limit,
                     stop=[term for term in stop if term],
                     stop_token_ids=self._ends,
+                    ignore_eos=True,  # no others: vLLM would add those of the model it began with
                     skip_special_tokens=False,  # while stop sequences are looked for
                     spaces_between_special_tokens=False,
                     logprobs=1,
