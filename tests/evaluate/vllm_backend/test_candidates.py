@@ -12,7 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import MakeRun
-from tests.evaluate.test_batch import evaluate, outcome, rows, scored, with_evaluation
+from tests.evaluate.test_batch import (
+    evaluate,
+    outcome,
+    parent,
+    rows,
+    scored,
+    with_evaluation,
+)
 from tests.evaluate.vllm_backend.stand_in import StandInLLM, stand_in_for_vllm
 from tests.evaluate.vllm_backend.test_weights import STEEP
 from tests.parents.checkpoints import write_llama
@@ -25,11 +32,12 @@ from tests.runs_for_tests import (
 )
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import ConfigError, InfrastructureError
-from tsugiki.evaluate.backends import require_backend
+from tsugiki.evaluate.backends import open_backend, require_backend
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.materialized import materialize
 from tsugiki.evaluate.outcome import Failed
 from tsugiki.evaluate.vllm_backend.candidates import VllmCandidates
+from tsugiki.lineage.run_models import RunModels
 from tsugiki.recipe.dataflow import DataflowRecipe
 
 WORDS = [{"name": "even", "task": "words", "metric": "even,none"}]
@@ -174,6 +182,25 @@ def test_a_parent_with_the_same_files_beside_its_weights_shares_the_engine(
     )
     evaluate(run, on_vllm(run))
     assert len(StandInLLM.started) == 1
+
+
+def test_other_models_go_into_the_same_engine(
+    run: TinyRun, tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a resident process comes to the next stage."""
+    stand_in_for_vllm(monkeypatch)
+    folders = {name: tiny_models / name for name in run.digests}
+    config = on_vllm(run)
+    first = open_backend(RunModels(folders, run.digests), config, job=0)
+    first.build(run.recipe(weight=0.5))
+    swapped = RunModels({**folders, "a": folders["b"]}, run.digests)
+    second = open_backend(swapped, config, job=0, before=first)
+    recipe = parent(run, "a").model_copy(update={"tokenizer": "base"})
+    second.build(recipe)
+    (llm,) = StandInLLM.started
+    expected = load_file(folders["b"] / "model.safetensors")
+    found = llm.worker.model.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 def test_without_a_gpu_there_is_no_score(run: TinyRun, tiny_models: Path) -> None:

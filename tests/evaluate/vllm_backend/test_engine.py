@@ -51,7 +51,7 @@ def test_a_fault_of_the_gpu_is_none_of_the_configuration(monkeypatch: pytest.Mon
 def test_the_order_of_the_work_is_fixed_unless_the_user_says_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """VLLM's own advice for results that can be had again."""
+    """As vLLM itself advises for results that can be had again."""
     monkeypatch.delenv("VLLM_ENABLE_V1_MULTIPROCESSING", raising=False)
     prepare_environment()
     assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
@@ -66,7 +66,7 @@ def test_the_order_of_the_work_is_fixed_unless_the_user_says_otherwise(
 def test_each_job_sees_a_gpu_of_its_own(
     monkeypatch: pytest.MonkeyPatch, given: str | None, job: int, seen: str
 ) -> None:
-    """VLLM takes the first one that it sees; asking again changes nothing."""
+    """The first one that it sees is taken by vLLM; asking again changes nothing."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     if given is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

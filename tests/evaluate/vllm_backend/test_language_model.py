@@ -71,7 +71,7 @@ def test_a_request_becomes_greedy_generation_within_its_limits(tiny_models: Path
 
 
 def test_an_answer_is_cut_before_its_stop_sequence_and_end(tiny_models: Path) -> None:
-    """VLLM returns the tokens of both."""
+    """The tokens that vLLM returns hold both."""
     stopped = ids(tiny_models, "w3 w4 w60")
     ended = [*ids(tiny_models, "w3 w4"), 2]
     engine = RecordingEngine((stopped, -1.0), (ended, -2.0))

@@ -69,7 +69,7 @@ def test_the_tensors_are_those_of_the_merge_on_disk(
 def test_a_merge_that_fails_half_way_still_gives_every_tensor_once(
     make_run: MakeRun, tiny_models: Path, tmp_path: Path
 ) -> None:
-    """VLLM's layers cannot be left half-way; the failure is told afterwards."""
+    """Layers of vLLM cannot be left half-way; the failure is told afterwards."""
     run = make_run()
     merger = ResidentMerger(*with_steep(run, tiny_models, tmp_path))
     recipe = steep(run)

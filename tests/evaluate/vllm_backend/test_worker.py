@@ -33,7 +33,7 @@ def worker_of(run: TinyRun, models: Path) -> StandInWorker:
 
 
 def test_no_method_can_clash_with_one_of_vllm() -> None:
-    """VLLM refuses an extension whose names its worker has."""
+    """An extension whose names its worker has is refused by vLLM."""
     names = {name for name in dir(MergingWorker) if not name.startswith("__")}
     assert names
     assert all(name.startswith("tsugiki_") for name in names)

@@ -53,8 +53,16 @@ class Candidates(Protocol):
         """Take the weights of a merged model on disk."""
 
 
-def open_backend(models: RunModels, config: RunConfig, *, job: int) -> Candidates:
-    """The backend that a configuration names, over some of its models."""
+def open_backend(
+    models: RunModels, config: RunConfig, *, job: int, before: Candidates | None = None
+) -> Candidates:
+    """The backend that a configuration names, over some of its models.
+
+    `before` is the one that this process had until now, if it had one.
+    """
+    if isinstance(before, VllmCandidates):
+        before.hold(models.folders, models.digests)
+        return before
     kind = VllmCandidates if config.evaluation.backend == "vllm" else CandidateModel
     return kind(
         models.folders, models.digests, config.evaluation, job=job, names=config.tensor_names

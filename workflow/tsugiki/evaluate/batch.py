@@ -27,6 +27,8 @@ from tsugiki.recipe.read import read_recipe
 class Evaluator:
     """Scores shares of generations; holds parents and tasks in memory between them."""
 
+    _model: Candidates
+
     def __init__(self, files: RunFiles, config: RunConfig, *, job: int) -> None:
         torch.set_num_threads(config.evaluation.threads)
         self._files = files
@@ -90,7 +92,8 @@ class Evaluator:
         """Keep the models in memory as long as a series is made from the same ones."""
         models = models_of(self._files, self._config, series)
         if models.digests != self._digests:
-            self._model = open_backend(models, self._config, job=self._job)
+            before = None if self._digests is None else self._model
+            self._model = open_backend(models, self._config, job=self._job, before=before)
             self._digests = models.digests
 
     def _score(

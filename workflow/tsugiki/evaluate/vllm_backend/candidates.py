@@ -60,13 +60,17 @@ class VllmCandidates:
                 fix="the job is tried again; ask for a GPU (docs/hpc.md), or set "
                 "`evaluation.backend: transformers`",
             )
-        self._folders = dict(folders)
-        self._digests = dict(digests)
+        self.hold(folders, digests)
         self._names = dict(names or {})
         self._evaluation = evaluation
         self._key: str | None = None
-        self._held: set[str] = set()
         self._engine: Any = None
+
+    def hold(self, folders: Mapping[str, Path], digests: Mapping[str, str]) -> None:
+        """Merge other models from now on, in the same engine: a process can have only one."""
+        self._folders = dict(folders)
+        self._digests = dict(digests)
+        self._held: set[str] = set()
         self._models: dict[str, VllmLanguageModel] = {}
 
     @property
