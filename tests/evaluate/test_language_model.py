@@ -94,5 +94,5 @@ def test_every_token_that_a_model_ends_its_answers_with_ends_them(
     declared: list[int] | int | None, own: int | None, ends: list[int]
 ) -> None:
     """Chat models have one for the turn and one for the text; a tokenizer names only one."""
-    model = SimpleNamespace(generation_config=GenerationConfig(eos_token_id=declared))
-    assert end_tokens(model, SimpleNamespace(eos_token_id=own)) == ends
+    config = GenerationConfig(eos_token_id=declared)
+    assert end_tokens(config, SimpleNamespace(eos_token_id=own)) == ends

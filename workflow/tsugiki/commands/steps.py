@@ -73,6 +73,9 @@ def evaluate(config: Path, series: str, generation: int, job: int) -> None:
     if settings.evaluation.resident and residents_allowed():
         through_resident(files, settings, f"evaluate-{job}", series, generation, job)
         return
+    from tsugiki.evaluate.vllm_backend.gpu import see_one_gpu
+
+    see_one_gpu(settings.evaluation, job)
     from tsugiki.evaluate.batch import Evaluator
 
     Evaluator(files, settings, job=job).evaluate(series, generation, say=click.echo)

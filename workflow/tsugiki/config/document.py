@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from tsugiki.config.baselines import Baseline
 from tsugiki.config.dataflow import DataflowSpace
-from tsugiki.config.evaluation import Evaluation, Items, Objective
+from tsugiki.config.evaluation import Evaluation, Items, Objective, Vllm
 from tsugiki.config.mixed_strategies import BitCma, CmaEsMargin, SeparableCmaEs
 from tsugiki.config.parents import DemoParent, HubParent, LocalParent
 from tsugiki.config.run import Finalists, RunConfig, Tracking
@@ -53,6 +53,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("evaluation", Evaluation),
     ("evaluation.objectives[] and .monitors[]", Objective),
     ("evaluation.items", Items),
+    ("evaluation.vllm", Vllm),
     ("baselines[], kind: merge", Baseline),
     ("baselines[], kind: stack", StackBaseline),
     ("finalists", Finalists),

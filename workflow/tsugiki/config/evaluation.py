@@ -35,6 +35,16 @@ class Items(Section):
     """Documents that are used once, for the final table."""
 
 
+class Vllm(Section):
+    """How vLLM uses a GPU, for `backend: vllm`. Part of the score's identity."""
+
+    memory: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Share of the GPU's memory that vLLM takes, for weights, keys and values."""
+    max_length: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of a prompt and its answer; what the model allows if absent. Models for long texts
+    need it, or vLLM finds no memory for the longest one."""
+
+
 class Evaluation(Section):
     """How candidates are scored."""
 
@@ -49,7 +59,8 @@ class Evaluation(Section):
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
     """Solved examples in the prompt; what each task asks for if absent."""
     batch_size: Annotated[int, Field(ge=1)] = 16
-    """Prompts in one forward pass. Part of the score's identity: it changes the last bits."""
+    """Prompts in one forward pass; with vLLM, the most at a time. Part of the score's identity: it
+    changes the last bits."""
     apply_chat_template: bool = False
     """Wrap prompts in the tokenizer's chat template."""
     jobs: Annotated[int, Field(ge=1)] = 1
@@ -58,6 +69,11 @@ class Evaluation(Section):
     """CPU threads of each job."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
+    backend: Literal["transformers", "vllm"] = "transformers"
+    """What runs the models: `transformers` anywhere, or `vllm` on GPUs, for tasks that generate
+    answers. vLLM is an extra to install, and was not tried on a GPU yet: see docs/hpc.md."""
+    vllm: Vllm = Vllm()
+    """Settings for `backend: vllm`."""
     storage: Literal["memory", "disk", "scratch"] = "memory"
     """`memory`: candidates are built in the evaluating process. `disk`: a job of its own writes
     them beside the results, and they are removed after scoring. `scratch`: the evaluating process

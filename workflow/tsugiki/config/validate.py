@@ -8,6 +8,7 @@ from pathlib import Path
 from tsugiki.config.lm_eval_tasks import built_in_names, built_in_tasks, local_tasks
 from tsugiki.config.load import nearest
 from tsugiki.config.run import RunConfig
+from tsugiki.config.validate_backend import backend_faults
 from tsugiki.config.validate_methods import baseline_faults
 from tsugiki.config.validate_parents import parent_faults
 from tsugiki.config.validate_stages import stages
@@ -20,7 +21,13 @@ def validate_config(config: RunConfig, *, where: str) -> None:
     Raises:
         ConfigError: naming every fault, with the nearest valid names.
     """
-    faults = [*parent_faults(config), *stages(config), *_baselines(config), *_tasks(config)]
+    faults = [
+        *parent_faults(config),
+        *stages(config),
+        *_baselines(config),
+        *_tasks(config),
+        *backend_faults(config),
+    ]
     if faults:
         raise ConfigError(
             f"{len(faults)} fault{'s' * (len(faults) != 1)} in the configuration",

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import transformers
 from pydantic import ValidationError
 
 from tsugiki import atomic
 from tsugiki.canonical import digest, digest_bytes, digest_file, pretty_json
 from tsugiki.config.run import RunConfig
-from tsugiki.evaluate.candidate_model import CandidateModel
+from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import ItemSets, read_items
 from tsugiki.evaluate.materialized import read_weights_digest
@@ -28,12 +27,15 @@ from tsugiki.recipe.read import read_recipe
 class Evaluator:
     """Scores shares of generations; holds parents and tasks in memory between them."""
 
+    _model: Candidates
+
     def __init__(self, files: RunFiles, config: RunConfig, *, job: int) -> None:
         torch.set_num_threads(config.evaluation.threads)
         self._files = files
         self._config = config
         self._job = job
         self._harness = Harness(config.evaluation)
+        require_backend(self._harness)
         self._items = read_items(files.items)
         self._digests: dict[str, str] | None = None
 
@@ -63,7 +65,7 @@ class Evaluator:
         population = Population.model_validate_json(population_bytes)
         identity = evaluation_identity(self._harness, self._items, population, self._model)
         mine = share_of(population, self._job, self._config.evaluation.jobs)
-        for index, recipe in enumerate(mine, start=1):
+        for index, recipe in enumerate(self._in_groups(series_files, mine), start=1):
             if not go_on():
                 return
             candidate = series_files.candidate(recipe)
@@ -75,17 +77,23 @@ class Evaluator:
             say(f"[{index}/{len(mine)}] {recipe[:12]} {describe(known)}")
         finish(files, series_files, self._job, population_bytes, mine)
 
+    def _in_groups(self, series: SeriesFiles, recipes: list[str]) -> list[str]:
+        """The same recipes, those together that the backend builds more cheaply so."""
+
+        def group(recipe: str) -> str:
+            return self._model.group(read_recipe(series.candidate(recipe).recipe))
+
+        groups: dict[str, list[str]] = {}
+        for recipe in recipes:
+            groups.setdefault(group(recipe), []).append(recipe)
+        return [recipe for members in groups.values() for recipe in members]
+
     def _hold_models_of(self, series: str) -> None:
         """Keep the models in memory as long as a series is made from the same ones."""
         models = models_of(self._files, self._config, series)
         if models.digests != self._digests:
-            self._model = CandidateModel(
-                models.folders,
-                models.digests,
-                self._config.evaluation,
-                job=self._job,
-                names=self._config.tensor_names,
-            )
+            before = None if self._digests is None else self._model
+            self._model = open_backend(models, self._config, job=self._job, before=before)
             self._digests = models.digests
 
     def _score(
@@ -119,17 +127,14 @@ class Evaluator:
 
 
 def evaluation_identity(
-    harness: Harness, items: ItemSets, population: Population, model: CandidateModel
+    harness: Harness, items: ItemSets, population: Population, model: Candidates
 ) -> str:
     """Digest of everything, but the recipe, that determines an outcome."""
     return digest(
         {
             "harness": harness.identity(),
             "items": items.digest(population.split),
-            "batch_size": harness.evaluation.batch_size,
-            "device": model.device.type,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
+            **model.identity,
         }
     )
 

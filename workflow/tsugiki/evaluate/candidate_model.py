@@ -59,6 +59,21 @@ class CandidateModel:
         """Where candidates are evaluated."""
         return self._device
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What determines the answers of a model, besides its weights."""
+        return {
+            "batch_size": self._evaluation.batch_size,
+            "device": self._device.type,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
+
+    def group(self, recipe: AnyRecipe) -> str:
+        """All are one: another live model costs no more than reading a parent again."""
+        del recipe
+        return ""
+
     def build(self, recipe: AnyRecipe) -> tuple[LanguageModel, str]:
         """Make a recipe's model in memory; returns it with the digest of its weights."""
         if isinstance(recipe, DataflowRecipe):
@@ -102,9 +117,9 @@ class CandidateModel:
                         live.put(name, content.get_tensor(name))
                         missing.remove(name)
         except (OSError, safetensors.SafetensorError, KeyError, RuntimeError) as error:
-            raise _not_whole(folder, str(error)) from error
+            raise not_whole(folder, str(error)) from error
         if missing:
-            raise _not_whole(folder, f"no tensor {min(missing)}")
+            raise not_whole(folder, f"no tensor {min(missing)}")
         with torch.no_grad():
             live.finish()
         return language_model, weights
@@ -169,7 +184,8 @@ def _loader(folder: Path) -> Any:
     return transformers.AutoModelForCausalLM
 
 
-def _not_whole(folder: Path, got: str) -> InfrastructureError:
+def not_whole(folder: Path, got: str) -> InfrastructureError:
+    """A materialized model lacks a part."""
     return InfrastructureError(
         "a merged model on disk is not whole",
         where=str(folder),

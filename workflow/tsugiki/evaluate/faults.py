@@ -25,6 +25,8 @@ def is_machine_fault(error: BaseException) -> bool:
     """Whether an exception speaks of the machine and not of the candidate."""
     if isinstance(error, MemoryError | ConnectionError | TimeoutError | torch.OutOfMemoryError):
         return True
+    if type(error).__name__ == "EngineDeadError":  # vLLM's; its package is not installed everywhere
+        return True
     if isinstance(error, OSError):
         return error.errno in _NUMBERS
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)

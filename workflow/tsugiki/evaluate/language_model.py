@@ -133,7 +133,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         self._texts: dict[int, str] = {}
         model.generation_config = transformers.GenerationConfig(
             bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=end_tokens(model, tokenizer) or None,
+            eos_token_id=end_tokens(model.generation_config, tokenizer) or None,
             pad_token_id=tokenizer.pad_token_id,
         )
         self._encoded: dict[Hashable, Any] = {}
@@ -182,8 +182,8 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         )
 
 
-def end_tokens(model: Any, tokenizer: Any) -> list[int]:
+def end_tokens(generation_config: Any, tokenizer: Any) -> list[int]:
     """Ids of all tokens that end an answer, in ascending order."""
-    declared = model.generation_config.eos_token_id
+    declared = generation_config.eos_token_id
     listed = declared if isinstance(declared, list) else [declared]
     return sorted({token for token in [*listed, tokenizer.eos_token_id] if token is not None})

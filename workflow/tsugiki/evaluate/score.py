@@ -16,9 +16,10 @@ import torch
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.errors import EvaluationError, InfrastructureError, RecipeError
+from tsugiki.evaluate.backends import Model
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.harness import Harness, ItemRecord
-from tsugiki.evaluate.language_model import BrokenModelError, LanguageModel
+from tsugiki.evaluate.language_model import BrokenModelError
 from tsugiki.evaluate.outcome import Failed, Measured, Scored
 
 ITEM_SCHEMA = pa.schema(
@@ -52,7 +53,7 @@ class Evaluated:
 
 
 def score(
-    build: Callable[[], tuple[LanguageModel, str]],
+    build: Callable[[], tuple[Model, str]],
     harness: Harness,
     *,
     recipe: str,

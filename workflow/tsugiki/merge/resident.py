@@ -51,8 +51,14 @@ class ResidentMerger:
         """The tensors of a merged model that has the configuration of `owner`."""
         return self._models.plan(owner)
 
-    def tensors(self, recipe: Recipe) -> Iterator[tuple[str, Tensor]]:
-        """Merge a recipe, tensor by tensor; each with the name that it is stored under.
+    def tensors(
+        self, recipe: Recipe, digest: WeightsDigest | None = None
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Merge a recipe, tensor by tensor, each with the name that it is stored under.
+
+        Args:
+            recipe: The recipe.
+            digest: Takes each tensor; in the end, it is the one that `write_merge` returns.
 
         Raises:
             RecipeError: the recipe describes no valid merge, or a result is not finite.
@@ -60,7 +66,13 @@ class ResidentMerger:
             ParentError: a model's tensor is not finite.
         """
         for planned, tensor in self._merge(recipe):
+            if digest is not None:
+                self._add(digest, recipe.tokenizer, planned, tensor)
             yield planned.stored, tensor
+
+    def unmerged(self, owner: str, planned: PlannedTensor) -> Tensor:
+        """A planned tensor as `owner` stores it: a map of its file, which must not be changed."""
+        return self._models.checkpoints[owner].tensor(planned.name)
 
     def _merge(self, recipe: Recipe) -> Iterator[tuple[PlannedTensor, Tensor]]:
         merge = Merge(recipe, self._models)
@@ -101,10 +113,15 @@ class ResidentMerger:
                         got=str(target),
                     )
                 live.put(planned.stored, tensor)
-                sha256 = self._digest(recipe.tokenizer, planned, tensor)
-                digest.add(planned.stored, FORMAT_NAMES[tensor.dtype], tensor.shape, sha256)
+                self._add(digest, recipe.tokenizer, planned, tensor)
             live.finish()
         return digest.hexdigest()
+
+    def _add(
+        self, digest: WeightsDigest, owner: str, planned: PlannedTensor, tensor: Tensor
+    ) -> None:
+        sha256 = self._digest(owner, planned, tensor)
+        digest.add(planned.stored, FORMAT_NAMES[tensor.dtype], tensor.shape, sha256)
 
     def _digest(self, owner: str, planned: PlannedTensor, tensor: Tensor) -> str:
         """Digest of a tensor; of what is not merged, computed once."""

@@ -39,9 +39,12 @@ class Worker:
 
             track_generation(files, request["series"], request["generation"], config)
             return
-        from tsugiki.evaluate.batch import Evaluator
+        from tsugiki.evaluate.vllm_backend.gpu import see_one_gpu
 
         job = request["job"]
+        see_one_gpu(config.evaluation, job)
+        from tsugiki.evaluate.batch import Evaluator
+
         if job not in self._evaluators:
             self._evaluators[job] = Evaluator(files, config, job=job)
         self._evaluators[job].evaluate(

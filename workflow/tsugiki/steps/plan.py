@@ -131,7 +131,10 @@ class Plan:
     def evaluation_key(self) -> str:
         """Digest of what scores depend on."""
         content = self.config.evaluation.model_dump(mode="json")
-        for name in ("threads", "resident", "storage"):
+        without = ["threads", "resident", "storage"]
+        if self.config.evaluation.backend == "transformers":
+            without += ["backend", "vllm"]
+        for name in without:
             content.pop(name)
         return self._key(evaluation=content, seed=self.config.seed)
 

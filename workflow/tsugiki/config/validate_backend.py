@@ -1,0 +1,58 @@
+"""Check that the chosen backend is installed, and that it can do what the configuration asks."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.specifiers import SpecifierSet
+
+from tsugiki.config.dataflow import DataflowSpace
+from tsugiki.config.lm_eval_tasks import local_tasks
+from tsugiki.config.run import RunConfig
+from tsugiki.config.stack_baseline import StackBaseline
+
+VLLM_VERSIONS = ">=0.25,<0.34"
+"""The versions whose interface `evaluate/vllm_backend` was written for; as in pyproject.toml."""
+
+
+def backend_faults(config: RunConfig) -> Iterator[str]:
+    """What stands against `evaluation.backend`."""
+    evaluation = config.evaluation
+    if evaluation.backend != "vllm":
+        return
+    yield from vllm_faults()
+    if evaluation.device == "cpu":
+        yield "`evaluation.device`: vLLM needs a GPU; set `device: cuda`, or `backend: transformers`"
+    for index, stage in enumerate(config.stages):
+        if isinstance(stage.space, DataflowSpace):
+            yield (
+                f"`stages.{index}.space`: candidates in data-flow space differ in their number of "
+                "layers, which vLLM cannot change; set `evaluation.backend: transformers`"
+            )
+    for index, baseline in enumerate(config.baselines):
+        if isinstance(baseline, StackBaseline):
+            yield (
+                f"`baselines.{index}`: stacks have another number of layers, which vLLM cannot "
+                "change; set `evaluation.backend: transformers`, or leave this baseline out"
+            )
+    tasks = local_tasks(Path(path) for path in evaluation.task_paths)
+    for name in sorted({one.task for one in [*evaluation.objectives, *evaluation.monitors]}):
+        if name in tasks and tasks[name].max_tokens == 0:
+            yield f"task {name!r} generates no answers: `evaluation.backend: vllm` cannot score it"
+
+
+def vllm_faults() -> Iterator[str]:
+    """What is wrong with the installed vLLM."""
+    try:
+        version = importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        version = None
+    if version is None or version not in SpecifierSet(VLLM_VERSIONS):
+        yield (
+            f"`evaluation.backend`: vLLM {VLLM_VERSIONS} is needed, and "
+            + ("vLLM is not installed" if version is None else f"{version} is installed")
+            + "; install the extra `vllm` into an environment of its own (docs/hpc.md), or set "
+            "`backend: transformers`"
+        )

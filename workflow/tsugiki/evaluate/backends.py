@@ -1,0 +1,100 @@
+"""What runs candidates: transformers anywhere, or vLLM on GPUs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from tsugiki.config.run import RunConfig
+from tsugiki.config.validate_backend import vllm_faults
+from tsugiki.errors import ConfigError
+from tsugiki.evaluate.candidate_model import CandidateModel
+from tsugiki.evaluate.harness import Harness
+from tsugiki.evaluate.vllm_backend.candidates import VllmCandidates
+from tsugiki.evaluate.vllm_backend.language_model import SETTINGS
+from tsugiki.lineage.run_models import RunModels
+from tsugiki.recipe.read import AnyRecipe
+
+
+class Clock(Protocol):
+    """Seconds that a model computed, and whether what it computed were numbers."""
+
+    def reset(self) -> None:
+        """Start anew."""
+
+    def stop(self) -> float:
+        """Seconds since `reset`; raises BrokenModelError if the model's outputs are no numbers."""
+
+
+class Model(Protocol):
+    """A candidate's model as lm-eval's `evaluate` takes it."""
+
+    clock: Clock
+    tokenizer: Any
+
+
+class Candidates(Protocol):
+    """Makes models of recipes, one after another: the last one made is the one that is valid."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What determines the answers of a model, besides its weights."""
+
+    def group(self, recipe: AnyRecipe) -> str:
+        """Candidates of a group are cheaper to build one after another."""
+
+    def build(self, recipe: AnyRecipe) -> tuple[Model, str]:
+        """Make a recipe's model in memory; returns it with the digest of its weights."""
+
+    def build_through_scratch(self, recipe: AnyRecipe) -> tuple[Model, str]:
+        """The same, through a temporary folder."""
+
+    def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[Model, str]:
+        """Take the weights of a merged model on disk."""
+
+
+def open_backend(
+    models: RunModels, config: RunConfig, *, job: int, before: Candidates | None = None
+) -> Candidates:
+    """The backend that a configuration names, over some of its models.
+
+    `before` is the one that this process had until now, if it had one.
+    """
+    if isinstance(before, VllmCandidates):
+        before.hold(models.folders, models.digests)
+        return before
+    kind = VllmCandidates if config.evaluation.backend == "vllm" else CandidateModel
+    return kind(
+        models.folders, models.digests, config.evaluation, job=job, names=config.tensor_names
+    )
+
+
+def require_backend(harness: Harness) -> None:
+    """Refuse what the backend cannot do, before anything is merged.
+
+    Raises:
+        ConfigError: vLLM is not installed, in a version that is known; or a task needs more than
+            greedy answers.
+    """
+    if harness.evaluation.backend != "vllm":
+        return
+    for fault in vllm_faults():
+        raise ConfigError("this configuration cannot be evaluated here", got=fault)
+    for name, task in harness.tasks.items():
+        if task.config.output_type != "generate_until":
+            raise ConfigError(
+                f"task {name} generates no answers",
+                where="evaluation.backend: vllm",
+                expected="tasks with `output_type: generate_until`",
+                got=str(task.config.output_type),
+                fix="set `backend: transformers`, or use another task",
+            )
+        unknown = sorted(set(task.config.generation_kwargs or {}) - SETTINGS)
+        if unknown:
+            raise ConfigError(
+                f"task {name} sets what the vLLM backend does not know",
+                where=f"generation_kwargs of {name}",
+                expected=f"no more than {', '.join(sorted(SETTINGS))}",
+                got=", ".join(unknown),
+                fix="set `backend: transformers`, or use a copy of the task without these settings",
+            )

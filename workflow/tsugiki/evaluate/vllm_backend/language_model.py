@@ -1,0 +1,203 @@
+"""vLLM as lm-eval sees it: the prompts, the limits and the texts of the transformers backend."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from lm_eval.api.model import TemplateLM
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import (
+    handle_stop_sequences,
+    has_bos_prefix,
+    normalize_gen_kwargs,
+    postprocess_generated_text,
+)
+
+from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
+from tsugiki.evaluate.language_model import BrokenModelError
+
+LIMITS = {"max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"}
+SETTINGS = {"until", "do_sample", "temperature", "top_p", "top_k", *LIMITS}
+"""Settings of a task's generation that are known here; those of sampling mean nothing to greedy
+decoding."""
+
+
+class GenerationClock:
+    """Seconds spent in vLLM, and whether any answer came from logits that were not numbers."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Start anew."""
+        self.seconds = 0.0
+        self._broken = False
+
+    def add(self, seconds: float, log_probabilities: Sequence[float]) -> None:
+        """Count a call, with the sum over each answer of its tokens' log-probabilities.
+
+        One NaN or plus infinity among the logits makes all log-probabilities of its token NaN, and
+        with them the sum.
+        """
+        self.seconds += seconds
+        self._broken |= not all(math.isfinite(value) for value in log_probabilities)
+
+    def stop(self) -> float:
+        """Seconds since `reset`.
+
+        Raises:
+            BrokenModelError: some logits were NaN or infinite.
+        """
+        if self._broken:
+            raise BrokenModelError("the model's logits are not finite")
+        return self.seconds
+
+
+class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
+    """Answers lm-eval's requests with greedy generation.
+
+    Answers are decoded and cut as in HFLM, from the tokens that vLLM returns, so that the backends
+    differ in the model's arithmetic alone.
+
+    Args:
+        engine: vLLM's `LLM`.
+        sampling_params: vLLM's `SamplingParams`.
+        tokenizer: A transformers tokenizer.
+        ends: Ids of the tokens that end an answer.
+        max_length: Most tokens of prompt and answer.
+    """
+
+    tok_encode = HFLM.tok_encode
+    apply_chat_template = HFLM.apply_chat_template
+    max_gen_toks = 256  # lm-eval's, where a task does not say
+
+    def __init__(
+        self,
+        engine: Any,
+        sampling_params: Any,
+        tokenizer: Any,
+        *,
+        ends: Sequence[int],
+        max_length: int,
+    ) -> None:
+        super().__init__()
+        self.clock = GenerationClock()
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.add_bos_token = None
+        self.chat_template_args: dict[str, Any] = {}
+        self._engine = engine
+        self._sampling_params = sampling_params
+        self._ends = list(ends)
+        self._asked: dict[str, list[int]] = {}
+
+    @property
+    def eot_token_id(self) -> int | None:
+        """The token that ends a text."""
+        return self.tokenizer.eos_token_id  # type: ignore[no-any-return]
+
+    @property
+    def prefix_token_id(self) -> int | None:
+        """The token that begins one."""
+        begin: int | None = self.tokenizer.bos_token_id
+        return self.eot_token_id if begin is None else begin
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Where the tokenizer is from."""
+        return str(self.tokenizer.name_or_path).replace("/", "__")
+
+    def generate_until(self, requests: Any, disable_tqdm: bool = True) -> list[str]:
+        """Answer all requests, in their order, with one call of vLLM.
+
+        Raises:
+            EvaluationError: vLLM answered some of them only.
+            TsugikiError: it reports no log-probabilities, by which broken models are told.
+        """
+        del disable_tqdm
+        prompts, settings, stops = [], [], []
+        for request in requests:
+            text, given = request.args
+            stop, limit = self._limits(given)
+            prompts.append({"prompt_token_ids": self._encoded(text)[-(self.max_length - limit) :]})
+            settings.append(
+                self._sampling_params(
+                    temperature=0.0,
+                    max_tokens=limit,
+                    stop=[term for term in stop if term],
+                    stop_token_ids=self._ends,
+                    ignore_eos=True,  # no others: vLLM would add those of the model it began with
+                    skip_special_tokens=False,  # while stop sequences are looked for
+                    spaces_between_special_tokens=False,
+                    logprobs=1,
+                )
+            )
+            stops.append(stop)
+        started = time.perf_counter()
+        answers = self._engine.generate(prompts, settings, use_tqdm=False)
+        seconds = time.perf_counter() - started
+        if len(answers) != len(prompts):
+            raise EvaluationError(f"vLLM answered {len(answers)} of {len(prompts)} prompts")
+        outputs = [answer.outputs[0] for answer in answers]
+        self.clock.add(seconds, [_log_probability(output) for output in outputs])
+        return [
+            postprocess_generated_text(
+                self.tokenizer.decode(list(output.token_ids), skip_special_tokens=True), stop, None
+            )
+            for output, stop in zip(outputs, stops, strict=True)
+        ]
+
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
+        """Refused, as `require_backend` has said before."""
+        del requests, disable_tqdm
+        raise _refused()
+
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> Any:
+        """Refused, as `require_backend` has said before."""
+        del requests, disable_tqdm
+        raise _refused()
+
+    def _loglikelihood_tokens(self, requests: Any, **settings: Any) -> Any:
+        del requests, settings
+        raise _refused()
+
+    def _limits(self, given: dict[str, Any]) -> tuple[list[str], int]:
+        """Stop sequences, and most tokens of the answer."""
+        normalized = normalize_gen_kwargs(given, self.max_gen_toks)
+        eos = self.tokenizer.decode(self.eot_token_id, skip_special_tokens=False)
+        limit = int(normalized["max_gen_toks"])
+        if limit >= self.max_length:
+            raise ConfigError(
+                "a task's answers may be as long as all that the model can hold",
+                where="max_gen_toks",
+                expected=f"less than {self.max_length}",
+                got=str(limit),
+                fix="raise `evaluation.vllm.max_length`, or lower the task's limit",
+            )
+        return handle_stop_sequences(normalized.get("until"), eos=eos), limit
+
+    def _encoded(self, text: str) -> list[int]:
+        """Tokens of a prompt, as HFLM encodes it in a batch; every candidate gets the same."""
+        if text not in self._asked:
+            begins = has_bos_prefix(text, getattr(self.tokenizer, "bos_token", None))
+            settings = {"add_special_tokens": False} if begins else {}
+            self._asked[text] = self.tokenizer(text, **settings)["input_ids"]
+        return self._asked[text]
+
+
+def _log_probability(output: Any) -> float:
+    if output.cumulative_logprob is None:
+        raise TsugikiError(
+            "vLLM reports no log-probabilities: broken models would go unnoticed",
+            fix="use one of the versions of vLLM that docs/hpc.md names, or `backend: transformers`",
+        )
+    return float(output.cumulative_logprob)
+
+
+def _refused() -> ConfigError:
+    return ConfigError(
+        "log-likelihoods are not computed with vLLM", fix="set `backend: transformers`"
+    )
