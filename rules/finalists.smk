@@ -73,8 +73,10 @@ rule stage_best:
         stage="|".join(PLAN.stages),
     conda:
         "../envs/environment.yaml"
+    threads: SETTINGS.evaluation.threads
     resources:
-        runtime=120,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=lambda wildcards, attempt: 16_000 * attempt,
     params:
         config=RUN.config,
     shell:
