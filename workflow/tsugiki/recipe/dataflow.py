@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tsugiki.canonical import canonical_json, digest_bytes, pretty_json
-from tsugiki.recipe.recipe import Data, ParentRef
+from tsugiki.recipe.recipe import Data, Identified, ParentRef
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -23,7 +22,7 @@ class Hop(Data):
     """Factors of single tensors of the layer, by name within it (`self_attn.o_proj.weight`)."""
 
 
-class DataflowRecipe(Data):
+class DataflowRecipe(Identified):
     """A merge in data-flow space.
 
     Two recipes are the same candidate if and only if their digests are equal. Parents are kept in
@@ -69,17 +68,3 @@ class DataflowRecipe(Data):
     def tokenizer(self) -> str:
         """Name of the parent whose tokenizer and configuration files the model gets."""
         return self.owner
-
-    @property
-    def digest(self) -> str:
-        """Identity of the candidate: SHA-256 of the canonical JSON."""
-        return digest_bytes(canonical_json(self.model_dump(mode="json")))
-
-    @property
-    def short(self) -> str:
-        """First twelve digits of the digest, used in folder names."""
-        return self.digest[:12]
-
-    def to_json(self) -> bytes:
-        """The content of recipe.json."""
-        return pretty_json(self.model_dump(mode="json"))

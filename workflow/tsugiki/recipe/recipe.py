@@ -54,7 +54,25 @@ class Parameter(Data):
     values: dict[str, dict[str, float]]
 
 
-class Recipe(Data):
+class Identified(Data):
+    """A recipe of either space, which its content identifies."""
+
+    @property
+    def digest(self) -> str:
+        """Identity of the candidate: SHA-256 of the canonical JSON."""
+        return digest_bytes(canonical_json(self.model_dump(mode="json")))
+
+    @property
+    def short(self) -> str:
+        """First twelve digits of the digest, used in folder names."""
+        return self.digest[:12]
+
+    def to_json(self) -> bytes:
+        """The content of recipe.json."""
+        return pretty_json(self.model_dump(mode="json"))
+
+
+class Recipe(Identified):
     """A merge in parameter space.
 
     Two recipes are the same candidate if and only if their digests are equal. Parents are kept
@@ -87,20 +105,6 @@ class Recipe(Data):
     def models(self) -> tuple[ParentRef, ...]:
         """Every model that the recipe names: the parents and the base."""
         return (*self.parents, *([self.base] if self.base else []))
-
-    @property
-    def digest(self) -> str:
-        """Identity of the candidate: SHA-256 of the canonical JSON."""
-        return digest_bytes(canonical_json(self.model_dump(mode="json")))
-
-    @property
-    def short(self) -> str:
-        """First twelve digits of the digest, used in folder names."""
-        return self.digest[:12]
-
-    def to_json(self) -> bytes:
-        """The content of recipe.json."""
-        return pretty_json(self.model_dump(mode="json"))
 
 
 def names_in(models: Iterable[ParentRef]) -> dict[str, dict[str, str | None]]:
