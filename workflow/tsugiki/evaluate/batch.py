@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from tsugiki.evaluate.share import share_of
 from tsugiki.evolve.population import Population
 from tsugiki.lineage.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
 from tsugiki.lineage.run_models import models_of
-from tsugiki.recipe.read import read_recipe
+from tsugiki.recipe.read import AnyRecipe, read_recipe
 
 
 class Evaluator:
@@ -65,27 +66,25 @@ class Evaluator:
         population = Population.model_validate_json(population_bytes)
         identity = evaluation_identity(self._harness, self._items, population, self._model)
         mine = share_of(population, self._job, self._config.evaluation.jobs)
-        for index, recipe in enumerate(self._in_groups(series_files, mine), start=1):
+        recipes = {one: read_recipe(series_files.candidate(one).recipe) for one in mine}
+        for index, one in enumerate(self._in_groups(recipes), start=1):
             if not go_on():
                 return
-            candidate = series_files.candidate(recipe)
+            candidate = series_files.candidate(one)
             known = read_outcome(candidate, identity)
             if known is None:
-                evaluated = self._score(candidate, files, recipe, population, identity)
+                written = files.weights(self._job) / candidate.root.name
+                evaluated = self._score(one, recipes[one], written, population, identity)
                 record(candidate, evaluated)
                 known = evaluated.outcome
-            say(f"[{index}/{len(mine)}] {recipe[:12]} {describe(known)}")
+            say(f"[{index}/{len(mine)}] {one[:12]} {describe(known)}")
         finish(files, series_files, self._job, population_bytes, mine)
 
-    def _in_groups(self, series: SeriesFiles, recipes: list[str]) -> list[str]:
+    def _in_groups(self, recipes: Mapping[str, AnyRecipe]) -> list[str]:
         """The same recipes, those together that the backend builds more cheaply so."""
-
-        def group(recipe: str) -> str:
-            return self._model.group(read_recipe(series.candidate(recipe).recipe))
-
         groups: dict[str, list[str]] = {}
-        for recipe in recipes:
-            groups.setdefault(group(recipe), []).append(recipe)
+        for digest_of_recipe, recipe in recipes.items():
+            groups.setdefault(self._model.group(recipe), []).append(digest_of_recipe)
         return [recipe for members in groups.values() for recipe in members]
 
     def _hold_models_of(self, series: str) -> None:
@@ -98,15 +97,12 @@ class Evaluator:
 
     def _score(
         self,
-        candidate: CandidateFiles,
-        files: GenerationFiles,
         digest_of_recipe: str,
+        recipe: AnyRecipe,
+        written: Path,
         population: Population,
         identity: str,
     ) -> Evaluated:
-        recipe = read_recipe(candidate.recipe)
-        written = files.weights(self._job) / candidate.root.name
-
         def build() -> Any:
             match self._config.evaluation.storage:
                 case "disk":
