@@ -24,6 +24,19 @@ VOCABULARY = 40
 CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config}
 
 
+TEXT = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 64,
+    "tie_word_embeddings": False,
+}
+"""Settings of a tiny language model."""
+
+
 def save_model(
     folder: Path,
     *,
@@ -34,19 +47,8 @@ def save_model(
     **config: Any,
 ) -> Path:
     """Save a random model with its tokenizer; `like` is a model that it is a small step from."""
-    settings = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 16,
-        "intermediate_size": 24,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "max_position_embeddings": 64,
-        "tie_word_embeddings": False,
-        **config,
-    }
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(CONFIGS[kind](**settings))
+    model = AutoModelForCausalLM.from_config(CONFIGS[kind](**{**TEXT, **config}))
     if like is not None:
         start = AutoModelForCausalLM.from_pretrained(like, dtype=torch.float32).state_dict()
         with torch.no_grad():

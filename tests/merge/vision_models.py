@@ -16,19 +16,7 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
 )
 
-from tests.merge.models_for_tests import VOCABULARY, save_tokenizer
-
-TEXT = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "max_position_embeddings": 64,
-    "tie_word_embeddings": False,
-}
-"""Like the models of `save_model`."""
+from tests.merge.models_for_tests import TEXT, VOCABULARY, save_tokenizer
 
 
 def save_llava(folder: Path, *, seed: int = 0, **text: Any) -> Path:
