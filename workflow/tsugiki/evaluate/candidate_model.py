@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ import transformers
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.evaluate.language_model import LanguageModel
+from tsugiki.evaluate.scratch import merged_in_scratch
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.language_settings import has_vision
 from tsugiki.merge.live import LiveWeights
 from tsugiki.merge.models import Models
 from tsugiki.merge.names import Names
 from tsugiki.merge.resident import ResidentMerger
-from tsugiki.merge.write import write_merge
 from tsugiki.recipe.dataflow import DataflowRecipe
 from tsugiki.recipe.read import AnyRecipe
 from tsugiki.recipe.recipe import Recipe
@@ -91,11 +90,9 @@ class CandidateModel:
 
         Needs disk for one model, and no memory for the merge.
         """
-        with tempfile.TemporaryDirectory(prefix="tsugiki-") as scratch:
-            folder = Path(scratch) / "model"
-            threads = self._evaluation.threads
-            weights = write_merge(recipe, self._folders, self._digests, folder, threads=threads)
-            return self.read(recipe, folder, weights)
+        threads = self._evaluation.threads
+        with merged_in_scratch(recipe, self._folders, self._digests, threads=threads) as merged:
+            return self.read(recipe, *merged)
 
     def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[LanguageModel, str]:
         """Take the weights of a merged model on disk into memory.

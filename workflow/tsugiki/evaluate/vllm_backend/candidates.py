@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from lm_eval.models.utils import resolve_max_length
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, RecipeError
 from tsugiki.evaluate.language_model import end_tokens
+from tsugiki.evaluate.scratch import merged_in_scratch
 from tsugiki.evaluate.vllm_backend.engine import (
     OF_SCORES,
     engine_key,
@@ -27,7 +27,6 @@ from tsugiki.evaluate.vllm_backend.engine import (
 from tsugiki.evaluate.vllm_backend.language_model import VllmLanguageModel
 from tsugiki.merge.language_settings import has_vision
 from tsugiki.merge.names import Names
-from tsugiki.merge.write import write_merge
 from tsugiki.recipe.dataflow import DataflowRecipe
 from tsugiki.recipe.read import AnyRecipe
 from tsugiki.recipe.recipe import Recipe
@@ -108,11 +107,9 @@ class VllmCandidates:
     def build_through_scratch(self, recipe: AnyRecipe) -> tuple[VllmLanguageModel, str]:
         """Merge a recipe to a temporary folder on this machine, read it, and remove it."""
         recipe = _in_parameter_space(recipe)
-        with tempfile.TemporaryDirectory(prefix="tsugiki-") as scratch:
-            folder = Path(scratch) / "model"
-            threads = self._evaluation.threads
-            weights = write_merge(recipe, self._folders, self._digests, folder, threads=threads)
-            return self.read(recipe, folder, weights)
+        threads = self._evaluation.threads
+        with merged_in_scratch(recipe, self._folders, self._digests, threads=threads) as merged:
+            return self.read(recipe, *merged)
 
     def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[VllmLanguageModel, str]:
         """Take the weights of a merged model on disk into the engine's model.
