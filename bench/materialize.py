@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -45,40 +45,47 @@ PIECE = 1 << 23
 HIDDEN, INNER, VOCABULARY, KEYS = 2048, 5632, 32000, 512
 
 
+WITH_BASE, WITHOUT_BASE = ("base", "a", "b"), ("a", "b", "c")
+
+
 @dataclass(frozen=True)
 class Case:
     """A merge that is timed."""
 
     method: str
-    density: float | None = None
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Models that are read: three, with or without the base among them; two for slerp."""
-        if self.method == "slerp":
-            return ("base", "a")
-        return ("a", "b", "c") if self.method == "linear" else ("base", "a", "b")
+    models: tuple[str, ...] = WITH_BASE
+    """Models that are read: three, with or without the base among them; two for slerp."""
+    values: Mapping[str, float] = field(default_factory=lambda: {"weight": 0.4})
+    """Parameters of the parents, the same for all."""
+    shared: Mapping[str, float] = field(default_factory=dict)
+    """Parameters of the merge; in mergekit's configuration slerp's `t` is one too."""
 
     @property
     def parents(self) -> tuple[str, ...]:
         """Models that are not the base."""
         return tuple(name for name in self.models if name != "base")
 
-    @property
-    def values(self) -> dict[str, float]:
-        """Parameters, the same for all parents."""
-        if self.method == "slerp":
-            return {"t": 0.4}
-        return {"weight": 0.4} | ({"density": self.density} if self.density else {})
+
+def _dense(density: float, **others: float) -> dict[str, float]:
+    return {"weight": 0.4, "density": density, **others}
 
 
 CASES = (
-    Case("linear"),
+    Case("linear", WITHOUT_BASE),
     Case("task_arithmetic"),
-    Case("ties", 0.2),
-    Case("dare_linear", 0.5),
-    Case("dare_ties", 0.5),
-    Case("slerp"),
+    Case("ties", values=_dense(0.2)),
+    Case("dare_linear", values=_dense(0.5)),
+    Case("dare_ties", values=_dense(0.5)),
+    Case("breadcrumbs", values=_dense(0.2, gamma=0.01)),
+    Case("breadcrumbs_ties", values=_dense(0.2, gamma=0.01)),
+    Case("della_linear", values=_dense(0.5)),
+    Case("della", values=_dense(0.5)),
+    Case("sce", values={}, shared={"select_topk": 0.3}),
+    Case("model_stock", values={}),
+    Case("slerp", ("base", "a"), values={"t": 0.4}),
+    Case("nuslerp"),
+    Case("multislerp"),
+    Case("karcher", WITHOUT_BASE, values={}),
 )
 
 
@@ -157,7 +164,8 @@ def recipe_of(case: Case) -> Recipe:
         parameters={
             name: Parameter(values={owner: {"model": value} for owner in case.parents})
             for name, value in case.values.items()
-        },
+        }
+        | {name: Parameter(values={"*": {"model": value}}) for name, value in case.shared.items()},
         tokenizer=case.models[0],
     )
 
@@ -165,13 +173,14 @@ def recipe_of(case: Case) -> Recipe:
 def mergekit_config(case: Case, folders: Mapping[str, Path]) -> str:
     """The same for mergekit."""
     slerp = case.method == "slerp"
-    given = {} if slerp else {"parameters": case.values}
+    given = {} if slerp else {"parameters": dict(case.values)}
     names = case.models if slerp else case.parents
     config = {
         "merge_method": case.method,
         "models": [{"model": str(folders[name])} | given for name in names],
         "dtype": "bfloat16",
-    } | ({"parameters": case.values} if slerp else {})
+        "parameters": dict(case.values if slerp else case.shared),
+    }
     if "base" in case.models:
         config["base_model"] = str(folders["base"])
     return yaml.safe_dump(config)

@@ -309,9 +309,9 @@ def _ahead(source: Bits, start: int, stop: int) -> Bits:
 @_compiled
 def _at(source: Bits, j: int) -> np.float32:
     """An element as float32."""
-    if source.itemsize == 2:
-        return _float(np.uint32(source[j]) << np.uint32(16))
-    return _float(np.uint32(source[j]))
+    bits = np.uint32(source[j])
+    value: np.float32 = _float(bits << np.uint32(16) if source.itemsize == 2 else bits)
+    return value
 
 
 @_compiled
