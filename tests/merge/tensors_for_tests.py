@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from tsugiki.merge.fused import alike, bits_of
-from tsugiki.merge.kernels import Bits
+from tsugiki.merge.kernels.elements import Bits
 from tsugiki.merge.masks import mask_key, uniforms
 from tsugiki.merge.method import Method
 from tsugiki.merge.operands import Operands
 from tsugiki.merge.registry import get_method
-from tsugiki.merge.selection import nth_largest
+from tsugiki.merge.selection import Magnitudes, nth_largest
 
 NAME = "model.layers.0.mlp.up_proj.weight"
 
@@ -49,7 +49,7 @@ class InMemory:
     def largest(self, index: int, count: int) -> float:
         """The `count`-th largest magnitude."""
         base, parent = alike([self.bits(None), self.bits(index)])
-        return nth_largest(base, parent, count)
+        return nth_largest(Magnitudes(base, parent), count)
 
     def uniforms(self, index: int, mask_seed: int) -> Tensor:
         """Random numbers."""

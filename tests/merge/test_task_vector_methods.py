@@ -12,14 +12,12 @@ from torch import Tensor
 
 from tests.merge.tensors_for_tests import merge, operands_for
 from tsugiki.errors import RecipeError
-from tsugiki.merge import fused
 from tsugiki.merge.registry import METHODS
 
 BASE = [1.0, 1.0, 1.0, 1.0]
 A = [1.4, 0.8, 1.1, 1.0]  # task vector  0.4 -0.2  0.1  0.0
 B = [0.9, 0.7, 1.3, 1.2]  # task vector -0.1 -0.3  0.3  0.2
 
-COMPILED = [name for name, method in METHODS.items() if method.compiled and name != "slerp"]
 WITH_BASE = ["task_arithmetic", "ties", "dare_linear", "dare_ties"]
 
 
@@ -175,66 +173,3 @@ def test_scaling_all_models_scales_the_merge(
     merged = merge(name, [rows[0], rows[1]], rows[2], **values)
     scaled = merge(name, [rows[0] * scale, rows[1] * scale], rows[2] * scale, **values)
     assert torch.allclose(scaled, merged * scale, rtol=0, atol=1e-6 * abs(scale))
-
-
-@pytest.mark.parametrize("normalize", [False, True])
-@pytest.mark.parametrize("size", [1, 63, 2048, 2049, 6000])
-@pytest.mark.parametrize("name", COMPILED)
-def test_the_compiled_loop_gives_the_bits_of_the_formula(
-    name: str, size: int, normalize: bool
-) -> None:
-    """In every number format, with blocks that end inside and at the end of the tensor."""
-    method = METHODS[name]
-    torch.manual_seed(size)
-    rows = torch.randn(4, size)
-    mixes = [
-        [rows[0], rows[1], rows[2], rows[3]],
-        [row.bfloat16() for row in rows],
-        [rows[0], *(row.bfloat16() for row in rows[1:])],
-        [rows[0].bfloat16(), *(row.half() for row in rows[1:])],
-    ]
-    values: dict[str, Any] = {"weight": (0.4, -0.2, 1.1), "normalize": normalize}
-    if method.parameter("density"):
-        values["density"] = (0.3, 1.0, 0.0)
-    if method.option("lambda"):
-        values["lambda"] = 0.7
-    assert method.compiled is not None
-    for base, *parents in mixes:
-        operands = operands_for(method, parents, base, **values)
-        expected = method.merge(operands)
-        for dtype in (torch.float32, torch.bfloat16, torch.float16):
-            merged, bad = method.compiled(operands, dtype).whole()
-            assert bad == 0
-            assert merged.dtype == dtype
-            assert torch.equal(merged, expected.to(dtype))
-
-
-@pytest.mark.parametrize("name", COMPILED)
-def test_the_compiled_loop_counts_what_overflows(name: str) -> None:
-    """Elements beyond the number format's range are counted, whatever the format."""
-    method = METHODS[name]
-    big = torch.tensor([3.3e38, 1.0, -3.3e38])
-    values = {"normalize": False} if method.option("normalize") else {}
-    operands = operands_for(method, [big, big], torch.zeros(3), weight=1.0, **values)
-    assert method.compiled is not None
-    for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        assert method.compiled(operands, dtype).whole()[1] == 2
-
-
-@pytest.mark.parametrize("name", COMPILED)
-def test_pieces_are_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random masks go on where the piece before has ended."""
-    monkeypatch.setattr(fused, "PIECE", 1024)
-    method = METHODS[name]
-    generator = torch.Generator().manual_seed(3)
-    base, *parents = (torch.randn(3, 1111, generator=generator) for _ in range(3))
-    values: dict[str, Any] = {"weight": (0.4, 0.9)}
-    if method.parameter("density"):
-        values["density"] = (0.3, 0.8)
-    operands = operands_for(method, parents, base, **values)
-    assert method.compiled is not None
-    for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        made = method.compiled(operands, dtype)
-        pieces = [piece.clone() for piece, _ in made.pieces()]
-        assert len(pieces) == 4
-        assert torch.equal(torch.cat(pieces).view(3, 1111), made.whole()[0])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tsugiki.errors import RecipeError
 from tsugiki.merge.checkpoint import DTYPES as FORMATS
+from tsugiki.merge.fused import Fused
 from tsugiki.merge.models import Models, TensorSource
 from tsugiki.merge.operands import Operands
 from tsugiki.merge.plan import PlannedTensor
@@ -65,8 +66,9 @@ class Merge:
         if not planned.merged:
             return self.models.stored(self.owner.name, planned.name)
         operands, method = self._operands(planned), self.settings.method
-        if method.compiled is not None:
-            return self._finite(planned, *method.compiled(operands, self.dtype).whole())
+        fused = self._fused(operands)
+        if fused is not None:
+            return self._finite(planned, *fused.whole())
         result = method.merge(operands).to(self.dtype)
         assert result.shape == planned.shape, f"{method.name} changed a tensor's shape"
         return self._finite(planned, result, int((~torch.isfinite(result)).sum()))
@@ -78,12 +80,16 @@ class Merge:
             RecipeError: the result is not finite.
             ParentError: a model's tensor is not finite.
         """
-        compiled = self.settings.method.compiled
-        if not planned.merged or compiled is None:
+        fused = self._fused(self._operands(planned)) if planned.merged else None
+        if fused is None:
             yield self.tensor(planned)
             return
-        for piece, bad in compiled(self._operands(planned), self.dtype).pieces():
+        for piece, bad in fused.pieces():
             yield self._finite(planned, piece, bad)
+
+    def _fused(self, operands: Operands) -> Fused | None:
+        compiled = self.settings.method.compiled
+        return compiled(operands, self.dtype) if compiled is not None else None
 
     def _operands(self, planned: PlannedTensor) -> Operands:
         settings = self.settings

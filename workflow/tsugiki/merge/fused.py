@@ -1,4 +1,4 @@
-"""Handing a tensor of all models to the compiled loops of `kernels`."""
+"""A tensor that is merged by the compiled loops of `kernels`, as a whole or piece by piece."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge import kernels
-from tsugiki.merge.masks import mask_key
+from tsugiki.merge.kernels.elements import Bits
+from tsugiki.merge.kernels.weighted_sum import weighted_sum as sum_models
 from tsugiki.merge.operands import Operands
 
 PIECE = 1 << 18
@@ -19,19 +19,7 @@ PIECE = 1 << 18
 multiple of the loops' blocks."""
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What is kept of one parent's task vector, and by what it is multiplied."""
-
-    factor: float
-    rule: int = kernels.ALL
-    limit: float = 0.0
-    """Least magnitude (`LARGE`) or density (`RANDOM`, see `masks.cut`) that is kept."""
-    ceiling: float = math.inf
-    """Largest magnitude (`LARGE`) that is kept."""
-
-
-def bits_of(tensor: Tensor) -> kernels.Bits:
+def bits_of(tensor: Tensor) -> Bits:
     """A tensor's elements, flat: uint16 for bfloat16, otherwise uint32 (converted to float32).
 
     No copy is made of contiguous bfloat16 and float32.
@@ -49,26 +37,35 @@ class Fused:
     shape: tuple[int, ...]
     dtype: torch.dtype
     """Number format of the result."""
-    merge: Callable[[int, int, kernels.Bits], bool]
+    merge: Callable[[int, int, Bits], bool]
     """Write the elements from one place to another; whether all of them are finite. Raises ParentError
     if a parent's are not."""
+    row: int = 1
+    """Elements that are merged together: places are multiples of it."""
 
     def whole(self) -> tuple[Tensor, int]:
         """The tensor, and how many of its elements are not finite."""
-        merged, bad = self._piece(0, math.prod(self.shape), None)
+        out = np.empty(math.prod(self.shape), _bits_type(self.dtype))
+        finite = [self.merge(begin, end, out[begin:end]) for begin, end in self._spans()]
+        merged, bad = self._tensor(out, finite=all(finite))
         return merged.view(self.shape), bad
 
     def pieces(self) -> Iterator[tuple[Tensor, int]]:
         """The same, flat and piece by piece; each is overwritten by the next one."""
-        size = math.prod(self.shape)
-        buffer = np.empty(min(size, PIECE), _bits_type(self.dtype))
-        for begin in range(0, size, PIECE):
-            yield self._piece(begin, min(begin + PIECE, size), buffer)
+        buffer = None
+        for begin, end in self._spans():
+            if buffer is None:
+                buffer = np.empty(end - begin, _bits_type(self.dtype))
+            out = buffer[: end - begin]
+            yield self._tensor(out, finite=self.merge(begin, end, out))
 
-    def _piece(self, begin: int, end: int, buffer: kernels.Bits | None) -> tuple[Tensor, int]:
-        count = end - begin
-        out = np.empty(count, _bits_type(self.dtype)) if buffer is None else buffer[:count]
-        finite = self.merge(begin, end, out)
+    def _spans(self) -> Iterator[tuple[int, int]]:
+        size = math.prod(self.shape)
+        step = max(PIECE // self.row, 1) * self.row
+        for begin in range(0, size, step):
+            yield begin, min(begin + step, size)
+
+    def _tensor(self, out: Bits, *, finite: bool) -> tuple[Tensor, int]:
         if out.itemsize == 2:
             merged = torch.from_numpy(out.view(np.int16)).view(torch.bfloat16)
         else:
@@ -97,9 +94,9 @@ def weighted_sum(
     summed = alike([operands.source.bits(index) for index in chosen])
     factors = np.array(weights, np.float32)
 
-    def merge(begin: int, end: int, out: kernels.Bits) -> bool:
+    def merge(begin: int, end: int, out: Bits) -> bool:
         parents = tuple(model[begin:end] for model in summed)
-        finite: bool = kernels.weighted_sum(parents, factors, out)
+        finite: bool = sum_models(parents, factors, out)
         if not finite:  # even a weight of zero lets what is not finite through
             operands.source.require_finite()
         return finite
@@ -107,45 +104,7 @@ def weighted_sum(
     return Fused(operands.shape, dtype, merge)
 
 
-def add_task_vectors(
-    operands: Operands, kept: Sequence[Kept], dtype: torch.dtype, *, consensus: bool
-) -> Fused:
-    """The same as `task_vectors.add_task_vectors`, cast to `dtype`.
-
-    Raises:
-        RecipeError: the weights are to be normalised and cancel.
-    """
-    normalize = operands.flag("normalize")
-    divisor = operands.weights_summing() if normalize else 1.0
-    base, *parents = alike(
-        [operands.source.bits(index) for index in (None, *range(operands.count))]
-    )
-    keys = [mask_key(operands.mask_seed, operands.name, digest) for digest in operands.digests]
-    arguments = (
-        np.array([parent.factor for parent in kept], np.float32),
-        np.array(operands.per_parent["weight"], np.float32),
-        np.array([parent.rule for parent in kept], np.int64),
-        np.array([parent.limit for parent in kept], np.float32),
-        np.array([parent.ceiling for parent in kept], np.float32),
-        np.array(keys, np.uint64),
-        consensus,
-        normalize,
-        np.float32(divisor),
-        np.float32(operands.number("lambda")),
-    )
-
-    def merge(begin: int, end: int, out: kernels.Bits) -> bool:
-        these = tuple(parent[begin:end] for parent in parents)
-        found = kernels.add_task_vectors(base[begin:end], these, *arguments, begin, out)
-        finite, finite_vectors = found
-        if not finite_vectors:
-            operands.source.require_finite()
-        return bool(finite)
-
-    return Fused(operands.shape, dtype, merge)
-
-
-def alike(models: Sequence[kernels.Bits]) -> tuple[kernels.Bits, ...]:
+def alike(models: Sequence[Bits]) -> tuple[Bits, ...]:
     """The models' elements in one format: float32, unless all are bfloat16."""
     if all(model.itemsize == 2 for model in models):
         return tuple(models)
@@ -153,6 +112,11 @@ def alike(models: Sequence[kernels.Bits]) -> tuple[kernels.Bits, ...]:
         model if model.itemsize == 4 else model.astype(np.uint32) << np.uint32(16)
         for model in models
     )
+
+
+def changed(operands: Operands) -> tuple[Bits, ...]:
+    """Elements of the base and of every parent, in one format."""
+    return alike([operands.source.bits(index) for index in (None, *range(operands.count))])
 
 
 def _bits_type(dtype: torch.dtype) -> type[np.uint16 | np.uint32]:

@@ -63,9 +63,9 @@ class Method:
     merge: Callable[[Operands], Tensor]
     """Pure function of one tensor of all models: float32 of the tensor's shape. It mutates none of
     its inputs."""
-    compiled: Callable[[Operands, dtype], Fused] | None = None
+    compiled: Callable[[Operands, dtype], Fused | None] | None = None
     """The same in one pass on the processor: the result of `merge` cast to a number format, bit for
-    bit, as a whole or piece by piece."""
+    bit, as a whole or piece by piece. None if the options ask for what has no such loop."""
     parameters: tuple[ParameterSpec, ...] = ()
     options: tuple[OptionSpec, ...] = ()
     base: Literal["required", "optional", "unused"] = "required"

@@ -13,11 +13,12 @@ from tsugiki.errors import LineageError, ParentError, RecipeError
 from tsugiki.merge.cache import TensorCache
 from tsugiki.merge.checkpoint import Checkpoint
 from tsugiki.merge.fused import alike, bits_of
-from tsugiki.merge.kernels import Bits, all_finite
+from tsugiki.merge.kernels.elements import Bits
+from tsugiki.merge.kernels.finite import all_finite
 from tsugiki.merge.masks import mask_key, uniforms
 from tsugiki.merge.names import Names
 from tsugiki.merge.plan import Plan, make_plan
-from tsugiki.merge.selection import nth_largest
+from tsugiki.merge.selection import Magnitudes, nth_largest
 from tsugiki.recipe.read import AnyRecipe
 from tsugiki.recipe.recipe import ParentRef
 
@@ -174,7 +175,7 @@ class TensorSource:
             )
             return float(ascending[-count])
         base, parent = alike([self.bits(None), self.bits(index)])
-        return nth_largest(base, parent, count)
+        return nth_largest(Magnitudes(base, parent), count)
 
     def uniforms(self, index: int, mask_seed: int) -> Tensor:
         """One number in [0, 1) for every element, of the tensor's shape."""

@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from tsugiki.errors import RecipeError
-from tsugiki.merge.kernels import Bits
+from tsugiki.merge.kernels.elements import Bits
 from tsugiki.merge.method import Value
 
 

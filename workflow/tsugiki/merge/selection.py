@@ -1,4 +1,4 @@
-"""The n-th largest magnitude of a task vector, exactly, in one pass and without sorting it.
+"""The n-th largest of some numbers that follow from tensors, exactly, in one pass, without sorting.
 
 A sample of the elements says between which two values the answer lies, with near certainty. One
 pass counts what is larger and collects what lies between, a few hundredths of the elements, among
@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tsugiki.merge.kernels import BLOCK, Bits, magnitudes, magnitudes_between
+from tsugiki.merge.kernels.elements import BLOCK, Bits
+from tsugiki.merge.kernels.magnitudes import magnitudes, magnitudes_between
+from tsugiki.merge.kernels.variance import variances, variances_between
 
 SAMPLE = 1 << 15
 RUN = 16
@@ -21,20 +26,85 @@ RUN = 16
 DEVIATIONS = 5.0
 """Half the width of the bracket, in standard deviations of a sampled rank."""
 LARGEST = (1 << 31) - 1
-"""Bits of the largest magnitude; magnitudes are in the order of their bits."""
+"""Bits of the largest number."""
 
 
-def nth_largest(base: Bits, parent: Bits, count: int) -> float:
-    """The `count`-th largest magnitude of parent minus base.
+Numbers = NDArray[np.uint32]
+"""Bits of float32 numbers that are not negative: they are in the order of the numbers."""
 
-    Args:
-        base: The base's elements.
-        parent: The parent's elements, as many, in the same format.
-        count: From 1 to the number of elements.
-    """
-    found = np.empty(base.size + BLOCK, np.uint32)
-    for low, high in _brackets(base, parent, count):
-        size, above = magnitudes_between(base, parent, low, high, found)
+
+class Ranked(Protocol):
+    """Numbers, one for each element of a tensor."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+
+    def sample(self) -> Numbers:
+        """Some of them."""
+
+    def between(self, low: int, high: int, out: Numbers) -> tuple[int, int]:
+        """Write those between two, inclusive, to `out`; how many these are, and how many are larger.
+
+        `out` has room for all, and a block more.
+        """
+
+
+@dataclass(frozen=True)
+class Magnitudes:
+    """Magnitudes of parent minus base, given as many elements of each in one format."""
+
+    base: Bits
+    parent: Bits
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return self.base.size
+
+    def sample(self) -> Numbers:
+        """Some of them."""
+        base = _sampled(self.base)
+        out = np.empty(base.size, np.uint32)
+        magnitudes(base, _sampled(self.parent), out)
+        return out
+
+    def between(self, low: int, high: int, out: Numbers) -> tuple[int, int]:
+        """See `Ranked`."""
+        found, larger = magnitudes_between(self.base, self.parent, low, high, out)
+        return int(found), int(larger)
+
+
+@dataclass(frozen=True)
+class Variances:
+    """Variances of parent minus base, over the parents."""
+
+    base: Bits
+    parents: tuple[Bits, ...]
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return self.base.size
+
+    def sample(self) -> Numbers:
+        """Some of them."""
+        base = _sampled(self.base)
+        out = np.empty(base.size, np.uint32)
+        variances(base, tuple(_sampled(parent) for parent in self.parents), out)
+        return out
+
+    def between(self, low: int, high: int, out: Numbers) -> tuple[int, int]:
+        """See `Ranked`."""
+        found, larger = variances_between(self.base, self.parents, low, high, out)
+        return int(found), int(larger)
+
+
+def nth_largest(ranked: Ranked, count: int) -> float:
+    """The `count`-th largest of some numbers, from 1 to as many as there are."""
+    found = np.empty(ranked.size + BLOCK, np.uint32)
+    for low, high in _brackets(ranked, count):
+        size, above = ranked.between(low, high, found)
         place = size - (count - above)
         if 0 <= place < size:
             answer = np.partition(found[:size], place)[place : place + 1]
@@ -42,13 +112,16 @@ def nth_largest(base: Bits, parent: Bits, count: int) -> float:
     raise AssertionError("the last bracket holds every element")
 
 
-def _brackets(base: Bits, parent: Bits, count: int) -> Iterator[tuple[int, int]]:
-    """Bits of two magnitudes that the answer probably lies between, then of all magnitudes."""
-    if base.size > 4 * SAMPLE:
-        sampled_base, sampled_parent = _sampled(base), _sampled(parent)
-        sample = np.empty(sampled_base.size, np.uint32)
-        magnitudes(sampled_base, sampled_parent, sample)
-        share = 1.0 - count / base.size
+def count_positive(ranked: Ranked) -> int:
+    """How many of the numbers are not zero."""
+    return ranked.size - ranked.between(0, 0, np.empty(ranked.size + BLOCK, np.uint32))[0]
+
+
+def _brackets(ranked: Ranked, count: int) -> Iterator[tuple[int, int]]:
+    """Bits of two numbers that the answer probably lies between, then of all numbers."""
+    if ranked.size > 4 * SAMPLE:
+        sample = ranked.sample()
+        share = 1.0 - count / ranked.size
         rank = share * sample.size
         spread = DEVIATIONS * math.sqrt(sample.size * share * (1.0 - share)) + DEVIATIONS
         first, last = math.floor(rank - spread), math.ceil(rank + spread)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 SMALLEST_SINE = 1e-6
@@ -35,17 +37,15 @@ def slerp(t: float, start: Tensor, end: Tensor) -> Tensor:
     return (start * from_start.float()).add_(end * from_end.float())
 
 
-def arc(t: float, product: float, start: float, end: float) -> tuple[float, float]:
+def arc(t: float, products: NDArray[np.float64]) -> tuple[float, float]:
     """The same for two whole vectors: what each is multiplied by.
 
     Args:
         t: 0 for the start, 1 for the end.
-        product: Inner product of the two.
-        start: That of the start with itself.
-        end: That of the end with itself.
+        products: Inner products of the two, shape (2, 2).
     """
-    lengths = math.sqrt(start) * math.sqrt(end)
-    cosine = product / lengths if lengths > 0.0 else 0.0
+    lengths = math.sqrt(products[0, 0]) * math.sqrt(products[1, 1])
+    cosine = float(products[0, 1]) / lengths if lengths > 0.0 else 0.0
     if not math.isfinite(cosine):
         return math.nan, math.nan  # an element is not finite, as whoever multiplies by it will see
     angle = math.acos(min(max(cosine, -1.0), 1.0))
@@ -66,17 +66,3 @@ def cosines(one: Tensor, other: Tensor) -> Tensor:
     product = (one * other).sum(dim=-1, keepdim=True, dtype=torch.float64)
     lengths = length(one) * length(other)
     return torch.where(lengths > 0.0, product / lengths, 0.0).clamp_(-1.0, 1.0)
-
-
-def unit(vector: Tensor) -> Tensor:
-    """The direction of a vector of any length but zero, which stays zero; float32, shape (n,)."""
-    size = float(length(vector))
-    return vector / size if size > 0.0 else vector.clone()
-
-
-def exponential(point: Tensor, tangent: Tensor) -> Tensor:
-    """Where one arrives on the unit sphere from `point` along `tangent`; float32, shape (n,)."""
-    angle = float(length(tangent))
-    if angle == 0.0:
-        return point.clone()
-    return (point * math.cos(angle)).add_(tangent * (math.sin(angle) / angle))

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from tsugiki.merge import fused, kernels
+from tsugiki.merge import fused_vectors
+from tsugiki.merge.fused import Fused
+from tsugiki.merge.fused_vectors import Kept
+from tsugiki.merge.kernels.task_vectors import LARGE
 from tsugiki.merge.method import Method, ParameterSpec
 from tsugiki.merge.operands import Operands
 from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, add_task_vectors, normalize
@@ -24,14 +27,14 @@ def merge_ties(operands: Operands) -> Tensor:
     return add_task_vectors(operands, _weighted(operands), consensus=True)
 
 
-def compiled_linear(operands: Operands, dtype: torch.dtype) -> fused.Fused:
+def compiled_linear(operands: Operands, dtype: torch.dtype) -> Fused:
     """The same as `merge_linear` in one pass, after finding the bounds of what is kept."""
-    return fused.add_task_vectors(operands, _kept(operands), dtype, consensus=False)
+    return fused_vectors.add_task_vectors(operands, _kept(operands), dtype, consensus=False)
 
 
-def compiled_ties(operands: Operands, dtype: torch.dtype) -> fused.Fused:
+def compiled_ties(operands: Operands, dtype: torch.dtype) -> Fused:
     """The same as `merge_ties` in one pass, after finding the bounds of what is kept."""
-    return fused.add_task_vectors(operands, _kept(operands), dtype, consensus=True)
+    return fused_vectors.add_task_vectors(operands, _kept(operands), dtype, consensus=True)
 
 
 def _bounds(operands: Operands) -> Iterator[tuple[float, float]]:
@@ -40,10 +43,10 @@ def _bounds(operands: Operands) -> Iterator[tuple[float, float]]:
         yield bounds(operands, index, density, gamma)
 
 
-def _kept(operands: Operands) -> list[fused.Kept]:
+def _kept(operands: Operands) -> list[Kept]:
     weights = operands.per_parent["weight"]
     return [
-        fused.Kept(weight, kernels.LARGE, low, high)
+        Kept(weight, LARGE, low, high)
         for weight, (low, high) in zip(weights, _bounds(operands), strict=True)
     ]
 

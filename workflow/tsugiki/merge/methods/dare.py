@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from tsugiki.merge import fused, kernels
+from tsugiki.merge import fused_vectors
+from tsugiki.merge.fused import Fused
+from tsugiki.merge.fused_vectors import Kept
+from tsugiki.merge.kernels.task_vectors import ALL, RANDOM
 from tsugiki.merge.masks import cut
 from tsugiki.merge.method import Method
 from tsugiki.merge.operands import Operands
@@ -32,22 +35,20 @@ def merge_ties(operands: Operands) -> Tensor:
     return add_task_vectors(operands, _weighted(operands), consensus=True)
 
 
-def compiled_linear(operands: Operands, dtype: torch.dtype) -> fused.Fused:
+def compiled_linear(operands: Operands, dtype: torch.dtype) -> Fused:
     """The same as `merge_linear` in one pass."""
-    return fused.add_task_vectors(operands, _kept(operands), dtype, consensus=False)
+    return fused_vectors.add_task_vectors(operands, _kept(operands), dtype, consensus=False)
 
 
-def compiled_ties(operands: Operands, dtype: torch.dtype) -> fused.Fused:
+def compiled_ties(operands: Operands, dtype: torch.dtype) -> Fused:
     """The same as `merge_ties` in one pass."""
-    return fused.add_task_vectors(operands, _kept(operands), dtype, consensus=True)
+    return fused_vectors.add_task_vectors(operands, _kept(operands), dtype, consensus=True)
 
 
-def _kept(operands: Operands) -> list[fused.Kept]:
+def _kept(operands: Operands) -> list[Kept]:
     pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
     return [
-        fused.Kept(
-            scale(weight, density), kernels.RANDOM if density < 1.0 else kernels.ALL, cut(density)
-        )
+        Kept(scale(weight, density), RANDOM if density < 1.0 else ALL, cut(density))
         for weight, density in pairs
     ]
 

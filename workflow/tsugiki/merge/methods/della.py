@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from tsugiki.merge import fused_vectors
+from tsugiki.merge.fused import Fused
+from tsugiki.merge.fused_vectors import Kept
+from tsugiki.merge.kernels.elements import Bits, Floats
+from tsugiki.merge.kernels.ranks import by_rank, ranking_keys
+from tsugiki.merge.kernels.task_vectors import PROBABLE
 from tsugiki.merge.method import Method, OptionSpec
 from tsugiki.merge.operands import Operands
 from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, add_task_vectors, normalize
@@ -37,6 +45,20 @@ def keep_probabilities(vector: Tensor, density: float, epsilon: float) -> Tensor
     return torch.empty_like(vector).scatter_(-1, order, steps)
 
 
+def probabilities(base: Bits, parent: Bits, width: int, density: float, epsilon: float) -> Floats:
+    """The same for the elements of rows of `width`, flat, by sorting whole rows of numbers."""
+    spread = min(epsilon, density, 1.0 - density)
+    if width == 1 or spread == 0.0:
+        return np.full(base.size, density, np.float32)
+    steps = torch.linspace(density - spread, density + spread, width).numpy()
+    keys = np.empty(base.size, np.uint64)
+    ranking_keys(base, parent, width, keys)
+    keys.reshape(-1, width).sort(axis=-1)
+    found = np.empty(base.size, np.float32)
+    by_rank(keys, width, steps, found)
+    return found
+
+
 def merge_linear(operands: Operands) -> Tensor:
     """Base plus the sum of the weighted, thinned task vectors."""
     return add_task_vectors(operands, _weighted(operands), consensus=False)
@@ -45,6 +67,30 @@ def merge_linear(operands: Operands) -> Tensor:
 def merge_ties(operands: Operands) -> Tensor:
     """Base plus the agreeing sum of the weighted, thinned task vectors."""
     return add_task_vectors(operands, _weighted(operands), consensus=True)
+
+
+def compiled_linear(operands: Operands, dtype: torch.dtype) -> Fused:
+    """The same as `merge_linear`, some rows at a time."""
+    return _compiled(operands, dtype, consensus=False)
+
+
+def compiled_ties(operands: Operands, dtype: torch.dtype) -> Fused:
+    """The same as `merge_ties`, some rows at a time."""
+    return _compiled(operands, dtype, consensus=True)
+
+
+def _compiled(operands: Operands, dtype: torch.dtype, *, consensus: bool) -> Fused:
+    width, epsilon = operands.shape[-1] if operands.shape else 1, operands.number("epsilon")
+    pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
+    kept = [
+        Kept(
+            weight,
+            PROBABLE,
+            probabilities=partial(probabilities, width=width, density=density, epsilon=epsilon),
+        )
+        for weight, density in pairs
+    ]
+    return fused_vectors.add_task_vectors(operands, kept, dtype, consensus=consensus, row=width)
 
 
 def _weighted(operands: Operands) -> Iterator[Tensor]:
@@ -69,6 +115,7 @@ LINEAR = Method(
     "m_i = 1 with probability p_i, else 0,  p_i from density_i - epsilon to density_i + epsilon "
     "by the rank of the magnitude in its row",
     merge=merge_linear,
+    compiled=compiled_linear,
     parameters=(WEIGHT, DENSITY),
     options=(EPSILON, normalize(default=False), LAMBDA),
 )
@@ -81,6 +128,7 @@ TIES = Method(
     "t_i = weight_i * m_i * (parent_i - base) / p_i as for della_linear,  "
     "a_i = [sign(t_i) = sign(sum_j t_j)]; the division only with normalize",
     merge=merge_ties,
+    compiled=compiled_ties,
     parameters=(WEIGHT, DENSITY),
     options=(EPSILON, normalize(default=True), LAMBDA),
 )

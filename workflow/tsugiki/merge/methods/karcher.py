@@ -3,67 +3,98 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from tsugiki.merge import fused
+from tsugiki.merge.combination import products_of
+from tsugiki.merge.fused import Fused
 from tsugiki.merge.method import Method, OptionSpec, ParameterSpec
 from tsugiki.merge.operands import Operands
-from tsugiki.merge.spherical import exponential, length, unit
 
 
 def merge(operands: Operands) -> Tensor:
     """Step from the mean of directions along the mean of the logarithms until the step is small."""
-    total = operands.weights_summing()
-    weights = [weight / total for weight in operands.per_parent["weight"]]
-    vectors = [operands.source.parent(index).flatten() for index in range(operands.count)]
-    lengths = [float(length(vector)) for vector in vectors]
-    radius = sum(weight * size for weight, size in zip(weights, lengths, strict=True))
-    present = [
-        (unit(vector), weight)
-        for vector, weight, size in zip(vectors, weights, lengths, strict=True)
-        if size > 0.0 and weight != 0.0
-    ]
-    if not present:
-        return torch.zeros(operands.shape)
-    tolerance, steps = operands.number("tolerance"), int(operands.number("iterations"))
-    return karcher_mean(present, tolerance, steps).mul_(radius).view(operands.shape)
+    numbers = factors(operands)
+    total = operands.source.parent(0) * numbers[0]
+    for index in range(1, operands.count):
+        total.add_(operands.source.parent(index) * numbers[index])
+    return total
 
 
-def karcher_mean(points: list[tuple[Tensor, float]], tolerance: float, steps: int) -> Tensor:
+def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused:
+    """The same in two passes."""
+    return fused.weighted_sum(operands, factors(operands), dtype)
+
+
+def factors(operands: Operands) -> Sequence[float]:
+    """What each parent is multiplied by."""
+    products = products_of(operands, range(operands.count), changes=False)
+    lengths = np.sqrt(products.diagonal())
+    weights = np.array(operands.per_parent["weight"]) / operands.weights_summing()
+    present = (lengths > 0.0) & (weights != 0.0)
+    numbers = np.zeros(operands.count)
+    if present.any():
+        sizes = lengths[present]
+        cosines = products[np.ix_(present, present)] / np.outer(sizes, sizes)
+        tolerance, steps = operands.number("tolerance"), int(operands.number("iterations"))
+        mean = karcher_mean(cosines, weights[present], tolerance, steps)
+        numbers[present] = mean * float(weights @ lengths) / sizes
+    return list(numbers)
+
+
+def karcher_mean(
+    cosines: NDArray[np.float64], weights: NDArray[np.float64], tolerance: float, steps: int
+) -> NDArray[np.float64]:
     """Weighted mean of unit vectors on the sphere (Karcher 1977).
 
+    The mean and all steps towards it are sums of the unit vectors, and are represented by what each
+    vector is multiplied by.
+
     Args:
-        points: Unit vectors with their weights, which need not sum to one.
+        cosines: Inner products of the unit vectors, shape (n, n).
+        weights: They need not sum to one.
         tolerance: Length of a step, in radians, below which the search ends.
         steps: Most steps.
 
     Returns:
-        A unit vector, float32. If the vectors cancel, the search begins at the first of them.
+        What the unit vectors are multiplied by, shape (n,). If the vectors cancel, the search begins
+        at the first of them.
     """
-    total = sum(weight for _, weight in points) or 1.0
-    start = torch.zeros_like(points[0][0])
-    for point, weight in points:
-        start.add_(point * (weight / total))
-    mean = unit(start) if float(length(start)) > tolerance else points[0][0].clone()
+    shares = weights / (weights.sum() or 1.0)
+    points = np.eye(len(shares))
+    start = shares if _length(shares, cosines) > tolerance else points[0]
+    mean = start / _length(start, cosines)
     for _ in range(steps):
-        step = torch.zeros_like(mean)
-        for point, weight in points:
-            step.add_(_logarithm(mean, point) * (weight / total))
-        if float(length(step)) < tolerance:
+        step = np.zeros_like(mean)
+        for point, share in zip(points, shares, strict=True):
+            step += share * _logarithm(mean, point, cosines)
+        angle = _length(step, cosines)
+        if not angle >= tolerance or angle == 0.0:
             break
-        mean = unit(exponential(mean, step))
+        mean = math.cos(angle) * mean + math.sin(angle) / angle * step
+        mean /= _length(mean, cosines)
     return mean
 
 
-def _logarithm(mean: Tensor, point: Tensor) -> Tensor:
+def _logarithm(
+    mean: NDArray[np.float64], point: NDArray[np.float64], cosines: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """The tangent at `mean` that leads to `point`; zero where it has no direction."""
-    cosine = float((mean * point).sum(dtype=torch.float64))
-    across = point - mean * cosine
-    sine = float(length(across))
+    cosine = float(mean @ cosines @ point)
+    across: NDArray[np.float64] = point - mean * cosine
+    sine = _length(across, cosines)
     if sine == 0.0:
-        return torch.zeros_like(mean)
-    return across.mul_(math.atan2(sine, cosine) / sine)
+        return np.zeros_like(mean)
+    return across * (math.atan2(sine, cosine) / sine)
+
+
+def _length(vector: NDArray[np.float64], cosines: NDArray[np.float64]) -> float:
+    return math.sqrt(max(float(vector @ cosines @ vector), 0.0))
 
 
 METHOD = Method(
@@ -73,6 +104,7 @@ METHOD = Method(
     equation="merged = r * argmin_u sum_i w_i * angle(u, parent_i)^2,  r = sum_i w_i |parent_i|,  "
     "w_i = weight_i / sum_j weight_j",
     merge=merge,
+    compiled=merge_compiled,
     parameters=(ParameterSpec("weight", True, 0.0, 10.0, 1.0, (0.0, 1.0), "Share of the parent."),),
     options=(
         OptionSpec("iterations", 10.0, "Most steps of the search.", 1.0, 1000.0),

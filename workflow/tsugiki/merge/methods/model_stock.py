@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from tsugiki.merge.combination import inner_products
+from tsugiki.merge.fused import Fused
+from tsugiki.merge.fused_vectors import add_scaled
 from tsugiki.merge.method import Method, OptionSpec
 from tsugiki.merge.operands import Operands
 from tsugiki.merge.spherical import cosines
@@ -22,18 +26,47 @@ def ratio(cosine: Tensor, count: int) -> Tensor:
     return count * cosine / (1.0 + (count - 1) * cosine)
 
 
+def share(operands: Operands) -> float:
+    """Share of the average for the whole tensor."""
+    products = inner_products(operands)
+    lengths = np.sqrt(np.outer(products.diagonal(), products.diagonal()))
+    cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0.0)
+    pairs = cosines[np.triu_indices(operands.count, k=1)]
+    return float(ratio(torch.tensor(pairs.mean()), operands.count))
+
+
 def merge(operands: Operands) -> Tensor:
     """Base plus ratio * mean task vector, with one ratio for the tensor, or one for each row."""
-    by_row = operands.flag("filter_wise") and len(operands.shape) > 1
-    shape = (operands.shape[0], -1) if by_row else (-1,)
-    vectors = [operands.source.task_vector(index).reshape(shape) for index in range(operands.count)]
-    angles = [cosines(one, other) for one, other in combinations(vectors, 2)]
-    share = ratio(torch.stack(angles).mean(dim=0), operands.count)
+    vectors = [operands.source.task_vector(index) for index in range(operands.count)]
     mean = vectors[0].clone()
     for vector in vectors[1:]:
         mean.add_(vector)
-    mean.div_(operands.count).mul_(share.float())
-    return mean.view(operands.shape).add_(operands.source.base())
+    mean.div_(operands.count)
+    if _by_row(operands):
+        rows = [vector.reshape(operands.shape[0], -1) for vector in vectors]
+        angles = [cosines(one, other) for one, other in combinations(rows, 2)]
+        shares = ratio(torch.stack(angles).mean(dim=0), operands.count)
+        mean.view(operands.shape[0], -1).mul_(shares.float())
+    else:
+        mean.mul_(share(operands))
+    return mean.add_(operands.source.base())
+
+
+def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused | None:
+    """The same in two passes, if there is one ratio for the tensor."""
+    if _by_row(operands):
+        return None
+    return add_scaled(
+        operands,
+        [1.0] * operands.count,
+        dtype,
+        divisor=float(operands.count),
+        scale=share(operands),
+    )
+
+
+def _by_row(operands: Operands) -> bool:
+    return operands.flag("filter_wise") and len(operands.shape) > 1
 
 
 METHOD = Method(
@@ -43,6 +76,7 @@ METHOD = Method(
     equation="merged = base + r * mean_i(parent_i - base),  r = k * c / (1 + (k - 1) * c),  "
     "c = mean cosine between the k task vectors, at least 0",
     merge=merge,
+    compiled=merge_compiled,
     options=(
         OptionSpec("filter_wise", False, "Measure the angle for each row instead of each tensor."),
     ),

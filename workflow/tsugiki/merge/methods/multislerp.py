@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tsugiki.errors import RecipeError
+from tsugiki.merge.combination import combine, combine_compiled, inner_products
+from tsugiki.merge.fused import Fused
 from tsugiki.merge.method import Method, ParameterSpec
 from tsugiki.merge.operands import Operands
-from tsugiki.merge.spherical import exponential, length, unit
 
-SHORTEST = 1e-8
-"""Length below which the mean of directions has no direction."""
+SHORTEST = 1e-6
+"""Length below which the mean of directions has no direction, but is what rounding has left."""
 
 
 def merge(operands: Operands) -> Tensor:
@@ -20,41 +26,46 @@ def merge(operands: Operands) -> Tensor:
     Raises:
         RecipeError: the weights cancel, or three or more directions do.
     """
+    return combine(operands, _factors(operands))
+
+
+def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused:
+    """The same in two passes."""
+    return combine_compiled(operands, _factors(operands), dtype)
+
+
+def _factors(operands: Operands) -> Sequence[float]:
     total = operands.weights_summing()
-    weights = [weight / total for weight in operands.per_parent["weight"]]
-    read = operands.source.task_vector if operands.has_base else operands.source.parent
-    vectors = [read(index).flatten() for index in range(operands.count)]
-    merged = _mean(operands, vectors, weights).view(operands.shape)
-    return merged.add_(operands.source.base()) if operands.has_base else merged
-
-
-def _mean(operands: Operands, vectors: list[Tensor], weights: list[float]) -> Tensor:
-    directions = [unit(vector) for vector in vectors]
-    mean = _weighted(directions, weights)
-    if float(length(mean)) < SHORTEST:
-        if all(float(length(vector)) == 0.0 for vector in vectors) or len(vectors) <= 2:
-            return _weighted(vectors, weights)
+    weights = np.array(operands.per_parent["weight"]) / total
+    found = factors(inner_products(operands), weights)
+    if found is None:
         raise RecipeError(
             "directions that cancel have no mean on the sphere",
             where=f"tensor {operands.name}",
             fix="use other weights, or the method `linear`",
         )
-    mean = unit(mean)
-    tangent = torch.zeros_like(mean)
-    for direction, weight in zip(directions, weights, strict=True):
-        along = float((direction * mean).sum(dtype=torch.float64))
-        tangent.add_((direction - mean * along) * weight)
-    radius = sum(
-        weight * float(length(vector)) for weight, vector in zip(weights, vectors, strict=True)
-    )
-    return exponential(mean, tangent).mul_(radius)
+    return found
 
 
-def _weighted(vectors: list[Tensor], weights: list[float]) -> Tensor:
-    total = vectors[0] * weights[0]
-    for vector, weight in zip(vectors[1:], weights[1:], strict=True):
-        total.add_(vector * weight)
-    return total
+def factors(products: NDArray[np.float64], weights: NDArray[np.float64]) -> Sequence[float] | None:
+    """What each vector is multiplied by; None if there is no mean.
+
+    With the weights that the mean m of the directions u_i has been made with, the average in the
+    plane that touches the sphere at m is m itself: sum_i w_i (u_i - (u_i . m) m) = s m - (s m . m) m
+    = 0, where s is the length of sum_i w_i u_i. What is left is m, made as long as the vectors are.
+
+    Args:
+        products: Inner products of the vectors, shape (n, n).
+        weights: They sum to one.
+    """
+    lengths = np.sqrt(products.diagonal())
+    directions = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0.0)
+    shares = weights * directions
+    length = math.sqrt(max(float(shares @ products @ shares), 0.0))
+    if length < SHORTEST:
+        return list(weights) if not lengths.any() or len(weights) <= 2 else None
+    radius = float(weights @ lengths)
+    return list(shares * (radius / length))
 
 
 METHOD = Method(
@@ -65,6 +76,7 @@ METHOD = Method(
     "parent_i - base,  m = direction of sum_i w_i u_i,  r = sum_i w_i |parent_i - base|,  "
     "w_i = weight_i / sum_j weight_j; without a base, of the parents themselves",
     merge=merge,
+    compiled=merge_compiled,
     parameters=(
         ParameterSpec("weight", True, -10.0, 10.0, 1.0, (0.0, 1.0), "Share of the parent."),
     ),

@@ -4,64 +4,88 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from tsugiki.merge.fused import Fused, changed
+from tsugiki.merge.kernels.elements import Bits
+from tsugiki.merge.kernels.minority import erase_minority, squares
 from tsugiki.merge.method import Method, ParameterSpec
 from tsugiki.merge.operands import Operands
+from tsugiki.merge.selection import Variances, count_positive, nth_largest
 
 
-def selected(vectors: Tensor, share: float) -> Tensor:
-    """Where the parents' changes vary most: the given share of the elements that vary at all.
+def least_variance(operands: Operands) -> float:
+    """Variance between parents from which on an element is selected; NaN if none is.
 
-    All elements that vary as much as the last one selected are selected too.
-
-    Args:
-        vectors: Task vectors, float32, shape (parents, ...).
-        share: From 0 (none) to 1 (all, even where the parents agree exactly).
-
-    Returns:
-        bool, shape (...).
+    The given share of the elements that vary at all is selected, and all that vary as much as the
+    last one of these; with a share of 1, all elements, even where the parents agree exactly.
     """
+    share = operands.shared["select_topk"]
     if share >= 1.0:
-        return torch.ones_like(vectors[0], dtype=torch.bool)
-    variance = vectors.var(dim=0, correction=0).flatten()
-    count = math.floor(share * int(variance.count_nonzero()))
-    if count == 0:
-        return torch.zeros_like(vectors[0], dtype=torch.bool)
-    least = variance.kthvalue(variance.numel() - count + 1).values
-    return (variance >= least).view(vectors.shape[1:])
+        return 0.0
+    base, *parents = changed(operands)
+    ranked = Variances(base, tuple(parents))
+    count = math.floor(share * count_positive(ranked))
+    return nth_largest(ranked, count) if count else math.nan
 
 
-def shares(vectors: Tensor) -> Tensor:
-    """Each parent's share of the sum of squares; equal shares if nothing has changed.
+def shares(operands: Operands, least: float) -> list[float]:
+    """Each parent's share of the sum of squares of what is selected; equal ones if it is zero."""
+    base, *parents = changed(operands)
+    sums = np.empty(operands.count)
+    squares(base, tuple(parents), np.float32(least), sums)
+    total = float(sums.sum())
+    return [float(part) / total if total else 1.0 / operands.count for part in sums]
 
-    Args:
-        vectors: Task vectors, float32, shape (parents, ...).
 
-    Returns:
-        float32, shape (parents,).
-    """
-    squares = vectors.flatten(1).square().sum(dim=1, dtype=torch.float64)
-    total = squares.sum()
-    if float(total) == 0.0:
-        return torch.full((len(vectors),), 1.0 / len(vectors))
-    return (squares / total).float()
+def variance(vectors: list[Tensor]) -> Tensor:
+    """Mean squared distance of some tensors from their mean, element by element; float32."""
+    mean = vectors[0].clone()
+    for vector in vectors[1:]:
+        mean.add_(vector)
+    mean.div_(len(vectors))
+    total = torch.zeros_like(mean)
+    for vector in vectors:
+        total.add_((vector - mean).square_())
+    return total.div_(len(vectors))
 
 
 def merge(operands: Operands) -> Tensor:
     """Base plus the average of the selected changes that agree in sign, by their squares."""
-    vectors = torch.stack([operands.source.task_vector(index) for index in range(operands.count)])
-    vectors.mul_(selected(vectors, operands.shared["select_topk"]))
-    signs = torch.where(vectors.sum(dim=0) >= 0.0, 1.0, -1.0)
+    least = least_variance(operands)
+    vectors = [operands.source.task_vector(index) for index in range(operands.count)]
+    selected = variance(vectors) >= least
+    vectors = [torch.where(selected, vector, 0.0) for vector in vectors]
+    added = torch.zeros_like(vectors[0])
+    for vector in vectors:
+        added.add_(vector)
+    signs = torch.where(added >= 0.0, 1.0, -1.0)
     total = torch.zeros_like(signs)
     weight_sum = torch.zeros_like(signs)
-    for vector, weight in zip(vectors, shares(vectors).tolist(), strict=True):
+    for vector, weight in zip(vectors, shares(operands, least), strict=True):
         agrees = vector * signs > 0.0
         total.add_(vector * agrees * weight)
         weight_sum.add_(agrees * weight)
     weight_sum.masked_fill_(weight_sum == 0.0, 1.0)
     return total.div_(weight_sum).add_(operands.source.base())
+
+
+def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused:
+    """The same in one pass, after those for the least variance and for the weights."""
+    least = least_variance(operands)
+    base, *parents = changed(operands)
+    threshold, weights = np.float32(least), np.array(shares(operands, least), np.float32)
+
+    def merge(begin: int, end: int, out: Bits) -> bool:
+        these = tuple(parent[begin:end] for parent in parents)
+        finite, finite_vectors = erase_minority(base[begin:end], these, threshold, weights, out)
+        if not finite_vectors:
+            operands.source.require_finite()
+        return bool(finite)
+
+    return Fused(operands.shape, dtype, merge)
 
 
 METHOD = Method(
@@ -72,6 +96,7 @@ METHOD = Method(
     "t_i = s * (parent_i - base),  s selects the share select_topk with the largest variance "
     "between parents,  w_i = |t_i|^2 / sum_j |t_j|^2,  a_i = [sign(t_i) = sign(sum_j t_j)]",
     merge=merge,
+    compiled=merge_compiled,
     parameters=(
         ParameterSpec(
             "select_topk",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tsugiki.merge import fused, kernels
+from tsugiki.merge import fused
+from tsugiki.merge.combination import products_of
 from tsugiki.merge.method import Method, ParameterSpec
 from tsugiki.merge.operands import Operands
 from tsugiki.merge.spherical import arc
@@ -13,8 +14,7 @@ from tsugiki.merge.spherical import arc
 
 def factors(operands: Operands) -> tuple[float, float]:
     """What base and parent, each taken as one vector, are multiplied by."""
-    base, parent = fused.alike([operands.source.bits(None), operands.source.bits(0)])
-    return arc(operands.per_parent["t"][0], *kernels.inner_products(base, parent))
+    return arc(operands.per_parent["t"][0], products_of(operands, (None, 0), changes=False))
 
 
 def merge(operands: Operands) -> Tensor:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tsugiki.merge import fused
+from tsugiki.merge import fused_vectors
+from tsugiki.merge.fused import Fused
+from tsugiki.merge.fused_vectors import Kept
 from tsugiki.merge.method import Method
 from tsugiki.merge.operands import Operands
 from tsugiki.merge.task_vectors import LAMBDA, WEIGHT, add_task_vectors, normalize
@@ -23,10 +25,10 @@ def merge(operands: Operands) -> Tensor:
     )
 
 
-def merge_compiled(operands: Operands, dtype: torch.dtype) -> fused.Fused:
+def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused:
     """The same in one pass."""
-    kept = [fused.Kept(weight) for weight in operands.per_parent["weight"]]
-    return fused.add_task_vectors(operands, kept, dtype, consensus=False)
+    kept = [Kept(weight) for weight in operands.per_parent["weight"]]
+    return fused_vectors.add_task_vectors(operands, kept, dtype, consensus=False)
 
 
 METHOD = Method(

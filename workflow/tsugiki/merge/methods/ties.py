@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from tsugiki.merge import fused, kernels
+from tsugiki.merge import fused_vectors
+from tsugiki.merge.fused import Fused
+from tsugiki.merge.fused_vectors import Kept
+from tsugiki.merge.kernels.task_vectors import LARGE
 from tsugiki.merge.method import Method
 from tsugiki.merge.operands import Operands
 from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, add_task_vectors, normalize
@@ -19,14 +22,14 @@ def merge(operands: Operands) -> Tensor:
     return add_task_vectors(operands, _weighted(operands), consensus=True)
 
 
-def merge_compiled(operands: Operands, dtype: torch.dtype) -> fused.Fused:
+def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused:
     """The same in one pass, after finding the magnitudes from which on changes are kept."""
     pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
     kept = [
-        fused.Kept(weight, kernels.LARGE, *bounds(operands, index, density))
+        Kept(weight, LARGE, *bounds(operands, index, density))
         for index, (weight, density) in enumerate(pairs)
     ]
-    return fused.add_task_vectors(operands, kept, dtype, consensus=True)
+    return fused_vectors.add_task_vectors(operands, kept, dtype, consensus=True)
 
 
 def _weighted(operands: Operands) -> Iterator[Tensor]:
