@@ -28,7 +28,7 @@ def pack_all(
 
 
 @compiled
-def _pack_lanes(
+def pack_lanes(
     values: NDArray[np.uint32],
     low: np.uint32,
     width: np.uint32,
@@ -55,6 +55,6 @@ def between(
     for j in range(values.size):
         larger = np.uint32(larger + np.uint32(values[j] > highest))
     whole = values.size // LANES * LANES if PACKS else 0
-    end = _pack_lanes(values[:whole], lowest, width, out, np.uint64(place))
+    end = pack_lanes(values[:whole], lowest, width, out, np.uint64(place))
     end = pack_all(values[whole:], lowest, width, out, end)
     return np.int64(end), np.int64(larger)
