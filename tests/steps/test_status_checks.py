@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,69 +19,76 @@ from tsugiki.steps.status_checks import Watch, check_when_outputs_appear
 HOURS = 10_000.0
 
 
-@pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+class Executor(RemoteExecutor):  # type: ignore[misc]
+    """Snakemake's own loop of checks, over one job that ends at the second check."""
+
+    def __init__(self, *outputs: Path, usual: float = HOURS) -> None:
+        job = SimpleNamespace(output=[str(path) for path in outputs])
+        self.active_jobs = [SimpleNamespace(external_jobid="7", job=job)]
+        self.checks = 0
+        self.wait = True
+        self.lock = threading.Lock()
+        self._next_seconds_between_status_checks = usual
+        self.workflow = SimpleNamespace(
+            remote_execution_settings=SimpleNamespace(seconds_between_status_checks=0.02),
+            executor_plugin=SimpleNamespace(
+                common_settings=SimpleNamespace(init_seconds_before_status_checks=0)
+            ),
+        )
+
+    async def check_active_jobs(self, active_jobs: list[Any]) -> AsyncIterator[Any]:
+        """Asks the scheduler."""
+        self.checks += 1
+        for job in active_jobs if self.checks == 1 else ():
+            yield job
+        self.wait = self.checks == 1
+
+    def run_job(self, job: Any) -> None:
+        """Not called here."""
+
+    def cancel_jobs(self, active_jobs: list[Any]) -> None:
+        """Not called here."""
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks often; Snakemake's own way of waiting is back afterwards."""
     monkeypatch.setattr(status_checks, "LOOK", 0.01)
-    before = RemoteExecutor.sleep
+    monkeypatch.setattr(RemoteExecutor, "sleep", RemoteExecutor.sleep)
     check_when_outputs_appear()
-    yield
-    RemoteExecutor.sleep = before
 
 
-def executor(*outputs: Path, usual: float = HOURS, wait: bool = True) -> Any:
-    """As much of an executor as waiting needs, with one job."""
-
-    class Stub:
-        workflow = SimpleNamespace(
-            remote_execution_settings=SimpleNamespace(seconds_between_status_checks=0.02)
-        )
-        next_seconds_between_status_checks = usual
-        active_jobs = [
-            SimpleNamespace(
-                external_jobid="7", job=SimpleNamespace(output=[str(path) for path in outputs])
-            )
-        ]
-
-    stub: Any = Stub()
-    stub.wait = wait
-    return stub
+def run(executor: Executor, limit: float = 20.0) -> int:
+    """Run the loop; returns how often it asked. The limit only ends what waits for hours."""
+    with suppress(TimeoutError):
+        asyncio.run(asyncio.wait_for(executor._wait_for_jobs(), limit))
+    return executor.checks
 
 
-def wait(stub: Any, seconds: float = 20.0) -> None:
-    """Wait as Snakemake does between two checks; the limit only ends a broken test."""
-    asyncio.run(asyncio.wait_for(RemoteExecutor.sleep(stub), seconds))
-
-
-@pytest.mark.usefixtures("_quick")
 def test_a_job_that_has_written_is_asked_for_soon(tmp_path: Path) -> None:
     """And not hours later."""
     written = tmp_path / "evaluated-0.json"
     written.touch()
-    wait(executor(written))
+    assert run(Executor(written)) == 2
 
 
-@pytest.mark.usefixtures("_quick")
 def test_a_job_that_has_not_written_all_is_left_alone(tmp_path: Path) -> None:
     """Nor one whose folder does not exist."""
     (tmp_path / "one").touch()
     for missing in (tmp_path / "other", tmp_path / "nowhere/other"):
-        with pytest.raises(TimeoutError):
-            wait(executor(tmp_path / "one", missing), seconds=0.2)
+        assert run(Executor(tmp_path / "one", missing), limit=0.2) == 1
 
 
-@pytest.mark.usefixtures("_quick")
 def test_the_usual_checks_go_on(tmp_path: Path) -> None:
     """A job that fails writes nothing."""
-    begun = time.monotonic()
-    wait(executor(tmp_path / "missing", usual=0.1))
-    assert time.monotonic() - begun >= 0.1
+    assert run(Executor(tmp_path / "missing", usual=0.1)) == 2
 
 
-@pytest.mark.usefixtures("_quick")
 def test_the_workflow_ends_without_waiting(tmp_path: Path) -> None:
     """Nothing is left to ask for when the executor shuts down."""
-    wait(executor(tmp_path / "missing", wait=False))
+    executor = Executor(tmp_path / "missing")
+    executor.wait = False
+    assert asyncio.run(asyncio.wait_for(executor.sleep(), 20.0)) is None
 
 
 def asked(watch: Watch, seen: dict[str, float]) -> list[int]:
