@@ -101,14 +101,16 @@ def asked(watch: Watch, seen: dict[str, float]) -> list[int]:
     return times
 
 
-def test_pauses_double_while_a_job_does_not_end() -> None:
-    """As for outputs that were there before their job."""
-    assert asked(Watch(3.0), {"7": 0}) == [3, 9, 21, 45]
+def test_pauses_grow_while_a_job_does_not_end() -> None:
+    """As for outputs that were there before their job: to half the time since they were seen."""
+    assert asked(Watch(3.0), {"7": 0}) == [3, 6, 9, 14, 21, 32, 48]
 
 
 def test_each_job_has_its_own_pauses() -> None:
     """One that is long in ending does not delay another."""
-    assert asked(Watch(3.0), {"7": 0, "8": 12}) == [3, 9, 15, 21, 33, 45, 57]
+    alone, later = asked(Watch(3.0), {"7": 0}), asked(Watch(3.0), {"8": 30})
+    assert later[:3] == [33, 36, 39]
+    assert asked(Watch(3.0), {"7": 0, "8": 30}) == sorted({*alone, *later})
 
 
 def test_a_job_that_writes_again_is_waited_for_anew() -> None:
@@ -116,4 +118,4 @@ def test_a_job_that_writes_again_is_waited_for_anew() -> None:
     watch = Watch(3.0)
     asked(watch, {"7": 0})
     watch.look(set(), 60)
-    assert asked(watch, {"7": 50}) == [53, 59]
+    assert asked(watch, {"7": 50}) == [53, 56, 59]

@@ -42,7 +42,7 @@ def check_when_outputs_appear() -> None:
 
 
 class Watch:
-    """When to ask about jobs that have written their outputs: after a pause, then ever later.
+    """When to ask about jobs that have written their outputs: after a pause, then ever less often.
 
     A job takes a moment to end after it has written. Where outputs are there for another reason,
     as before a job that writes them again, the scheduler must not be asked all the time.
@@ -50,17 +50,19 @@ class Watch:
 
     def __init__(self, pause: float) -> None:
         self._pause = pause
-        self._next: dict[str, tuple[float, float]] = {}
+        self._seen: dict[str, float] = {}
+        self._next: dict[str, float] = {}
 
     def look(self, jobs: AbstractSet[str], now: float) -> None:
         """Take note of all jobs that have written; times in seconds."""
-        new = (now + self._pause, self._pause)
-        self._next = {job: self._next.get(job, new) for job in jobs}
+        self._seen = {job: self._seen.get(job, now) for job in jobs}
+        self._next = {job: self._next.get(job, now + self._pause) for job in jobs}
 
     def is_due(self, now: float) -> bool:
-        """Whether to ask now."""
-        due = {job: pause for job, (at, pause) in self._next.items() if at <= now}
-        self._next |= {job: (now + 2 * pause, 2 * pause) for job, pause in due.items()}
+        """Whether to ask now: the pause grows to half the time since a job has written."""
+        due = [job for job, at in self._next.items() if at <= now]
+        for job in due:
+            self._next[job] = now + max(self._pause, (now - self._seen[job]) / 2)
         return bool(due)
 
 
