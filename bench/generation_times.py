@@ -22,7 +22,7 @@ PARTS = (
     "job starts -> tsugiki evaluate",
     "libraries imported",
     "tasks set up",
-    "parents loaded",
+    "parents, first model",
     FORWARD,
     "candidates: the rest",
     "last candidate -> job ends",
@@ -65,9 +65,8 @@ def parts_of(
     shares = {job: _read_share(files, stage, generation, job, jobs) for job in range(jobs)}
     number, share = max(shares.items(), key=lambda one: one[1].last)
     rule = f"rule_evaluate_wildcards_{stage}_{generation:03d}_{number}"
-    found = [one for one in submitted if one.rule == rule]
-    if submitted:
-        (job,) = found
+    if submitted:  # the last attempt
+        job = max((one for one in submitted if one.rule == rule), key=lambda one: one.number)
     else:
         job = SlurmJob(0, rule, begin, begin, begin, share.last)
     points = (

@@ -13,15 +13,13 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[1]
 DEMO = REPOSITORY / "config/config.yaml"
+PROFILE = REPOSITORY / "config/profiles/default"
 
 
 def demo_config(**changes: Any) -> dict[str, Any]:
     """The embedded demo's configuration, with top-level keys replaced."""
     config: dict[str, Any] = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
     return {**config, **changes}
-
-
-PROFILE = REPOSITORY / "config/profiles/default"
 
 
 def run(
