@@ -13,6 +13,7 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[1]
 DEMO = REPOSITORY / "config/config.yaml"
+PROFILE = REPOSITORY / "config/profiles/default"
 
 
 def demo_config(**changes: Any) -> dict[str, Any]:
@@ -21,17 +22,22 @@ def demo_config(**changes: Any) -> dict[str, Any]:
     return {**config, **changes}
 
 
-def run(config: dict[str, Any], *targets: str) -> float:
+def run(
+    config: dict[str, Any],
+    *targets: str,
+    profile: Path = PROFILE,
+    environment: dict[str, str] | None = None,
+) -> float:
     """Run the workflow (or only some targets) and return the wall time in seconds."""
     path = Path(config["results"]) / f"{config['name']}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", *targets]
     command += ["--snakefile", str(REPOSITORY / "Snakefile")]
-    command += ["--profile", str(REPOSITORY / "config/profiles/default")]
+    command += ["--profile", str(profile)]
     command += ["--configfile", str(path)]
     started = time.perf_counter()
-    subprocess.run(command, check=True, cwd=REPOSITORY)
+    subprocess.run(command, check=True, cwd=REPOSITORY, env=environment)
     return time.perf_counter() - started
 
 

@@ -128,10 +128,10 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(root: Path) -> Iterator[Cluster]:
-    """Start the daemons, and end them and all jobs afterwards."""
+def running_cluster(root: Path, *, more: str = "") -> Iterator[Cluster]:
+    """Start the daemons, and end them and all jobs afterwards; `more` goes into slurm.conf."""
     cluster = Cluster(root)
-    _write_configuration(root)
+    _write_configuration(root, more)
     with ExitStack() as stack:
         stack.callback(_end_what_is_left, cluster)
         munge = [f"--{what}-file={root}/munge.{what}" for what in ("key", "pid", "log", "seed")]
@@ -155,7 +155,7 @@ def running_cluster(root: Path) -> Iterator[Cluster]:
             wait_until(lambda: not cluster.command("squeue", "-h", "-t", "running,completing"))
 
 
-def _write_configuration(root: Path) -> None:
+def _write_configuration(root: Path, more: str) -> None:
     host = os.uname().nodename.partition(".")[0]
     port = random.randrange(20_000, 30_000)
     nodes = [
@@ -168,6 +168,7 @@ def _write_configuration(root: Path) -> None:
         CONFIGURATION.format(
             host=host, port=port, user=getpass.getuser(), root=root, nodes="\n".join(nodes)
         )
+        + more
     )
     (root / "gres.conf").write_text(GPUS)
     # Snakemake's plugin keeps SLURM_CONF from srun, which then looks under /etc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import click
@@ -76,9 +77,14 @@ def evaluate(config: Path, series: str, generation: int, job: int) -> None:
     from tsugiki.evaluate.vllm_backend.gpu import see_one_gpu
 
     see_one_gpu(settings.evaluation, job)
+    begun = time.perf_counter()
     from tsugiki.evaluate.batch import Evaluator
 
-    Evaluator(files, settings, job=job).evaluate(series, generation, say=click.echo)
+    imported = time.perf_counter()
+    evaluator = Evaluator(files, settings, job=job)
+    loaded = time.perf_counter()
+    click.echo(f"libraries: {imported - begun:.2f} s, tasks: {loaded - imported:.2f} s")
+    evaluator.evaluate(series, generation, say=click.echo)
 
 
 @main.command()
