@@ -31,3 +31,10 @@ def test_the_place_of_other_machine_code_is_left_as_it_was() -> None:
     doubled = compiling.compiled(lambda x: 2 * x)
     assert doubled(3) == 6
     assert before == numba.config.CACHE_DIR
+
+
+def test_loops_run_where_no_folder_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are compiled anew by every process."""
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+    doubled = compiling.compiled(lambda x: 2 * x)
+    assert doubled(3) == 6

@@ -34,7 +34,13 @@ def compiled(function: F) -> F:
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(Path(before or _FOLDER / "__pycache__") / _STORE)
     try:
-        made: F = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+        return _compiled(function, keep=True)
+    except RuntimeError:  # no folder can be written, as in a container without a home
+        return _compiled(function, keep=False)
     finally:
         numba.config.CACHE_DIR = before
+
+
+def _compiled(function: F, *, keep: bool) -> F:
+    made: F = numba.njit(nogil=True, cache=keep, error_model="numpy")(function)
     return made
