@@ -12,17 +12,9 @@ from typing import Any
 from tsugiki.errors import InfrastructureError, TsugikiError
 from tsugiki.resident.address import socket_path
 from tsugiki.resident.conversation import ask, connect
-from tsugiki.resident.requests import ANNOUNCED, HERE_TOO, request_for, role_of
+from tsugiki.resident.requests import ANNOUNCED, HERE_TOO, OPTIONS, request_for, role_of
 from tsugiki.resident.switch import residents_allowed
 from tsugiki.terminal import Terminal
-
-OPTIONS = {
-    "evaluate": ("--series", "--generation", "--job"),
-    "rank": ("--series", "--generation"),
-    "select": ("--stage", "--generation"),
-    "track": ("--series", "--generation"),
-}
-"""The commands that residents do, and the options that the rules give them, in this order."""
 
 
 def hand_over(arguments: list[str]) -> int | None:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+OPTIONS = {
+    "evaluate": ("--series", "--generation", "--job"),
+    "rank": ("--series", "--generation"),
+    "select": ("--stage", "--generation"),
+    "track": ("--series", "--generation"),
+}
+"""The commands that residents do, and the options that the rules give them, in this order."""
 ROLES = {
     "evaluate": "evaluate-{job}",
     "rank": "select",
