@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
+from blake3 import blake3
 from torch import Tensor
 
 from tsugiki.canonical import digest
@@ -20,23 +20,23 @@ def raw_bytes(tensor: Tensor) -> memoryview:
 
 
 def tensor_digest(tensor: Tensor) -> str:
-    """SHA-256 of a tensor's bytes."""
-    return hashlib.sha256(raw_bytes(tensor)).hexdigest()
+    """BLAKE3 of a tensor's bytes, as 64 hexadecimal digits."""
+    return blake3(raw_bytes(tensor)).hexdigest()
 
 
 class WeightsDigest:
     """Collects tensors, in any order.
 
-    The digest is SHA-256 over the canonical JSON of ``[name, format, shape, SHA-256 of bytes]`` for
+    The digest is SHA-256 over the canonical JSON of ``[name, format, shape, BLAKE3 of bytes]`` for
     each tensor, sorted by name. Tied weights are one tensor.
     """
 
     def __init__(self) -> None:
         self._entries: list[tuple[str, str, list[int], str]] = []
 
-    def add(self, name: str, dtype: str, shape: Sequence[int], sha256: str) -> None:
-        """Add a tensor by its format's name, its shape, and the digest of its bytes."""
-        self._entries.append((name, dtype, list(shape), sha256))
+    def add(self, name: str, dtype: str, shape: Sequence[int], content: str) -> None:
+        """Add a tensor by its format's name, its shape, and the digest of its content."""
+        self._entries.append((name, dtype, list(shape), content))
 
     def hexdigest(self) -> str:
         """64 hexadecimal digits."""

@@ -5,6 +5,9 @@ operations in the same order, so that the bits are equal (which the tests check 
 
 Tensors come flat, as the bits of their elements: uint32 for float32, uint16 for bfloat16 (the upper
 half of a float32). Models are worked through in blocks that stay in the first-level cache.
+
+All loops are in one file, because numba's store of machine code on disk notices a change of the file
+that a function is in, and not of others that it calls.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -31,6 +34,11 @@ LINE = 64
 """Bytes that come from memory at once."""
 ALL, LARGE, RANDOM = 0, 1, 2
 """Which elements of a task vector are kept: all; those of a range of magnitudes; a random mask."""
+
+LANES = 16
+"""Elements that `_pack_lanes` works on at a time."""
+PACKS = bool(binding.get_host_cpu_features().get("avx512f"))
+"""Whether the processor has an instruction for `_pack_lanes`, which is slow otherwise."""
 
 _INFINITE = np.uint32(0x7F800000)
 _GAMMA, _FACTOR_1, _FACTOR_2 = np.uint64(GAMMA), np.uint64(FACTOR_1), np.uint64(FACTOR_2)
@@ -83,7 +91,49 @@ def _fetching() -> Callable[[Any, Any], None]:
     return function
 
 
+def _packing() -> Callable[..., Any]:
+    """A function that writes those of some elements that lie in a range side by side."""
+
+    def typed(
+        _context: Any, source: Any, _index: Any, _low: Any, _width: Any, target: Any, _place: Any
+    ) -> Any:
+        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            values, index, low, width, out, place = arguments
+            number = ir.IntType(32)
+            vector = ir.VectorType(number, LANES)
+            flags = ir.VectorType(ir.IntType(1), LANES)
+            nothing, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0] * LANES)
+
+            def address(array: Any, kind: Any, element: Any) -> Any:
+                start = context.make_array(kind)(context, builder, array).data
+                return builder.bitcast(builder.gep(start, [element]), vector.as_pointer())
+
+            def repeated(value: Any) -> Any:
+                one = builder.insert_element(nothing, value, ir.Constant(number, 0))
+                return builder.shuffle_vector(one, nothing, zeros)
+
+            loaded = builder.load(address(values, source, index), align=4)
+            above = builder.sub(loaded, repeated(low))
+            wanted = builder.icmp_unsigned("<=", above, repeated(width))
+            compress = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(vector, [vector, flags, vector]),
+                f"llvm.experimental.vector.compress.v{LANES}i32",
+            )
+            packed = builder.call(compress, [loaded, wanted, zeros])
+            builder.store(packed, address(out, target, place), align=4)
+            count = builder.ctpop(builder.bitcast(wanted, ir.IntType(LANES)))
+            return builder.add(place, builder.zext(count, ir.IntType(64)))
+
+        number, counter = types.uint32, types.uint64
+        return counter(source, counter, number, number, target, counter), generate
+
+    function: Callable[..., Any] = intrinsic(typed)
+    return function
+
+
 _fetch = _fetching()
+_pack_some = _packing()
 _float = _reinterpret(types.uint32, types.float32, ir.FloatType())
 _bits = _reinterpret(types.float32, types.uint32, ir.IntType(32))
 
@@ -92,19 +142,17 @@ _bits = _reinterpret(types.float32, types.uint32, ir.IntType(32))
 def weighted_sum(parents: tuple[Bits, ...], weights: Floats, out: Bits) -> bool:
     """Write sum of weight * parent to `out`; return whether every element is finite."""
     total = np.empty(BLOCK, np.float32)
-    value = np.empty(BLOCK, np.float32)
-    doubt = np.zeros(BLOCK, np.float32)
+    bad = np.uint32(0)
     for start in range(0, out.size, BLOCK):
         stop = min(start + BLOCK, out.size)
         for index in range(len(parents)):
-            _load(_ahead(parents[index], start, stop), value)
-            _accumulate(value, weights[index], total, index == 0)
-        _store(total, out[start:stop], doubt)
-    return _all_zero(doubt)
+            _add_scaled(_ahead(parents[index], start, stop), weights[index], total, index == 0)
+        bad = np.uint32(bad | _store(total, out[start:stop]))
+    return bool(bad == 0)
 
 
 @_compiled
-def add_task_vectors(  # noqa: C901, PLR0913, PLR0917 (compiled code takes plain arguments)
+def add_task_vectors(  # noqa: PLR0913, PLR0917 (compiled code takes plain arguments)
     base: Bits,
     parents: tuple[Bits, ...],
     factors: Floats,
@@ -148,21 +196,22 @@ def add_task_vectors(  # noqa: C901, PLR0913, PLR0917 (compiled code takes plain
     weight_sum = np.empty(BLOCK, np.float32)
     vectors = np.empty((count, BLOCK), np.float32)
     mask = np.empty(BLOCK, np.int32)
-    doubt_result = np.zeros(BLOCK, np.float32)
-    doubt_vectors = np.zeros(BLOCK, np.float32)
+    bad_result, bad_vectors = np.uint32(0), np.uint32(0)
     for start in range(0, out.size, BLOCK):
         stop = min(start + BLOCK, out.size)
         _load(_ahead(base, start, stop), origin)
         for index in range(count):
             vector, source = vectors[index], _ahead(parents[index], start, stop)
-            if rules[index] == LARGE:
-                low, high = limits[index], ceilings[index]
-                _subtract_large(source, origin, vector, doubt_vectors, low, high)
+            factor, limit, first = factors[index], limits[index], index == 0
+            if rules[index] == ALL:
+                bad = _add_all(source, origin, factor, vector, total, first)
+            elif rules[index] == LARGE:
+                ceiling = ceilings[index]
+                bad = _add_large(source, origin, limit, ceiling, factor, vector, total, first)
             else:
-                _subtract(source, origin, vector, doubt_vectors)
-            if rules[index] == RANDOM:
-                _keep_random(vector, place + start, limits[index], keys[index], mask)
-            _accumulate(vector, factors[index], total, index == 0)
+                _draw(place + start, limit, keys[index], mask)
+                bad = _add_masked(source, origin, mask, factor, vector, total, first)
+            bad_vectors = np.uint32(bad_vectors | bad)
         if consensus:
             _elect(total, signs)
             if normalize:
@@ -175,10 +224,8 @@ def add_task_vectors(  # noqa: C901, PLR0913, PLR0917 (compiled code takes plain
                     _add_agreeing(vectors[index], signs, total)
         elif divisor != _ONE:
             total /= divisor
-        for j in range(BLOCK):
-            total[j] = total[j] * scale + origin[j]
-        _store(total, out[start:stop], doubt_result)
-    return _all_zero(doubt_result), _all_zero(doubt_vectors)
+        bad_result = np.uint32(bad_result | _store_moved(origin, total, scale, out[start:stop]))
+    return bool(bad_result == 0), bool(bad_vectors == 0)
 
 
 @_compiled
@@ -191,7 +238,7 @@ def inner_products(one: Bits, other: Bits) -> tuple[float, float, float]:
         stop = min(start + BLOCK, one.size)
         _load(_ahead(one, start, stop), first)
         _load(_ahead(other, start, stop), second)
-        for j in range(BLOCK):
+        for j in range(stop - start):
             x, y = np.float64(first[j]), np.float64(second[j])
             sums[0, j] += x * y
             sums[1, j] += x * x
@@ -205,22 +252,17 @@ def inner_products(one: Bits, other: Bits) -> tuple[float, float, float]:
 @_compiled
 def all_finite(bits: Bits) -> bool:
     """Whether no element is NaN or infinite."""
-    shift = np.uint32(32 - 8 * bits.itemsize)
-    found = np.uint32(0)
+    bad = np.uint32(0)
     for j in range(bits.size):
-        found |= np.uint32(((np.uint32(bits[j]) << shift) & _INFINITE) == _INFINITE)
-    return bool(found == 0)
+        bad = np.uint32(bad | _not_finite(_at(bits, j)))
+    return bool(bad == 0)
 
 
 @_compiled
 def magnitudes(base: Bits, parent: Bits, out: NDArray[np.uint32]) -> None:
     """Write the magnitudes of parent - base to `out`, as bits, which are in the same order."""
-    if base.itemsize == 2:
-        for j in range(out.size):
-            out[j] = _bits(abs(_float(parent[j] << 16) - _float(base[j] << 16)))
-    else:
-        for j in range(out.size):
-            out[j] = _bits(abs(_float(parent[j]) - _float(base[j])))
+    for j in range(out.size):
+        out[j] = _bits(abs(_at(parent, j) - _at(base, j)))
 
 
 @_compiled
@@ -232,25 +274,25 @@ def magnitudes_between(
     Returns:
         How many were written, and how many are larger. `out` needs room for `BLOCK` more.
     """
-    block = np.empty(BLOCK, np.uint32)
+    values = np.empty(BLOCK, np.uint32)
     lowest, width, highest = np.uint32(low), np.uint32(high - low), np.uint32(high)
     larger = np.zeros(BLOCK, np.uint32)
     found = np.uint64(0)
     for start in range(0, base.size, BLOCK):
         stop = min(start + BLOCK, base.size)
-        values = block[: stop - start]
-        magnitudes(base[start:stop], parent[start:stop], values)
-        for j in range(values.size):
+        magnitudes(_ahead(base, start, stop), _ahead(parent, start, stop), values[: stop - start])
+        for j in range(stop - start):
             larger[j] += np.uint32(values[j] > highest)
-        for j in range(values.size):  # without branches: what is not wanted is overwritten
-            out[found] = values[j]
-            found += np.uint64(np.uint32(values[j] - lowest) <= width)
+        whole = (stop - start) // LANES * LANES if PACKS else 0
+        found = _pack_lanes(values[:whole], lowest, width, out, found)
+        found = _pack(values[whole : stop - start], lowest, width, out, found)
     return int(found), int(larger.sum())
 
 
-# The loops below work on a whole block of values, of which the last one's rest is unused: a fixed
-# length is what makes the compiler use vector instructions throughout. `doubt` collects x - x, which
-# is zero for every finite x and NaN for any other.
+# The loops below work on a whole block of values, of which the last one's rest is unused. Those that
+# write `vector` and `total` multiply by the parent's factor, and begin or continue the sum. What is
+# returned is not zero if an element is not finite. Bits are combined as uint32, as numba would
+# otherwise make them 64 bits wide, of which a vector instruction holds half as many.
 
 
 @_compiled
@@ -265,100 +307,127 @@ def _ahead(source: Bits, start: int, stop: int) -> Bits:
 
 
 @_compiled
+def _at(source: Bits, j: int) -> np.float32:
+    """An element as float32."""
+    if source.itemsize == 2:
+        return _float(np.uint32(source[j]) << np.uint32(16))
+    return _float(np.uint32(source[j]))
+
+
+@_compiled
+def _not_finite(value: np.float32) -> np.uint32:
+    """1 if a number is NaN or infinite, otherwise 0."""
+    return np.uint32((_bits(value) & _INFINITE) == _INFINITE)
+
+
+@_compiled
+def _pack(
+    values: NDArray[np.uint32],
+    low: np.uint32,
+    width: np.uint32,
+    out: NDArray[np.uint32],
+    place: np.uint64,
+) -> np.uint64:
+    """Write the values from `low` to `low + width` to `out`, from `place` on; returns their end.
+
+    There are no branches: what is not wanted is overwritten by what follows.
+    """
+    for j in range(values.size):
+        out[place] = values[j]
+        place += np.uint64(np.uint32(values[j] - low) <= width)
+    return place
+
+
+@_compiled
+def _pack_lanes(
+    values: NDArray[np.uint32],
+    low: np.uint32,
+    width: np.uint32,
+    out: NDArray[np.uint32],
+    place: np.uint64,
+) -> np.uint64:
+    """The same for a whole number of `LANES`."""
+    for j in range(0, values.size, LANES):
+        place = _pack_some(values, np.uint64(j), low, width, out, place)
+    return place
+
+
+@_compiled
 def _load(source: Bits, values: Floats) -> None:
-    if source.itemsize == 2:
-        for j in range(source.size):
-            values[j] = _float(source[j] << 16)
-    else:
-        for j in range(source.size):
-            values[j] = _float(source[j])
-    values[source.size :] = _ZERO
+    for j in range(source.size):
+        values[j] = _at(source, j)
 
 
 @_compiled
-def _subtract(source: Bits, origin: Floats, vector: Floats, doubt: Floats) -> None:
-    """Write source - origin to `vector`."""
-    if source.itemsize == 2:
-        for j in range(source.size):
-            change = _float(source[j] << 16) - origin[j]
-            vector[j] = change
-            doubt[j] += change - change
-    else:
-        for j in range(source.size):
-            change = _float(source[j]) - origin[j]
-            vector[j] = change
-            doubt[j] += change - change
-    vector[source.size :] = _ZERO
+def _add_scaled(source: Bits, factor: np.float32, total: Floats, first: bool) -> None:
+    """Add the model itself."""
+    for j in range(source.size):
+        value = _at(source, j) * factor
+        total[j] = value if first else total[j] + value
 
 
 @_compiled
-def _subtract_large(
+def _add_all(
+    source: Bits, origin: Floats, factor: np.float32, vector: Floats, total: Floats, first: bool
+) -> np.uint32:
+    """Add source - origin."""
+    bad = np.uint32(0)
+    for j in range(source.size):
+        change = _at(source, j) - origin[j]
+        bad = np.uint32(bad | _not_finite(change))
+        value = change * factor
+        vector[j] = value
+        total[j] = value if first else total[j] + value
+    return bad
+
+
+@_compiled
+def _add_large(
     source: Bits,
     origin: Floats,
-    vector: Floats,
-    doubt: Floats,
     limit: np.float32,
     ceiling: np.float32,
-) -> None:
+    factor: np.float32,
+    vector: Floats,
+    total: Floats,
+    first: bool,
+) -> np.uint32:
     """The same, of which only magnitudes from `limit` to `ceiling` are kept."""
-    if source.itemsize == 2:
-        for j in range(source.size):
-            change = _float(source[j] << 16) - origin[j]
-            size = abs(change)
-            vector[j] = change if (size >= limit) & (size <= ceiling) else _ZERO
-            doubt[j] += change - change
-    else:
-        for j in range(source.size):
-            change = _float(source[j]) - origin[j]
-            size = abs(change)
-            vector[j] = change if (size >= limit) & (size <= ceiling) else _ZERO
-            doubt[j] += change - change
-    vector[source.size :] = _ZERO
+    bad = np.uint32(0)
+    for j in range(source.size):
+        change = _at(source, j) - origin[j]
+        bad = np.uint32(bad | _not_finite(change))
+        size = abs(change)
+        value = (change if (size >= limit) & (size <= ceiling) else _ZERO) * factor
+        vector[j] = value
+        total[j] = value if first else total[j] + value
+    return bad
 
 
 @_compiled
-def _store(values: Floats, out: Bits, doubt: Floats) -> None:
-    """Write float32 values as they are, or rounded to the nearest bfloat16, ties to even."""
-    if out.itemsize == 2:
-        for j in range(out.size):
-            bits = _bits(values[j])
-            odd = (bits >> np.uint32(16)) & np.uint32(1)
-            rounded = np.uint32(bits + np.uint32(0x7FFF) + odd)
-            value = _float(rounded)
-            doubt[j] += value - value
-            out[j] = rounded >> np.uint32(16)
-    else:
-        for j in range(out.size):
-            doubt[j] += values[j] - values[j]
-            out[j] = _bits(values[j])
+def _add_masked(
+    source: Bits,
+    origin: Floats,
+    mask: NDArray[np.int32],
+    factor: np.float32,
+    vector: Floats,
+    total: Floats,
+    first: bool,
+) -> np.uint32:
+    """The same, of which only those elements are kept whose mask is all ones."""
+    bad = np.uint32(0)
+    for j in range(source.size):
+        change = _at(source, j) - origin[j]
+        bad = np.uint32(bad | _not_finite(change))
+        value = _float(_bits(change) & np.uint32(mask[j])) * factor
+        vector[j] = value
+        total[j] = value if first else total[j] + value
+    return bad
 
 
 @_compiled
-def _all_zero(values: Floats) -> bool:
-    zero = True
-    for j in range(values.size):
-        zero &= values[j] == _ZERO
-    return zero
-
-
-@_compiled
-def _accumulate(vector: Floats, factor: np.float32, total: Floats, first: bool) -> None:
-    """Multiply a vector in place, and begin or continue the sum."""
-    if first:
-        for j in range(BLOCK):
-            vector[j] *= factor
-            total[j] = vector[j]
-    else:
-        for j in range(BLOCK):
-            vector[j] *= factor
-            total[j] += vector[j]
-
-
-@_compiled
-def _keep_random(
-    vector: Floats, start: int, limit: np.float32, key: np.uint64, mask: NDArray[np.int32]
-) -> None:
-    """Keep element i where number i of SplitMix64 is below the limit (see `masks`).
+def _draw(start: int, limit: np.float32, key: np.uint64, mask: NDArray[np.int32]) -> None:
+    """All ones where number i of SplitMix64 is below the limit (see `masks`), otherwise zero.
 
     The generator's last step changes only lower bits than the 24 that are used, and is left out.
     """
@@ -370,8 +439,36 @@ def _keep_random(
         x = (x ^ (x >> np.uint64(27))) * _FACTOR_2
         # The sign of the difference, as all ones or all zeros.
         mask[j] = (np.int64(x >> np.uint64(64 - BITS)) - steps) >> np.int64(63)
-    for j in range(BLOCK):
-        vector[j] = _float(_bits(vector[j]) & np.uint32(mask[j]))
+
+
+@_compiled
+def _put(value: np.float32, out: Bits, j: int) -> np.uint32:
+    """Write a float32 as it is, or rounded to the nearest bfloat16, ties to even."""
+    bits = _bits(value)
+    if out.itemsize == 2:
+        odd = (bits >> np.uint32(16)) & np.uint32(1)
+        bits = np.uint32(bits + np.uint32(0x7FFF) + odd)
+        out[j] = bits >> np.uint32(16)
+    else:
+        out[j] = bits
+    return _not_finite(_float(bits))
+
+
+@_compiled
+def _store(values: Floats, out: Bits) -> np.uint32:
+    bad = np.uint32(0)
+    for j in range(out.size):
+        bad = np.uint32(bad | _put(values[j], out, j))
+    return bad
+
+
+@_compiled
+def _store_moved(origin: Floats, total: Floats, scale: np.float32, out: Bits) -> np.uint32:
+    """Write origin + scale * total."""
+    bad = np.uint32(0)
+    for j in range(out.size):
+        bad = np.uint32(bad | _put(total[j] * scale + origin[j], out, j))
+    return bad
 
 
 @_compiled

@@ -1,10 +1,9 @@
-"""Working on several things at a time, with results in order and bounded memory."""
+"""Working on several things at a time, with results in order."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,22 +11,18 @@ R = TypeVar("R")
 
 
 def ordered(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """Results of ``function(item)`` in the order of the items, at most `threads` + 1 ahead.
+    """Results of ``function(item)`` in the order of the items.
 
-    If a call raises, what has not begun is cancelled, and the error is raised when its turn comes.
+    A result waits for its turn in memory, however long the one before it takes, so that no thread
+    stands still: results should be small. If calls raise, the first error in the order of the items
+    is raised when its turn comes, whichever came first on the clock, and what has not begun is
+    cancelled.
     """
     if threads <= 1:
         yield from map(function, items)
         return
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)

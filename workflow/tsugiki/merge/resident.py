@@ -120,8 +120,8 @@ class ResidentMerger:
     def _add(
         self, digest: WeightsDigest, owner: str, planned: PlannedTensor, tensor: Tensor
     ) -> None:
-        sha256 = self._digest(owner, planned, tensor)
-        digest.add(planned.stored, FORMAT_NAMES[tensor.dtype], tensor.shape, sha256)
+        content = self._digest(owner, planned, tensor)
+        digest.add(planned.stored, FORMAT_NAMES[tensor.dtype], tensor.shape, content)
 
     def _digest(self, owner: str, planned: PlannedTensor, tensor: Tensor) -> str:
         """Digest of a tensor; of what is not merged, computed once."""

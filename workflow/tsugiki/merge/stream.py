@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from blake3 import blake3
 from torch import Tensor
 
 from tsugiki.canonical import canonical_json, pretty_json
@@ -85,10 +85,10 @@ def write_tensors(
     digest = WeightsDigest()
     written = 0
     order = list(places)
-    for done, (name, sha256) in enumerate(
+    for done, (name, content) in enumerate(
         zip(order, ordered(finish, order, threads), strict=True), start=1
     ):
-        digest.add(name, stored[name].dtype, stored[name].shape, sha256)
+        digest.add(name, stored[name].dtype, stored[name].shape, content)
         written += stored[name].size
         if progress is not None:
             progress(done, len(stored), written)
@@ -107,21 +107,21 @@ def _write(file: Path, place: int, stored: Stored, pieces: Iterable[Tensor]) -> 
     Each is hashed and written while it is in the processor's cache, by the thread that made it.
 
     Returns:
-        SHA-256 of the tensor's bytes.
+        BLAKE3 of the tensor's bytes.
     """
-    sha256 = hashlib.sha256()
+    digest = blake3()
     end = place
     with file.open("r+b", buffering=0) as stream:
         stream.seek(place)
         for piece in pieces:
             assert piece.dtype == DTYPES[stored.dtype], "the header says what is stored"
             content = raw_bytes(piece)
-            sha256.update(content)
+            digest.update(content)
             while content:
                 count = stream.write(content)
                 content, end = content[count:], end + count
     assert end - place == stored.size, "the header says how much is stored"
-    return sha256.hexdigest()
+    return digest.hexdigest()
 
 
 def shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:

@@ -51,8 +51,8 @@ class LiveDataflow:
         digest = WeightsDigest()
         with one_thread_per_operation():
             for planned in merge.plan.tensors:
-                parameter, sha256 = self._parameter(merge, planned)
-                digest.add(planned.name, FORMAT_NAMES[merge.dtype], planned.shape, sha256)
+                parameter, content = self._parameter(merge, planned)
+                digest.add(planned.name, FORMAT_NAMES[merge.dtype], planned.shape, content)
                 _set(model, planned, parameter)
         model.tie_weights()
         left = [name for name, parameter in model.named_parameters() if parameter.is_meta]
@@ -74,12 +74,12 @@ class LiveDataflow:
         if key in self._held:
             return self._held[key]
         made = merge.tensor(planned)
-        sha256 = tensor_digest(made)
+        content = tensor_digest(made)
         if not origin.change.is_none:
-            return nn.Parameter(made.to(self._device), requires_grad=False), sha256
+            return nn.Parameter(made.to(self._device), requires_grad=False), content
         # A copy: the maths libraries' sums can depend on where in a file's map a tensor begins.
         copy = torch.empty_like(made, device=self._device).copy_(made)
-        self._held[key] = nn.Parameter(copy, requires_grad=False), sha256
+        self._held[key] = nn.Parameter(copy, requires_grad=False), content
         return self._held[key]
 
 
