@@ -7,19 +7,21 @@ same candidates:
   questions, the longer a candidate's forward passes take;
 - the same, with the generations tracked in MLflow meanwhile;
 - one process per job and generation;
-- one process per candidate, for a single generation, as it takes minutes.
+- one process per candidate, for two small generations, as it takes minutes.
 
-Prints a row for each as soon as it is known. `ratio` is the wall time of the search divided by what its
-forward passes would take, spread evenly over all jobs: 1 for a workflow that does nothing else. The
-search begins with its first candidate and ends with its last selection; `start` is what comes before:
-Snakemake, its plan, the first population, and processes that load libraries and parents. It is paid once
-a run. The last columns say where the rest goes, in seconds: for each generation outside of its
-candidates (Snakemake's jobs, ranking, selection, and jobs that wait for the slower one), and for each
-candidate outside of its forward passes.
+Prints a row for each as soon as it is known (to standard output; Snakemake's words go to the other).
+`ratio` is wall time divided by what the forward passes would take, spread evenly over all jobs: 1 for a
+workflow that does nothing else. `whole` has everything, from the command to its end: Snakemake, its
+plan, and processes that load libraries and parents, which is paid once a run. `steady` is what a long
+run comes to: from the second generation on.
+
+The last columns say where the rest goes in the steady part, in seconds: for each generation outside of
+its candidates (Snakemake's jobs, ranking, selection, and jobs that wait for the slower one), and for
+each candidate outside of its forward passes.
 
 How long Snakemake plans a long run is in planning.py.
 
-    python bench/overhead.py [--items 200 2048] [--generations 5] [--population 24] [--only resident]
+    python bench/overhead.py [--items 64 512 1900] [--generations 5] [--population 24] [--only resident]
 """
 
 from __future__ import annotations
@@ -28,17 +30,16 @@ import argparse
 import json
 import shutil
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runs import costs, demo_config, run
+from runs import demo_config, run
 
 JOBS = 2
-HEADER = (
-    f"{'':32}{'questions':>10}{'candidates':>11}{'start':>8}{'search':>9}{'forward':>9}{'ratio':>7}"
-    f"{'per generation':>16}{'per candidate':>15}{'forward':>9}"
-)
+FEW = 4
+"""Candidates of a generation where each has a process of its own."""
+HEADER = f"""{"":32}{"questions":>10}{"candidates":>11}{"wall":>9}{"forward":>9}{"ratio":>17}{"seconds per":>14}
+{"":32}{"":>10}{"":>11}{"":>9}{"/ jobs":>9}{"whole":>8}{"steady":>9}{"generation":>14}{"candidate":>11}{"forward":>9}"""
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,13 @@ WAYS = {
 def main() -> None:
     """Run the ways that are asked for, and print a row for each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--items", type=int, nargs="+", default=[200, 2048])
+    parser.add_argument("--items", type=int, nargs="+", default=[64, 512, 1900])
     parser.add_argument("--generations", type=int, default=5)
     parser.add_argument("--population", type=int, default=24)
     parser.add_argument("--only", choices=WAYS, nargs="+", default=list(WAYS))
     parser.add_argument("--results", default="results")
     arguments = parser.parse_args()
-    print(f"{HEADER}\n")
+    print(HEADER, flush=True)
     for name in arguments.only:
         for items in arguments.items if name == "resident" else arguments.items[:1]:
             print(_row(arguments, WAYS[name], items), flush=True)
@@ -80,32 +81,34 @@ def _row(arguments: argparse.Namespace, way: Way, items: int) -> str:
     root = Path(arguments.results) / config["name"]
     shutil.rmtree(root, ignore_errors=True)
     run(config, str(root / "items.json"), str(root / "parents.lock.json"))
-    targets = [root / "ps" / f"gen-{generations:03d}" / "population.json"]
-    if way.tracked:
-        targets.append(root / "ps" / f"gen-{generations - 1:03d}" / "tracked.json")
-    begun = datetime.now().astimezone().timestamp()
-    run(config, *map(str, targets))
-    spent = costs(root / "ps")
-    first = min(datetime.fromisoformat(cost["started"]).timestamp() for cost in spent)
-    end = max(target.stat().st_mtime for target in targets)
-    search = end - first
-    forward = sum(cost["seconds_forward"] for cost in spent)
-    outside = sum(cost["seconds_total"] for cost in spent) - forward
-    in_candidates = sum(_share(root / "ps", g) for g in range(generations))
+    populations = [root / "ps" / f"gen-{g:03d}" / "population.json" for g in range(generations + 1)]
+    tracked = [root / "ps" / f"gen-{generations - 1:03d}" / "tracked.json"] * way.tracked
+    wall = run(config, str(populations[-1]), *map(str, tracked))
+    drawn = [_candidates(population) for population in populations[:-1]]
+    spent = {candidate: _cost(candidate) for generation in drawn for candidate in generation}
+    forward = sum(cost["seconds_forward"] for cost in spent.values())
+    later = [spent[candidate] for generation in drawn[1:] for candidate in generation]
+    steady = populations[-1].stat().st_mtime - populations[1].stat().st_mtime
+    passes = sum(cost["seconds_forward"] for cost in later)
+    total = sum(cost["seconds_total"] for cost in later)
     return (
-        f"{way.name:32}{items:10}{len(spent):11}{first - begun:7.1f}s{search:8.1f}s"
-        f"{forward / JOBS:8.1f}s{search / (forward / JOBS):7.2f}"
-        f"{(search - in_candidates) / generations:15.2f}s{outside / len(spent):14.3f}s"
-        f"{forward / len(spent):8.3f}s"
+        f"{way.name:32}{items:10}{len(spent):11}{wall:8.1f}s{forward / JOBS:8.1f}s"
+        f"{wall / (forward / JOBS):8.2f}{steady / (passes / JOBS):9.2f}"
+        f"{(steady - total / JOBS) / len(drawn[1:]):13.3f}s{(total - passes) / len(later):10.3f}s"
+        f"{passes / len(later):8.3f}s"
     )
 
 
-def _share(series: Path, generation: int) -> float:
-    """Seconds for candidates, mean over the shares: what the slower one takes longer is overhead."""
-    population = json.loads((series / f"gen-{generation:03d}" / "population.json").read_bytes())
-    recipes = {candidate["recipe"] for candidate in population["candidates"]}
-    files = [series / "candidates" / f"cand-{recipe[:12]}" / "cost.json" for recipe in recipes]
-    return sum(float(json.loads(file.read_bytes())["seconds_total"]) for file in files) / JOBS
+def _candidates(population: Path) -> list[Path]:
+    """Folders of a generation's candidates."""
+    folder = population.parents[1] / "candidates"
+    candidates = json.loads(population.read_bytes())["candidates"]
+    return [folder / f"cand-{candidate['recipe'][:12]}" for candidate in candidates]
+
+
+def _cost(candidate: Path) -> dict[str, Any]:
+    cost: dict[str, Any] = json.loads((candidate / "cost.json").read_bytes())
+    return cost
 
 
 def _config(arguments: argparse.Namespace, way: Way, items: int) -> dict[str, Any]:
@@ -114,11 +117,11 @@ def _config(arguments: argparse.Namespace, way: Way, items: int) -> dict[str, An
     config["evaluation"] |= {
         "items": {"search": items, "validation": 10, "test": 10},
         "resident": way.resident,
-        "jobs": arguments.population if way.per_candidate else JOBS,
+        "jobs": FEW if way.per_candidate else JOBS,
     }
     (stage,) = config["stages"]
-    stage["strategy"]["population"] = arguments.population
-    stage["budget"]["generations"] = 1 if way.per_candidate else arguments.generations
+    stage["strategy"]["population"] = FEW if way.per_candidate else arguments.population
+    stage["budget"]["generations"] = 2 if way.per_candidate else arguments.generations
     return config
 
 

@@ -22,7 +22,10 @@ def demo_config(**changes: Any) -> dict[str, Any]:
 
 
 def run(config: dict[str, Any], *targets: str) -> float:
-    """Run the workflow (or only some targets) and return the wall time in seconds."""
+    """Run the workflow (or only some targets) and return the wall time in seconds.
+
+    Its words go to standard error: standard output is the benchmark's.
+    """
     path = Path(config["results"]) / f"{config['name']}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
@@ -31,7 +34,7 @@ def run(config: dict[str, Any], *targets: str) -> float:
     command += ["--profile", str(REPOSITORY / "config/profiles/default")]
     command += ["--configfile", str(path)]
     started = time.perf_counter()
-    subprocess.run(command, check=True, cwd=REPOSITORY)
+    subprocess.run(command, check=True, cwd=REPOSITORY, stdout=sys.stderr)
     return time.perf_counter() - started
 
 

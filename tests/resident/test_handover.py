@@ -203,6 +203,17 @@ def test_only_what_the_rules_write_is_handed_over(
     assert hand_over(right) == 0
 
 
+def test_without_a_folder_for_sockets_nothing_is_handed_over(
+    run: TinyRun, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The command goes its usual way, and says what is wrong if it needs one."""
+    serve("rank")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "file"))
+    monkeypatch.setattr("tsugiki.resident.address.LONGEST_SOCKET_PATH", 10_000)
+    assert hand_over(words(run, "rank")) is None
+
+
 def test_handing_over_imports_nothing_large(run: TinyRun, serve: Serve) -> None:
     """What it costs is most of what a short step costs."""
     serve("rank")

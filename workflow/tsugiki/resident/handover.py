@@ -34,7 +34,7 @@ def hand_over(arguments: list[str]) -> int | None:
     command = request["command"]
     try:
         path = socket_path(role_of(command, request["job"]), config)
-    except InfrastructureError:
+    except (InfrastructureError, OSError):
         return None  # the same is raised, and shown, where a process would be started
     connection = connect(path)
     if connection is None:
