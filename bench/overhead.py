@@ -1,69 +1,128 @@
-"""What a candidate costs beyond its forward passes.
+"""What a search costs beyond its forward passes, and from how many seconds of them on that is little.
 
-Runs the search of the embedded demo for a few generations in three ways, one after another, with
-the same candidates: residents that serve all generations; one process per job and generation; one
-process per candidate. Prints wall time / (forward time / jobs), which is 1 for a workflow that does
-nothing but forward passes on all its cores, and the seconds per candidate outside of them.
+Runs the search of the embedded demo for a few generations, in several ways one after another, with the
+same candidates:
 
-    python bench/overhead.py [--generations 8] [--population 24]
+- residents that serve all generations, for each number of questions that `--items` names: the more
+  questions, the longer a candidate's forward passes take;
+- the same, with the generations tracked in MLflow meanwhile;
+- one process per job and generation;
+- one process per candidate, for two small generations, as it takes minutes.
+
+Prints a row for each as soon as it is known (to standard output; Snakemake's words go to the other).
+`ratio` is wall time divided by what the forward passes would take, spread evenly over all jobs: 1 for a
+workflow that does nothing else. `whole` has everything, from the command to its end: Snakemake, its
+plan, and processes that load libraries and parents, which is paid once a run. `steady` is what a long
+run comes to: from the second generation on.
+
+The last columns say where the rest goes in the steady part, in seconds: for each generation outside of
+its candidates (Snakemake's jobs, ranking, selection, and jobs that wait for the slower one), and for
+each candidate outside of its forward passes.
+
+How long Snakemake plans a long run is in planning.py.
+
+    python bench/overhead.py [--items 64 512 1900] [--generations 5] [--population 24] [--only resident]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runs import costs, demo_config, run
+from runs import demo_config, run
+
+JOBS = 2
+FEW = 4
+"""Candidates of a generation where each has a process of its own."""
+HEADER = f"""{"":32}{"questions":>10}{"candidates":>11}{"wall":>9}{"forward":>9}{"ratio":>17}{"seconds per":>14}
+{"":32}{"":>10}{"":>11}{"":>9}{"/ jobs":>9}{"whole":>8}{"steady":>9}{"generation":>14}{"candidate":>11}{"forward":>9}"""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a search is run."""
+
+    name: str
+    resident: bool
+    per_candidate: bool = False
+    tracked: bool = False
+
+
+WAYS = {
+    "resident": Way("resident processes", resident=True),
+    "mlflow": Way("resident processes, MLflow", resident=True, tracked=True),
+    "job": Way("a process per job", resident=False),
+    "candidate": Way("a process per candidate", resident=False, per_candidate=True),
+}
 
 
 def main() -> None:
-    """Run the three ways and print the table."""
+    """Run the ways that are asked for, and print a row for each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--generations", type=int, default=8)
+    parser.add_argument("--items", type=int, nargs="+", default=[64, 512, 1900])
+    parser.add_argument("--generations", type=int, default=5)
     parser.add_argument("--population", type=int, default=24)
+    parser.add_argument("--only", choices=WAYS, nargs="+", default=list(WAYS))
     parser.add_argument("--results", default="results")
     arguments = parser.parse_args()
-    run(_config(arguments, "overhead-parents", resident=True), *_target(arguments, "items"))
-    ways = {
-        "resident processes": {"resident": True, "jobs": 2},
-        "a process per job": {"resident": False, "jobs": 2},
-        "a process per candidate": {"resident": False, "jobs": arguments.population},
-    }
-    rows = [_measure(arguments, name, way) for name, way in ways.items()]
-    print(f"\n{'':26}{'wall':>8}{'forward':>10}{'ratio':>8}{'outside, per candidate':>26}")
-    for name, wall, forward, ratio, outside in rows:
-        print(f"{name:26}{wall:7.1f}s{forward:9.1f}s{ratio:8.2f}{outside:25.3f}s")
-    print("\nforward: seconds in forward passes, divided by the two cores they run on")
+    print(HEADER, flush=True)
+    for name in arguments.only:
+        for items in arguments.items if name == "resident" else arguments.items[:1]:
+            print(_row(arguments, WAYS[name], items), flush=True)
 
 
-def _measure(
-    arguments: argparse.Namespace, name: str, way: dict[str, Any]
-) -> tuple[str, float, float, float, float]:
-    run_name = f"overhead-{name.replace(' ', '-')}"
-    root = Path(arguments.results) / run_name
+def _row(arguments: argparse.Namespace, way: Way, items: int) -> str:
+    config = _config(arguments, way, items)
+    generations = config["stages"][0]["budget"]["generations"]
+    root = Path(arguments.results) / config["name"]
     shutil.rmtree(root, ignore_errors=True)
-    config = _config(arguments, run_name, **way)
     run(config, str(root / "items.json"), str(root / "parents.lock.json"))
-    target = root / "ps" / f"gen-{arguments.generations:03d}" / "population.json"
-    wall = run(config, str(target))
-    spent = costs(root / "ps")
-    forward = sum(cost["seconds_forward"] for cost in spent) / 2
-    return name, wall, forward, wall / forward, (wall - forward) * 2 / len(spent)
+    populations = [root / "ps" / f"gen-{g:03d}" / "population.json" for g in range(generations + 1)]
+    tracked = [root / "ps" / f"gen-{generations - 1:03d}" / "tracked.json"] * way.tracked
+    wall = run(config, str(populations[-1]), *map(str, tracked))
+    drawn = [_candidates(population) for population in populations[:-1]]
+    spent = {candidate: _cost(candidate) for generation in drawn for candidate in generation}
+    forward = sum(cost["seconds_forward"] for cost in spent.values())
+    later = [spent[candidate] for generation in drawn[1:] for candidate in generation]
+    steady = populations[-1].stat().st_mtime - populations[1].stat().st_mtime
+    passes = sum(cost["seconds_forward"] for cost in later)
+    total = sum(cost["seconds_total"] for cost in later)
+    return (
+        f"{way.name:32}{items:10}{len(spent):11}{wall:8.1f}s{forward / JOBS:8.1f}s"
+        f"{wall / (forward / JOBS):8.2f}{steady / (passes / JOBS):9.2f}"
+        f"{(steady - total / JOBS) / len(drawn[1:]):13.3f}s{(total - passes) / len(later):10.3f}s"
+        f"{passes / len(later):8.3f}s"
+    )
 
 
-def _config(arguments: argparse.Namespace, name: str, **evaluation: Any) -> dict[str, Any]:
+def _candidates(population: Path) -> list[Path]:
+    """Folders of a generation's candidates."""
+    folder = population.parents[1] / "candidates"
+    candidates = json.loads(population.read_bytes())["candidates"]
+    return [folder / f"cand-{candidate['recipe'][:12]}" for candidate in candidates]
+
+
+def _cost(candidate: Path) -> dict[str, Any]:
+    cost: dict[str, Any] = json.loads((candidate / "cost.json").read_bytes())
+    return cost
+
+
+def _config(arguments: argparse.Namespace, way: Way, items: int) -> dict[str, Any]:
+    name = f"overhead-{way.name.replace(',', '').replace(' ', '-')}-{items}".lower()
     config = demo_config(name=name, results=arguments.results)
-    config["evaluation"] = {**config["evaluation"], **evaluation}
+    config["evaluation"] |= {
+        "items": {"search": items, "validation": 10, "test": 10},
+        "resident": way.resident,
+        "jobs": FEW if way.per_candidate else JOBS,
+    }
     (stage,) = config["stages"]
-    stage["strategy"]["population"] = arguments.population
-    stage["budget"]["generations"] = arguments.generations
+    stage["strategy"]["population"] = FEW if way.per_candidate else arguments.population
+    stage["budget"]["generations"] = 2 if way.per_candidate else arguments.generations
     return config
-
-
-def _target(arguments: argparse.Namespace, name: str) -> list[str]:
-    return [str(Path(arguments.results) / f"overhead-parents/{name}.json")]
 
 
 if __name__ == "__main__":

@@ -28,7 +28,10 @@ def run(
     profile: Path = PROFILE,
     environment: dict[str, str] | None = None,
 ) -> float:
-    """Run the workflow (or only some targets) and return the wall time in seconds."""
+    """Run the workflow (or only some targets) and return the wall time in seconds.
+
+    Its words go to standard error: standard output is the benchmark's.
+    """
     path = Path(config["results"]) / f"{config['name']}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
@@ -37,7 +40,7 @@ def run(
     command += ["--profile", str(profile)]
     command += ["--configfile", str(path)]
     started = time.perf_counter()
-    subprocess.run(command, check=True, cwd=REPOSITORY, env=environment)
+    subprocess.run(command, check=True, cwd=REPOSITORY, stdout=sys.stderr, env=environment)
     return time.perf_counter() - started
 
 

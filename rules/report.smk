@@ -25,6 +25,7 @@ rule track:
         gen=r"\d\d\d+",
     conda:
         "../envs/environment.yaml"
+    threads: 0  # it takes no core from those that evaluate
     resources:
         runtime=30,
     params:
@@ -32,7 +33,7 @@ rule track:
         key=PLAN.tracking_key(),
         generation=lambda wildcards: int(wildcards.gen),
     shell:
-        "tsugiki --log {log:q} track {params.config:q} --series {wildcards.series}"
+        "OMP_NUM_THREADS=1 tsugiki --log {log:q} track {params.config:q} --series {wildcards.series}"
         " --generation {params.generation}"
 
 

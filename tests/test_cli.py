@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
-from tsugiki.cli import main
+from tsugiki.commands.all import main
 from tsugiki.errors import InfrastructureError
 from tsugiki.evolve.population import Population
 

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from tsugiki import __version__
-from tsugiki.cli import main
+from tsugiki.commands.all import main
 from tsugiki.config.document import SECTIONS
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage

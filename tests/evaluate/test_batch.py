@@ -7,7 +7,9 @@ import gc
 import json
 import resource
 import tempfile
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lm_eval
@@ -20,6 +22,7 @@ from lm_eval.tasks import TaskManager
 from tests.conftest import MakeRun
 from tests.parents.checkpoints import write_llama
 from tests.runs_for_tests import PARENTS, TinyRun, evaluation_section, raw_config, start_run
+from tsugiki import atomic
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import InfrastructureError, LineageError
 from tsugiki.evaluate.batch import Evaluator
@@ -348,6 +351,48 @@ def test_a_damaged_temporary_checkpoint_is_a_fault_of_the_machine(make_run: Make
     with pytest.raises(InfrastructureError, match="not whole"):
         evaluate(run, on_disk)
     assert not run.candidate(recipe).outcome.exists()
+
+
+def test_a_candidates_line_comes_when_its_outcome_is_on_the_disk(make_run: MakeRun) -> None:
+    """It is written while the next one is scored; a line says what a kill cannot take away."""
+    run = make_run()
+    recipes = [run.recipe(weight=weight) for weight in (0.0, 0.1, 0.2)]
+    run.write_population(recipes)
+    here = threading.get_ident()
+    seen = []
+
+    def say(line: str) -> None:
+        recipe = recipes[len(seen)]
+        assert recipe.digest[:12] in line
+        assert outcome(run, recipe)
+        seen.append(threading.get_ident())
+
+    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, say=say)
+    assert len(seen) == 3
+    assert here not in seen
+
+
+def test_an_outcome_that_cannot_be_written_ends_the_job(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even that of the last candidate; the share is not done then."""
+    run = make_run()
+    recipes = [run.recipe(weight=weight) for weight in (0.0, 0.1)]
+    run.write_population(recipes)
+
+    def full(path: Path, data: bytes, **settings: Any) -> None:
+        if path == run.candidate(recipes[-1]).outcome:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        atomic.write_bytes(path, data, **settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tsugiki.evaluate.batch.atomic", SimpleNamespace(write_bytes=full))
+        with pytest.raises(OSError, match="No space left"):
+            evaluate(run)
+    assert outcome(run, recipes[0])
+    assert not run.files.series("ps").generation(0).evaluated(0).exists()
+    evaluate(run)
+    assert run.files.series("ps").generation(0).evaluated(0).exists()
 
 
 def test_an_interrupted_share_goes_on_where_it_ended(make_run: MakeRun) -> None:

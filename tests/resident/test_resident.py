@@ -21,8 +21,9 @@ from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
 from tsugiki import errors
 from tsugiki.errors import InfrastructureError, LineageError, TsugikiError
-from tsugiki.resident import address, client, server
-from tsugiki.resident.address import code_stamp, socket_path
+from tsugiki.resident import client, kept, server
+from tsugiki.resident.address import socket_path
+from tsugiki.resident.kept import code_stamp
 
 ROLE = "evaluate-0"
 PATIENCE = 60.0
@@ -32,14 +33,15 @@ PATIENCE = 60.0
 def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A short folder for sockets; the package may be edited while tests run."""
     with tempfile.TemporaryDirectory(prefix="tsugiki-") as folder:
-        monkeypatch.setattr(tempfile, "tempdir", folder)
-        monkeypatch.setattr(address, "code_stamp", lambda: 1)
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(server, "code_stamp", lambda: 1)
+        monkeypatch.setattr(kept, "code_stamp", lambda: 1)
         yield Path(folder)
 
 
-def keeps(run: TinyRun) -> list[Path]:
-    """What the evaluating process holds in memory."""
-    return [run.files.config, run.files.parents, run.files.items]
+def socket_of(run: TinyRun, role: str = ROLE) -> Path:
+    """Where the process listens."""
+    return Path(socket_path(role, str(run.files.config)))
 
 
 def request(run: TinyRun, **changes: Any) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def call(run: TinyRun, say: Callable[[str], None] = lambda _line: None, **change
     client.call(
         ROLE,
         request(run, **changes),
-        keeps=keeps(run),
+        config=run.files.config,
         threads=1,
         log=run.files.root / "logs" / "resident.log",
         say=say,
@@ -71,7 +73,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 def process_behind(run: TinyRun) -> int:
     """Number of the process that listens."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.connect(str(socket_path(ROLE, keeps(run))))
+        connection.connect(str(socket_of(run)))
         size = struct.calcsize("3i")
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
         return int(struct.unpack("3i", credentials)[0])
@@ -95,7 +97,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[TinyRun], thread
     threads: list[threading.Thread] = []
 
     def start(run: TinyRun) -> threading.Thread:
-        path = socket_path(ROLE, keeps(run))
+        path = socket_of(run)
         thread = threading.Thread(target=server.serve, args=(path,), daemon=True)
         thread.start()
         threads.append(thread)
@@ -139,7 +141,7 @@ def test_a_killed_process_is_a_fault_of_the_machine_and_the_next_call_goes_on(
     assert process not in killed
     call(run)
     assert process_behind(run) == process
-    wait_until(lambda: not socket_path(ROLE, keeps(run)).exists())
+    wait_until(lambda: not socket_of(run).exists())
 
 
 def test_an_idle_process_ends(
@@ -150,7 +152,7 @@ def test_an_idle_process_ends(
     thread = here(run)
     thread.join(PATIENCE)
     assert not thread.is_alive()
-    assert not socket_path(ROLE, keeps(run)).exists()
+    assert not socket_of(run).exists()
 
 
 def test_an_error_of_the_work_arrives_as_it_was_raised(
@@ -207,7 +209,7 @@ def test_work_stops_between_candidates_when_its_client_is_gone(
     run = with_candidates(make_run(), 40)
     here(run)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.connect(str(socket_path(ROLE, keeps(run))))
+        connection.connect(str(socket_of(run)))
         with connection.makefile("rw") as stream:
             stream.write(json.dumps(request(run)) + "\n")
             stream.flush()
@@ -229,7 +231,7 @@ def test_a_client_that_comes_at_the_last_moment_is_served(
 ) -> None:
     """Between the time-out and the end of the process."""
     run = with_candidates(make_run(), 1)
-    path = socket_path(ROLE, keeps(run))
+    path = socket_of(run)
     waiting: list[socket.socket] = []
     real = fcntl.flock
 
@@ -255,7 +257,7 @@ def test_a_call_taken_by_a_dying_process_goes_to_the_next(
 ) -> None:
     """It accepts, and ends without a word."""
     run = with_candidates(make_run(), 1)
-    path = socket_path(ROLE, keeps(run))
+    path = socket_of(run)
     dying = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     dying.bind(str(path))
     dying.listen()
@@ -280,24 +282,20 @@ def test_a_call_taken_by_a_dying_process_goes_to_the_next(
     started[0].join(PATIENCE)
 
 
-def test_edited_files_code_or_role_mean_another_process(
+def test_another_run_folder_or_role_has_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process is found by the content of what it holds in memory."""
-    one, other = tmp_path / "config.yaml", tmp_path / "data.bin"
-    one.write_text("seed: 1")
-    other.write_bytes(b"\xff\x00")
-    first = socket_path("evaluate-0", [one, other])
-    assert socket_path("evaluate-0", [other, one]) == first
-    found = {first, socket_path("evaluate-1", [one, other])}
-    one.write_text("seed: 2")
-    found.add(socket_path("evaluate-0", [one, other]))
-    other.unlink()
-    found.add(socket_path("evaluate-0", [one, other]))
-    monkeypatch.setattr(address, "code_stamp", lambda: 2)
-    found.add(socket_path("evaluate-0", [one, other]))
-    assert len(found) == 5
-    assert first.parent.stat().st_mode & 0o777 == 0o700
+    """However the path of the configuration is written; and the folder is nobody else's."""
+    first = socket_path("evaluate-0", str(tmp_path / "run/config.lock.yaml"))
+    monkeypatch.chdir(tmp_path)
+    here = socket_path("evaluate-0", str(tmp_path / "run/config.lock.yaml"))
+    assert socket_path("evaluate-0", "run/../run/config.lock.yaml") == here
+    others = {
+        socket_path("evaluate-1", "run/config.lock.yaml"),
+        socket_path("evaluate-0", "other/config.lock.yaml"),
+    }
+    assert len({first, here, *others}) == 4
+    assert Path(first).parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_code_is_stamped_by_its_newest_file() -> None:

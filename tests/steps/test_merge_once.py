@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.conftest import MakeRun
 from tests.merge.models_for_tests import recipe_of, save_model
 from tsugiki.canonical import digest_file, pretty_json
-from tsugiki.cli import main
+from tsugiki.commands.all import main
 from tsugiki.errors import ConfigError, LineageError, ParentError, RecipeError
 from tsugiki.evaluate.outcome import Measured, Scored
 from tsugiki.evolve.population import Generation, Ranked

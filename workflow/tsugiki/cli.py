@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from tsugiki.commands import documents, inspection, single, steps
-from tsugiki.commands.group import main
+import sys
 
-__all__ = ["documents", "inspection", "main", "single", "steps"]
+from tsugiki.resident.handover import hand_over
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command.
+
+    What a resident process can do is handed to it before anything else is imported: most of a short
+    step's time would be spent on imports.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    status = hand_over(given)
+    if status is not None:
+        sys.exit(status)
+    from tsugiki.commands.all import main as run
+
+    run(given)
+
 
 if __name__ == "__main__":
     main()

@@ -4,26 +4,48 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Terminal:
     """The process's output, redirected to a log file if there is one.
 
     File descriptors are redirected, not Python's streams: libraries in C and child processes
-    write to the log too.
+    write to the log too. As a context, it is taken back at the end.
     """
 
-    def __init__(self, log: Path | None) -> None:
+    def __init__(self, log: Path | str | None) -> None:
         self._log = log
         self._out = self._err = -1
         if log is not None:
-            log.parent.mkdir(parents=True, exist_ok=True)
+            # pathlib takes longer to import than a short command to run
+            os.makedirs(os.path.dirname(log) or ".", exist_ok=True)  # noqa: PTH103, PTH120
             self._out, self._err = os.dup(1), os.dup(2)
             file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
             os.dup2(file, 1)
             os.dup2(file, 2)
             os.close(file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._log is not None:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(self._out, 1)
+            os.dup2(self._err, 2)
+            os.close(self._out)
+            os.close(self._err)
 
     def announce(self, text: str) -> None:
         """Print a line for people who watch the run, and to the log."""

@@ -2,35 +2,51 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import click
+from tsugiki.errors import TsugikiError
 
 if TYPE_CHECKING:
     from tsugiki.config.run import RunConfig
     from tsugiki.lineage.layout import RunFiles
 
 
-def through_resident(
-    files: RunFiles, settings: RunConfig, role: str, series: str, generation: int, job: int
-) -> None:
-    """Have a long-lived process do a step; `role` names it, its command first."""
-    from tsugiki.resident.client import call
-    from tsugiki.steps.plan import Plan
+def done_by_resident(
+    files: RunFiles,
+    settings: RunConfig,
+    command: str,
+    series: str,
+    generation: int,
+    job: int = 0,
+    *,
+    say: Callable[[str], None],
+) -> bool:
+    """Have a long-lived process do a step; False if this process has to do it.
 
-    plan = Plan(files, settings)
-    call(
-        role,
-        {
-            "command": role.partition("-")[0],
-            "run": str(files.root),
-            "series": series,
-            "generation": generation,
-            "job": job,
-        },
-        keeps=[files.config, files.parents, files.items, *map(Path, plan.task_files())],
-        threads=settings.evaluation.threads,
-        log=files.root / "logs" / f"resident-{role}.log",
-        say=click.echo,
-    )
+    Raises:
+        InfrastructureError: the process died.
+        TsugikiError: what the work itself raised.
+    """
+    from tsugiki.resident.switch import residents_allowed
+
+    if not (settings.evaluation.resident and residents_allowed()):
+        return False
+    from tsugiki.resident.client import call
+    from tsugiki.resident.requests import HERE_TOO, request_for, role_of
+
+    role = role_of(command, job)
+    try:
+        call(
+            role,
+            request_for(command, str(files.root), series, generation, job),
+            config=files.config,
+            threads=1 if command in HERE_TOO else settings.evaluation.threads,
+            log=files.root / "logs" / f"resident-{role}.log",
+            say=say,
+        )
+    except TsugikiError:
+        if command not in HERE_TOO:
+            raise
+        return False  # and is raised again here
+    return True

@@ -10,7 +10,7 @@ import click
 
 from tsugiki.commands.arguments import CONFIG, GENERATION, JOB, SERIES, find_stage, open_run
 from tsugiki.commands.group import main
-from tsugiki.commands.residents import through_resident
+from tsugiki.commands.residents import done_by_resident
 from tsugiki.terminal import Terminal
 
 
@@ -66,13 +66,11 @@ def materialize(config: Path, series: str, generation: int, job: int) -> None:
 def evaluate(config: Path, series: str, generation: int, job: int) -> None:
     """Score a job's share of a generation."""
     from tsugiki.evaluate.offline import stay_offline
-    from tsugiki.resident.switch import residents_allowed
 
     os.environ.setdefault("TQDM_DISABLE", "1")  # the log has a line per candidate instead
     stay_offline()
     files, settings = open_run(config)
-    if settings.evaluation.resident and residents_allowed():
-        through_resident(files, settings, f"evaluate-{job}", series, generation, job)
+    if done_by_resident(files, settings, "evaluate", series, generation, job, say=click.echo):
         return
     from tsugiki.evaluate.vllm_backend.gpu import see_one_gpu
 
@@ -94,9 +92,11 @@ def evaluate(config: Path, series: str, generation: int, job: int) -> None:
 @GENERATION
 def rank(terminal: Terminal, config: Path, series: str, generation: int) -> None:
     """Write the ledger's entry of a generation: its candidates with their fitness."""
+    files, settings = open_run(config)
+    if done_by_resident(files, settings, "rank", series, generation, say=terminal.announce):
+        return
     from tsugiki.steps.rank import write_ranked
 
-    files, settings = open_run(config)
     write_ranked(files, settings, series, generation, say=terminal.announce)
 
 
@@ -106,9 +106,11 @@ def rank(terminal: Terminal, config: Path, series: str, generation: int) -> None
 @GENERATION
 def select(config: Path, stage: str, generation: int) -> None:
     """Draw the generation that follows a ranked one."""
+    files, settings = open_run(config)
+    if done_by_resident(files, settings, "select", stage, generation, say=click.echo):
+        return
     from tsugiki.steps.select import write_next
 
-    files, settings = open_run(config)
     write_next(files, settings, find_stage(settings, stage), generation)
 
 
@@ -193,10 +195,7 @@ def track(config: Path, series: str | None, generation: int, rebuild: bool) -> N
         return
     if series is None:
         raise click.UsageError("name a --series, or --rebuild everything")
-    from tsugiki.resident.switch import residents_allowed
-
-    if settings.evaluation.resident and residents_allowed():
-        through_resident(files, settings, "track", series, generation, 0)
+    if done_by_resident(files, settings, "track", series, generation, say=click.echo):
         return
     from tsugiki.lineage.mlflow_projection import track_generation
 

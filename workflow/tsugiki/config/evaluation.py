@@ -79,5 +79,5 @@ class Evaluation(Section):
     them beside the results, and they are removed after scoring. `scratch`: the evaluating process
     writes one after another to its temporary folder (`TMPDIR`), on the node's own disk."""
     resident: bool = False
-    """Keep one evaluating process per job alive between generations. On one machine only: a
-    cluster's jobs go on without."""
+    """Keep processes alive between generations: one per evaluating job, one that ranks and selects,
+    one that tracks. On one machine only: a cluster's jobs go on without."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import ItemSets, read_items
 from tsugiki.evaluate.materialized import read_weights_digest
+from tsugiki.evaluate.meanwhile import one_after_another
 from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
 from tsugiki.evaluate.score import Evaluated, score
 from tsugiki.evaluate.share import share_of
@@ -56,7 +58,7 @@ class Evaluator:
         Args:
             series: Stage name, series of its finalists, or `baselines`, `test`.
             generation: Its number.
-            say: Takes a line for every candidate.
+            say: Takes a line for every candidate, once its outcome is on the disk.
             go_on: Asked before each candidate; the work is left as it is when it says no.
         """
         self._hold_models_of(series)
@@ -67,17 +69,17 @@ class Evaluator:
         identity = evaluation_identity(self._harness, self._items, population, self._model)
         mine = share_of(population, self._job, self._config.evaluation.jobs)
         recipes = {one: read_recipe(series_files.candidate(one).recipe) for one in mine}
-        for index, one in enumerate(self._in_groups(recipes), start=1):
-            if not go_on():
-                return
-            candidate = series_files.candidate(one)
-            known = read_outcome(candidate, identity)
-            if known is None:
-                written = files.weights(self._job) / candidate.root.name
-                evaluated = self._score(one, recipes[one], written, population, identity)
-                record(candidate, evaluated)
-                known = evaluated.outcome
-            say(f"[{index}/{len(mine)}] {one[:12]} {describe(known)}")
+        with one_after_another() as meanwhile:
+            for index, one in enumerate(self._in_groups(recipes), start=1):
+                if not go_on():
+                    return
+                candidate = series_files.candidate(one)
+                known: Evaluated | Scored | Failed | None = read_outcome(candidate, identity)
+                if known is None:
+                    written = files.weights(self._job) / candidate.root.name
+                    known = self._score(one, recipes[one], written, population, identity)
+                place = f"[{index}/{len(mine)}] {one[:12]}"
+                meanwhile(partial(_note, candidate, known, place, say))
         finish(files, series_files, self._job, population_bytes, mine)
 
     def _in_groups(self, recipes: Mapping[str, AnyRecipe]) -> list[str]:
@@ -144,6 +146,19 @@ def read_outcome(candidate: CandidateFiles, identity: str | None) -> Scored | Fa
     except (OSError, ValidationError):
         return None
     return outcome if identity in (None, outcome.evaluation) else None
+
+
+def _note(
+    candidate: CandidateFiles,
+    known: Evaluated | Scored | Failed,
+    place: str,
+    say: Callable[[str], None],
+) -> None:
+    """Write what is new, and say what there is."""
+    if isinstance(known, Evaluated):
+        record(candidate, known)
+        known = known.outcome
+    say(f"{place} {describe(known)}")
 
 
 def record(candidate: CandidateFiles, evaluated: Evaluated) -> None:

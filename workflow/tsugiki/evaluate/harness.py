@@ -76,6 +76,7 @@ class Harness:
             refuse_leaking_examples(name, self.tasks[name])
             refuse_sampling(name, self.tasks[name])
         self._subsets: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self._hashes: dict[tuple[str, int], str] = {}
         self._sources = {
             name: source_digest(local[name].path.parent) if name in local else lm_eval.__version__
             for name in names
@@ -191,9 +192,15 @@ class Harness:
                 f"task {objective.task} answered {len(samples)} of {len(ids)} documents"
             )
         return [
-            _record(objective, metric, doc_id, sample)
+            _record(objective, metric, doc_id, self._hash(objective.task, doc_id, sample), sample)
             for doc_id, sample in zip(ids, samples, strict=True)
         ]
+
+    def _hash(self, task: str, doc_id: int, sample: Mapping[str, Any]) -> str:
+        """The document's hash, which every candidate's record of it has."""
+        if (task, doc_id) not in self._hashes:
+            self._hashes[task, doc_id] = _hash_document(sample["doc"])
+        return self._hashes[task, doc_id]
 
 
 def _build_once(task: Any) -> Callable[..., None]:
@@ -214,7 +221,7 @@ def _build_once(task: Any) -> Callable[..., None]:
 
 
 def _record(
-    objective: Objective, metric: str, doc_id: int, sample: Mapping[str, Any]
+    objective: Objective, metric: str, doc_id: int, doc_hash: str, sample: Mapping[str, Any]
 ) -> ItemRecord:
     arguments = sample["arguments"]
     generation = next(
@@ -224,7 +231,7 @@ def _record(
         objective=objective.name,
         task=objective.task,
         doc_id=doc_id,
-        doc_hash=_hash_document(sample["doc"]),
+        doc_hash=doc_hash,
         prompt=str(arguments[0][0]) if arguments else "",
         prompt_hash=sample["prompt_hash"],
         response=_response(sample["resps"]),

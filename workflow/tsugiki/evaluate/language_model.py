@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -16,6 +17,10 @@ transformers.logging.set_verbosity_error()
 
 PART_OF_CHARACTER = "\ufffd"
 """What a token decodes to that holds some bytes of a character."""
+
+
+DECODED = 10_000
+"""Answers whose text is kept."""
 
 
 class BrokenModelError(EvaluationError):
@@ -137,6 +142,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             pad_token_id=tokenizer.pad_token_id,
         )
         self._encoded: dict[Hashable, Any] = {}
+        self._decode = lru_cache(DECODED)(super().tok_decode)
         super().__init__(
             pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal"
         )
@@ -155,6 +161,12 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             self._encoded[key] = super().tok_batch_encode(strings, *settings, **named)
         ids, mask = self._encoded[key]
         return ids.clone(), mask.clone()
+
+    def tok_decode(self, tokens: Any, skip_special_tokens: bool = True) -> Any:
+        """As in HFLM; many documents and candidates get the same answer, which is decoded once."""
+        if isinstance(tokens, list):
+            return self._decode(tuple(tokens), skip_special_tokens)
+        return super().tok_decode(tokens, skip_special_tokens)
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
         """As in HFLM, without a progress bar per candidate."""

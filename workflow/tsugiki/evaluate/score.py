@@ -139,10 +139,12 @@ def item_table(
     records: Sequence[ItemRecord], tokenizer: Any, *, prompts: bool
 ) -> tuple[bytes, list[dict[str, Any]]]:
     """items.parquet, and its rows as plain data; prompts are kept only where asked for."""
-    encoded = tokenizer([record.response for record in records], add_special_tokens=False)
+    answers = {record.response for record in records if record.max_tokens is not None}
+    lengths = _tokens(answers, tokenizer)
     rows = []
-    for record, ids in zip(records, encoded["input_ids"], strict=True):
+    for record in records:
         generated = record.max_tokens is not None
+        tokens = lengths[record.response] if generated else 0
         rows.append(
             {
                 "objective": record.objective,
@@ -153,8 +155,8 @@ def item_table(
                 "response": record.response,
                 "target": record.target,
                 "value": record.value,
-                "tokens": len(ids) if generated else 0,
-                "truncated": generated and len(ids) >= (record.max_tokens or 0),
+                "tokens": tokens,
+                "truncated": generated and tokens >= (record.max_tokens or 0),
                 "empty": generated and not record.response.strip(),
                 "language": record.language,
                 "parsed": record.parsed,
@@ -163,6 +165,13 @@ def item_table(
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, ITEM_SCHEMA), buffer, compression="zstd")
     return buffer.getvalue(), rows
+
+
+def _tokens(answers: set[str], tokenizer: Any) -> dict[str, int]:
+    """How many tokens each answer has; many documents have the same one."""
+    texts = sorted(answers)
+    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    return {text: len(ids) for text, ids in zip(texts, encoded, strict=True)}
 
 
 def generated_answers(

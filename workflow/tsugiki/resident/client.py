@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tsugiki import errors
-from tsugiki.errors import InfrastructureError, TsugikiError
+from tsugiki.errors import InfrastructureError
 from tsugiki.resident.address import socket_path
+from tsugiki.resident.conversation import ask, connect
 
 START_SECONDS = 60.0
-ATTEMPTS = 2
-"""A process that is dying may still take a call; it then ends without an answer."""
+ATTEMPTS = 3
+"""A process that holds files that have changed, or is dying, may still take a call."""
 
 
 def call(
     role: str,
     request: dict[str, Any],
     *,
-    keeps: list[Path],
+    config: Path,
     threads: int,
     log: Path,
     say: Callable[[str], None],
@@ -37,7 +35,7 @@ def call(
     Args:
         role: What the process does, job number included.
         request: JSON data for `tsugiki.resident.server`.
-        keeps: Files whose content the process keeps in memory.
+        config: The run's `config.lock.yaml`, by which the process is found.
         threads: CPU threads of the process.
         log: Where a new process writes what it prints.
         say: Takes each line of progress.
@@ -46,64 +44,33 @@ def call(
         InfrastructureError: the process died.
         TsugikiError: what the work itself raised.
     """
-    path = socket_path(role, keeps)
+    path = Path(socket_path(role, str(config)))
     for _ in range(ATTEMPTS):
-        answered = False
         with _connect(path, threads, log) as connection:
-            for message in _messages(connection, request):
-                answered = True
-                if "say" in message:
-                    say(message["say"])
-                elif "error" in message:
-                    raise _error(message["error"])
-                elif message.get("done"):
-                    return
-        if answered:
-            break
+            if ask(connection, request, say, log=str(log)):
+                return
     raise InfrastructureError(
-        "the resident process ended before its work was done",
+        "the resident process ended before its work began",
         where=role,
         fix=f"see {log}; the job is tried again",
     )
 
 
-def _messages(connection: socket.socket, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What the process answers, for as long as it lives."""
-    with (
-        suppress(OSError, json.JSONDecodeError),  # it was killed, perhaps in the middle of a line
-        connection.makefile("rw", encoding="utf-8") as stream,
-    ):
-        stream.write(json.dumps(request) + "\n")
-        stream.flush()
-        for line in stream:
-            yield json.loads(line)
-
-
 def _connect(path: Path, threads: int, log: Path) -> socket.socket:
     with path.with_suffix(".lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        connection = _try(path)
+        connection = connect(str(path))
         if connection is not None:
             return connection
         path.unlink(missing_ok=True)
         _start(path, threads, log)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            connection = _try(path)
+            connection = connect(str(path))
             if connection is not None:
                 return connection
             time.sleep(0.02)
     raise InfrastructureError("a resident process did not start", fix=f"see {log}")
-
-
-def _try(path: Path) -> socket.socket | None:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.connect(str(path))
-    except OSError:
-        connection.close()
-        return None
-    return connection
 
 
 def _start(path: Path, threads: int, log: Path) -> None:
@@ -125,9 +92,3 @@ def _start(path: Path, threads: int, log: Path) -> None:
             env=environment,
             start_new_session=True,
         )
-
-
-def _error(message: dict[str, Any]) -> TsugikiError:
-    kind = getattr(errors, message.pop("type"), TsugikiError)
-    error: TsugikiError = kind(message.pop("what"), **message)
-    return error

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tsugiki.config.load import read_config
-from tsugiki.errors import InfrastructureError, TsugikiError
+from tsugiki.config.run import RunConfig
+from tsugiki.errors import ConfigError, InfrastructureError, TsugikiError
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.resident.conversation import as_data
+from tsugiki.resident.kept import Kept, code_stamp
 
 POLITE = 10
 """How far the tracker's process stands back from those that evaluate (see nice(2))."""
@@ -25,31 +27,54 @@ class Worker:
     """What the process can do, and what it keeps between requests."""
 
     def __init__(self) -> None:
+        self._code = code_stamp()
+        self._kept: Kept | None = None
         self._evaluators: dict[int, Any] = {}
+
+    def keeps_what_is_there(self, request: dict[str, Any]) -> bool:
+        """Whether all that is in memory is still what is on disk."""
+        if self._kept is None:
+            self._kept = Kept(RunFiles(Path(request["run"])), self._code)
+        return self._kept.is_current()
 
     def work(
         self, request: dict[str, Any], say: Callable[[str], None], go_on: Callable[[], bool]
     ) -> None:
-        """Do one request."""
-        files = RunFiles(Path(request["run"]))
-        config = read_config(files.config)
-        if request["command"] == "track":
-            os.nice(max(0, POLITE - os.nice(0)))  # candidates come first
-            from tsugiki.lineage.mlflow_projection import track_generation
+        """Do one request, after `keeps_what_is_there`."""
+        assert self._kept is not None
+        files, config = RunFiles(Path(request["run"])), self._kept.config
+        series, generation, job = request["series"], request["generation"], request["job"]
+        match request["command"]:
+            case "rank":
+                from tsugiki.steps.rank import write_ranked
 
-            track_generation(files, request["series"], request["generation"], config)
-            return
-        from tsugiki.evaluate.vllm_backend.gpu import see_one_gpu
+                write_ranked(files, config, series, generation, say=say)
+            case "select":
+                from tsugiki.steps.select import write_next
 
-        job = request["job"]
-        see_one_gpu(config.evaluation, job)
-        from tsugiki.evaluate.batch import Evaluator
+                stage = config.stage(series)
+                if stage is None:
+                    raise ConfigError(f"there is no stage {series!r}", where=str(files.config))
+                write_next(files, config, stage, generation)
+            case "track":
+                os.nice(max(0, POLITE - os.nice(0)))  # candidates come first
+                from tsugiki.lineage.mlflow_projection import track_generation
 
+                track_generation(files, series, generation, config)
+            case "evaluate":
+                self._evaluator(files, config, job).evaluate(
+                    series, generation, say=say, go_on=go_on
+                )
+
+    def _evaluator(self, files: RunFiles, config: RunConfig, job: int) -> Any:
         if job not in self._evaluators:
+            from tsugiki.evaluate.vllm_backend.gpu import see_one_gpu
+
+            see_one_gpu(config.evaluation, job)
+            from tsugiki.evaluate.batch import Evaluator
+
             self._evaluators[job] = Evaluator(files, config, job=job)
-        self._evaluators[job].evaluate(
-            request["series"], request["generation"], say=say, go_on=go_on
-        )
+        return self._evaluators[job]
 
 
 def serve(path: Path) -> None:
@@ -62,10 +87,10 @@ def serve(path: Path) -> None:
         try:
             while (connection := _accept(listener, path)) is not None:
                 with connection:
-                    if not _answer(worker, connection):
+                    if not _answer(worker, connection, lambda: _leave(listener, path)):
                         return
         finally:
-            path.unlink(missing_ok=True)
+            _leave(listener, path)
 
 
 def _accept(listener: socket.socket, path: Path) -> socket.socket | None:
@@ -79,15 +104,22 @@ def _accept(listener: socket.socket, path: Path) -> socket.socket | None:
         fcntl.flock(guard, fcntl.LOCK_EX)
         listener.setblocking(False)
         try:
-            return listener.accept()[0]
+            connection = listener.accept()[0]
         except BlockingIOError:
-            path.unlink(missing_ok=True)
+            _leave(listener, path)
             return None
-        finally:
-            listener.settimeout(IDLE_SECONDS)
+    listener.settimeout(IDLE_SECONDS)
+    return connection
 
 
-def _answer(worker: Worker, connection: socket.socket) -> bool:
+def _leave(listener: socket.socket, path: Path) -> None:
+    """Take the socket away, once: another process may be listening there a moment later."""
+    if listener.fileno() >= 0:
+        path.unlink(missing_ok=True)
+        listener.close()
+
+
+def _answer(worker: Worker, connection: socket.socket, leave: Callable[[], None]) -> bool:
     """Do the work of one connection; say whether the process may go on."""
     connection.settimeout(None)
     stream = connection.makefile("rw", encoding="utf-8")
@@ -102,14 +134,19 @@ def _answer(worker: Worker, connection: socket.socket) -> bool:
     line = stream.readline()
     if not line:
         return True
+    request = json.loads(line)
     try:
+        if not worker.keeps_what_is_there(request):
+            leave()
+            send({"stale": True})
+            return False
         worker.work(
-            json.loads(line),
+            request,
             lambda text: send({"say": text}),
             lambda: _connected(connection),
         )
     except TsugikiError as error:
-        send({"error": _as_data(error)})
+        send({"error": as_data(error)})
         # after a fault of the machine this process may be damaged (a CUDA context never heals)
         return not isinstance(error, InfrastructureError)
     except Exception:  # noqa: BLE001 - reported to the client, which fails
@@ -135,17 +172,6 @@ def _connected(connection: socket.socket) -> bool:
         return True
     except OSError:
         return False
-
-
-def _as_data(error: TsugikiError) -> dict[str, Any]:
-    return {
-        "type": type(error).__name__,
-        "what": error.what,
-        "where": error.where,
-        "expected": error.expected,
-        "got": error.got,
-        "fix": error.fix,
-    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,228 @@
+"""A job's command, handed to the process that waits for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeRun
+from tests.runs_for_tests import TinyRun
+from tsugiki.commands.all import main as commands
+from tsugiki.errors import EvaluationError, InfrastructureError
+from tsugiki.resident import server
+from tsugiki.resident.address import socket_path
+from tsugiki.resident.handover import hand_over
+from tsugiki.resident.requests import OPTIONS, role_of
+from tsugiki.resident.switch import SWITCH
+
+PATIENCE = 60.0
+MAIN = "from tsugiki.cli import main; main()"
+LARGE = {"click", "pydantic", "yaml", "pathlib", "tempfile", "subprocess", "numpy", "torch"}
+
+Serve = Callable[[str], threading.Thread]
+
+
+@pytest.fixture(autouse=True)
+def _sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A short folder for sockets."""
+    with tempfile.TemporaryDirectory(prefix="tsugiki-") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(server, "IDLE_SECONDS", 1.0)
+        yield
+
+
+@pytest.fixture
+def run(make_run: MakeRun) -> TinyRun:
+    """A run whose first generation is drawn and scored."""
+    made = make_run()
+    for arguments in (("start", "--stage", "ps"), ("evaluate", "--series", "ps")):
+        commands([arguments[0], str(made.files.config), *arguments[1:]], standalone_mode=False)
+    return made
+
+
+@pytest.fixture
+def serve(run: TinyRun) -> Iterator[Serve]:
+    """Starts the process of a command, in a thread."""
+    threads = []
+
+    def start(command: str) -> threading.Thread:
+        path = Path(socket_path(role_of(command, 0), str(run.files.config)))
+        threads.append(threading.Thread(target=server.serve, args=(path,), daemon=True))
+        threads[-1].start()
+        deadline = time.monotonic() + PATIENCE
+        while not path.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return threads[-1]
+
+    yield start
+    for thread in threads:
+        thread.join(PATIENCE)
+
+
+def words(run: TinyRun, command: str, *, config: Path | None = None) -> list[str]:
+    """The command line of a rule, for the first generation."""
+    values = {"--series": "ps", "--stage": "ps", "--generation": "0", "--job": "0"}
+    options = [part for name in OPTIONS[command] for part in (name, values[name])]
+    log = str(run.files.root / "logs" / f"{command}.log")
+    return ["--log", log, command, str(config or run.files.config), *options]
+
+
+def job(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command as a rule runs it: in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "tsugiki.cli", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def log_of(run: TinyRun, command: str) -> str:
+    """What the command's log says."""
+    return (run.files.root / "logs" / f"{command}.log").read_text()
+
+
+def test_ranking_and_selection_are_the_same_by_a_process_and_without(
+    run: TinyRun, serve: Serve
+) -> None:
+    """The same bytes; and the progress is told to people and to the log in either case."""
+    series = run.files.series("ps")
+    after = series.generation(1)
+    written = [series.generation(0).outcomes, after.population, after.state]
+    found = []
+    for switch in ("no", "yes"):
+        if switch == "yes":
+            serve("rank")
+        for command in ("rank", "select"):
+            done = job(words(run, command), **{SWITCH: switch})
+            assert done.returncode == 0, done.stderr
+            assert done.stdout == log_of(run, command)
+            assert ("best so far" in done.stdout) is (command == "rank")
+        found.append([path.read_bytes() for path in written])
+        for path in written:
+            path.unlink()
+    assert found[0] == found[1]
+
+
+def test_an_evaluation_is_handed_over_and_told_to_the_log_alone(run: TinyRun, serve: Serve) -> None:
+    """A line for each candidate."""
+    serve("evaluate")
+    done = job(words(run, "evaluate"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert log_of(run, "evaluate").count("even") == 4
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [(InfrastructureError("the disk is full"), 75), (EvaluationError("no task"), 1)],
+    ids=["machine", "input"],
+)
+def test_a_fault_of_an_evaluation_ends_the_job(
+    run: TinyRun,
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Exception,
+    status: int,
+) -> None:
+    """With the status that it has without a process, and the same words."""
+
+    def fail(*_arguments: object, **_more: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("tsugiki.evaluate.batch.Evaluator.evaluate", fail)
+    serve("evaluate")
+    done = job(words(run, "evaluate"))
+    assert done.returncode == status
+    assert done.stderr.startswith(f"tsugiki: {fault}\n  log: ")
+    assert str(fault) in log_of(run, "evaluate")
+
+
+def test_what_a_process_cannot_rank_is_ranked_here(
+    run: TinyRun, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is shown of a fault that was the process's own."""
+
+    def fail(*_arguments: object, **_more: object) -> None:
+        raise InfrastructureError("out of memory")
+
+    monkeypatch.setattr("tsugiki.steps.rank.write_ranked", fail)
+    thread = serve("rank")
+    done = job(words(run, "rank"))
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "best so far" in done.stdout
+    assert run.files.series("ps").generation(0).outcomes.is_file()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_a_process_that_holds_what_has_changed_does_nothing_and_ends(
+    run: TinyRun, serve: Serve
+) -> None:
+    """And the next one is started by the command itself."""
+    thread = serve("rank")
+    assert hand_over(words(run, "rank")) == 0
+    run.files.series("ps").generation(0).outcomes.unlink()
+    run.files.config.write_text(run.files.config.read_text() + "\n# another\n")
+    assert hand_over(words(run, "rank")) is None
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert not Path(socket_path("select", str(run.files.config))).exists()
+    assert not run.files.series("ps").generation(0).outcomes.exists()
+
+
+def test_only_what_the_rules_write_is_handed_over(
+    run: TinyRun, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything else goes its usual way, defaults and help included."""
+    serve("rank")
+    right = words(run, "rank")
+    for wrong in (
+        [],
+        right[2:],
+        [*right, "--help"],
+        right[:-2],
+        [*right[:-1], "one"],
+        ["--log", "x", "report", str(run.files.config)],
+        words(run, "rank", config=run.files.root / "other.yaml"),
+    ):
+        assert hand_over(wrong) is None
+    monkeypatch.setenv(SWITCH, "no")
+    assert hand_over(right) is None
+    monkeypatch.delenv(SWITCH)
+    assert hand_over(right) == 0
+
+
+def test_without_a_folder_for_sockets_nothing_is_handed_over(
+    run: TinyRun, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The command goes its usual way, and says what is wrong if it needs one."""
+    serve("rank")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "file"))
+    monkeypatch.setattr("tsugiki.resident.address.LONGEST_SOCKET_PATH", 10_000)
+    assert hand_over(words(run, "rank")) is None
+
+
+def test_handing_over_imports_nothing_large(run: TinyRun, serve: Serve) -> None:
+    """What it costs is most of what a short step costs."""
+    serve("rank")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", MAIN, *words(run, "rank")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "tsugiki.resident.handover" in imported
+    assert not imported & LARGE
