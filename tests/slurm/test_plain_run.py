@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import make_slurm_workspace, small
-from tests.workflow.conftest import Workspace
+from tests.slurm.workspace import make_slurm_workspace, small
+from tests.workflow.workspace import Workspace
 
 pytestmark = pytest.mark.slurm
 

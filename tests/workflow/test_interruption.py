@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.workflow.conftest import Workspace, make_workspace, settings
+from tests.workflow.small_run import settings
+from tests.workflow.workspace import Workspace, make_workspace
 
 
 def _points(workspace: Workspace) -> list[Callable[[], bool]]:
