@@ -1,8 +1,7 @@
 """How the tests are shared out among worker processes: what stays together, and the longest first.
 
-A worker takes a group at a time, so what is expensive is made once: the cluster, the finished run,
-whatever the tests of a file share. Long groups come first; otherwise one worker would be left with
-one of them when the others have nothing more to do.
+A worker takes a group at a time, so what the tests of a group share is made once. Long groups come
+first; otherwise one worker would be left with one of them when the others have nothing more to do.
 """
 
 from __future__ import annotations
@@ -13,22 +12,31 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 LONG = (
-    "tests/slurm",
-    "tests/workflow",
+    ("tests/slurm/test_faults.py", "tests/slurm/test_profile.py"),
+    (
+        "tests/workflow/test_changes.py",
+        "tests/workflow/test_interruption.py",
+        "tests/workflow/test_whole_run.py",
+    ),
+    ("tests/slurm/test_plain_run.py", "tests/workflow/test_stages.py"),
 )
-"""Folders whose tests stay together."""
+"""Files whose tests stay together. The second group reads one finished run.
+
+A worker is given its next group when two tests are left, so each of these ends with short ones.
+"""
 
 
 def group_of(test: str) -> str:
-    """The group of a test, by its id: its folder if that is a long one, else its file."""
+    """The group of a test, by its id: its file, or the first of the files it stays together with."""
     file = test.partition("::")[0]
-    return next((folder for folder in LONG if file.startswith(f"{folder}/")), file)
+    return next((files[0] for files in LONG if file in files), file)
 
 
 def place_of(test: str) -> int:
     """Where the test's group comes."""
+    firsts = [files[0] for files in LONG]
     group = group_of(test)
-    return LONG.index(group) if group in LONG else len(LONG)
+    return firsts.index(group) if group in firsts else len(firsts)
 
 
 class ByGroup(LoadScopeScheduling):

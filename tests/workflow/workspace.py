@@ -93,7 +93,7 @@ class Workspace:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 return True
-            time.sleep(0.002)
+            time.sleep(0.01)
         return False
 
     def tsugiki(self, *arguments: str) -> subprocess.CompletedProcess[str]:
