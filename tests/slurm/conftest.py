@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.slurm.cluster import Cluster, missing_programs, running_cluster
-from tests.slurm.workspace import WAITING_TASK, small
+from tests.slurm.small_run import WAITING_TASK, small
 from tests.workflow.workspace import Workspace, finished_workspace
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster
-from tests.slurm.workspace import Run, SlurmWorkspace, make_slurm_workspace, site_profile, small
+from tests.slurm.small_run import small
+from tests.slurm.workspace import Run, SlurmWorkspace, make_slurm_workspace, site_profile
 from tests.workflow.workspace import Workspace
 
 FAILING_ONCE = """#!/bin/sh

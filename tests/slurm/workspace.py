@@ -1,4 +1,4 @@
-"""The small run of tests/workflow, on a real SLURM; its jobs wait where a test wants them to."""
+"""A folder in which a run works on a real SLURM; its jobs wait where a test wants them to."""
 
 from __future__ import annotations
 
@@ -15,50 +15,10 @@ from typing import Any
 import yaml
 
 from tests.slurm.cluster import Cluster, wait_until
-from tests.workflow.small_run import TASK_CODE, settings
+from tests.slurm.small_run import WAITING_TASK
 from tests.workflow.workspace import REPOSITORY, Workspace, environment, make_workspace
 
 PROFILE = REPOSITORY / "config/profiles/slurm"
-
-WAITING_TASK = (
-    TASK_CODE
-    + '''
-import json, os, sys, time
-from pathlib import Path
-
-
-def _at_the_gate():
-    """Say which job this is and where; go on when the test opens the gate."""
-    if "--series" not in sys.argv:
-        return
-    at = lambda name: sys.argv[sys.argv.index(name) + 1]
-    job = f"{at('--series')}-{at('--generation')}-{at('--job')}"
-    seen = Path("seen")
-    seen.mkdir(exist_ok=True)
-    (seen / f"{job}.{os.getpid()}.tmp").write_text(json.dumps({"pid": os.getpid(), **os.environ}))
-    (seen / f"{job}.{os.getpid()}.tmp").rename(seen / f"{job}.{os.getpid()}")
-    while Path("gates", job).exists():
-        time.sleep(0.1)
-
-
-_load = load
-
-
-def load(**kwargs):
-    _at_the_gate()
-    return _load(**kwargs)
-'''
-)
-
-
-def small(**evaluation: Any) -> dict[str, Any]:
-    """Two generations of four, in two jobs each."""
-    config = settings(**evaluation)
-    (stage,) = config["stages"]
-    stage["strategy"]["population"] = 4
-    stage["budget"]["generations"] = 2
-    config["finalists"] = {"top": 2}
-    return config
 
 
 @dataclass(frozen=True)
