@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 CONFIG ?= config/config.yaml
+WORKERS ?= 3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 SOURCES = workflow tests bench config/tasks
@@ -25,8 +26,8 @@ $(READY): envs/requirements.lock pyproject.toml
 run: $(READY)  ## evolve the merge of CONFIG (the embedded demo if not set)
 	$(BIN)/snakemake --profile config/profiles/default --configfile $(CONFIG)
 
-test: $(READY)  ## run all tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## run all tests, in WORKERS processes
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(READY)  ## lint, format, types, generated files
 	$(BIN)/ruff check $(SOURCES)

@@ -14,8 +14,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["TQDM_DISABLE"] = "1"
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
+from hypothesis import HealthCheck, settings
+
+from tests.parallel import ByGroup, place_of
 from tests.runs_for_tests import (
     TinyRun,
     raw_config,
@@ -25,6 +28,21 @@ from tests.runs_for_tests import (
 )
 
 MakeRun = Callable[..., TinyRun]
+
+# by default an example that takes 0.2 s fails its test, which on a busy machine any may
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup:
+    """Share the tests out by group, in their order."""
+    return ByGroup(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long groups first."""
+    items.sort(key=lambda item: place_of(item.nodeid))
 
 
 @pytest.fixture(scope="session")

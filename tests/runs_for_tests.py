@@ -132,25 +132,28 @@ def raw_config(models: Path, tasks: Path, results: Path, **changes: Any) -> dict
         "name": "tiny",
         "results": str(results),
         "parents": {name: {"path": str(models / name)} for name in ("base", *PARENTS)},
-        "stages": [
-            {
-                "name": "ps",
-                "parents": list(PARENTS),
-                "base": "base",
-                "space": {
-                    "method": "dare_ties",
-                    "dtype": "float32",
-                    "genes": {
-                        "weight": {"range": [0.0, 1.5], "grouping": "block"},
-                        "density": {"range": [0.1, 1.0], "grouping": "model"},
-                    },
-                },
-                "strategy": {"kind": "cma_es", "population": 4},
-                "budget": {"generations": 3},
-            }
-        ],
+        "stages": [parameter_stage(*PARENTS, population=4)],
         "evaluation": evaluation_section(tasks),
         **changes,
+    }
+
+
+def parameter_stage(*parents: str, population: int) -> dict[str, Any]:
+    """A stage that merges `parents` on `base`, with a weight for each block, a density for each."""
+    return {
+        "name": "ps",
+        "parents": list(parents),
+        "base": "base",
+        "space": {
+            "method": "dare_ties",
+            "dtype": "float32",
+            "genes": {
+                "weight": {"range": [0.0, 1.5], "grouping": "block"},
+                "density": {"range": [0.1, 1.0], "grouping": "model"},
+            },
+        },
+        "strategy": {"kind": "cma_es", "population": population},
+        "budget": {"generations": 3},
     }
 
 

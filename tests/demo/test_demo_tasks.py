@@ -33,12 +33,12 @@ class Scripted(LM):
         return [self.answer(request) for request in requests]
 
     def loglikelihood(self, *_: Any, **__: Any) -> Any:
-        """No task asks for likelihoods."""
-        raise NotImplementedError
+        """Fail: the demo's tasks only generate."""
+        pytest.fail("a task of the demo asks for likelihoods")
 
     def loglikelihood_rolling(self, *_: Any, **__: Any) -> Any:
-        """No task asks for likelihoods."""
-        raise NotImplementedError
+        """Fail, for the same reason."""
+        pytest.fail("a task of the demo asks for likelihoods")
 
 
 @pytest.fixture(scope="module")

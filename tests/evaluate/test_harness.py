@@ -12,6 +12,7 @@ from lm_eval.models.dummy import DummyLM
 
 from tests.runs_for_tests import documents, evaluation_section, write_tasks
 from tsugiki.config.evaluation import Evaluation
+from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.errors import ConfigError, EvaluationError
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.tasks import task_index
@@ -155,6 +156,6 @@ def test_identity_follows_everything_in_a_tasks_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["gsm8k", "mgsm_direct_ja", "mmlu_abstract_algebra"])
 def test_a_built_in_task_is_found_in_a_small_index(tiny_tasks: Path, name: str) -> None:
     """The index of all of lm-eval's 14,000 names would be paid for by every process."""
-    index = task_index([name, "words"], [str(tiny_tasks)])
+    index = task_index([name, "words"], [str(tiny_tasks)], local_tasks([tiny_tasks]))
     assert {name, "words"} <= set(index.all_tasks)
     assert len(index.all_tasks) < 300

@@ -59,6 +59,16 @@ def save_model(
     return folder
 
 
+def save_trio(root: Path, **config: Any) -> dict[str, Path]:
+    """Save a base and two models that are small steps from it; returns their folders by name."""
+    base = save_model(root / "base", **config)
+    steps = {
+        name: save_model(root / name, seed=seed, like=base, **config)
+        for seed, name in ((1, "a"), (2, "b"))
+    }
+    return {"base": base, **steps}
+
+
 def save_tokenizer(folder: Path, template: str | None = None) -> None:
     """Save a tokenizer of whole words, `w0` and so on."""
     words = {f"w{index}": index for index in range(VOCABULARY)}

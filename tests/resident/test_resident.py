@@ -27,6 +27,8 @@ from tsugiki.resident.kept import code_stamp
 
 ROLE = "evaluate-0"
 PATIENCE = 60.0
+IDLE = 3.0
+"""Seconds after which a process ends: more than a busy machine takes between two calls."""
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +95,7 @@ def with_candidates(run: TinyRun, count: int) -> TinyRun:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[TinyRun], threading.Thread]]:
     """Starts the server in a thread of this process, for what needs no death."""
-    monkeypatch.setattr(server, "IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(server, "IDLE_SECONDS", IDLE)
     threads: list[threading.Thread] = []
 
     def start(run: TinyRun) -> threading.Thread:
@@ -113,7 +115,7 @@ def test_a_killed_process_is_a_fault_of_the_machine_and_the_next_call_goes_on(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was scored is kept; the process serves two calls, and ends when left idle."""
-    monkeypatch.setenv("TSUGIKI_RESIDENT_IDLE", "2")
+    monkeypatch.setenv("TSUGIKI_RESIDENT_IDLE", str(IDLE))
     run = with_candidates(make_run(), 4)
     lines: list[str] = []
     killed: list[int] = []
@@ -272,7 +274,7 @@ def test_a_call_taken_by_a_dying_process_goes_to_the_next(
         started.append(threading.Thread(target=server.serve, args=(path,)))
         started[-1].start()
 
-    monkeypatch.setattr(server, "IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(server, "IDLE_SECONDS", IDLE)
     monkeypatch.setattr(client, "_start", start)
     death = threading.Thread(target=die)
     death.start()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "mungekey", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
 NODES = ("n1", "n2", "n3")
-PATIENCE = 300.0
+PATIENCE = 900.0
 """Seconds after which a broken test ends."""
 
 CONFIGURATION = """

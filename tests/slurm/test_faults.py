@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import Run, SlurmWorkspace, make_slurm_workspace, site_profile, small
-from tests.workflow.conftest import Workspace
+from tests.slurm.small_run import small
+from tests.slurm.workspace import Run, SlurmWorkspace, make_slurm_workspace, site_profile
+from tests.workflow.workspace import Workspace
 
 FAILING_ONCE = """#!/bin/sh
 if mkdir {mark} 2>/dev/null; then echo "sbatch: error: Socket timed out" >&2; exit 1; fi

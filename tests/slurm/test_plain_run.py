@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster
-from tests.slurm.conftest import make_slurm_workspace, small
-from tests.workflow.conftest import Workspace
+from tests.slurm.small_run import small
+from tests.slurm.workspace import make_slurm_workspace
+from tests.workflow.workspace import Workspace
 
 pytestmark = pytest.mark.slurm
 

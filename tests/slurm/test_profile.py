@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.workflow.conftest import REPOSITORY
+from tests.workflow.workspace import REPOSITORY
 
 HEAVY = {"evaluate", "materialize", "best", "stage_best"}
 """Rules that become jobs; the others take seconds, and run where snakemake runs."""

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.conftest import MakeRun
-from tests.merge.models_for_tests import recipe_of, save_model
+from tests.merge.models_for_tests import recipe_of, save_trio
 from tsugiki.canonical import digest_file, pretty_json
 from tsugiki.commands.all import main
 from tsugiki.errors import ConfigError, LineageError, ParentError, RecipeError
@@ -33,13 +33,7 @@ WEIGHTS = "model.safetensors"
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """A base and two models fine-tuned from it, of two layers. No test writes into them."""
-    root = tmp_path_factory.mktemp("models")
-    base = save_model(root / "base")
-    return {
-        "base": base,
-        "a": save_model(root / "a", seed=1, like=base),
-        "b": save_model(root / "b", seed=2, like=base),
-    }
+    return save_trio(tmp_path_factory.mktemp("models"))
 
 
 def digests(models: Folders) -> dict[str, str]:

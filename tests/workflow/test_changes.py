@@ -9,7 +9,8 @@ import shutil
 import time
 from pathlib import Path
 
-from tests.workflow.conftest import Workspace, make_workspace, settings
+from tests.workflow.small_run import settings
+from tests.workflow.workspace import Workspace, make_workspace
 from tsugiki.evolve.population import Generation
 
 FAILING_TASK = '''

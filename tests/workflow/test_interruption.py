@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.workflow.conftest import Workspace, make_workspace, settings
+from tests.workflow.small_run import settings
+from tests.workflow.workspace import Workspace, make_workspace
+
+
+def _count(folder: Path, pattern: str) -> int:
+    """How many paths match. `Path.glob` would fail on a folder that vanishes meanwhile."""
+    return len(glob.glob(pattern, root_dir=folder, include_hidden=True))  # noqa: PTH207
 
 
 def _points(workspace: Workspace) -> list[Callable[[], bool]]:
@@ -18,10 +25,10 @@ def _points(workspace: Workspace) -> list[Callable[[], bool]]:
 
     def outcomes(series: str, count: int) -> Callable[[], bool]:
         folder = files.series(series).root / "candidates"
-        return lambda: sum(1 for _ in folder.glob("*/outcome.json")) >= count
+        return lambda: _count(folder, "*/outcome.json") >= count
 
     def writing_best() -> bool:
-        return any(files.root.glob(".best.*"))
+        return _count(files.root, ".best.*") > 0
 
     return [
         exists(files.root / "logs/items.log"),
@@ -57,17 +64,17 @@ def test_killed_evaluations_on_disk_end_in_the_same_bytes(
     stage = workspace.files.series("ps")
 
     def materializing() -> bool:
-        return any(stage.generation(0).weights(0).glob("*.digest"))
+        return _count(stage.generation(0).weights(0), "*.digest") > 0
 
     def scoring() -> bool:
-        return any((stage.root / "candidates").glob("*/outcome.json"))
+        return _count(stage.root / "candidates", "*/outcome.json") > 0
 
     peak = 0
 
     def never() -> bool:
         nonlocal peak
-        on_disk = workspace.files.root.glob("*/gen-*/weights-*/*/model.safetensors")
-        peak = max(peak, sum(1 for _ in on_disk))
+        on_disk = _count(workspace.files.root, "*/gen-*/weights-*/*/model.safetensors")
+        peak = max(peak, on_disk)
         return False
 
     assert workspace.run_until(materializing)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import transformers
 
-from tests.workflow.conftest import Workspace, make_workspace, settings
+from tests.workflow.small_run import settings
+from tests.workflow.workspace import Workspace, finished_workspace
 from tsugiki.canonical import digest_file
 from tsugiki.finalists.choose import winner
 from tsugiki.lineage.ledger import read_generation
@@ -39,9 +40,7 @@ def hybrid() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A finished run. Tests must not change it."""
-    workspace = make_workspace(tmp_path_factory.mktemp("hybrid") / "run", hybrid())
-    workspace.run()
-    return workspace
+    return finished_workspace(tmp_path_factory.mktemp("hybrid") / "run", hybrid())
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sqlite3
 
 import transformers
 
-from tests.workflow.conftest import Workspace
+from tests.workflow.workspace import Workspace
 from tsugiki.evolve.population import Generation, Population
 
 

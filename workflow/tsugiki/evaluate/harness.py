@@ -63,7 +63,7 @@ class Harness:
         self.objectives = [*evaluation.objectives, *evaluation.monitors]
         names = sorted({objective.task for objective in self.objectives})
         local = local_tasks(Path(path) for path in evaluation.task_paths)
-        self.tasks = load_tasks(names, evaluation.task_paths)
+        self.tasks = load_tasks(names, evaluation.task_paths, local)
         for name in names:
             if name not in self.tasks:
                 raise ConfigError(

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lm_eval.tasks import TaskManager
 
 from tsugiki.canonical import digest, digest_file
-from tsugiki.config.lm_eval_tasks import built_in_tasks, local_tasks
+from tsugiki.config.lm_eval_tasks import TaskFile, built_in_tasks
 from tsugiki.errors import ConfigError, InfrastructureError
 from tsugiki.evaluate.offline import is_offline
 
 
-def load_tasks(names: list[str], folders: Sequence[str]) -> dict[str, Any]:
+def load_tasks(
+    names: list[str], folders: Sequence[str], local: Mapping[str, TaskFile]
+) -> dict[str, Any]:
     """Tasks by name, with their documents; groups are given by the names of their tasks.
+
+    Args:
+        names: Tasks and groups.
+        folders: Where local tasks are.
+        local: Those that were found there.
 
     Raises:
         InfrastructureError: documents are not on this machine, and it may not use the network.
     """
     try:
-        tasks: dict[str, Any] = task_index(names, folders).load(names)["tasks"]
+        tasks: dict[str, Any] = task_index(names, folders, local).load(names)["tasks"]
     except (OSError, ValueError) as error:  # the libraries have a dozen errors for one cause
         if not is_offline():
             raise
@@ -35,12 +42,13 @@ def load_tasks(names: list[str], folders: Sequence[str]) -> dict[str, Any]:
     return tasks
 
 
-def task_index(names: Sequence[str], folders: Sequence[str]) -> TaskManager:
+def task_index(
+    names: Sequence[str], folders: Sequence[str], local: Mapping[str, TaskFile]
+) -> TaskManager:
     """lm-eval's index, of no more folders than the tasks `names` need.
 
     The index of all tasks that come with lm-eval takes ten seconds.
     """
-    local = local_tasks(Path(folder) for folder in folders)
     built_in = built_in_tasks(name for name in names if name not in local)
     theirs = sorted({str(task.path.parent) for task in built_in.values()})
     return TaskManager(

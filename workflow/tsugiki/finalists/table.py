@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from tsugiki.canonical import pretty_json
-from tsugiki.errors import LineageError
 from tsugiki.evaluate.statistics import CONFIDENCE, Interval
+from tsugiki.json_files import read_json
 from tsugiki.recipe.recipe import Data
 
 Kind = Literal["evolved", "finalist", "stage", "parent", "base", "baseline"]
@@ -112,15 +112,10 @@ def read_final_table(path: Path) -> FinalTable:
     Raises:
         LineageError: the file is missing or not a final table.
     """
-    try:
-        return FinalTable.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise LineageError(
-            "the final table is missing",
-            where=str(path),
-            fix="let the workflow finish; the test items are scored at its end",
-        ) from error
-    except ValidationError as error:
-        raise LineageError(
-            "not a valid final table", where=str(path), got=str(error.errors()[0]["msg"])
-        ) from error
+    return read_json(
+        path,
+        FinalTable.model_validate_json,
+        "final table",
+        missing="the final table is missing",
+        make="let the workflow finish; the test items are scored at its end",
+    )

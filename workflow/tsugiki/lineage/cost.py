@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from tsugiki.errors import LineageError
+from tsugiki.json_files import read_json
 
 
 class Cost(BaseModel):
@@ -32,10 +32,6 @@ def read_cost(path: Path) -> Cost | None:
         LineageError: the file is there and is not a cost file.
     """
     try:
-        return Cost.model_validate_json(path.read_bytes())
+        return read_json(path, Cost.model_validate_json, "cost file")
     except FileNotFoundError:
         return None
-    except ValidationError as error:
-        raise LineageError(
-            "not a valid cost file", where=str(path), got=str(error.errors()[0]["msg"])
-        ) from error

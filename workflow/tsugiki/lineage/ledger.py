@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import TypeAdapter, ValidationError
 
 from tsugiki.config.run import RunConfig
-from tsugiki.errors import LineageError
 from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
 from tsugiki.evolve.population import Generation, Population
+from tsugiki.json_files import read_json
 from tsugiki.lineage.layout import GenerationFiles, RunFiles, SeriesFiles
-
-T = TypeVar("T")
 
 BASELINES = "baselines"
 FINALISTS = "finalists"
 TEST = "test"
-
-_POPULATION = TypeAdapter(Population)
-_GENERATION = TypeAdapter(Generation)
 
 
 @dataclass(frozen=True)
@@ -42,7 +34,9 @@ def read_population(path: Path) -> Population:
     Raises:
         LineageError: the file is missing or not a population.
     """
-    return _read(path, _POPULATION, "population")
+    return read_json(
+        path, Population.model_validate_json, "population", missing="the population is missing"
+    )
 
 
 def read_generation(path: Path) -> Generation:
@@ -51,7 +45,9 @@ def read_generation(path: Path) -> Generation:
     Raises:
         LineageError: the file is missing or not a ledger entry.
     """
-    return _read(path, _GENERATION, "ledger entry")
+    return read_json(
+        path, Generation.model_validate_json, "ledger entry", missing="the ledger entry is missing"
+    )
 
 
 def read_outcome(path: Path) -> Scored | Failed:
@@ -60,7 +56,7 @@ def read_outcome(path: Path) -> Scored | Failed:
     Raises:
         LineageError: the file is missing or not an outcome.
     """
-    return _read(path, OUTCOME, "outcome")
+    return read_json(path, OUTCOME.validate_json, "outcome", missing="the outcome is missing")
 
 
 def entries(series: SeriesFiles) -> Iterator[Entry]:
@@ -117,14 +113,3 @@ def existing_series(files: RunFiles, config: RunConfig) -> list[str]:
         for name in series_names(config)
         if files.series(name).generation(0).population.is_file()
     ]
-
-
-def _read(path: Path, kind: TypeAdapter[T], name: str) -> T:
-    try:
-        return kind.validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise LineageError(f"the {name} is missing", where=str(path)) from error
-    except ValidationError as error:
-        raise LineageError(
-            f"not a valid {name}", where=str(path), got=str(error.errors()[0]["msg"])
-        ) from error

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
-from tsugiki.errors import LineageError, ParentError
+from tsugiki.errors import ParentError
+from tsugiki.json_files import read_json
 from tsugiki.lineage.layout import RunFiles, SeriesFiles
 from tsugiki.lineage.ledger import BASELINES, finalists_of
 from tsugiki.parents.files import digest_folder
@@ -106,21 +105,14 @@ def read_stage_lock(path: Path) -> LockedParent:
     Raises:
         LineageError: it is missing or not a valid lock file.
     """
-    try:
-        return LockedParent.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise LineageError(
-            "the stage's best model is not written yet",
-            where=str(path),
-            fix="let the workflow run; it writes it after the stage's last generation",
-        ) from error
-    except ValidationError as error:
-        raise LineageError(
-            "not a valid lock file of a stage's best model",
-            where=str(path),
-            got=str(error.errors()[0]["msg"]),
-            fix="remove the file and run the workflow again",
-        ) from error
+    return read_json(
+        path,
+        LockedParent.model_validate_json,
+        "lock file of a stage's best model",
+        missing="the stage's best model is not written yet",
+        make="let the workflow run; it writes it after the stage's last generation",
+        mend="remove the file and run the workflow again",
+    )
 
 
 def _require(stage: str, series: SeriesFiles, locked: LockedParent) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tsugiki.atomic import write_if_changed
 from tsugiki.canonical import digest as canonical_digest
 from tsugiki.canonical import pretty_json
-from tsugiki.errors import LineageError
+from tsugiki.json_files import read_json
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -120,23 +120,14 @@ def read_lock(path: Path) -> ParentsLock:
     Raises:
         LineageError: there is none, or it is not a valid lock file.
     """
-    try:
-        return ParentsLock.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise LineageError(
-            "the parents are not locked yet",
-            where=str(path),
-            expected="the lock file that fetching the parents writes",
-            fix="run `tsugiki parents` with the run's configuration",
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise LineageError(
-            "not a valid lock file of parents",
-            where=str(path),
-            got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            fix="restore the file, or remove it and run `tsugiki parents` to lock anew",
-        ) from error
+    return read_json(
+        path,
+        ParentsLock.model_validate_json,
+        "lock file of parents",
+        missing="the parents are not locked yet",
+        make="run `tsugiki parents` with the run's configuration; it writes this lock file",
+        mend="restore the file, or remove it and run `tsugiki parents` to lock anew",
+    )
 
 
 def write_lock(path: Path, lock: ParentsLock) -> bool:

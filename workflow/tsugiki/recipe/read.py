@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from tsugiki.errors import RecipeError
+from tsugiki.json_files import read_json
 from tsugiki.recipe.dataflow import DataflowRecipe
 from tsugiki.recipe.recipe import Recipe
 
@@ -22,9 +23,4 @@ def read_recipe(path: Path) -> Recipe | DataflowRecipe:
     Raises:
         RecipeError: the file does not hold a valid recipe.
     """
-    try:
-        return _ANY.validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise RecipeError(
-            "not a valid recipe", where=str(path), got=str(error.errors()[0]["msg"])
-        ) from error
+    return read_json(path, _ANY.validate_json, "recipe", error=RecipeError)

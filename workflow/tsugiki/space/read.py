@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
+from pydantic import Discriminator, Tag, TypeAdapter
 
-from tsugiki.errors import LineageError
+from tsugiki.json_files import read_json
 from tsugiki.space.dataflow_space import DataflowGenome
 from tsugiki.space.parameter_space import ParameterGenome
 
@@ -31,9 +31,4 @@ def read_genome(path: Path) -> ParameterGenome | DataflowGenome:
     Raises:
         LineageError: the file does not hold a search space.
     """
-    try:
-        return _ANY.validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise LineageError(
-            "not a valid search space", where=str(path), got=str(error.errors()[0]["msg"])
-        ) from error
+    return read_json(path, _ANY.validate_json, "search space")

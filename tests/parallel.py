@@ -1,0 +1,50 @@
+"""How the tests are shared out among worker processes: what stays together, and the longest first.
+
+A worker takes a group at a time, so what the tests of a group share is made once. Long groups come
+first; otherwise one worker would be left with one of them when the others have nothing more to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+LONG = (
+    ("tests/slurm/test_faults.py", "tests/slurm/test_profile.py"),
+    (
+        "tests/workflow/test_changes.py",
+        "tests/workflow/test_interruption.py",
+        "tests/workflow/test_whole_run.py",
+    ),
+    ("tests/slurm/test_plain_run.py", "tests/workflow/test_stages.py"),
+)
+"""Files whose tests stay together. The second group reads one finished run.
+
+A worker is given its next group when two tests are left, so each of these ends with short ones.
+"""
+
+
+def group_of(test: str) -> str:
+    """The group of a test, by its id: its file, or the first of the files it stays together with."""
+    file = test.partition("::")[0]
+    return next((files[0] for files in LONG if file in files), file)
+
+
+def place_of(test: str) -> int:
+    """Where the test's group comes."""
+    firsts = [files[0] for files in LONG]
+    group = group_of(test)
+    return firsts.index(group) if group in firsts else len(firsts)
+
+
+class ByGroup(LoadScopeScheduling):
+    """Gives a worker all tests of a group, and keeps the groups in order."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
