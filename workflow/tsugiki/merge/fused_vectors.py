@@ -63,17 +63,9 @@ def add_task_vectors(
     )
 
 
-def add_scaled(
-    operands: Operands,
-    factors: Sequence[float],
-    dtype: torch.dtype,
-    *,
-    divisor: float = 1.0,
-    scale: float = 1.0,
-) -> Fused:
-    """Base plus scale * (sum of factor * task vector) / divisor, cast to `dtype`."""
-    kept = [Kept(factor) for factor in factors]
-    return _add(operands, kept, dtype, divisor=divisor, scale=scale)
+def add_scaled(operands: Operands, factors: Sequence[float], dtype: torch.dtype) -> Fused:
+    """Base plus the sum of factor * task vector, cast to `dtype`."""
+    return _add(operands, [Kept(factor) for factor in factors], dtype)
 
 
 def _add(
@@ -83,8 +75,8 @@ def _add(
     *,
     consensus: bool = False,
     normalize: bool = False,
-    divisor: float,
-    scale: float,
+    divisor: float = 1.0,
+    scale: float = 1.0,
     row: int = 1,
 ) -> Fused:
     base, *parents = changed(operands)

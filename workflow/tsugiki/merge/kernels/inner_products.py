@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsugiki.merge.kernels.compiling import compiled
-from tsugiki.merge.kernels.elements import BLOCK, Bits, ahead, at, load
+from tsugiki.merge.kernels.elements import Bits, ahead, at, load
+
+PART = 512
+"""Elements worked on at a time: fewer than elsewhere, since numbers and sums are in float64."""
 
 
 @compiled
@@ -22,20 +25,21 @@ def inner_products(
         out: float64, shape (models, models); sums are in float64, in a fixed order.
     """
     count = len(models)
-    origin, values = np.zeros(BLOCK, np.float32), np.zeros((count, BLOCK), np.float32)
-    sums = np.zeros((count, count, BLOCK), np.float64)
-    for start in range(0, base.size, BLOCK):
-        stop = min(start + BLOCK, base.size)
+    origin, values = np.zeros(PART, np.float32), np.zeros((count, PART), np.float64)
+    sums = np.zeros((count, count, PART), np.float64)
+    for start in range(0, base.size, PART):
+        stop = min(start + PART, base.size)
         if changes:
             load(ahead(base, start, stop), origin)
         for index in range(count):
             source, row = ahead(models[index], start, stop), values[index]
             for j in range(stop - start):
-                row[j] = at(source, j) - origin[j]
+                row[j] = np.float64(np.float32(at(source, j) - origin[j]))
+            row[stop - start :] = np.float64(0)
             for other in range(index + 1):
                 one, two, product = values[index], values[other], sums[index, other]
-                for j in range(stop - start):
-                    product[j] += np.float64(one[j]) * np.float64(two[j])
+                for j in range(PART):
+                    product[j] += one[j] * two[j]
     for index in range(count):
         for other in range(index + 1):
             out[index, other] = out[other, index] = sums[index, other].sum()

@@ -4,37 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
-from tsugiki.merge import fused_vectors
-from tsugiki.merge.fused import Fused
 from tsugiki.merge.fused_vectors import Kept
 from tsugiki.merge.kernels.task_vectors import LARGE
 from tsugiki.merge.method import Method, ParameterSpec
 from tsugiki.merge.operands import Operands
-from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, add_task_vectors, normalize
+from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, normalize
+from tsugiki.merge.thinning import Thinning
 from tsugiki.merge.trimming import bounds, trim
-
-
-def merge_linear(operands: Operands) -> Tensor:
-    """Base plus the sum of the weighted task vectors without their extremes."""
-    return add_task_vectors(operands, _weighted(operands), consensus=False)
-
-
-def merge_ties(operands: Operands) -> Tensor:
-    """Base plus the agreeing sum of the weighted task vectors without their extremes."""
-    return add_task_vectors(operands, _weighted(operands), consensus=True)
-
-
-def compiled_linear(operands: Operands, dtype: torch.dtype) -> Fused:
-    """The same as `merge_linear` in one pass, after finding the bounds of what is kept."""
-    return fused_vectors.add_task_vectors(operands, _kept(operands), dtype, consensus=False)
-
-
-def compiled_ties(operands: Operands, dtype: torch.dtype) -> Fused:
-    """The same as `merge_ties` in one pass, after finding the bounds of what is kept."""
-    return fused_vectors.add_task_vectors(operands, _kept(operands), dtype, consensus=True)
 
 
 def _bounds(operands: Operands) -> Iterator[tuple[float, float]]:
@@ -57,6 +35,7 @@ def _weighted(operands: Operands) -> Iterator[Tensor]:
         yield trim(operands.source.task_vector(index), *span).mul_(weight)
 
 
+THINNING = Thinning(_weighted, _kept)
 PAPER = "Davari and Belilovsky 2024, Model breadcrumbs, https://arxiv.org/abs/2312.06795"
 GAMMA = ParameterSpec(
     "gamma", True, 0.0, 1.0, 0.01, (0.0, 0.1), "Share of the largest changes that is dropped."
@@ -68,8 +47,8 @@ LINEAR = Method(
     paper=PAPER,
     equation="merged = base + lambda * sum_i weight_i * m_i * (parent_i - base),  "
     "m_i drops the share gamma_i of the largest changes and keeps the share density_i after them",
-    merge=merge_linear,
-    compiled=compiled_linear,
+    merge=THINNING.merge(consensus=False),
+    compiled=THINNING.compiled(consensus=False),
     parameters=(WEIGHT, DENSITY, GAMMA),
     options=(normalize(default=False), LAMBDA),
 )
@@ -81,8 +60,8 @@ TIES = Method(
     equation="merged = base + lambda * sum_i a_i * t_i,  "
     "t_i = weight_i * m_i * (parent_i - base) as for breadcrumbs,  "
     "a_i = [sign(t_i) = sign(sum_j t_j)]",
-    merge=merge_ties,
-    compiled=compiled_ties,
+    merge=THINNING.merge(consensus=True),
+    compiled=THINNING.compiled(consensus=True),
     parameters=(WEIGHT, DENSITY, GAMMA),
     options=(normalize(default=False), LAMBDA),
 )

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from tsugiki.merge import fused_vectors
-from tsugiki.merge.fused import Fused
 from tsugiki.merge.fused_vectors import Kept
 from tsugiki.merge.kernels.task_vectors import ALL, RANDOM
 from tsugiki.merge.masks import cut
 from tsugiki.merge.method import Method
 from tsugiki.merge.operands import Operands
-from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, add_task_vectors, normalize
+from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, normalize
+from tsugiki.merge.thinning import Thinning
 
 
 def scale(weight: float, density: float) -> float:
@@ -23,26 +22,6 @@ def scale(weight: float, density: float) -> float:
     That probability is the density, up to the next step of the uniform numbers.
     """
     return weight / cut(density) if density > 0.0 else 0.0
-
-
-def merge_linear(operands: Operands) -> Tensor:
-    """Base plus the sum of the weighted, randomly thinned task vectors."""
-    return add_task_vectors(operands, _weighted(operands), consensus=False)
-
-
-def merge_ties(operands: Operands) -> Tensor:
-    """Base plus the agreeing sum of the weighted, randomly thinned task vectors."""
-    return add_task_vectors(operands, _weighted(operands), consensus=True)
-
-
-def compiled_linear(operands: Operands, dtype: torch.dtype) -> Fused:
-    """The same as `merge_linear` in one pass."""
-    return fused_vectors.add_task_vectors(operands, _kept(operands), dtype, consensus=False)
-
-
-def compiled_ties(operands: Operands, dtype: torch.dtype) -> Fused:
-    """The same as `merge_ties` in one pass."""
-    return fused_vectors.add_task_vectors(operands, _kept(operands), dtype, consensus=True)
 
 
 def _kept(operands: Operands) -> list[Kept]:
@@ -63,6 +42,7 @@ def _weighted(operands: Operands) -> Iterator[Tensor]:
         yield vector * scale(weight, density)
 
 
+THINNING = Thinning(_weighted, _kept)
 PAPER = "Yu et al. 2024, Language models are super Mario, https://arxiv.org/abs/2311.03099"
 
 LINEAR = Method(
@@ -71,8 +51,8 @@ LINEAR = Method(
     paper=PAPER,
     equation="merged = base + lambda * sum_i weight_i * m_i * (parent_i - base) / density_i,  "
     "m_i = 1 with probability density_i, else 0",
-    merge=merge_linear,
-    compiled=compiled_linear,
+    merge=THINNING.merge(consensus=False),
+    compiled=THINNING.compiled(consensus=False),
     parameters=(WEIGHT, DENSITY),
     options=(normalize(default=False), LAMBDA),
 )
@@ -84,8 +64,8 @@ TIES = Method(
     equation="merged = base + lambda * sum_i a_i * t_i,  "
     "t_i = weight_i * m_i * (parent_i - base) / density_i,  "
     "m_i = 1 with probability density_i, else 0,  a_i = [sign(t_i) = sign(sum_j t_j)]",
-    merge=merge_ties,
-    compiled=compiled_ties,
+    merge=THINNING.merge(consensus=True),
+    compiled=THINNING.compiled(consensus=True),
     parameters=(WEIGHT, DENSITY),
     options=(normalize(default=False), LAMBDA),
 )

@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge import fused_vectors
-from tsugiki.merge.fused import Fused
 from tsugiki.merge.fused_vectors import Kept
 from tsugiki.merge.kernels.elements import Bits, Floats
 from tsugiki.merge.kernels.ranks import by_rank, ranking_keys
 from tsugiki.merge.kernels.task_vectors import PROBABLE
 from tsugiki.merge.method import Method, OptionSpec
 from tsugiki.merge.operands import Operands
-from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, add_task_vectors, normalize
+from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, normalize
+from tsugiki.merge.thinning import Thinning
 
 
 def keep_probabilities(vector: Tensor, density: float, epsilon: float) -> Tensor:
@@ -59,30 +58,14 @@ def probabilities(base: Bits, parent: Bits, width: int, density: float, epsilon:
     return found
 
 
-def merge_linear(operands: Operands) -> Tensor:
-    """Base plus the sum of the weighted, thinned task vectors."""
-    return add_task_vectors(operands, _weighted(operands), consensus=False)
+def _width(operands: Operands) -> int:
+    return operands.shape[-1] if operands.shape else 1
 
 
-def merge_ties(operands: Operands) -> Tensor:
-    """Base plus the agreeing sum of the weighted, thinned task vectors."""
-    return add_task_vectors(operands, _weighted(operands), consensus=True)
-
-
-def compiled_linear(operands: Operands, dtype: torch.dtype) -> Fused:
-    """The same as `merge_linear`, some rows at a time."""
-    return _compiled(operands, dtype, consensus=False)
-
-
-def compiled_ties(operands: Operands, dtype: torch.dtype) -> Fused:
-    """The same as `merge_ties`, some rows at a time."""
-    return _compiled(operands, dtype, consensus=True)
-
-
-def _compiled(operands: Operands, dtype: torch.dtype, *, consensus: bool) -> Fused:
-    width, epsilon = operands.shape[-1] if operands.shape else 1, operands.number("epsilon")
+def _kept(operands: Operands) -> list[Kept]:
+    width, epsilon = _width(operands), operands.number("epsilon")
     pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
-    kept = [
+    return [
         Kept(
             weight,
             PROBABLE,
@@ -90,7 +73,6 @@ def _compiled(operands: Operands, dtype: torch.dtype, *, consensus: bool) -> Fus
         )
         for weight, density in pairs
     ]
-    return fused_vectors.add_task_vectors(operands, kept, dtype, consensus=consensus, row=width)
 
 
 def _weighted(operands: Operands) -> Iterator[Tensor]:
@@ -102,6 +84,7 @@ def _weighted(operands: Operands) -> Iterator[Tensor]:
         yield torch.where(kept, vector / probability, 0.0).mul_(weight)
 
 
+THINNING = Thinning(_weighted, _kept, _width)
 PAPER = "Deep et al. 2024, DELLA-Merging, https://arxiv.org/abs/2406.11617"
 EPSILON = OptionSpec(
     "epsilon", 0.15, "Half the spread of the probabilities within a row.", 0.0, 0.5
@@ -114,8 +97,8 @@ LINEAR = Method(
     equation="merged = base + lambda * sum_i weight_i * m_i * (parent_i - base) / p_i,  "
     "m_i = 1 with probability p_i, else 0,  p_i from density_i - epsilon to density_i + epsilon "
     "by the rank of the magnitude in its row",
-    merge=merge_linear,
-    compiled=compiled_linear,
+    merge=THINNING.merge(consensus=False),
+    compiled=THINNING.compiled(consensus=False),
     parameters=(WEIGHT, DENSITY),
     options=(EPSILON, normalize(default=False), LAMBDA),
 )
@@ -127,8 +110,8 @@ TIES = Method(
     equation="merged = base + lambda * sum_i a_i * t_i / sum_i a_i * weight_i,  "
     "t_i = weight_i * m_i * (parent_i - base) / p_i as for della_linear,  "
     "a_i = [sign(t_i) = sign(sum_j t_j)]; the division only with normalize",
-    merge=merge_ties,
-    compiled=compiled_ties,
+    merge=THINNING.merge(consensus=True),
+    compiled=THINNING.compiled(consensus=True),
     parameters=(WEIGHT, DENSITY),
     options=(EPSILON, normalize(default=True), LAMBDA),
 )

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge.combination import inner_products
+from tsugiki.merge.combination import combine, combine_compiled, inner_products
 from tsugiki.merge.fused import Fused
-from tsugiki.merge.fused_vectors import add_scaled
 from tsugiki.merge.method import Method, OptionSpec
 from tsugiki.merge.operands import Operands
 from tsugiki.merge.spherical import cosines
@@ -37,32 +36,30 @@ def share(operands: Operands) -> float:
 
 def merge(operands: Operands) -> Tensor:
     """Base plus ratio * mean task vector, with one ratio for the tensor, or one for each row."""
-    vectors = [operands.source.task_vector(index) for index in range(operands.count)]
+    if not _by_row(operands):
+        return combine(operands, _factors(operands))
+    vectors = [
+        operands.source.task_vector(index).reshape(operands.shape[0], -1)
+        for index in range(operands.count)
+    ]
+    angles = [cosines(one, other) for one, other in combinations(vectors, 2)]
+    shares = ratio(torch.stack(angles).mean(dim=0), operands.count).float()
     mean = vectors[0].clone()
     for vector in vectors[1:]:
         mean.add_(vector)
-    mean.div_(operands.count)
-    if _by_row(operands):
-        rows = [vector.reshape(operands.shape[0], -1) for vector in vectors]
-        angles = [cosines(one, other) for one, other in combinations(rows, 2)]
-        shares = ratio(torch.stack(angles).mean(dim=0), operands.count)
-        mean.view(operands.shape[0], -1).mul_(shares.float())
-    else:
-        mean.mul_(share(operands))
-    return mean.add_(operands.source.base())
+    mean.div_(operands.count).mul_(shares)
+    return mean.view(operands.shape).add_(operands.source.base())
 
 
 def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused | None:
     """The same in two passes, if there is one ratio for the tensor."""
     if _by_row(operands):
         return None
-    return add_scaled(
-        operands,
-        [1.0] * operands.count,
-        dtype,
-        divisor=float(operands.count),
-        scale=share(operands),
-    )
+    return combine_compiled(operands, _factors(operands), dtype)
+
+
+def _factors(operands: Operands) -> list[float]:
+    return [share(operands) / operands.count] * operands.count
 
 
 def _by_row(operands: Operands) -> bool:
