@@ -41,6 +41,8 @@ from tsugiki.demo.specification import SHAPE
 from wide_parents import save_wide_parents
 
 JOBS = 2
+WIDE = 4
+"""How many times as many questions wider parents get: with few, their merge is most of the time."""
 FEW = 4
 """Candidates of a generation where each has a process of its own."""
 HEADER = f"""{"":32}{"width":>6}{"questions":>10}{"candidates":>11}{"wall":>9}{"forward":>9}{"ratio":>17}{"seconds per":>14}
@@ -82,7 +84,7 @@ def main() -> None:
         sizes = [(few, SHAPE.hidden)]
         if name == "resident":
             sizes = [(items, SHAPE.hidden) for items in arguments.items]
-            sizes += [(few, width) for width in arguments.widths]
+            sizes += [(WIDE * few, width) for width in arguments.widths]
         for items, width in sizes:
             print(_row(arguments, WAYS[name], items, width), flush=True)
     if arguments.slurm:
