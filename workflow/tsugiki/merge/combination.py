@@ -7,7 +7,7 @@ one pass over the models finds these, a second one adds them up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -27,27 +27,28 @@ def inner_products(operands: Operands) -> NDArray[np.float64]:
         float64, shape (parents, parents).
     """
     models = range(operands.count)
-    return products_of(operands, (None, *models) if operands.has_base else models)
+    if operands.has_base:
+        return products_of(operands, (None, *models), changes=True)
+    return products_of(operands, models, changes=False)
 
 
 def products_of(
-    operands: Operands, models: Sequence[int | None], *, changes: bool | None = None
+    operands: Operands, models: Sequence[int | None], *, changes: bool
 ) -> NDArray[np.float64]:
     """Inner products of models, or of their changes against the first of them.
 
     Args:
         operands: The tensor that is merged.
         models: The models, by their places, None for the base.
-        changes: Whether the first one is subtracted from the others; if it is the base, by default.
+        changes: Whether the first one is subtracted from the others.
 
     Raises:
         ParentError: a model is not finite.
     """
     elements = alike([operands.source.bits(index) for index in models])
-    subtract = models[0] is None if changes is None else changes
-    chosen = elements[1:] if subtract else elements
+    chosen = elements[1:] if changes else elements
     products = np.empty((len(chosen), len(chosen)))
-    loops.inner_products(elements[0], chosen, subtract, products)
+    loops.inner_products(elements[0], chosen, changes, products)
     if not np.isfinite(products).all():
         operands.source.require_finite()
     return products
@@ -55,11 +56,17 @@ def products_of(
 
 def combine(operands: Operands, factors: Sequence[float]) -> Tensor:
     """Sum of factor * parent, or base + sum of factor * task vector; float32."""
-    read = operands.source.task_vector if operands.has_base else operands.source.parent
+    if operands.has_base:
+        return sum_of(operands.source.task_vector, factors).add_(operands.source.base())
+    return sum_of(operands.source.parent, factors)
+
+
+def sum_of(read: Callable[[int], Tensor], factors: Sequence[float]) -> Tensor:
+    """Sum of factor * tensor, in order; float32."""
     total = read(0) * factors[0]
-    for index in range(1, operands.count):
-        total.add_(read(index) * factors[index])
-    return total.add_(operands.source.base()) if operands.has_base else total
+    for index, factor in enumerate(factors[1:], start=1):
+        total.add_(read(index) * factor)
+    return total
 
 
 def combine_compiled(operands: Operands, factors: Sequence[float], dtype: torch.dtype) -> Fused:

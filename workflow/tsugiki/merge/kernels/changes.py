@@ -9,6 +9,13 @@ from tsugiki.merge.kernels.elements import ONE, Bits, Floats, ahead, at, load, n
 
 
 @compiled
+def add(value: np.float32, vector: Floats, total: Floats, j: int, first: bool) -> None:
+    """Write element `j` of a vector, and begin or continue the sum there."""
+    vector[j] = value
+    total[j] = value if first else total[j] + value
+
+
+@compiled
 def add_all(
     source: Bits, origin: Floats, factor: np.float32, vector: Floats, total: Floats, first: bool
 ) -> np.uint32:
@@ -17,9 +24,7 @@ def add_all(
     for j in range(source.size):
         change = at(source, j) - origin[j]
         bad = np.uint32(bad | not_finite(change))
-        value = change * factor
-        vector[j] = value
-        total[j] = value if first else total[j] + value
+        add(change * factor, vector, total, j, first)
     return bad
 
 

@@ -22,8 +22,8 @@ INFINITE = np.uint32(0x7F800000)
 ZERO, ONE = np.float32(0), np.float32(1)
 
 # Bits are combined as uint32, as numba would otherwise make them 64 bits wide, of which a vector
-# instruction holds half as many. What is not zero of `not_finite` and what returns it says that an
-# element is NaN or infinite.
+# instruction holds half as many. Loops that return uint32 return what is not zero if an element is NaN
+# or infinite.
 
 
 @compiled

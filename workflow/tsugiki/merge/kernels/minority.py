@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tsugiki.merge.kernels.changes import changes
 from tsugiki.merge.kernels.compiling import compiled
 from tsugiki.merge.kernels.consensus import elect
 from tsugiki.merge.kernels.elements import BLOCK, ONE, ZERO, Bits, Floats, store_moved
-from tsugiki.merge.kernels.variance import write_variance
+from tsugiki.merge.kernels.variance import varying
 
 
 @compiled
@@ -23,8 +22,7 @@ def squares(
     sums = np.zeros((count, BLOCK), np.float64)
     for start in range(0, base.size, BLOCK):
         stop = min(start + BLOCK, base.size)
-        changes(base, parents, start, stop, origin, vectors, total)
-        write_variance(vectors, total, variance)
+        varying(base, parents, start, stop, origin, vectors, total, variance)
         for index in range(count):
             for j in range(stop - start):
                 x = np.float64(vectors[index, j])
@@ -56,9 +54,8 @@ def erase_minority(
     bad_result, bad_vectors = np.uint32(0), np.uint32(0)
     for start in range(0, out.size, BLOCK):
         stop = min(start + BLOCK, out.size)
-        bad = changes(base, parents, start, stop, origin, vectors, total)
+        bad = varying(base, parents, start, stop, origin, vectors, total, variance)
         bad_vectors = np.uint32(bad_vectors | bad)
-        write_variance(vectors, total, variance)
         total[:] = ZERO
         for index in range(count):
             for j in range(BLOCK):

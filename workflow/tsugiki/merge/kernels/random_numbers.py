@@ -19,27 +19,31 @@ UNIT = np.float32(masks.UNIT)
 
 
 @compiled
+def _steps(state: np.uint64) -> np.uint64:
+    """A number of SplitMix64, in steps of `UNIT`.
+
+    The generator's last step changes only lower bits than the 24 that are used, and is left out.
+    """
+    x = (state ^ (state >> np.uint64(30))) * FACTOR_1
+    x = (x ^ (x >> np.uint64(27))) * FACTOR_2
+    return x >> np.uint64(64 - BITS)
+
+
+@compiled
 def draw_numbers(start: int, key: np.uint64, numbers: Floats) -> None:
     """The numbers of SplitMix64 themselves, from 0 to 1 (see `masks`)."""
     state = key + np.uint64(start) * GAMMA
     for j in range(BLOCK):
         state += GAMMA
-        x = (state ^ (state >> np.uint64(30))) * FACTOR_1
-        x = (x ^ (x >> np.uint64(27))) * FACTOR_2
-        numbers[j] = np.float32(np.int32(x >> np.uint64(64 - BITS))) * UNIT
+        numbers[j] = np.float32(np.int32(_steps(state))) * UNIT
 
 
 @compiled
 def draw(start: int, limit: np.float32, key: np.uint64, mask: NDArray[np.int32]) -> None:
-    """All ones where number i of SplitMix64 is below the limit (see `masks`), otherwise zero.
-
-    The generator's last step changes only lower bits than the 24 that are used, and is left out.
-    """
+    """All ones where number i of SplitMix64 is below the limit (see `masks`), otherwise zero."""
     state = key + np.uint64(start) * GAMMA
     steps = np.int64(limit / UNIT)
     for j in range(BLOCK):
         state += GAMMA
-        x = (state ^ (state >> np.uint64(30))) * FACTOR_1
-        x = (x ^ (x >> np.uint64(27))) * FACTOR_2
         # The sign of the difference, as all ones or all zeros.
-        mask[j] = (np.int64(x >> np.uint64(64 - BITS)) - steps) >> np.int64(63)
+        mask[j] = (np.int64(_steps(state)) - steps) >> np.int64(63)

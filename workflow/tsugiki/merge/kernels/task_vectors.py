@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tsugiki.merge.kernels.changes import add_all
+from tsugiki.merge.kernels.changes import add, add_all
 from tsugiki.merge.kernels.compiling import compiled
 from tsugiki.merge.kernels.consensus import sum_agreeing
 from tsugiki.merge.kernels.elements import (
@@ -45,9 +45,8 @@ def _add_large(
         change = at(source, j) - origin[j]
         bad = np.uint32(bad | not_finite(change))
         size = abs(change)
-        value = (change if (size >= limit) & (size <= ceiling) else ZERO) * factor
-        vector[j] = value
-        total[j] = value if first else total[j] + value
+        value = change if (size >= limit) & (size <= ceiling) else ZERO
+        add(value * factor, vector, total, j, first)
     return bad
 
 
@@ -66,9 +65,8 @@ def _add_masked(
     for j in range(source.size):
         change = at(source, j) - origin[j]
         bad = np.uint32(bad | not_finite(change))
-        value = float_of(bits_of(change) & np.uint32(mask[j])) * factor
-        vector[j] = value
-        total[j] = value if first else total[j] + value
+        value = float_of(bits_of(change) & np.uint32(mask[j]))
+        add(value * factor, vector, total, j, first)
     return bad
 
 
@@ -89,9 +87,8 @@ def _add_probable(
         change = at(source, j) - origin[j]
         bad = np.uint32(bad | not_finite(change))
         chance = chances[j]
-        value = (change / chance if numbers[j] < chance else ZERO) * factor
-        vector[j] = value
-        total[j] = value if first else total[j] + value
+        value = change / chance if numbers[j] < chance else ZERO
+        add(value * factor, vector, total, j, first)
     return bad
 
 

@@ -13,18 +13,32 @@ from tsugiki.merge.kernels.selecting import between
 
 
 @compiled
-def write_variance(vectors: Floats, total: Floats, variance: Floats) -> None:
-    """Mean of the squared distances from the mean change; `total` is the sum of the changes."""
-    count = np.float32(vectors.shape[0])
+def varying(
+    base: Bits,
+    parents: tuple[Bits, ...],
+    start: int,
+    stop: int,
+    origin: Floats,
+    vectors: Floats,
+    total: Floats,
+    variance: Floats,
+) -> np.uint32:
+    """Write the base, each parent's change, and the mean squared distance from the mean change.
+
+    `total` is room to work in.
+    """
+    bad = changes(base, parents, start, stop, origin, vectors, total)
+    count = np.float32(len(parents))
     for j in range(BLOCK):
         total[j] /= count
         variance[j] = ZERO
-    for index in range(vectors.shape[0]):
+    for index in range(len(parents)):
         for j in range(BLOCK):
             distance = vectors[index, j] - total[j]
             variance[j] += distance * distance
     for j in range(BLOCK):
         variance[j] /= count
+    return bad
 
 
 @compiled
@@ -35,8 +49,7 @@ def variances(base: Bits, parents: tuple[Bits, ...], out: NDArray[np.uint32]) ->
     total, vectors = np.empty(BLOCK, np.float32), np.empty((count, BLOCK), np.float32)
     for start in range(0, base.size, BLOCK):
         stop = min(start + BLOCK, base.size)
-        changes(base, parents, start, stop, origin, vectors, total)
-        write_variance(vectors, total, variance)
+        varying(base, parents, start, stop, origin, vectors, total, variance)
         for j in range(stop - start):
             out[start + j] = bits_of(abs(variance[j]))
 
@@ -45,7 +58,7 @@ def variances(base: Bits, parents: tuple[Bits, ...], out: NDArray[np.uint32]) ->
 def variances_between(
     base: Bits, parents: tuple[Bits, ...], low: int, high: int, out: NDArray[np.uint32]
 ) -> tuple[np.int64, np.int64]:
-    """The same for variances between parents."""
+    """Write those variances that lie between two, inclusive (see `magnitudes_between`)."""
     count = len(parents)
     origin, variance = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     total, vectors = np.empty(BLOCK, np.float32), np.empty((count, BLOCK), np.float32)
@@ -53,8 +66,7 @@ def variances_between(
     found, larger = np.int64(0), np.int64(0)
     for start in range(0, base.size, BLOCK):
         stop = min(start + BLOCK, base.size)
-        changes(base, parents, start, stop, origin, vectors, total)
-        write_variance(vectors, total, variance)
+        varying(base, parents, start, stop, origin, vectors, total, variance)
         for j in range(BLOCK):
             values[j] = bits_of(abs(variance[j]))
         found, more = between(values[: stop - start], low, high, out, found)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tsugiki.merge import fused
-from tsugiki.merge.combination import products_of
+from tsugiki.merge.combination import products_of, sum_of
 from tsugiki.merge.fused import Fused
 from tsugiki.merge.method import Method, OptionSpec, ParameterSpec
 from tsugiki.merge.operands import Operands
@@ -19,11 +19,7 @@ from tsugiki.merge.operands import Operands
 
 def merge(operands: Operands) -> Tensor:
     """Step from the mean of directions along the mean of the logarithms until the step is small."""
-    numbers = factors(operands)
-    total = operands.source.parent(0) * numbers[0]
-    for index in range(1, operands.count):
-        total.add_(operands.source.parent(index) * numbers[index])
-    return total
+    return sum_of(operands.source.parent, factors(operands))
 
 
 def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused:

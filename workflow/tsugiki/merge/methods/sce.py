@@ -16,28 +16,25 @@ from tsugiki.merge.operands import Operands
 from tsugiki.merge.selection import Variances, count_positive, nth_largest
 
 
-def least_variance(operands: Operands) -> float:
+def least_variance(share: float, base: Bits, parents: tuple[Bits, ...]) -> float:
     """Variance between parents from which on an element is selected; NaN if none is.
 
     The given share of the elements that vary at all is selected, and all that vary as much as the
     last one of these; with a share of 1, all elements, even where the parents agree exactly.
     """
-    share = operands.shared["select_topk"]
     if share >= 1.0:
         return 0.0
-    base, *parents = changed(operands)
-    ranked = Variances(base, tuple(parents))
+    ranked = Variances(base, parents)
     count = math.floor(share * count_positive(ranked))
     return nth_largest(ranked, count) if count else math.nan
 
 
-def shares(operands: Operands, least: float) -> list[float]:
+def shares(least: float, base: Bits, parents: tuple[Bits, ...]) -> list[float]:
     """Each parent's share of the sum of squares of what is selected; equal ones if it is zero."""
-    base, *parents = changed(operands)
-    sums = np.empty(operands.count)
-    squares(base, tuple(parents), np.float32(least), sums)
+    sums = np.empty(len(parents))
+    squares(base, parents, np.float32(least), sums)
     total = float(sums.sum())
-    return [float(part) / total if total else 1.0 / operands.count for part in sums]
+    return [float(part) / total if total else 1.0 / len(parents) for part in sums]
 
 
 def variance(vectors: list[Tensor]) -> Tensor:
@@ -54,7 +51,9 @@ def variance(vectors: list[Tensor]) -> Tensor:
 
 def merge(operands: Operands) -> Tensor:
     """Base plus the average of the selected changes that agree in sign, by their squares."""
-    least = least_variance(operands)
+    base, *parents = changed(operands)
+    least = least_variance(operands.shared["select_topk"], base, tuple(parents))
+    weights = shares(least, base, tuple(parents))
     vectors = [operands.source.task_vector(index) for index in range(operands.count)]
     selected = variance(vectors) >= least
     vectors = [torch.where(selected, vector, 0.0) for vector in vectors]
@@ -64,7 +63,7 @@ def merge(operands: Operands) -> Tensor:
     signs = torch.where(added >= 0.0, 1.0, -1.0)
     total = torch.zeros_like(signs)
     weight_sum = torch.zeros_like(signs)
-    for vector, weight in zip(vectors, shares(operands, least), strict=True):
+    for vector, weight in zip(vectors, weights, strict=True):
         agrees = vector * signs > 0.0
         total.add_(vector * agrees * weight)
         weight_sum.add_(agrees * weight)
@@ -74,9 +73,10 @@ def merge(operands: Operands) -> Tensor:
 
 def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused:
     """The same in one pass, after those for the least variance and for the weights."""
-    least = least_variance(operands)
     base, *parents = changed(operands)
-    threshold, weights = np.float32(least), np.array(shares(operands, least), np.float32)
+    least = least_variance(operands.shared["select_topk"], base, tuple(parents))
+    threshold = np.float32(least)
+    weights = np.array(shares(least, base, tuple(parents)), np.float32)
 
     def merge(begin: int, end: int, out: Bits) -> bool:
         these = tuple(parent[begin:end] for parent in parents)
