@@ -16,12 +16,10 @@ from tsugiki.lineage.run_lock import hold_run_lock
 from tsugiki.resident.switch import forbid_residents
 from tsugiki.steps.plan import Plan, use_this_environment
 from tsugiki.steps.scheduler_words import hush_scheduler
-from tsugiki.steps.status_checks import check_when_outputs_appear
 
 min_version("9.0")
 use_this_environment()
 hush_scheduler()
-check_when_outputs_appear()
 
 
 if not config:

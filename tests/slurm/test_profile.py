@@ -66,7 +66,7 @@ def test_files_that_a_network_shows_late_are_waited_for(profile: dict[str, Any])
 def test_a_shared_controller_is_not_asked_every_second(profile: dict[str, Any]) -> None:
     """Not even when jobs have written their outputs."""
     assert profile["seconds-between-status-checks"] >= 3
-    assert profile["slurm-init-seconds-before-status-checks"] >= 20
+    assert profile["tsugiki-slurm-init-seconds-before-status-checks"] >= 20
 
 
 def test_nothing_stands_in_the_way_of_going_on(profile: dict[str, Any]) -> None:

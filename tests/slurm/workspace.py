@@ -46,8 +46,8 @@ class SlurmWorkspace(Workspace):
             *(sys.executable, "-m", "snakemake"),
             *("--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.root)),
             *("--profile", str(self.profile), "--configfile", str(self.root / "tiny.yaml")),
-            *("--slurm-init-seconds-before-status-checks", "1"),
-            *("--slurm-logdir", str(self.root / "slurm-logs")),
+            *("--tsugiki-slurm-init-seconds-before-status-checks", "1"),
+            *("--tsugiki-slurm-logdir", str(self.root / "slurm-logs")),
             *arguments,
         ]
 

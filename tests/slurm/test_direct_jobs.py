@@ -1,0 +1,105 @@
+"""What a job on a node runs: the rule's command, or Snakemake where a command is not all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.cluster import Cluster
+
+pytestmark = pytest.mark.slurm
+
+WORKFLOW = r"""
+PARENT = "tr '\\0' ' ' < /proc/$PPID/cmdline"
+
+rule all:
+    input: "plain", "folder", "quotes", "script", "shadow", "updated", "temporary-folder"
+
+rule plain:
+    output: "plain"
+    benchmark: "plain.tsv"
+    shell: PARENT + " > {output}"
+
+rule folder:
+    input: "plain"
+    output: directory("folder")
+    shell: "mkdir {output}; " + PARENT + " > {output}/parent"
+
+rule quotes:
+    output: "quotes"
+    threads: 2
+    shell: '''x=inner; printf '%s\n' "$x" '$x' "a'b" 'a"b' '\\' "`echo back`" {threads} $OMP_NUM_THREADS > {output}'''
+
+rule script:
+    output: "script"
+    run:
+        import os
+        open(output[0], "w").write(open(f"/proc/{os.getpid()}/cmdline").read().replace("\0", " "))
+
+rule shadow:
+    output: "shadow"
+    shadow: "minimal"
+    shell: PARENT + " > {output}"
+
+rule updated:
+    output: update("updated")
+    shell: PARENT + " > {output}"
+
+rule folder_by_expression:
+    output: "temporary-folder"
+    resources: tmpdir=lambda wildcards, attempt: f"/tmp/tsugiki-attempt-{attempt}"
+    shell: "echo $TMPDIR > {output}"
+"""
+
+
+def snakemake(cluster: Cluster, folder: Path, *arguments: str) -> str:
+    """Run the workflow on the cluster; returns what it printed."""
+    (folder / "Snakefile").write_text(WORKFLOW)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "--executor", "tsugiki-slurm", "--jobs", "8"),
+            *("--default-resources", "runtime=10", "mem_mb=1000", "slurm_partition=cpu"),
+            *("--tsugiki-slurm-init-seconds-before-status-checks", "1"),
+            *("--tsugiki-slurm-status-command", "squeue", "--tsugiki-slurm-logdir", "slurm-logs"),
+            *("--seconds-between-status-checks", "1", "--latency-wait", "30", *arguments),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=cluster.environment,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_command_runs_without_snakemake_and_what_is_more_with_it(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """Both give what Snakemake gives on one machine, and it keeps its records of both."""
+    snakemake(cluster, tmp_path)
+    for direct in ("plain", "folder/parent"):
+        assert "-m tsugiki.slurm.job" in (tmp_path / direct).read_text()
+    for nested in ("script", "shadow", "updated"):
+        assert "snakemake --snakefile" in (tmp_path / nested).read_text()
+    assert (tmp_path / "temporary-folder").read_text() == "/tmp/tsugiki-attempt-1\n"
+    assert (tmp_path / "plain.tsv").read_text().startswith("s\t")
+    check_quotes(tmp_path)
+    assert "Nothing to be done" in snakemake(cluster, tmp_path)
+
+
+def test_a_command_is_the_same_when_it_is_submitted_as_a_script(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """The plugin's other way of handing a command to SLURM."""
+    snakemake(cluster, tmp_path, "--tsugiki-slurm-pass-command-as-script", "quotes")
+    check_quotes(tmp_path)
+
+
+def check_quotes(folder: Path) -> None:
+    """No shell on the way to the node has read what is meant for the last one."""
+    words = ["inner", "$x", "a'b", 'a"b', "\\", "back", "2", "2"]
+    assert (folder / "quotes").read_text().splitlines() == words

@@ -1,0 +1,73 @@
+"""Snakemake's executor for SLURM, without waiting that nobody needs.
+
+It is that of snakemake-executor-plugin-slurm in all but two things. A job runs its rule's command, not
+a Snakemake that starts another that runs the command. And SLURM is asked about jobs when they have
+written their outputs, not minutes after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import time
+from functools import cached_property
+from typing import Any
+
+from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
+from snakemake_executor_plugin_slurm import ExecutorSettings, common_settings
+
+from tsugiki.slurm.plain import as_node_job
+from tsugiki.slurm.watch import Watch, jobs_that_have_written
+
+__all__ = ["Executor", "ExecutorSettings", "common_settings"]
+
+LOOK = 1.0
+"""Seconds between two looks at the file system."""
+
+
+class Executor(SlurmExecutor):  # type: ignore[misc]
+    """Submits jobs to SLURM, and follows them."""
+
+    def format_job_exec(self, job: Any) -> str:
+        """What a job's script runs; Snakemake itself for a job that is more than a shell command."""
+        plain = None if self.array_jobs else as_node_job(job, self.workflow)
+        if plain is None:
+            return str(super().format_job_exec(job))
+        program = [self.get_python_executable(), "-m", "tsugiki.slurm.job"]
+        command = shlex.join([*program, *plain.arguments()])
+        if self.workflow.executor_settings.pass_command_as_script:
+            return command
+        return _for_double_quotes(command)
+
+    async def sleep(self) -> None:
+        """Wait until the next check of jobs is due.
+
+        The plugin checks ever less often, up to every three minutes, while a whole generation waits
+        for the last of its jobs. Outputs are on a disk that this machine sees too, and to look there
+        costs the scheduler nothing. Once a job has written its outputs, the scheduler is asked soon.
+        The usual checks go on, for jobs that end without outputs, and a job's state is only ever
+        taken from the scheduler.
+        """
+        begun = time.monotonic()
+        usual = begun + self.next_seconds_between_status_checks
+        while self.wait and (now := time.monotonic()) < usual:
+            self._watch.look(jobs_that_have_written(list(self.active_jobs)), now)
+            if now >= begun + self._pause and self._watch.is_due(now):
+                return
+            await asyncio.sleep(min(LOOK, usual - now))
+
+    @property
+    def _pause(self) -> float:
+        settings = self.workflow.remote_execution_settings
+        return float(settings.seconds_between_status_checks)
+
+    @cached_property
+    def _watch(self) -> Watch:
+        return Watch(self._pause)
+
+
+def _for_double_quotes(command: str) -> str:
+    """The plugin hands a command to a shell in double quotes, and only sees to quotes within."""
+    for special in "\\$`":
+        command = command.replace(special, f"\\{special}")
+    return command

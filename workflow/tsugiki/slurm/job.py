@@ -1,0 +1,190 @@
+"""What a node does for a job: run a rule's shell command, as Snakemake would.
+
+    python -m tsugiki.slurm.job --input a --output b --log c -- 'the command'
+
+Input files are waited for, as a network file system may show them late. Outputs and logs of an earlier
+attempt are removed. The command runs in bash, in strict mode, with the variables for threads and the
+temporary folder that Snakemake sets, and is measured by Snakemake's own means. All that follows a job,
+from the check of its outputs to the records of the workflow, is the workflow's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from tsugiki.errors import InfrastructureError
+
+SYSTEM_TMPDIR = "system_tmpdir"
+"""Snakemake's word for the folder that the node's own TMPDIR names."""
+
+THREADS = ("OMP", "GOTO", "OPENBLAS", "MKL", "NUMEXPR")
+"""Libraries that read `<name>_NUM_THREADS`."""
+
+
+@dataclass(frozen=True)
+class NodeJob:
+    """A rule's command, and what it needs around it."""
+
+    command: str
+    threads: int = 1
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
+    benchmark: str | None = None
+    tmpdir: str = SYSTEM_TMPDIR
+    """A folder; it may name variables, which are the node's."""
+    patience: float = 5.0
+    """Seconds to wait for inputs."""
+
+    def arguments(self) -> list[str]:
+        """Arguments of this module from which `parse` makes the same job."""
+        given: list[str] = []
+        for field in fields(self)[1:]:
+            value = getattr(self, field.name)
+            for one in value if isinstance(value, tuple) else [value]:
+                if one is not None:
+                    given += [f"--{field.name}", str(one)]
+        return [*given, "--", self.command]
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str] | None = None) -> NodeJob:
+        """Read the arguments of this module, or of the command line."""
+        parser = argparse.ArgumentParser(description=__doc__)
+        parser.add_argument("--threads", type=int, default=1)
+        for name in ("inputs", "outputs", "logs"):
+            parser.add_argument(f"--{name}", action="append", default=[])
+        parser.add_argument("--benchmark")
+        parser.add_argument("--tmpdir", default=SYSTEM_TMPDIR)
+        parser.add_argument("--patience", type=float, default=5.0)
+        parser.add_argument("command")
+        given = parser.parse_args(arguments)
+        return cls(
+            command=given.command,
+            threads=given.threads,
+            inputs=tuple(given.inputs),
+            outputs=tuple(given.outputs),
+            logs=tuple(given.logs),
+            benchmark=given.benchmark,
+            tmpdir=given.tmpdir,
+            patience=given.patience,
+        )
+
+
+def run(job: NodeJob) -> int:
+    """Run a job here; returns the exit status of its command, as a shell would give it.
+
+    Raises:
+        InfrastructureError: an input does not appear, or the temporary folder cannot be had.
+    """
+    wait_for(job.inputs, job.patience)
+    folder = make_temporary_folder(job.tmpdir)
+    for path in (*job.outputs, *job.logs):
+        _remove(Path(path))
+    for path in (*job.outputs, *job.logs, *filter(None, [job.benchmark])):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen(
+        ["bash", "-c", f"set -euo pipefail; {job.command}"],  # noqa: S607 - the node's own
+        env={**os.environ, **variables(job.threads, folder)},
+    )
+    status = _measure(process, Path(job.benchmark)) if job.benchmark else process.wait()
+    return status if status >= 0 else 128 - status
+
+
+def wait_for(paths: Iterable[str], patience: float) -> None:
+    """Wait until files are there, `patience` seconds in all.
+
+    Folders are listed, since a network file system may remember for a minute that a file is not there.
+
+    Raises:
+        InfrastructureError: one does not appear.
+    """
+    until = time.monotonic() + patience
+    for path in map(Path, paths):
+        while not path.exists():
+            if time.monotonic() >= until:
+                raise InfrastructureError(
+                    "an input of this job is not here",
+                    where=f"{path.absolute()} on {os.uname().nodename}",
+                    fix="put the results on a disk that all nodes share, or raise `latency-wait`",
+                )
+            time.sleep(0.2)
+            if path.parent.is_dir():
+                list(path.parent.iterdir())
+
+
+def make_temporary_folder(named: str) -> str:
+    """Make the folder for temporary files, and return its name with variables filled in.
+
+    Raises:
+        InfrastructureError: a variable is not set, or the folder cannot be made.
+    """
+    if named == SYSTEM_TMPDIR:
+        return tempfile.gettempdir()
+    folder = os.path.expanduser(os.path.expandvars(named))  # noqa: PTH111 - variables come first
+    if "$" in folder:
+        raise InfrastructureError(
+            "the folder for temporary files names a variable that is not set",
+            where=f"resource tmpdir: {named} on {os.uname().nodename}",
+            fix="name a folder of the nodes, or `system_tmpdir`, in the profile",
+        )
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InfrastructureError(
+            "the folder for temporary files cannot be made",
+            where=f"{folder} on {os.uname().nodename}",
+            got=str(error),
+            fix="name a folder of the nodes, or `system_tmpdir`, in the profile",
+        ) from error
+    return folder
+
+
+def variables(threads: int, folder: str) -> dict[str, str]:
+    """What Snakemake sets for a shell command; programs are looked for beside this Python first."""
+    places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    return {
+        **{f"{name}_NUM_THREADS": str(threads) for name in THREADS},
+        "VECLIB_MAXIMUM_THREADS": str(threads),
+        **dict.fromkeys(("TMPDIR", "TMP", "TEMPDIR", "TEMP"), folder),
+        "PATH": os.pathsep.join(places),
+    }
+
+
+def _measure(process: subprocess.Popen[bytes], path: Path) -> int:
+    """Wait for a process; writes what it used where it ends well."""
+    from snakemake.benchmark import benchmarked, write_benchmark_records
+
+    with benchmarked(process.pid) as record:
+        status = process.wait()
+    if status == 0:
+        write_benchmark_records([record], str(path), extended_fmt=False)
+    return status
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def main() -> int:
+    """Run the job of the command line."""
+    try:
+        return run(NodeJob.parse())
+    except InfrastructureError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - SLURM keeps it in the job's log
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
