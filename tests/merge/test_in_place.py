@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from tests.merge.models_for_tests import digests_of, recipe_of, save_model, save_tokenizer
 from tsugiki.errors import RecipeError
-from tsugiki.merge import fused, live
+from tsugiki.merge import fused, live, resident
 from tsugiki.merge.registry import METHODS
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
@@ -23,6 +23,12 @@ from tsugiki.recipe.recipe import Recipe
 
 Folders = dict[str, Path]
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@pytest.fixture(autouse=True)
+def _many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let these small models be work for several threads."""
+    monkeypatch.setattr(resident, "RUN", 300)
 
 
 def merger_of(folders: Folders) -> ResidentMerger:

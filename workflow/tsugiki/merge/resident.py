@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -15,11 +16,13 @@ from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.live import LiveWeights
 from tsugiki.merge.models import Models
 from tsugiki.merge.names import Names
-from tsugiki.merge.parallel import ordered
+from tsugiki.merge.parallel import ordered, runs
 from tsugiki.merge.plan import Plan, PlannedTensor
 from tsugiki.recipe.recipe import Recipe
 
 CACHE_BYTES = 1 << 30
+RUN = 1 << 20
+"""Elements that a thread merges at a time, at least: a millisecond's work."""
 
 
 class ResidentMerger:
@@ -112,16 +115,18 @@ class ResidentMerger:
         live = self._weights_of(recipe.tokenizer, model)
         digest = WeightsDigest()
 
-        def write(planned: PlannedTensor) -> str:
-            with torch.no_grad():  # holds for one thread
-                return self._write(merge, live, planned)
+        def write(run: Sequence[PlannedTensor]) -> list[str]:
+            with torch.no_grad():  # which holds for one thread
+                return [self._write(merge, live, planned) for planned in run]
 
-        tensors = merge.plan.tensors
-        with one_thread_per_operation(), torch.no_grad():
-            for planned, content in zip(tensors, ordered(write, tensors, threads), strict=True):
-                format_name = FORMAT_NAMES[merge.format(planned)]
-                digest.add(planned.stored, format_name, planned.shape, content)
-            live.finish()
+        work = runs(merge.plan.tensors, lambda planned: math.prod(planned.shape), RUN)
+        with one_thread_per_operation():
+            for run, contents in zip(work, ordered(write, work, threads), strict=True):
+                for planned, content in zip(run, contents, strict=True):
+                    name, format_name = planned.stored, FORMAT_NAMES[merge.format(planned)]
+                    digest.add(name, format_name, planned.shape, content)
+            with torch.no_grad():
+                live.finish()
         return digest.hexdigest()
 
     def _weights_of(self, owner: str, model: nn.Module) -> LiveWeights:
