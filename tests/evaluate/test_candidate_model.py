@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
 from tsugiki.errors import InfrastructureError
 from tsugiki.evaluate.candidate_model import CandidateModel, choose_device
+from tsugiki.merge import resident
+from tsugiki.merge.parallel import ordered
 from tsugiki.merge.write import write_merge
 
 
@@ -65,6 +68,26 @@ def test_each_number_format_has_a_live_model_of_its_own(
     for dtype in ("float32", "bfloat16", "float32"):
         model, _weights = live.build(run.recipe(weight=0.5, dtype=dtype))
         assert model.model.dtype == getattr(torch, dtype)
+
+
+def test_tensors_are_merged_by_the_jobs_threads(
+    make_run: MakeRun, tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many at a time as `evaluation.threads` says."""
+    run = make_run()
+    evaluation = run.config.evaluation.model_copy(update={"threads": 3})
+    used = []
+
+    def counting(function: Any, items: Any, threads: int) -> Any:
+        used.append(threads)
+        return ordered(function, items, threads)
+
+    monkeypatch.setattr(resident, "ordered", counting)
+    folders = {name: tiny_models / name for name in run.digests}
+    live = CandidateModel(folders, run.digests, evaluation)
+    recipe = run.recipe("dare_ties", weight=0.7, density=0.5)
+    assert live.build(recipe)[1] == model_of(run, tiny_models).build(recipe)[1]
+    assert used == [3, 1]
 
 
 def test_jobs_spread_over_the_visible_devices(monkeypatch: pytest.MonkeyPatch) -> None:

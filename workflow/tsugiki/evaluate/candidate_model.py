@@ -83,7 +83,8 @@ class CandidateModel:
             return self._wrapped(assembled, recipe.tokenizer), weights
         self._dataflow = None
         model, language_model = self._model(recipe)
-        return language_model, self._parents(recipe).load_into(recipe, model)
+        threads = self._evaluation.threads
+        return language_model, self._parents(recipe).load_into(recipe, model, threads=threads)
 
     def build_through_scratch(self, recipe: AnyRecipe) -> tuple[LanguageModel, str]:
         """Merge a recipe to a temporary folder on this machine, read it, and remove it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from threading import Lock
 
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from torch import Tensor
 class TensorCache:
     """Keeps what is asked for until it is full; what does not fit is computed every time.
 
-    Results do not depend on what is kept.
+    Results do not depend on what is kept. Several threads may ask, best for different tensors.
 
     Args:
         limit: Most bytes to hold.
@@ -20,15 +21,17 @@ class TensorCache:
         self.limit = limit
         self.used = 0
         self._kept: dict[Hashable, Tensor] = {}
+        self._lock = Lock()
 
     def get(self, key: Hashable, size: int, make: Callable[[], Tensor]) -> Tensor:
         """The tensor of that key, which takes `size` bytes."""
         kept = self._kept.get(key)
         if kept is None:
             kept = make()
-            if self.used + size <= self.limit:
-                self._kept[key] = kept
-                self.used += size
+            with self._lock:
+                if key not in self._kept and self.used + size <= self.limit:
+                    self._kept[key] = kept
+                    self.used += size
         return kept
 
     def holds(self, key: Hashable, size: int) -> bool:

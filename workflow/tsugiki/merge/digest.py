@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from blake3 import blake3
@@ -21,7 +21,15 @@ def raw_bytes(tensor: Tensor) -> memoryview:
 
 def tensor_digest(tensor: Tensor) -> str:
     """BLAKE3 of a tensor's bytes, as 64 hexadecimal digits."""
-    return blake3(raw_bytes(tensor)).hexdigest()
+    return pieces_digest([tensor])
+
+
+def pieces_digest(pieces: Iterable[Tensor]) -> str:
+    """The same of a tensor that comes piece by piece; each is done with when the next one is made."""
+    content = blake3()
+    for piece in pieces:
+        content.update(raw_bytes(piece))
+    return content.hexdigest()
 
 
 class WeightsDigest:

@@ -73,8 +73,15 @@ class Merge:
         assert result.shape == planned.shape, f"{method.name} changed a tensor's shape"
         return self._finite(planned, result, int((~torch.isfinite(result)).sum()))
 
-    def pieces(self, planned: PlannedTensor) -> Iterator[Tensor]:
-        """The elements of `tensor(planned)` in their order; each piece is overwritten by the next.
+    def pieces(self, planned: PlannedTensor, into: Tensor | None = None) -> Iterator[Tensor]:
+        """The elements of `tensor(planned)` in their order, piece by piece.
+
+        Args:
+            planned: The tensor.
+            into: Where to write them as well: a contiguous tensor of its shape, on any device, in the
+                format of the pieces or another one. The compiled loops write straight into what is
+                in the processor's memory and of that format. If absent, each piece is overwritten by
+                the next one.
 
         Raises:
             RecipeError: the result is not finite.
@@ -82,10 +89,15 @@ class Merge:
         """
         fused = self._fused(self._operands(planned)) if planned.merged else None
         if fused is None:
-            yield self.tensor(planned)
+            made = self.tensor(planned)
+            if into is not None:
+                into.copy_(made)
+            yield made
             return
-        for piece, bad in fused.pieces():
-            yield self._finite(planned, piece, bad)
+        pieces = fused.pieces(into)
+        for piece, bad in pieces:
+            rest = sum(more for _, more in pieces) if bad else 0  # all of the tensor are counted
+            yield self._finite(planned, piece, bad + rest)
 
     def _fused(self, operands: Operands) -> Fused | None:
         compiled = self.settings.method.compiled

@@ -45,19 +45,39 @@ class Fused:
 
     def whole(self) -> tuple[Tensor, int]:
         """The tensor, and how many of its elements are not finite."""
-        out = np.empty(math.prod(self.shape), _bits_type(self.dtype))
-        finite = [self.merge(begin, end, out[begin:end]) for begin, end in self._spans()]
-        merged, bad = self._tensor(out, finite=all(finite))
-        return merged.view(self.shape), bad
+        # NumPy asks for large pages, which the loop fills faster; torch does not.
+        memory = np.empty(math.prod(self.shape) * self.dtype.itemsize, np.uint8)
+        merged = torch.from_numpy(memory).view(self.dtype).view(self.shape)
+        return merged, sum(bad for _, bad in self.pieces(merged))
 
-    def pieces(self) -> Iterator[tuple[Tensor, int]]:
-        """The same, flat and piece by piece; each is overwritten by the next one."""
+    def pieces(self, into: Tensor | None = None) -> Iterator[tuple[Tensor, int]]:
+        """The same, flat and piece by piece.
+
+        Args:
+            into: Where to write the elements: a contiguous tensor of as many. The loop itself writes
+                there if it is in the processor's memory and of the result's format; otherwise each
+                piece is copied. If absent, each piece is overwritten by the next one.
+        """
+        target = None if into is None else into.view(-1)
+        if target is not None and self._written_as_they_are(target):
+            out = bits_of(target)
+            for begin, end in self._spans():
+                piece = out[begin:end]
+                yield self._tensor(piece, finite=self.merge(begin, end, piece))
+            return
         buffer = None
         for begin, end in self._spans():
             if buffer is None:
                 buffer = np.empty(end - begin, _bits_type(self.dtype))
-            out = buffer[: end - begin]
-            yield self._tensor(out, finite=self.merge(begin, end, out))
+            piece = buffer[: end - begin]
+            made, bad = self._tensor(piece, finite=self.merge(begin, end, piece))
+            if target is not None:
+                target[begin:end].copy_(made)
+            yield made, bad
+
+    def _written_as_they_are(self, target: Tensor) -> bool:
+        """Whether what the loop writes are a tensor's own bits; float16 it writes as float32."""
+        return target.is_cpu and target.dtype == self.dtype != torch.float16
 
     def _spans(self) -> Iterator[tuple[int, int]]:
         size = math.prod(self.shape)

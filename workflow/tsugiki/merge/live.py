@@ -8,8 +8,10 @@ name to the part of a parameter that it is, as long as every step of it is a vie
 
 from __future__ import annotations
 
+import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -22,7 +24,7 @@ from tsugiki.merge.plan import Plan
 
 
 class LiveWeights:
-    """A live model that takes the tensors of a plan.
+    """A live model that takes the tensors of a plan. The model may end before this does.
 
     Args:
         plan: The tensors, of which the model's owner stores all.
@@ -34,7 +36,8 @@ class LiveWeights:
     """
 
     def __init__(self, plan: Plan, model: nn.Module) -> None:
-        self._model = model
+        self._model = weakref.ref(model)
+        self._weights = _addresses(model)
         self._targets = bind(plan, model)
         live = _Places(model.state_dict(keep_vars=True))
         self._copied = any(target not in live for target in self._targets.values())
@@ -43,6 +46,17 @@ class LiveWeights:
     def dtype(self, stored: str) -> torch.dtype | None:
         """The number format of a tensor's place; None if it has none, as it is not used."""
         return self._targets[stored].dtype if stored in self._targets else None
+
+    def fits(self, model: nn.Module) -> bool:
+        """Whether it is this model, and its weights are where they were."""
+        return self._model() is model and self._weights == _addresses(model)
+
+    def place(self, stored: str) -> Tensor | None:
+        """The tensor's place, if it may be filled piece by piece, in order; otherwise, `put` it."""
+        target = self._targets.get(stored)
+        if self._copied or target is None or not target.is_contiguous():
+            return None
+        return target
 
     def put(self, stored: str, tensor: Tensor) -> None:
         """Write one tensor, by its stored name."""
@@ -62,18 +76,19 @@ class LiveWeights:
         """
         if not self._copied:
             return
-        assert isinstance(self._model, PreTrainedModel), "others are never taken apart by a copy"
-        fresh, info = type(self._model).from_pretrained(
+        model, waiting = self._model(), self._waiting
+        self._waiting = {}
+        assert isinstance(model, PreTrainedModel), "others are never taken apart by a copy"
+        fresh, info = type(model).from_pretrained(
             None,
-            config=self._model.config,
-            state_dict=self._waiting,
-            dtype=self._model.dtype,
+            config=model.config,
+            state_dict=waiting,
+            dtype=model.dtype,
             output_loading_info=True,
         )
-        self._waiting = {}
         if lost := sorted({*info["missing_keys"], *info["mismatched_keys"]}):
-            raise _fault(self._model, len(self._targets), [f"{name}: not loaded" for name in lost])
-        target = self._model.state_dict()
+            raise _fault(model, len(self._targets), [f"{name}: not loaded" for name in lost])
+        target = model.state_dict()
         for name, values in fresh.state_dict().items():
             target[name].copy_(values)
 
@@ -108,6 +123,11 @@ def bind(plan: Plan, model: nn.Module) -> dict[str, Tensor]:
     if faults:
         raise _fault(model, len(plan.tensors), faults)
     return targets
+
+
+def _addresses(model: nn.Module) -> list[int]:
+    """Where a model's weights are, in memory."""
+    return [values.data_ptr() for values in chain(model.parameters(), model.buffers())]
 
 
 def _overlaps(targets: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from tsugiki.errors import ParentError
-from tsugiki.merge.digest import FORMAT_NAMES, WeightsDigest, tensor_digest
+from tsugiki.merge.digest import FORMAT_NAMES, WeightsDigest, pieces_digest, tensor_digest
 from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.live import LiveWeights
 from tsugiki.merge.models import Models
 from tsugiki.merge.names import Names
+from tsugiki.merge.parallel import ordered, runs
 from tsugiki.merge.plan import Plan, PlannedTensor
 from tsugiki.recipe.recipe import Recipe
 
 CACHE_BYTES = 1 << 30
+RUN = 1 << 20
+"""Elements that a thread merges at a time, at least: a millisecond's work."""
 
 
 class ResidentMerger:
@@ -44,6 +49,7 @@ class ResidentMerger:
     ) -> None:
         self._models = Models(folders, digests, names=names, cache_bytes=cache_bytes)
         self._kept: dict[tuple[str, str], str] = {}
+        self._live: WeakKeyDictionary[nn.Module, dict[str, LiveWeights]] = WeakKeyDictionary()
         for name in folders:  # all faults before any work
             self._models.plan(name)
 
@@ -81,8 +87,12 @@ class ResidentMerger:
                 merged = merge.tensor(planned)
             yield planned, merged
 
-    def load_into(self, recipe: Recipe, model: nn.Module) -> str:
+    def load_into(self, recipe: Recipe, model: nn.Module, *, threads: int = 1) -> str:
         """Write a merged model's weights into `model`, in place; tied weights stay tied.
+
+        Where a weight is in the processor's memory, whole and in the recipe's number format, the
+        compiled loops write straight into it; others are copied piece by piece, to a GPU too (how fast
+        that is was not measured). Neither weights nor digest depend on `threads`.
 
         If this raises half-way, the model holds a mixture of weights, until the next call has
         written them all.
@@ -91,6 +101,7 @@ class ResidentMerger:
             recipe: The recipe.
             model: A model of the architecture of the recipe's `tokenizer`, in the recipe's number
                 format or float32. What is not merged may be in any format.
+            threads: How many tensors to merge at the same time.
 
         Returns:
             Digest of the weights: the one that `write_merge` returns for this recipe.
@@ -100,22 +111,47 @@ class ResidentMerger:
             LineageError: a model is not the one that the recipe was made for.
             ParentError: a model's tensor is not finite, or `model` has other weights than the plan.
         """
-        live = LiveWeights(self.plan(recipe.tokenizer), model)
+        merge = Merge(recipe, self._models)
+        live = self._weights_of(recipe.tokenizer, model)
         digest = WeightsDigest()
-        with torch.no_grad():
-            for planned, tensor in self._merge(recipe):
-                target = live.dtype(planned.stored)
-                if planned.merged and target not in (tensor.dtype, torch.float32):
-                    raise ParentError(
-                        "the live model's number format cannot hold the merged weights",
-                        where=f"tensor {planned.stored}",
-                        expected=f"{tensor.dtype} or torch.float32",
-                        got=str(target),
-                    )
-                live.put(planned.stored, tensor)
-                self._add(digest, recipe.tokenizer, planned, tensor)
-            live.finish()
+
+        def write(run: Sequence[PlannedTensor]) -> list[str]:
+            with torch.no_grad():  # which holds for one thread
+                return [self._write(merge, live, planned) for planned in run]
+
+        work = runs(merge.plan.tensors, lambda planned: math.prod(planned.shape), RUN)
+        with one_thread_per_operation():
+            for run, contents in zip(work, ordered(write, work, threads), strict=True):
+                for planned, content in zip(run, contents, strict=True):
+                    name, format_name = planned.stored, FORMAT_NAMES[merge.format(planned)]
+                    digest.add(name, format_name, planned.shape, content)
+            with torch.no_grad():
+                live.finish()
         return digest.hexdigest()
+
+    def _weights_of(self, owner: str, model: nn.Module) -> LiveWeights:
+        """Where the tensors go in a model, found once for as long as it lives and is not moved."""
+        found = self._live.setdefault(model, {})
+        if owner not in found or not found[owner].fits(model):
+            found[owner] = LiveWeights(self.plan(owner), model)
+        return found[owner]
+
+    def _write(self, merge: Merge, live: LiveWeights, planned: PlannedTensor) -> str:
+        """Put a tensor in its place; returns the digest of its content."""
+        target = live.dtype(planned.stored)
+        if planned.merged and target not in (merge.dtype, torch.float32):
+            raise ParentError(
+                "the live model's number format cannot hold the merged weights",
+                where=f"tensor {planned.stored}",
+                expected=f"{merge.dtype} or torch.float32",
+                got=str(target),
+            )
+        place = live.place(planned.stored)
+        if planned.merged and place is not None:
+            return pieces_digest(merge.pieces(planned, into=place))
+        tensor = merge.tensor(planned)
+        live.put(planned.stored, tensor)
+        return self._digest(merge.owner.name, planned, tensor)
 
     def _add(
         self, digest: WeightsDigest, owner: str, planned: PlannedTensor, tensor: Tensor
