@@ -11,6 +11,7 @@ import click
 from tsugiki.commands.arguments import CONFIG, GENERATION, JOB, SERIES, find_stage, open_run
 from tsugiki.commands.group import main
 from tsugiki.commands.residents import done_by_resident
+from tsugiki.quick_imports import quick_imports
 from tsugiki.terminal import Terminal
 
 
@@ -53,7 +54,8 @@ def start(config: Path, stage: str) -> None:
 @JOB
 def materialize(config: Path, series: str, generation: int, job: int) -> None:
     """Write a job's candidates as temporary checkpoints (storage: disk)."""
-    from tsugiki.evaluate.materialized import materialize as run
+    with quick_imports():
+        from tsugiki.evaluate.materialized import materialize as run
 
     run(*open_run(config), series, generation, job)
 
@@ -76,7 +78,8 @@ def evaluate(config: Path, series: str, generation: int, job: int) -> None:
 
     see_one_gpu(settings.evaluation, job)
     begun = time.perf_counter()
-    from tsugiki.evaluate.batch import Evaluator
+    with quick_imports():
+        from tsugiki.evaluate.batch import Evaluator
 
     imported = time.perf_counter()
     evaluator = Evaluator(files, settings, job=job)
@@ -189,7 +192,8 @@ def track(config: Path, series: str | None, generation: int, rebuild: bool) -> N
     """Write a generation to MLflow."""
     files, settings = open_run(config)
     if rebuild:
-        from tsugiki.lineage.mlflow_projection import rebuild as run
+        with quick_imports():
+            from tsugiki.lineage.mlflow_projection import rebuild as run
 
         run(files, settings)
         return
@@ -197,7 +201,8 @@ def track(config: Path, series: str | None, generation: int, rebuild: bool) -> N
         raise click.UsageError("name a --series, or --rebuild everything")
     if done_by_resident(files, settings, "track", series, generation, say=click.echo):
         return
-    from tsugiki.lineage.mlflow_projection import track_generation
+    with quick_imports():
+        from tsugiki.lineage.mlflow_projection import track_generation
 
     track_generation(files, series, generation, settings)
 
