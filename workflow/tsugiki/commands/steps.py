@@ -21,7 +21,8 @@ from tsugiki.terminal import Terminal
 @click.option("--update", multiple=True, metavar="NAME", help="Lock this parent anew.")
 def parents(terminal: Terminal, config: Path, update: tuple[str, ...]) -> None:
     """Resolve, pin, fetch, prepare, check and lock the parents."""
-    from tsugiki.steps.parents import write_parents
+    with quick_imports():
+        from tsugiki.steps.parents import write_parents
 
     files, settings = open_run(config)
     write_parents(files, settings, update=frozenset(update), say=terminal.announce)
@@ -31,7 +32,8 @@ def parents(terminal: Terminal, config: Path, update: tuple[str, ...]) -> None:
 @CONFIG
 def items(config: Path) -> None:
     """Divide the tasks' documents into search, validation and test."""
-    from tsugiki.steps.items import write_items
+    with quick_imports():
+        from tsugiki.steps.items import write_items
 
     write_items(*open_run(config))
 
@@ -41,7 +43,8 @@ def items(config: Path) -> None:
 @click.option("--stage", required=True, help="Name of the stage.")
 def start(config: Path, stage: str) -> None:
     """Write the first generation of a stage."""
-    from tsugiki.steps.start import write_first
+    with quick_imports():
+        from tsugiki.steps.start import write_first
 
     files, settings = open_run(config)
     write_first(files, settings, find_stage(settings, stage))
@@ -121,7 +124,8 @@ def select(config: Path, stage: str, generation: int) -> None:
 @CONFIG
 def baselines(config: Path) -> None:
     """Write the recipes that the result is compared with."""
-    from tsugiki.steps.finals import write_baselines
+    with quick_imports():
+        from tsugiki.steps.baselines import write_baselines
 
     write_baselines(*open_run(config))
 
@@ -166,8 +170,9 @@ def compare(terminal: Terminal, config: Path) -> None:
 @click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
 def best(config: Path, out: Path | None, stage: str | None, threads: int) -> None:
     """Write the best model as an ordinary checkpoint."""
-    from tsugiki.steps.finals import write_best
-    from tsugiki.steps.folding import describe_folding, record_folding
+    with quick_imports():
+        from tsugiki.steps.best import write_best
+        from tsugiki.steps.folding import describe_folding, record_folding
 
     files, settings = open_run(config)
     if stage is not None:
@@ -192,8 +197,7 @@ def track(config: Path, series: str | None, generation: int, rebuild: bool) -> N
     """Write a generation to MLflow."""
     files, settings = open_run(config)
     if rebuild:
-        with quick_imports():
-            from tsugiki.lineage.mlflow_projection import rebuild as run
+        from tsugiki.lineage.mlflow_projection import rebuild as run
 
         run(files, settings)
         return
@@ -201,8 +205,7 @@ def track(config: Path, series: str | None, generation: int, rebuild: bool) -> N
         raise click.UsageError("name a --series, or --rebuild everything")
     if done_by_resident(files, settings, "track", series, generation, say=click.echo):
         return
-    with quick_imports():
-        from tsugiki.lineage.mlflow_projection import track_generation
+    from tsugiki.lineage.mlflow_projection import track_generation
 
     track_generation(files, series, generation, settings)
 

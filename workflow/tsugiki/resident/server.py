@@ -59,8 +59,7 @@ class Worker:
                 write_next(files, config, stage, generation)
             case "track":
                 os.nice(max(0, POLITE - os.nice(0)))  # candidates come first
-                with quick_imports():
-                    from tsugiki.lineage.mlflow_projection import track_generation
+                from tsugiki.lineage.mlflow_projection import track_generation
 
                 track_generation(files, series, generation, config)
             case "evaluate":
