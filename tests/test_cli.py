@@ -20,29 +20,10 @@ from tsugiki.commands.all import main
 from tsugiki.errors import InfrastructureError
 from tsugiki.evolve.population import Population
 
-ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "transformers", "lm_eval", "mlflow", "pandas", "matplotlib", "deap")
-
 
 def invoke(*arguments: str) -> Result:
     """Run a command in this process."""
     return CliRunner().invoke(main, list(arguments))
-
-
-def imported_by(*arguments: str) -> set[str]:
-    """Which heavy libraries a command imports, in a process of its own."""
-    script = (
-        "import sys\n"
-        "from tsugiki.cli import main\n"
-        "try:\n"
-        "    main(sys.argv[1:])\n"
-        "except SystemExit as end:\n"
-        "    assert not end.code, end.code\n"
-        f"print('imported', *(name for name in {HEAVY} if name in sys.modules))\n"
-    )
-    command = [sys.executable, "-c", script, *arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-    return set(done.stdout.splitlines()[-1].split()[1:])
 
 
 def evaluated_run(make_run: MakeRun) -> TinyRun:
@@ -78,16 +59,6 @@ def test_the_commands_of_the_workflow_draw_score_rank_and_select(make_run: MakeR
     assert result.exit_code == 0, result.output
     written = run.files.series("ps").generation(1).population.read_bytes()
     assert len(Population.model_validate_json(written).candidates) == 4
-
-
-def test_light_commands_do_not_import_heavy_libraries(make_run: MakeRun) -> None:
-    """They run once for every generation; importing torch would cost more than their work."""
-    run = evaluated_run(make_run)
-    config = str(run.files.config)
-    assert imported_by("--help") == set()
-    assert imported_by("rank", config, "--series", "ps") == set()
-    assert imported_by("select", config, "--stage", "ps") == {"deap"}
-    assert imported_by("status", config) == set()
 
 
 def test_a_fault_of_the_configuration_is_printed_without_a_traceback(

@@ -20,7 +20,7 @@ from tsugiki.finalists.stacks import stack_recipes
 from tsugiki.lineage.ledger import read_generation
 from tsugiki.recipe.dataflow import DataflowRecipe
 from tsugiki.recipe.read import read_recipe
-from tsugiki.steps.finals import write_baselines
+from tsugiki.steps.baselines import write_baselines
 from tsugiki.steps.rank import write_ranked
 
 DIGESTS = {"a": "a" * 64, "b": "b" * 64}

@@ -23,7 +23,7 @@ from tsugiki.lineage.audit import audit
 from tsugiki.merge.write import write_merge
 from tsugiki.recipe.dataflow import DataflowRecipe, Hop
 from tsugiki.steps.audit import reproduce_best
-from tsugiki.steps.finals import write_best
+from tsugiki.steps.best import write_best
 from tsugiki.steps.folding import record_folding
 
 

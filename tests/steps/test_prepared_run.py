@@ -17,7 +17,8 @@ from tsugiki.lineage.audit import audit
 from tsugiki.parents.locate import locate
 from tsugiki.parents.lock import read_lock
 from tsugiki.steps.audit import reproduce_best, reselect
-from tsugiki.steps.finals import write_best, write_finalists
+from tsugiki.steps.best import write_best
+from tsugiki.steps.finals import write_finalists
 from tsugiki.steps.parents import write_parents
 from tsugiki.steps.select import write_next
 from tsugiki.steps.start import write_first

@@ -24,7 +24,9 @@ from tsugiki.parents.lock import LockedFile, digest_of_files
 from tsugiki.recipe.read import read_recipe
 from tsugiki.report.page import write_report
 from tsugiki.steps.audit import reproduce_best, reselect
-from tsugiki.steps.finals import write_baselines, write_best, write_finalists, write_test
+from tsugiki.steps.baselines import write_baselines
+from tsugiki.steps.best import write_best
+from tsugiki.steps.finals import write_finalists, write_test
 from tsugiki.steps.rank import write_ranked
 from tsugiki.steps.select import write_next
 from tsugiki.steps.stage_best import write_stage_best

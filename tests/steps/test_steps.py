@@ -22,7 +22,9 @@ from tsugiki.lineage.audit import audit
 from tsugiki.lineage.layout import SeriesFiles
 from tsugiki.lineage.ledger import read_generation, read_population
 from tsugiki.steps.audit import reproduce_best, reselect
-from tsugiki.steps.finals import write_baselines, write_best, write_finalists, write_test
+from tsugiki.steps.baselines import write_baselines
+from tsugiki.steps.best import write_best
+from tsugiki.steps.finals import write_finalists, write_test
 from tsugiki.steps.rank import write_ranked
 from tsugiki.steps.select import write_next
 from tsugiki.steps.start import write_first

@@ -11,6 +11,7 @@ import click
 from tsugiki.commands.arguments import CONFIG, GENERATION, JOB, SERIES, find_stage, open_run
 from tsugiki.commands.group import main
 from tsugiki.commands.residents import done_by_resident
+from tsugiki.quick_imports import quick_imports
 from tsugiki.terminal import Terminal
 
 
@@ -20,7 +21,8 @@ from tsugiki.terminal import Terminal
 @click.option("--update", multiple=True, metavar="NAME", help="Lock this parent anew.")
 def parents(terminal: Terminal, config: Path, update: tuple[str, ...]) -> None:
     """Resolve, pin, fetch, prepare, check and lock the parents."""
-    from tsugiki.steps.parents import write_parents
+    with quick_imports():
+        from tsugiki.steps.parents import write_parents
 
     files, settings = open_run(config)
     write_parents(files, settings, update=frozenset(update), say=terminal.announce)
@@ -30,7 +32,8 @@ def parents(terminal: Terminal, config: Path, update: tuple[str, ...]) -> None:
 @CONFIG
 def items(config: Path) -> None:
     """Divide the tasks' documents into search, validation and test."""
-    from tsugiki.steps.items import write_items
+    with quick_imports():
+        from tsugiki.steps.items import write_items
 
     write_items(*open_run(config))
 
@@ -40,7 +43,8 @@ def items(config: Path) -> None:
 @click.option("--stage", required=True, help="Name of the stage.")
 def start(config: Path, stage: str) -> None:
     """Write the first generation of a stage."""
-    from tsugiki.steps.start import write_first
+    with quick_imports():
+        from tsugiki.steps.start import write_first
 
     files, settings = open_run(config)
     write_first(files, settings, find_stage(settings, stage))
@@ -53,7 +57,8 @@ def start(config: Path, stage: str) -> None:
 @JOB
 def materialize(config: Path, series: str, generation: int, job: int) -> None:
     """Write a job's candidates as temporary checkpoints (storage: disk)."""
-    from tsugiki.evaluate.materialized import materialize as run
+    with quick_imports():
+        from tsugiki.evaluate.materialized import materialize as run
 
     run(*open_run(config), series, generation, job)
 
@@ -76,7 +81,8 @@ def evaluate(config: Path, series: str, generation: int, job: int) -> None:
 
     see_one_gpu(settings.evaluation, job)
     begun = time.perf_counter()
-    from tsugiki.evaluate.batch import Evaluator
+    with quick_imports():
+        from tsugiki.evaluate.batch import Evaluator
 
     imported = time.perf_counter()
     evaluator = Evaluator(files, settings, job=job)
@@ -118,7 +124,8 @@ def select(config: Path, stage: str, generation: int) -> None:
 @CONFIG
 def baselines(config: Path) -> None:
     """Write the recipes that the result is compared with."""
-    from tsugiki.steps.finals import write_baselines
+    with quick_imports():
+        from tsugiki.steps.baselines import write_baselines
 
     write_baselines(*open_run(config))
 
@@ -163,8 +170,9 @@ def compare(terminal: Terminal, config: Path) -> None:
 @click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
 def best(config: Path, out: Path | None, stage: str | None, threads: int) -> None:
     """Write the best model as an ordinary checkpoint."""
-    from tsugiki.steps.finals import write_best
-    from tsugiki.steps.folding import describe_folding, record_folding
+    with quick_imports():
+        from tsugiki.steps.best import write_best
+        from tsugiki.steps.folding import describe_folding, record_folding
 
     files, settings = open_run(config)
     if stage is not None:

@@ -14,6 +14,7 @@ from typing import Any
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import ConfigError
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.quick_imports import quick_imports
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 SERVERS = ("http", "https", "databricks")
@@ -83,9 +84,10 @@ def open_client(files: RunFiles, config: RunConfig) -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    from mlflow.tracking import MlflowClient
+    with quick_imports():
+        from mlflow.tracking import MlflowClient
 
-    return MlflowClient(tracking_uri=uri)
+        return MlflowClient(tracking_uri=uri)  # imports what the store needs
 
 
 def open_experiment(client: Any, files: RunFiles, config: RunConfig) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import ConfigError, InfrastructureError, TsugikiError
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.quick_imports import quick_imports
 from tsugiki.resident.conversation import as_data
 from tsugiki.resident.kept import Kept, code_stamp
 
@@ -71,7 +72,8 @@ class Worker:
             from tsugiki.evaluate.vllm_backend.gpu import see_one_gpu
 
             see_one_gpu(config.evaluation, job)
-            from tsugiki.evaluate.batch import Evaluator
+            with quick_imports():
+                from tsugiki.evaluate.batch import Evaluator
 
             self._evaluators[job] = Evaluator(files, config, job=job)
         return self._evaluators[job]

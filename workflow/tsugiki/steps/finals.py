@@ -1,18 +1,15 @@
-"""Baselines, finalists, held-out test, and the best model."""
+"""Finalists, and what is scored on the held-out documents."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 
 from tsugiki.config.run import RunConfig
-from tsugiki.config.stack_baseline import StackBaseline
 from tsugiki.config.stage import Stage
 from tsugiki.evolve.registry import make_strategy
 from tsugiki.evolve.state import State
 from tsugiki.evolve.strategy import clip
-from tsugiki.finalists.baselines import baseline_population, tuned
+from tsugiki.finalists.baselines import tuned
 from tsugiki.finalists.choose import (
     best_distinct,
     finalist_population,
@@ -29,41 +26,9 @@ from tsugiki.lineage.ledger import (
     read_population,
     scored_generations,
 )
-from tsugiki.lineage.run_models import run_models
-from tsugiki.merge.checkpoint import Checkpoint
-from tsugiki.merge.registry import METHODS
-from tsugiki.merge.write import write_merge
-from tsugiki.parents.locate import locate
-from tsugiki.parents.lock import ParentsLock, read_lock
 from tsugiki.recipe.read import AnyRecipe, read_recipe
 from tsugiki.space.read import read_genome
 from tsugiki.steps.recipes import write_population, write_recipes
-
-
-def write_baselines(files: RunFiles, config: RunConfig) -> None:
-    """Write the population of baselines."""
-    per_parent = {
-        name: {parameter.name: parameter.per_parent for parameter in method.parameters}
-        for name, method in METHODS.items()
-    }
-    lock = read_lock(files.parents)
-    layers = layers_of_parents(config, lock) if _stacks(config) else {}
-    population, recipes = baseline_population(config, lock.digests, per_parent, layers)
-    series = files.series(BASELINES)
-    write_recipes(series, recipes)
-    write_population(series.generation(0).population, population)
-
-
-def layers_of_parents(config: RunConfig, lock: ParentsLock) -> dict[str, int]:
-    """Number of layers of every parent, by name."""
-    return {
-        name: int(Checkpoint(name, folder).config["num_hidden_layers"])
-        for name, folder in locate(config, lock).items()
-    }
-
-
-def _stacks(config: RunConfig) -> bool:
-    return any(isinstance(baseline, StackBaseline) for baseline in config.baselines)
 
 
 def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = None) -> None:
@@ -119,12 +84,6 @@ def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:
     series = files.series(finalists)
     won = winner(read_generation(series.generation(0).outcomes))
     return read_recipe(series.candidate(won.recipe).recipe)
-
-
-def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -> str:
-    """Write the winner as a checkpoint; returns the digest of its weights."""
-    models = run_models(files, config, config.stages[-1].members)
-    return write_merge(winning_recipe(files), models.folders, models.digests, out, threads=threads)
 
 
 def _final_mean(series: SeriesFiles, stage: Stage) -> AnyRecipe | None:
