@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +70,29 @@ class Evaluator:
         identity = evaluation_identity(self._harness, self._items, population, self._model)
         mine = share_of(population, self._job, self._config.evaluation.jobs)
         recipes = {one: read_recipe(series_files.candidate(one).recipe) for one in mine}
+        order = self._in_groups(recipes)
+        known = {one: read_outcome(series_files.candidate(one), identity) for one in order}
+        following = dict(pairwise(one for one in order if known[one] is None))
         with one_after_another() as meanwhile:
-            for index, one in enumerate(self._in_groups(recipes), start=1):
+            for index, one in enumerate(order, start=1):
                 if not go_on():
                     return
                 candidate = series_files.candidate(one)
-                known: Evaluated | Scored | Failed | None = read_outcome(candidate, identity)
-                if known is None:
+                outcome: Evaluated | Scored | Failed | None = known[one]
+                if outcome is None:
                     written = files.weights(self._job) / candidate.root.name
-                    known = self._score(one, recipes[one], written, population, identity)
+                    outcome = score(
+                        partial(
+                            self._build, recipes[one], written, recipes.get(following.get(one, ""))
+                        ),
+                        self._harness,
+                        recipe=one,
+                        ids=self._items.ids(population.split),
+                        evaluation=identity,
+                        prompts=population.split == "test",
+                    )
                 place = f"[{index}/{len(mine)}] {one[:12]}"
-                meanwhile(partial(_note, candidate, known, place, say))
+                meanwhile(partial(_note, candidate, outcome, place, say))
         finish(files, series_files, self._job, population_bytes, mine)
 
     def _in_groups(self, recipes: Mapping[str, AnyRecipe]) -> list[str]:
@@ -97,31 +110,18 @@ class Evaluator:
             self._model = open_backend(models, self._config, job=self._job, before=before)
             self._digests = models.digests
 
-    def _score(
-        self,
-        digest_of_recipe: str,
-        recipe: AnyRecipe,
-        written: Path,
-        population: Population,
-        identity: str,
-    ) -> Evaluated:
-        def build() -> Any:
-            match self._config.evaluation.storage:
-                case "disk":
-                    return self._model.read(recipe, written, read_weights_digest(written))
-                case "scratch":
-                    return self._model.build_through_scratch(recipe)
-                case "memory":
-                    return self._model.build(recipe)
-
-        return score(
-            build,
-            self._harness,
-            recipe=digest_of_recipe,
-            ids=self._items.ids(population.split),
-            evaluation=identity,
-            prompts=population.split == "test",
-        )
+    def _build(self, recipe: AnyRecipe, written: Path, following: AnyRecipe | None) -> Any:
+        """Make a recipe's model, and have the next one begun where that goes on beside it."""
+        match self._config.evaluation.storage:
+            case "disk":
+                return self._model.read(recipe, written, read_weights_digest(written))
+            case "scratch":
+                return self._model.build_through_scratch(recipe)
+            case "memory":
+                built = self._model.build(recipe)
+                if following is not None:
+                    self._model.begin(following)
+                return built
 
 
 def evaluation_identity(

@@ -14,6 +14,7 @@ import transformers
 
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import InfrastructureError, ParentError
+from tsugiki.evaluate.ahead import Ahead, InPlace, Merging
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.scratch import merged_in_scratch
 from tsugiki.merge.dataflow.live import LiveDataflow
@@ -28,7 +29,10 @@ from tsugiki.recipe.recipe import Recipe
 
 
 class CandidateModel:
-    """Holds the parents once, and one model that takes each candidate's weights in turn."""
+    """Holds the parents once, and one model that takes each candidate's weights in turn.
+
+    On a GPU, the next candidate is merged in main memory while one is scored.
+    """
 
     def __init__(
         self,
@@ -51,7 +55,7 @@ class CandidateModel:
         self._held: set[str] = set()
         self._dataflow: LiveDataflow | None = None
         self._tokenizers: dict[str, Any] = {}
-        self._live: dict[tuple[str, str], tuple[Any, LanguageModel]] = {}
+        self._live: dict[tuple[str, str], tuple[Merging, LanguageModel]] = {}
 
     @property
     def device(self) -> torch.device:
@@ -82,9 +86,15 @@ class CandidateModel:
             assembled, weights = self._dataflow.assemble(recipe)
             return self._wrapped(assembled, recipe.tokenizer), weights
         self._dataflow = None
-        model, language_model = self._model(recipe)
-        threads = self._evaluation.threads
-        return language_model, self._parents(recipe).load_into(recipe, model, threads=threads)
+        merging, language_model = self._model(recipe)
+        return language_model, merging.finish(self._parents(recipe), recipe)
+
+    def begin(self, recipe: AnyRecipe) -> None:
+        """Merge a recipe beside the model at work, if that is of use and `build` needs no other model."""
+        if isinstance(recipe, DataflowRecipe) or (recipe.tokenizer, recipe.dtype) not in self._live:
+            return
+        merging, _ = self._model(recipe)
+        merging.begin(self._parents(recipe), recipe)
 
     def build_through_scratch(self, recipe: AnyRecipe) -> tuple[LanguageModel, str]:
         """Merge a recipe to a temporary folder on this machine, read it, and remove it.
@@ -103,10 +113,11 @@ class CandidateModel:
         """
         if isinstance(recipe, DataflowRecipe):
             self._live.clear()
-            return self._wrapped(self._pretrained(folder, recipe), recipe.tokenizer), weights
-        model, language_model = self._model(recipe)
+            model = self._pretrained(folder, recipe).to(self._device)
+            return self._wrapped(model, recipe.tokenizer), weights
+        merging, language_model = self._model(recipe)
         plan = self._parents(recipe).plan(recipe.tokenizer)
-        live = LiveWeights(plan, model)
+        live = LiveWeights(plan, merging.live)
         missing = {planned.stored for planned in plan.tensors}
         try:
             for file in sorted(folder.glob("*.safetensors")):
@@ -133,16 +144,23 @@ class CandidateModel:
             )
         return self._merger
 
-    def _model(self, recipe: Recipe) -> tuple[Any, LanguageModel]:
+    def _model(self, recipe: Recipe) -> tuple[Merging, LanguageModel]:
         key = (recipe.tokenizer, recipe.dtype)
         if key not in self._live:
             self._live.clear()
             self._live[key] = self._load(recipe)
         return self._live[key]
 
-    def _load(self, recipe: Recipe) -> tuple[Any, LanguageModel]:
+    def _load(self, recipe: Recipe) -> tuple[Merging, LanguageModel]:
         model = self._pretrained(self._folders[recipe.tokenizer], recipe)
-        return model, self._wrapped(model, recipe.tokenizer)
+        threads = self._evaluation.threads
+        ahead = self._device.type != "cpu" and self._evaluation.storage == "memory"
+        merging: Merging = (
+            Ahead(model, self._device, threads)
+            if ahead
+            else InPlace(model.to(self._device), threads)
+        )
+        return merging, self._wrapped(merging.live, recipe.tokenizer)
 
     def _pretrained(self, folder: Path, recipe: AnyRecipe) -> Any:
         model, info = _loader(folder).from_pretrained(
@@ -159,7 +177,7 @@ class CandidateModel:
                 got=", ".join(sorted(info["missing_keys"])[:5]),
                 fix="fetch or convert the model again",
             )
-        return model.to(self._device).eval().requires_grad_(requires_grad=False)
+        return model.eval().requires_grad_(requires_grad=False)
 
     def _wrapped(self, model: Any, owner: str) -> LanguageModel:
         """A model with the tokenizer of one of the parents."""

@@ -104,6 +104,9 @@ class VllmCandidates:
             raise RecipeError(what, where=where, expected=expected, got=got, fix=fix)
         return model, answer["digest"]
 
+    def begin(self, recipe: AnyRecipe) -> None:
+        """Nothing: the engine takes tensors as they are merged."""
+
     def build_through_scratch(self, recipe: AnyRecipe) -> tuple[VllmLanguageModel, str]:
         """Merge a recipe to a temporary folder on this machine, read it, and remove it."""
         recipe = _in_parameter_space(recipe)

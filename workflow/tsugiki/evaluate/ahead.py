@@ -1,0 +1,109 @@
+"""Where candidates are merged for a live model: in its own memory, or in a copy that a GPU's follows.
+
+On a GPU a candidate is scored by the GPU, while the job's processors have nothing to do. So the next
+candidate is merged meanwhile, into a second model in main memory, and takes a copy to the GPU when it is
+its turn.
+"""
+
+from __future__ import annotations
+
+import copy
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tsugiki.merge.resident import ResidentMerger
+from tsugiki.recipe.recipe import Recipe
+
+
+class Merging(Protocol):
+    """Merges recipes into one live model."""
+
+    @property
+    def live(self) -> Any:
+        """The model, with the weights of the last recipe that was finished."""
+
+    def begin(self, merger: ResidentMerger, recipe: Recipe) -> None:
+        """Say which recipe is finished next, once the last one's model is at work."""
+
+    def finish(self, merger: ResidentMerger, recipe: Recipe) -> str:
+        """Give the model a recipe's weights; returns their digest. Raises as `load_into` does."""
+
+
+class InPlace:
+    """Merges into the model itself, with the processors that it also computes with."""
+
+    def __init__(self, model: nn.Module, threads: int) -> None:
+        self.live = model
+        self._threads = threads
+
+    def begin(self, merger: ResidentMerger, recipe: Recipe) -> None:
+        """Nothing: the model is in use, and so are the processors."""
+
+    def finish(self, merger: ResidentMerger, recipe: Recipe) -> str:
+        """Merge."""
+        return merger.load_into(recipe, self.live, threads=self._threads)
+
+
+class Ahead:
+    """Merges beside a model on another device, one recipe ahead.
+
+    Args:
+        model: The model in main memory, which stays there and is merged into.
+        device: Where its twin goes, `live`.
+        threads: How many tensors to merge at the same time.
+    """
+
+    def __init__(self, model: nn.Module, device: torch.device, threads: int) -> None:
+        self.live = twin(model, device)
+        if device.type == "cuda":
+            for weights in _tensors(model):  # which a GPU reads several times faster
+                weights.data = weights.data.pin_memory()
+        self._model = model
+        self._threads = threads
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="merge-ahead")
+        self._begun: tuple[str, Future[str]] | None = None
+
+    def begin(self, merger: ResidentMerger, recipe: Recipe) -> None:
+        """Merge a recipe in another thread."""
+        self._settle()
+        work = self._thread.submit(merger.load_into, recipe, self._model, threads=self._threads)
+        self._begun = (recipe.digest, work)
+
+    def finish(self, merger: ResidentMerger, recipe: Recipe) -> str:
+        """Copy what was merged; merge it now if it was not begun."""
+        if self._begun is None or self._begun[0] != recipe.digest:
+            self.begin(merger, recipe)
+        assert self._begun is not None
+        _, work = self._begun
+        self._begun = None
+        digest = work.result()
+        with torch.no_grad():
+            for target, source in zip(_tensors(self.live), _tensors(self._model), strict=True):
+                target.copy_(source)
+        return digest
+
+    def _settle(self) -> None:
+        """Wait for a recipe that nobody wants any more; its faults are nobody's."""
+        if self._begun is not None:
+            self._begun[1].exception()
+            self._begun = None
+
+
+def twin(model: nn.Module, device: torch.device) -> Any:
+    """A copy of a model with its weights on a device; tied weights are tied in it, too."""
+    moved: dict[int, Any] = {}
+    for weights in _tensors(model):
+        there = weights.detach().to(device, copy=True)
+        moved[id(weights)] = (
+            nn.Parameter(there, requires_grad=False) if isinstance(weights, nn.Parameter) else there
+        )
+    return copy.deepcopy(model, moved)
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    """Parameters and buffers, each once."""
+    return list(chain(model.parameters(), model.buffers()))
