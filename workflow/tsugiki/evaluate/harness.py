@@ -156,7 +156,9 @@ class Harness:
         """
         key = (name, ids)
         if key not in self._subsets:
-            documents = list(self.tasks[name].eval_docs)
+            documents = self.tasks[name].eval_docs
+            if not hasattr(documents, "__getitem__"):
+                documents = list(documents)
             chosen = [documents[index] for index in ids]
             task = copy.copy(self.tasks[name])
             task.test_docs = task.validation_docs = lambda: chosen
