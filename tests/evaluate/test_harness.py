@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,19 @@ def test_only_the_documents_asked_for_are_put_to_the_model(tiny_tasks: Path) -> 
     tasks.run(Counting(), {"words": [4, 6]})
     rows = documents()
     assert asked == [rows[index]["prompt"] for index in (2, 4, 4, 6)]
+
+
+def test_the_other_documents_are_not_even_read(tiny_tasks: Path) -> None:
+    """Reading one may mean decoding its images."""
+
+    class Documents(list[dict[str, Any]]):
+        def __iter__(self) -> Iterator[dict[str, Any]]:
+            raise AssertionError("all documents are read")
+
+    tasks = harness(tiny_tasks)
+    tasks.tasks["words"].test_docs = lambda: Documents(documents())
+    records = tasks.run(DummyLM(), {"words": [2, 4]})
+    assert [record.target for record in records] == [documents()[n]["target"] for n in (2, 4)]
 
 
 def test_solved_examples_are_the_same_at_every_call(tmp_path: Path) -> None:

@@ -33,8 +33,39 @@ def test_the_place_of_other_machine_code_is_left_as_it_was() -> None:
     assert before == numba.config.CACHE_DIR
 
 
-def test_loops_run_where_no_folder_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_code_of_a_read_only_package_goes_to_the_users_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named after the sources there too: two images may have the same file at the same place."""
+    package = tmp_path / "package"
+    package.write_text("a file, in which no folder can be made", encoding="utf-8")
+    monkeypatch.setattr(compiling, "_FOLDER", package)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = compiling._kept_in()
+    assert place == str(tmp_path / "cache" / "tsugiki" / compiling._STORE)
+    monkeypatch.setattr(compiling, "_KEPT_IN", place)
+    doubled = compiling.compiled(lambda x: 2 * x)
+    assert doubled(3) == 6
+    assert list(Path(place).rglob("*.nbc"))
+
+
+def test_a_place_that_the_user_names_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By numba's own variable, NUMBA_CACHE_DIR."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    assert compiling._kept_in() == str(tmp_path / compiling._STORE)
+
+
+def test_loops_run_where_no_folder_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They are compiled anew by every process."""
-    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+    blocked = tmp_path / "file"
+    blocked.touch()
+    monkeypatch.setattr(compiling, "_places", lambda: iter([blocked]))
+    assert compiling._kept_in() is None
+    monkeypatch.setattr(compiling, "_KEPT_IN", None)
     doubled = compiling.compiled(lambda x: 2 * x)
     assert doubled(3) == 6

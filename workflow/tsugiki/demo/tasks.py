@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -80,20 +81,27 @@ def last_number(text: str) -> int | None:
 
 def rows(kind: str, language: Language, count: int) -> list[Row]:
     """Distinct held-out documents; the same facts and questions in either language."""
-    chosen: dict[str, Row] = {}
+    return [
+        {
+            "prompt": prompt(fact, question, language),
+            "target": question.reply(language),
+            "number": fact.result if kind == "maths" else None,
+            "language": language,
+        }
+        for fact, question in _posed(kind, count)
+    ]
+
+
+@cache
+def _posed(kind: str, count: int) -> tuple[tuple[Fact, Question], ...]:
+    """What the documents of both languages ask."""
+    chosen: dict[str, tuple[Fact, Question]] = {}
     for fact, question in _POSERS[kind](generator("demo-task", kind)):
         # English texts identify a document in both languages, so that the two tasks are parallel.
-        identity = prompt(fact, question, "en")
-        if identity not in chosen:
-            chosen[identity] = {
-                "prompt": prompt(fact, question, language),
-                "target": question.reply(language),
-                "number": fact.result if kind == "maths" else None,
-                "language": language,
-            }
-            if len(chosen) == count:
-                break
-    return list(chosen.values())
+        chosen.setdefault(prompt(fact, question, "en"), (fact, question))
+        if len(chosen) == count:
+            break
+    return tuple(chosen.values())
 
 
 def _pose_maths(rng: np.random.Generator) -> Iterator[tuple[Fact, Question]]:

@@ -156,8 +156,8 @@ class Harness:
         """
         key = (name, ids)
         if key not in self._subsets:
-            documents = list(self.tasks[name].eval_docs)
-            chosen = [documents[index] for index in ids]
+            documents = self.tasks[name].eval_docs
+            chosen = [documents[index] for index in ids]  # the others may be large, as images are
             task = copy.copy(self.tasks[name])
             task.test_docs = task.validation_docs = lambda: chosen
             task.build_all_requests = _build_once(task)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,18 +31,38 @@ def _store() -> str:
 _STORE = _store()
 
 
+def _places() -> Iterator[Path]:
+    """Folders for machine code, best first; in a container the package's own is read-only."""
+    if numba.config.CACHE_DIR:
+        yield Path(numba.config.CACHE_DIR)
+    yield _FOLDER / "__pycache__"
+    yield Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tsugiki"
+
+
+def _kept_in() -> str | None:
+    """The store in the first place that can be written; None if there is none.
+
+    numba would look for another place itself, but for one that is not named after the sources.
+    """
+    with suppress(RuntimeError):  # no home
+        for place in _places():
+            with suppress(OSError):
+                store = place / _STORE
+                store.mkdir(parents=True, exist_ok=True)
+                if os.access(store, os.W_OK):
+                    return str(store)
+    return None
+
+
+_KEPT_IN = _kept_in()
+
+
 def compiled(function: F) -> F:
     """Compile a function when it is first called; the interpreter's lock is released meanwhile."""
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(Path(before or _FOLDER / "__pycache__") / _STORE)
+    numba.config.CACHE_DIR = _KEPT_IN or before
     try:
-        return _compiled(function, keep=True)
-    except RuntimeError:  # no folder can be written, as in a container without a home
-        return _compiled(function, keep=False)
+        made: F = numba.njit(nogil=True, cache=_KEPT_IN is not None, error_model="numpy")(function)
     finally:
         numba.config.CACHE_DIR = before
-
-
-def _compiled(function: F, *, keep: bool) -> F:
-    made: F = numba.njit(nogil=True, cache=keep, error_model="numpy")(function)
     return made
