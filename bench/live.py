@@ -1,8 +1,9 @@
 """How long a candidate is built in a live model, beside a plain copy of a parent into that model.
 
 Usage: python bench/live.py [--hidden N ...] [--threads N ...] [--rounds N] [--only METHOD ...]
+       [--dtype FORMAT]
 
-Makes random llamas, a base and three parents in bfloat16, and merges them again and again into one
+Makes random llamas, a base and three parents, and merges them again and again into one
 live model on the CPU, each time with other weights, as a search does. A copy reads one parent's files,
 which are in the page cache, and writes the live model's weights, by one thread. Copy and merges take
 turns; the best of all rounds counts. The processor's time, of all threads, is what other work on the
@@ -32,7 +33,7 @@ SHAPES = {512: (5, 3000), 1024: (19, 32000)}
 BASIC = ["linear", "ties", "dare_ties"]
 
 
-def save_models(root: Path, hidden: int) -> dict[str, Path]:
+def save_models(root: Path, hidden: int, dtype: str) -> dict[str, Path]:
     """Save a base, and parents that are small steps from it."""
     layers, words = SHAPES[hidden]
     torch.manual_seed(0)
@@ -49,7 +50,7 @@ def save_models(root: Path, hidden: int) -> dict[str, Path]:
         with torch.no_grad():
             for made, start in zip(model.parameters(), base.parameters(), strict=True):
                 made.mul_(0.0 if name == "base" else 0.1).add_(start)
-        model.bfloat16().save_pretrained(root / name)
+        model.to(getattr(torch, dtype)).save_pretrained(root / name)
         (root / name / "tokenizer.json").write_text("{}")
     return {name: root / name for name in NAMES}
 
@@ -61,22 +62,22 @@ def copy(parent: Path, model: nn.Module) -> None:
         places[name].copy_(values)
 
 
-def moved(recipe: Recipe, step: int) -> Recipe:
-    """The recipe with other weights, so that no result of the candidate before is of use."""
+def moved(recipe: Recipe, dtype: str, step: int) -> Recipe:
+    """The recipe in a number format, with other weights, so that no result of the candidate before is of use."""
     weight = recipe.parameters["weight"]
     values = {
         owner: {group: value + 0.001 * step for group, value in given.items()}
         for owner, given in weight.values.items()
     }
     parameters = dict(recipe.parameters) | {"weight": weight.model_copy(update={"values": values})}
-    return recipe.model_copy(update={"parameters": parameters})
+    return recipe.model_copy(update={"parameters": parameters, "dtype": dtype})
 
 
 def measure(
-    cases: list[Case], folders: Mapping[str, Path], threads: list[int], rounds: int
+    cases: list[Case], folders: Mapping[str, Path], dtype: str, threads: list[int], rounds: int
 ) -> None:
     """Time all cases in turns with the copy, and print a row for each."""
-    model = LlamaForCausalLM.from_pretrained(folders["base"], dtype=torch.bfloat16)
+    model = LlamaForCausalLM.from_pretrained(folders["base"], dtype=dtype)
     merger = ResidentMerger(folders, DIGESTS)
     copies: list[Time] = []
     merges: dict[tuple[str, int], list[Time]] = {}
@@ -84,7 +85,7 @@ def measure(
         copies.append(Time.of(lambda: copy(folders["a"], model)))
         for case in cases:
             for count in threads:
-                recipe = moved(recipe_of(case), step)
+                recipe = moved(recipe_of(case), dtype, step)
                 took = Time.of(lambda r=recipe, n=count: merger.load_into(r, model, threads=n))
                 merges.setdefault((case.method, count), []).append(took)
     copied = Time.best(copies[1:])
@@ -107,13 +108,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=BASIC)
+    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
     given = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as root, torch.no_grad():
         for hidden in given.hidden:
-            folders = save_models(Path(root) / str(hidden), hidden)
+            folders = save_models(Path(root) / str(hidden), hidden, given.dtype)
             cases = [case for case in CASES if case.method in given.only]
-            measure(cases, folders, given.threads, given.rounds)
+            measure(cases, folders, given.dtype, given.threads, given.rounds)
 
 
 if __name__ == "__main__":

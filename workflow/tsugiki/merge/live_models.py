@@ -30,5 +30,6 @@ class LiveModels:
         known, weights = self._found.get(model, (None, None))
         if weights is None or known is not plan or not weights.fits(model):
             weights = LiveWeights(plan, model)
-            self._found[model] = (plan, weights)
+            if weights.in_place:  # a merge that fails leaves nothing in them
+                self._found[model] = (plan, weights)
         return weights
