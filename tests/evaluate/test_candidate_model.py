@@ -12,8 +12,7 @@ from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
 from tsugiki.errors import InfrastructureError
 from tsugiki.evaluate.candidate_model import CandidateModel, choose_device
-from tsugiki.merge import resident
-from tsugiki.merge.parallel import ordered
+from tsugiki.merge.parallel import Threads
 from tsugiki.merge.write import write_merge
 
 
@@ -76,13 +75,13 @@ def test_tensors_are_merged_by_the_jobs_threads(
     """As many at a time as `evaluation.threads` says."""
     run = make_run()
     evaluation = run.config.evaluation.model_copy(update={"threads": 3})
-    used = []
+    used, ordered = [], Threads.ordered
 
-    def counting(function: Any, items: Any, threads: int) -> Any:
+    def counting(pool: Threads, function: Any, items: Any, threads: int) -> Any:
         used.append(threads)
-        return ordered(function, items, threads)
+        return ordered(pool, function, items, threads)
 
-    monkeypatch.setattr(resident, "ordered", counting)
+    monkeypatch.setattr(Threads, "ordered", counting)
     folders = {name: tiny_models / name for name in run.digests}
     live = CandidateModel(folders, run.digests, evaluation)
     recipe = run.recipe("dare_ties", weight=0.7, density=0.5)

@@ -19,6 +19,7 @@ from transformers.core_model_loading import MergeModulelist
 
 from tests.merge.models_for_tests import digests_of, recipe_of, save_tokenizer
 from tests.merge.vision_models import TEXT
+from tsugiki.merge import resident
 from tsugiki.merge.checkpoint import SINGLE
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
@@ -34,6 +35,12 @@ CONFIGS: dict[str, Any] = {
         **TEXT, num_experts=EXPERTS, num_experts_per_tok=2, moe_intermediate_size=8, head_dim=8
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def _many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let these small models be work for several threads."""
+    monkeypatch.setattr(resident, "RUN", 300)
 
 
 @pytest.fixture(params=list(CONFIGS))
@@ -55,7 +62,7 @@ def live_and_written(folders: Folders, out: Path) -> tuple[PreTrainedModel, PreT
     live = AutoModelForCausalLM.from_pretrained(folders["base"], dtype=torch.float32)
     places = {name: values.data_ptr() for name, values in live.state_dict().items()}
     merger.load_into(recipe_of("linear", base=None), live)
-    digest = merger.load_into(recipe, live)
+    digest = merger.load_into(recipe, live, threads=3)
     assert digest == write_merge(recipe, folders, digests_of(folders), out)
     assert places == {name: values.data_ptr() for name, values in live.state_dict().items()}
     return live, AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)

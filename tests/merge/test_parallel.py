@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tsugiki.merge.parallel import ordered, runs
+from tsugiki.merge.parallel import Threads, ordered, runs
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -62,3 +62,26 @@ def test_an_error_comes_in_its_turn_and_ends_the_work() -> None:
     with pytest.raises(ValueError, match="3"):
         next(results)
     assert len(begun) < 100
+
+
+def test_nothing_goes_on_after_an_error_and_the_threads_are_used_again() -> None:
+    """What had begun has ended when the error is raised; the next call gets the same threads."""
+    threads = Threads()
+    going: set[int] = set()
+    workers = set()
+
+    def work(item: int) -> int:
+        going.add(item)
+        workers.add(threading.get_ident())
+        if item == 0:
+            raise ValueError(item)
+        time.sleep(0.05)
+        going.remove(item)
+        return item
+
+    with pytest.raises(ValueError, match="0"):
+        list(threads.ordered(work, range(100), 2))
+    assert going == {0}
+    assert list(threads.ordered(work, range(1, 5), 2)) == [1, 2, 3, 4]
+    assert threading.get_ident() not in workers
+    assert len(workers) == 2

@@ -59,31 +59,19 @@ class Fused:
                 piece is copied. If absent, each piece is overwritten by the next one.
         """
         target = None if into is None else into.view(-1)
-        if target is not None and self._written_as_they_are(target):
-            out = bits_of(target)
-            for begin, end in self._spans():
-                piece = out[begin:end]
-                yield self._tensor(piece, finite=self.merge(begin, end, piece))
-            return
-        buffer = None
-        for begin, end in self._spans():
-            if buffer is None:
-                buffer = np.empty(end - begin, _bits_type(self.dtype))
-            piece = buffer[: end - begin]
-            made, bad = self._tensor(piece, finite=self.merge(begin, end, piece))
-            if target is not None:
-                target[begin:end].copy_(made)
-            yield made, bad
-
-    def _written_as_they_are(self, target: Tensor) -> bool:
-        """Whether what the loop writes are a tensor's own bits; float16 it writes as float32."""
-        return target.is_cpu and target.dtype == self.dtype != torch.float16
-
-    def _spans(self) -> Iterator[tuple[int, int]]:
+        own = None
+        if target is not None and target.is_cpu and target.dtype == self.dtype != torch.float16:
+            own = bits_of(target)  # not of float16, which is made from float32
         size = math.prod(self.shape)
-        step = max(PIECE // self.row, 1) * self.row
+        step = min(max(PIECE // self.row, 1) * self.row, max(size, 1))
+        buffer = np.empty(step if own is None else 0, _bits_type(self.dtype))
         for begin in range(0, size, step):
-            yield begin, min(begin + step, size)
+            end = min(begin + step, size)
+            out = buffer[: end - begin] if own is None else own[begin:end]
+            piece, bad = self._tensor(out, finite=self.merge(begin, end, out))
+            if target is not None and own is None:
+                target[begin:end].copy_(piece)
+            yield piece, bad
 
     def _tensor(self, out: Bits, *, finite: bool) -> tuple[Tensor, int]:
         if out.itemsize == 2:

@@ -51,6 +51,11 @@ class LiveWeights:
         """Whether it is this model, and its weights are where they were."""
         return self._model() is model and self._weights == _addresses(model)
 
+    @property
+    def in_place(self) -> bool:
+        """Whether tensors are written as they come, so that none is kept until the end."""
+        return not self._copied
+
     def place(self, stored: str) -> Tensor | None:
         """The tensor's place, if it may be filled piece by piece, in order; otherwise, `put` it."""
         target = self._targets.get(stored)
@@ -76,7 +81,7 @@ class LiveWeights:
         """
         if not self._copied:
             return
-        model, waiting = self._model(), self._waiting
+        model, waiting = self._model(), dict(sorted(self._waiting.items()))
         self._waiting = {}
         assert isinstance(model, PreTrainedModel), "others are never taken apart by a copy"
         fresh, info = type(model).from_pretrained(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -35,12 +35,29 @@ def ordered(function: Callable[[T], R], items: Iterable[T], threads: int) -> Ite
     is raised when its turn comes, whichever came first on the clock, and what has not begun is
     cancelled.
     """
-    items = list(items)
-    if min(threads, len(items)) <= 1:
-        yield from map(function, items)
-        return
-    pool = ThreadPoolExecutor(min(threads, len(items)))
-    try:
-        yield from pool.map(function, items)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    yield from Threads().ordered(function, items, threads)
+
+
+class Threads:
+    """Threads that are kept for the next call, since new ones are slow to share out the processors."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._count = 0
+
+    def ordered(self, function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+        """See the function `ordered`. Only one call may be under way."""
+        items = list(items)
+        if min(threads, len(items)) <= 1:
+            yield from map(function, items)
+            return
+        if self._pool is None or self._count != threads:
+            self._pool, self._count = ThreadPoolExecutor(threads), threads
+        results = [self._pool.submit(function, item) for item in items]
+        try:
+            for result in results:
+                yield result.result()
+        finally:
+            for result in results:
+                result.cancel()
+            wait(results)  # so that nothing is written any more when the caller goes on

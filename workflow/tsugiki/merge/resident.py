@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +13,10 @@ from tsugiki.errors import ParentError
 from tsugiki.merge.digest import FORMAT_NAMES, WeightsDigest, pieces_digest, tensor_digest
 from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.live import LiveWeights
+from tsugiki.merge.live_models import LiveModels
 from tsugiki.merge.models import Models
 from tsugiki.merge.names import Names
-from tsugiki.merge.parallel import ordered, runs
+from tsugiki.merge.parallel import Threads, runs
 from tsugiki.merge.plan import Plan, PlannedTensor
 from tsugiki.recipe.recipe import Recipe
 
@@ -49,7 +49,8 @@ class ResidentMerger:
     ) -> None:
         self._models = Models(folders, digests, names=names, cache_bytes=cache_bytes)
         self._kept: dict[tuple[str, str], str] = {}
-        self._live: WeakKeyDictionary[nn.Module, dict[str, LiveWeights]] = WeakKeyDictionary()
+        self._live = LiveModels()
+        self._threads = Threads()
         for name in folders:  # all faults before any work
             self._models.plan(name)
 
@@ -91,8 +92,9 @@ class ResidentMerger:
         """Write a merged model's weights into `model`, in place; tied weights stay tied.
 
         Where a weight is in the processor's memory, whole and in the recipe's number format, the
-        compiled loops write straight into it; others are copied piece by piece, to a GPU too (how fast
-        that is was not measured). Neither weights nor digest depend on `threads`.
+        compiled loops write straight into it. Others are copied piece by piece, to a GPU too, while
+        other threads merge; on a GPU this was not measured. Neither weights nor digest depend on
+        `threads`.
 
         If this raises half-way, the model holds a mixture of weights, until the next call has
         written them all.
@@ -112,7 +114,7 @@ class ResidentMerger:
             ParentError: a model's tensor is not finite, or `model` has other weights than the plan.
         """
         merge = Merge(recipe, self._models)
-        live = self._weights_of(recipe.tokenizer, model)
+        live = self._live.weights(merge.plan, model)
         digest = WeightsDigest()
 
         def write(run: Sequence[PlannedTensor]) -> list[str]:
@@ -121,20 +123,15 @@ class ResidentMerger:
 
         work = runs(merge.plan.tensors, lambda planned: math.prod(planned.shape), RUN)
         with one_thread_per_operation():
-            for run, contents in zip(work, ordered(write, work, threads), strict=True):
+            for run, contents in zip(
+                work, self._threads.ordered(write, work, threads), strict=True
+            ):
                 for planned, content in zip(run, contents, strict=True):
                     name, format_name = planned.stored, FORMAT_NAMES[merge.format(planned)]
                     digest.add(name, format_name, planned.shape, content)
             with torch.no_grad():
                 live.finish()
         return digest.hexdigest()
-
-    def _weights_of(self, owner: str, model: nn.Module) -> LiveWeights:
-        """Where the tensors go in a model, found once for as long as it lives and is not moved."""
-        found = self._live.setdefault(model, {})
-        if owner not in found or not found[owner].fits(model):
-            found[owner] = LiveWeights(self.plan(owner), model)
-        return found[owner]
 
     def _write(self, merge: Merge, live: LiveWeights, planned: PlannedTensor) -> str:
         """Put a tensor in its place; returns the digest of its content."""
