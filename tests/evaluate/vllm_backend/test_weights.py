@@ -43,16 +43,17 @@ def steep(run: TinyRun) -> Recipe:
     )
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_the_tensors_are_those_of_the_merge_on_disk(
-    make_run: MakeRun, tiny_models: Path, tmp_path: Path, device: str
+    make_run: MakeRun, tiny_models: Path, tmp_path: Path, device: str, threads: int
 ) -> None:
     """Each once, by its stored name, bit for bit, whatever the default device is."""
     run = make_run()
     recipe = run.recipe("dare_ties", weight=0.7, density=0.5)
     folders = {name: tiny_models / name for name in run.digests}
     written = write_merge(recipe, folders, run.digests, tmp_path / "merged")
-    weights = MergedWeights(merger_of(run, tiny_models), recipe)
+    weights = MergedWeights(merger_of(run, tiny_models), recipe, threads)
     with torch.device(device):
         streamed = list(weights)
     require_taken(weights)
@@ -66,14 +67,15 @@ def test_the_tensors_are_those_of_the_merge_on_disk(
     assert all(torch.equal(tensor, stored[name]) for name, tensor in again)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 def test_a_merge_that_fails_half_way_still_gives_every_tensor_once(
-    make_run: MakeRun, tiny_models: Path, tmp_path: Path
+    make_run: MakeRun, tiny_models: Path, tmp_path: Path, threads: int
 ) -> None:
     """Layers of vLLM cannot be left half-way; the failure is told afterwards."""
     run = make_run()
     merger = ResidentMerger(*with_steep(run, tiny_models, tmp_path))
     recipe = steep(run)
-    weights = MergedWeights(merger, recipe)
+    weights = MergedWeights(merger, recipe, threads)
     names = [name for name, _ in weights]
     planned = [tensor.stored for tensor in merger.plan(recipe.tokenizer).tensors]
     assert sorted(names) == sorted(planned)

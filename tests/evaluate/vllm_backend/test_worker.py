@@ -28,7 +28,8 @@ def worker_of(run: TinyRun, models: Path) -> StandInWorker:
     """A worker that holds the run's models."""
     worker = StandInWorker(str(models / "base"), "float32")
     folders = {name: str(models / name) for name in run.digests}
-    worker.tsugiki_open(json.dumps({"folders": folders, "digests": run.digests, "names": {}}))
+    models = {"folders": folders, "digests": run.digests, "names": {}, "threads": 2}
+    worker.tsugiki_open(json.dumps(models))
     return worker
 
 
@@ -59,7 +60,8 @@ def test_a_failed_candidate_leaves_a_worker_that_goes_on(
     folders, digests = with_steep(run, tiny_models, tmp_path)
     worker = StandInWorker(str(tiny_models / "base"), "float16")
     texts = {name: str(folder) for name, folder in folders.items()}
-    worker.tsugiki_open(json.dumps({"folders": texts, "digests": digests, "names": {}}))
+    models = {"folders": texts, "digests": digests, "names": {}, "threads": 2}
+    worker.tsugiki_open(json.dumps(models))
     good = run.recipe(weight=0.5, dtype="float16").to_json().decode()
     before = worker.tsugiki_merge(good)
     failed = worker.tsugiki_merge(steep(run).to_json().decode())

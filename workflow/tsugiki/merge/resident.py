@@ -59,34 +59,40 @@ class ResidentMerger:
         return self._models.plan(owner)
 
     def tensors(
-        self, recipe: Recipe, digest: WeightsDigest | None = None
+        self, recipe: Recipe, digest: WeightsDigest | None = None, *, threads: int = 1
     ) -> Iterator[tuple[str, Tensor]]:
         """Merge a recipe, tensor by tensor, each with the name that it is stored under.
 
         Args:
             recipe: The recipe.
             digest: Takes each tensor; in the end, it is the one that `write_merge` returns.
+            threads: How many tensors to merge at the same time; so many are in memory at once.
 
         Raises:
             RecipeError: the recipe describes no valid merge, or a result is not finite.
             LineageError: a model is not the one that the recipe was made for.
             ParentError: a model's tensor is not finite.
         """
-        for planned, tensor in self._merge(recipe):
-            if digest is not None:
-                self._add(digest, recipe.tokenizer, planned, tensor)
-            yield planned.stored, tensor
+        merge = Merge(recipe, self._models)
+
+        def make(planned: PlannedTensor) -> tuple[Tensor, str]:
+            tensor = merge.tensor(planned)
+            return tensor, "" if digest is None else self._digest(merge.owner.name, planned, tensor)
+
+        tensors = merge.plan.tensors
+        for first in range(0, len(tensors), threads):
+            window = tensors[first : first + threads]
+            with one_thread_per_operation():
+                made = list(self._threads.ordered(make, window, threads))
+            for planned, (tensor, content) in zip(window, made, strict=True):
+                if digest is not None:
+                    name = FORMAT_NAMES[tensor.dtype]
+                    digest.add(planned.stored, name, tensor.shape, content)
+                yield planned.stored, tensor
 
     def unmerged(self, owner: str, planned: PlannedTensor) -> Tensor:
         """A planned tensor as `owner` stores it: a map of its file, which must not be changed."""
         return self._models.checkpoints[owner].tensor(planned.name)
-
-    def _merge(self, recipe: Recipe) -> Iterator[tuple[PlannedTensor, Tensor]]:
-        merge = Merge(recipe, self._models)
-        for planned in merge.plan.tensors:
-            with one_thread_per_operation():
-                merged = merge.tensor(planned)
-            yield planned, merged
 
     def load_into(self, recipe: Recipe, model: nn.Module, *, threads: int = 1) -> str:
         """Write a merged model's weights into `model`, in place; tied weights stay tied.
@@ -149,12 +155,6 @@ class ResidentMerger:
         tensor = merge.tensor(planned)
         live.put(planned.stored, tensor)
         return self._digest(merge.owner.name, planned, tensor)
-
-    def _add(
-        self, digest: WeightsDigest, owner: str, planned: PlannedTensor, tensor: Tensor
-    ) -> None:
-        content = self._digest(owner, planned, tensor)
-        digest.add(planned.stored, FORMAT_NAMES[tensor.dtype], tensor.shape, content)
 
     def _digest(self, owner: str, planned: PlannedTensor, tensor: Tensor) -> str:
         """Digest of a tensor; of what is not merged, computed once."""

@@ -150,6 +150,7 @@ class VllmCandidates:
                 "folders": {name: str(self._folders[name]) for name in sorted(names)},
                 "digests": self._digests,
                 "names": self._names,
+                "threads": self._evaluation.threads,
             }
             self._ask("tsugiki_open", json.dumps(models))
             self._held = names

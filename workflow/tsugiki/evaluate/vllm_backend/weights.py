@@ -48,19 +48,20 @@ class MergedWeights(OnProcessor):
     Args:
         merger: Holds the models.
         recipe: The recipe.
+        threads: How many tensors to merge at the same time.
 
     Raises:
         RecipeError: the recipe describes no valid merge.
         LineageError: a model is not the one that the recipe was made for.
     """
 
-    def __init__(self, merger: ResidentMerger, recipe: Recipe) -> None:
+    def __init__(self, merger: ResidentMerger, recipe: Recipe, threads: int = 1) -> None:
         self._merger = merger
         self._owner = recipe.tokenizer
         self._digest = WeightsDigest()
         self._failure: RecipeError | None = None
         with torch.device("cpu"):
-            merged = merger.tensors(recipe, self._digest)
+            merged = merger.tensors(recipe, self._digest, threads=threads)
             first = next(merged)  # an invalid recipe is refused here, before anything is replaced
         super().__init__(self._all(first, merged))
 

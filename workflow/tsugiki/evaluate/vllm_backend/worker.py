@@ -36,16 +36,19 @@ class MergingWorker:
         """Hold other models.
 
         Args:
-            models: JSON with the arguments of `ResidentMerger`, the folders as text.
+            models: JSON with the arguments of `ResidentMerger`, the folders as text, and the number
+                of threads that merge.
         """
         given = json.loads(models)
         folders = {name: Path(folder) for name, folder in given["folders"].items()}
         self.tsugiki_merger = ResidentMerger(folders, given["digests"], names=given["names"])
+        self.tsugiki_threads = int(given["threads"])
 
     def tsugiki_merge(self, recipe: str) -> dict[str, Any]:
         """Merge a recipe (JSON) into the model; returns `digest`, or `refused` with the reason."""
         try:
-            weights = MergedWeights(self.tsugiki_merger, Recipe.model_validate_json(recipe))
+            parsed = Recipe.model_validate_json(recipe)
+            weights = MergedWeights(self.tsugiki_merger, parsed, self.tsugiki_threads)
             replace_weights(self, weights)
             return {"digest": weights.digest()}
         except RecipeError as error:
