@@ -13,9 +13,10 @@ from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
 from tsugiki.errors import RecipeError
 from tsugiki.evaluate import candidate_model
-from tsugiki.evaluate.ahead import Ahead, twin
+from tsugiki.evaluate.ahead import Ahead, InPlace, twin
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.candidate_model import CandidateModel
+from tsugiki.merge.live import LiveWeights
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.recipe.recipe import Recipe
 from tsugiki.steps.start import write_first
@@ -112,6 +113,53 @@ def test_a_fault_is_that_of_its_own_recipe(
     assert ahead.finish(merger, good) == expected
 
 
+def test_a_merge_that_changes_the_process_waits_for_its_turn(
+    make_run: MakeRun, ahead: Ahead, merger: ResidentMerger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where transformers must load the model anew, it sets number formats for all threads."""
+    run = make_run()
+    recipe = run.recipe(weight=0.3)
+    expected = ahead.finish(merger, recipe)
+    monkeypatch.setattr(LiveWeights, "in_place", False)
+    ahead.begin(merger, recipe)
+    assert ahead._begun is None
+    assert ahead.finish(merger, recipe) == expected
+
+
+def test_what_the_live_model_has_computed_for_itself_stays(
+    make_run: MakeRun, ahead: Ahead, merger: ResidentMerger
+) -> None:
+    """Only weights of the checkpoint are copied, not buffers such as a cache of positions."""
+    run = make_run()
+    ahead.finish(merger, run.recipe(weight=0.3))
+    ahead.live.register_buffer("seen", torch.ones(3), persistent=False)
+    ahead._model.register_buffer("seen", torch.zeros(5), persistent=False)
+    ahead.finish(merger, run.recipe(weight=0.9))
+    assert torch.equal(ahead.live.seen, torch.ones(3))
+
+
+def test_a_recipe_of_models_that_are_not_open_is_not_begun(
+    make_run: MakeRun, tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To open them may fail, and that would be the wrong candidate's fault."""
+    run = make_run()
+    live = models(run, tiny_models)
+    begun: list[str] = []
+    monkeypatch.setattr(
+        InPlace, "begin", lambda _self, _merger, recipe: begun.append(recipe.digest)
+    )
+    one = run.recipe("linear", base=None, parents=("a",), weight=1.0)
+    both = run.recipe("linear", base=None, parents=("a", "b"), weight=0.5)
+    live.build(both)
+    live.begin(one)
+    assert begun == [one.digest]
+    other = models(run, tiny_models)
+    other.begin(one)
+    other.build(one)
+    other.begin(both)
+    assert begun == [one.digest]
+
+
 def broken(run: TinyRun) -> Recipe:
     """A recipe whose result is not finite."""
     return run.recipe(weight=3e38)
@@ -137,7 +185,7 @@ def test_a_twin_has_a_memory_of_its_own_and_the_same_ties(
 def test_a_job_on_a_gpu_gives_the_bytes_of_one_that_merges_in_place(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each candidate but the first is merged by another thread, while the one before is scored."""
+    """Each but the first is merged by another thread, while the one before is scored."""
     runs = [make_run(), make_run(name="on-gpu")]
     merged_by: list[str] = []
     load_into = ResidentMerger.load_into
@@ -152,8 +200,9 @@ def test_a_job_on_a_gpu_gives_the_bytes_of_one_that_merges_in_place(
             monkeypatch.setattr(candidate_model, "InPlace", lambda m, t: Ahead(m, CPU, t))
             monkeypatch.setattr(ResidentMerger, "load_into", noting)
         Evaluator(run.files, run.config, job=0).evaluate("ps", 0, say=lambda _line: None)
-    assert merged_by
-    assert all(name.startswith("merge-ahead") for name in merged_by)
+    assert len(merged_by) > 2
+    assert merged_by[0] == threading.main_thread().name
+    assert all(name.startswith("merge-ahead") for name in merged_by[1:])
     first, second = ([*run.files.root.rglob("outcome.json")] for run in runs)
     assert len(first) == len(second) == len(merged_by)
     contents = [sorted(path.read_bytes() for path in paths) for paths in (first, second)]

@@ -188,10 +188,13 @@ def test_the_result_of_a_stage_counts_where_it_is_merged(tmp_path: Path) -> None
 
 
 def test_models_of_the_demo_are_not_checked() -> None:
-    """They are made by the run."""
+    """They are made by the run; nothing is said of their size, or that they are sound."""
     report = preflight(run_of({"one": {"demo": "base"}, "two": {"demo": "maths"}}))
     assert report.faults == []
     assert report.memory_bytes == 0
+    assert render(report) == (
+        "to train, some minutes: one, two (the demo's; not checked, nor counted here)"
+    )
 
 
 def test_defaults_that_are_written_out_are_no_difference(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ WORKFLOW = r"""
 PARENT = "tr '\\0' ' ' < /proc/$PPID/cmdline"
 
 rule all:
-    input: "plain", "folder", "quotes", "script", "shadow", "updated", "temporary-folder"
+    input: "plain", "folder", "quotes", "script", "shadow", "updated", "temporary-folder", "named-folder"
 
 rule plain:
     output: "plain"
@@ -52,6 +53,10 @@ rule folder_by_expression:
     output: "temporary-folder"
     resources: tmpdir=lambda wildcards, attempt: f"/tmp/tsugiki-attempt-{attempt}"
     shell: "echo $TMPDIR > {output}"
+
+rule folder_in_the_command:
+    output: "named-folder"
+    shell: "echo {resources.tmpdir} > {output}"
 """
 
 
@@ -86,6 +91,7 @@ def test_a_command_runs_without_snakemake_and_what_is_more_with_it(
     for nested in ("script", "shadow", "updated"):
         assert "snakemake --snakefile" in (tmp_path / nested).read_text()
     assert (tmp_path / "temporary-folder").read_text() == "/tmp/tsugiki-attempt-1\n"
+    assert (tmp_path / "named-folder").read_text().strip() == tempfile.gettempdir()
     assert (tmp_path / "plain.tsv").read_text().startswith("s\t")
     check_quotes(tmp_path)
     assert "Nothing to be done" in snakemake(cluster, tmp_path)

@@ -30,7 +30,7 @@ def test_arguments_make_the_same_job(
     patience: float,
 ) -> None:
     """Whatever is in a command or a name."""
-    job = NodeJob(command, threads, inputs, outputs, inputs, benchmark, patience=patience)
+    job = NodeJob(command, threads, inputs, outputs, inputs, outputs, benchmark, patience=patience)
     assert NodeJob.parse(job.arguments()) == job
 
 
@@ -86,11 +86,29 @@ def test_nothing_of_an_earlier_attempt_is_left(tmp_path: Path) -> None:
     log.write_text("old")
     job = NodeJob(
         f"test ! -e {folder} && test ! -e {log} && mkdir {folder} && touch {output}",
-        outputs=(str(folder), str(output)),
+        outputs=(str(output),),
+        folders=(str(folder),),
         logs=(str(log),),
     )
     assert run(job) == 0
     assert output.exists()
+
+
+def test_a_folder_that_nobody_called_an_output_is_left_alone(tmp_path: Path) -> None:
+    """As Snakemake leaves it: a rule may name a folder without knowing what else is in it."""
+    kept = tmp_path / "data/kept"
+    kept.parent.mkdir()
+    kept.touch()
+    assert run(NodeJob("true", outputs=(str(kept.parent),), logs=(str(kept.parent),))) == 0
+    assert kept.exists()
+
+
+def test_a_command_that_leaves_an_output_out_fails_its_job(tmp_path: Path) -> None:
+    """At once: the workflow would wait a minute for it, and for nothing else meanwhile."""
+    missing = tmp_path / "evaluated-0.json"
+    with pytest.raises(InfrastructureError, match=r"no .*/evaluated-0\.json"):
+        run(NodeJob("true", outputs=(str(missing),)))
+    assert run(NodeJob("exit 75", outputs=(str(missing),))) == 75
 
 
 def test_a_late_input_is_waited_for(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """Where candidates are merged for a live model: in its own memory, or in a copy that a GPU's follows.
 
-On a GPU a candidate is scored by the GPU, while the job's processors have nothing to do. So the next
-candidate is merged meanwhile, into a second model in main memory, and takes a copy to the GPU when it is
-its turn.
+While a GPU scores a candidate, most of the job's processors have nothing to do. So the next candidate is
+merged meanwhile, into a second model in main memory, and is copied to the GPU when it is its turn.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from itertools import chain
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.recipe.recipe import Recipe
@@ -59,31 +58,28 @@ class Ahead:
 
     def __init__(self, model: nn.Module, device: torch.device, threads: int) -> None:
         self.live = twin(model, device)
-        if device.type == "cuda":
-            for weights in _tensors(model):  # which a GPU reads several times faster
-                weights.data = weights.data.pin_memory()
         self._model = model
         self._threads = threads
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="merge-ahead")
         self._begun: tuple[str, Future[str]] | None = None
 
     def begin(self, merger: ResidentMerger, recipe: Recipe) -> None:
-        """Merge a recipe in another thread."""
+        """Merge a recipe in another thread, unless that would disturb this one."""
         self._settle()
-        work = self._thread.submit(merger.load_into, recipe, self._model, threads=self._threads)
-        self._begun = (recipe.digest, work)
+        if merger.writes_in_place(recipe.tokenizer, self._model):
+            work = self._thread.submit(merger.load_into, recipe, self._model, threads=self._threads)
+            self._begun = (recipe.digest, work)
 
     def finish(self, merger: ResidentMerger, recipe: Recipe) -> str:
         """Copy what was merged; merge it now if it was not begun."""
-        if self._begun is None or self._begun[0] != recipe.digest:
-            self.begin(merger, recipe)
-        assert self._begun is not None
-        _, work = self._begun
-        self._begun = None
-        digest = work.result()
-        with torch.no_grad():
-            for target, source in zip(_tensors(self.live), _tensors(self._model), strict=True):
-                target.copy_(source)
+        if self._begun is not None and self._begun[0] == recipe.digest:
+            work = self._begun[1]
+            self._begun = None
+            digest = work.result()
+        else:
+            self._settle()
+            digest = merger.load_into(recipe, self._model, threads=self._threads)
+        self._copy()
         return digest
 
     def _settle(self) -> None:
@@ -92,18 +88,22 @@ class Ahead:
             self._begun[1].exception()
             self._begun = None
 
+    def _copy(self) -> None:
+        """Give the twin the weights of the model, tied ones once; what it computes for itself stays."""
+        sources = self._model.state_dict()
+        copied: set[int] = set()
+        for name, target in self.live.state_dict().items():
+            if target.data_ptr() not in copied:
+                target.copy_(sources[name])
+                copied.add(target.data_ptr())
+
 
 def twin(model: nn.Module, device: torch.device) -> Any:
     """A copy of a model with its weights on a device; tied weights are tied in it, too."""
     moved: dict[int, Any] = {}
-    for weights in _tensors(model):
+    for weights in chain(model.parameters(), model.buffers()):
         there = weights.detach().to(device, copy=True)
         moved[id(weights)] = (
             nn.Parameter(there, requires_grad=False) if isinstance(weights, nn.Parameter) else there
         )
     return copy.deepcopy(model, moved)
-
-
-def _tensors(model: nn.Module) -> list[Tensor]:
-    """Parameters and buffers, each once."""
-    return list(chain(model.parameters(), model.buffers()))

@@ -90,11 +90,12 @@ class CandidateModel:
         return language_model, merging.finish(self._parents(recipe), recipe)
 
     def begin(self, recipe: AnyRecipe) -> None:
-        """Merge a recipe beside the model at work, if that is of use and `build` needs no other model."""
-        if isinstance(recipe, DataflowRecipe) or (recipe.tokenizer, recipe.dtype) not in self._live:
+        """Merge a recipe beside the model at work, if that is of use and all it needs is open."""
+        if isinstance(recipe, DataflowRecipe) or self._merger is None:
             return
-        merging, _ = self._model(recipe)
-        merging.begin(self._parents(recipe), recipe)
+        live = self._live.get((recipe.tokenizer, recipe.dtype))
+        if live is not None and _models_of(recipe) <= self._held:
+            live[0].begin(self._merger, recipe)
 
     def build_through_scratch(self, recipe: AnyRecipe) -> tuple[LanguageModel, str]:
         """Merge a recipe to a temporary folder on this machine, read it, and remove it.
@@ -135,7 +136,7 @@ class CandidateModel:
 
     def _parents(self, recipe: Recipe) -> ResidentMerger:
         """Models of a recipe, and perhaps others; not all models of a run fit together."""
-        names = {ref.name for ref in recipe.models} | {recipe.tokenizer}
+        names = _models_of(recipe)
         if self._merger is None or not names <= self._held:
             folders = {name: self._folders[name] for name in self._folders if name in names}
             self._merger, self._held = (
@@ -191,6 +192,10 @@ class CandidateModel:
                 tokenizer.pad_token = tokenizer.eos_token
             self._tokenizers[owner] = tokenizer
         return LanguageModel(model, self._tokenizers[owner], batch_size=self._evaluation.batch_size)
+
+
+def _models_of(recipe: Recipe) -> set[str]:
+    return {ref.name for ref in recipe.models} | {recipe.tokenizer}
 
 
 def _loader(folder: Path) -> Any:

@@ -94,6 +94,14 @@ class ResidentMerger:
         """A planned tensor as `owner` stores it: a map of its file, which must not be changed."""
         return self._models.checkpoints[owner].tensor(planned.name)
 
+    def writes_in_place(self, owner: str, model: nn.Module) -> bool:
+        """Whether `load_into` writes tensors where they stay, for a model of this architecture.
+
+        Where transformers stores weights in a way that is no view of them, `load_into` has it load a
+        model anew, which changes settings of the whole process meanwhile.
+        """
+        return self._live.weights(self.plan(owner), model).in_place
+
     def load_into(self, recipe: Recipe, model: nn.Module, *, threads: int = 1) -> str:
         """Write a merged model's weights into `model`, in place; tied weights stay tied.
 

@@ -86,6 +86,7 @@ def preflight(
         memory_bytes=memory_bytes(config, merged),
         prepared={preparation.describe(name): size for name, size in prepared.items()},
         tensors=merged_tensors(config, merged),
+        trained=[name for name, one in config.parents.items() if isinstance(one, DemoParent)],
     )
 
 

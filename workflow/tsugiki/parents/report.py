@@ -26,6 +26,8 @@ class Report:
     """Elements of each tensor that is merged, by stage; without stages of unknown parents."""
     prepared: Mapping[str, int] = field(default_factory=dict)
     """What is done to parents before they are merged, in words, and the bytes that it writes."""
+    trained: list[str] = field(default_factory=list)
+    """Parents that the demo trains: there is nothing to check or to measure yet."""
 
 
 def render(report: Report) -> str:
@@ -33,15 +35,26 @@ def render(report: Report) -> str:
     blocks = [f"fault: {fault}" for fault in report.faults]
     blocks += [f"note: {note}" for note in report.notes]
     blocks += [f"to prepare: {text} ({_size(size)})" for text, size in report.prepared.items()]
-    blocks.append(
+    if report.trained:
+        names = ", ".join(report.trained)
+        blocks.append(
+            f"to train, some minutes: {names} (the demo's; not checked, nor counted here)"
+        )
+    counted = bool(report.disk_bytes or report.memory_bytes or not report.trained)
+    blocks += [_sizes(report)] * counted
+    count = len(report.faults)
+    if count:
+        blocks.append(f"{count} fault{'s' * (count != 1)} in the parents")
+    elif counted:
+        blocks.append("the parents are sound")
+    return "\n".join(blocks)
+
+
+def _sizes(report: Report) -> str:
+    return (
         f"to download: {_size(report.download_bytes)}; on disk: {_size(report.disk_bytes)}; "
         f"weights in memory, per job: {_size(report.memory_bytes)}"
     )
-    count = len(report.faults)
-    blocks.append(
-        f"{count} fault{'s' * (count != 1)} in the parents" if count else "the parents are sound"
-    )
-    return "\n".join(blocks)
 
 
 def _size(count: int) -> str:

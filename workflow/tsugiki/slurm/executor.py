@@ -30,8 +30,8 @@ class Executor(SlurmExecutor):  # type: ignore[misc]
 
     def format_job_exec(self, job: Any) -> str:
         """What a job's script runs; Snakemake itself for a job that is more than a shell command."""
-        plain = None if self.array_jobs else as_node_job(job, self.workflow)
-        if plain is None:
+        plain = as_node_job(job, self.workflow)
+        if plain is None or {job.rule.name, "all"} & self.array_jobs:
             return str(super().format_job_exec(job))
         program = [self.get_python_executable(), "-m", "tsugiki.slurm.job"]
         command = shlex.join([*program, *plain.arguments()])

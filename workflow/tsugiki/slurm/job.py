@@ -1,11 +1,11 @@
 """What a node does for a job: run a rule's shell command, as Snakemake would.
 
-    python -m tsugiki.slurm.job --input a --output b --log c -- 'the command'
+    python -m tsugiki.slurm.job --inputs=a --outputs=b --logs=c -- 'the command'
 
 Input files are waited for, as a network file system may show them late. Outputs and logs of an earlier
 attempt are removed. The command runs in bash, in strict mode, with the variables for threads and the
-temporary folder that Snakemake sets, and is measured by Snakemake's own means. All that follows a job,
-from the check of its outputs to the records of the workflow, is the workflow's.
+temporary folder that Snakemake sets, and is measured by Snakemake's own means. Its outputs must be there
+when it has ended. All that follows a job, such as the records of the workflow, is the workflow's.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from tsugiki.errors import InfrastructureError
 SYSTEM_TMPDIR = "system_tmpdir"
 """Snakemake's word for the folder that the node's own TMPDIR names."""
 
+STRICT = "set -euo pipefail; "
+"""What Snakemake puts before a command for bash."""
+
 THREADS = ("OMP", "GOTO", "OPENBLAS", "MKL", "NUMEXPR")
 """Libraries that read `<name>_NUM_THREADS`."""
 
@@ -38,6 +41,8 @@ class NodeJob:
     threads: int = 1
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    """Outputs that are folders: those of an earlier attempt are removed with all that is in them."""
     logs: tuple[str, ...] = ()
     benchmark: str | None = None
     tmpdir: str = SYSTEM_TMPDIR
@@ -50,9 +55,8 @@ class NodeJob:
         given: list[str] = []
         for field in fields(self)[1:]:
             value = getattr(self, field.name)
-            for one in value if isinstance(value, tuple) else [value]:
-                if one is not None:
-                    given += [f"--{field.name}", str(one)]
+            values = value if isinstance(value, tuple) else [value]
+            given += [f"--{field.name}={one}" for one in values if one is not None]
         return [*given, "--", self.command]
 
     @classmethod
@@ -60,7 +64,7 @@ class NodeJob:
         """Read the arguments of this module, or of the command line."""
         parser = argparse.ArgumentParser(description=__doc__)
         parser.add_argument("--threads", type=int, default=1)
-        for name in ("inputs", "outputs", "logs"):
+        for name in ("inputs", "outputs", "folders", "logs"):
             parser.add_argument(f"--{name}", action="append", default=[])
         parser.add_argument("--benchmark")
         parser.add_argument("--tmpdir", default=SYSTEM_TMPDIR)
@@ -72,6 +76,7 @@ class NodeJob:
             threads=given.threads,
             inputs=tuple(given.inputs),
             outputs=tuple(given.outputs),
+            folders=tuple(given.folders),
             logs=tuple(given.logs),
             benchmark=given.benchmark,
             tmpdir=given.tmpdir,
@@ -83,19 +88,29 @@ def run(job: NodeJob) -> int:
     """Run a job here; returns the exit status of its command, as a shell would give it.
 
     Raises:
-        InfrastructureError: an input does not appear, or the temporary folder cannot be had.
+        InfrastructureError: an input does not appear, the temporary folder cannot be had, or the
+            command ends well and leaves an output out.
     """
     wait_for(job.inputs, job.patience)
     folder = make_temporary_folder(job.tmpdir)
-    for path in (*job.outputs, *job.logs):
-        _remove(Path(path))
-    for path in (*job.outputs, *job.logs, *filter(None, [job.benchmark])):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    for path in map(Path, job.folders):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+    for path in map(Path, (*job.outputs, *job.folders, *job.logs)):
+        if not path.is_dir() or path.is_symlink():
+            path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    begun = time.time()
     process = subprocess.Popen(
-        ["bash", "-c", f"set -euo pipefail; {job.command}"],  # noqa: S607 - the node's own
+        ["bash", "-c", f"{STRICT}{job.command}"],  # noqa: S607 - the node's own
         env={**os.environ, **variables(job.threads, folder)},
     )
-    status = _measure(process, Path(job.benchmark)) if job.benchmark else process.wait()
+    if job.benchmark is None:
+        status = process.wait()
+    else:
+        status = _measure(process, begun, Path(job.benchmark))
+    if status == 0:
+        require_written((*job.outputs, *job.folders))
     return status if status >= 0 else 128 - status
 
 
@@ -159,22 +174,32 @@ def variables(threads: int, folder: str) -> dict[str, str]:
     }
 
 
-def _measure(process: subprocess.Popen[bytes], path: Path) -> int:
+def require_written(paths: Iterable[str]) -> None:
+    """Check that outputs are there: the workflow would wait for them as for a slow disk.
+
+    Raises:
+        InfrastructureError: one is missing.
+    """
+    if missing := [path for path in paths if not Path(path).exists()]:
+        raise InfrastructureError(
+            "a command ended well and did not write all its outputs",
+            where=os.uname().nodename,
+            got=f"no {', '.join(missing)}",
+            fix="see the rule's log",
+        )
+
+
+def _measure(process: subprocess.Popen[bytes], begun: float, path: Path) -> int:
     """Wait for a process; writes what it used where it ends well."""
     from snakemake.benchmark import benchmarked, write_benchmark_records
 
     with benchmarked(process.pid) as record:
         status = process.wait()
+    record.running_time = time.time() - begun
     if status == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_benchmark_records([record], str(path), extended_fmt=False)
     return status
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def main() -> int:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
-from tsugiki.slurm.job import SYSTEM_TMPDIR, NodeJob
+from tsugiki.slurm.job import STRICT, SYSTEM_TMPDIR, NodeJob
 
 OUTPUT_FLAGS = {"directory", "temp", "report"}
 """What an output may be without its job having to see to it: the workflow does, when the job is over."""
+
+UNKNOWN = "<TBD>"
+"""What Snakemake writes for `{resources.tmpdir}` where it does not know the node."""
+
+LONGEST = 60_000
+"""Characters of a command line; the system takes twice as many, and quoting adds to them."""
 
 FOLDER = re.compile(r"[/~$][\w./~${}+@:-]*")
 
@@ -17,8 +24,9 @@ def as_node_job(job: Any, workflow: Any) -> NodeJob | None:
     """A job as its node has to run it; None for one that only Snakemake can run there.
 
     That is one of a group, one without a shell command, one that wants an environment, a container
-    or a shadow folder made for it, one with files that are not on a disk that all nodes share, and
-    one whose temporary folder is an expression.
+    or a shadow folder made for it, one with files that are not on a disk that all nodes share, one
+    whose temporary folder is an expression or part of its command, and one that Snakemake itself
+    could not start with a command line.
 
     Args:
         job: Snakemake's job.
@@ -27,18 +35,21 @@ def as_node_job(job: Any, workflow: Any) -> NodeJob | None:
     if job.is_group() or not _runs_a_command_here(workflow) or not _is_plain(job):
         return None
     folder = temporary_folder(job.rule.resources.get("tmpdir"))
-    if folder is None:
+    command: str = job.shellcmd
+    if folder is None or UNKNOWN in command:
         return None
-    return NodeJob(
-        command=job.shellcmd,
+    found = NodeJob(
+        command=command,
         threads=job.threads,
         inputs=tuple(map(str, job.input)),
-        outputs=tuple(map(str, job.output)),
+        outputs=tuple(str(path) for path in job.output if not path.is_directory),
+        folders=tuple(str(path) for path in job.output if path.is_directory),
         logs=tuple(map(str, job.log)),
         benchmark=str(job.benchmark) if job.benchmark else None,
         tmpdir=folder,
         patience=workflow.execution_settings.latency_wait,
     )
+    return found if sum(map(len, found.arguments())) <= LONGEST else None
 
 
 def temporary_folder(resource: Any) -> str | None:
@@ -53,14 +64,22 @@ def temporary_folder(resource: Any) -> str | None:
 
 
 def _runs_a_command_here(workflow: Any) -> bool:
-    """Whether all that jobs need is installed, and on a disk that all nodes share."""
+    """Whether all that jobs need is installed, on a disk that all nodes share, and as they expect it."""
+    from snakemake.shell import shell
     from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
+    executable = shell.get_executable() or ""
+    prefix = shell._get_process_prefix(executable)  # noqa: SLF001 - there is no other way to ask
     return not (
         workflow.deployment_settings.deployment_method
         or workflow.remote_execution_settings.precommand
         or workflow.output_settings.benchmark_extended
+        or workflow.workflow_settings.cache
         or workflow.storage_settings.shared_fs_usage != SharedFSUsage.all()
+        or Path(workflow.workdir_init) != Path.cwd()
+        or Path(executable).name != "bash"
+        or prefix != STRICT
+        or shell._process_suffix  # noqa: SLF001
     )
 
 
