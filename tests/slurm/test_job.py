@@ -21,7 +21,7 @@ WORDS = st.lists(TEXT, max_size=3).map(tuple)
 
 
 @given(TEXT, st.integers(1, 99), WORDS, WORDS, st.none() | TEXT, st.floats(0, 1e6))
-def test_arguments_make_the_same_job(
+def test_a_description_makes_the_same_job(
     command: str,
     threads: int,
     inputs: tuple[str, ...],
@@ -31,7 +31,7 @@ def test_arguments_make_the_same_job(
 ) -> None:
     """Whatever is in a command or a name."""
     job = NodeJob(command, threads, inputs, outputs, inputs, outputs, benchmark, patience=patience)
-    assert NodeJob.parse(job.arguments()) == job
+    assert NodeJob.of_json(job.to_json()) == job
 
 
 def test_a_command_runs_in_strict_mode(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_an_input_that_never_comes_ends_the_job(tmp_path: Path) -> None:
     """With its name, and the node's."""
     job = NodeJob("true", inputs=(str(tmp_path / "missing"),), patience=0.0)
     done = subprocess.run(
-        [sys.executable, "-m", "tsugiki.slurm.job", *job.arguments()],
+        [sys.executable, "-m", "tsugiki.slurm.job", job.to_json()],
         capture_output=True,
         text=True,
         check=False,

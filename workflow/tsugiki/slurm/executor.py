@@ -34,7 +34,7 @@ class Executor(SlurmExecutor):  # type: ignore[misc]
         if plain is None or {job.rule.name, "all"} & self.array_jobs:
             return str(super().format_job_exec(job))
         program = [self.get_python_executable(), "-m", "tsugiki.slurm.job"]
-        command = shlex.join([*program, *plain.arguments()])
+        command = shlex.join([*program, plain.to_json()])
         if self.workflow.executor_settings.pass_command_as_script:
             return command
         return _for_double_quotes(command)

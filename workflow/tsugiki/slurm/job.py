@@ -1,6 +1,6 @@
 """What a node does for a job: run a rule's shell command, as Snakemake would.
 
-    python -m tsugiki.slurm.job --inputs=a --outputs=b --logs=c -- 'the command'
+    python -m tsugiki.slurm.job '{"command": "...", "inputs": ["..."], "outputs": ["..."], ...}'
 
 Input files are waited for, as a network file system may show them late. Outputs and logs of an earlier
 attempt are removed. The command runs in bash, in strict mode, with the variables for threads and the
@@ -10,16 +10,17 @@ when it has ended. All that follows a job, such as the records of the workflow, 
 
 from __future__ import annotations
 
-import argparse
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tsugiki.errors import InfrastructureError
 
@@ -50,38 +51,17 @@ class NodeJob:
     patience: float = 5.0
     """Seconds to wait for inputs."""
 
-    def arguments(self) -> list[str]:
-        """Arguments of this module from which `parse` makes the same job."""
-        given: list[str] = []
-        for field in fields(self)[1:]:
-            value = getattr(self, field.name)
-            values = value if isinstance(value, tuple) else [value]
-            given += [f"--{field.name}={one}" for one in values if one is not None]
-        return [*given, "--", self.command]
+    def to_json(self) -> str:
+        """The argument of this module from which `of_json` makes the same job."""
+        return json.dumps(asdict(self))
 
     @classmethod
-    def parse(cls, arguments: Sequence[str] | None = None) -> NodeJob:
-        """Read the arguments of this module, or of the command line."""
-        parser = argparse.ArgumentParser(description=__doc__)
-        parser.add_argument("--threads", type=int, default=1)
-        for name in ("inputs", "outputs", "folders", "logs"):
-            parser.add_argument(f"--{name}", action="append", default=[])
-        parser.add_argument("--benchmark")
-        parser.add_argument("--tmpdir", default=SYSTEM_TMPDIR)
-        parser.add_argument("--patience", type=float, default=5.0)
-        parser.add_argument("command")
-        given = parser.parse_args(arguments)
-        return cls(
-            command=given.command,
-            threads=given.threads,
-            inputs=tuple(given.inputs),
-            outputs=tuple(given.outputs),
-            folders=tuple(given.folders),
-            logs=tuple(given.logs),
-            benchmark=given.benchmark,
-            tmpdir=given.tmpdir,
-            patience=given.patience,
-        )
+    def of_json(cls, text: str) -> NodeJob:
+        """Read what `to_json` has written."""
+        content: dict[str, Any] = json.loads(text)
+        for name, value in content.items():
+            content[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**content)
 
 
 def run(job: NodeJob) -> int:
@@ -205,7 +185,7 @@ def _measure(process: subprocess.Popen[bytes], begun: float, path: Path) -> int:
 def main() -> int:
     """Run the job of the command line."""
     try:
-        return run(NodeJob.parse())
+        return run(NodeJob.of_json(sys.argv[1]))
     except InfrastructureError as error:
         print(error, file=sys.stderr)  # noqa: T201 - SLURM keeps it in the job's log
         return 1

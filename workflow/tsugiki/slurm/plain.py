@@ -15,7 +15,7 @@ UNKNOWN = "<TBD>"
 """What Snakemake writes for `{resources.tmpdir}` where it does not know the node."""
 
 LONGEST = 60_000
-"""Characters of a command line; the system takes twice as many, and quoting adds to them."""
+"""Characters of a job's description; a command line takes twice as many, and quoting adds to them."""
 
 FOLDER = re.compile(r"[/~$][\w./~${}+@:-]*")
 
@@ -49,7 +49,7 @@ def as_node_job(job: Any, workflow: Any) -> NodeJob | None:
         tmpdir=folder,
         patience=workflow.execution_settings.latency_wait,
     )
-    return found if sum(map(len, found.arguments())) <= LONGEST else None
+    return found if len(found.to_json()) <= LONGEST else None
 
 
 def temporary_folder(resource: Any) -> str | None:
