@@ -11,6 +11,7 @@ from snakemake.utils import min_version
 from tsugiki import atomic
 from tsugiki.config.load import dump_config, parse_config
 from tsugiki.config.validate import validate_config
+from tsugiki.config.yaml_file import read_yaml
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.run_lock import hold_run_lock
 from tsugiki.resident.switch import forbid_residents
@@ -29,6 +30,8 @@ if not config:
 
 SETTINGS = parse_config(config, where=str(workflow.configfiles[-1]))
 if workflow.is_main_process:  # and not in each job on a node
+    for path in workflow.configfiles:
+        read_yaml(Path(path))
     validate_config(SETTINGS, where=str(workflow.configfiles[-1]))
 RUN = RunFiles(Path(SETTINGS.results) / SETTINGS.name)
 PLAN = Plan(RUN, SETTINGS)

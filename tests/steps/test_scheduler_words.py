@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,42 @@ def test_a_failure_on_a_cluster_is_told_with_its_logs(heard: list[str]) -> None:
         "  log: slurm.log",
     ]
     assert len(heard) == 2
+
+
+FAULT = """the machine failed while a candidate was scored
+  where: recipe 123 on n1
+  fix: the job is tried again
+  log: own.log
+"""
+TRACEBACK = """Traceback (most recent call last):
+  File "steps.py", line 1, in evaluate
+    run()
+AssertionError: no such thing
+"""
+KILLED = "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-11-26 DUE TO TIME LIMIT ***\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        (FAULT, FAULT.splitlines()[:3]),
+        ("warning\n" + TRACEBACK, ["AssertionError: no such thing"]),
+        (TRACEBACK + KILLED, ["AssertionError: no such thing", KILLED.strip()]),
+        ("x" * 100_000 + "\n" + KILLED, [KILLED.strip()]),
+        ("", []),
+    ],
+)
+def test_a_jobs_own_last_words_are_told(
+    heard: list[str], tmp_path: Path, log: str, told: list[str]
+) -> None:
+    """So that nobody has to look for a file on a cluster to learn that a GPU is missing."""
+    (tmp_path / "7.log").write_text(log)
+    reason = "SLURM-job '7' failed, SLURM status is: 'FAILED'."
+    noise = " Detailed failure reason unavailable (status command is not 'sacct').For further ..."
+    fail(reason + noise, log=["own.log", str(tmp_path / "7.log")])
+    first, *words, _own, _slurm = heard[0].splitlines()
+    assert first == f"rule evaluate: {reason}"
+    assert [word[2:] for word in words] == told
 
 
 def test_a_local_failure_speaks_for_itself(heard: list[str]) -> None:

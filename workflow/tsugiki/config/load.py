@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tsugiki.config.run import RunConfig
+from tsugiki.config.yaml_file import read_yaml
 from tsugiki.errors import ConfigError
 
 FORBIDDEN = "extra_forbidden"
@@ -31,19 +32,9 @@ def read_config(path: Path) -> RunConfig:
     """Read one YAML file into a configuration.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or does not fit the models.
+        ConfigError: the file is missing, is not YAML, has a key twice, or does not fit the models.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            "cannot read the configuration", where=str(path), got=str(error)
-        ) from error
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError("not valid YAML", where=str(path), got=str(error)) from error
-    return parse_config(value, where=str(path))
+    return parse_config(read_yaml(path), where=str(path))
 
 
 def parse_config(value: Any, *, where: str) -> RunConfig:

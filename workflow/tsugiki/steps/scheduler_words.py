@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import Path
 
 COMMENTARY = ("Select jobs to execute", "Execute ")
+
+NOISE = re.compile(r"\s*(Detailed failure reason unavailable|For further error details).*$")
+"""What a scheduler's plugin says to every failure."""
+TAIL, WORDS = 8192, 10
+"""Bytes of a job's log that are read, and lines that are repeated."""
 
 
 def hush_scheduler() -> None:
@@ -26,13 +33,34 @@ def hush_scheduler() -> None:
 
 
 def describe_failure(record: logging.LogRecord) -> str | None:
-    """Why a scheduler's job failed, and where its logs are; None for any other record.
+    """Why a scheduler's job failed, its own last words, and where its logs are.
 
-    Only Snakemake's executors for clusters give their failures a message of their own.
+    None for any other record: only Snakemake's executors for clusters give their failures a message of
+    their own.
     """
     reason = getattr(record, "rule_msg", None)
     if not reason:
         return None
-    lines = [f"rule {getattr(record, 'rule_name', '?')}: {str(reason).splitlines()[0]}"]
-    lines += [f"  log: {path}" for path in getattr(record, "log", [])]
+    logs = [str(path) for path in getattr(record, "log", [])]
+    first = NOISE.sub("", str(reason).splitlines()[0])
+    lines = [f"rule {getattr(record, 'rule_name', '?')}: {first}"]
+    lines += [f"  {line}" for line in last_words(Path(logs[-1]))] if logs else []
+    lines += [f"  log: {path}" for path in logs]
     return "\n".join(lines)
+
+
+def last_words(log: Path) -> list[str]:
+    """What a job printed at last, and what the scheduler wrote below it; of a traceback, its end."""
+    try:
+        with log.open("rb") as file:
+            skipped = max(0, log.stat().st_size - TAIL)
+            file.seek(skipped)
+            lines = file.read().decode(errors="replace").splitlines()[skipped > 0 :]
+    except OSError:
+        return []
+    lines = [line for line in lines if line.strip() and not line.startswith("  log: ")]
+    begun = max((i for i, line in enumerate(lines) if line.startswith("Traceback")), default=None)
+    if begun is not None:
+        ends = (i for i in range(begun + 1, len(lines)) if not lines[i].startswith(" "))
+        lines = lines[next(ends, begun) :]
+    return lines[-WORDS:]
