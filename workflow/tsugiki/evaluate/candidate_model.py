@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import transformers
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.evaluate.ahead import Ahead, InPlace, Merging
+from tsugiki.evaluate.device import choose_device
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.scratch import merged_in_scratch
 from tsugiki.merge.dataflow.live import LiveDataflow
@@ -213,27 +213,3 @@ def not_whole(folder: Path, got: str) -> InfrastructureError:
         got=got,
         fix="the job is tried again; if this persists, remove the generation's weights folders",
     )
-
-
-def choose_device(setting: str, job: int) -> torch.device:
-    """The device of a job: jobs on one machine spread over its visible GPUs.
-
-    Raises:
-        InfrastructureError: the job was given a GPU that does not work, and its processor would take
-            for ever, and round differently; or it is to use one and has none.
-    """
-    works = torch.cuda.is_available()
-    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    if not works and (setting == "cuda" or (setting == "auto" and given[:1].isdigit())):
-        raise InfrastructureError(
-            "this job is to use a GPU, and torch finds none that it can use",
-            where=f"evaluation.device: {setting}, on {os.uname().nodename}",
-            got=f"CUDA_VISIBLE_DEVICES={given}",
-            fix="the job is tried again; ask for a GPU (docs/hpc.md), keep it from this node if the "
-            "node is broken, install the build of torch for its driver, or set `device: cpu`",
-        )
-    if setting == "auto":
-        setting = "cuda" if works else "cpu"
-    if setting == "cuda":
-        return torch.device("cuda", job % max(torch.cuda.device_count(), 1))
-    return torch.device(setting)
