@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,8 @@ WORKFLOW = r"""
 PARENT = "tr '\\0' ' ' < /proc/$PPID/cmdline"
 
 rule all:
-    input: "plain", "folder", "quotes", "script", "shadow", "updated", "temporary-folder", "named-folder"
+    input: "plain", "folder", "quotes", "script", "shadow", "updated", "temporary-folder", "named-folder",
+        "node-folder"
 
 rule plain:
     output: "plain"
@@ -54,6 +56,10 @@ rule folder_by_expression:
     resources: tmpdir=lambda wildcards, attempt: f"/tmp/tsugiki-attempt-{attempt}"
     shell: "echo $TMPDIR > {output}"
 
+rule folder_of_the_node:
+    output: "node-folder"
+    shell: "echo $TMPDIR > {output}; " + PARENT + " >> {output}"
+
 rule folder_in_the_command:
     output: "named-folder"
     shell: "echo {resources.tmpdir} > {output}"
@@ -85,7 +91,11 @@ def test_a_command_runs_without_snakemake_and_what_is_more_with_it(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     """Both give what Snakemake gives on one machine, and it keeps its records of both."""
-    snakemake(cluster, tmp_path)
+    folder = tmp_path / "node-$SLURM_JOB_ID"
+    snakemake(cluster, tmp_path, "--set-resources", f"folder_of_the_node:tmpdir={folder}")
+    named, parent = (tmp_path / "node-folder").read_text().splitlines()
+    assert re.fullmatch(rf"{tmp_path}/node-\d+", named)
+    assert "-m tsugiki.slurm.job" in parent
     for direct in ("plain", "folder/parent"):
         assert "-m tsugiki.slurm.job" in (tmp_path / direct).read_text()
     for nested in ("script", "shadow", "updated"):
