@@ -66,9 +66,19 @@ rule folder_in_the_command:
 """
 
 
-def snakemake(cluster: Cluster, folder: Path, *arguments: str) -> str:
-    """Run the workflow on the cluster; returns what it printed."""
-    (folder / "Snakefile").write_text(WORKFLOW)
+ONE_JOB = r"""
+rule all:
+    input: "parent"
+
+rule parent:
+    output: "parent"
+    shell: "tr '\\0' ' ' < /proc/$PPID/cmdline > {output}"
+"""
+
+
+def snakemake(cluster: Cluster, folder: Path, *arguments: str, workflow: str = WORKFLOW) -> str:
+    """Run a workflow on the cluster; returns what it printed."""
+    (folder / "Snakefile").write_text(workflow)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "snakemake", "--executor", "tsugiki-slurm", "--jobs", "8"),
@@ -113,6 +123,16 @@ def test_a_command_is_the_same_when_it_is_submitted_as_a_script(
     """The plugin's other way of handing a command to SLURM."""
     snakemake(cluster, tmp_path, "--tsugiki-slurm-pass-command-as-script", "quotes")
     check_quotes(tmp_path)
+
+
+@pytest.mark.parametrize("line", ['shell.prefix("set -eu; ")', 'workdir: "{folder}/below"'])
+def test_a_workflow_that_changes_where_or_how_commands_run_is_left_to_snakemake(
+    cluster: Cluster, tmp_path: Path, line: str
+) -> None:
+    """Only it knows what that means for each command."""
+    snakemake(cluster, tmp_path, workflow=line.format(folder=tmp_path) + ONE_JOB)
+    (parent,) = tmp_path.rglob("parent")
+    assert "snakemake --snakefile" in parent.read_text()
 
 
 def check_quotes(folder: Path) -> None:
