@@ -15,8 +15,9 @@ from tsugiki.config.yaml_file import read_yaml
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.run_lock import hold_run_lock
 from tsugiki.resident.switch import forbid_residents
-from tsugiki.steps.plan import Plan, use_this_environment
+from tsugiki.steps.plan import Plan
 from tsugiki.steps.scheduler_words import hush_scheduler
+from tsugiki.this_environment import use_this_environment
 
 min_version("9.0")
 use_this_environment()

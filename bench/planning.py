@@ -10,8 +10,6 @@ of candidates: a job takes a share of them.
 from __future__ import annotations
 
 import argparse
-import resource
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from cpu_seconds import command_seconds
 from runs import REPOSITORY, demo_config
 
 SHARES = (1, 8, 32)
@@ -58,12 +57,7 @@ def _config(arguments: argparse.Namespace, folder: Path, jobs: int) -> dict[str,
 
 def _processor_seconds(arguments: list[str], folder: Path) -> float:
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", *arguments]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
-    if done.returncode:
-        sys.exit(done.stdout + done.stderr)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return command_seconds(command, folder)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import torch
 
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
+from tests.tensors import same
 from tsugiki.errors import RecipeError
 from tsugiki.evaluate import candidate_model
 from tsugiki.evaluate.ahead import Ahead, InPlace, twin
@@ -48,11 +49,6 @@ def ahead(make_run: MakeRun, tiny_models: Path) -> Ahead:
 def weights(model: Any) -> dict[str, torch.Tensor]:
     """A copy of a model's weights."""
     return {name: values.clone() for name, values in model.state_dict().items()}
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    """Whether two models' weights are equal, bit for bit."""
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_what_was_begun_is_what_would_have_been_merged(

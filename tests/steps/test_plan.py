@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import pytest
 from tests.runs_for_tests import raw_config, write_tasks
 from tsugiki.config.load import parse_config
 from tsugiki.lineage.layout import RunFiles
-from tsugiki.steps.plan import Plan, use_this_environment
+from tsugiki.steps.plan import Plan
 
 Change = Callable[[dict[str, Any]], object]
 KEYS = ("stage", "evaluation", "parents", "baselines", "finalists", "tracking")
@@ -131,12 +129,3 @@ def test_task_files_are_those_that_people_write(raw: dict[str, Any], tmp_path: P
     plan = plan_of(raw | {"evaluation": raw["evaluation"] | {"task_paths": [str(folder)]}})
     names = [Path(path).name for path in plan.task_files()]
     assert names == ["choice.yaml", "documents.json", "tiny.py", "words.yaml"]
-
-
-def test_rules_find_the_command_of_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever stands first on the path; once is enough."""
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    use_this_environment()
-    use_this_environment()
-    here = str(Path(sys.executable).parent)
-    assert os.environ["PATH"] == f"{here}:/usr/bin:/bin"

@@ -20,6 +20,7 @@ from tests.merge.dataflow.paths_for_tests import (
     winding,
 )
 from tests.merge.models_for_tests import digests_of
+from tests.tensors import same
 from tsugiki.errors import RecipeError
 from tsugiki.merge.write import write_merge
 from tsugiki.parents.files import digest_folder
@@ -77,11 +78,6 @@ def layer(tensors: dict[str, torch.Tensor], number: int) -> dict[str, torch.Tens
         for name, values in tensors.items()
         if name.startswith(prefix)
     }
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    """Whether two layers are equal, bit for bit."""
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_stack_has_the_layers_of_its_slices(folders: Folders, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 
 from tsugiki.resident.handover import hand_over
@@ -20,12 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(status)
     from tsugiki.commands.all import main as run
 
-    try:
-        run(given)
-    finally:
-        # Python would search all that torch and others have made for cycles several times before it
-        # ends, which takes longer than many a step
-        gc.freeze()
+    run(given)
 
 
 if __name__ == "__main__":

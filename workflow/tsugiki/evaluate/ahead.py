@@ -64,9 +64,13 @@ class Ahead:
         self._begun: tuple[str, Future[str]] | None = None
 
     def begin(self, merger: ResidentMerger, recipe: Recipe) -> None:
-        """Merge a recipe in another thread, unless that would disturb this one."""
+        """Merge a recipe in another thread, unless that would disturb this one.
+
+        Where tensors are not written in place, transformers loads a model anew from them, and changes
+        settings of the whole process meanwhile.
+        """
         self._settle()
-        if merger.writes_in_place(recipe.tokenizer, self._model):
+        if merger.live_weights(recipe.tokenizer, self._model).in_place:
             work = self._thread.submit(merger.load_into, recipe, self._model, threads=self._threads)
             self._begun = (recipe.digest, work)
 

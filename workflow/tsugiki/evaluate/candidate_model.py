@@ -19,7 +19,6 @@ from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.scratch import merged_in_scratch
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.language_settings import has_vision
-from tsugiki.merge.live import LiveWeights
 from tsugiki.merge.models import Models
 from tsugiki.merge.names import Names
 from tsugiki.merge.resident import ResidentMerger
@@ -117,9 +116,9 @@ class CandidateModel:
             model = self._pretrained(folder, recipe).to(self._device)
             return self._wrapped(model, recipe.tokenizer), weights
         merging, language_model = self._model(recipe)
-        plan = self._parents(recipe).plan(recipe.tokenizer)
-        live = LiveWeights(plan, merging.live)
-        missing = {planned.stored for planned in plan.tensors}
+        parents = self._parents(recipe)
+        live = parents.live_weights(recipe.tokenizer, merging.live)
+        missing = {planned.stored for planned in parents.plan(recipe.tokenizer).tensors}
         try:
             for file in sorted(folder.glob("*.safetensors")):
                 with safetensors.safe_open(file, framework="pt") as content, torch.no_grad():
@@ -155,12 +154,11 @@ class CandidateModel:
     def _load(self, recipe: Recipe) -> tuple[Merging, LanguageModel]:
         model = self._pretrained(self._folders[recipe.tokenizer], recipe)
         threads = self._evaluation.threads
-        ahead = self._device.type != "cpu" and self._evaluation.storage == "memory"
-        merging: Merging = (
-            Ahead(model, self._device, threads)
-            if ahead
-            else InPlace(model.to(self._device), threads)
-        )
+        merging: Merging
+        if self._device.type != "cpu" and self._evaluation.storage == "memory":
+            merging = Ahead(model, self._device, threads)
+        else:
+            merging = InPlace(model.to(self._device), threads)
         return merging, self._wrapped(merging.live, recipe.tokenizer)
 
     def _pretrained(self, folder: Path, recipe: AnyRecipe) -> Any:

@@ -94,13 +94,13 @@ class ResidentMerger:
         """A planned tensor as `owner` stores it: a map of its file, which must not be changed."""
         return self._models.checkpoints[owner].tensor(planned.name)
 
-    def writes_in_place(self, owner: str, model: nn.Module) -> bool:
-        """Whether `load_into` writes tensors where they stay, for a model of this architecture.
+    def live_weights(self, owner: str, model: nn.Module) -> LiveWeights:
+        """Where the tensors go in a model of the architecture of `owner`.
 
-        Where transformers stores weights in a way that is no view of them, `load_into` has it load a
-        model anew, which changes settings of the whole process meanwhile.
+        Raises:
+            ParentError: `model` has other weights than the plan.
         """
-        return self._live.weights(self.plan(owner), model).in_place
+        return self._live.weights(self.plan(owner), model)
 
     def load_into(self, recipe: Recipe, model: nn.Module, *, threads: int = 1) -> str:
         """Write a merged model's weights into `model`, in place; tied weights stay tied.
@@ -128,7 +128,7 @@ class ResidentMerger:
             ParentError: a model's tensor is not finite, or `model` has other weights than the plan.
         """
         merge = Merge(recipe, self._models)
-        live = self._live.weights(merge.plan, model)
+        live = self.live_weights(recipe.tokenizer, model)
         digest = WeightsDigest()
 
         def write(run: Sequence[PlannedTensor]) -> list[str]:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from tsugiki.errors import InfrastructureError
+from tsugiki.slurm.shared_disk import content
+from tsugiki.this_environment import program_path
 
 SYSTEM_TMPDIR = "system_tmpdir"
 """Snakemake's word for the folder that the node's own TMPDIR names."""
@@ -97,8 +99,6 @@ def run(job: NodeJob) -> int:
 def wait_for(paths: Iterable[str], patience: float) -> None:
     """Wait until files are there, `patience` seconds in all.
 
-    Folders are listed, since a network file system may remember for a minute that a file is not there.
-
     Raises:
         InfrastructureError: one does not appear.
     """
@@ -112,8 +112,7 @@ def wait_for(paths: Iterable[str], patience: float) -> None:
                     fix="put the results on a disk that all nodes share, or raise `latency-wait`",
                 )
             time.sleep(0.2)
-            if path.parent.is_dir():
-                list(path.parent.iterdir())
+            content(path.parent)
 
 
 def make_temporary_folder(named: str) -> str:
@@ -145,12 +144,11 @@ def make_temporary_folder(named: str) -> str:
 
 def variables(threads: int, folder: str) -> dict[str, str]:
     """What Snakemake sets for a shell command; programs are looked for beside this Python first."""
-    places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     return {
         **{f"{name}_NUM_THREADS": str(threads) for name in THREADS},
         "VECLIB_MAXIMUM_THREADS": str(threads),
         **dict.fromkeys(("TMPDIR", "TMP", "TEMPDIR", "TEMP"), folder),
-        "PATH": os.pathsep.join(places),
+        "PATH": program_path(),
     }
 
 

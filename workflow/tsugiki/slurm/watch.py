@@ -7,6 +7,8 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
+from tsugiki.slurm.shared_disk import content
+
 MOMENT = 1.0
 """Seconds in which a job usually ends once it has written its outputs."""
 
@@ -14,8 +16,8 @@ MOMENT = 1.0
 class Watch:
     """When to ask about jobs that have written their outputs: in a moment, then ever less often.
 
-    A job may take longer to end. Where outputs are there for another reason,
-    as before a job that writes them again, the scheduler must not be asked all the time.
+    A job may take longer to end. Where outputs are there for another reason, as before a job that
+    writes them again, the scheduler must not be asked all the time.
     """
 
     def __init__(self, pause: float) -> None:
@@ -37,18 +39,8 @@ class Watch:
 
 
 def jobs_that_have_written(active: Iterable[Any]) -> set[str]:
-    """Jobs of the scheduler, by its number, all of whose outputs are there.
-
-    Folders are listed, since a network file system may remember for a minute that a file is not there.
-    """
+    """Jobs of the scheduler, by its number, all of whose outputs are there."""
     outputs = {job.external_jobid: [Path(path) for path in job.job.output] for job in active}
     folders = {path.parent for paths in outputs.values() for path in paths}
-    there = {path for folder in folders for path in _content(folder)}
+    there = {path for folder in folders for path in content(folder)}
     return {number for number, paths in outputs.items() if paths and there.issuperset(paths)}
-
-
-def _content(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,6 @@ from tsugiki.config.stage import Stage
 from tsugiki.config.validate_parents import common_bases
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import BASELINES, TEST, finalists_of, series_names
-
-
-def use_this_environment() -> None:
-    """Let the rules' shell commands find the `tsugiki` that belongs to this Python."""
-    here = str(Path(sys.executable).parent)
-    paths = os.environ.get("PATH", "").split(os.pathsep)
-    if paths[0] != here:
-        os.environ["PATH"] = os.pathsep.join([here, *paths])
 
 
 class Plan:
