@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -173,3 +174,44 @@ def test_of_many_writers_of_one_folder_one_wins_and_is_whole(tmp_path: Path) -> 
     assert faults == []
     assert (target / "one").read_text() == (target / "two").read_text()
     assert leftovers(tmp_path) == []
+
+
+def test_a_folder_that_is_removed_may_be_written_into(tmp_path: Path) -> None:
+    """By a job that a killed workflow has left behind: it comes too late to fail its successor."""
+    target = tmp_path / "weights"
+    target.mkdir()
+    real, written = shutil.rmtree, []
+
+    def rmtree(path: Path, **options: bool) -> None:
+        written.append(path / "old/late")
+        written[0].touch()
+        real(path, **options)
+        assert not target.exists()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(shutil, "rmtree", rmtree)
+        atomic.remove(target)
+    assert list(tmp_path.iterdir()) == []
+    atomic.remove(target)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sweeping_goes_on_where_a_folder_vanishes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer, left behind by a killed workflow, has just renamed it."""
+    for name in ("a", "b"):
+        (tmp_path / name / "below").mkdir(parents=True)
+    host = atomic._host()
+    left = tmp_path / f"b/below/.file.{host}~{2**30}~x.tmp"
+    left.touch()
+    real = os.scandir
+
+    def scandir(path: os.PathLike[str]) -> object:
+        if Path(path) == tmp_path / "a/below":
+            Path(path).rmdir()
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert atomic.sweep(tmp_path) == [left]
+    assert not left.exists()

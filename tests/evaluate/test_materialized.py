@@ -19,9 +19,10 @@ def folder_of(run: TinyRun, recipe: Recipe) -> Path:
     return run.files.series("ps").generation(0).weights(0) / run.candidate(recipe).root.name
 
 
-def stamp(folder: Path) -> int:
-    """When the weights were written, in nanoseconds."""
-    return (folder / "model.safetensors").stat().st_mtime_ns
+def stamp(folder: Path) -> tuple[int, int]:
+    """When the weights were written, and which file they are: a clock may not have ticked."""
+    found = (folder / "model.safetensors").stat()
+    return found.st_mtime_ns, found.st_ino
 
 
 def test_each_candidate_is_a_checkpoint_with_its_digest(make_run: MakeRun) -> None:

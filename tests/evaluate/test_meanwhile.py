@@ -16,7 +16,7 @@ def test_work_is_done_in_order_and_all_of_it() -> None:
     done: list[int] = []
 
     def first() -> None:
-        assert gate.wait(60)
+        assert gate.wait(600)
         done.append(1)
 
     with one_after_another() as meanwhile:

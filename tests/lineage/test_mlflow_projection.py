@@ -268,7 +268,7 @@ def test_two_writers_on_an_empty_store_take_turns(finished: SyntheticRun, copied
         for series in ("ps", "baselines")
     ]  # fmt: skip
     for writer in writers:
-        _, errors = writer.communicate(timeout=120)
+        _, errors = writer.communicate()
         assert writer.returncode == 0, errors
     assert len(runs(copied, finished.config, role="candidate", series="ps")) == 4
     assert len(runs(copied, finished.config, role="candidate", series="baselines")) == 6

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import threading
-import time
+from collections.abc import Iterable
+from concurrent import futures
+from concurrent.futures import Future
 
 import pytest
 
+from tsugiki.merge import parallel
 from tsugiki.merge.parallel import Threads, ordered, runs
+
+PATIENCE = 600.0
+"""Seconds after which a broken test ends."""
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -33,17 +39,30 @@ def test_a_slow_item_holds_up_no_thread() -> None:
 
     def work(item: int) -> int:
         if item == 0:
-            others.wait(timeout=30)
+            others.wait(timeout=PATIENCE)
         else:
             done.append(item)
             if len(done) == 19:
-                others.wait(timeout=30)
+                others.wait(timeout=PATIENCE)
         return item
 
     assert list(ordered(work, range(20), 2)) == list(range(20))
 
 
-def test_an_error_comes_in_its_turn_and_ends_the_work() -> None:
+@pytest.fixture
+def cancelled(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when what has not begun is cancelled, and what has begun is waited for."""
+    event = threading.Event()
+
+    def wait(results: Iterable[Future[int]]) -> object:
+        event.set()
+        return futures.wait(results)
+
+    monkeypatch.setattr(parallel, "wait", wait)
+    return event
+
+
+def test_an_error_comes_in_its_turn_and_ends_the_work(cancelled: threading.Event) -> None:
     """Earlier results are delivered, later work is not begun."""
     lock = threading.Lock()
     begun = set()
@@ -53,35 +72,47 @@ def test_an_error_comes_in_its_turn_and_ends_the_work() -> None:
             begun.add(item)
         if item == 3:
             raise ValueError(item)
-        if item > 3:
-            time.sleep(0.05)
+        assert item < 3 or cancelled.wait(PATIENCE)
         return item
 
     results = ordered(work, range(100), 2)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="3"):
         next(results)
-    assert len(begun) < 100
+    assert begun <= {0, 1, 2, 3, 4, 5}, "two threads hold an item each"
 
 
-def test_nothing_goes_on_after_an_error_and_the_threads_are_used_again() -> None:
+def test_nothing_goes_on_after_an_error_and_the_threads_are_used_again(
+    cancelled: threading.Event,
+) -> None:
     """What had begun has ended when the error is raised; the next call gets the same threads."""
     threads = Threads()
-    going: set[int] = set()
+    other = threading.Event()
+    both = threading.Barrier(2)
+    begun: set[int] = set()
+    ended: set[int] = set()
     workers = set()
 
-    def work(item: int) -> int:
-        going.add(item)
+    def fail_or_wait(item: int) -> int:
+        begun.add(item)
         workers.add(threading.get_ident())
         if item == 0:
+            assert other.wait(PATIENCE)
             raise ValueError(item)
-        time.sleep(0.05)
-        going.remove(item)
+        other.set()
+        assert cancelled.wait(PATIENCE)
+        ended.add(item)
+        return item
+
+    def together(item: int) -> int:
+        workers.add(threading.get_ident())
+        both.wait(PATIENCE)
         return item
 
     with pytest.raises(ValueError, match="0"):
-        list(threads.ordered(work, range(100), 2))
-    assert going == {0}
-    assert list(threads.ordered(work, range(1, 5), 2)) == [1, 2, 3, 4]
+        list(threads.ordered(fail_or_wait, range(100), 2))
+    assert begun == ended | {0}
+    assert ended <= {1, 2}
+    assert list(threads.ordered(together, range(1, 5), 2)) == [1, 2, 3, 4]
     assert threading.get_ident() not in workers
     assert len(workers) == 2

@@ -5,38 +5,25 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import MakeRun
+from tests.resident.conftest import Servers
 from tests.runs_for_tests import TinyRun
 from tsugiki.commands.all import main as commands
 from tsugiki.errors import EvaluationError, InfrastructureError
-from tsugiki.resident import server
 from tsugiki.resident.address import socket_path
 from tsugiki.resident.handover import hand_over
 from tsugiki.resident.requests import OPTIONS, role_of
 from tsugiki.resident.switch import SWITCH
 
-PATIENCE = 60.0
 MAIN = "from tsugiki.cli import main; main()"
 LARGE = {"click", "pydantic", "yaml", "pathlib", "tempfile", "subprocess", "numpy", "torch"}
 
-Serve = Callable[[str], threading.Thread]
-
-
-@pytest.fixture(autouse=True)
-def _sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A short folder for sockets."""
-    with tempfile.TemporaryDirectory(prefix="tsugiki-") as folder:
-        monkeypatch.setenv("TMPDIR", folder)
-        monkeypatch.setattr(server, "IDLE_SECONDS", 1.0)
-        yield
+Serve = Callable[[str], Path]
 
 
 @pytest.fixture
@@ -49,23 +36,15 @@ def run(make_run: MakeRun) -> TinyRun:
 
 
 @pytest.fixture
-def serve(run: TinyRun) -> Iterator[Serve]:
+def serve(run: TinyRun, servers: Servers) -> Serve:
     """Starts the process of a command, in a thread."""
-    threads = []
 
-    def start(command: str) -> threading.Thread:
+    def start(command: str) -> Path:
         path = Path(socket_path(role_of(command, 0), str(run.files.config)))
-        threads.append(threading.Thread(target=server.serve, args=(path,), daemon=True))
-        threads[-1].start()
-        deadline = time.monotonic() + PATIENCE
-        while not path.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        return threads[-1]
+        servers.start(path)
+        return path
 
-    yield start
-    for thread in threads:
-        thread.join(PATIENCE)
+    return start
 
 
 def words(run: TinyRun, command: str, *, config: Path | None = None) -> list[str]:
@@ -148,7 +127,7 @@ def test_a_fault_of_an_evaluation_ends_the_job(
 
 
 def test_what_a_process_cannot_rank_is_ranked_here(
-    run: TinyRun, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    run: TinyRun, serve: Serve, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is shown of a fault that was the process's own."""
 
@@ -156,28 +135,26 @@ def test_what_a_process_cannot_rank_is_ranked_here(
         raise InfrastructureError("out of memory")
 
     monkeypatch.setattr("tsugiki.steps.rank.write_ranked", fail)
-    thread = serve("rank")
+    path = serve("rank")
     done = job(words(run, "rank"))
     assert done.returncode == 0
     assert done.stderr == ""
     assert "best so far" in done.stdout
     assert run.files.series("ps").generation(0).outcomes.is_file()
-    thread.join(PATIENCE)
-    assert not thread.is_alive()
+    servers.end(path)
 
 
 def test_a_process_that_holds_what_has_changed_does_nothing_and_ends(
-    run: TinyRun, serve: Serve
+    run: TinyRun, serve: Serve, servers: Servers
 ) -> None:
     """And the next one is started by the command itself."""
-    thread = serve("rank")
+    path = serve("rank")
     assert hand_over(words(run, "rank")) == 0
     run.files.series("ps").generation(0).outcomes.unlink()
     run.files.config.write_text(run.files.config.read_text() + "\n# another\n")
     assert hand_over(words(run, "rank")) is None
-    thread.join(PATIENCE)
-    assert not thread.is_alive()
-    assert not Path(socket_path("select", str(run.files.config))).exists()
+    servers.end(path)
+    assert not path.exists()
     assert not run.files.series("ps").generation(0).outcomes.exists()
 
 

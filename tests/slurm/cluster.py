@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "mungekey", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
 NODES = ("n1", "n2", "n3")
+ACTIVE = "pending,configuring,running,completing"
 PATIENCE = 900.0
 """Seconds after which a broken test ends."""
 
@@ -30,15 +32,19 @@ SlurmctldPort={port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-# a requeued job waits as long as a credential lives
-AuthInfo=socket={root}/munge.socket,cred_expire=5
+# a requeued job waits as long as a credential lives, and a busy machine may take seconds to read one
+AuthInfo=socket={root}/munge.socket,cred_expire=20
 CryptoType=crypto/munge
 StateSaveLocation={root}/state
 SlurmdSpoolDir={root}/spool-%n
 SlurmctldPidFile={root}/slurmctld.pid
 SlurmdPidFile={root}/slurmd-%n.pid
-SlurmctldTimeout=30
-SlurmdTimeout=30
+# a busy machine is no lost one
+SlurmctldTimeout=600
+SlurmdTimeout=600
+MessageTimeout=100
+TCPTimeout=60
+BatchStartTimeout=600
 MpiDefault=none
 SwitchType=switch/none
 ProctrackType=proctrack/linuxproc
@@ -114,6 +120,10 @@ class Cluster:
         reason = [] if state == "resume" else ["reason=test"]
         self.command("scontrol", "update", f"nodename={name}", f"state={state}", *reason)
 
+    def jobs(self) -> list[str]:
+        """Numbers of the jobs that are at work, or about to be."""
+        return self.command("squeue", "-h", "-t", ACTIVE, "-o", "%i").split()
+
     @contextmanager
     def only(self, name: str) -> Iterator[None]:
         """Let only one node take new jobs."""
@@ -152,12 +162,12 @@ def running_cluster(root: Path, *, more: str = "") -> Iterator[Cluster]:
             yield cluster
         finally:
             cluster.command("scancel", "--full", "--user", getpass.getuser())
-            wait_until(lambda: not cluster.command("squeue", "-h", "-t", "running,completing"))
+            wait_until(lambda: not cluster.jobs())
 
 
 def _write_configuration(root: Path, more: str) -> None:
     host = os.uname().nodename.partition(".")[0]
-    port = random.randrange(20_000, 30_000)
+    port = _free_port(1 + len(NODES))
     nodes = [
         NODE.format(name=name, host=host, port=port + 1 + number)
         for number, name in enumerate(NODES)
@@ -177,6 +187,16 @@ def _write_configuration(root: Path, more: str) -> None:
     srun.write_text(SRUN.format(conf=root / "slurm.conf", srun=shutil.which("srun")))
     srun.chmod(0o755)
     (root / "cgroup.conf").write_text("CgroupAutomount=no\nConstrainDevices=no\n")
+
+
+def _free_port(count: int) -> int:
+    """The first of some ports in a row that nobody listens on, below those that clients are given."""
+    while True:
+        first = random.randrange(20_000, 30_000)
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("", port))
+            return first
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import Cluster
+from tests.slurm.cluster import Cluster, wait_until
 from tests.slurm.small_run import small
 from tests.slurm.workspace import Run, SlurmWorkspace, make_slurm_workspace, site_profile
 from tests.workflow.workspace import Workspace
@@ -58,6 +58,7 @@ def test_a_troubled_run_ends_in_the_same_bytes(
     _kill_the_evaluation(run, "finalists-0-0")
     run = _kill_the_workflow(run, "test-0-0")
     run.finish()
+    wait_until(lambda: not cluster.jobs())  # the job of the killed workflow may end last
     assert workspace.digests() == local_run.digests()
     for told in ("Socket timed out", "'CANCELLED'", "'TIMEOUT'", "'FAILED'"):
         assert told in run.output

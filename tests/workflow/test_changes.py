@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -106,8 +107,9 @@ def test_a_second_workflow_on_the_same_run_is_refused(tmp_path: Path) -> None:
         while not (workspace.files.root / "logs/items.log").exists():
             assert first.poll() is None
             time.sleep(0.01)
+        os.killpg(first.pid, signal.SIGSTOP)  # or it might end before the second has begun
         output = workspace.run(fails=True)
         assert f"process {first.pid}" in output
     finally:
-        os.killpg(first.pid, 9)
+        os.killpg(first.pid, signal.SIGKILL)
         first.wait()

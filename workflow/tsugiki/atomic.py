@@ -106,13 +106,18 @@ def replace_folder(source: Path, target: Path) -> None:
         except OSError as error:
             if error.errno not in OCCUPIED:
                 raise
-            aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target), suffix=SUFFIX))
-            with suppress(FileNotFoundError):  # another writer has moved it
-                target.rename(aside / "old")
-            shutil.rmtree(aside, ignore_errors=True)
+            remove(target)
         else:
             sync_folder(target.parent)
             return
+
+
+def remove(path: Path) -> None:
+    """Remove a folder, all of it at once, even if another process still writes into it."""
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path), suffix=SUFFIX))
+    with suppress(FileNotFoundError):  # another process has moved it
+        path.rename(aside / "old")
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def sync_folder(path: Path) -> None:
@@ -132,7 +137,7 @@ def sweep(root: Path) -> list[Path]:
     A writer that is alive, or was on another machine, is left alone.
     """
     removed = []
-    for path in sorted(root.rglob(f".*{SUFFIX}")):
+    for path in sorted(_temporary(root)):
         owner = _OWNER.search(path.name)
         if owner is None or owner["host"] != _host() or _alive(int(owner["pid"])):
             continue
@@ -142,6 +147,14 @@ def sweep(root: Path) -> list[Path]:
             path.unlink(missing_ok=True)
         removed.append(path)
     return removed
+
+
+def _temporary(root: Path) -> Iterator[Path]:
+    """What writers have not finished. `Path.rglob` would fail where a folder is renamed meanwhile."""
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            if name.startswith(".") and name.endswith(SUFFIX):
+                yield Path(folder, name)
 
 
 def _prefix(path: Path) -> str:

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ from tsugiki.errors import InfrastructureError
 from tsugiki.resident.address import socket_path
 from tsugiki.resident.conversation import ask, connect
 
-START_SECONDS = 60.0
 ATTEMPTS = 3
-"""A process that holds files that have changed, or is dying, may still take a call."""
+"""A process that holds files that have changed, or is dying, or fails to come up, may take a call."""
 
 
 def call(
@@ -62,18 +60,40 @@ def _connect(path: Path, threads: int, log: Path) -> socket.socket:
         connection = connect(str(path))
         if connection is not None:
             return connection
-        path.unlink(missing_ok=True)
-        _start(path, threads, log)
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            connection = connect(str(path))
-            if connection is not None:
-                return connection
-            time.sleep(0.02)
-    raise InfrastructureError("a resident process did not start", fix=f"see {log}")
+        path.unlink(missing_ok=True)  # nobody listens there any more
+        try:
+            with listen(path) as listener:
+                _start(path, listener, threads, log)
+                connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                connection.connect(str(path))
+        except OSError as error:
+            raise InfrastructureError(
+                "a resident process cannot be started",
+                where=str(path),
+                got=str(error),
+                fix="set TMPDIR to a folder on this machine's own disk, or `resident: false`",
+            ) from error
+        return connection
 
 
-def _start(path: Path, threads: int, log: Path) -> None:
+def listen(path: Path) -> socket.socket:
+    """A socket for a process that is yet to be started, and accepts what waits there when it can.
+
+    Clients need not wait until the process has come up, however long a busy machine takes, and one
+    that dies while it comes up is noticed at once. If its client is killed meanwhile, the next client
+    finds it all the same, and starts no second one.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _start(path: Path, listener: socket.socket, threads: int, log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ,
@@ -83,12 +103,14 @@ def _start(path: Path, threads: int, log: Path) -> None:
             for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         },
     }
+    number = listener.fileno()
     with log.open("ab") as output:
         subprocess.Popen(
-            [sys.executable, "-m", "tsugiki.resident.server", str(path)],
+            [sys.executable, "-m", "tsugiki.resident.server", str(path), str(number)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             env=environment,
+            pass_fds=(number,),
             start_new_session=True,
         )

@@ -9,8 +9,9 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import ConfigError, InfrastructureError, TsugikiError
@@ -79,12 +80,14 @@ class Worker:
         return self._evaluators[job]
 
 
-def serve(path: Path) -> None:
-    """Listen on a socket until no request comes for a while."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        listener.settimeout(IDLE_SECONDS)
+def serve(path: Path, listener: socket.socket) -> None:
+    """Answer who connects to a socket, until nobody has for a while.
+
+    Args:
+        path: Where clients find the socket; removed at the end.
+        listener: It listens already (see `tsugiki.resident.client.listen`).
+    """
+    with listener:
         worker = Worker()
         try:
             while (connection := _accept(listener, path)) is not None:
@@ -97,6 +100,7 @@ def serve(path: Path) -> None:
 
 def _accept(listener: socket.socket, path: Path) -> socket.socket | None:
     """The next client; None when none has come for a while."""
+    listener.settimeout(IDLE_SECONDS)
     try:
         return listener.accept()[0]
     except TimeoutError:
@@ -106,12 +110,10 @@ def _accept(listener: socket.socket, path: Path) -> socket.socket | None:
         fcntl.flock(guard, fcntl.LOCK_EX)
         listener.setblocking(False)
         try:
-            connection = listener.accept()[0]
+            return listener.accept()[0]
         except BlockingIOError:
             _leave(listener, path)
             return None
-    listener.settimeout(IDLE_SECONDS)
-    return connection
 
 
 def _leave(listener: socket.socket, path: Path) -> None:
@@ -125,6 +127,18 @@ def _answer(worker: Worker, connection: socket.socket, leave: Callable[[], None]
     """Do the work of one connection; say whether the process may go on."""
     connection.settimeout(None)
     stream = connection.makefile("rw", encoding="utf-8")
+    try:
+        return _converse(worker, connection, stream, leave)
+    finally:
+        # it holds the connection open, and something that was scored may refer to it for long
+        with suppress(OSError):
+            stream.close()
+
+
+def _converse(
+    worker: Worker, connection: socket.socket, stream: TextIO, leave: Callable[[], None]
+) -> bool:
+    """Read a request, do it, and send what comes of it."""
 
     def send(message: dict[str, Any]) -> None:
         try:
@@ -134,8 +148,8 @@ def _answer(worker: Worker, connection: socket.socket, leave: Callable[[], None]
             pass  # the client is gone; `go_on` stops the work
 
     line = stream.readline()
-    if not line:
-        return True
+    if not line.endswith("\n"):
+        return True  # the client is gone before it has said what it wants
     request = json.loads(line)
     try:
         if not worker.keeps_what_is_there(request):
@@ -176,5 +190,12 @@ def _connected(connection: socket.socket) -> bool:
         return False
 
 
+def main() -> None:
+    """Serve on the socket that a client has handed over: its path, and its number in this process."""
+    listener = socket.socket(fileno=int(sys.argv[2]))
+    listener.set_inheritable(False)  # a program that outlives this process must not keep it open
+    serve(Path(sys.argv[1]), listener)
+
+
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    main()

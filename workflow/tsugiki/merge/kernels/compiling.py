@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -65,4 +66,30 @@ def compiled(function: F) -> F:
         made: F = numba.njit(nogil=True, cache=_KEPT_IN is not None, error_model="numpy")(function)
     finally:
         numba.config.CACHE_DIR = before
+    if _KEPT_IN is not None:
+        _keep_one_at_a_time(made, Path(_KEPT_IN))
     return made
+
+
+def _keep_one_at_a_time(made: Any, store: Path) -> None:
+    """Have processes that compile the same function at the same time take turns to keep it.
+
+    numba reads its index, chooses a free file name and writes both, with no lock. Two processes may so
+    choose the same name for different machine code, of other argument types or another processor, and
+    then a third one runs the wrong code.
+    """
+    cache = getattr(made, "_cache", None)  # there is no other way to know when numba writes
+    if cache is None:
+        return  # numba is told not to compile
+    keep = cache.save_overload
+
+    def keep_alone(*arguments: Any) -> None:
+        with ExitStack() as stack:
+            with suppress(OSError):  # a folder that cannot be written, a file system without locks
+                guard = stack.enter_context((store / ".lock").open("w"))
+                fcntl.flock(guard, fcntl.LOCK_EX)
+                # by itself it ends with the last process that was forked meanwhile
+                stack.callback(fcntl.flock, guard, fcntl.LOCK_UN)
+            keep(*arguments)
+
+    cache.save_overload = keep_alone

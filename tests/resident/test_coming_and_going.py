@@ -1,0 +1,173 @@
+"""How a resident process is started and found, and how it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import socket
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeRun
+from tests.resident.calls import (
+    ask,
+    call,
+    connected,
+    outcomes,
+    request,
+    socket_of,
+    wait_until,
+    with_candidates,
+)
+from tests.resident.conftest import Servers
+from tsugiki.errors import InfrastructureError
+from tsugiki.resident import client
+
+pytestmark = pytest.mark.usefixtures("_unedited")
+
+
+def test_a_client_need_not_wait_until_its_process_has_come_up(
+    make_run: MakeRun, servers: Servers
+) -> None:
+    """That may take long on a busy machine: what is asked meanwhile is answered then."""
+    run = with_candidates(make_run(), 1)
+    path = socket_of(run)
+    listener = client.listen(path)
+    with connected(run) as connection:
+        threading.Timer(0.1, servers.serve, (path, listener)).start()
+        assert ask(connection, run)[-1] == {"done": True}
+
+
+def test_a_process_that_is_coming_up_is_found_by_the_next_client(
+    make_run: MakeRun, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client that has started it may have been killed; no second one is started."""
+    run = with_candidates(make_run(), 1)
+    path = socket_of(run)
+    started: list[socket.socket] = []
+    monkeypatch.setattr(client, "_start", lambda _path, own, *_: started.append(own.dup()))
+    client._connect(path, 1, run.files.root / "resident.log").close()
+    assert len(started) == 1
+    client._connect(path, 1, run.files.root / "resident.log").close()
+    assert len(started) == 1
+    servers.serve(path, started[0])
+    call(run)
+    assert len(outcomes(run)) == len(started) == 1
+
+
+def test_a_process_that_does_not_come_up_is_a_fault_of_the_machine(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noticed when it ends, not by a clock."""
+    run = with_candidates(make_run(), 1)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(InfrastructureError, match="ended before its work began") as caught:
+        call(run)
+    assert "resident.log" in str(caught.value.fix)
+
+
+def test_a_socket_that_cannot_be_made_is_a_fault_of_the_machine(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems have none."""
+    run = with_candidates(make_run(), 1)
+
+    def fail(*_arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(socket.socket, "bind", fail, raising=False)
+    with pytest.raises(InfrastructureError, match="cannot be started") as caught:
+        call(run)
+    assert caught.value.where == str(socket_of(run))
+    assert "TMPDIR" in str(caught.value.fix)
+
+
+def test_an_idle_process_ends(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And takes its socket with it, but not before the client that has started it was served."""
+    monkeypatch.setenv("TSUGIKI_RESIDENT_IDLE", "0.001")
+    run = with_candidates(make_run(), 1)
+    call(run)
+    assert len(outcomes(run)) == 1
+    wait_until(lambda: not socket_of(run).exists())
+
+
+def test_a_client_that_dies_before_it_has_asked_ends_no_process(
+    make_run: MakeRun, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does one that dies in the middle of its request."""
+    run = with_candidates(make_run(), 1)
+    servers.start(socket_of(run))
+    monkeypatch.delattr(client, "_start")
+    for said in (b"", json.dumps(request(run)).encode()[:20]):
+        with connected(run) as connection:
+            connection.sendall(said)
+    call(run)
+    assert len(outcomes(run)) == 1
+
+
+def test_a_connection_ends_with_its_work(
+    make_run: MakeRun, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not when all that refers to it has been collected."""
+    run = make_run()
+    kept: list[object] = []
+    monkeypatch.setattr(
+        "tsugiki.evaluate.batch.Evaluator.evaluate", lambda *_, **more: kept.append(more)
+    )
+    servers.start(socket_of(run))
+    with connected(run) as connection:
+        assert ask(connection, run) == [{"done": True}]
+    assert len(kept) == 1
+
+
+def test_a_client_that_comes_at_the_last_moment_is_served(
+    make_run: MakeRun, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the time-out and the end of the process."""
+    run = with_candidates(make_run(), 1)
+    path = socket_of(run)
+    waiting: list[socket.socket] = []
+    real = fcntl.flock
+
+    def late(*arguments: Any) -> None:
+        if not waiting:
+            waiting.append(connected(run))
+        real(*arguments)
+
+    servers.start(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", late)
+        servers.leave_alone(path)
+        wait_until(lambda: bool(waiting))
+    with waiting[0] as connection:
+        assert ask(connection, run)[-1] == {"done": True}
+    servers.end(path)
+
+
+def test_a_call_taken_by_a_dying_process_goes_to_the_next(
+    make_run: MakeRun, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It accepts, and ends without a word."""
+    run = with_candidates(make_run(), 1)
+    path = socket_of(run)
+    dying = client.listen(path)
+    started: list[socket.socket] = []
+
+    def die() -> None:
+        connection, _ = dying.accept()
+        dying.close()
+        connection.close()
+
+    def start(_path: object, listener: socket.socket, *_: object) -> None:
+        started.append(listener.dup())
+        servers.serve(path, started[0])
+
+    monkeypatch.setattr(client, "_start", start)
+    death = threading.Thread(target=die)
+    death.start()
+    call(run)
+    death.join()
+    assert len(outcomes(run)) == len(started) == 1
