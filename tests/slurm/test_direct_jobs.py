@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,8 +77,10 @@ rule parent:
 """
 
 
-def snakemake(cluster: Cluster, folder: Path, *arguments: str, workflow: str = WORKFLOW) -> str:
-    """Run a workflow on the cluster; returns what it printed."""
+def snakemake(
+    cluster: Cluster, folder: Path, *arguments: str, workflow: str = WORKFLOW, status: int = 0
+) -> str:
+    """Run a workflow on the cluster, to an exit status; returns what it printed."""
     (folder / "Snakefile").write_text(workflow)
     done = subprocess.run(
         [
@@ -92,8 +95,9 @@ def snakemake(cluster: Cluster, folder: Path, *arguments: str, workflow: str = W
         check=False,
         cwd=folder,
         env=cluster.environment,
+        timeout=600,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -133,6 +137,40 @@ def test_a_workflow_that_changes_where_or_how_commands_run_is_left_to_snakemake(
     snakemake(cluster, tmp_path, workflow=line.format(folder=tmp_path) + ONE_JOB)
     (parent,) = tmp_path.rglob("parent")
     assert "snakemake --snakefile" in parent.read_text()
+
+
+FAILING = r"""
+rule all:
+    input: "never"
+
+rule never:
+    output: "never"
+    shell: "exit 3"
+"""
+
+
+def test_a_job_that_fails_says_so_and_leaves_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    """Its file is gone with the workflow that has looked for it."""
+    (tmp_path / ".snakemake").mkdir()
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.01):
+            seen.update(
+                path.parent.name[:11] for path in tmp_path.glob(".snakemake/failed-jobs-*/*")
+            )
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        said = snakemake(cluster, tmp_path, workflow=FAILING, status=1)
+    finally:
+        done.set()
+        looking.join()
+    assert "Error in rule never" in said
+    assert seen == {"failed-jobs"}
+    assert list(tmp_path.glob(".snakemake/failed-jobs-*")) == []
 
 
 def check_quotes(folder: Path) -> None:

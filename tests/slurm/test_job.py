@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from snakemake.benchmark import BenchmarkTimer
 
 from tsugiki.errors import InfrastructureError
-from tsugiki.slurm.job import NodeJob, run
+from tsugiki.slurm.job import NodeJob, main, run
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 WORDS = st.lists(TEXT, max_size=3).map(tuple)
@@ -47,6 +49,27 @@ def test_the_workflow_learns_how_a_command_ended() -> None:
     """By its status: 75 says a fault of the machine; or by its signal, as a shell has it."""
     assert run(NodeJob("exit 75")) == 75
     assert run(NodeJob("kill -KILL $$")) == 128 + 9
+
+
+@pytest.mark.parametrize(
+    ("command", "inputs", "status"),
+    [("true", (), 0), ("exit 75", (), 75), ("true", ("never",), 1)],
+    ids=["well", "failed", "not begun"],
+)
+def test_a_job_says_that_it_has_failed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    inputs: tuple[str, ...],
+    status: int,
+) -> None:
+    """However it fails; not one that goes well, whose outputs say so."""
+    monkeypatch.chdir(tmp_path)
+    for file in (tmp_path / "failed", tmp_path / "nowhere/failed"):
+        job = NodeJob(command, inputs=inputs, patience=0.0, failed=str(file))
+        monkeypatch.setattr(sys, "argv", ["job", job.to_json()])
+        assert main() == status
+    assert [path.name for path in tmp_path.iterdir()] == ["failed"] * bool(status)
 
 
 def test_a_command_sees_its_threads_and_its_folder(
@@ -121,7 +144,7 @@ def test_a_late_input_is_waited_for(tmp_path: Path) -> None:
 
     timer = threading.Timer(0.3, write)
     timer.start()
-    assert run(NodeJob("true", inputs=(str(late),), patience=30.0)) == 0
+    assert run(NodeJob("true", inputs=(str(late),), patience=600.0)) == 0
     timer.join()
 
 
@@ -139,14 +162,24 @@ def test_an_input_that_never_comes_ends_the_job(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_job_is_measured_as_by_snakemake(tmp_path: Path) -> None:
+def test_a_job_is_measured_as_by_snakemake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The report sums up these files; of a job that failed there is none."""
     path = tmp_path / "benchmarks/evaluate-0.tsv"
     assert run(NodeJob("exit 1", benchmark=str(path))) == 1
     assert not path.exists()
-    busy = f"{sys.executable} -c 'import time; x = bytearray(50 << 20); time.sleep(1.2)'"
-    assert run(NodeJob(busy, benchmark=str(path))) == 0
+
+    seen, measure = tmp_path / "seen", BenchmarkTimer.work
+
+    def measure_and_tell(timer: BenchmarkTimer) -> None:
+        measure(timer)
+        if (timer.bench_record.max_rss or 0) >= 50:
+            seen.touch()
+
+    monkeypatch.setattr(BenchmarkTimer, "work", measure_and_tell)
+    program = f"import os, time; x = bytearray(50 << 20)\nwhile not os.path.exists({str(seen)!r}):"
+    command = shlex.join([sys.executable, "-c", f"{program} time.sleep(0.1)"])
+    assert run(NodeJob(f"sleep 0.2; {command}", benchmark=str(path))) == 0
     with path.open() as content:
         (row,) = csv.DictReader(content, delimiter="\t")
-    assert float(row["s"]) >= 1.2
+    assert float(row["s"]) >= 0.2
     assert float(row["max_rss"]) >= 50

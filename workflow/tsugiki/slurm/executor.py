@@ -2,7 +2,7 @@
 
 It is that of snakemake-executor-plugin-slurm in all but two things. A job runs its rule's command, not
 a Snakemake that starts another that runs the command. And SLURM is asked about jobs when they have
-written their outputs, not minutes after.
+written their outputs or failed, not minutes after.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import shlex
 import time
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
 from snakemake_executor_plugin_slurm import ExecutorSettings, common_settings
 
+from tsugiki.slurm.failures import Failures
 from tsugiki.slurm.plain import as_node_job
 from tsugiki.slurm.watch import Watch, jobs_that_have_written
 
@@ -33,6 +36,7 @@ class Executor(SlurmExecutor):  # type: ignore[misc]
         plain = as_node_job(job, self.workflow)
         if plain is None or {job.rule.name, "all"} & self.array_jobs:
             return str(super().format_job_exec(job))
+        plain = replace(plain, failed=str(self._failures.file_for(job)))
         program = [self.get_python_executable(), "-m", "tsugiki.slurm.job"]
         command = shlex.join([*program, plain.to_json()])
         if self.workflow.executor_settings.pass_command_as_script:
@@ -44,14 +48,15 @@ class Executor(SlurmExecutor):  # type: ignore[misc]
 
         The plugin checks ever less often, up to every three minutes, while a whole generation waits
         for the last of its jobs. Outputs are on a disk that this machine sees too, and to look there
-        costs the scheduler nothing. Once a job has written its outputs, the scheduler is asked soon.
-        The usual checks go on, for jobs that end without outputs, and a job's state is only ever
-        taken from the scheduler.
+        costs the scheduler nothing. Once a job has written its outputs, or said that it has failed,
+        the scheduler is asked soon. The usual checks go on, for jobs that are killed, and a job's
+        state is only ever taken from the scheduler.
         """
         begun = time.monotonic()
         usual = begun + self.next_seconds_between_status_checks
         while self.wait and (now := time.monotonic()) < usual:
-            self._watch.look(jobs_that_have_written(list(self.active_jobs)), now)
+            active = list(self.active_jobs)
+            self._watch.look(jobs_that_have_written(active) | self._failures.among(active), now)
             if now >= begun + self._pause and self._watch.is_due(now):
                 return
             await asyncio.sleep(min(LOOK, usual - now))
@@ -60,6 +65,10 @@ class Executor(SlurmExecutor):  # type: ignore[misc]
     def _pause(self) -> float:
         settings = self.workflow.remote_execution_settings
         return float(settings.seconds_between_status_checks)
+
+    @cached_property
+    def _failures(self) -> Failures:
+        return Failures(Path(".snakemake"))
 
     @cached_property
     def _watch(self) -> Watch:

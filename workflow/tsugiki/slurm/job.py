@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tsugiki import atomic
 from tsugiki.errors import InfrastructureError
 from tsugiki.slurm.shared_disk import content
 from tsugiki.this_environment import program_path
@@ -52,6 +53,8 @@ class NodeJob:
     """A folder; it may name variables, which are the node's."""
     patience: float = 5.0
     """Seconds to wait for inputs."""
+    failed: str | None = None
+    """A file to make if the job fails, for the workflow to see."""
 
     def to_json(self) -> str:
         """The argument of this module from which `of_json` makes the same job."""
@@ -77,7 +80,7 @@ def run(job: NodeJob) -> int:
     folder = make_temporary_folder(job.tmpdir)
     for path in map(Path, job.folders):
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            atomic.remove(path)
     for path in map(Path, (*job.outputs, *job.folders, *job.logs)):
         if not path.is_dir() or path.is_symlink():
             path.unlink(missing_ok=True)
@@ -182,11 +185,17 @@ def _measure(process: subprocess.Popen[bytes], begun: float, path: Path) -> int:
 
 def main() -> int:
     """Run the job of the command line."""
+    job = NodeJob.of_json(sys.argv[1])
+    status = 1
     try:
-        return run(NodeJob.of_json(sys.argv[1]))
+        status = run(job)
     except InfrastructureError as error:
         print(error, file=sys.stderr)  # noqa: T201 - SLURM keeps it in the job's log
-        return 1
+    finally:
+        if status and job.failed:
+            with suppress(OSError):  # the workflow has ended; or it will ask the scheduler
+                Path(job.failed).touch()
+    return status
 
 
 if __name__ == "__main__":

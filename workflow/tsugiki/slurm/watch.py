@@ -10,11 +10,11 @@ from typing import Any
 from tsugiki.slurm.shared_disk import content
 
 MOMENT = 1.0
-"""Seconds in which a job usually ends once it has written its outputs."""
+"""Seconds in which a job usually ends once it has written its outputs, or said that it failed."""
 
 
 class Watch:
-    """When to ask about jobs that have written their outputs: in a moment, then ever less often.
+    """When to ask about jobs that are about to end: in a moment, then ever less often.
 
     A job may take longer to end. Where outputs are there for another reason, as before a job that
     writes them again, the scheduler must not be asked all the time.
@@ -26,12 +26,12 @@ class Watch:
         self._next: dict[str, float] = {}
 
     def look(self, jobs: AbstractSet[str], now: float) -> None:
-        """Take note of all jobs that have written; times in seconds."""
+        """Take note of all jobs that have written or failed; times in seconds."""
         self._seen = {job: self._seen.get(job, now) for job in jobs}
         self._next = {job: self._next.get(job, now + MOMENT) for job in jobs}
 
     def is_due(self, now: float) -> bool:
-        """Whether to ask now: the pause grows to half the time since a job has written."""
+        """Whether to ask now: the pause grows to half the time since a job was noted."""
         due = [job for job, at in self._next.items() if at <= now]
         for job in due:
             self._next[job] = now + max(self._pause, (now - self._seen[job]) / 2)
