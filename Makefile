@@ -42,5 +42,5 @@ format: $(READY)  ## format all sources
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/snakefmt Snakefile rules
 
-clean:  ## remove the environment and caches (not results)
-	rm -rf $(VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache
+clean:  ## remove the environments and caches (not results)
+	rm -rf $(VENV) .venv-vllm .snakemake .pytest_cache .mypy_cache .ruff_cache

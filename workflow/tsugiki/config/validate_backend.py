@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterator
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
 from tsugiki.config.dataflow import DataflowSpace
+from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stack_baseline import StackBaseline
+from tsugiki.config.vllm_build import installed_vllm
 
 VLLM_VERSIONS = ">=0.25,<0.34"
 """The versions whose interface `evaluate/vllm_backend` was written for; as in pyproject.toml."""
@@ -22,9 +23,7 @@ def backend_faults(config: RunConfig) -> Iterator[str]:
     evaluation = config.evaluation
     if evaluation.backend != "vllm":
         return
-    yield from vllm_faults()
-    if evaluation.device == "cpu":
-        yield "`evaluation.device`: vLLM needs a GPU; set `device: cuda`, or `backend: transformers`"
+    yield from vllm_faults(evaluation)
     for index, stage in enumerate(config.stages):
         if isinstance(stage.space, DataflowSpace):
             yield (
@@ -43,16 +42,19 @@ def backend_faults(config: RunConfig) -> Iterator[str]:
             yield f"task {name!r} generates no answers: `evaluation.backend: vllm` cannot score it"
 
 
-def vllm_faults() -> Iterator[str]:
+def vllm_faults(evaluation: Evaluation) -> Iterator[str]:
     """What is wrong with the installed vLLM."""
-    try:
-        version = importlib.metadata.version("vllm")
-    except importlib.metadata.PackageNotFoundError:
-        version = None
-    if version is None or version not in SpecifierSet(VLLM_VERSIONS):
+    build = installed_vllm()
+    if build is None or build.version not in SpecifierSet(VLLM_VERSIONS):
         yield (
             f"`evaluation.backend`: vLLM {VLLM_VERSIONS} is needed, and "
-            + ("vLLM is not installed" if version is None else f"{version} is installed")
-            + "; install the extra `vllm` into an environment of its own (docs/hpc.md), or set "
-            "`backend: transformers`"
+            + ("vLLM is not installed" if build is None else f"{build.version} is installed")
+            + "; install it, for GPUs or for processors, into an environment of its own "
+            "(docs/hpc.md), or set `backend: transformers`"
+        )
+    if build is not None and evaluation.device not in ("auto", build.device):
+        yield (
+            f"`evaluation.device`: the vLLM that is installed computes on `{build.device}` only; set "
+            f"`device: {build.device}`, install the other build of vLLM instead (docs/hpc.md), or "
+            "set `backend: transformers`"
         )

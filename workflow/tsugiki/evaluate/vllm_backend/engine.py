@@ -11,6 +11,7 @@ from tsugiki.canonical import digest, digest_file
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.faults import is_machine_fault
+from tsugiki.evaluate.vllm_backend.processor import cache_bytes, start_on_processor
 
 WORKER = "tsugiki.evaluate.vllm_backend.worker.MergingWorker"
 ENVIRONMENT = {
@@ -46,10 +47,23 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
 
 
+def share_of_memory(evaluation: Evaluation, *, on_cpu: bool) -> float:
+    """Of a GPU's memory, all that vLLM takes; of a machine's, what it takes for keys and values."""
+    given = evaluation.vllm.memory
+    return (0.1 if on_cpu else 0.9) if given is None else given
+
+
 def engine_settings(
-    folder: Path, dtype: str, evaluation: Evaluation, max_length: int
+    folder: Path, dtype: str, evaluation: Evaluation, max_length: int, *, on_cpu: bool = False
 ) -> dict[str, Any]:
     """Arguments of vLLM's `LLM` for models with the configuration and tokenizer of `folder`."""
+    memory = share_of_memory(evaluation, on_cpu=on_cpu)
+    room: dict[str, Any]
+    if on_cpu:
+        # the share that vLLM knows would count all that this process holds, the parents included
+        room = {"kv_cache_memory_bytes": cache_bytes(memory)}
+    else:
+        room = {"gpu_memory_utilization": memory}
     return {
         "model": str(folder),
         "tokenizer": str(folder),
@@ -59,16 +73,16 @@ def engine_settings(
         "tensor_parallel_size": 1,
         "max_model_len": max_length,
         "max_num_seqs": evaluation.batch_size,
-        "gpu_memory_utilization": evaluation.vllm.memory,
         # what a candidate has computed must not be found by the next one
         "enable_prefix_caching": False,
         "generation_config": "vllm",  # none of the parents' settings, such as penalties
         "seed": 0,
         "trust_remote_code": False,
+        **room,
     }
 
 
-def start_engine(settings: dict[str, Any]) -> Any:
+def start_engine(settings: dict[str, Any], *, on_cpu: bool = False) -> Any:
     """Start vLLM in this process.
 
     Raises:
@@ -78,7 +92,7 @@ def start_engine(settings: dict[str, Any]) -> Any:
     from vllm import LLM
 
     try:
-        return LLM(**settings)
+        return start_on_processor(settings) if on_cpu else LLM(**settings)
     except (ValueError, NotImplementedError, RuntimeError) as error:
         if is_machine_fault(error):
             raise
@@ -86,6 +100,7 @@ def start_engine(settings: dict[str, Any]) -> Any:
             "vLLM does not start",
             where=f"{settings['model']} ({settings['dtype']})",
             got=f"{type(error).__name__}: {error}",
-            fix="see that nothing else uses the GPU; lower `evaluation.vllm.max_length` or "
-            "`evaluation.vllm.memory`; or set `evaluation.backend: transformers`",
+            fix="see that nothing else uses the memory, and lower `evaluation.vllm.max_length`; set "
+            "`evaluation.vllm.memory` lower if so much is not free, and higher if there is none "
+            "left for the cache; or set `evaluation.backend: transformers`",
         ) from error

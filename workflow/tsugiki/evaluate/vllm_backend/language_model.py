@@ -114,6 +114,7 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         """Answer all requests, in their order, with one call of vLLM.
 
         Raises:
+            ConfigError: a prompt is empty, or an answer may be too long.
             EvaluationError: vLLM answered some of them only.
             TsugikiError: it reports no log-probabilities, by which broken models are told.
         """
@@ -122,7 +123,15 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         for request in requests:
             text, given = request.args
             stop, limit = self._limits(given)
-            prompts.append({"prompt_token_ids": self._encoded(text)[-(self.max_length - limit) :]})
+            tokens = self._encoded(text)[-(self.max_length - limit) :]
+            if not tokens:
+                raise ConfigError(
+                    "a task's prompt has no tokens, and vLLM answers none such",
+                    got=repr(text),
+                    fix="leave the document out, give the task a description, or set "
+                    "`evaluation.backend: transformers`",
+                )
+            prompts.append({"prompt_token_ids": tokens})
             settings.append(
                 self._sampling_params(
                     temperature=0.0,

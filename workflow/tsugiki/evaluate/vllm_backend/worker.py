@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from tsugiki.errors import ParentError, RecipeError
+from tsugiki.errors import RecipeError
+from tsugiki.evaluate.vllm_backend.packed import forget_packed, pack_tied
+from tsugiki.evaluate.vllm_backend.replaced import poison, require_replaced, unwritten_is_nan
 from tsugiki.evaluate.vllm_backend.weights import (
     MergedWeights,
     OnProcessor,
@@ -72,44 +73,18 @@ def replace_weights(worker: Any, weights: OnProcessor) -> None:
     """
     from vllm.config import set_current_vllm_config
 
+    model = worker.get_model()
     checked = getattr(worker, "tsugiki_checked", False)
-    if not checked:
-        poison(worker.get_model())
     with ExitStack() as around:
+        if not checked:
+            poison(model)
+            around.enter_context(unwritten_is_nan())
+        forget_packed(model)
         around.enter_context(torch.device(worker.device))
         around.enter_context(set_current_vllm_config(worker.vllm_config))
         worker.reload_weights(weights_iterator=weights)
+        pack_tied(model)
     require_taken(weights)
     if not checked:
-        require_replaced(worker.get_model())
+        require_replaced(model)
         worker.tsugiki_checked = True
-
-
-def poison(model: nn.Module) -> None:
-    """Make every weight NaN, so that those which nothing is put into can be told."""
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.is_floating_point():
-                weight.fill_(float("nan"))
-
-
-def require_replaced(model: nn.Module) -> None:
-    """Check that no weight is poisoned any more.
-
-    Once is enough: each candidate has the same tensors, all of them finite.
-
-    Raises:
-        ParentError: vLLM's model has weights that the merged model's tensors did not reach.
-    """
-    left = [
-        name
-        for name, weight in model.named_parameters()
-        if weight.is_floating_point() and not bool(torch.isfinite(weight).all())
-    ]
-    if left:
-        raise ParentError(
-            "vLLM's model has weights that the merged model does not have",
-            where=type(model).__name__,
-            got=", ".join(left[:5]),
-            fix="set `evaluation.backend: transformers` for these models",
-        )
