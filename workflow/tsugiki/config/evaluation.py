@@ -36,10 +36,11 @@ class Items(Section):
 
 
 class Vllm(Section):
-    """How vLLM uses a GPU, for `backend: vllm`. Part of the score's identity."""
+    """How vLLM uses its device, for `backend: vllm`. Part of the score's identity."""
 
-    memory: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """Share of the GPU's memory that vLLM takes, for weights, keys and values."""
+    memory: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the GPU's memory that vLLM takes, for weights, keys and values: 0.9 if absent. On a
+    processor: share of the machine's memory for keys and values alone, 0.1 if absent."""
     max_length: Annotated[int, Field(ge=1)] | None = None
     """Most tokens of a prompt and its answer; what the model allows if absent. Models for long texts
     need it, or vLLM finds no memory for the longest one."""
@@ -70,8 +71,11 @@ class Evaluation(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
     backend: Literal["transformers", "vllm"] = "transformers"
-    """What runs the models: `transformers` anywhere, or `vllm` on GPUs, for tasks that generate
-    answers. vLLM is an extra to install, and was not tried on a GPU yet: see docs/hpc.md."""
+    """What runs the models: `transformers`, or `vllm` for tasks that generate answers. vLLM is
+    installed apart, in a build for GPUs or for processors: see docs/hpc.md."""
+    cuda_graphs: bool = True
+    """With `backend: transformers` on a GPU, generate answers in batches of fixed shape, whose step is
+    recorded once and replayed. Part of the score's identity: it changes the last bits."""
     vllm: Vllm = Vllm()
     """Settings for `backend: vllm`."""
     storage: Literal["memory", "disk", "scratch"] = "memory"

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from tsugiki.evaluate.staging import Staging
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.recipe.recipe import Recipe
 
@@ -62,6 +63,8 @@ class Ahead:
         self._threads = threads
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="merge-ahead")
         self._begun: tuple[str, Future[str]] | None = None
+        # with one thread the driver is faster
+        self._staging = Staging(device) if device.type == "cuda" and threads > 1 else None
 
     def begin(self, merger: ResidentMerger, recipe: Recipe) -> None:
         """Merge a recipe in another thread, unless that would disturb this one.
@@ -95,11 +98,19 @@ class Ahead:
     def _copy(self) -> None:
         """Give the twin the weights of the model, tied ones once; what it computes for itself stays."""
         sources = self._model.state_dict()
-        copied: set[int] = set()
-        for name, target in self.live.state_dict().items():
-            if target.data_ptr() not in copied:
-                target.copy_(sources[name])
-                copied.add(target.data_ptr())
+        pairs = {
+            target.data_ptr(): (sources[name], target)
+            for name, target in self.live.state_dict().items()
+        }
+        staged = {
+            place: pair
+            for place, pair in pairs.items()
+            if self._staging is not None and all(one.is_contiguous() for one in pair)
+        }
+        for place in pairs.keys() - staged.keys():
+            pairs[place][1].copy_(pairs[place][0])
+        if self._staging is not None:
+            self._staging.copy(list(staged.values()))
 
 
 def twin(model: nn.Module, device: torch.device) -> Any:

@@ -1,4 +1,4 @@
-"""What runs candidates: transformers anywhere, or vLLM on GPUs."""
+"""What runs candidates: transformers, or vLLM."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ class Candidates(Protocol):
     @property
     def identity(self) -> dict[str, Any]:
         """What determines the answers of a model, besides its weights."""
+
+    @property
+    def hardware(self) -> str:
+        """What models compute with: the name of a GPU, or `cpu`."""
 
     def group(self, recipe: AnyRecipe) -> str:
         """Candidates of a group are cheaper to build one after another."""
@@ -81,7 +85,7 @@ def require_backend(harness: Harness) -> None:
     """
     if harness.evaluation.backend != "vllm":
         return
-    for fault in vllm_faults():
+    for fault in vllm_faults(harness.evaluation):
         raise ConfigError("this configuration cannot be evaluated here", got=fault)
     for name, task in harness.tasks.items():
         if task.config.output_type != "generate_until":

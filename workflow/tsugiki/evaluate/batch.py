@@ -89,6 +89,7 @@ class Evaluator:
                         recipe=one,
                         ids=self._items.ids(population.split),
                         evaluation=identity,
+                        hardware=self._model.hardware,
                         prompts=population.split == "test",
                     )
                 place = f"[{index}/{len(mine)}] {one[:12]}"

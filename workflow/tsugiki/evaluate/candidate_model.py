@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ import transformers
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.evaluate.ahead import Ahead, InPlace, Merging
-from tsugiki.evaluate.device import choose_device
+from tsugiki.evaluate.device import choose_device, hardware_name
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.scratch import merged_in_scratch
 from tsugiki.merge.dataflow.live import LiveDataflow
@@ -50,10 +51,13 @@ class CandidateModel:
         self._evaluation = evaluation
         self._trusted = trusted
         self._device = choose_device(evaluation.device, job)
+        if self._device.type == "cuda":
+            torch.cuda.set_device(self._device)  # streams and graphs are the current device's
         self._merger: ResidentMerger | None = None
         self._held: set[str] = set()
         self._dataflow: LiveDataflow | None = None
         self._tokenizers: dict[str, Any] = {}
+        self._last: LanguageModel | None = None
         self._live: dict[tuple[str, str], tuple[Merging, LanguageModel]] = {}
 
     @property
@@ -69,7 +73,15 @@ class CandidateModel:
             "device": self._device.type,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
+            **(
+                {"cuda_graphs": self._evaluation.cuda_graphs} if self._device.type == "cuda" else {}
+            ),
         }
+
+    @property
+    def hardware(self) -> str:
+        """The GPU's name, or `cpu`."""
+        return hardware_name(self._device)
 
     def group(self, recipe: AnyRecipe) -> str:
         """All are one: another live model costs no more than reading a parent again."""
@@ -79,7 +91,7 @@ class CandidateModel:
     def build(self, recipe: AnyRecipe) -> tuple[LanguageModel, str]:
         """Make a recipe's model in memory; returns it with the digest of its weights."""
         if isinstance(recipe, DataflowRecipe):
-            self._live.clear()
+            self._let_go()
             if self._dataflow is None:
                 self._dataflow = LiveDataflow(Models(self._folders, self._digests), self._device)
             assembled, weights = self._dataflow.assemble(recipe)
@@ -112,7 +124,7 @@ class CandidateModel:
             InfrastructureError: the folder is not whole.
         """
         if isinstance(recipe, DataflowRecipe):
-            self._live.clear()
+            self._let_go()
             model = self._pretrained(folder, recipe).to(self._device)
             return self._wrapped(model, recipe.tokenizer), weights
         merging, language_model = self._model(recipe)
@@ -147,9 +159,18 @@ class CandidateModel:
     def _model(self, recipe: Recipe) -> tuple[Merging, LanguageModel]:
         key = (recipe.tokenizer, recipe.dtype)
         if key not in self._live:
-            self._live.clear()
+            self._let_go()
             self._live[key] = self._load(recipe)
         return self._live[key]
+
+    def _let_go(self) -> None:
+        """Give up the last model, whose memory the next one may need."""
+        self._live.clear()
+        if self._last is not None:
+            self._last.release()
+            self._last = None
+            if self._device.type == "cuda":
+                gc.collect()  # lm-eval's models refer to themselves
 
     def _load(self, recipe: Recipe) -> tuple[Merging, LanguageModel]:
         model = self._pretrained(self._folders[recipe.tokenizer], recipe)
@@ -189,7 +210,13 @@ class CandidateModel:
             if tokenizer.pad_token_id is None:
                 tokenizer.pad_token = tokenizer.eos_token
             self._tokenizers[owner] = tokenizer
-        return LanguageModel(model, self._tokenizers[owner], batch_size=self._evaluation.batch_size)
+        self._last = LanguageModel(
+            model,
+            self._tokenizers[owner],
+            batch_size=self._evaluation.batch_size,
+            cuda_graphs=self._device.type == "cuda" and self._evaluation.cuda_graphs,
+        )
+        return self._last
 
 
 def _models_of(recipe: Recipe) -> set[str]:

@@ -31,3 +31,8 @@ def choose_device(setting: str, job: int) -> torch.device:
     if setting == "cuda":
         return torch.device("cuda", job % max(torch.cuda.device_count(), 1))
     return torch.device(setting)
+
+
+def hardware_name(device: torch.device) -> str:
+    """The name of a GPU, or the kind of a device that has none."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.errors import EvaluationError, InfrastructureError, RecipeError
@@ -59,6 +58,7 @@ def score(
     recipe: str,
     ids: Mapping[str, Sequence[int]],
     evaluation: str,
+    hardware: str,
     prompts: bool = False,
 ) -> Evaluated:
     """Build a candidate and score it.
@@ -69,6 +69,7 @@ def score(
         recipe: Digest of the recipe.
         ids: Document ids by task.
         evaluation: Identity of the evaluation.
+        hardware: What the model computes with, for cost.json.
         prompts: Keep the prompts' text in items.parquet.
 
     Raises:
@@ -109,7 +110,6 @@ def score(
             got=f"{type(error).__name__}: {error}",
             fix="the job is tried again, on another node where there is one",
         ) from error
-    device = str(torch.cuda.get_device_name()) if torch.cuda.is_available() else "cpu"
     return Evaluated(
         outcome,
         table,
@@ -119,7 +119,7 @@ def score(
             "seconds_total": time.perf_counter() - clock,
             "tokens": tokens,
             "host": os.uname().nodename,
-            "device": device,
+            "device": hardware,
             "started": started.isoformat(),
             "finished": datetime.now(UTC).isoformat(),
         },

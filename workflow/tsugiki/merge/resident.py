@@ -107,8 +107,7 @@ class ResidentMerger:
 
         Where a weight is in the processor's memory, whole and in the recipe's number format, the
         compiled loops write straight into it. Others are copied piece by piece, to a GPU too, while
-        other threads merge; on a GPU this was not measured. Neither weights nor digest depend on
-        `threads`.
+        other threads merge. Neither weights nor digest depend on `threads`.
 
         If this raises half-way, the model holds a mixture of weights, until the next call has
         written them all.

@@ -120,10 +120,15 @@ class Plan:
 
     def evaluation_key(self) -> str:
         """Digest of what scores depend on."""
-        content = self.config.evaluation.model_dump(mode="json")
-        without = ["threads", "resident", "storage"]
-        if self.config.evaluation.backend == "transformers":
-            without += ["backend", "vllm"]
+        evaluation = self.config.evaluation
+        content = evaluation.model_dump(mode="json")
+        without = {"resident", "storage"}
+        if evaluation.backend == "transformers":
+            without |= {"backend", "vllm"}
+        if evaluation.backend == "transformers" or evaluation.device == "cuda":
+            without.add("threads")  # on a processor, vLLM's sums depend on its threads
+        if evaluation.backend == "vllm" or evaluation.device == "cpu":
+            without.add("cuda_graphs")
         for name in without:
             content.pop(name)
         return self._key(evaluation=content, seed=self.config.seed)
