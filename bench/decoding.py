@@ -11,12 +11,12 @@ transformers' own static cache is measured as well, for which it compiles the mo
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from gpu_seconds import seconds
 from llama_shapes import SIZES, random_llama
 from tsugiki.evaluate.captured import CapturedDecoding
 
@@ -50,15 +50,6 @@ def speed() -> float:
     source = torch.empty(2**30, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     return 2 * source.nbytes / min(seconds(lambda: target.copy_(source)) for _ in range(5))
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """Time on the clock until the GPU has done some work."""
-    torch.cuda.synchronize()
-    started = time.perf_counter()
-    work()
-    torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 def measure(

@@ -28,6 +28,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
+from gpu_seconds import seconds
 from llama_shapes import SIZES, random_llama, save_near
 from runs import REPOSITORY
 from tsugiki.config.evaluation import Evaluation
@@ -144,15 +145,6 @@ def merge_alone(method: str, folders: dict[str, Path], threads: int) -> None:
             f"{best * threads / size * 1e9:6.2f} ns a weight and thread  first {took[0]:5.1f} s",
             flush=True,
         )
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """Time on the clock until the GPU has done some work."""
-    torch.cuda.synchronize()
-    started = time.perf_counter()
-    work()
-    torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 def parent_in_memory(folder: Path) -> Any:

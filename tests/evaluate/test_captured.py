@@ -228,11 +228,13 @@ def test_architectures_that_keep_something_else_are_refused() -> None:
         answers(decoding(model), *prompts())
 
 
-def test_a_repeated_step_that_does_nothing_is_noticed() -> None:
-    """As one that was recorded on another GPU than the model's."""
-    model = llama()
-    with pytest.raises(NotCapturedError, match="does nothing"):
-        FixedShape(model, 8, LENGTHS, lambda _step: lambda: None)
+@pytest.mark.parametrize(
+    "other", [lambda _step: lambda: None, lambda step: lambda: [step(), step()]]
+)
+def test_a_repeated_step_that_is_not_the_step_is_noticed(other: Any) -> None:
+    """As one that was recorded on another GPU than the model's, and does nothing."""
+    with pytest.raises(NotCapturedError, match="not the step"):
+        FixedShape(llama(), 8, LENGTHS, other)
 
 
 def test_a_model_whose_prompts_cannot_be_read_so_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

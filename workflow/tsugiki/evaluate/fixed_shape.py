@@ -59,10 +59,9 @@ class FixedShape:
         """Whether all logits of the steps were finite."""
         self.step = capture(self._step)
         """Decodes one more token of each row."""
-        self._written.zero_()
-        self.step()
-        if int(self._written) != 1:
-            raise NotCapturedError("a repeated step does nothing")
+        taken, repeated = self._after(self._step), self._after(self.step)
+        if not torch.equal(taken, repeated):
+            raise NotCapturedError("a repeated step is not the step")
 
     def begin(self, context: Tensor, mask: Tensor) -> None:
         """Read the prompts, (rows, tokens), padded on the left, and decode the first tokens."""
@@ -97,6 +96,14 @@ class FixedShape:
         self.finite.copy_(other.finite)
         for name in ("_token", "_position", "_written"):
             getattr(self, name).copy_(getattr(other, name))
+
+    def _after(self, step: Callable[[], None]) -> Tensor:
+        """What a step makes of an empty batch: the tokens, and how many."""
+        self._cache.reset()
+        for state in (self._token, self._position, self._written):
+            state.zero_()
+        step()
+        return torch.cat([self._token[:, 0], self._written])
 
     def _step(self) -> None:
         # not the model itself: its hooks are for passes that are not captured
