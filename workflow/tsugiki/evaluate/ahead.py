@@ -102,15 +102,14 @@ class Ahead:
             target.data_ptr(): (sources[name], target)
             for name, target in self.live.state_dict().items()
         }
-        staged = {
-            place: pair
-            for place, pair in pairs.items()
-            if self._staging is not None and all(one.is_contiguous() for one in pair)
-        }
-        for place in pairs.keys() - staged.keys():
-            pairs[place][1].copy_(pairs[place][0])
+        staged = []
+        for source, target in pairs.values():
+            if self._staging is not None and source.is_contiguous() and target.is_contiguous():
+                staged.append((source, target))
+            else:
+                target.copy_(source)
         if self._staging is not None:
-            self._staging.copy(list(staged.values()))
+            self._staging.copy(staged)
 
 
 def twin(model: nn.Module, device: torch.device) -> Any:

@@ -8,7 +8,7 @@ in place. So the step is recorded once for each shape, and replayed from then on
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ TOGETHER = 8
 MOST_SHAPES = 4
 """Shapes that are kept, the oldest one going first: to capture one takes as long as some tokens."""
 
+T = TypeVar("T")
 Ended = Callable[[Tensor], Tensor]
 """Tokens of all rows until now, (rows, length) -> whether each row's answer ends here, (rows,)."""
 
@@ -73,15 +74,21 @@ class CapturedDecoding:
             NotCapturedError: the model cannot be decoded in this way.
             InfrastructureError: it could before.
         """
-        short_of_memory = False
+        return self.making_room(lambda: self._generate(context, mask, max_length, pad, watch()))
+
+    def making_room(self, work: Callable[[], T]) -> T:
+        """Do some work; where there is too little memory, once more without what is kept.
+
+        Raises:
+            torch.OutOfMemoryError: nothing is kept, or it was not enough.
+        """
         try:
-            return self._generate(context, mask, max_length, pad, watch())
+            return work()
         except torch.OutOfMemoryError:
-            short_of_memory = bool(self._shapes)
-            if not short_of_memory:
+            if not self._shapes:
                 raise
-        self.give_up()
-        return self._generate(context, mask, max_length, pad, watch())
+        self.give_up()  # out of the handler, which keeps the failed work's memory
+        return work()
 
     def give_up(self) -> None:
         """Free what is kept of all shapes."""
@@ -110,7 +117,7 @@ class CapturedDecoding:
                     return tokens[:, :seen].to(context.device)
             if decoded == shape.length:
                 shape = self._longer(shape, max_length)
-            steps = min(TOGETHER, min(shape.length, max_length) - decoded)
+            steps = min(TOGETHER, shape.length - decoded, max_length - decoded)
             self._repeat(shape, steps)
             decoded += steps
 

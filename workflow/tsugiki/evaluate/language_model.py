@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Hashable, Sequence
-from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any
 
@@ -198,11 +197,8 @@ class LanguageModel(HFLM):  # type: ignore[misc]
 
     def _loglikelihood_tokens(self, *requests: Any, **settings: Any) -> Any:
         """As in HFLM; what is kept for answers gives way to a batch that needs its memory."""
-        with suppress(torch.OutOfMemoryError):
-            return super()._loglikelihood_tokens(*requests, **settings)
-        if self._captured is not None:
-            self._captured.give_up()
-        return super()._loglikelihood_tokens(*requests, **settings)
+        work = partial(super()._loglikelihood_tokens, *requests, **settings)
+        return work() if self._captured is None else self._captured.making_room(work)
 
     def _model_generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **generation: Any
