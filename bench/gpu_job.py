@@ -4,11 +4,10 @@
                             [--items 64] [--tokens 128] [--batch 64] [--folder /dev/shm]
 
 Makes a base and two parents of random weights, in a folder that should be in memory, and then builds and
-scores candidates of a method as an `evaluate` job does, in several ways: with the next candidate merged
-while one is scored, as jobs do; merged when its turn comes; and with that and transformers' own
-`generate`. Prints for each the seconds a candidate takes, those of its forward passes, those that it
-waits for its merge, and all beside the forward passes. The first candidate, which loads and captures, is
-left out. `merge` is one merge in main memory alone, `copy` the driver's copy of a model to the GPU, and
+scores candidates of a method as an `evaluate` job does, in two ways: with the next candidate merged
+while one is scored, as jobs do; and merged when its turn comes. Prints for each the seconds a candidate takes, those of its forward passes, those that it
+waits for its merge, and all beside the forward passes. The first candidate, which loads, is left
+out. `merge` is one merge in main memory alone, `copy` the driver's copy of a model to the GPU, and
 `staged copy` the one that jobs of more than one thread use.
 """
 
@@ -183,13 +182,8 @@ def main() -> None:
         for method in given.methods:
             merge_alone(method, folders, given.threads)
             torch.cuda.empty_cache()
-            for way, graphs in (
-                ("merged ahead", True),
-                ("merged in its turn", True),
-                ("merged in its turn, generate", False),
-            ):
-                evaluation = Evaluation.model_validate({**plain, "cuda_graphs": graphs})
-                measure(way, method, folders, evaluation, given)
+            for way in ("merged ahead", "merged in its turn"):
+                measure(way, method, folders, Evaluation.model_validate(plain), given)
                 gc.collect()
                 torch.cuda.empty_cache()
 

@@ -73,9 +73,6 @@ class Evaluation(Section):
     backend: Literal["transformers", "vllm"] = "transformers"
     """What runs the models: `transformers`, or `vllm` for tasks that generate answers. vLLM is
     installed apart, in a build for GPUs or for processors: see docs/hpc.md."""
-    cuda_graphs: bool = True
-    """With `backend: transformers` on a GPU, generate answers in batches of fixed shape, whose step is
-    recorded once and replayed. Part of the score's identity: it changes the last bits."""
     vllm: Vllm = Vllm()
     """Settings for `backend: vllm`."""
     storage: Literal["memory", "disk", "scratch"] = "memory"

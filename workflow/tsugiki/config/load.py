@@ -17,6 +17,9 @@ from tsugiki.config.yaml_file import read_yaml
 from tsugiki.errors import ConfigError
 
 FORBIDDEN = "extra_forbidden"
+RETIRED = {"evaluation": {"cuda_graphs"}}
+"""Keys by section that earlier versions had, and wrote into the locks of their runs: they are passed
+over, since what they chose between is one thing today."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -51,7 +54,7 @@ def parse_config(value: Any, *, where: str) -> RunConfig:
             fix="start from config/config.yaml",
         )
     try:
-        return RunConfig.model_validate(value)
+        return RunConfig.model_validate(_without_retired(value))
     except ValidationError as error:
         faults = _describe_all(error.errors())
         raise ConfigError(
@@ -60,6 +63,16 @@ def parse_config(value: Any, *, where: str) -> RunConfig:
             got="\n    - " + "\n    - ".join(faults),
             fix="see config/README.md for every key",
         ) from error
+
+
+def _without_retired(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping without the keys of `RETIRED`."""
+    return {
+        name: {key: one for key, one in section.items() if key not in RETIRED[name]}
+        if name in RETIRED and isinstance(section, Mapping)
+        else section
+        for name, section in value.items()
+    }
 
 
 def dump_config(config: RunConfig) -> bytes:

@@ -52,12 +52,11 @@ class CandidateModel:
         self._trusted = trusted
         self._device = choose_device(evaluation.device, job)
         if self._device.type == "cuda":
-            torch.cuda.set_device(self._device)  # streams and graphs are the current device's
+            torch.cuda.set_device(self._device)  # streams are the current device's
         self._merger: ResidentMerger | None = None
         self._held: set[str] = set()
         self._dataflow: LiveDataflow | None = None
         self._tokenizers: dict[str, Any] = {}
-        self._last: LanguageModel | None = None
         self._live: dict[tuple[str, str], tuple[Merging, LanguageModel]] = {}
 
     @property
@@ -73,9 +72,6 @@ class CandidateModel:
             "device": self._device.type,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
-            **(
-                {"cuda_graphs": self._evaluation.cuda_graphs} if self._device.type == "cuda" else {}
-            ),
         }
 
     @property
@@ -166,11 +162,8 @@ class CandidateModel:
     def _let_go(self) -> None:
         """Give up the last model, whose memory the next one may need."""
         self._live.clear()
-        if self._last is not None:
-            self._last.release()
-            self._last = None
-            if self._device.type == "cuda":
-                gc.collect()  # lm-eval's models refer to themselves
+        if self._device.type == "cuda":
+            gc.collect()  # lm-eval's models refer to themselves
 
     def _load(self, recipe: Recipe) -> tuple[Merging, LanguageModel]:
         model = self._pretrained(self._folders[recipe.tokenizer], recipe)
@@ -210,13 +203,7 @@ class CandidateModel:
             if tokenizer.pad_token_id is None:
                 tokenizer.pad_token = tokenizer.eos_token
             self._tokenizers[owner] = tokenizer
-        self._last = LanguageModel(
-            model,
-            self._tokenizers[owner],
-            batch_size=self._evaluation.batch_size,
-            cuda_graphs=self._device.type == "cuda" and self._evaluation.cuda_graphs,
-        )
-        return self._last
+        return LanguageModel(model, self._tokenizers[owner], batch_size=self._evaluation.batch_size)
 
 
 def _models_of(recipe: Recipe) -> set[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Hashable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -13,8 +12,6 @@ import transformers
 from lm_eval.models.huggingface import HFLM
 
 from tsugiki.errors import EvaluationError
-from tsugiki.evaluate.captured import CapturedDecoding, Ended
-from tsugiki.evaluate.fixed_shape import NotCapturedError
 
 transformers.logging.set_verbosity_error()
 
@@ -66,11 +63,6 @@ class ForwardClock:
         if self._finite is not None and not bool(self._finite):
             raise BrokenModelError("the model's logits are not finite")
         return self.seconds
-
-    def note(self, before: torch.cuda.Event, after: torch.cuda.Event, finite: torch.Tensor) -> None:
-        """Count passes that no hook has seen: the events around them, and whether all was finite."""
-        self._events.append((before, after))
-        self._finite = finite.clone() if self._finite is None else self._finite & finite
 
     def _before(self, module: torch.nn.Module, arguments: Any) -> None:
         del module, arguments
@@ -142,10 +134,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
     tokens that end an answer are taken from there: chat models often have several.
     """
 
-    def __init__(
-        self, model: Any, tokenizer: Any, *, batch_size: int, cuda_graphs: bool = False
-    ) -> None:
-        """`cuda_graphs`: decode in fixed shapes, where the model can."""
+    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int) -> None:
         self.clock = ForwardClock(model)
         self._texts: dict[int, str] = {}
         model.generation_config = transformers.GenerationConfig(
@@ -153,18 +142,11 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             eos_token_id=end_tokens(model.generation_config, tokenizer) or None,
             pad_token_id=tokenizer.pad_token_id,
         )
-        self._captured = (
-            CapturedDecoding(model, rows=batch_size, note=self.clock.note) if cuda_graphs else None
-        )
         self._encoded: dict[Hashable, Any] = {}
         self._decode = lru_cache(DECODED)(super().tok_decode)
         super().__init__(
             pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal"
         )
-
-    def release(self) -> None:
-        """Give back the GPU's memory that is kept for answers; another model's are next."""
-        self._captured = None
 
     def tok_encode(self, string: str, *settings: Any, **named: Any) -> Any:
         """As in HFLM; every candidate gets the same prompts, which are encoded once."""
@@ -195,39 +177,16 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         """As in HFLM, without a progress bar per candidate."""
         return super().generate_until(requests, disable_tqdm=disable_tqdm)
 
-    def _loglikelihood_tokens(self, *requests: Any, **settings: Any) -> Any:
-        """As in HFLM; what is kept for answers gives way to a batch that needs its memory."""
-        work = partial(super()._loglikelihood_tokens, *requests, **settings)
-        return work() if self._captured is None else self._captured.making_room(work)
-
     def _model_generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **generation: Any
     ) -> Any:
         for name in ("do_sample", "temperature", "top_p", "top_k"):
             generation.pop(name, None)
-        stops = partial(StopTokens, stop, self.tokenizer, context.shape[1], self._texts)
-        if self._captured is not None and generation.keys() == {"attention_mask"}:
-            ends = torch.tensor(self.model.generation_config.eos_token_id or [], dtype=torch.long)
-
-            def watch() -> Ended:
-                ended = stops()
-                return lambda tokens: torch.isin(tokens[:, -1], ends) | ended(tokens, None)
-
-            try:
-                return self._captured.generate(
-                    context,
-                    generation["attention_mask"],
-                    max_length=max_length,
-                    pad=self.tokenizer.pad_token_id,
-                    watch=watch,
-                )
-            except NotCapturedError as error:
-                logging.getLogger(__name__).warning("answers are generated step by step: %s", error)
-                self._captured = None
+        stops = StopTokens(stop, self.tokenizer, context.shape[1], self._texts)
         return self.model.generate(
             input_ids=context,
             max_length=max_length,
-            stopping_criteria=transformers.StoppingCriteriaList([stops()]),
+            stopping_criteria=transformers.StoppingCriteriaList([stops]),
             pad_token_id=self.tokenizer.pad_token_id,
             use_cache=True,
             do_sample=False,

@@ -127,8 +127,6 @@ class Plan:
             without |= {"backend", "vllm"}
         if evaluation.backend == "transformers" or evaluation.device == "cuda":
             without.add("threads")  # on a processor, vLLM's sums depend on its threads
-        if evaluation.backend == "vllm" or evaluation.device == "cpu":
-            without.add("cuda_graphs")
         for name in without:
             content.pop(name)
         return self._key(evaluation=content, seed=self.config.seed)
