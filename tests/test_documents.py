@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import click
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from tsugiki import __version__
 from tsugiki.commands.all import main
@@ -254,6 +255,32 @@ def test_every_dependency_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     wanted = {_normal(re.split(r"[<>=!~\[; ]", line)[0]) for line in project["dependencies"]}
     assert sorted(wanted - pinned) == []
+
+
+def test_libraries_that_are_used_beyond_their_promises_have_an_upper_bound() -> None:
+    """Those of the table, and no others; each bound admits the locked version, each file is there."""
+    table = re.findall(
+        r"^\| ([\w-]+) \|.*?\| (.*?) \| (.*?) \|$", TEXT["docs/dependencies.md"], re.MULTILINE
+    )
+    listed = {_normal(name) for name, _, _ in table[1:]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [
+        Requirement(line)
+        for line in sum(project["optional-dependencies"].values(), project["dependencies"])
+    ]
+    bounded = {_normal(one.name) for one in wanted if "<" in str(one.specifier).replace(">=", "")}
+    assert bounded == listed
+    lock = dict(
+        line.split("==") for line in (ROOT / "envs/requirements.lock").read_text("utf-8").split()
+    )
+    locked = {_normal(name): version for name, version in lock.items()}
+    for one in wanted:
+        assert _normal(one.name) not in locked or locked[_normal(one.name)] in one.specifier
+    for _, users, tests in table[1:]:
+        for path in re.findall(r"`([^`]+)`", users):
+            assert (ROOT / "workflow" / "tsugiki" / path).exists(), path
+        for path in re.findall(r"`([^`]+)`", tests):
+            assert (ROOT / path).is_file(), path
 
 
 def test_every_imported_library_is_declared() -> None:
