@@ -92,4 +92,4 @@ def test_commands_that_neither_merge_nor_score_start_without_the_libraries_for_i
     assert heavy("test", config) <= {"deap"}
     score(run, "test")
     assert heavy("compare", config) <= {"pandas"}, "pyarrow imports it"
-    assert heavy("report", config) <= {"pandas", "matplotlib"}
+    assert heavy("report", config) <= {"pandas"}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from matplotlib import colormaps
-
 from tsugiki.recipe.dataflow import DataflowRecipe
 from tsugiki.recipe.read import AnyRecipe
 from tsugiki.recipe.recipe import SHARED, Parameter
@@ -20,8 +18,19 @@ COLUMNS = 40
 """Groups side by side; more are continued below."""
 WIDEST = 78.0
 
-COLOURS = colormaps["viridis"]
-"""Even to the eye, safe for the colour-blind, and from dark to light in grey print."""
+COLOURS = (
+    (68, 1, 84),
+    (71, 45, 123),
+    (59, 82, 139),
+    (44, 114, 142),
+    (33, 145, 140),
+    (40, 174, 128),
+    (94, 201, 98),
+    (173, 220, 48),
+    (253, 231, 37),
+)
+"""Nine steps of viridis (matplotlib's, CC0): even to the eye, safe for the colour-blind, and from dark
+to light in grey print."""
 
 
 def recipe_figure(recipe: AnyRecipe, figure: str = "weights") -> Figure | None:
@@ -106,9 +115,16 @@ def _cell(
 def _colour(value: float, limits: tuple[float, float]) -> tuple[str, str]:
     """Colour of a cell, and whether dark or light text can be read on it."""
     low, high = limits
-    red, green, blue, _ = COLOURS((value - low) / (high - low) if high > low else 0.5)
-    luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
-    written = "".join(f"{round(255 * part):02x}" for part in (red, green, blue))
+    place = (len(COLOURS) - 1) * ((value - low) / (high - low) if high > low else 0.5)
+    step = min(int(place), len(COLOURS) - 2)
+    share = place - step
+    parts = [
+        round(one + share * (other - one))
+        for one, other in zip(COLOURS[step], COLOURS[step + 1], strict=True)
+    ]
+    red, green, blue = ((part / 255) ** 2.2 for part in parts)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    written = "".join(f"{part:02x}" for part in parts)
     return f"#{written}", "on-light" if luminance > 0.18 else "on-dark"
 
 
