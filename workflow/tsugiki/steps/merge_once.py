@@ -187,12 +187,15 @@ def _tensors(
 
 
 def _stored(folders: Mapping[str, Path]) -> str:
-    """The one number format that the models are stored in; float32 if there are several."""
+    """The one number format that the models are stored in; float32 if there are several.
+
+    Tensors in a wider format than most of their model do not count: they stay in it.
+    """
     formats = {
         FORMATS.get(header.dtype, "float32")
-        for name, folder in folders.items()
-        for header in Checkpoint(name, folder).headers.values()
-        if header.is_float
+        for model in (Checkpoint(name, folder) for name, folder in folders.items())
+        for tensor, header in model.headers.items()
+        if header.is_float and model.wider(tensor) is None
     }
     return formats.pop() if len(formats) == 1 else "float32"
 
