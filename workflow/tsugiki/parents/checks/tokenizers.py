@@ -25,7 +25,7 @@ def check_tokenizers(reference: Model, other: Model) -> Iterator[Fault]:
             got=f"{len(conflicts)} differences: {listed(conflicts)} "
             f"(`{reference.name}` / `{other.name}`)",
             fix="give the models one vocabulary, whose rows are matched by token: "
-            f"vocabulary: {{kind: union, of: {reference.name}}} (see docs/parents.md)",
+            f"vocabulary: {{kind: union, of: {reference.name}}} in a run's configuration (see docs/parents.md)",
         )
     else:
         for has, lacks in ((reference, other), (other, reference)):
@@ -46,7 +46,7 @@ def _tokens_in_padding(has: Model, lacks: Model) -> Iterator[Fault]:
         expected="the same tokens in both; else their rows would be mixed with padding",
         got=f"only `{has.name}` has {listed([repr(token) for token in found])}",
         fix="give the models one vocabulary, in which these rows are taken whole: "
-        f"vocabulary: {{kind: union, of: {owner.name}}} (see docs/parents.md)",
+        f"vocabulary: {{kind: union, of: {owner.name}}} in a run's configuration (see docs/parents.md)",
     )
 
 
