@@ -315,6 +315,17 @@ def token_in_one_only(folder: Path) -> RunConfig:
     return pair(folder)
 
 
+def added_token_in_one_only(folder: Path) -> RunConfig:
+    """The same with an added token, which can be added to the base's tokenizer, too."""
+    for name in "ab":
+        write_llama(folder / name, vocab_size=72)
+    path = folder / "a" / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    tokenizer["added_tokens"] = [{"id": 64, "content": "<|im_start|>"}]
+    path.write_text(json.dumps(tokenizer))
+    return pair(folder)
+
+
 def template_in_one_only(folder: Path) -> RunConfig:
     """Only the parent has a chat template."""
     write_llama(folder / "a", template="{{ messages }}")

@@ -61,6 +61,14 @@ REFUSED: list[tuple[Builder, list[str]]] = [
     ),
     (builders.swapped_tokens, ["contradict", "'w7' is 10 / 11", "'w8' is 11 / 10"]),
     (builders.one_id_two_tokens, ["contradict", "63 is '<sep>' / '<pad>'"]),
+    (
+        builders.token_in_one_only,
+        ["padding in `b`", "only `a` has '<pad>'", "{kind: union, of: a}"],
+    ),
+    (
+        builders.added_token_in_one_only,
+        ["padding in `b`", "only `a` has '<|im_start|>'", "{kind: union, of: b}"],
+    ),
     (builders.broken_tokenizer, ["tokenizer of `a` cannot be read", "tokenizer.json"]),
     (builders.no_tokenizer, ["`b` has no tokenizer", "name another parent as `tokenizer`"]),
     (builders.no_config, ["configuration of `a` cannot be read", "no config.json"]),
@@ -87,7 +95,6 @@ TAKEN: list[tuple[Builder, list[str]]] = [
         builders.vision_language_that_owns,
         ["tensors of a outside its language model are copied as they are"],
     ),
-    (builders.token_in_one_only, ["only a has '<pad>'"]),
     (builders.template_in_one_only, ["present in: a", "the merged model gets none, as b"]),
 ]
 
@@ -128,6 +135,7 @@ SINGLE: list[Builder] = [
     builders.missing_shard,
     builders.adapter_only,
     builders.swapped_tokens,
+    builders.token_in_one_only,
     builders.more_rows_than_base,
     builders.tied_base_untied_child,
 ]

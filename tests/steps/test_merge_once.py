@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,18 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.conftest import MakeRun
+from tests.hostile import builders
 from tests.merge.models_for_tests import recipe_of, save_trio
+from tests.parents.checkpoints import VOCABULARY, write_llama
 from tsugiki.canonical import digest_file, pretty_json
 from tsugiki.commands.all import main
 from tsugiki.errors import ConfigError, LineageError, ParentError, RecipeError
 from tsugiki.evaluate.outcome import Measured, Scored
 from tsugiki.evolve.population import Generation, Ranked
+from tsugiki.parents.checks.between import check_merged
 from tsugiki.parents.files import digest_folder
 from tsugiki.parents.lock import digest_of_files
+from tsugiki.parents.preflight import check_folders, preflight
 from tsugiki.recipe.read import read_recipe
 from tsugiki.recipe.recipe import Recipe
 from tsugiki.steps.merge_once import merge_once
@@ -41,7 +46,7 @@ def digests(models: Folders) -> dict[str, str]:
     return {name: digest_of_files(digest_folder(folder)) for name, folder in models.items()}
 
 
-def write(path: Path, models: Folders, **changes: Any) -> Path:
+def write(path: Path, models: Folders, /, **changes: Any) -> Path:
     """Write a mergekit file: task arithmetic with 0.5 of `a` and 0.25 of `b`."""
     value = {
         "merge_method": "task_arithmetic",
@@ -55,6 +60,13 @@ def write(path: Path, models: Folders, **changes: Any) -> Path:
     }
     path.write_text(yaml.safe_dump({key: item for key, item in value.items() if item is not None}))
     return path
+
+
+def write_pair(folder: Path, **changes: Any) -> Path:
+    """Write a mergekit file that merges folder/a with the base folder/b."""
+    models = [{"model": str(folder / "a"), "parameters": {"weight": 0.5}}]
+    places = {"base": folder / "b", "a": folder / "a", "b": folder / "a"}
+    return write(folder / "merge.yaml", places, **{"models": models, **changes})
 
 
 def write_recipe(path: Path, recipe: Recipe) -> Path:
@@ -200,6 +212,90 @@ def test_only_an_earlier_merge_is_replaced(models: Folders, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="something else stands"):
         merge(file, out)
     assert (out / WEIGHTS).is_file()
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        builders.swapped_tokens,
+        builders.one_id_two_tokens,
+        builders.token_in_one_only,
+        builders.other_rope_theta,
+        builders.headless,
+        builders.token_beyond_rows,
+        builders.rows_not_as_configured,
+        builders.broken_tokenizer,
+        builders.no_tokenizer,
+        builders.quantised_in_silence,
+        builders.undeclared_prefix,
+        builders.vision_language_with_language,
+    ],
+    ids=lambda build: build.__name__,
+)
+def test_what_check_refuses_is_not_merged(build: builders.Builder, tmp_path: Path) -> None:
+    """From a mergekit file, and before any model is read or written."""
+    assert preflight(build(tmp_path)).faults
+    said: list[str] = []
+    with pytest.raises(ParentError):
+        merge_once(write_pair(tmp_path), {}, tmp_path / "out", threads=1, say=said.append)
+    assert said == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_of_a_recipe_are_checked_too(tmp_path: Path) -> None:
+    """A recipe.json that somebody wrote by hand is no proof that its models fit."""
+    builders.swapped_tokens(tmp_path)
+    folders = {name: tmp_path / name for name in "ab"}
+    recipe = recipe_of("linear", base=None, digests=digests(folders))
+    with pytest.raises(ParentError, match="contradict each other"):
+        merge(write_recipe(tmp_path / "recipe.json", recipe), tmp_path / "out", folders)
+
+
+def test_difference_that_is_accepted_is_merged(tmp_path: Path) -> None:
+    """Named on the command line; the result has the setting of the tokenizer's model."""
+    builders.other_rope_theta(tmp_path)
+    file = write_pair(tmp_path)
+    refused = invoke("merge", file, "--out", tmp_path / "out")
+    assert "--accept-differences rope_theta" in refused.output
+    merged = invoke("merge", file, "--out", tmp_path / "out", "--accept-differences", "rope_theta")
+    assert merged.exit_code == 0, merged.output
+    assert json.loads((tmp_path / "out/config.json").read_text())["rope_theta"] == 10000.0
+
+
+def test_number_of_heads_cannot_be_accepted(tmp_path: Path) -> None:
+    """Equal shapes, but other numbers belong together, whatever the user says."""
+    builders.sound(tmp_path)
+    for name, heads in (("a", 2), ("b", 4)):
+        changes = {"num_attention_heads": heads, "num_key_value_heads": 2, "head_dim": 4}
+        builders.change_config(tmp_path / name, **changes)
+    models, faults = check_folders({name: tmp_path / name for name in "ab"}, {})
+    assert faults == []
+    found = check_merged([models["b"], models["a"]], ["num_attention_heads"])
+    assert [fault.what for fault in found] == ["`b` and `a` differ in num_attention_heads"]
+
+
+def test_vision_tower_is_left_behind_only_if_the_file_says_whose_tokenizer(
+    tmp_path: Path,
+) -> None:
+    """`tokenizer_source` says which model the merged one is like."""
+    builders.vision_language_with_language(tmp_path)
+    merge(write_pair(tmp_path, tokenizer_source=str(tmp_path / "a")), tmp_path / "out")
+    assert "vision_config" in json.loads((tmp_path / "out/config.json").read_text())
+
+
+def test_stack_of_layers_takes_layers_from_models_of_other_vocabularies(tmp_path: Path) -> None:
+    """Only embeddings and head have rows for tokens, and these are one model's."""
+    write_llama(tmp_path / "a", seed=1)
+    write_llama(tmp_path / "b", seed=2, tokens=(*VOCABULARY, "<pad>"), vocab_size=65)
+    layers = [("a", [0, 2]), ("b", [0, 1]), ("a", [1, 2])]
+    slices = [
+        {"sources": [{"model": str(tmp_path / name), "layer_range": there}]}
+        for name, there in layers
+    ]
+    file = tmp_path / "stack.yaml"
+    file.write_text(yaml.safe_dump({"merge_method": "passthrough", "slices": slices}))
+    out = merge(file, tmp_path / "out")
+    assert AutoModelForCausalLM.from_pretrained(out).config.num_hidden_layers == 4
 
 
 def test_commands_go_there_and_back(models: Folders, tmp_path: Path) -> None:

@@ -120,6 +120,18 @@ def test_tokens_of_one_parent_alone_survive_any_merge(chat: Path) -> None:
     torch.testing.assert_close(tensors(out)[HEAD][64:], tensors(chat / "chat")[HEAD][64:])
 
 
+def test_a_token_whose_row_is_padding_elsewhere_keeps_its_row(tmp_path: Path) -> None:
+    """Though all models have 72 rows, padding takes no part in the rows of <|im_start|>, <|im_end|>."""
+    write_llama(tmp_path / "base", seed=1, vocab_size=72)
+    write_with_added(tmp_path / "chat", CHAT, rows=72, seed=3)
+    config = run_with(tmp_path, ["base", "chat"], vocabulary=UNION)
+    out = merge(config, tmp_path / "out", [0.2], method="task_arithmetic")
+    for name in (EMBEDDINGS, HEAD):
+        torch.testing.assert_close(
+            tensors(out)[name][64:66], tensors(tmp_path / "chat")[name][64:66]
+        )
+
+
 def test_weight_one_of_a_parent_has_its_logits(tmp_path: Path) -> None:
     """The tokens are permuted, yet the merged model says what the parent says, token by token."""
     write_llama(tmp_path / "base", seed=1)

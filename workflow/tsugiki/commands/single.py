@@ -40,11 +40,33 @@ def export(recipe: Path, mergekit: bool, models: dict[str, str], out: Path | Non
 @MODELS
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
-def merge(terminal: Terminal, file: Path, models: dict[str, str], out: Path, threads: int) -> None:
+@click.option(
+    "--accept-differences",
+    "accepted",
+    multiple=True,
+    metavar="KEY",
+    help="Setting of config.json in which the models may differ. Once for each.",
+)
+def merge(
+    terminal: Terminal,
+    file: Path,
+    models: dict[str, str],
+    out: Path,
+    threads: int,
+    accepted: tuple[str, ...],
+) -> None:
     """Merge once, without evolution: FILE is recipe.json or a mergekit configuration."""
     from tsugiki.steps.merge_once import merge_once
     from tsugiki.steps.merge_progress import progress_bar
 
     bar = progress_bar()
-    weights = merge_once(file, models, out, threads=threads, say=terminal.announce, progress=bar)
+    weights = merge_once(
+        file,
+        models,
+        out,
+        threads=threads,
+        say=terminal.announce,
+        progress=bar,
+        accepted=accepted,
+    )
     click.echo(f"{out}  weights {weights}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -129,6 +130,26 @@ class Checkpoint:
     def header(self, name: str) -> TensorHeader:
         """The header of a tensor, merged or not."""
         return self.headers[name] if name in self.headers else self.outside[name]
+
+    def wider(self, name: str) -> torch.dtype | None:
+        """The number format of a tensor that is stored in a wider one than most weights are.
+
+        A router's bias, say, in float32 beside weights in bfloat16: it decides between numbers that
+        are equal once rounded. None for other tensors.
+        """
+        header = self.headers[name]
+        dtype = DTYPES[header.dtype]
+        return dtype if header.is_float and dtype.itemsize > self._usual_width else None
+
+    @cached_property
+    def _usual_width(self) -> int:
+        """Bytes of a number in the format that most elements are stored in; if equally many, the wider."""
+        counts: Counter[str] = Counter()
+        for header in self.headers.values():
+            if header.is_float:
+                counts[header.dtype] += header.numel
+        usual = max(counts, key=lambda name: (counts[name], DTYPES[name].itemsize))
+        return DTYPES[usual].itemsize
 
 
 def _files(name: str, folder: Path) -> dict[str, frozenset[str] | None]:

@@ -51,13 +51,16 @@ class Merge:
         return self.owner.config
 
     def format(self, planned: PlannedTensor) -> torch.dtype:
-        """Number format that a tensor is stored in: the recipe's, or its own if it is copied."""
+        """Number format that a tensor is stored in: the recipe's, or the owner's.
+
+        The owner's if it is copied, or if the owner stores it in a wider format than most weights.
+        """
         if planned.merged:
-            return self.dtype
+            return self.owner.wider(planned.name) or self.dtype
         return FORMATS[self.owner.header(planned.name).dtype]
 
     def tensor(self, planned: PlannedTensor) -> Tensor:
-        """Merge one tensor and cast it to the recipe's number format.
+        """Merge one tensor and cast it to its number format.
 
         Raises:
             RecipeError: the result is not finite.
@@ -66,10 +69,10 @@ class Merge:
         if not planned.merged:
             return self.models.stored(self.owner.name, planned.name)
         operands, method = self._operands(planned), self.settings.method
-        fused = self._fused(operands)
+        fused = self._fused(planned, operands)
         if fused is not None:
             return self._finite(planned, *fused.whole())
-        result = method.merge(operands).to(self.dtype)
+        result = method.merge(operands).to(self.format(planned))
         assert result.shape == planned.shape, f"{method.name} changed a tensor's shape"
         return self._finite(planned, result, int((~torch.isfinite(result)).sum()))
 
@@ -87,7 +90,7 @@ class Merge:
             RecipeError: the result is not finite.
             ParentError: a model's tensor is not finite.
         """
-        fused = self._fused(self._operands(planned)) if planned.merged else None
+        fused = self._fused(planned, self._operands(planned)) if planned.merged else None
         if fused is None:
             made = self.tensor(planned)
             if into is not None:
@@ -99,9 +102,9 @@ class Merge:
             rest = sum(more for _, more in pieces) if bad else 0  # all of the tensor are counted
             yield self._finite(planned, piece, bad + rest)
 
-    def _fused(self, operands: Operands) -> Fused | None:
+    def _fused(self, planned: PlannedTensor, operands: Operands) -> Fused | None:
         compiled = self.settings.method.compiled
-        return compiled(operands, self.dtype) if compiled is not None else None
+        return compiled(operands, self.format(planned)) if compiled is not None else None
 
     def _operands(self, planned: PlannedTensor) -> Operands:
         settings = self.settings
@@ -123,7 +126,7 @@ class Merge:
             raise RecipeError(
                 "the merge gives numbers that are not finite",
                 where=f"tensor {planned.name}",
-                expected=f"finite numbers in {str(self.dtype).removeprefix('torch.')}",
+                expected=f"finite numbers in {str(result.dtype).removeprefix('torch.')}",
                 got=f"{bad} NaN or infinite elements",
             )
         return result

@@ -105,9 +105,10 @@ class ResidentMerger:
     def load_into(self, recipe: Recipe, model: nn.Module, *, threads: int = 1) -> str:
         """Write a merged model's weights into `model`, in place; tied weights stay tied.
 
-        Where a weight is in the processor's memory, whole and in the recipe's number format, the
+        Where a weight is in the processor's memory, whole and in the format that it is merged in, the
         compiled loops write straight into it. Others are copied piece by piece, to a GPU too, while
-        other threads merge. Neither weights nor digest depend on `threads`.
+        other threads merge. Neither weights nor digest depend on `threads`. A weight that is merged
+        in a wider format than the model holds it in is rounded, as by a loader that reads it.
 
         If this raises half-way, the model holds a mixture of weights, until the next call has
         written them all.
@@ -149,7 +150,8 @@ class ResidentMerger:
     def _write(self, merge: Merge, live: LiveWeights, planned: PlannedTensor) -> str:
         """Put a tensor in its place; returns the digest of its content."""
         target = live.dtype(planned.stored)
-        if planned.merged and target not in (merge.dtype, torch.float32):
+        formats = (merge.dtype, merge.format(planned), torch.float32)
+        if planned.merged and target not in formats:
             raise ParentError(
                 "the live model's number format cannot hold the merged weights",
                 where=f"tensor {planned.stored}",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tsugiki.config.parents import DemoParent, HubParent, LocalParent
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import ParentError
+from tsugiki.merge.names import Names
 from tsugiki.parents import hub
 from tsugiki.parents.checks.architecture import check_settings, note_accepted
 from tsugiki.parents.checks.between import check_stage, note_stage
@@ -88,6 +90,30 @@ def preflight(
         tensors=merged_tensors(config, merged),
         trained=[name for name, one in config.parents.items() if isinstance(one, DemoParent)],
     )
+
+
+def check_folders(
+    folders: Mapping[str, Path], names: Mapping[str, Names]
+) -> tuple[dict[str, Model], list[Fault]]:
+    """Check each of some models alone, outside of a run; no code of theirs is needed or run.
+
+    Args:
+        folders: Folder of each one, by name.
+        names: What tensors are called in the merge, for those models of which the user says so.
+
+    Returns:
+        The models, and their faults.
+    """
+    models: dict[str, Model] = {}
+    faults: list[Fault] = []
+    for name, folder in folders.items():
+        if not folder.is_dir():
+            faults.append(Fault(f"the folder of model `{name}` does not exist", str(folder)))
+            continue
+        model, found = read_model(name, FolderFiles(folder), trusted=False, names=names.get(name))
+        models[name] = replace(model, trusted="auto_map" in model.config)
+        faults += [*found, *_faults_of(models[name])]
+    return models, faults
 
 
 def _open(name: str, source: LocalParent | HubParent, lock: ParentsLock | None) -> ParentFiles:

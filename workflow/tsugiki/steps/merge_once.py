@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from tsugiki.config.load import nearest
 from tsugiki.errors import ConfigError, ParentError, RecipeError
 from tsugiki.merge.checkpoint import Checkpoint
 from tsugiki.merge.models import Models
+from tsugiki.merge.names import Names
 from tsugiki.merge.open import open_merge
 from tsugiki.merge.plan import make_plan
 from tsugiki.merge.settings import Settings
 from tsugiki.merge.write import write_merge
+from tsugiki.parents.checks.between import check_merged
+from tsugiki.parents.checks.templates import check_owner
+from tsugiki.parents.checks.tokenizers import check_tokenizers
+from tsugiki.parents.checks.vision import check_eyes
+from tsugiki.parents.fault import Fault, refuse
 from tsugiki.parents.files import digest_folder
 from tsugiki.parents.lock import digest_of_files
+from tsugiki.parents.model import Model
+from tsugiki.parents.preflight import check_folders
 from tsugiki.recipe.mergekit_document import Document, read_document
 from tsugiki.recipe.mergekit_import import import_mergekit
 from tsugiki.recipe.mergekit_stack import import_stack, is_stack
@@ -36,10 +44,12 @@ def merge_once(
     threads: int,
     say: Callable[[str], None],
     progress: Progress | None = None,
+    accepted: Collection[str] = (),
 ) -> str:
     """Merge once and write the model to the folder `out`.
 
-    Everything that headers can tell is checked before the models' weights are read.
+    Everything that headers and tokenizers can tell is checked before the models' weights are read, as
+    for the parents of a run.
 
     Args:
         file: recipe.json, or a mergekit configuration (.yaml, .yml).
@@ -50,6 +60,7 @@ def merge_once(
         threads: CPU threads.
         say: Where progress goes, line by line.
         progress: Called after each tensor that is written.
+        accepted: Settings in which the models may differ; the result has those of the tokenizer's.
 
     Returns:
         Digest of the weights.
@@ -65,14 +76,19 @@ def merge_once(
         document = read_document(file)
         folders, names = _places(document, models)
         _check_out(out, folders)
+        checked = _read(folders, {})
         recipe: AnyRecipe = _from_mergekit(document, names, folders)
+        default = document.tokenizer is None
+        refuse(_faults_together(recipe, checked, accepted, str(file), default=default))
         digests = {name: _digest(name, folders[name], None, say) for name in sorted(folders)}
         recipe = _with_digests(recipe, digests)
     else:
         recipe = read_recipe(_existing(file))
         folders = _given(recipe, models)
         _check_out(out, folders)
+        checked = _read(folders, names_in(recipe.models))
         _check(recipe, folders)
+        refuse(_faults_together(recipe, checked, accepted, str(file), default=False))
         wanted = {ref.name: ref.digest for ref in recipe.models}
         digests = {
             name: _digest(name, folder, wanted.get(name), say)
@@ -83,6 +99,44 @@ def merge_once(
     if (measured := measure_folding(recipe, folders, digests)) is not None:
         say(describe_folding(measured))
     return weights
+
+
+def _read(folders: Mapping[str, Path], names: Mapping[str, Names]) -> dict[str, Model]:
+    """The models, each without faults of its own."""
+    models, faults = check_folders(folders, names)
+    refuse(faults)
+    return models
+
+
+def _faults_together(
+    recipe: AnyRecipe,
+    models: Mapping[str, Model],
+    accepted: Collection[str],
+    where: str,
+    *,
+    default: bool,
+) -> list[Fault]:
+    """What is wrong with the models of a recipe together.
+
+    Args:
+        recipe: The recipe.
+        models: The models that it names.
+        accepted: Settings in which they may differ.
+        where: The file that was read.
+        default: Whether the owner is one by default, and not because the file names it.
+    """
+    owner = models[recipe.tokenizer]
+    faults = list(check_owner(owner, "`tokenizer_source`, or `tokenizer` of a recipe"))
+    if isinstance(recipe, Recipe):
+        first = [recipe.base.name] if recipe.base else []
+        order = dict.fromkeys([*first, *_merged(recipe), recipe.tokenizer])
+        together = [models[name] for name in order]
+        faults += check_merged(together, accepted)
+        return faults + (
+            list(check_eyes(together, owner, where, "tokenizer_source")) if default else []
+        )
+    # `open_merge` compares what layers depend on; rows for tokens come from these two alone
+    return faults + list(check_tokenizers(owner, models[recipe.head or recipe.owner]))
 
 
 def _check(recipe: AnyRecipe, folders: Mapping[str, Path]) -> None:
@@ -187,12 +241,15 @@ def _tensors(
 
 
 def _stored(folders: Mapping[str, Path]) -> str:
-    """The one number format that the models are stored in; float32 if there are several."""
+    """The one number format that the models are stored in; float32 if there are several.
+
+    Tensors in a wider format than most of their model do not count: they stay in it.
+    """
     formats = {
         FORMATS.get(header.dtype, "float32")
-        for name, folder in folders.items()
-        for header in Checkpoint(name, folder).headers.values()
-        if header.is_float
+        for model in (Checkpoint(name, folder) for name, folder in folders.items())
+        for tensor, header in model.headers.items()
+        if header.is_float and model.wider(tensor) is None
     }
     return formats.pop() if len(formats) == 1 else "float32"
 

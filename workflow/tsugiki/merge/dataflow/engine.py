@@ -68,9 +68,9 @@ class DataflowMerge:
         return self.owner.config | {"num_hidden_layers": len(path)} | lists
 
     def format(self, planned: PlannedTensor) -> torch.dtype:
-        """Number format that a tensor is stored in."""
-        del planned
-        return self.dtype
+        """Number format that a tensor is stored in: the recipe's, or a wider one of its parent's own."""
+        origin = self.origins[planned.name]
+        return self._parents.checkpoint(origin.parent).wider(origin.tensor) or self.dtype
 
     def tensor(self, planned: PlannedTensor) -> Tensor:
         """Make one tensor.
@@ -81,7 +81,7 @@ class DataflowMerge:
         """
         origin = self.origins[planned.name]
         stored = self._parents.models.stored(origin.parent, origin.tensor)
-        return folded(stored, origin.change, self.dtype, where=f"tensor {planned.name}")
+        return folded(stored, origin.change, self.format(planned), where=f"tensor {planned.name}")
 
     def pieces(self, planned: PlannedTensor) -> Iterator[Tensor]:
         """The tensor as its only piece."""

@@ -52,7 +52,8 @@ class LiveDataflow:
         with one_thread_per_operation():
             for planned in merge.plan.tensors:
                 parameter, content = self._parameter(merge, planned)
-                digest.add(planned.name, FORMAT_NAMES[merge.dtype], planned.shape, content)
+                name = FORMAT_NAMES[merge.format(planned)]
+                digest.add(planned.name, name, planned.shape, content)
                 _set(model, planned, parameter)
         model.tie_weights()
         left = [name for name, parameter in model.named_parameters() if parameter.is_meta]
@@ -75,6 +76,7 @@ class LiveDataflow:
             return self._held[key]
         made = merge.tensor(planned)
         content = tensor_digest(made)
+        made = made.to(merge.dtype)  # as a loader holds these architectures, whatever is stored
         if not origin.change.is_none:
             return nn.Parameter(made.to(self._device), requires_grad=False), content
         # A copy: the maths libraries' sums can depend on where in a file's map a tensor begins.

@@ -68,16 +68,18 @@ def check_architecture(
         accepted: Settings that may differ, as the user wishes.
     """
     for key, mine, theirs in _differences(reference, other):
-        if _last(key) not in CHOICES and not _is_accepted(key, accepted):
+        never = _last(key) in NEVER_ACCEPTED
+        if _last(key) not in CHOICES and (never or not _is_accepted(key, accepted)):
             yield Fault(
                 f"`{reference.name}` and `{other.name}` differ in {key}",
                 f"config.json of {reference.where} and {other.where}",
                 expected=f"one value; `{reference.name}` has {mine}",
                 got=f"`{other.name}` has {theirs}",
                 fix="merge models that were fine-tuned from the same base"
-                if _last(key) in NEVER_ACCEPTED
+                if never
                 else "merge models that were fine-tuned from the same base, or take the value of "
-                f"the tokenizer's model for all: accept_differences: [{_last(key)}]",
+                f"the tokenizer's model for all: accept_differences: [{_last(key)}] in a run's "
+                f"configuration, --accept-differences {_last(key)} for `tsugiki merge`",
             )
 
 

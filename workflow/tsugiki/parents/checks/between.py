@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
@@ -20,19 +20,30 @@ from tsugiki.parents.model import Model
 def check_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> Iterator[Fault]:
     """The models that a stage merges fit together, as far as they could be read."""
     merged = _merged(config, stage, models)
-    for other in merged[1:]:
-        yield from check_architecture(merged[0], other, config.accept_differences)
-        yield from check_shapes(merged[0], other)
-        yield from check_tokenizers(merged[0], other)
+    yield from check_merged(merged, config.accept_differences)
     if stacks_layers(config, stage):
         for model in merged:
             yield from check_stacking(model)
     owner = models.get(config.owner(stage))
     if owner is not None:
         template = config.evaluation.apply_chat_template
-        yield from check_owner(owner, stage.name, apply_chat_template=template)
-        declared = stage.space.kind == "dataflow" or stage.space.tokenizer is not None
-        yield from check_eyes(merged, owner, stage.name, declared=declared)
+        place = f"`tokenizer` in the space of stage `{stage.name}`"
+        yield from check_owner(owner, place, apply_chat_template=template)
+        if stage.space.kind == "parameter" and stage.space.tokenizer is None:
+            yield from check_eyes(merged, owner, f"stage `{stage.name}`", "tokenizer")
+
+
+def check_merged(models: Sequence[Model], accepted: Collection[str] = ()) -> Iterator[Fault]:
+    """Models that are merged tensor by tensor fit together, as far as they could be read.
+
+    Args:
+        models: The base, or the first parent, and the others.
+        accepted: Settings in which they may differ.
+    """
+    for other in models[1:]:
+        yield from check_architecture(models[0], other, accepted)
+        yield from check_shapes(models[0], other)
+        yield from check_tokenizers(models[0], other)
 
 
 def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> Iterator[str]:

@@ -68,7 +68,7 @@ def _rows(reference: Model, other: Model, mine: Shapes, theirs: Shapes) -> Itera
         expected=f"one number of rows; `{reference.name}` has {mine[name][0]}",
         got=f"`{other.name}` has {theirs[name][0]}{_extra_tokens(reference, other)}",
         fix=f"give the models one vocabulary, whose rows are matched by token, never by index: "
-        f"vocabulary: {{kind: union, of: {reference.name}}} (see docs/parents.md)",
+        f"vocabulary: {{kind: union, of: {reference.name}}} in a run's configuration (see docs/parents.md)",
     )
 
 

@@ -9,14 +9,20 @@ from tsugiki.parents.fault import Fault
 from tsugiki.parents.model import Model
 
 
-def check_owner(owner: Model, stage: str, *, apply_chat_template: bool) -> Iterator[Fault]:
-    """The model that gives the tokenizer has one, and a chat template if prompts need it."""
+def check_owner(owner: Model, place: str, *, apply_chat_template: bool = False) -> Iterator[Fault]:
+    """The model that gives the tokenizer has one, and a chat template if prompts need it.
+
+    Args:
+        owner: The model.
+        place: Where the user names it.
+        apply_chat_template: Whether prompts are wrapped in the template.
+    """
     if not any(name in owner.sizes for name in TOKENIZER):
         yield Fault(
             f"`{owner.name}` has no tokenizer, but the merged model is to get it",
             owner.where,
             expected="one of " + ", ".join(TOKENIZER),
-            fix=f"name another parent as `tokenizer` in the space of stage `{stage}`",
+            fix=f"name another parent as {place}",
         )
     if apply_chat_template and owner.template is None:
         yield Fault(
@@ -24,8 +30,8 @@ def check_owner(owner: Model, stage: str, *, apply_chat_template: bool) -> Itera
             owner.where,
             expected="chat_template.jinja, or chat_template in tokenizer_config.json",
             got="neither",
-            fix=f"name a parent with a chat template as `tokenizer` in the space of stage "
-            f"`{stage}`, or set evaluation.apply_chat_template to false",
+            fix=f"name a parent with a chat template as {place}, or set "
+            "evaluation.apply_chat_template to false",
         )
 
 

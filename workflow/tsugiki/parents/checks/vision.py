@@ -9,27 +9,26 @@ from tsugiki.parents.fault import Fault
 from tsugiki.parents.model import Model
 
 
-def check_eyes(
-    models: Sequence[Model], owner: Model, stage: str, *, declared: bool
-) -> Iterator[Fault]:
+def check_eyes(models: Sequence[Model], owner: Model, where: str, key: str) -> Iterator[Fault]:
     """A merge that would leave a vision tower behind does so only if the user says so.
 
     Args:
-        models: The models of a stage.
-        owner: The one that gives configuration and tokenizer, and all that is not merged.
-        stage: The stage's name.
-        declared: Whether the configuration names the owner, or it is one by default.
+        models: The models that are merged.
+        owner: The one that gives configuration and tokenizer, and all that is not merged. It is so by
+            default, not because the user names it.
+        where: What was read.
+        key: The key that names the owner there.
     """
     seeing = [model.name for model in models if has_vision(model.config)]
-    if not seeing or declared or has_vision(owner.config):
+    if not seeing or has_vision(owner.config):
         return
     yield Fault(
         f"the merged model would be a text model like `{owner.name}`, without the vision tower of "
         f"`{seeing[0]}`",
-        f"stage `{stage}`",
-        expected="`tokenizer` in its space, as it says which model the merged one is like",
+        where,
+        expected=f"`{key}`, as it says which model the merged one is like",
         got="none",
-        fix=f"set `tokenizer: {seeing[0]}` to keep the tower, or `tokenizer: {owner.name}` to drop it",
+        fix=f"set `{key}: {seeing[0]}` to keep the tower, or `{key}: {owner.name}` to drop it",
     )
 
 
