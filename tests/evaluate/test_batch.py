@@ -21,7 +21,14 @@ from lm_eval.tasks import TaskManager
 
 from tests.conftest import MakeRun
 from tests.parents.checkpoints import write_llama
-from tests.runs_for_tests import PARENTS, TinyRun, evaluation_section, raw_config, start_run
+from tests.runs_for_tests import (
+    PARENTS,
+    TinyRun,
+    evaluation_section,
+    raw_config,
+    start_run,
+    write_parents,
+)
 from tsugiki import atomic
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import InfrastructureError, LineageError
@@ -86,6 +93,24 @@ def lm_eval_samples(model: Path, tasks: Path) -> dict[str, dict[int, dict[str, A
         task: {sample["doc_id"]: sample for sample in samples}
         for task, samples in results["samples"].items()
     }
+
+
+def test_a_parent_that_was_trained_again_is_refused_by_a_process_that_holds_it(
+    tiny_tasks: Path, tmp_path: Path
+) -> None:
+    """No candidate is made of weights that are not those locked."""
+    models = write_parents(tmp_path / "models")
+    run = start_run(raw_config(models, tiny_tasks, tmp_path / "results"))
+    first, second = (run.recipe(weight=weight) for weight in (0.5, 0.7))
+    run.write_population([first])
+    evaluator = Evaluator(run.files, run.config, job=0)
+    evaluator.evaluate("ps", 0, say=print)
+    write_llama(models / "a", seed=77)
+    run.write_population([second])
+    with pytest.raises(LineageError, match=r"parent `a`.*model\.safetensors"):
+        evaluator.evaluate("ps", 0, say=print)
+    assert run.candidate(first).outcome.is_file()
+    assert not run.candidate(second).outcome.exists()
 
 
 def test_a_parent_as_a_recipe_scores_as_lm_eval_scores_its_checkpoint(

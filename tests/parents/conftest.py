@@ -11,6 +11,12 @@ from huggingface_hub import constants
 from .hub_stand_in import Hub, running_hub
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Results without an absolute path are the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     """A stand-in of the Hub, with the real client pointed at it and an empty cache."""

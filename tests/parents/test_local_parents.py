@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import LineageError, ParentError
-from tsugiki.parents.locate import locate
+from tsugiki.parents import known_digests
+from tsugiki.parents.locate import changed_parents, locate
 from tsugiki.parents.lock import read_lock
+from tsugiki.parents.preflight import preflight
 from tsugiki.parents.resolve import lock_parents
 
 from .checkpoints import write_llama
@@ -159,8 +162,88 @@ def test_locate_checks_sizes(config: RunConfig, tmp_path: Path) -> None:
     assert locate(config, locked)["one"].resolve() == (tmp_path / "models/a").resolve()
     weights = tmp_path / "models/a/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-40])
-    with pytest.raises(ParentError, match=r"model\.safetensors"):
+    with pytest.raises(LineageError, match=r"model\.safetensors"):
         locate(config, locked)
+
+
+def trained_again(folder: Path) -> None:
+    """Other weights of the same size, in the same file."""
+    size = (folder / "model.safetensors").stat().st_size
+    write_llama(folder, seed=77)
+    assert (folder / "model.safetensors").stat().st_size == size
+
+
+def saved_beside_and_renamed(folder: Path) -> None:
+    """The same, as a new file."""
+    write_llama(folder.parent / "new", seed=77)
+    (folder.parent / "new/model.safetensors").replace(folder / "model.safetensors")
+
+
+def template_added(folder: Path) -> None:
+    """A file that changes every prompt."""
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+
+
+CHANGES: list[tuple[Callable[[Path], None], str]] = [
+    (trained_again, "model.safetensors"),
+    (saved_beside_and_renamed, "model.safetensors"),
+    (template_added, "chat_template.jinja"),
+]
+
+
+@pytest.mark.parametrize(("change", "file"), CHANGES)
+def test_files_that_changed_since_they_were_locked_are_refused(
+    config: RunConfig, tmp_path: Path, change: Callable[[Path], None], file: str
+) -> None:
+    """Where they are opened, and by `tsugiki check`; parent, file and both digests are named."""
+    locked = lock_parents(config, LOCK, say=silent)
+    assert locate(config, locked)
+    change(tmp_path / "models/a")
+    with pytest.raises(LineageError) as caught:
+        locate(config, locked)
+    old = {one.name: one.sha256 for one in locked.parents["one"].files}.get(file, "absent")
+    new = sha256((tmp_path / "models/a" / file).read_bytes())
+    for part in ("parent `one`", file, old, new, "tsugiki parents --update one"):
+        assert part in str(caught.value)
+    assert str(caught.value) in [str(fault) for fault in preflight(config, locked).faults]
+
+
+def test_files_that_were_copied_or_that_nobody_reads_are_taken(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    """Another inode and other times are no other content."""
+    locked = lock_parents(config, LOCK, say=silent)
+    shutil.copytree(tmp_path / "models/a", tmp_path / "copy")
+    shutil.rmtree(tmp_path / "models/a")
+    (tmp_path / "copy").rename(tmp_path / "models/a")
+    (tmp_path / "models/a/trainer_state.json").write_text("{}")
+    assert locate(config, locked)
+    assert preflight(config, locked).faults == []
+
+
+def test_a_locked_parent_that_is_not_here_or_is_configured_anew_is_no_change(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    """What it was locked as says nothing of another source."""
+    locked = lock_parents(config, LOCK, say=silent)
+    write_llama(tmp_path / "b", seed=1)
+    assert preflight(run_of({"one": {"path": "b"}}), locked).faults == []
+    (tmp_path / "models/a").rename(tmp_path / "away")
+    assert list(changed_parents(config, locked)) == []
+
+
+def test_all_is_read_where_it_is_asked_for(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record of earlier readings that does not tell the truth deceives no final check."""
+    locked = lock_parents(config, LOCK, say=silent)
+    write_llama(tmp_path / "models/a", seed=77)
+    files = {tmp_path / "models/a" / one.name: one.sha256 for one in locked.parents["one"].files}
+    deceived = {known_digests._stamp(file)[0]: digest for file, digest in files.items()}
+    monkeypatch.setattr(known_digests, "_read", deceived)
+    assert locate(config, locked)
+    with pytest.raises(LineageError, match=r"model\.safetensors"):
+        locate(config, locked, read=True)
 
 
 def test_a_model_of_the_demo_is_locked_relative_to_the_results(
@@ -185,5 +268,5 @@ def test_a_model_of_the_demo_is_locked_relative_to_the_results(
     assert asked == [("base", 3, Path("results/demo-parents"))]
     assert locate(config, locked)["one"] == Path("results/demo-parents/base-seed3-0123abcd")
     (tmp_path / "results/demo-parents/base-seed3-0123abcd/config.json").write_text("{}")
-    with pytest.raises(ParentError, match=r"config\.json"):
+    with pytest.raises(LineageError, match=r"config\.json"):
         locate(config, locked)

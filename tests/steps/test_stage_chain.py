@@ -220,11 +220,24 @@ def test_reproduction_stops_where_a_stage_comes_out_differently(
 def test_a_stages_model_that_is_gone_is_named(copied: TinyRun) -> None:
     """With what to do."""
     (copied.files.series("ps").best / "model.safetensors").unlink()
-    with pytest.raises(ParentError, match="best model of stage `ps` is not here") as caught:
+    with pytest.raises(
+        ParentError, match="best model of stage `ps` is not on this machine"
+    ) as caught:
         run_models(copied.files, copied.config)
-    assert "best.lock.json" in str(caught.value)
+    assert "best/model.safetensors" in str(caught.value)
     for series in ("ps", "finalists-ps", "baselines"):
         assert "ps" not in models_of(copied.files, copied.config, series).folders
+
+
+def test_a_stages_model_that_was_replaced_is_refused(copied: TinyRun) -> None:
+    """By another one of the same size; what to do is named."""
+    weights = copied.files.series("ps").best / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(LineageError, match="best model of stage `ps` are not those") as caught:
+        run_models(copied.files, copied.config)
+    assert "best.lock.json" in str(caught.value)
 
 
 def test_too_many_genes_for_a_full_covariance_are_refused(

@@ -13,8 +13,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.conftest import MakeRun
+from tests.parents.checkpoints import write_llama
 from tests.runs_for_tests import TinyRun, raw_config, start_run
 from tsugiki.canonical import digest_bytes
+from tsugiki.config.parents import LocalParent
 from tsugiki.errors import EvaluationError, LineageError
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evolve.population import Population
@@ -140,6 +142,29 @@ def test_the_best_model_is_reproduced_from_its_recipe(copied: TinyRun, tmp_path:
     with pytest.raises(LineageError, match="could not be reproduced") as caught:
         reproduce_best(copied.files, copied.config, tmp_path / "again")
     assert str(caught.value.where).endswith("config.json")
+
+
+def test_the_best_model_is_never_made_of_other_parents(
+    copied: TinyRun, tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file is read, whatever is known of it, when it is written and when it is reproduced."""
+
+    def forgotten(path: Path, _memory: Path) -> str:
+        raise AssertionError(f"{path} was not read")
+
+    monkeypatch.setattr("tsugiki.parents.locate.known_digest", forgotten)
+    shutil.copytree(tiny_models, tmp_path / "models")
+    parents = {
+        name: LocalParent(path=str(tmp_path / "models" / name)) for name in copied.config.parents
+    }
+    config = copied.config.model_copy(update={"parents": parents})
+    write_best(copied.files, config, tmp_path / "best", threads=1)
+    reproduce_best(copied.files, config, tmp_path / "again")
+    write_llama(tmp_path / "models/a", seed=77)
+    with pytest.raises(LineageError, match=r"parent `a`.*model\.safetensors"):
+        write_best(copied.files, config, tmp_path / "best", threads=1)
+    with pytest.raises(LineageError, match=r"parent `a`.*model\.safetensors"):
+        reproduce_best(copied.files, config, tmp_path / "again")
 
 
 def test_finals_use_their_own_items(finished: TinyRun) -> None:

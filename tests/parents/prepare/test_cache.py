@@ -52,6 +52,7 @@ def test_the_bytes_do_not_depend_on_the_order_of_sets(models: Path) -> None:
         subprocess.run(
             [sys.executable, "-c", code, str(models), str(results)],
             check=True,
+            cwd=Path(__file__).parents[3],
             env={**os.environ, "PYTHONHASHSEED": seed},
         )
         locks.append((results / "lock.json").read_bytes())

@@ -13,6 +13,7 @@ from tsugiki.finalists.files import load_final_table
 from tsugiki.finalists.table import read_final_table
 from tsugiki.lineage.finding import Finding
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.parents.locate import changed_parents
 from tsugiki.parents.lock import LockedParent, read_lock
 from tsugiki.recipe.read import read_recipe
 
@@ -40,7 +41,10 @@ def check_config(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
 
 
 def check_parents(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
-    """The lock covers the configuration's parents and names their sources."""
+    """The lock covers the configuration's parents and names their sources, and those at hand fit it.
+
+    What has not changed since it was read last is not read again.
+    """
     where = files.parents.name
     lock = read_lock(files.parents)
     for name, source in config.parents.items():
@@ -55,6 +59,8 @@ def check_parents(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
             )
         else:
             yield from _check_prepared(name, lock.parents[name], config, where)
+    for error in changed_parents(config, lock):
+        yield Finding(error.what, error.where or where, error.expected, error.got)
 
 
 def _check_prepared(

@@ -9,12 +9,11 @@ from pathlib import Path
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
-from tsugiki.errors import ParentError
 from tsugiki.json_files import read_json
 from tsugiki.lineage.layout import RunFiles, SeriesFiles
 from tsugiki.lineage.ledger import BASELINES, finalists_of
 from tsugiki.parents.files import digest_folder
-from tsugiki.parents.locate import locate
+from tsugiki.parents.locate import digest_memory, locate, require_files
 from tsugiki.parents.lock import LockedParent, digest_of_files, read_lock
 
 
@@ -26,7 +25,13 @@ class RunModels:
     digests: dict[str, str]
 
 
-def run_models(files: RunFiles, config: RunConfig, names: Iterable[str] | None = None) -> RunModels:
+def run_models(
+    files: RunFiles,
+    config: RunConfig,
+    names: Iterable[str] | None = None,
+    *,
+    read: bool = False,
+) -> RunModels:
     """All parents, and best models of stages.
 
     Args:
@@ -34,19 +39,24 @@ def run_models(files: RunFiles, config: RunConfig, names: Iterable[str] | None =
         config: Its configuration.
         names: Which stages (other names count nothing); all that others merge if absent. A stage
             that has no best model yet is left out.
+        read: Read every file, even those that have not changed since they were read last.
 
     Raises:
-        LineageError: the parents are not locked, or a lock file is damaged.
-        ParentError: a model's files are not on this machine, or have another size.
+        LineageError: the parents are not locked, a lock file is damaged, or a model's files are not
+            those that were locked.
+        ParentError: a model's files are not on this machine.
     """
     lock = read_lock(files.parents)
     wanted = set(merged_stages(config) if names is None else names)
-    folders, digests = locate(config, lock), {name: lock.digests[name] for name in config.parents}
+    folders, digests = (
+        locate(config, lock, read=read),
+        {name: lock.digests[name] for name in config.parents},
+    )
     for stage in config.stages:
         series = files.series(stage.name)
         if stage.name in wanted and series.best_lock.is_file():
             locked = read_stage_lock(series.best_lock)
-            _require(stage.name, series, locked)
+            _require(config, stage.name, series, locked, read=read)
             folders[stage.name], digests[stage.name] = series.best, locked.digest
     return RunModels(folders, digests)
 
@@ -57,18 +67,18 @@ def merged_stages(config: RunConfig) -> list[str]:
     return [stage.name for stage in config.stages if stage.name in members]
 
 
-def models_of(files: RunFiles, config: RunConfig, series: str) -> RunModels:
+def models_of(files: RunFiles, config: RunConfig, series: str, *, read: bool = False) -> RunModels:
     """The models that candidates of a series are made from.
 
     All parents, and for a stage and its finalists the stages that it merges; for the baselines
-    none, for the test all.
+    none, for the test all. `read` and errors are those of `run_models`.
     """
     if series == BASELINES:
-        return run_models(files, config, ())
+        return run_models(files, config, (), read=read)
     for stage in config.stages:
         if series in (stage.name, finalists_of(config, stage.name)):
-            return run_models(files, config, stage.members)
-    return run_models(files, config)
+            return run_models(files, config, stage.members, read=read)
+    return run_models(files, config, read=read)
 
 
 def run_digests(files: RunFiles, config: RunConfig) -> dict[str, str]:
@@ -115,15 +125,14 @@ def read_stage_lock(path: Path) -> LockedParent:
     )
 
 
-def _require(stage: str, series: SeriesFiles, locked: LockedParent) -> None:
-    for file in locked.files:
-        path = series.best / file.name
-        size = path.stat().st_size if path.is_file() else None
-        if size != file.size:
-            raise ParentError(
-                f"the best model of stage `{stage}` is not here as it was locked",
-                where=str(path),
-                expected=f"{file.size} bytes",
-                got="no such file" if size is None else f"{size} bytes",
-                fix=f"remove {series.best_lock} and run the workflow again",
-            )
+def _require(
+    config: RunConfig, stage: str, series: SeriesFiles, locked: LockedParent, *, read: bool
+) -> None:
+    require_files(
+        f"the best model of stage `{stage}`",
+        series.best,
+        locked.files,
+        digest_memory(config),
+        fix=f"remove {series.best_lock} and run the workflow again",
+        read=read,
+    )

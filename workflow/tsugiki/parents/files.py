@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from tsugiki.canonical import digest_file
+from tsugiki.parents.known_digests import read_digest
 from tsugiki.parents.lock import LockedFile
 
 NEEDED = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt")
@@ -49,7 +49,7 @@ def digest_folder(folder: Path, *, code: bool = False) -> tuple[LockedFile, ...]
 
 def describe(path: Path) -> LockedFile:
     """Name, size and SHA-256 of one file."""
-    return LockedFile(name=path.name, size=path.stat().st_size, sha256=digest_file(path))
+    return LockedFile(name=path.name, size=path.stat().st_size, sha256=read_digest(path))
 
 
 def git_blob_id(path: Path) -> str:

@@ -1,12 +1,14 @@
-"""Find the locked parents on this machine, offline and without reading them."""
+"""Find the locked models on this machine, offline, and refuse files that are not those locked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tsugiki.config.parents import HubParent, LocalParent
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import LineageError, ParentError
+from tsugiki.parents.known_digests import known_digest, read_digest, remember
 from tsugiki.parents.lock import LockedFile, LockedParent, ParentsLock
 
 
@@ -20,40 +22,147 @@ def prepared_cache(config: RunConfig) -> Path:
     return Path(config.results) / "prepared-parents"
 
 
-def locate(config: RunConfig, lock: ParentsLock) -> dict[str, Path]:
+def digest_memory(config: RunConfig) -> Path:
+    """File of the digests that are known, shared by the runs in the same results folder."""
+    return Path(config.results) / "known-digests.json"
+
+
+def locate(config: RunConfig, lock: ParentsLock, *, read: bool = False) -> dict[str, Path]:
     """Folder of what is merged of every parent, by name.
 
-    Only existence and sizes of the files are checked: digests were when the parents were locked.
+    Args:
+        config: The run.
+        lock: Its locked parents.
+        read: Read every file, even those that have not changed since they were read last.
 
     Raises:
-        LineageError: the lock lacks a parent of the configuration.
-        ParentError: a parent's files are not on this machine, or have another size.
+        LineageError: the lock lacks a parent of the configuration, or a parent's files are not
+            those that were locked.
+        ParentError: a parent's files are not on this machine.
     """
-    folders = {}
-    for name in config.parents:
-        prepared = _locked(config, name, lock).prepared
-        if prepared is None:
-            folders[name] = _source_folder(config, name, lock)
-        else:
-            folders[name] = prepared_cache(config) / prepared.folder
-            _check_sizes(name, folders[name], prepared.files)
-    return folders
+    return {name: _merged_folder(config, name, lock, read=read) for name in config.parents}
 
 
 def source_folders(config: RunConfig, lock: ParentsLock) -> dict[str, Path]:
     """Folder of every parent as it came, by name.
 
     Raises:
-        LineageError: the lock lacks a parent of the configuration.
-        ParentError: a parent's files are not on this machine, or have another size.
+        LineageError: the lock lacks a parent of the configuration, or a parent's files are not
+            those that were locked.
+        ParentError: a parent's files are not on this machine.
     """
     return {name: _source_folder(config, name, lock) for name in config.parents}
 
 
-def _source_folder(config: RunConfig, name: str, lock: ParentsLock) -> Path:
+def changed_parents(config: RunConfig, lock: ParentsLock) -> Iterator[LineageError]:
+    """What is wrong with the locked parents that are on this machine, as they came and as merged.
+
+    A parent that is not here, or has another source now, is no fault.
+    """
+    for name, source in config.parents.items():
+        locked = lock.parents.get(name)
+        if locked is None or locked.source != source.model_dump(mode="json"):
+            continue
+        for folder in (_source_folder, _merged_folder) if locked.prepared else (_source_folder,):
+            try:
+                folder(config, name, lock)
+            except ParentError:
+                continue
+            except LineageError as error:
+                yield error
+
+
+def require_files(
+    model: str,
+    folder: Path,
+    files: tuple[LockedFile, ...],
+    memory: Path,
+    *,
+    fix: str,
+    closed: bool = True,
+    read: bool = False,
+) -> None:
+    """Refuse a model whose files are not those that were locked. Every job asks before it opens one.
+
+    Args:
+        model: What to call it in messages.
+        folder: Where it is.
+        files: What was locked.
+        memory: File of the digests that are known (see `known_digests`).
+        fix: What to do about files that have changed.
+        closed: Whether the folder may hold no other file that a loader would read.
+        read: Read every file, even those that have not changed since they were read last.
+
+    Raises:
+        ParentError: a file is not there.
+        LineageError: a file has other content, or was added.
+    """
+    _check_sizes(model, folder, files, fix=fix)
+    locked = {file.name: file.sha256 for file in files}
+    digest = read_digest if read else lambda path: known_digest(path, memory)
+    found = {name: digest(folder / name) for name in locked}
+    if closed:
+        added = {name for name in _loaded() - locked.keys() if (folder / name).is_file()}
+        found |= {name: digest(folder / name) for name in added}
+    remember(memory)
+    if found != locked:
+        raise not_as_locked(model, str(folder), locked, found, fix=fix)
+
+
+def not_as_locked(
+    model: str, where: str, locked: Mapping[str, str], found: Mapping[str, str], *, fix: str
+) -> LineageError:
+    """The error for a model with other files than were locked; both by name, with their SHA-256."""
+    names = sorted(locked.keys() | found.keys())
+    changed = [name for name in names if locked.get(name) != found.get(name)]
+    return LineageError(
+        f"the files of {model} are not those that were locked: {', '.join(changed)}",
+        where=where,
+        expected="; ".join(f"{name}: {locked.get(name, 'absent')}" for name in changed),
+        got="; ".join(f"{name}: {found.get(name, 'absent')}" for name in changed),
+        fix=fix,
+    )
+
+
+def _loaded() -> set[str]:
+    """Names under which a loader finds a file by itself."""
+    from tsugiki.merge.checkpoint import INDEX, SINGLE
+    from tsugiki.merge.companions import OTHERS, TOKENIZER
+
+    return {"config.json", SINGLE, INDEX, *TOKENIZER, *OTHERS}
+
+
+def _source_folder(config: RunConfig, name: str, lock: ParentsLock, *, read: bool = False) -> Path:
     locked = _locked(config, name, lock)
     folder = _folder(config, name, locked)
-    _check_sizes(name, folder, locked.files)
+    hub = isinstance(config.parents[name], HubParent)
+    require_files(
+        f"parent `{name}`",
+        folder,
+        locked.files,
+        digest_memory(config),
+        fix="run `tsugiki parents`, which fetches damaged files again"
+        if hub
+        else f"restore the files, or lock them as they are with `tsugiki parents --update {name}`",
+        closed=not hub,  # a commit's other files may arrive in the cache at any time
+        read=read,
+    )
+    return folder
+
+
+def _merged_folder(config: RunConfig, name: str, lock: ParentsLock, *, read: bool = False) -> Path:
+    prepared = _locked(config, name, lock).prepared
+    if prepared is None:
+        return _source_folder(config, name, lock, read=read)
+    folder = prepared_cache(config) / prepared.folder
+    require_files(
+        f"parent `{name}`",
+        folder,
+        prepared.files,
+        digest_memory(config),
+        fix="run `tsugiki parents`, which prepares it again",
+        read=read,
+    )
     return folder
 
 
@@ -77,23 +186,25 @@ def _folder(config: RunConfig, name: str, locked: LockedParent) -> Path:
 
         first = hub.cached_file(source.hub, str(locked.commit), locked.files[0].name)
         if first is None:
-            raise _absent(name, f"commit {locked.commit} of {source.hub}", "not in the cache")
+            raise _absent(
+                f"parent `{name}`", f"commit {locked.commit} of {source.hub}", "not in the cache"
+            )
         return first.parent
     return demo_cache(config) / str(locked.folder)
 
 
-def _check_sizes(name: str, folder: Path, files: tuple[LockedFile, ...]) -> None:
-    for file in files:
-        path = folder / file.name
-        if not path.is_file():
-            raise _absent(name, str(path), "no such file")
-        if path.stat().st_size != file.size:
-            raise _absent(name, str(path), f"{path.stat().st_size} bytes, not {file.size}")
+def _check_sizes(model: str, folder: Path, files: tuple[LockedFile, ...], *, fix: str) -> None:
+    if absent := [file.name for file in files if not (folder / file.name).is_file()]:
+        raise _absent(model, str(folder / absent[0]), "no such file")
+    locked = {file.name: f"{file.size} bytes" for file in files}
+    found = {name: f"{(folder / name).stat().st_size} bytes" for name in locked}
+    if found != locked:
+        raise not_as_locked(model, str(folder), locked, found, fix=fix)
 
 
-def _absent(name: str, where: str, got: str) -> ParentError:
+def _absent(model: str, where: str, got: str) -> ParentError:
     return ParentError(
-        f"parent `{name}` is not on this machine as it was locked",
+        f"{model} is not on this machine as it was locked",
         where=where,
         got=got,
         fix="run `tsugiki parents` on a node that shares this cache and has internet",

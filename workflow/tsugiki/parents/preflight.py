@@ -19,6 +19,7 @@ from tsugiki.parents.checks.tying import check_tying, note_tying
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.fetch import not_in_cache
 from tsugiki.parents.hub import HubUnreachableError
+from tsugiki.parents.locate import changed_parents
 from tsugiki.parents.lock import ParentsLock
 from tsugiki.parents.model import Model, read_model
 from tsugiki.parents.prepare.adapter import Adapter, read_adapter
@@ -70,6 +71,8 @@ def preflight(
         if name in models:
             faults += _faults_of(models[name])
             notes += _notes_of(models[name])
+    if lock is not None:
+        faults += [Fault.of(error, error.what) for error in changed_parents(config, lock)]
     preparation = plan_preparation(config, models, adapters)
     faults += preparation.faults
     notes += note_bases(config, adapters)

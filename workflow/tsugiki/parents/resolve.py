@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tsugiki.config.parents import DemoParent, HubParent, LocalParent
 from tsugiki.config.run import RunConfig
-from tsugiki.errors import ConfigError, LineageError, ParentError
+from tsugiki.errors import ConfigError, ParentError
 from tsugiki.parents import hub
 from tsugiki.parents.fetch import (
     Say,
@@ -18,7 +18,8 @@ from tsugiki.parents.fetch import (
 )
 from tsugiki.parents.files import digest_folder
 from tsugiki.parents.hub import HubUnreachableError
-from tsugiki.parents.locate import demo_cache
+from tsugiki.parents.known_digests import remember
+from tsugiki.parents.locate import demo_cache, digest_memory, not_as_locked
 from tsugiki.parents.lock import (
     LockedFile,
     LockedParent,
@@ -74,6 +75,7 @@ def lock_parents(
     kept = {name: parent for name, parent in previous.items() if name not in update}
     result = prepare_parents(config, ParentsLock(parents=locked), kept, say)
     write_lock(lock, result)
+    remember(digest_memory(config))
     return result
 
 
@@ -163,13 +165,10 @@ def _refuse_change(
 ) -> None:
     if before is None or before.files == files:
         return
-    old = {file.name: file.sha256 for file in before.files}
-    new = {file.name: file.sha256 for file in files}
-    changed = sorted(file for file in old.keys() | new.keys() if old.get(file) != new.get(file))
-    raise LineageError(
-        f"the files of parent `{name}` are not those that were locked: {', '.join(changed)}",
-        where=where,
-        expected="; ".join(f"{file}: {old.get(file, 'absent')}" for file in changed),
-        got="; ".join(f"{file}: {new.get(file, 'absent')}" for file in changed),
+    raise not_as_locked(
+        f"parent `{name}`",
+        where,
+        {file.name: file.sha256 for file in before.files},
+        {file.name: file.sha256 for file in files},
         fix=f"restore the files, or lock them as they are with `tsugiki parents --update {name}`",
     )

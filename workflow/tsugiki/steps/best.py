@@ -13,5 +13,5 @@ from tsugiki.steps.finals import winning_recipe
 
 def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -> str:
     """Write the winner as a checkpoint; returns the digest of its weights."""
-    models = run_models(files, config, config.stages[-1].members)
+    models = run_models(files, config, config.stages[-1].members, read=True)
     return write_merge(winning_recipe(files), models.folders, models.digests, out, threads=threads)

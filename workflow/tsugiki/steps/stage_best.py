@@ -31,7 +31,7 @@ def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads:
     for the run: the best of a search on its own documents would owe much to luck.
     """
     recipe = winning_recipe(files, finalists_of(config, stage))
-    models = models_of(files, config, stage)
+    models = models_of(files, config, stage, read=True)
     series = files.series(stage)
     write_merge(recipe, models.folders, models.digests, series.best, threads=threads)
     locked = lock_stage(stage, series.best, recipe.digest)
@@ -48,9 +48,10 @@ def rebuild(
     beside `out`, and compared with their locks.
 
     Raises:
-        LineageError: a stage's best model comes out differently.
+        LineageError: a stage's best model comes out differently, or a parent's files are not those
+            that were locked.
     """
-    parents = locate(config, read_lock(files.parents))
+    parents = locate(config, read_lock(files.parents), read=True)
     digests = run_digests(files, config)
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-stages-") as temporary:
