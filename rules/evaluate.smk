@@ -33,7 +33,7 @@ rule evaluate:
         mem_mb=lambda wildcards, attempt: 32_000 * attempt,
     params:
         config=RUN.config,
-        key=PLAN.evaluation_key(),
+        key=PLAN.share_key,
         generation=lambda wildcards: int(wildcards.gen),
     shell:
         "OMP_NUM_THREADS={threads} tsugiki --log {log:q} evaluate {params.config:q} --series {wildcards.series}"

@@ -57,6 +57,7 @@ rule materialize:
         mem_mb=lambda wildcards, attempt: 16_000 * attempt,
     params:
         config=RUN.config,
+        jobs=PLAN.jobs_of,
         generation=lambda wildcards: int(wildcards.gen),
     shell:
         "tsugiki --log {log:q} materialize {params.config:q} --series {wildcards.series}"

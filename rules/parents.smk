@@ -45,6 +45,6 @@ rule items:
         runtime=60,
     params:
         config=RUN.config,
-        key=PLAN.evaluation_key(),
+        key=PLAN.items_key(),
     shell:
         "tsugiki --log {log:q} items {params.config:q}"

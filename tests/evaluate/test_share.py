@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsugiki.evaluate.share import distinct_recipes, share_of
+from tsugiki.evaluate.share import distinct_recipes, jobs_that_scored, share_of
 from tsugiki.evolve.population import Candidate, Population
+from tsugiki.lineage.layout import GenerationFiles
 
 
 def population(recipes: list[int]) -> Population:
@@ -34,3 +39,32 @@ def test_every_distinct_recipe_is_one_jobs_work(recipes: list[int], jobs: int) -
     assert sorted(together) == sorted(distinct_recipes(of))
     assert len(together) == len(set(recipes))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def write_marks(files: GenerationFiles, of: Population, jobs: int) -> None:
+    """Marks of the shares of `jobs` jobs."""
+    for job in range(jobs):
+        mark = {"outcomes": dict.fromkeys(share_of(of, job, jobs), "digest")}
+        files.evaluated(job).write_text(json.dumps(mark))
+
+
+@given(
+    recipes=st.sets(st.integers(0, 30), min_size=8, max_size=20),
+    jobs=st.integers(1, 8),
+    before=st.integers(1, 8),
+)
+def test_a_ranked_generation_tells_how_it_was_split(
+    recipes: set[int], jobs: int, before: int
+) -> None:
+    """Whatever marks of another split, which was stopped in the middle, lie beside its own."""
+    of = population(sorted(recipes))
+    with tempfile.TemporaryDirectory() as folder:
+        files = GenerationFiles(Path(folder))
+        files.population.write_text(of.model_dump_json())
+        write_marks(files, of, before)
+        write_marks(files, of, jobs)
+        assert jobs_that_scored(files) is None
+        files.outcomes.touch()
+        assert jobs_that_scored(files) == jobs
+        files.evaluated(0).unlink()
+        assert jobs_that_scored(files) is None

@@ -78,6 +78,17 @@ def change_outcome(files: RunFiles) -> str:
     return "outcome.json: is not what the ledger says of candidate 000-00"
 
 
+def mix_evaluations(files: RunFiles) -> str:
+    """Another evaluation scored a candidate of a later generation, in the ledger as in its outcome."""
+    path = files.series("ps").generation(1).outcomes
+    ledger = json.loads(path.read_bytes())
+    ledger["ranked"][0]["outcome"]["evaluation"] = "1" * 64
+    path.write_text(json.dumps(ledger))
+    candidate = files.series("ps").candidate(ledger["ranked"][0]["recipe"])
+    edit(candidate.outcome, lambda value: value.update(evaluation="1" * 64))
+    return "candidate 001-00 was scored by another evaluation than the first one"
+
+
 def change_items(files: RunFiles) -> str:
     """One item more is right."""
     path = first_candidate(files).items
@@ -196,7 +207,7 @@ def test_a_sound_run_has_no_findings(finished: SyntheticRun) -> None:
     "tamper",
     [
         change_outcomes, change_outcomes_silently, change_population, change_state,
-        change_recipe, lose_recipe, change_outcome, change_items, change_items_silently,
+        change_recipe, lose_recipe, change_outcome, mix_evaluations, change_items, change_items_silently,
         lose_items, change_item_sets, overlap_item_sets, change_config, lose_config,
         damage_config, move_parent, unlock_parent, change_parent, change_final, change_best,
         damage_generation,

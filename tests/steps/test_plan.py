@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def raw() -> dict[str, Any]:
 
 CHANGES: list[tuple[str, Change, set[str]]] = [
     ("generations", lambda raw: raw["stages"][0]["budget"].update(generations=9), set()),
+    ("jobs", lambda raw: raw["evaluation"].update(jobs=4), set()),
     ("threads", lambda raw: raw["evaluation"].update(threads=4), set()),
     ("storage", lambda raw: raw["evaluation"].update(storage="disk"), set()),
     ("resident", lambda raw: raw["evaluation"].update(resident=True), set()),
@@ -101,6 +103,43 @@ def test_files_follow_one_another(raw: dict[str, Any]) -> None:
     assert plan.searched_by(Wildcards) == plan.all_outcomes() == outcomes
     assert plan.state_after(Wildcards) == "results/tiny/ps/gen-003/state.npz"
     assert plan.models_before(Wildcards) == []
+
+
+def test_other_jobs_are_for_what_is_not_ranked_yet(raw: dict[str, Any], tmp_path: Path) -> None:
+    """A ranked generation keeps its own: its files and keys, and with them the documents' key."""
+    recipes = [f"{number:064x}" for number in range(5)]
+    series = RunFiles(tmp_path).series("ps")
+    for number in range(2):
+        files = series.generation(number)
+        files.root.mkdir(parents=True)
+        candidates = [{"recipe": recipe} for recipe in recipes]
+        files.population.write_text(json.dumps({"candidates": candidates}))
+        for job in range(2):
+            mark = {"outcomes": dict.fromkeys(recipes[job::2], "digest")}
+            files.evaluated(job).write_text(json.dumps(mark))
+    series.generation(0).outcomes.touch()
+
+    class Wildcards:
+        """What Snakemake passes to an input function."""
+
+        series = "ps"
+
+        def __init__(self, gen: str) -> None:
+            self.gen = gen
+
+    def asked(jobs: int) -> list[Any]:
+        config = parse_config(raw | {"evaluation": raw["evaluation"] | {"jobs": jobs}}, where="x")
+        plan = Plan(RunFiles(tmp_path), config)
+        return [
+            [plan.items_key(), plan.share_key(done := Wildcards("000")), plan.evaluated_of(done)],
+            [plan.share_key(begun := Wildcards("001")), len(plan.evaluated_of(begun))],
+        ]
+
+    two, four = asked(2), asked(4)
+    assert four[0] == two[0]
+    assert len(two[0][2]) == 2
+    assert (two[1][1], four[1][1]) == (2, 4)
+    assert four[1][0] != two[1][0], "the mark of a half is none of a quarter"
 
 
 def test_tracking_is_one_chain(raw: dict[str, Any]) -> None:

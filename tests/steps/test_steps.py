@@ -217,6 +217,52 @@ def test_a_generation_is_ranked_only_with_all_its_outcomes(
     assert series.generation(0).outcomes.read_bytes() == before
 
 
+def score_otherwise(run: TinyRun, generation: int) -> Path:
+    """Let another evaluation have scored a candidate of a generation; returns its outcome."""
+    series = run.files.series("ps")
+    population = read_population(series.generation(generation).population)
+    path = series.candidate(population.candidates[1].recipe).outcome
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"evaluation": "0" * 64}))
+    return path
+
+
+@pytest.mark.parametrize("generation", [0, 1])
+def test_scores_of_two_evaluations_are_not_ranked_together(
+    copied: TinyRun, generation: int
+) -> None:
+    """The generation is looked at again by the next run, which scores the odd candidate anew."""
+    path = score_otherwise(copied, generation)
+    files = copied.files.series("ps").generation(generation)
+    before = files.outcomes.read_bytes()
+    with pytest.raises(LineageError, match="scored by different evaluations"):
+        write_ranked(copied.files, copied.config, "ps", generation, say=quiet)
+    assert not files.evaluated(0).exists()
+    score(copied, "ps", generation)
+    assert json.loads(path.read_text())["evaluation"] != "0" * 64
+    assert files.outcomes.read_bytes() == before
+
+
+def test_a_generation_scored_otherwise_than_those_before_is_not_ranked(copied: TinyRun) -> None:
+    """Though one evaluation scored all of it."""
+    series = copied.files.series("ps")
+    for candidate in read_population(series.generation(1).population).candidates:
+        path = series.candidate(candidate.recipe).outcome
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"evaluation": "0" * 64}))
+    with pytest.raises(LineageError, match="scored by different evaluations"):
+        write_ranked(copied.files, copied.config, "ps", 1, say=quiet)
+
+
+def test_a_stage_is_not_scored_on_by_another_evaluation(copied: TinyRun) -> None:
+    """It is refused before a candidate is scored, and no outcome is replaced."""
+    evaluation = copied.config.evaluation.model_copy(update={"batch_size": 3})
+    config = copied.config.model_copy(update={"evaluation": evaluation})
+    paths = sorted(copied.files.series("ps").root.rglob("outcome.json"))
+    before = [path.read_bytes() for path in paths]
+    with pytest.raises(LineageError, match="scored by different evaluations"):
+        Evaluator(copied.files, config, job=0).evaluate("ps", GENERATIONS, say=quiet)
+    assert [path.read_bytes() for path in paths] == before
+
+
 def test_a_first_generation_of_failures_stops_the_run_with_its_reason(make_run: MakeRun) -> None:
     """What fails everywhere is a fault of the set-up."""
     run = make_run()

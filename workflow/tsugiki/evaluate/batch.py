@@ -24,6 +24,7 @@ from tsugiki.evaluate.score import Evaluated, score
 from tsugiki.evaluate.share import share_of
 from tsugiki.evolve.population import Population
 from tsugiki.lineage.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
+from tsugiki.lineage.ledger import evaluation_of, require_one_evaluation
 from tsugiki.lineage.run_models import models_of
 from tsugiki.recipe.read import AnyRecipe, read_recipe
 
@@ -61,6 +62,9 @@ class Evaluator:
             generation: Its number.
             say: Takes a line for every candidate, once its outcome is on the disk.
             go_on: Asked before each candidate; the work is left as it is when it says no.
+
+        Raises:
+            LineageError: another evaluation scored the stage until now.
         """
         self._hold_models_of(series)
         series_files = self._files.series(series)
@@ -68,6 +72,9 @@ class Evaluator:
         population_bytes = files.population.read_bytes()
         population = Population.model_validate_json(population_bytes)
         identity = evaluation_identity(self._harness, self._items, population, self._model)
+        if self._config.stage(series) is not None:  # before anything recorded is scored anew
+            before = evaluation_of(series_files)
+            require_one_evaluation([identity], before, where=str(files.root))
         mine = share_of(population, self._job, self._config.evaluation.jobs)
         recipes = {one: read_recipe(series_files.candidate(one).recipe) for one in mine}
         order = self._in_groups(recipes)

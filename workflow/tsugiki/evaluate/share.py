@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from itertools import count, takewhile
+
 from tsugiki.evolve.population import Population
+from tsugiki.lineage.layout import GenerationFiles
 
 
 def distinct_recipes(population: Population) -> list[str]:
@@ -13,3 +17,30 @@ def distinct_recipes(population: Population) -> list[str]:
 def share_of(population: Population, job: int, jobs: int) -> list[str]:
     """The recipes that one of `jobs` jobs evaluates: every `jobs`-th, from `job` on."""
     return distinct_recipes(population)[job::jobs]
+
+
+def jobs_that_scored(files: GenerationFiles) -> int | None:
+    """How many jobs a ranked generation was split into: its marks hold the recipes of each share.
+
+    Marks of a split that was given up before the end may lie beside them.
+
+    Returns:
+        The number; None if the generation is not ranked, or its files do not say.
+    """
+    if not files.outcomes.is_file():
+        return None
+    marks = takewhile(lambda path: path.is_file(), (files.evaluated(job) for job in count()))
+    try:
+        candidates = json.loads(files.population.read_bytes())["candidates"]
+        recipes = list(dict.fromkeys(candidate["recipe"] for candidate in candidates))
+        shares = [set(json.loads(mark.read_bytes())["outcomes"]) for mark in marks]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return max(
+        (
+            jobs
+            for jobs in range(1, len(shares) + 1)
+            if all(shares[job] == set(recipes[job::jobs]) for job in range(jobs))
+        ),
+        default=None,
+    )

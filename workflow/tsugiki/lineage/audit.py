@@ -26,6 +26,7 @@ def audit(
     - The configuration is the one that was locked; the parents' lock covers its parents.
     - Each generation names the digest of the one before, of its own state and population.
     - Each recipe has the digest it is known by, and names locked parents.
+    - One evaluation scored all candidates of a series.
     - Each outcome is the one in the ledger, its items have the digest it names, are the documents
       of its split, and have the mean it states; fitness follows from it.
     - A stage's best model, where a later stage merges it, is the one that was locked, and was made

@@ -20,7 +20,7 @@ from tsugiki.evolve.rank import fitness_of
 from tsugiki.finalists.files import read_items
 from tsugiki.lineage.finding import Finding
 from tsugiki.lineage.layout import CandidateFiles, RunFiles
-from tsugiki.lineage.ledger import Entry, entries, read_outcome
+from tsugiki.lineage.ledger import Entry, entries, evaluation_of, read_outcome
 from tsugiki.lineage.run_models import run_digests
 from tsugiki.recipe.read import read_recipe
 
@@ -55,8 +55,9 @@ def check_chain(files: RunFiles, series: str, config: RunConfig) -> Iterator[Fin
 
 
 def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterator[Finding]:
-    """Every candidate's recipe, outcome and items belong together."""
+    """Every candidate's recipe, outcome and items belong together; one evaluation scored them all."""
     digests = run_digests(files, config)
+    evaluation = evaluation_of(files.series(series))
     seen: set[str] = set()
     for entry in entries(files.series(series)):
         documents = _documents(files, config, entry.population.split)
@@ -66,6 +67,12 @@ def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterato
                 yield from _check_recipe(files, folder, candidate, digests)
         for ranked in entry.outcomes.ranked if entry.outcomes is not None else ():
             where = _relative(files, entry.files.outcomes)
+            yield from _differs(
+                f"candidate {ranked.id} was scored by another evaluation than the first one",
+                where,
+                evaluation,
+                ranked.outcome.evaluation,
+            )
             fitness = fitness_of(ranked.outcome, config.evaluation.objectives)
             yield from _differs(
                 f"candidate {ranked.id} has another fitness", where, fitness, ranked.fitness

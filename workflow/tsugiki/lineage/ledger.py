@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsugiki.config.run import RunConfig
+from tsugiki.errors import LineageError
 from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
 from tsugiki.evolve.population import Generation, Population
 from tsugiki.json_files import read_json
@@ -76,6 +77,43 @@ def scored_generations(series: SeriesFiles) -> list[Generation]:
     """The completed generations that have candidates, in order."""
     found = (entry.outcomes for entry in entries(series))
     return [generation for generation in found if generation is not None and generation.ranked]
+
+
+def evaluation_of(series: SeriesFiles) -> str | None:
+    """Identity of the evaluation that scored a series, by its first ranked generation; None before it.
+
+    Raises:
+        LineageError: the ledger's entry is damaged.
+    """
+    first = series.generation(0).outcomes
+    ranked = read_generation(first).ranked if first.is_file() else ()
+    return ranked[0].outcome.evaluation if ranked else None
+
+
+def require_one_evaluation(found: Iterable[str], before: str | None, *, where: str) -> None:
+    """Scores are compared only if one evaluation made them all.
+
+    Args:
+        found: Identities of the evaluations of some candidates.
+        before: That of the generations before; None if there are none.
+        where: The generation, for the message.
+
+    Raises:
+        LineageError: there is more than one.
+    """
+    identities = {*found, *([before] if before else [])}
+    if len(identities) < 2:
+        return
+    raise LineageError(
+        "candidates that are compared would be scored by different evaluations",
+        where=where,
+        expected=f"that of the generations before, {before}"
+        if before
+        else "one evaluation for all",
+        got=", ".join(sorted(identities - {before})),
+        fix="a task's files, a library's version or the kind of device is another one than before: put "
+        "back what was there and give the same command again, or set another `name` for a new run",
+    )
 
 
 def new_recipes(found: Iterable[Entry]) -> list[list[str]]:

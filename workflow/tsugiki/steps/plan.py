@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.config.validate_parents import common_bases
+from tsugiki.evaluate.share import jobs_that_scored
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import BASELINES, TEST, finalists_of, series_names
 
@@ -18,7 +20,8 @@ class Plan:
     """The static plan of a run.
 
     The number of generations is not among the parameters that generations depend on: a run whose
-    budget is raised goes on where it ended.
+    budget is raised goes on where it ended. Nor is the number of jobs: a generation that is ranked keeps
+    the one that it was split into.
     """
 
     def __init__(self, files: RunFiles, config: RunConfig) -> None:
@@ -27,8 +30,8 @@ class Plan:
         self.stages = [stage.name for stage in config.stages]
         self.finalists = {finalists_of(config, name): name for name in self.stages}
         self.finals = [BASELINES, *self.finalists, TEST]
-        self.jobs = range(config.evaluation.jobs)
         self.on_disk = config.evaluation.storage == "disk"
+        self._jobs_that_scored = cache(jobs_that_scored)
 
     def path(self, name: str) -> str:
         """Pattern of a file of a generation, with the wildcards `series` and `gen`."""
@@ -55,7 +58,12 @@ class Plan:
     def evaluated_of(self, wildcards: Any) -> list[str]:
         """The files that say that the generation in the wildcards is scored."""
         files = self.files.series(wildcards.series).generation(int(wildcards.gen))
-        return [str(files.evaluated(job)) for job in self.jobs]
+        return [str(files.evaluated(job)) for job in range(self.jobs_of(wildcards))]
+
+    def jobs_of(self, wildcards: Any) -> int:
+        """How many jobs the generation in the wildcards is split into."""
+        files = self.files.series(wildcards.series).generation(int(wildcards.gen))
+        return self._jobs_that_scored(files) or self.config.evaluation.jobs
 
     def tracked_before(self, wildcards: Any) -> list[str]:
         """What is tracked before: MLflow's store is written by one job at a time."""
@@ -118,10 +126,26 @@ class Plan:
             seed=self.config.seed, stage=content, **({"before": before} if before else {})
         )
 
-    def evaluation_key(self) -> str:
-        """Digest of what scores depend on."""
+    def share_key(self, wildcards: Any) -> str:
+        """Digest of what a job's share of the generation in the wildcards, and its scores, depend on."""
+        return self.evaluation_key(jobs=self.jobs_of(wildcards))
+
+    def items_key(self) -> str:
+        """Digest of what the documents depend on.
+
+        Like those of shares it has a number of jobs in it, which is then the one that the first ranked
+        generation was split into: documents are divided, and what follows is done, once.
+        """
+        first = [self.files.series(name).generation(0) for name in (*self.stages, *self.finals)]
+        ranked = [files for files in first if files.outcomes.is_file()]
+        oldest = min(ranked, key=lambda files: files.outcomes.stat().st_mtime_ns, default=None)
+        jobs = None if oldest is None else self._jobs_that_scored(oldest)
+        return self.evaluation_key(jobs=jobs or self.config.evaluation.jobs)
+
+    def evaluation_key(self, *, jobs: int = 1) -> str:
+        """Digest of what scores depend on, and of the number of jobs that they are shared out to."""
         evaluation = self.config.evaluation
-        content = evaluation.model_dump(mode="json")
+        content = {**evaluation.model_dump(mode="json"), "jobs": jobs}
         without = {"resident", "storage"}
         if evaluation.backend == "transformers":
             without |= {"backend", "vllm"}

@@ -13,8 +13,13 @@ from tsugiki.evaluate.outcome import Failed, Scored
 from tsugiki.evaluate.share import distinct_recipes
 from tsugiki.evolve.population import Population
 from tsugiki.evolve.rank import rank
-from tsugiki.lineage.layout import RunFiles, SeriesFiles
-from tsugiki.lineage.ledger import read_outcome, scored_generations
+from tsugiki.lineage.layout import GenerationFiles, RunFiles, SeriesFiles
+from tsugiki.lineage.ledger import (
+    evaluation_of,
+    read_outcome,
+    require_one_evaluation,
+    scored_generations,
+)
 from tsugiki.lineage.progress import progress_line
 
 
@@ -30,13 +35,14 @@ def write_ranked(
 
     Raises:
         EvaluationError: every candidate failed, and not only by its own fault.
-        LineageError: the files contradict each other.
+        LineageError: the files contradict each other, or more than one evaluation made the scores.
     """
     series = files.series(name)
     current = series.generation(generation)
     population_bytes = current.population.read_bytes()
     population = Population.model_validate_json(population_bytes)
     outcomes = read_outcomes(series, population)
+    refuse_mixed(current, outcomes, evaluation_of(series) if generation else None)
     refuse_if_all_failed(outcomes, first=generation == 0, where=str(series.root))
     entry = rank(population, population_bytes, outcomes, config.evaluation.objectives)
     atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
@@ -67,6 +73,31 @@ def read_outcomes(series: SeriesFiles, population: Population) -> dict[str, Scor
             )
         outcomes[recipe] = outcome
     return outcomes
+
+
+def refuse_mixed(
+    files: GenerationFiles, outcomes: dict[str, Scored | Failed], before: str | None
+) -> None:
+    """Scores are compared within a series only if one evaluation made them all.
+
+    If not, the marks that the generation is scored are removed: the next run looks at each candidate
+    again, and scores those that another evaluation scored.
+
+    Args:
+        files: The generation.
+        outcomes: What came of its candidates.
+        before: Identity of the evaluation of the generations before; None if there are none.
+
+    Raises:
+        LineageError: more than one evaluation made the scores.
+    """
+    found = {outcome.evaluation for outcome in outcomes.values()}
+    try:
+        require_one_evaluation(found, before, where=str(files.root))
+    except LineageError:
+        for mark in files.root.glob(files.evaluated(0).name.replace("0", "*")):
+            mark.unlink()
+        raise
 
 
 def refuse_if_all_failed(outcomes: dict[str, Scored | Failed], *, first: bool, where: str) -> None:
