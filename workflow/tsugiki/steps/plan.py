@@ -129,6 +129,8 @@ class Plan:
             without.add("threads")  # on a processor, vLLM's sums depend on its threads
         if evaluation.backend == "vllm" or evaluation.device == "cpu":
             without.add("cuda_graphs")
+        if content["date"] is None or not evaluation.apply_chat_template:
+            without.add("date")
         for name in without:
             content.pop(name)
         return self._key(evaluation=content, seed=self.config.seed)
