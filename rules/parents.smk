@@ -2,7 +2,7 @@
 #
 # Inputs:  the configuration (config.lock.yaml, written when the workflow starts).
 # Outputs: parents.lock.json   commit and file digests of every parent; kept when the rule runs again
-#          items.json          search, validation and test documents
+#          items.json          search, validation and test documents; the run's date is kept
 
 
 localrules:
@@ -33,7 +33,7 @@ rule items:
     input:
         tasks=PLAN.task_files(),
     output:
-        sets=RUN.items,
+        sets=update(RUN.items),
         environment=RUN.environment,
     log:
         RUN.root / "logs/items.log",

@@ -8,6 +8,7 @@ import json
 import resource
 import tempfile
 import threading
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from tests.parents.checkpoints import write_llama
 from tests.runs_for_tests import (
     PARENTS,
     TinyRun,
+    documents,
     evaluation_section,
     raw_config,
     start_run,
@@ -37,8 +39,10 @@ from tsugiki.evaluate.materialized import materialize
 from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
 from tsugiki.evolve.population import Generation
 from tsugiki.recipe.recipe import Parameter, Recipe
+from tsugiki.steps.items import write_items
 from tsugiki.steps.rank import write_ranked
 
+DAY = timedelta(days=1)
 EVALUATE = "tsugiki.evaluate.harness.evaluate"
 """lm-eval's function, as the harness calls it."""
 
@@ -541,3 +545,80 @@ def test_many_candidates_do_not_grow_the_process(make_run: MakeRun, tiny_tasks: 
     Evaluator(run.files, run.config, job=0).evaluate("ps", 0, say=measure)
     assert objects[1] - objects[0] < 200 * 3  # one model alone is hundreds of objects
     assert (pages[1] - pages[0]) * resource.getpagesize() < 20_000_000
+
+
+def chatting_run(folder: Path, tasks: Path, templates: dict[str, str], **changes: Any) -> TinyRun:
+    """A run with models of its own, whose prompts are wrapped in their chat templates."""
+    write_parents(folder / "models")
+    for name, template in templates.items():
+        (folder / "models" / name / "chat_template.jinja").write_text(template)
+    section = evaluation_section(tasks, apply_chat_template=True, **changes)
+    return start_run(raw_config(folder / "models", tasks, folder / "results", evaluation=section))
+
+
+def prompts(run: TinyRun, recipe: Recipe) -> dict[int, str]:
+    """The prompts of the task `words` that were put to a model on the test documents."""
+    table = pq.read_table(run.candidate(recipe, series="test").items).to_pylist()
+    return {row["doc_id"]: row["prompt"] for row in table if row["objective"] == "even"}
+
+
+DATED = "on {{ strftime_now('%d %b %Y') }} {{ messages[0].content }} "
+
+
+def test_chat_templates_write_the_date_of_the_run(tmp_path: Path, tiny_tasks: Path) -> None:
+    """A run that goes on tomorrow compares scores of the same prompts."""
+    run = chatting_run(tmp_path, tiny_tasks, {"base": DATED}, date="2026-03-07")
+    recipe = run.recipe(weight=0.5)
+    run.write_population([recipe], series="test")
+    evaluate(run, series="test")
+    found = prompts(run, recipe)
+    expected = {index: f"on 07 Mar 2026 {documents()[index]['prompt']} " for index in found}
+    assert found
+    assert found == expected
+
+
+def test_the_runs_date_is_that_of_the_first_division(tmp_path: Path, tiny_tasks: Path) -> None:
+    """Dividing again, on another day, keeps it; the configuration may name another."""
+    run = chatting_run(tmp_path, tiny_tasks, {"base": DATED})
+    sets = json.loads(run.files.items.read_bytes())
+    assert sets["date"] in {str(datetime.now(UTC).date()), str(datetime.now(UTC).date() - DAY)}
+    run.files.items.write_text(json.dumps({**sets, "date": "2025-12-31"}))
+    write_items(run.files, run.config)
+    assert json.loads(run.files.items.read_bytes())["date"] == "2025-12-31"
+    write_items(run.files, with_evaluation(run, date=date(2026, 3, 7)))
+    assert json.loads(run.files.items.read_bytes())["date"] == "2026-03-07"
+
+
+def test_a_run_without_chat_templates_records_no_date(make_run: MakeRun) -> None:
+    """Its files are the same on every day."""
+    assert "date" not in json.loads(make_run().files.items.read_bytes())
+
+
+def test_another_date_is_another_evaluation_where_a_template_writes_it(
+    tmp_path: Path, tiny_tasks: Path
+) -> None:
+    """Elsewhere nothing is scored again: a template of a parent that gives no tokenizer included."""
+    for place, templates, again in (
+        ("read", {"base": DATED, "a": "{{ messages }}"}, True),
+        ("unread", {"base": "{{ messages[0].content }} ", "a": DATED}, False),
+    ):
+        run = chatting_run(tmp_path / place, tiny_tasks, templates, date="2026-03-07")
+        recipe = run.recipe(weight=0.5)
+        run.write_population([recipe])
+        evaluate(run)
+        before = scored(run, recipe)
+        write_items(run.files, with_evaluation(run, date=date(2026, 3, 8)))
+        evaluate(run)
+        assert (scored(run, recipe).evaluation != before.evaluation) is again
+
+
+def test_each_model_gets_prompts_by_its_own_chat_template(tmp_path: Path, tiny_tasks: Path) -> None:
+    """Parents are compared in one process, and prompts are rendered once only for each of them."""
+    templates = {name: name + " {{ messages[0].content }} " for name in PARENTS}
+    run = chatting_run(tmp_path, tiny_tasks, {"base": "{{ messages }}", **templates})
+    recipes = {name: parent(run, name) for name in PARENTS}
+    run.write_population(list(recipes.values()), series="test")
+    evaluate(run, series="test")
+    for name, recipe in recipes.items():
+        found = prompts(run, recipe)
+        assert found == {index: f"{name} {documents()[index]['prompt']} " for index in found}

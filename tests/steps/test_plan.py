@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.runs_for_tests import raw_config, write_tasks
+from tsugiki.canonical import digest
 from tsugiki.config.load import parse_config
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.steps.plan import Plan
@@ -54,6 +55,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("stagnation", lambda raw: raw["stages"][0]["budget"].update(stagnation=2), {"stage"}),
     ("strategy", lambda raw: raw["stages"][0]["strategy"].update(sigma=0.3), {"stage"}),
     ("batch size", lambda raw: raw["evaluation"].update(batch_size=2), {"evaluation"}),
+    ("date, of no prompt", lambda raw: raw["evaluation"].update(date="2026-03-07"), set()),
     ("items", lambda raw: raw["evaluation"]["items"].update(search=9), {"evaluation"}),
     ("parents", lambda raw: raw["parents"]["a"].update(path="other"), {"parents"}),
     ("baselines", lambda raw: raw.update(baselines=[]), {"baselines"}),
@@ -168,3 +170,15 @@ def test_task_files_are_those_that_people_write(raw: dict[str, Any], tmp_path: P
     plan = plan_of(raw | {"evaluation": raw["evaluation"] | {"task_paths": [str(folder)]}})
     names = [Path(path).name for path in plan.task_files()]
     assert names == ["choice.yaml", "documents.json", "tiny.py", "words.yaml"]
+
+
+def test_a_date_counts_where_chat_templates_may_write_it(raw: dict[str, Any]) -> None:
+    """Without one, the key is what it was before dates could be set."""
+    raw["evaluation"]["apply_chat_template"] = True
+    before = plan_of(raw)
+    content = before.config.evaluation.model_dump(mode="json")
+    for name in ("resident", "storage", "backend", "vllm", "threads", "cuda_graphs", "date"):
+        content.pop(name)
+    assert before.evaluation_key() == digest({"evaluation": content, "seed": 1})[:16]
+    raw["evaluation"]["date"] = "2026-03-07"
+    assert plan_of(raw).evaluation_key() != before.evaluation_key()

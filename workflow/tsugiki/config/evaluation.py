@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date as calendar_date
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -64,6 +65,10 @@ class Evaluation(Section):
     changes the last bits."""
     apply_chat_template: bool = False
     """Wrap prompts in the tokenizer's chat template."""
+    date: calendar_date | None = None
+    """The date that chat templates write, those of Llama 3.2 and 3.3 for one, such as `2026-01-31`;
+    if absent, the day on which the run's documents were divided. Part of the score's identity where
+    a template writes it."""
     jobs: Annotated[int, Field(ge=1)] = 1
     """Batches that a generation is split into; one per device to use."""
     threads: Annotated[int, Field(ge=1)] = 1

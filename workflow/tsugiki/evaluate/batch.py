@@ -15,6 +15,7 @@ from tsugiki import atomic
 from tsugiki.canonical import digest, digest_bytes, digest_file, pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
+from tsugiki.evaluate.chat_template import chat_identity
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import ItemSets, read_items
 from tsugiki.evaluate.materialized import read_weights_digest
@@ -37,11 +38,11 @@ class Evaluator:
     def __init__(self, files: RunFiles, config: RunConfig, *, job: int) -> None:
         torch.set_num_threads(config.evaluation.threads)
         self._files = files
-        self._config = config
         self._job = job
         self._harness = Harness(config.evaluation)
         require_backend(self._harness)
         self._items = read_items(files.items)
+        self._config = dated(config, self._items)
         self._digests: dict[str, str] | None = None
 
     def evaluate(
@@ -71,7 +72,8 @@ class Evaluator:
         files = series_files.generation(generation)
         population_bytes = files.population.read_bytes()
         population = Population.model_validate_json(population_bytes)
-        identity = evaluation_identity(self._harness, self._items, population, self._model)
+        chats = self._chats(population, series_files)
+        identity = evaluation_identity(self._harness, self._items, population, self._model, chats)
         if self._config.stage(series) is not None:  # before anything recorded is scored anew
             before = evaluation_of(series_files)
             require_one_evaluation([identity], before, where=str(files.root))
@@ -110,9 +112,21 @@ class Evaluator:
             groups.setdefault(self._model.group(recipe), []).append(digest_of_recipe)
         return [recipe for members in groups.values() for recipe in members]
 
+    def _chats(self, population: Population, series: SeriesFiles) -> dict[str, Any]:
+        """What the chat templates of a population's models add to its identity."""
+        evaluation = self._config.evaluation
+        if not evaluation.apply_chat_template:
+            return {}
+        recipes = (
+            read_recipe(series.candidate(one.recipe).recipe) for one in population.candidates
+        )
+        owners = sorted({recipe.tokenizer for recipe in recipes})
+        return chat_identity([self._folders[owner] for owner in owners], evaluation.date)
+
     def _hold_models_of(self, series: str) -> None:
         """Keep the models in memory as long as a series is made from the same ones."""
         models = models_of(self._files, self._config, series)
+        self._folders = models.folders
         if models.digests != self._digests:
             before = None if self._digests is None else self._model
             self._model = open_backend(models, self._config, job=self._job, before=before)
@@ -133,7 +147,11 @@ class Evaluator:
 
 
 def evaluation_identity(
-    harness: Harness, items: ItemSets, population: Population, model: Candidates
+    harness: Harness,
+    items: ItemSets,
+    population: Population,
+    model: Candidates,
+    chats: Mapping[str, Any],
 ) -> str:
     """Digest of everything, but the recipe, that determines an outcome."""
     return digest(
@@ -141,8 +159,17 @@ def evaluation_identity(
             "harness": harness.identity(),
             "items": items.digest(population.split),
             **model.identity,
+            **chats,
         }
     )
+
+
+def dated(config: RunConfig, items: ItemSets) -> RunConfig:
+    """A configuration with the date that the run's items were divided for."""
+    if items.date is None:
+        return config
+    evaluation = config.evaluation.model_copy(update={"date": items.date})
+    return config.model_copy(update={"evaluation": evaluation})
 
 
 def read_outcome(candidate: CandidateFiles, identity: str | None) -> Scored | Failed | None:

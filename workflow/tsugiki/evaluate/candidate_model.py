@@ -15,6 +15,7 @@ import transformers
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.evaluate.ahead import Ahead, InPlace, Merging
+from tsugiki.evaluate.chat_template import stop_clock
 from tsugiki.evaluate.device import choose_device, hardware_name
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.scratch import merged_in_scratch
@@ -202,6 +203,7 @@ class CandidateModel:
             )
             if tokenizer.pad_token_id is None:
                 tokenizer.pad_token = tokenizer.eos_token
+            stop_clock(tokenizer, self._evaluation.date)
             self._tokenizers[owner] = tokenizer
         return LanguageModel(model, self._tokenizers[owner], batch_size=self._evaluation.batch_size)
 

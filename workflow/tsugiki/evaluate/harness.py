@@ -204,15 +204,15 @@ class Harness:
 
 
 def _build_once(task: Any) -> Callable[..., None]:
-    """A task's `build_all_requests` that renders its prompts once, not for every candidate."""
+    """A task's `build_all_requests` that renders prompts once per tokenizer, not per candidate."""
     build = task.build_all_requests
-    built = False
+    built: dict[str, Any] = {}
 
-    def build_all_requests(**settings: Any) -> None:
-        nonlocal built
-        if not built:
-            build(**settings)
-            built = True
+    def build_all_requests(*, tokenizer_name: str, **settings: Any) -> None:
+        if tokenizer_name not in built:
+            build(tokenizer_name=tokenizer_name, **settings)
+            built[tokenizer_name] = task.instances
+        task._instances = built[tokenizer_name]  # noqa: SLF001 - where lm-eval keeps them
         for instance in task.instances:
             instance.resps = []
             instance.filtered_resps = {}

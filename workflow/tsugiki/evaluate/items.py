@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date as calendar_date
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +52,8 @@ class ItemSets(Data):
 
     version: Literal[1] = 1
     tasks: dict[str, TaskItems]
+    date: calendar_date | None = None
+    """The date that chat templates write; absent where none is used, and in older files."""
 
     def ids(self, split: Split) -> dict[str, list[int]]:
         """Document ids of a split, by task; tasks without any are left out."""
@@ -71,7 +74,7 @@ class ItemSets(Data):
 
     def to_json(self) -> bytes:
         """The content of items.json."""
-        return pretty_json(self.model_dump(mode="json"))
+        return pretty_json(self.model_dump(mode="json", exclude_none=True))
 
 
 def divide(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.evaluate.harness import Harness
-from tsugiki.evaluate.items import divide_all
+from tsugiki.evaluate.items import divide_all, read_items
 from tsugiki.lineage.environment import environment
 from tsugiki.lineage.layout import RunFiles
 
@@ -24,5 +26,16 @@ def write_items(files: RunFiles, config: RunConfig) -> None:
         sizes=config.evaluation.items,
         seed=config.seed,
     )
+    sets = sets.model_copy(update={"date": _date(files, config)})
     atomic.write_bytes(files.environment, pretty_json(environment()))
     atomic.write_bytes(files.items, sets.to_json())
+
+
+def _date(files: RunFiles, config: RunConfig) -> date | None:
+    """The date that the run's chat templates write: fixed once, for prompts must not change."""
+    if not config.evaluation.apply_chat_template:
+        return None
+    if config.evaluation.date is not None:
+        return config.evaluation.date
+    before = read_items(files.items).date if files.items.is_file() else None
+    return before or datetime.now(UTC).date()

@@ -151,6 +151,8 @@ class Plan:
             without |= {"backend", "vllm"}
         if evaluation.backend == "transformers" or evaluation.device == "cuda":
             without.add("threads")  # on a processor, vLLM's sums depend on its threads
+        if content["date"] is None or not evaluation.apply_chat_template:
+            without.add("date")
         for name in without:
             content.pop(name)
         return self._key(evaluation=content, seed=self.config.seed)

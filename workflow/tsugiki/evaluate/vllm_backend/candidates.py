@@ -15,6 +15,7 @@ from lm_eval.models.utils import resolve_max_length
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.vllm_build import installed_vllm
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, RecipeError
+from tsugiki.evaluate.chat_template import stop_clock
 from tsugiki.evaluate.language_model import end_tokens
 from tsugiki.evaluate.scratch import merged_in_scratch
 from tsugiki.evaluate.vllm_backend.engine import (
@@ -185,6 +186,7 @@ class VllmCandidates:
                 fix="set `evaluation.backend: transformers`",
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        stop_clock(tokenizer, self._evaluation.date)
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         longest = resolve_max_length(config, tokenizer)
         max_length = min(self._evaluation.vllm.max_length or longest, longest)
