@@ -11,7 +11,13 @@ from tsugiki.parents.checks.numbers import note_formats
 from tsugiki.parents.checks.shapes import check_shapes
 from tsugiki.parents.checks.stacking import check_stacking, stacks_layers
 from tsugiki.parents.checks.templates import check_owner, note_templates
-from tsugiki.parents.checks.tokenizers import check_tokenizers, note_tokenizers
+from tsugiki.parents.checks.tokenizers import (
+    check_loading,
+    check_pairs,
+    check_tokenizers,
+    note_splitting,
+    note_tokenizers,
+)
 from tsugiki.parents.checks.vision import check_eyes, note_eyes
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.model import Model
@@ -24,6 +30,7 @@ def check_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) ->
         yield from check_architecture(merged[0], other, config.accept_differences)
         yield from check_shapes(merged[0], other)
         yield from check_tokenizers(merged[0], other)
+    yield from check_pairs(merged)
     if stacks_layers(config, stage):
         for model in merged:
             yield from check_stacking(model)
@@ -31,6 +38,7 @@ def check_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) ->
     if owner is not None:
         template = config.evaluation.apply_chat_template
         yield from check_owner(owner, stage.name, apply_chat_template=template)
+        yield from check_loading(owner)
         declared = stage.space.kind == "dataflow" or stage.space.tokenizer is not None
         yield from check_eyes(merged, owner, stage.name, declared=declared)
 
@@ -46,6 +54,8 @@ def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> 
     if owner is not None:
         yield from note_templates(merged, owner)
         yield from note_eyes(merged, owner)
+        for model in merged:
+            yield from note_splitting(model, owner)
 
 
 def _merged(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> list[Model]:
