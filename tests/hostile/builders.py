@@ -70,7 +70,8 @@ def added_token_beyond_rows(folder: Path) -> RunConfig:
     sound(folder)
     path = folder / "a" / "tokenizer.json"
     tokenizer = json.loads(path.read_text())
-    tokenizer["added_tokens"] = [{"id": 64, "content": "<beyond>"}]
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    tokenizer["added_tokens"] = [{"id": 64, "content": "<beyond>", "special": True, **flags}]
     path.write_text(json.dumps(tokenizer))
     return pair(folder)
 

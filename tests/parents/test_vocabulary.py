@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE, Unigram, WordLevel, WordPiece
 
 from tsugiki.parents.sources import FolderFiles
-from tsugiki.parents.vocabulary import read_template, read_vocabulary
+from tsugiki.parents.vocabulary import read_template, read_tokenizer, read_vocabulary
+
+from .checkpoints import VOCABULARY, write_tokenizer
 
 TOKENS = {"<unk>": 0, "a": 1, "b": 2}
 
@@ -37,6 +40,46 @@ def test_every_kind_of_tokenizer_is_read_as_its_library_reads_it(
     expected = tokenizer.get_vocab(with_added_tokens=True)
     assert expected["<pad>"] == 3
     assert read_vocabulary(FolderFiles(tmp_path)) == expected
+
+
+MALFORMED: list[tuple[Callable[[Any], Any], list[str]]] = [
+    (lambda one: one["model"]["vocab"].update(w0="3"), ["'w0'", "'3'"]),
+    (lambda one: one["model"]["vocab"].update(w0=-3), ["'w0'", "-3"]),
+    (lambda one: one["model"]["vocab"].update(w0=3.0), ["'w0'", "3.0"]),
+    (lambda one: one["model"]["vocab"].update(w0=True), ["'w0'", "True"]),
+    (lambda one: one["model"]["vocab"].update(w0=None), ["'w0'", "None"]),
+    (lambda one: one.pop("model"), ["model.vocab"]),
+    (lambda one: one.update(model=[]), ["model.vocab"]),
+    (lambda one: one["model"].pop("vocab"), ["model.vocab"]),
+    (lambda one: one["model"].update(vocab=["a", "b"]), ["model.vocab"]),
+    (lambda one: one.update(added_tokens=None), ["added_tokens"]),
+    (lambda one: one.update(added_tokens=[{"content": "x"}]), ["added_tokens"]),
+    (lambda one: one.update(added_tokens=[{"content": "x", "id": "64"}]), ["'x'", "'64'"]),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), MALFORMED)
+def test_a_malformed_tokenizer_is_a_fault_that_names_file_and_token(
+    change: Callable[[Any], Any], words: list[str], tmp_path: Path
+) -> None:
+    """What the tokenizers library refuses, or would not understand, is told without a traceback."""
+    write_tokenizer(tmp_path, VOCABULARY)
+    path = tmp_path / "tokenizer.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(Exception, match=r".*"):
+        Tokenizer.from_file(str(path))
+    read, [fault] = read_tokenizer("a", FolderFiles(tmp_path))
+    assert read.vocabulary is None
+    assert [word for word in ["tokenizer.json", *words] if word not in str(fault)] == []
+
+
+def test_two_tokens_with_one_id_are_a_fault(tmp_path: Path) -> None:
+    """Both would share a row."""
+    (tmp_path / "vocab.json").write_text(json.dumps({"a": 0, "b": 1, "c": 1}))
+    _, [fault] = read_tokenizer("a", FolderFiles(tmp_path))
+    assert "vocab.json: tokens 'b' and 'c' both have id 1" in str(fault)
 
 
 def test_vocabularies_of_older_tokenizers_are_read(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tsugiki.merge.names import Names, naming
 from tsugiki.merge.plan import EMBEDDINGS, HEAD
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.headers import TensorHeader, read_headers
+from tsugiki.parents.loaded_tokenizer import LoadedTokenizer
 from tsugiki.parents.sources import ParentFiles
 from tsugiki.parents.vocabulary import Vocabulary, read_tokenizer
 
@@ -41,6 +42,8 @@ class Model:
     """Stored name of each tensor that is merged, by its name in the merge (see `merge.names`)."""
     added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The tokens that were added to its tokenizer: entries of tokenizer.json, by content."""
+    loaded: LoadedTokenizer | None = None
+    """What transformers makes of its tokenizer; None if there is none, or only code makes one."""
 
     @property
     def merged(self) -> dict[str, TensorHeader]:
@@ -141,7 +144,7 @@ def read_model(
         found = naming(name, tensors, config, names).merged
     except ParentError as error:
         faults.append(Fault.of(error, files.where))
-    tokenizer, broken = read_tokenizer(name, files)
+    tokenizer, broken = read_tokenizer(name, files, trusted=trusted)
     faults += broken
     model = Model(
         name=name,
@@ -154,6 +157,7 @@ def read_model(
         template=tokenizer.template,
         trusted=trusted,
         added=tokenizer.added,
+        loaded=tokenizer.loaded,
         names=found,
     )
     return model, faults

@@ -15,6 +15,7 @@ from tsugiki.parents.checks.architecture import check_settings, note_accepted
 from tsugiki.parents.checks.between import check_stage, note_stage
 from tsugiki.parents.checks.embeddings import check_embeddings, note_padding
 from tsugiki.parents.checks.numbers import check_numbers
+from tsugiki.parents.checks.tokenizers import check_ids, check_scored
 from tsugiki.parents.checks.tying import check_tying, note_tying
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.fetch import not_in_cache
@@ -80,6 +81,9 @@ def preflight(
     for stage in config.stages:
         faults += check_stage(config, stage, merged)
         notes += note_stage(config, stage, merged)
+        for name in config.origins(stage):
+            if name in merged and name != config.owner(stage):
+                faults += check_scored(merged[name])
     notes += note_accepted(config.accept_differences, list(models.values()))
     downloads = download_bytes(sources)
     prepared = {name: merged[name].stored for name in preparation.names}
@@ -145,6 +149,7 @@ def _faults_of(model: Model) -> Iterator[Fault]:
     yield from check_numbers(model)
     yield from check_embeddings(model)
     yield from check_tying(model)
+    yield from check_ids(model)
 
 
 def _notes_of(model: Model) -> Iterator[str]:

@@ -1,13 +1,14 @@
-"""A tokenizer's vocabulary and chat template, read as data, without loading the tokenizer."""
+"""A tokenizer's vocabulary and chat template, read as data."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tsugiki.parents.fault import Fault
+from tsugiki.parents.loaded_tokenizer import LoadedTokenizer, load_tokenizer
 from tsugiki.parents.sources import ParentFiles
 
 Vocabulary = Mapping[str, int]
@@ -21,17 +22,33 @@ class TokenizerData:
     vocabulary: Vocabulary | None = None
     template: str | None = None
     added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    loaded: LoadedTokenizer | None = None
+    """What transformers makes of them."""
 
 
-def read_tokenizer(name: str, files: ParentFiles) -> tuple[TokenizerData, list[Fault]]:
-    """Read a parent's tokenizer as data.
+def read_tokenizer(
+    name: str, files: ParentFiles, *, trusted: bool = False
+) -> tuple[TokenizerData, list[Fault]]:
+    """Read a parent's tokenizer as data, and see what transformers makes of it.
+
+    A vocabulary that is no plain data is the one that transformers loads, if it can.
+
+    Args:
+        name: The parent's name, for messages.
+        files: Its files.
+        trusted: Whether code that comes with it may run.
 
     Raises:
         ParentError: the Hub refuses access.
         InfrastructureError: the Hub has become unreachable, or its cache cannot be written.
     """
     try:
-        return TokenizerData(read_vocabulary(files), read_template(files), read_added(files)), []
+        vocabulary, template, added = (
+            read_vocabulary(files),
+            read_template(files),
+            read_added(files),
+        )
+        loaded = load_tokenizer(files, trusted=trusted)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return TokenizerData(), [
             Fault(
@@ -41,6 +58,9 @@ def read_tokenizer(name: str, files: ParentFiles) -> tuple[TokenizerData, list[F
                 fix="fetch or copy the tokenizer's files again",
             )
         ]
+    if vocabulary is None and loaded is not None:
+        vocabulary = loaded.vocabulary or None
+    return TokenizerData(vocabulary, template, added, loaded), []
 
 
 def read_vocabulary(files: ParentFiles) -> Vocabulary | None:
@@ -56,17 +76,17 @@ def read_vocabulary(files: ParentFiles) -> Vocabulary | None:
     tokens: dict[str, int] = {}
     if "tokenizer.json" in files.sizes:
         content = _json(files, "tokenizer.json")
-        tokens |= _model_tokens(content["model"]["vocab"])
-        tokens |= {token["content"]: token["id"] for token in content.get("added_tokens", [])}
+        tokens |= _ids("tokenizer.json", _model_tokens(content))
+        tokens |= _ids("tokenizer.json", [(one["content"], one["id"]) for one in _added(content)])
     elif "vocab.json" in files.sizes:
-        tokens |= _json(files, "vocab.json")
+        tokens |= _ids("vocab.json", _json(files, "vocab.json").items())
     elif "vocab.txt" in files.sizes:
         lines = files.read("vocab.txt").decode().splitlines()
         tokens |= {line: index for index, line in enumerate(lines)}
     else:
         return None
     if "added_tokens.json" in files.sizes:
-        tokens |= _json(files, "added_tokens.json")
+        tokens |= _ids("added_tokens.json", _json(files, "added_tokens.json").items())
     return tokens
 
 
@@ -79,7 +99,7 @@ def read_added(files: ParentFiles) -> dict[str, dict[str, Any]]:
         ValueError: a tokenizer file cannot be read.
     """
     if "tokenizer.json" in files.sizes:
-        listed = _json(files, "tokenizer.json").get("added_tokens", [])
+        listed = _added(_json(files, "tokenizer.json"))
         return {token["content"]: dict(token) for token in listed}
     if "added_tokens.json" in files.sizes:
         return {
@@ -107,10 +127,46 @@ def read_template(files: ParentFiles) -> str | None:
     return None
 
 
-def _model_tokens(vocabulary: Any) -> dict[str, int]:
-    if isinstance(vocabulary, dict):
-        return vocabulary
-    return {token: index for index, (token, _score) in enumerate(vocabulary)}  # unigram models
+def _model_tokens(content: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    model = content.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, Mapping) else None
+    if isinstance(vocabulary, Mapping):
+        return list(vocabulary.items())
+    if not isinstance(vocabulary, list):
+        raise ValueError("tokenizer.json: no vocabulary under model.vocab")  # noqa: TRY004
+    unigram = (piece for piece in vocabulary if isinstance(piece, list) and len(piece) == 2)
+    pieces = [(token, index) for index, (token, _score) in enumerate(unigram)]
+    if len(pieces) < len(vocabulary):
+        raise ValueError("tokenizer.json: model.vocab is a list, but not of tokens with scores")
+    return pieces
+
+
+def _added(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    added = content.get("added_tokens", [])
+    if not isinstance(added, list) or not all(
+        isinstance(token, Mapping) and {"content", "id"} <= token.keys() for token in added
+    ):
+        raise ValueError("tokenizer.json: added_tokens is not a list of tokens with content and id")
+    return added
+
+
+def _ids(file: str, tokens: Iterable[tuple[Any, Any]]) -> dict[str, int]:
+    """The tokens of a file, each with an id of its own.
+
+    Raises:
+        ValueError: naming the token that is none, or that has no such id.
+    """
+    ids: dict[str, int] = {}
+    owners: dict[int, str] = {}
+    for token, index in tokens:
+        if not isinstance(token, str):
+            raise ValueError(f"{file}: {token!r} is no token")  # noqa: TRY004 - the file's is wrong
+        if type(index) is not int or index < 0:
+            raise ValueError(f"{file}: token {token!r} has id {index!r}, not a number from 0")
+        if owners.setdefault(index, token) != token:
+            raise ValueError(f"{file}: tokens {owners[index]!r} and {token!r} both have id {index}")
+        ids[token] = index
+    return ids
 
 
 def _json(files: ParentFiles, name: str) -> dict[str, Any]:

@@ -11,7 +11,12 @@ from tsugiki.parents.checks.numbers import note_formats
 from tsugiki.parents.checks.shapes import check_shapes
 from tsugiki.parents.checks.stacking import check_stacking, stacks_layers
 from tsugiki.parents.checks.templates import check_owner, note_templates
-from tsugiki.parents.checks.tokenizers import check_tokenizers, note_tokenizers
+from tsugiki.parents.checks.tokenizers import (
+    check_loading,
+    check_tokenizers,
+    note_splitting,
+    note_tokenizers,
+)
 from tsugiki.parents.checks.vision import check_eyes, note_eyes
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.model import Model
@@ -29,6 +34,7 @@ def check_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) ->
         template = config.evaluation.apply_chat_template
         place = f"`tokenizer` in the space of stage `{stage.name}`"
         yield from check_owner(owner, place, apply_chat_template=template)
+        yield from check_loading(owner)
         if stage.space.kind == "parameter" and stage.space.tokenizer is None:
             yield from check_eyes(merged, owner, f"stage `{stage.name}`", "tokenizer")
 
@@ -57,6 +63,8 @@ def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> 
     if owner is not None:
         yield from note_templates(merged, owner)
         yield from note_eyes(merged, owner)
+        for model in merged:
+            yield from note_splitting(model, owner)
 
 
 def _merged(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> list[Model]:

@@ -1,12 +1,65 @@
-"""Vocabularies, compared by token."""
+"""Tokenizers: that they can be loaded, and their vocabularies, compared by token."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tsugiki.merge.companions import TOKENIZER
 from tsugiki.parents.fault import Fault, listed
+from tsugiki.parents.loaded_tokenizer import PARTS, READERS
 from tsugiki.parents.model import Model
 from tsugiki.parents.vocabulary import Vocabulary
+
+AS_JSON = (
+    "save it as tokenizer.json in the model's folder (of a model on the Hub, in a copy that `path` "
+    "names), where sentencepiece is installed: pip install transformers sentencepiece protobuf; "
+    'python -c "from transformers import AutoTokenizer as A; '
+    "A.from_pretrained('FOLDER').save_pretrained('FOLDER')\""
+)
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+"""How an added token is matched, and whether it is left out of answers."""
+
+
+def check_loading(model: Model) -> Iterator[Fault]:
+    """Transformers can load the tokenizer that a model is scored with, as its files say."""
+    if model.loaded is None or not model.config:  # a broken configuration is told elsewhere
+        return
+    if model.loaded.refusal is not None:
+        yield Fault(
+            f"transformers cannot load the tokenizer of `{model.name}`",
+            model.where,
+            expected="tokenizer.json, or vocab.json with merges.txt, or vocab.txt",
+            got=model.loaded.refusal,
+            fix=AS_JSON if READERS[0] in model.loaded.refusal else "fetch or correct its files",
+        )
+
+
+def check_ids(model: Model) -> Iterator[Fault]:
+    """Loading gives tokens the ids that the files of an unprepared parent say."""
+    if model.loaded is None or model.loaded.refusal is not None:
+        return
+    said, found = model.vocabulary or {}, model.loaded.vocabulary
+    others = [token for token, index in said.items() if found.get(token, index) != index]
+    if others:
+        yield Fault(
+            f"tokens of `{model.name}` get other ids when they are loaded than its files say",
+            model.where,
+            expected=listed([f"{token!r} with id {said[token]}" for token in others]),
+            got=listed([f"id {found[token]}" for token in others]),
+            fix="give added tokens the ids that follow the last one, and their rows with them",
+        )
+
+
+def check_scored(model: Model) -> Iterator[Fault]:
+    """A parent has the tokenizer that it needs to be scored by itself, beside the merged model."""
+    yield from check_loading(model)
+    if model.tensors and not any(name in model.sizes for name in TOKENIZER):
+        yield Fault(
+            f"`{model.name}` has no tokenizer, but parents are scored too, each with its own",
+            model.where,
+            expected="one of " + ", ".join(TOKENIZER),
+            fix="copy the tokenizer's files of the model that it was trained from beside its weights",
+        )
 
 
 def check_tokenizers(reference: Model, other: Model) -> Iterator[Fault]:
@@ -53,8 +106,32 @@ def _tokens_in_padding(has: Model, lacks: Model) -> Iterator[Fault]:
 def note_tokenizers(reference: Model, other: Model) -> Iterator[str]:
     """Say where vocabularies could not be compared."""
     for model in (reference, other):
-        if model.vocabulary is None and "tokenizer.model" in model.sizes:
-            yield f"{model.name}: only tokenizer.model, which is not compared with the others"
+        if model.vocabulary is None and model.loaded is None and model.trusted:
+            yield f"{model.name}: a tokenizer made by code of its own, which is not compared with the others"
+
+
+def note_splitting(model: Model, owner: Model) -> Iterator[str]:
+    """Say in what two tokenizers differ although their tokens may be the same, and whose is used."""
+    if model.loaded is None or owner.loaded is None:
+        return
+    mine, theirs = model.loaded.parts, owner.loaded.parts
+    if not mine or not theirs:
+        return
+    differing = [part for part in PARTS if mine[part] != theirs[part]]
+    if mine["tokens"] == theirs["tokens"] and mine["model"] != theirs["model"]:
+        differing.append("model (merges, scores or its settings)")
+    flags = sorted(
+        token
+        for token in model.added.keys() & owner.added.keys()
+        if any(model.added[token].get(flag) != owner.added[token].get(flag) for flag in FLAGS)
+    )
+    if flags:
+        differing.append(f"flags of added tokens ({listed([repr(token) for token in flags])})")
+    if differing:
+        yield (
+            f"tokenizer of {model.name} differs from that of {owner.name} in {', '.join(differing)}: "
+            f"it was trained on texts split otherwise; the merged model splits as {owner.name} does"
+        )
 
 
 def _conflicts(mine: Vocabulary, theirs: Vocabulary) -> list[str]:

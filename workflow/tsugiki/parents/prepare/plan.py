@@ -111,12 +111,14 @@ def as_aligned(model: Model, alignment: Alignment, owner: Model) -> Model:
     )
     tokenizers = {name: owner.sizes[name] for name in TOKENIZER if name in owner.sizes}
     others = {name: size for name, size in model.sizes.items() if name not in TOKENIZER}
+    refusal = owner.loaded.refusal if owner.loaded is not None else None
     return replace(
         model,
         sizes=others | tokenizers,
         config=with_rows(moved, alignment.rows),
         tensors=tensors,
         vocabulary=alignment.vocabulary,
+        loaded=replace(model.loaded, refusal=refusal) if model.loaded is not None else owner.loaded,
     )
 
 
@@ -164,6 +166,7 @@ def _with_adapter(base: Model, adapter: Adapter, changes: Changes) -> Model:
         tensors=tensors,
         vocabulary=adapter.tokenizer.vocabulary if own else base.vocabulary,
         added=adapter.tokenizer.added if own else base.added,
+        loaded=adapter.tokenizer.loaded if own else base.loaded,
         template=base.template if template is None else template,
         sizes={**base.sizes, **({n: adapter.sizes[n] for n in TOKENIZER if n in adapter.sizes})},
     )
