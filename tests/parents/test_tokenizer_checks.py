@@ -164,22 +164,3 @@ def test_other_merges_and_other_flags_are_named(tmp_path: Path) -> None:
         in notes
     )
     assert "tokenizer of b differs from that of base in flags of added tokens ('</s>'):" in notes
-
-
-def test_parents_that_were_extended_apart_are_refused(tmp_path: Path) -> None:
-    """Each fits the base, whose rows 62 and 63 are padding; but not each other."""
-    config = three(tmp_path)
-    for name, tokens in (("base", ()), ("a", ("<x>", "<y>")), ("b", ("<y>", "<z>"))):
-        write_llama(tmp_path / name, tokens=(*VOCABULARY[:62], *tokens))
-    [fault] = preflight(config).faults
-    assert "`a` and `b` contradict each other" in fault.what
-    assert "'<y>' is 63 / 62" in str(fault)
-    assert "62 is '<x>'" not in str(fault), "<y> has that id in b, but another in a: told above"
-
-
-def test_parents_that_were_extended_alike_are_not(tmp_path: Path) -> None:
-    """The same new tokens with the same ids."""
-    config = three(tmp_path)
-    for name, tokens in (("base", ()), ("a", ("<x>",)), ("b", ("<x>", "<y>"))):
-        write_llama(tmp_path / name, tokens=(*VOCABULARY[:62], *tokens))
-    assert preflight(config).faults == []

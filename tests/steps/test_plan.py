@@ -177,7 +177,7 @@ def test_a_date_counts_where_chat_templates_may_write_it(raw: dict[str, Any]) ->
     raw["evaluation"]["apply_chat_template"] = True
     before = plan_of(raw)
     content = before.config.evaluation.model_dump(mode="json")
-    for name in ("resident", "storage", "backend", "vllm", "threads", "cuda_graphs", "date"):
+    for name in ("resident", "storage", "backend", "vllm", "threads", "date"):
         content.pop(name)
     assert before.evaluation_key() == digest({"evaluation": content, "seed": 1})[:16]
     raw["evaluation"]["date"] = "2026-03-07"
