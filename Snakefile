@@ -34,7 +34,7 @@ if workflow.is_main_process:  # and not in each job on a node
     for path in workflow.configfiles:
         read_yaml(Path(path))
     validate_config(SETTINGS, where=str(workflow.configfiles[-1]))
-RUN = RunFiles(Path(SETTINGS.results) / SETTINGS.name)
+RUN = RunFiles(SETTINGS.folder)
 PLAN = Plan(RUN, SETTINGS)
 
 
@@ -60,5 +60,5 @@ rule all:
     default_target: True
     input:
         RUN.report,
-        RUN.best,
+        RUN.best_recipe,
         PLAN.tracked(),

@@ -63,7 +63,7 @@ rule stage_best:
     input:
         finalists=PLAN.finalists_before,
     output:
-        best=directory(RUN.root / "{stage}/best"),
+        best=RUN.root / "{stage}/best/recipe.json",
         lock=RUN.root / "{stage}/best.lock.json",
     log:
         RUN.root / "logs/{stage}/best.log",
@@ -127,7 +127,7 @@ rule best:
         finalists=RUN.series("finalists").generation(0).outcomes,
         final=RUN.final,
     output:
-        best=directory(RUN.best),
+        best=RUN.best_recipe,
     log:
         RUN.root / "logs/best.log",
     benchmark:

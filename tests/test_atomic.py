@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,10 +82,10 @@ def test_a_file_is_left_alone_if_nothing_changes(tmp_path: Path) -> None:
 def test_a_folder_appears_as_a_whole(tmp_path: Path) -> None:
     """Not before the block ends; what stood there is replaced, not mixed with."""
     target = tmp_path / "model"
-    with atomic.folder(target) as temporary:
+    with atomic.folder(target, replace=True) as temporary:
         (temporary / "old").write_text("old")
         assert not target.exists()
-    with atomic.folder(target) as temporary:
+    with atomic.folder(target, replace=True) as temporary:
         (temporary / "shard").mkdir()
         (temporary / "shard" / "new").write_text("new")
     assert [path.name for path in target.rglob("*")] == ["shard", "new"]
@@ -95,10 +96,53 @@ def test_a_folder_replaces_a_file_of_its_name(tmp_path: Path) -> None:
     """Whatever stood there."""
     target = tmp_path / "model"
     target.write_text("a file")
-    with atomic.folder(target) as temporary:
+    with atomic.folder(target, replace=True) as temporary:
         (temporary / "new").write_text("new")
     assert target.is_dir()
     assert leftovers(tmp_path) == []
+
+
+def stand_a_file(path: Path) -> None:
+    """A file where a folder is to go."""
+    path.write_text("mine")
+
+
+def stand_a_folder(path: Path) -> None:
+    """A folder that holds something."""
+    path.mkdir()
+    (path / "mine").write_text("mine")
+
+
+def stand_a_link(path: Path) -> None:
+    """A link to a folder that is empty."""
+    path.with_name("elsewhere").mkdir()
+    path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("stand", [stand_a_file, stand_a_folder, stand_a_link])
+def test_a_folder_replaces_nothing_unless_it_is_told_to(
+    tmp_path: Path, stand: Callable[[Path], None]
+) -> None:
+    """Even if it came while the folder was written."""
+    target = tmp_path / "model"
+    with pytest.raises(OSError, match="model"), atomic.folder(target) as temporary:  # noqa: PT012
+        (temporary / "new").write_text("new")
+        stand(target)
+    assert not list(tmp_path.rglob("new"))
+    assert target.is_symlink() or [
+        path.read_text() for path in (target, target / "mine") if path.is_file()
+    ] == ["mine"]
+
+
+def test_a_new_file_replaces_nothing(tmp_path: Path) -> None:
+    """Not even a broken link."""
+    path = tmp_path / "file"
+    assert atomic.write_new(path, b"one")
+    assert not atomic.write_new(path, b"two")
+    assert path.read_bytes() == b"one"
+    (tmp_path / "link").symlink_to("nowhere")
+    assert not atomic.write_new(tmp_path / "link", b"two")
+    assert (tmp_path / "link").is_symlink()
 
 
 @pytest.mark.parametrize("existing", [False, True])
@@ -159,7 +203,7 @@ def test_of_many_writers_of_one_folder_one_wins_and_is_whole(tmp_path: Path) -> 
         try:
             for _ in range(25):
                 barrier.wait()
-                with atomic.folder(target) as temporary:
+                with atomic.folder(target, replace=True) as temporary:
                     for file in ("one", "two"):
                         (temporary / file).write_text(name)
         except BaseException as fault:  # noqa: BLE001 - handed to the test

@@ -169,6 +169,22 @@ def test_schema_notices_what_is_out_of_step(
     assert invoke("schema").exit_code == 1
 
 
+@pytest.mark.parametrize("page", ["config/README.md", "workflow/schemas/config.schema.json"])
+def test_schema_replaces_only_what_it_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    """A user's own folder may have a page of that name."""
+    monkeypatch.chdir(tmp_path)
+    path = Path(page)
+    path.parent.mkdir(parents=True)
+    path.write_text("# Mine\n")
+    result = invoke("schema", "--write")
+    assert result.exit_code == 1
+    assert f"where: {page}" in result.stderr
+    assert [file for file in Path().rglob("*") if file.is_file()] == [path]
+    assert path.read_text() == "# Mine\n"
+
+
 def test_init_writes_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says where."""
     monkeypatch.chdir(tmp_path)
@@ -178,6 +194,9 @@ def test_init_writes_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyP
     again = invoke("init", "my-merge")
     assert again.exit_code == 1
     assert "there already" in again.stderr
+    Path("config/other.yaml").symlink_to("nowhere.yaml")
+    assert invoke("init", "other").exit_code == 1
+    assert Path("config/other.yaml").is_symlink()
 
 
 def test_check_prints_what_it_found(tiny_config: dict[str, Any], tmp_path: Path) -> None:

@@ -88,8 +88,8 @@ FORM: list[tuple[Change, str, str]] = [
     (lambda raw: objective(raw).update(goal="max"), "evaluation.objectives.0.goal", "'maximize'"),
     (lambda raw: raw["evaluation"].update(device="gpu"), "evaluation.device", "'cuda'"),
     (lambda raw: raw.update(stages=[]), "stages", "at least 1"),
-    (lambda raw: raw.update(name="My Run"), "name", "pattern"),
-    (lambda raw: raw["parents"].update(A={"path": "x"}), "parents.A", "pattern"),
+    (lambda raw: raw.update(name="My Run"), "name", "lower-case letters.*got 'My Run'"),
+    (lambda raw: raw["parents"].update(A={"path": "x"}), "parents.A", "lower-case.*got 'A'"),
     (lambda raw: raw["parents"].update(a={"path": "x", "hub": "y"}), "parents.a", "exactly one"),
     (lambda raw: raw["parents"].update(a={"pth": "x"}), "parents.a", "`path`, `hub`, `demo`"),
     (

@@ -137,10 +137,24 @@ def test_an_old_folder_is_replaced_as_a_whole(trio: Folders, tmp_path: Path) -> 
     """Shards of an earlier model do not stay behind."""
     recipe = recipe_of("linear")
     write(recipe, trio, tmp_path / "out", shard_bytes=4_000)
-    write(recipe, trio, tmp_path / "out")
+    write(recipe, trio, tmp_path / "out", replace=True)
     assert (tmp_path / "out" / SINGLE).is_file()
     assert not list((tmp_path / "out").glob("model-*"))
     assert not (tmp_path / "out" / INDEX).exists()
+
+
+def test_nothing_is_replaced_unless_asked(trio: Folders, tmp_path: Path) -> None:
+    """Not even what comes while the merge is at work."""
+    mine = tmp_path / "out" / "mine"
+
+    def come(done: int, _all: int, _bytes: int) -> None:
+        if done == 1:
+            mine.parent.mkdir()
+            mine.touch()
+
+    with pytest.raises(InfrastructureError, match="could not be written"):
+        write(recipe_of("linear"), trio, mine.parent, progress=come)
+    assert list(tmp_path.rglob("*")) == [mine.parent, mine]
 
 
 def test_a_failure_half_way_leaves_nothing(trio: Folders, tmp_path: Path) -> None:
@@ -187,7 +201,7 @@ def test_of_two_writers_one_wins(trio: Folders, tmp_path: Path) -> None:
 
     def work(recipe: Recipe) -> None:
         for _ in range(5):
-            results.append(write(recipe, trio, tmp_path / "o" / "out"))  # noqa: PERF401 (a thread each)
+            results.append(write(recipe, trio, tmp_path / "o" / "out", replace=True))  # noqa: PERF401 (a thread each)
 
     threads = [threading.Thread(target=work, args=(recipe,)) for recipe in recipes]
     for thread in threads:

@@ -79,10 +79,17 @@ def write_if_changed(path: Path, data: bytes) -> bool:
 
 
 @contextmanager
-def folder(path: Path) -> Iterator[Path]:
+def folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path` if the block succeeds.
 
-    An existing folder at `path` is replaced as a whole. If the block raises, nothing is left.
+    If the block raises, nothing is left.
+
+    Args:
+        path: The folder; what it lies in is made. An empty folder may stand there.
+        replace: Replace whatever else stands there, as a whole. It has to be the caller's own.
+
+    Raises:
+        OSError: something stands at `path`, and is not to be replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path), suffix=SUFFIX))
@@ -92,7 +99,11 @@ def folder(path: Path) -> Iterator[Path]:
             if file.is_file():
                 _sync_file(file)
         temporary.chmod(0o755)
-        replace_folder(temporary, path)
+        if replace:
+            replace_folder(temporary, path)
+        else:
+            temporary.rename(path)
+            sync_folder(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -110,6 +121,14 @@ def replace_folder(source: Path, target: Path) -> None:
         else:
             sync_folder(target.parent)
             return
+
+
+def write_new(path: Path, data: bytes) -> bool:
+    """Write a file where nothing stands, not even a broken link; say whether it was written."""
+    if os.path.lexists(path):
+        return False
+    write_bytes(path, data)
+    return True
 
 
 def remove(path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,19 @@ if TYPE_CHECKING:
     from tsugiki.config.stage import Stage
     from tsugiki.lineage.layout import RunFiles
 
+
+class _Place(click.Path):
+    """A path in which a leading `~` is the user's home, also where no shell has seen to that."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        given = os.fsdecode(super().convert(value, param, ctx))
+        return Path(os.path.expanduser(given))  # noqa: PTH111 - leaves the `~` of an unknown user
+
+
+PLACE = _Place()
 CONFIG = click.argument("config", type=click.Path(path_type=Path))
 JOB = click.option("--job", type=int, default=0, show_default=True, help="Number of the job.")
 SERIES = click.option("--series", required=True, help="Stage, or baselines, finalists, test.")
@@ -26,7 +40,7 @@ def open_run(config: Path) -> tuple[RunFiles, RunConfig]:
     from tsugiki.lineage.layout import RunFiles
 
     settings = read_config(config)
-    return RunFiles(Path(settings.results) / settings.name), settings
+    return RunFiles(settings.folder), settings
 
 
 def find_stage(settings: RunConfig, name: str) -> Stage:

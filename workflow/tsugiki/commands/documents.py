@@ -13,15 +13,13 @@ from tsugiki.commands.group import main
 @click.option("--write", is_flag=True, help="Write the files instead of comparing them.")
 def schema(write: bool) -> None:
     """Compare (or write) the generated JSON schema and config/README.md."""
-    from tsugiki.config.document import REFERENCE, SCHEMA, json_schema, reference
+    from tsugiki.config.document import out_of_step, write_documents
 
-    for path, text in ((SCHEMA, json_schema()), (REFERENCE, reference())):
-        if write:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-            click.echo(f"{path} is out of step: run `tsugiki schema --write`", err=True)
-            sys.exit(1)
+    if write:
+        write_documents()
+    elif path := out_of_step():
+        click.echo(f"{path} is out of step: run `tsugiki schema --write`", err=True)
+        sys.exit(1)
 
 
 @main.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tsugiki.commands.arguments import CONFIG, open_run
+from tsugiki.commands.arguments import CONFIG, PLACE, open_run
 from tsugiki.commands.group import main
 
 
@@ -60,7 +60,7 @@ def audit(config: Path) -> None:
 
 @main.command()
 @CONFIG
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--out", type=PLACE, required=True, help="Folder to write.")
 def reproduce(config: Path, out: Path) -> None:
     """Build the best model again from its recipe, and compare the bytes."""
     from tsugiki.steps.audit import reproduce_best

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tsugiki.commands.arguments import MODELS, open_run
+from tsugiki.commands.arguments import MODELS, PLACE, open_run
 from tsugiki.commands.group import main
 from tsugiki.terminal import Terminal
 
@@ -15,14 +15,14 @@ from tsugiki.terminal import Terminal
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--mergekit", is_flag=True, help="As a mergekit configuration.")
 @MODELS
-@click.option("--out", type=click.Path(path_type=Path), help="File to write; printed if absent.")
+@click.option("--out", type=PLACE, help="File to write; printed if absent.")
 def export(recipe: Path, mergekit: bool, models: dict[str, str], out: Path | None) -> None:
     """Express RECIPE (recipe.json, or a run's configuration) as a mergekit configuration."""
     if not mergekit:
         raise click.UsageError("name the format: --mergekit")
-    from tsugiki import atomic
     from tsugiki.recipe.read import read_recipe
     from tsugiki.steps.export_mergekit import export_best, export_recipe
+    from tsugiki.steps.output import write_beside
 
     if recipe.suffix == ".json":
         text = export_recipe(read_recipe(recipe), models)
@@ -31,14 +31,14 @@ def export(recipe: Path, mergekit: bool, models: dict[str, str], out: Path | Non
     if out is None:
         click.echo(text, nl=False)
     else:
-        atomic.write_bytes(out, text.encode())
+        write_beside(out, text.encode())
 
 
 @main.command()
 @click.pass_obj
 @click.argument("file", type=click.Path(path_type=Path))
 @MODELS
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--out", type=PLACE, required=True, help="Folder to write.")
 @click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
 @click.option(
     "--accept-differences",

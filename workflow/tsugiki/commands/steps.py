@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tsugiki.commands.arguments import CONFIG, GENERATION, JOB, SERIES, find_stage, open_run
+from tsugiki.commands.arguments import CONFIG, GENERATION, JOB, PLACE, SERIES, find_stage, open_run
 from tsugiki.commands.group import main
 from tsugiki.commands.residents import done_by_resident
 from tsugiki.quick_imports import quick_imports
@@ -163,9 +163,7 @@ def compare(terminal: Terminal, config: Path) -> None:
 
 @main.command()
 @CONFIG
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder; results/<run>/best if absent."
-)
+@click.option("--out", type=PLACE, help="Folder; results/<run>/best if absent.")
 @click.option("--stage", help="Write that stage's best model to its place, for later stages.")
 @click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
 def best(config: Path, out: Path | None, stage: str | None, threads: int) -> None:

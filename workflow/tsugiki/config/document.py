@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import typing
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from tsugiki import atomic
 from tsugiki.config.baselines import Baseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.evaluation import Evaluation, Items, Objective, Vllm
@@ -28,6 +30,7 @@ from tsugiki.config.stage import (
     Stage,
 )
 from tsugiki.config.vocabulary import Vocabulary
+from tsugiki.errors import ConfigError
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 REFERENCE = Path("config/README.md")
@@ -64,10 +67,49 @@ HEADER = """# Configuration
 
 A run is one YAML file. `snakemake --configfile config/my-merge.yaml` runs it; `config.yaml` here
 is the embedded demo. Unknown keys are refused. Paths are relative to the folder that `snakemake`
-runs in. `tsugiki check FILE` checks a file without running anything.
+runs in; a leading `~` is your home folder. `tsugiki check FILE` checks a file without running anything.
 
 This page is generated from the models in `workflow/tsugiki/config/` by `tsugiki schema --write`.
 """
+
+
+WRITTEN = {SCHEMA: f'"title": "{RunConfig.__name__}"', REFERENCE: "`tsugiki schema --write`"}
+"""What is in each file if it was written here."""
+
+
+def out_of_step() -> Path | None:
+    """The first of the generated files, in the working folder, that is not as it would be written."""
+    for path, text in _documents().items():
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            return path
+    return None
+
+
+def write_documents() -> None:
+    """Write the generated files into the working folder.
+
+    Raises:
+        ConfigError: another file has the name of one.
+    """
+    for path in WRITTEN:
+        if os.path.lexists(path) and not _is_written(path):
+            raise ConfigError(
+                "another file stands where the generated one is to go",
+                where=str(path),
+                fix="run this in a checkout of tsugiki, or remove the file",
+            )
+    for path, text in _documents().items():
+        atomic.write_bytes(path, text.encode())
+
+
+def _documents() -> dict[Path, str]:
+    return {SCHEMA: json_schema(), REFERENCE: reference()}
+
+
+def _is_written(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    return WRITTEN[path].encode() in path.read_bytes()
 
 
 def json_schema() -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date as calendar_date
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tsugiki.config.base import Name, Section
+from tsugiki.config.base import Name, Section, folder_of
 
 
 class Objective(Section):
@@ -87,3 +88,8 @@ class Evaluation(Section):
     resident: bool = False
     """Keep processes alive between generations: one per evaluating job, one that ranks and selects,
     one that tracks. On one machine only: a cluster's jobs go on without."""
+
+    @property
+    def task_folders(self) -> list[Path]:
+        """The folders of the user's own tasks."""
+        return [folder_of(path) for path in self.task_paths]

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tsugiki.config.base import NAME_PATTERN, NAME_RULE
 from tsugiki.config.run import RunConfig
 from tsugiki.config.yaml_file import read_yaml
 from tsugiki.errors import ConfigError
@@ -104,6 +105,8 @@ def _describe(fault: Any) -> tuple[str, str]:
         tag, tags = context["tag"], context["expected_tags"].replace("'", "").split(", ")
         return ".".join([*path, "kind"]), f"there is no {tag!r}; {nearest(tag, tags)}"
     key = ".".join(path)
+    if kind == "string_pattern_mismatch" and context["pattern"] == NAME_PATTERN:
+        return key, f"not a valid name: {NAME_RULE} (got {fault['input']!r})"
     if kind == "union_tag_not_found":
         return f"{key}.kind", "required, but absent"
     if kind == "missing":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_serializer
 
-from tsugiki.config.base import Name, Section
+from tsugiki.config.base import Name, Section, folder_of
 
 
 def _valid_expressions(names: dict[str, str | None]) -> dict[str, str | None]:
@@ -42,6 +43,11 @@ class LocalParent(_Checkpoint):
     """What its tensors are called in the merge: regular expression for whole stored names, and the
     name (`\\1` is the first group), or null for tensors that are not merged. Needed only where names
     differ between the parents; the language model of a vision-language model is found by itself."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the files."""
+        return folder_of(self.path)
 
 
 class HubParent(_Checkpoint):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from tsugiki.config.base import Name, Section
+from tsugiki.config.base import Name, Section, folder_of
 from tsugiki.config.baselines import DEFAULT_BASELINES, AnyBaseline
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.parents import DemoParent, ParentSource
@@ -60,6 +61,16 @@ class RunConfig(Section):
     """What is tried on held-out documents."""
     tracking: Tracking = Tracking()
     """MLflow."""
+
+    @property
+    def results_folder(self) -> Path:
+        """The folder that holds the results of all runs."""
+        return folder_of(self.results)
+
+    @property
+    def folder(self) -> Path:
+        """The run's own folder, results/<run>/."""
+        return self.results_folder / self.name
 
     def stage(self, name: str) -> Stage | None:
         """The stage of that name, if there is one."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from tsugiki import atomic
-from tsugiki.config.base import Name
+from tsugiki.config.base import NAME_RULE, Name
 from tsugiki.errors import ConfigError
 
 FOLDER = Path("config")
@@ -84,16 +84,15 @@ def write_template(name: str) -> Path:
     except ValidationError as error:
         raise ConfigError(
             "not a valid name for a run",
-            expected="lower-case letters, digits, `-` and `_`; at most 64; no `-` or `_` first",
+            expected=NAME_RULE,
             got=repr(name),
             fix="choose another name, such as `my-merge`",
         ) from error
     path = FOLDER / f"{name}.yaml"
-    if path.exists():
+    if not atomic.write_new(path, TEMPLATE.format(name=name).encode()):
         raise ConfigError(
             "the configuration is there already",
             where=str(path),
             fix="choose another name, or remove the file",
         )
-    atomic.write_bytes(path, TEMPLATE.format(name=name).encode())
     return path

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
+from tsugiki.config.base import folder_of
 from tsugiki.config.lm_eval_tasks import built_in_names, built_in_tasks, local_tasks
 from tsugiki.config.load import nearest
+from tsugiki.config.reserved_names import row_is_taken
 from tsugiki.config.run import RunConfig
 from tsugiki.config.validate_backend import backend_faults
+from tsugiki.config.validate_folders import folder_faults
 from tsugiki.config.validate_methods import baseline_faults
 from tsugiki.config.validate_parents import parent_faults
 from tsugiki.config.validate_stages import stages
@@ -22,6 +24,7 @@ def validate_config(config: RunConfig, *, where: str) -> None:
         ConfigError: naming every fault, with the nearest valid names.
     """
     faults = [
+        *folder_faults(config),
         *parent_faults(config),
         *stages(config),
         *_baselines(config),
@@ -41,6 +44,11 @@ def _baselines(config: RunConfig) -> Iterator[str]:
     names: set[str] = {*config.parents, *(stage.name for stage in config.stages)}
     for index, baseline in enumerate(config.baselines):
         key = f"baselines.{index}"
+        if row_is_taken(baseline.name):
+            yield (
+                f"`{key}.name`: {baseline.name!r} is a name that tsugiki uses itself; "
+                "choose another name"
+            )
         if baseline.name in names:
             yield f"`{key}.name`: {baseline.name!r} is taken by a parent, a stage or another baseline"
         names.add(baseline.name)
@@ -49,10 +57,10 @@ def _baselines(config: RunConfig) -> Iterator[str]:
 
 def _tasks(config: RunConfig) -> Iterator[str]:
     evaluation = config.evaluation
-    missing = [path for path in evaluation.task_paths if not Path(path).is_dir()]
-    for path in missing:
-        yield f"`evaluation.task_paths`: there is no folder {path!r}"
-    known = local_tasks(Path(path) for path in evaluation.task_paths if path not in missing)
+    for path in evaluation.task_paths:
+        if not folder_of(path).is_dir():
+            yield f"`evaluation.task_paths`: there is no folder {path!r}"
+    known = local_tasks(evaluation.task_folders)
     named = {objective.task for objective in [*evaluation.objectives, *evaluation.monitors]}
     known |= built_in_tasks(named - known.keys())
     names = built_in_names() if named - known.keys() else set()

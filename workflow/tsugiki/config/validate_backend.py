@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
@@ -36,7 +35,7 @@ def backend_faults(config: RunConfig) -> Iterator[str]:
                 f"`baselines.{index}`: stacks have another number of layers, which vLLM cannot "
                 "change; set `evaluation.backend: transformers`, or leave this baseline out"
             )
-    tasks = local_tasks(Path(path) for path in evaluation.task_paths)
+    tasks = local_tasks(evaluation.task_folders)
     for name in sorted({one.task for one in [*evaluation.objectives, *evaluation.monitors]}):
         if name in tasks and tasks[name].max_tokens == 0:
             yield f"task {name!r} generates no answers: `evaluation.backend: vllm` cannot score it"

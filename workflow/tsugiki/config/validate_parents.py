@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from tsugiki.config.load import nearest
 from tsugiki.config.parents import LocalParent, adapter_base
+from tsugiki.config.reserved_names import row_is_taken
 from tsugiki.config.run import RunConfig
 
 NEVER_ACCEPTED = {
@@ -27,7 +27,9 @@ NEVER_ACCEPTED = {
 def parent_faults(config: RunConfig) -> Iterator[str]:
     """Faults of the parents, and of what is said of them all."""
     for name, source in config.parents.items():
-        if isinstance(source, LocalParent) and not Path(source.path).is_dir():
+        if row_is_taken(name):
+            yield f"`parents.{name}`: {name!r} is a name that tsugiki uses itself; choose another name"
+        if isinstance(source, LocalParent) and not source.folder.is_dir():
             yield f"`parents.{name}.path`: there is no folder {source.path!r}"
         if (base := adapter_base(source)) is not None:
             yield from _adapter(config, name, base)

@@ -6,22 +6,10 @@ from collections.abc import Iterator
 
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.load import nearest
+from tsugiki.config.reserved_names import stage_is_taken
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.config.validate_methods import stage_faults
-
-RESERVED = {
-    "baselines",
-    "finalists",
-    "test",
-    "best",
-    "evolved",
-    "logs",
-    "benchmarks",
-    "figures",
-    "mlflow-artifacts",
-}
-"""Names of folders that every run has, and of the winner's row in the final table."""
 
 
 def stages(config: RunConfig) -> Iterator[str]:
@@ -29,7 +17,7 @@ def stages(config: RunConfig) -> Iterator[str]:
     earlier: dict[str, Stage] = {}
     for index, stage in enumerate(config.stages):
         key = f"stages.{index}"
-        if stage.name in RESERVED or stage.name in earlier or stage.name.startswith("finalists-"):
+        if stage_is_taken(stage.name) or stage.name in earlier:
             yield f"`{key}.name`: {stage.name!r} is taken; choose another name"
         if stage.name in config.parents:
             yield f"`{key}.name`: {stage.name!r} is the name of a parent; choose another name"

@@ -8,7 +8,6 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import lm_eval
@@ -62,8 +61,8 @@ class Harness:
         self.evaluation = evaluation
         self.objectives = [*evaluation.objectives, *evaluation.monitors]
         names = sorted({objective.task for objective in self.objectives})
-        local = local_tasks(Path(path) for path in evaluation.task_paths)
-        self.tasks = load_tasks(names, evaluation.task_paths, local)
+        local = local_tasks(evaluation.task_folders)
+        self.tasks = load_tasks(names, list(map(str, evaluation.task_folders)), local)
         for name in names:
             if name not in self.tasks:
                 raise ConfigError(

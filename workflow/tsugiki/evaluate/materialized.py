@@ -42,6 +42,7 @@ def materialize(files: RunFiles, config: RunConfig, series: str, generation: int
                 models.folders,
                 models.digests,
                 target,
+                replace=True,
                 threads=config.evaluation.threads,
             )
         except RecipeError as error:

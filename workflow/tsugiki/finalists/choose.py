@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from tsugiki.config.reserved_names import EVOLVED
 from tsugiki.errors import EvaluationError
 from tsugiki.evolve.population import Candidate, Generation, Population, Ranked
 
@@ -67,7 +68,7 @@ def held_out_population(
         stages: Recipe digest of the winner of each earlier stage, by the stage's name.
     """
     won = winner(finals)
-    rows = [("evolved", "evolved", won.recipe)]
+    rows = [(EVOLVED, "evolved", won.recipe)]
     rows.extend(
         (str(candidate.origin["name"]), "finalist", candidate.recipe)
         for candidate in finalists.candidates

@@ -104,7 +104,7 @@ def check_final(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
     table = read_final_table(files.final)
     if load_final_table(files, config) != table:
         yield Finding("the final table does not follow from the scored items", where)
-    recipe = files.best / "recipe.json"
+    recipe = files.best_recipe
     if recipe.is_file():
         expected, got = table.row(table.winner).recipe, read_recipe(recipe).digest
         if expected != got:

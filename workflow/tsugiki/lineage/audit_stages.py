@@ -43,7 +43,7 @@ def check_stage(files: RunFiles, config: RunConfig, stage: str) -> Iterator[Find
             expected=expected,
             got=str(locked.source.get("recipe")),
         )
-    recipe = series.best / "recipe.json"
+    recipe = series.best_recipe
     if recipe.is_file() and (digest := read_recipe(recipe).digest) != expected:
         yield Finding(
             f"the best model of stage {stage} holds another recipe",

@@ -85,6 +85,11 @@ class SeriesFiles:
         return self.root / "best"
 
     @property
+    def best_recipe(self) -> Path:
+        """Its recipe."""
+        return self.best / "recipe.json"
+
+    @property
     def best_lock(self) -> Path:
         """Files and digest of the stage's best model."""
         return self.root / "best.lock.json"
@@ -110,6 +115,11 @@ class RunFiles:
         return self.root / "config.lock.yaml"
 
     @property
+    def exist(self) -> bool:
+        """Whether the folder is that of a run that has begun."""
+        return any(path.is_file() for path in (self.config, self.parents))
+
+    @property
     def parents(self) -> Path:
         """Commits and digests of the parents."""
         return self.root / "parents.lock.json"
@@ -133,6 +143,11 @@ class RunFiles:
     def best(self) -> Path:
         """The merged model."""
         return self.root / "best"
+
+    @property
+    def best_recipe(self) -> Path:
+        """Its recipe."""
+        return self.best / "recipe.json"
 
     @property
     def folding(self) -> Path:

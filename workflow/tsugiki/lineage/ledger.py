@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tsugiki.config import reserved_names
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import LineageError
 from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
@@ -13,9 +14,9 @@ from tsugiki.evolve.population import Generation, Population
 from tsugiki.json_files import read_json
 from tsugiki.lineage.layout import GenerationFiles, RunFiles, SeriesFiles
 
-BASELINES = "baselines"
-FINALISTS = "finalists"
-TEST = "test"
+BASELINES = reserved_names.BASELINES
+FINALISTS = reserved_names.FINALISTS
+TEST = reserved_names.TEST
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def new_recipes(found: Iterable[Entry]) -> list[list[str]]:
 
 def finalists_of(config: RunConfig, stage: str) -> str:
     """The series in which a stage's finalists are scored: the last stage's has the plain name."""
-    return FINALISTS if stage == config.stages[-1].name else f"{FINALISTS}-{stage}"
+    return FINALISTS if stage == config.stages[-1].name else f"{reserved_names.FINALISTS_OF}{stage}"
 
 
 def series_names(config: RunConfig) -> list[str]:

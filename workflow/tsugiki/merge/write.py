@@ -9,6 +9,7 @@ from tsugiki import atomic
 from tsugiki.merge.companions import write_companions
 from tsugiki.merge.digest import FORMAT_NAMES
 from tsugiki.merge.engine import one_thread_per_operation
+from tsugiki.merge.marker import write_marker
 from tsugiki.merge.models import Models
 from tsugiki.merge.open import AnyMerge, open_merge
 from tsugiki.merge.plan import PlannedTensor
@@ -29,19 +30,22 @@ def write_merge(
     digests: Mapping[str, str],
     out: Path,
     *,
+    replace: bool = False,
     shard_bytes: int = SHARD_BYTES,
     threads: int = 1,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> str:
     """Merge a recipe and write the model to the folder `out`, which appears as a whole or not at all.
 
-    Memory holds a few tensors at a time. The bytes do not depend on `threads`.
+    Memory holds a few tensors at a time. The bytes do not depend on `threads`. The folder gets a
+    marker, by which it is known again (see `merge.marker`).
 
     Args:
         recipe: The recipe.
         folders: Folder of every model that the recipe names; others are left alone.
         digests: Digest of each one's files, by name.
-        out: Where the model goes. What stands there is replaced.
+        out: Where the model goes: nothing, or an empty folder, stands there.
+        replace: Replace whatever stands there. It has to be the caller's own.
         shard_bytes: Most bytes of weights in one file, unless one tensor is larger.
         threads: How many tensors to merge at the same time.
         progress: Called after each tensor: tensors written, all tensors, bytes written.
@@ -55,7 +59,7 @@ def write_merge(
         LineageError: a model is not the one that the recipe was made for.
         ParentError: a model cannot be read, holds numbers that are not finite, or does not fit the
             others.
-        InfrastructureError: the disk is full or fails.
+        InfrastructureError: the disk is full or fails, or something stands at `out`.
     """
     named = {model.name for model in recipe.models} | {recipe.tokenizer}
     models = Models(
@@ -68,9 +72,9 @@ def write_merge(
     stored = {name: _stored(merge, planned) for name, planned in plan.items()}
     with faults_of_the_disk(out), one_thread_per_operation():
         require_space(out.parent, sum(tensor.size for tensor in stored.values()))
-        with atomic.folder(out) as folder:
+        with atomic.folder(out, replace=replace) as folder:
             write_companions(recipe, merge.owner, merge.config, folder)
-            return write_tensors(
+            weights = write_tensors(
                 folder,
                 stored,
                 lambda name: merge.pieces(plan[name]),
@@ -78,6 +82,8 @@ def write_merge(
                 threads=threads,
                 progress=progress,
             )
+            write_marker(folder, weights)
+        return weights
 
 
 def _stored(merge: AnyMerge, planned: PlannedTensor) -> Stored:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tsugiki.config.parents import HubParent, LocalParent
+from tsugiki.config.reserved_names import DEMO_PARENTS, PREPARED_PARENTS
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import LineageError, ParentError
 from tsugiki.parents.known_digests import known_digest, read_digest, remember
@@ -14,12 +15,12 @@ from tsugiki.parents.lock import LockedFile, LockedParent, ParentsLock
 
 def demo_cache(config: RunConfig) -> Path:
     """Folder that holds the demo's models, shared by the runs in the same results folder."""
-    return Path(config.results) / "demo-parents"
+    return config.results_folder / DEMO_PARENTS
 
 
 def prepared_cache(config: RunConfig) -> Path:
     """Folder that holds prepared parents, shared by the runs in the same results folder."""
-    return Path(config.results) / "prepared-parents"
+    return config.results_folder / PREPARED_PARENTS
 
 
 def digest_memory(config: RunConfig) -> Path:

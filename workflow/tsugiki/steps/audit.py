@@ -40,6 +40,7 @@ def reproduce_best(files: RunFiles, config: RunConfig, out: Path) -> str:
 
     Raises:
         LineageError: a file differs.
+        ConfigError: what stands at `out` may not be replaced (see `require_place`).
     """
     rebuild(files, config, winning_recipe(files), out, threads=config.evaluation.threads)
     for path in sorted(files.best.glob("[!.]*")):

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.lm_eval_tasks import local_tasks
@@ -136,7 +135,7 @@ def gpu_hours(
 
 def answer_limits(config: RunConfig) -> dict[str, int]:
     """Most tokens of an answer, by task, where a local task's file says so; 0 if none are made."""
-    local = local_tasks([Path(path) for path in config.evaluation.task_paths])
+    local = local_tasks(config.evaluation.task_folders)
     return {name: file.max_tokens for name, file in local.items() if file.max_tokens is not None}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -
         if isinstance(source, HubParent):
             sources[name] = f"{source.hub}@{lock.parents[name].commit}"
         elif isinstance(source, LocalParent):
-            sources[name] = source.path
+            sources[name] = os.path.expanduser(source.path)  # noqa: PTH111 - keeps a leading `./`
     if isinstance(recipe, DataflowRecipe):
         return _export_path(recipe, folders, sources | dict(models))
     names = _names_in(recipe.parents[0].name, folders[recipe.parents[0].name])

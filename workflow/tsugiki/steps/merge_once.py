@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from tsugiki.config.load import nearest
-from tsugiki.errors import ConfigError, ParentError, RecipeError
+from tsugiki.errors import ParentError, RecipeError
 from tsugiki.merge.checkpoint import Checkpoint
 from tsugiki.merge.models import Models
 from tsugiki.merge.names import Names
@@ -30,6 +30,7 @@ from tsugiki.recipe.read import AnyRecipe, read_recipe
 from tsugiki.recipe.recipe import ParentRef, Recipe, names_in
 from tsugiki.steps.folding import describe_folding, measure_folding
 from tsugiki.steps.merge_progress import Progress
+from tsugiki.steps.output import require_place
 
 UNREAD = "0" * 64
 """Stands for the digest of a model until its files are read."""
@@ -56,7 +57,8 @@ def merge_once(
         models: Folder of each model, by name. For a mergekit configuration it names the folders
             that stand there (the others are named as their folders are), or says where a model is
             that stands there as a repository of the Hub.
-        out: Where the model goes. Only an empty folder or an earlier merge is replaced.
+        out: Where the model goes. Only an empty folder or an earlier merge is replaced (see
+            `require_place`).
         threads: CPU threads.
         say: Where progress goes, line by line.
         progress: Called after each tensor that is written.
@@ -66,7 +68,7 @@ def merge_once(
         Digest of the weights.
 
     Raises:
-        ConfigError: `out` holds something else, or the method does not exist.
+        ConfigError: `out` may not be replaced, or the method does not exist.
         RecipeError: the file describes no valid merge, or a model is not given.
         ParentError: a model cannot be read, or does not fit the others.
         LineageError: a model is not the one that the recipe was made for.
@@ -75,7 +77,7 @@ def merge_once(
     if file.suffix in {".yaml", ".yml"}:
         document = read_document(file)
         folders, names = _places(document, models)
-        _check_out(out, folders)
+        replace = require_place(out, folders.values())
         checked = _read(folders, {})
         recipe: AnyRecipe = _from_mergekit(document, names, folders)
         default = document.tokenizer is None
@@ -85,7 +87,7 @@ def merge_once(
     else:
         recipe = read_recipe(_existing(file))
         folders = _given(recipe, models)
-        _check_out(out, folders)
+        replace = require_place(out, folders.values())
         checked = _read(folders, names_in(recipe.models))
         _check(recipe, folders)
         refuse(_faults_together(recipe, checked, accepted, str(file), default=False))
@@ -95,7 +97,9 @@ def merge_once(
             for name, folder in sorted(folders.items())
         }
     say(f"merging by {recipe.method}: {', '.join(parent.name for parent in recipe.parents)}")
-    weights = write_merge(recipe, folders, digests, out, threads=threads, progress=progress)
+    weights = write_merge(
+        recipe, folders, digests, out, replace=replace, threads=threads, progress=progress
+    )
     if (measured := measure_folding(recipe, folders, digests)) is not None:
         say(describe_folding(measured))
     return weights
@@ -274,26 +278,3 @@ def _with_digests(recipe: AnyRecipe, digests: Mapping[str, str]) -> AnyRecipe:
     if isinstance(recipe, Recipe) and recipe.base:
         return recipe.model_copy(update={"parents": parents, "base": known(recipe.base)})
     return recipe.model_copy(update={"parents": parents})
-
-
-def _check_out(out: Path, folders: Mapping[str, Path]) -> None:
-    target = out.resolve()
-    for name, folder in folders.items():
-        source = folder.resolve()
-        if source == target or target in source.parents or source in target.parents:
-            raise ConfigError(
-                f"the merged model would overwrite model `{name}`, or lie inside it",
-                where=str(out),
-                fix="name another folder as --out",
-            )
-    if out.exists() and not (out.is_dir() and _is_replaceable(out)):
-        raise ConfigError(
-            "something else stands where the merged model is to go",
-            where=str(out),
-            expected="nothing, an empty folder, or an earlier merge (with recipe.json)",
-            fix="name another folder as --out, or remove it",
-        )
-
-
-def _is_replaceable(folder: Path) -> bool:
-    return (folder / "recipe.json").is_file() or not any(folder.iterdir())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from tsugiki.canonical import digest
@@ -41,8 +40,8 @@ class Plan:
         """Files of local tasks: another task means other documents and other scores."""
         return sorted(
             str(path)
-            for folder in self.config.evaluation.task_paths
-            for path in Path(folder).rglob("*")
+            for folder in self.config.evaluation.task_folders
+            for path in folder.rglob("*")
             if path.is_file() and "__pycache__" not in path.parts
         )
 

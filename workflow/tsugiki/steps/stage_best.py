@@ -22,6 +22,7 @@ from tsugiki.parents.locate import locate
 from tsugiki.parents.lock import read_lock
 from tsugiki.recipe.read import AnyRecipe
 from tsugiki.steps.finals import winning_recipe
+from tsugiki.steps.output import require_place_beside
 
 
 def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads: int) -> str:
@@ -33,7 +34,7 @@ def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads:
     recipe = winning_recipe(files, finalists_of(config, stage))
     models = models_of(files, config, stage, read=True)
     series = files.series(stage)
-    write_merge(recipe, models.folders, models.digests, series.best, threads=threads)
+    write_merge(recipe, models.folders, models.digests, series.best, replace=True, threads=threads)
     locked = lock_stage(stage, series.best, recipe.digest)
     write_stage_lock(series.best_lock, locked)
     return locked.digest
@@ -48,9 +49,11 @@ def rebuild(
     beside `out`, and compared with their locks.
 
     Raises:
+        ConfigError: what stands at `out` may not be replaced (see `require_place`).
         LineageError: a stage's best model comes out differently, or a parent's files are not those
             that were locked.
     """
+    replace = require_place_beside(files, config, out)
     parents = locate(config, read_lock(files.parents), read=True)
     digests = run_digests(files, config)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +64,7 @@ def rebuild(
             before = winning_recipe(files, finalists_of(config, stage))
             write_merge(before, folders, digests, folders[stage], threads=threads)
             _compare(files, stage, before, folders[stage])
-        return write_merge(recipe, folders, digests, out, threads=threads)
+        return write_merge(recipe, folders, digests, out, replace=replace, threads=threads)
 
 
 def _needed(files: RunFiles, config: RunConfig, recipe: AnyRecipe) -> Iterator[str]:

@@ -139,7 +139,7 @@ def _write(
     stored = stored_tensors(model)
     tensor = _tensors(name, sources)
     require_space(folder.parent, sum(entry.size for entry in stored.values()))
-    with atomic.folder(folder) as temporary:
+    with atomic.folder(folder, replace=True) as temporary:
         contents = small_files(name, sources.preparation, sources.files, code=code)
         for file, content in contents.items():
             (temporary / file).write_bytes(content)

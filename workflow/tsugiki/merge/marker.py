@@ -1,0 +1,133 @@
+"""The marker in a folder that a merge was written to: by it the folder is known again as a whole.
+
+What holds a marker that fits may be replaced, for it can be made again from its recipe. Whatever a user
+has added, changed or removed makes it another folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from blake3 import blake3
+
+from tsugiki.canonical import CHUNK, digest_bytes, digest_file, pretty_json
+from tsugiki.errors import TsugikiError
+from tsugiki.json_files import read_json
+from tsugiki.merge.digest import WeightsDigest
+from tsugiki.recipe.recipe import Data
+
+MARKER = ".tsugiki.json"
+"""Hidden, so that it counts neither as a file of the model nor for the model's digest."""
+NOT_OURS = frozenset({".snakemake_timestamp"})
+"""What Snakemake leaves in a folder that is a rule's output."""
+WEIGHTS = ".safetensors"
+
+
+class WrittenFile(Data):
+    """One file of a written model."""
+
+    size: int
+    """Bytes."""
+    sha256: str
+    """Of its content; of a file of weights, of its header alone."""
+
+
+class Marker(Data):
+    """.tsugiki.json."""
+
+    version: Literal[1] = 1
+    files: dict[str, WrittenFile]
+    """All files of the folder but this one, by their place in it."""
+    weights: str
+    """Digest of the weights (see `WeightsDigest`)."""
+
+
+def write_marker(folder: Path, weights: str) -> None:
+    """Mark a folder as written whole.
+
+    Args:
+        folder: A merged model, all its files written.
+        weights: Digest of its weights, known from writing them: they are not read again.
+    """
+    files = {name: _describe(folder / name) for name in _entries(folder) if _is_file(folder / name)}
+    marker = Marker(files=files, weights=weights)
+    (folder / MARKER).write_bytes(pretty_json(marker.model_dump(mode="json")))
+
+
+def difference(folder: Path) -> str | None:
+    """What tells a folder from a merged model that was written whole and left alone; None if nothing.
+
+    All of its files are read.
+    """
+    try:
+        marker = read_json(folder / MARKER, Marker.model_validate_json, "marker")
+        expected = {MARKER, *marker.files}
+        expected |= {str(above) for name in marker.files for above in Path(name).parents}
+        for name in _entries(folder):
+            if name not in expected:
+                return f"{name} does not belong to it"
+        for name, file in marker.files.items():
+            if not _is_file(folder / name):
+                return f"{name} is missing"
+            if _describe(folder / name) != file:
+                return f"{name} has changed"
+        if _weights(folder, marker) != marker.weights:
+            return "its weights have changed"
+    except FileNotFoundError:
+        return f"it holds no {MARKER}"
+    except (OSError, ValueError, KeyError, TypeError, TsugikiError):
+        return "its files cannot be read as those of a merged model"
+    return None
+
+
+def _entries(folder: Path) -> Iterator[str]:
+    """Places of all files and folders in a folder, links among them, but for what is not ours."""
+    for path in sorted(folder.rglob("*")):
+        if path.name not in NOT_OURS:
+            yield path.relative_to(folder).as_posix()
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _describe(path: Path) -> WrittenFile:
+    size = path.stat().st_size
+    if path.suffix == WEIGHTS:
+        return WrittenFile(size=size, sha256=digest_bytes(_header(path)))
+    return WrittenFile(size=size, sha256=digest_file(path))
+
+
+def _header(path: Path) -> bytes:
+    """The JSON at the head of a safetensors file."""
+    with path.open("rb") as file:
+        return file.read(min(int.from_bytes(file.read(8), "little"), path.stat().st_size))
+
+
+def _weights(folder: Path, marker: Marker) -> str:
+    """Digest of the weights as they are now."""
+    found = WeightsDigest()
+    for name in marker.files:
+        path = folder / name
+        if path.suffix != WEIGHTS:
+            continue
+        header = _header(path)
+        for tensor, entry in json.loads(header).items():
+            if tensor != "__metadata__":
+                start, end = entry["data_offsets"]
+                content = _blake3(path, 8 + len(header) + start, end - start)
+                found.add(tensor, entry["dtype"], entry["shape"], content)
+    return found.hexdigest()
+
+
+def _blake3(path: Path, start: int, size: int) -> str:
+    content = blake3()
+    with path.open("rb") as file:
+        file.seek(start)
+        while piece := file.read(min(CHUNK, size)):
+            content.update(piece)
+            size -= len(piece)
+    return content.hexdigest()

@@ -1,0 +1,118 @@
+"""What may be replaced where a user names a place to write to: the one rule for all commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tsugiki import atomic
+from tsugiki.config.parents import LocalParent
+from tsugiki.config.run import RunConfig
+from tsugiki.errors import ConfigError
+from tsugiki.lineage.layout import RunFiles
+from tsugiki.merge.marker import difference
+from tsugiki.parents.locate import demo_cache, locate, prepared_cache
+from tsugiki.parents.lock import read_lock
+
+OTHER = "name another folder as --out"
+
+
+def require_place(out: Path, models: Iterable[Path]) -> bool:
+    """Refuse a folder for a model, unless nothing of the user's can be lost there.
+
+    Nothing stands there, or an empty folder, or a merged model that tsugiki wrote whole and that
+    nobody has changed. To be called before any work.
+
+    Args:
+        out: The folder.
+        models: Folders that have to stay, with all that is in them, such as those that are merged.
+
+    Returns:
+        Whether a merged model stands there, to be replaced.
+
+    Raises:
+        ConfigError: something else stands there; or it is a link, or one of `models`, the working
+            folder or the folder of a run, or lies inside a model or a run, or one of them inside it.
+    """
+    target = out.resolve()
+    if out.is_symlink():
+        raise ConfigError(
+            "a link is not followed to the place of a model",
+            where=str(out),
+            got=str(target),
+            fix=OTHER,
+        )
+    for folder in models:
+        source = folder.resolve()
+        if _is_in(source, target) or _is_in(target, source):
+            raise ConfigError(
+                f"the merged model would overwrite model `{folder}`, or lie inside it",
+                where=str(out),
+                fix=OTHER,
+            )
+    if _is_in(Path.cwd(), target):
+        raise ConfigError(
+            "the merged model would overwrite the working folder", where=str(out), fix=OTHER
+        )
+    for folder in (target, *target.parents):
+        if RunFiles(folder).exist:
+            raise ConfigError(
+                "the merged model would lie in the folder of a run",
+                where=str(out),
+                got=f"run in {folder}",
+                fix=OTHER,
+            )
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(
+                "something else stands where the merged model is to go",
+                where=str(out),
+                got=f"{folder} is no folder",
+                fix=OTHER,
+            )
+    if not out.exists() or not any(out.iterdir()):
+        return False
+    if (found := difference(out)) is not None:
+        raise ConfigError(
+            "something else stands where the merged model is to go",
+            where=str(out),
+            expected="nothing, an empty folder, or a merged model as tsugiki wrote it",
+            got=found,
+            fix=f"{OTHER}, or remove it",
+        )
+    return True
+
+
+def require_place_beside(files: RunFiles, config: RunConfig, out: Path) -> bool:
+    """The same, for a model that a run makes besides its own: its parents and results have to stay.
+
+    Raises:
+        ConfigError: as `require_place` does.
+        LineageError: the parents are not locked.
+        ParentError: a parent is not on this machine.
+    """
+    local = [one.folder for one in config.parents.values() if isinstance(one, LocalParent)]
+    caches = [demo_cache(config), prepared_cache(config)]
+    merged = locate(config, read_lock(files.parents)).values()
+    if _is_in(config.results_folder.resolve(), out.resolve()):
+        raise ConfigError("the merged model would overwrite the results", where=str(out), fix=OTHER)
+    return require_place(out, dict.fromkeys([*local, *merged, *caches]))
+
+
+def write_beside(out: Path, content: bytes) -> None:
+    """Write a file that a user names.
+
+    Raises:
+        ConfigError: something with another content stands there.
+    """
+    if atomic.write_new(out, content):
+        return
+    if out.is_symlink() or not out.is_file() or out.read_bytes() != content:
+        raise ConfigError(
+            "something else stands where the file is to go",
+            where=str(out),
+            fix="name another file as --out, or remove it",
+        )
+
+
+def _is_in(folder: Path, above: Path) -> bool:
+    return above == folder or above in folder.parents
