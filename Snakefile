@@ -14,6 +14,7 @@ from tsugiki.config.validate import validate_config
 from tsugiki.config.yaml_file import read_yaml
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.run_lock import hold_run_lock
+from tsugiki.lineage.tracking_store import tracking_uri
 from tsugiki.resident.switch import forbid_residents
 from tsugiki.steps.plan import Plan
 from tsugiki.steps.scheduler_words import hush_scheduler
@@ -35,7 +36,10 @@ if workflow.is_main_process:  # and not in each job on a node
         read_yaml(Path(path))
     validate_config(SETTINGS, where=str(workflow.configfiles[-1]))
 RUN = RunFiles(SETTINGS.folder)
+if workflow.is_main_process:
+    tracking_uri(RUN, SETTINGS)
 PLAN = Plan(RUN, SETTINGS)
+CAUGHT_UP = atomic.never_there(RUN.root / "caught-up")
 
 
 onstart:
@@ -43,6 +47,15 @@ onstart:
     forbid_residents(unless=workflow.local_exec)
     atomic.sweep(RUN.root)
     atomic.write_if_changed(RUN.config, dump_config(SETTINGS))
+
+
+onsuccess:
+    CAUGHT_UP.unlink(missing_ok=True)
+    if PLAN.behind():
+        print(
+            f"MLflow lags behind by {PLAN.behind()} generations: "
+            f"`tsugiki track {workflow.configfiles[-1]}` catches up, and so does the same command"
+        )
 
 
 report: "workflow/report/workflow.rst"
@@ -62,3 +75,4 @@ rule all:
         RUN.report,
         RUN.best_recipe,
         PLAN.tracked(),
+        CAUGHT_UP if PLAN.behind() else [],  # never there, so that it is done

@@ -1,19 +1,20 @@
 # Report: MLflow, one generation after another, and the report.
 #
 # Inputs:  <series>/gen-NNN/outcomes.json, final.json
-# Outputs: <series>/gen-NNN/tracked.json   marks that MLflow has the generation
+# Outputs: <series>/gen-NNN/tracked.json   says whether MLflow has the generation, or is to be told later
 #          report.html, figures/*.svg
 
 
 localrules:
     track,
+    catch_up,
     report,
 
 
 rule track:
     input:
         outcomes=PLAN.path("outcomes.json"),
-        before=PLAN.tracked_before,
+        before=ancient(PLAN.tracked_before),  # which `track` writes again once MLflow has caught up
     output:
         tracked=PLAN.path("tracked.json"),
     log:
@@ -35,6 +36,26 @@ rule track:
     shell:
         "OMP_NUM_THREADS=1 tsugiki --log {log:q} track {params.config:q} --series {wildcards.series}"
         " --generation {params.generation}"
+
+
+rule catch_up:  # planned while marks say that MLflow is to be told of something; see `all`
+    input:
+        tracked=PLAN.tracked(),
+    output:
+        done=touch(CAUGHT_UP),
+    log:
+        RUN.root / "logs/catch_up.log",
+    benchmark:
+        RUN.root / "benchmarks/catch_up.tsv"
+    conda:
+        "../envs/environment.yaml"
+    threads: 0
+    resources:
+        runtime=30,
+    params:
+        config=RUN.config,
+    shell:
+        "OMP_NUM_THREADS=1 tsugiki --log {log:q} track {params.config:q} --series test --generation 0"
 
 
 rule report:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from tsugiki.lineage.layout import RunFiles
 
@@ -25,3 +26,18 @@ def copied(finished: SyntheticRun, tmp_path: Path) -> Iterator[RunFiles]:
     shutil.copytree(finished.files.root, tmp_path / "synthetic")
     yield RunFiles(tmp_path / "synthetic")
     shutil.rmtree(tmp_path / "synthetic")
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, migrated once, since that takes seconds."""
+    path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def ready(copied: RunFiles, migrated: Path) -> RunFiles:
+    """A copy of the finished run with an empty store."""
+    shutil.copy(migrated, copied.root / "mlflow.db")
+    return copied

@@ -31,7 +31,7 @@ from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.mlflow_projection import track_generation
 files = RunFiles(Path(sys.argv[1]))
 config = RunConfig.model_validate(yaml.safe_load(files.config.read_text()))
-track_generation(files, sys.argv[2], 0, config)
+track_generation(files, sys.argv[2], 0, config, say=print)
 """
 
 
@@ -41,24 +41,9 @@ def tracked(finished: SyntheticRun, tmp_path_factory: pytest.TempPathFactory) ->
     files = RunFiles(tmp_path_factory.mktemp("tracked") / "synthetic")
     shutil.copytree(finished.files.root, files.root)
     for generation in (0, 1, 2, 1):
-        track_generation(files, "ps", generation, finished.config)
-    track_generation(files, "test", 0, finished.config)
+        track_generation(files, "ps", generation, finished.config, say=pytest.fail)
+    track_generation(files, "test", 0, finished.config, say=pytest.fail)
     return files
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, migrated once, since that takes seconds."""
-    path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def ready(copied: RunFiles, migrated: Path) -> RunFiles:
-    """A copy of the finished run with an empty store."""
-    shutil.copy(migrated, copied.root / "mlflow.db")
-    return copied
 
 
 def runs(files: RunFiles, config: RunConfig, **tags: str) -> list[Any]:
@@ -174,7 +159,7 @@ def test_tracking_writes_its_mark_last(finished: SyntheticRun, copied: RunFiles)
     files = copied.series("ps").generation(2)
     files.outcomes.unlink()
     with pytest.raises(LineageError, match="only a scored generation"):
-        track_generation(copied, "ps", 2, finished.config)
+        track_generation(copied, "ps", 2, finished.config, say=pytest.fail)
     assert not files.tracked.exists()
 
 
@@ -183,10 +168,10 @@ def test_a_generation_that_was_scored_again_replaces_its_runs(
 ) -> None:
     """MLflow follows the ledger: what is no longer in it goes."""
     config = finished.config
-    track_generation(ready, "baselines", 0, config)
+    track_generation(ready, "baselines", 0, config, say=pytest.fail)
     again = make_run(ready.root.parent, baselines=[{"name": "average", "method": "linear"}])
     again.write_baselines()
-    track_generation(ready, "baselines", 0, again.config)
+    track_generation(ready, "baselines", 0, again.config, say=pytest.fail)
     found = runs(ready, config, role="candidate")
     entry = read_generation(ready.series("baselines").generation(0).outcomes)
     assert [run.data.tags["tsugiki.recipe"] for run in found] == [entry.ranked[0].recipe]
@@ -197,7 +182,7 @@ def test_a_moved_run_is_readable_and_its_store_is_rebuilt(
 ) -> None:
     """MLflow remembers absolute paths; the ledger does not."""
     for generation in range(3):
-        track_generation(ready, "ps", generation, finished.config)
+        track_generation(ready, "ps", generation, finished.config, say=pytest.fail)
     before = [one for one in contents(ready, finished.config) if one[1] == "ps" or one[0] == "ps"]
     moved = RunFiles(tmp_path / "elsewhere")
     ready.root.rename(moved.root)
@@ -213,10 +198,10 @@ def test_tracking_goes_on_after_a_move(
     finished: SyntheticRun, ready: RunFiles, tmp_path: Path
 ) -> None:
     """The next generation finds a store of another place and rebuilds it first."""
-    track_generation(ready, "ps", 0, finished.config)
+    track_generation(ready, "ps", 0, finished.config, say=pytest.fail)
     moved = RunFiles(tmp_path / "elsewhere")
     ready.root.rename(moved.root)
-    track_generation(moved, "ps", 1, finished.config)
+    track_generation(moved, "ps", 1, finished.config, say=pytest.fail)
     children = runs(moved, finished.config, role="candidate", series="ps")
     assert {str(moved.root) in run.info.artifact_uri for run in children} == {True}
     assert {run.data.tags["tsugiki.generation"] for run in children} >= {"0", "1"}
@@ -228,7 +213,7 @@ def test_a_store_of_several_runs_loses_only_the_rebuilt_one(
 ) -> None:
     """Another run in the same store and experiment stays."""
     shared = with_uri(finished.config, f"sqlite:///{tmp_path}/shared/mlflow.db")
-    track_generation(copied, "finalists", 0, shared)
+    track_generation(copied, "finalists", 0, shared, say=pytest.fail)
     client = MlflowClient(tracking_uri=tracking_uri(copied, shared))
     experiment = client.get_experiment_by_name(shared.name)
     other = client.create_run(experiment.experiment_id, tags={"tsugiki.run": "other"})
@@ -245,7 +230,7 @@ def test_a_large_genome_is_an_artifact_with_its_digest(tmp_path: Path) -> None:
     """MLflow's parameters are too short for it, and too many for a table."""
     run = make_run(tmp_path, generations=1, population=2, blocks=48)
     run.write_stage()
-    track_generation(run.files, "ps", 0, run.config)
+    track_generation(run.files, "ps", 0, run.config, say=pytest.fail)
     content = run.files.series("ps").generation(0).population.read_bytes()
     candidate = Population.model_validate_json(content).candidates[0]
     assert len(candidate.genome) == 200
@@ -280,7 +265,7 @@ def test_tracking_that_is_off_only_marks_the_generation(
     """The workflow goes on without MLflow."""
     off = finished.config.tracking.model_copy(update={"enabled": False})
     config = finished.config.model_copy(update={"tracking": off})
-    track_generation(copied, "ps", 0, config)
+    track_generation(copied, "ps", 0, config, say=pytest.fail)
     assert copied.series("ps").generation(0).tracked.is_file()
     assert not (copied.root / "mlflow.db").exists()
 
@@ -289,7 +274,7 @@ def test_rebuilding_in_place_gives_the_same_records(
     finished: SyntheticRun, ready: RunFiles
 ) -> None:
     """In the process that wrote them, and again."""
-    track_generation(ready, "finalists", 0, finished.config)
+    track_generation(ready, "finalists", 0, finished.config, say=pytest.fail)
     for series in ("ps", "baselines", "test"):
         ready.series(series).generation(0).population.unlink()
     before = contents(ready, finished.config)

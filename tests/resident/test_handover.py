@@ -144,6 +144,23 @@ def test_what_a_process_cannot_rank_is_ranked_here(
     servers.end(path)
 
 
+def test_a_process_that_cannot_track_stops_no_search(
+    run: TinyRun, serve: Serve, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job does it itself."""
+
+    def fail(*_arguments: object, **_more: object) -> None:
+        raise InfrastructureError("out of memory")
+
+    assert job(words(run, "rank")).returncode == 0
+    monkeypatch.setattr("tsugiki.lineage.mlflow_projection.track_generation", fail)
+    path = serve("track")
+    done = job(words(run, "track"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert run.files.series("ps").generation(0).tracked.is_file()
+    servers.end(path)
+
+
 def test_a_process_that_holds_what_has_changed_does_nothing_and_ends(
     run: TinyRun, serve: Serve, servers: Servers
 ) -> None:

@@ -20,6 +20,11 @@ OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 """Why a folder cannot be renamed to a path where something stands."""
 
 
+def never_there(path: Path) -> Path:
+    """A name beside `path` that no other process has; `sweep` removes what is left there."""
+    return path.with_name(f"{_prefix(path)}{SUFFIX}")
+
+
 def write_bytes(path: Path, data: bytes, *, synced: bool = True) -> None:
     """Write a file through a temporary one in the same folder, then rename it.
 

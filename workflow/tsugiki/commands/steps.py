@@ -187,25 +187,32 @@ def best(config: Path, out: Path | None, stage: str | None, threads: int) -> Non
 
 
 @main.command()
+@click.pass_obj
 @CONFIG
-@click.option("--series", help="Stage, or baselines, finalists, test.")
+@click.option(
+    "--series", help="Stage, or baselines, finalists, test; all that is missing if absent."
+)
 @GENERATION
 @click.option("--rebuild", is_flag=True, help="Write all of MLflow anew from the run's files.")
-def track(config: Path, series: str | None, generation: int, rebuild: bool) -> None:
-    """Write a generation to MLflow."""
-    files, settings = open_run(config)
-    if rebuild:
-        from tsugiki.lineage.mlflow_projection import rebuild as run
+def track(
+    terminal: Terminal, config: Path, series: str | None, generation: int, rebuild: bool
+) -> None:
+    """Write what MLflow has not yet, or a generation.
 
+    With --series, as the workflow calls it, an MLflow that fails is no fault: it is told later.
+    """
+    files, settings = open_run(config)
+    if rebuild or series is None:
+        from tsugiki.lineage import mlflow_projection
+
+        run = mlflow_projection.rebuild if rebuild else mlflow_projection.catch_up
         run(files, settings)
         return
-    if series is None:
-        raise click.UsageError("name a --series, or --rebuild everything")
-    if done_by_resident(files, settings, "track", series, generation, say=click.echo):
+    if done_by_resident(files, settings, "track", series, generation, say=terminal.announce):
         return
     from tsugiki.lineage.mlflow_projection import track_generation
 
-    track_generation(files, series, generation, settings)
+    track_generation(files, series, generation, settings, say=terminal.announce)
 
 
 @main.command()

@@ -5,22 +5,24 @@ A series is a parent run; each of its candidates is a nested run. Nothing is rea
 
 from __future__ import annotations
 
+import itertools
+import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tsugiki.atomic import write_if_changed
-from tsugiki.canonical import canonical_json, digest_file, pretty_json
+from tsugiki.canonical import canonical_json
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace
-from tsugiki.errors import LineageError
+from tsugiki.errors import InfrastructureError, LineageError
 from tsugiki.evolve.population import Candidate
 from tsugiki.lineage.cost import Cost, read_cost
 from tsugiki.lineage.layout import RunFiles
-from tsugiki.lineage.ledger import TEST, Entry, entries, existing_series, new_recipes
+from tsugiki.lineage.ledger import TEST, Entry, entries, new_recipes, read_generation
 from tsugiki.lineage.summary import summarise
+from tsugiki.lineage.tracking_marks import PENDING, mark, mark_untold, pending
 from tsugiki.lineage.tracking_records import (
     PREFIX,
     Record,
@@ -29,9 +31,8 @@ from tsugiki.lineage.tracking_records import (
     milliseconds,
 )
 from tsugiki.lineage.tracking_store import (
-    one_writer,
-    open_client,
     open_experiment,
+    open_store,
     own_artifacts,
     retire_experiment,
     store_has_moved,
@@ -45,59 +46,111 @@ RUNS_A_SEARCH = 10_000
 DONE = ("FINISHED", "FAILED")
 
 
-def track_generation(files: RunFiles, series: str, generation: int, config: RunConfig) -> None:
-    """Log a scored generation, then mark it in tracked.json.
+def track_generation(
+    files: RunFiles,
+    series: str,
+    generation: int,
+    config: RunConfig,
+    *,
+    say: Callable[[str], None],
+) -> None:
+    """Log a scored generation, and all that MLflow has still to be told of; mark it in tracked.json.
 
-    Doing it again changes nothing. A store that was moved with its folder is rebuilt as a whole.
+    Doing it again changes nothing. A store that was moved with its folder is rebuilt as a whole. If
+    MLflow or its store fails, the generation is marked as pending, and the search goes on: the next
+    call tries again.
+
+    Args:
+        files: The run's files.
+        series: The generation's series.
+        generation: Its number.
+        config: The run's configuration.
+        say: Takes a line, when MLflow begins to lag behind and when it has caught up.
 
     Raises:
         LineageError: the generation is not scored yet, or its files are damaged.
         ConfigError: the tracking store is of a kind that MLflow does not write to.
     """
     tracking_uri(files, config)
-    history = [entry for entry in entries(files.series(series)) if entry.number <= generation]
-    if len(history) <= generation or history[-1].outcomes is None:
+    scored = files.series(series).generation(generation)
+    if not scored.outcomes.is_file():
         raise LineageError(
             "only a scored generation can be tracked",
-            where=str(files.series(series).generation(generation).root),
+            where=str(scored.root),
             fix="let the workflow score it first",
         )
-    if config.tracking.enabled:
-        with one_writer(files, config):
-            client = open_client(files, config)
-            if store_has_moved(client, files, config):
-                _rebuild(client, files, config)
-            else:
-                _projection(client, files, config).log(series, history)
-    mark = {"outcomes": digest_file(history[-1].files.outcomes), "mlflow": config.tracking.enabled}
-    write_if_changed(history[-1].files.tracked, pretty_json(mark))
+    read_generation(scored.outcomes)
+    if not config.tracking.enabled:
+        mark(scored, state=False)
+        return
+    mark(scored, PENDING)
+    missing = len(pending(files, config))
+    try:
+        _catch_up(files, config)
+    except InfrastructureError as error:
+        logging.getLogger(__name__).warning("not tracked", exc_info=True)
+        if missing == 1:  # and not again for each of those that follow
+            reason = error.got or error.what
+            say(f"MLflow lags behind, the search goes on: {reason}")
+    else:
+        if missing > 1:
+            say(f"MLflow has caught up: {missing} generations")
+
+
+def catch_up(files: RunFiles, config: RunConfig) -> None:
+    """Log all generations that MLflow does not have as they are now.
+
+    Raises:
+        InfrastructureError: MLflow or its store fails; what was logged before is marked as such.
+        LineageError: the ledger's files are damaged.
+        ConfigError: the tracking store is of a kind that MLflow does not write to.
+    """
+    mark_untold(files, config)
+    _catch_up(files, config)
 
 
 def rebuild(files: RunFiles, config: RunConfig) -> None:
     """Remove what MLflow has of this run and log the whole ledger again.
 
     Raises:
+        InfrastructureError: MLflow or its store fails; `catch_up` goes on where this ended.
         LineageError: the ledger's files are damaged.
         ConfigError: the tracking store is of a kind that MLflow does not write to.
     """
-    with one_writer(files, config):
-        _rebuild(open_client(files, config), files, config)
+    with open_store(files, config) as client:
+        _clear(client, files, config)
+        _log_pending(client, files, config)
 
 
-def _rebuild(client: Any, files: RunFiles, config: RunConfig) -> None:
+def _catch_up(files: RunFiles, config: RunConfig) -> None:
+    with open_store(files, config) as client:
+        if store_has_moved(client, files, config):
+            _clear(client, files, config)
+        _log_pending(client, files, config)
+
+
+def _clear(client: Any, files: RunFiles, config: RunConfig) -> None:
+    """Remove what MLflow has of this run, once it is marked that all of it has to be told again."""
+    mark_untold(files, config, all_of_them=True)
     if store_has_moved(client, files, config):
         retire_experiment(client, config)
+    _projection(client, files, config).clear()
     if config.tracking.uri is None:
         shutil.rmtree(own_artifacts(files), ignore_errors=True)
+
+
+def _log_pending(client: Any, files: RunFiles, config: RunConfig) -> None:
     projection = _projection(client, files, config)
-    projection.clear()
-    for series in existing_series(files, config):
+    for series, those in itertools.groupby(pending(files, config), key=lambda one: one[0]):
+        numbers = {number for _, number in those}
         history: list[Entry] = []
         for entry in entries(files.series(series)):
             if entry.outcomes is None:
                 break
             history.append(entry)
-            projection.log(series, history)
+            if entry.number in numbers:
+                projection.log(series, history)
+                mark(entry.files, state=True)
 
 
 def _projection(client: Any, files: RunFiles, config: RunConfig) -> _Projection:
@@ -157,13 +210,11 @@ class _Projection:
             cost = costs[candidate.recipe]
             record = candidate_record(candidate, result, recipe, cost, end)
             run = present.pop(candidate.id, None)
-            if run is not None and not _same(run, record):
-                self.client.delete_run(run.info.run_id)
-                run = None
-            if run is not None and run.info.status in DONE:
+            if run is not None and _same(run, record) and run.info.status in DONE:
                 continue
-            if run is None:
-                run = self._create(record.name, record.tags, record.started, parent, **place)
+            if run is not None:  # of another outcome, or cut off: what it has cannot be changed
+                self.client.delete_run(run.info.run_id)
+            run = self._create(record.name, record.tags, record.started, parent, **place)
             self._log_candidate(run.info.run_id, series, candidate, record, entry.number)
         for run in present.values():
             self.client.delete_run(run.info.run_id)
@@ -189,22 +240,29 @@ class _Projection:
         self.client.set_terminated(run, status=status, end_time=record.finished)
 
     def _series_run(self, series: str, start: datetime) -> str:
+        """Id of the series' run. Its settings are tags: MLflow lets no parameter have another value."""
+        settings = self._settings(series)
         found = self._search(role="series", series=series)
-        run = (
-            found[0]
-            if found
-            else self._create(series, {}, milliseconds(start), None, role="series", series=series)
-        )
-        params = {"seed": str(self.config.seed)}
+        if not found:
+            place = {"role": "series", "series": series}
+            created = self._create(series, settings, milliseconds(start), None, **place)
+            return str(created.info.run_id)
+        (run, *_) = found
+        for key, value in settings.items():
+            if run.data.tags.get(key) != value:
+                self.client.set_tag(run.info.run_id, key, value)
+        return str(run.info.run_id)
+
+    def _settings(self, series: str) -> dict[str, str]:
+        settings = {"seed": str(self.config.seed)}
         for stage in self.config.stages:
             if stage.name == series:
-                params["strategy"] = stage.strategy.kind
-                params["space"] = stage.space.kind
+                settings["strategy"] = stage.strategy.kind
+                settings["space"] = stage.space.kind
                 if isinstance(stage.space, ParameterSpace):
-                    params["method"] = stage.space.method
-                params["generations"] = str(stage.budget.generations)
-        self._log(run.info.run_id, metrics={}, params=params, timestamp=0, step=0)
-        return str(run.info.run_id)
+                    settings["method"] = stage.space.method
+                settings["generations"] = str(stage.budget.generations)
+        return {f"{PREFIX}.{key}": value for key, value in settings.items()}
 
     def _log_run_files(self, parent: str) -> None:
         files = self.files

@@ -1,8 +1,7 @@
-"""Where MLflow's records go, and how the store is opened by one writer at a time."""
+"""Where MLflow's records go, and how the store is opened."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
@@ -12,12 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from tsugiki.config.run import RunConfig
-from tsugiki.errors import ConfigError
+from tsugiki.errors import ConfigError, InfrastructureError, TsugikiError
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.lineage.time_limit import Limited, time_limit
+from tsugiki.lineage.tracking_database import (
+    artifact_location,
+    make_if_absent,
+    one_writer,
+    sqlite_path,
+    sqlite_uri,
+)
 from tsugiki.quick_imports import quick_imports
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 SERVERS = ("http", "https", "databricks")
+PROMPT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "PGCONNECT_TIMEOUT": "5",
+}
+"""What a store is asked with unless the environment says otherwise; seconds."""
+MARGIN = 5
+"""Seconds above those of the requests of a call, for what they do not count."""
+LONGEST_REASON = 200
 KIND = "mlflow.experimentKind"
 """The tag that makes MLflow's pages open at the table of runs, not at traces of a chat."""
 
@@ -40,7 +56,7 @@ def tracking_uri(files: RunFiles, config: RunConfig) -> str:
     """
     uri = config.tracking.uri
     if uri is None:
-        return f"sqlite:///{own_database(files).resolve()}"
+        return sqlite_uri(own_database(files).resolve())
     scheme = uri.partition("://")[0].partition("+")[0]
     if uri == "databricks" or (scheme in DATABASES + SERVERS and "://" in uri):
         return uri
@@ -54,40 +70,76 @@ def tracking_uri(files: RunFiles, config: RunConfig) -> str:
 
 
 @contextmanager
-def one_writer(files: RunFiles, config: RunConfig) -> Iterator[None]:
-    """Hold the store for one process.
+def open_store(files: RunFiles, config: RunConfig) -> Iterator[Any]:
+    """Yield an `MlflowClient` on a store that is ready to be written to, by this process alone.
 
-    SQLite answers a second writer with "database is locked", and two processes that create the
-    same database ruin it. A server or another database looks after its own writers.
-    """
-    database = _sqlite_path(tracking_uri(files, config))
-    if database is None:
-        yield
-        return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with (database.parent / f".{database.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    A store that is not there or does not answer is given up in seconds: MLflow's own patience is
+    minutes for each call. Variables such as MLFLOW_HTTP_REQUEST_TIMEOUT say otherwise.
 
-
-def open_client(files: RunFiles, config: RunConfig) -> Any:
-    """An `MlflowClient` on a store that is ready to be written to.
-
-    A new SQLite store is created and migrated here, so this must happen inside `one_writer`.
+    Raises:
+        InfrastructureError: MLflow or its store fails, now or in the block, whatever the reason.
+        ConfigError: the tracking store is of a kind that MLflow does not write to.
     """
     uri = tracking_uri(files, config)
-    database = _sqlite_path(uri)
+    database = sqlite_path(uri)
+    lock = files.root / ".mlflow.lock"
     if database is not None:
-        # Readers such as the web page do not stop the writer then; it is also 3 times as fast.
-        with closing(sqlite3.connect(database)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
+        lock = database.parent / f".{database.name}.lock"
+    try:
+        with one_writer(lock):
+            yield _open_server(uri) if database is None else _open_database(uri, database)
+    except TsugikiError:
+        raise
+    except Exception as error:
+        raise InfrastructureError(
+            "MLflow's store cannot be written to",
+            where="tracking.uri" if config.tracking.uri else str(own_database(files)),
+            got=_reason(error),
+            fix="see to the store; then `tsugiki track` with the configuration writes what is missing",
+        ) from error
+
+
+def _open_database(uri: str, database: Path) -> Any:
+    client = _import_client()
+    make_if_absent(database, lambda at: client(tracking_uri=at))
+    # Readers such as the web page do not stop the writer then; it is also 3 times as fast.
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    with quick_imports():  # imports what the store needs
+        return client(tracking_uri=uri)
+
+
+def _open_server(uri: str) -> Any:
+    for name, value in PROMPT.items():
+        os.environ.setdefault(name, value)
+    client = _import_client()
+    from mlflow.environment_variables import (
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+        MLFLOW_HTTP_REQUEST_TIMEOUT,
+    )
+
+    tries = MLFLOW_HTTP_REQUEST_MAX_RETRIES.get() + 1
+    seconds = MLFLOW_HTTP_REQUEST_TIMEOUT.get() * tries + MARGIN
+    with quick_imports(), time_limit(seconds):
+        return Limited(client(tracking_uri=uri), seconds)
+
+
+def _import_client() -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with quick_imports():
         from mlflow.tracking import MlflowClient
 
-        return MlflowClient(tracking_uri=uri)  # imports what the store needs
+        return MlflowClient
+
+
+def _reason(error: BaseException) -> str:
+    """What was the matter at first, in a line: libraries wrap it several times."""
+    while error.__cause__ or (error.__context__ and not error.__suppress_context__):
+        error = error.__cause__ or error.__context__ or error
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first[:LONGEST_REASON]}"
 
 
 def open_experiment(client: Any, files: RunFiles, config: RunConfig) -> str:
@@ -96,8 +148,10 @@ def open_experiment(client: Any, files: RunFiles, config: RunConfig) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    database = _sqlite_path(tracking_uri(files, config))
-    location = None if database is None else str(database.parent.resolve() / "mlflow-artifacts")
+    database = sqlite_path(tracking_uri(files, config))
+    location = None
+    if database is not None:
+        location = artifact_location(database.parent.resolve() / "mlflow-artifacts")
     return str(
         client.create_experiment(
             name, artifact_location=location, tags={KIND: "custom_model_development"}
@@ -113,7 +167,8 @@ def store_has_moved(client: Any, files: RunFiles, config: RunConfig) -> bool:
     if config.tracking.uri is not None:
         return False
     found = client.get_experiment_by_name(config.tracking.experiment or config.name)
-    return found is not None and found.artifact_location != str(own_artifacts(files).resolve())
+    here = artifact_location(own_artifacts(files).resolve())
+    return found is not None and found.artifact_location != here
 
 
 def retire_experiment(client: Any, config: RunConfig) -> None:
@@ -125,10 +180,3 @@ def retire_experiment(client: Any, config: RunConfig) -> None:
     found = client.get_experiment_by_name(name)
     client.rename_experiment(found.experiment_id, f"{name} (moved, {found.experiment_id})")
     client.delete_experiment(found.experiment_id)
-
-
-def _sqlite_path(uri: str) -> Path | None:
-    """The file of an SQLite store; None for every other store."""
-    if not uri.startswith("sqlite"):
-        return None
-    return Path(uri.partition(":///")[2].partition("?")[0])

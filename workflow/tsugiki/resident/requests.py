@@ -19,11 +19,11 @@ ROLES = {
 }
 """The process that does a command. `rank` and `select` have one of their own: they must not wait for
 an evaluation, and need little memory."""
-ANNOUNCED = ("rank",)
+ANNOUNCED = ("rank", "track")
 """Commands whose lines are for the people who watch the run, too."""
-HERE_TOO = ("rank", "select")
-"""Commands that take no longer in the job's own process than another one takes to start: they are done
-there if a resident process fails, whatever the reason."""
+HERE_TOO = ("rank", "select", "track")
+"""Commands that take little longer in the job's own process than another one takes to start: they are
+done there if a resident process fails, whatever the reason."""
 
 
 def role_of(command: str, job: int) -> str:

@@ -62,7 +62,7 @@ class Worker:
                 os.nice(max(0, POLITE - os.nice(0)))  # candidates come first
                 from tsugiki.lineage.mlflow_projection import track_generation
 
-                track_generation(files, series, generation, config)
+                track_generation(files, series, generation, config, say=say)
             case "evaluate":
                 self._evaluator(files, config, job).evaluate(
                     series, generation, say=say, go_on=go_on

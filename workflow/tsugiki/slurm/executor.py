@@ -1,14 +1,16 @@
 """Snakemake's executor for SLURM, without waiting that nobody needs.
 
-It is that of snakemake-executor-plugin-slurm in all but two things. A job runs its rule's command, not
-a Snakemake that starts another that runs the command. And SLURM is asked about jobs when they have
-written their outputs or failed, not minutes after.
+It is that of snakemake-executor-plugin-slurm in all but four things. A job runs its rule's command, not
+a Snakemake that starts another that runs the command. SLURM is asked about jobs when they have
+written their outputs or failed, not minutes after. A submission that a busy controller refuses is made
+again, and is no failure of its job. And there are no job arrays.
 """
 
 from __future__ import annotations
 
 import asyncio
 import shlex
+import threading
 import time
 from dataclasses import replace
 from functools import cached_property
@@ -20,21 +22,60 @@ from snakemake_executor_plugin_slurm import ExecutorSettings, common_settings
 
 from tsugiki.slurm.failures import Failures
 from tsugiki.slurm.plain import as_node_job
+from tsugiki.slurm.refusals import PAUSES, Refused, is_refusal
 from tsugiki.slurm.watch import Watch, jobs_that_have_written
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
 LOOK = 1.0
 """Seconds between two looks at the file system."""
+WORTH_A_LINE = 30.0
+"""Seconds of waiting for a busy controller, after which people are told."""
 
 
 class Executor(SlurmExecutor):  # type: ignore[misc]
     """Submits jobs to SLURM, and follows them."""
 
+    def __post_init__(self, test_mode: bool = False) -> None:
+        if arrays := self.workflow.executor_settings.array_jobs:
+            from snakemake_interface_common.exceptions import WorkflowError
+
+            raise WorkflowError(
+                f"tsugiki-slurm-array-jobs: {arrays}: this executor has no job arrays. "
+                "Remove the setting: jobs are submitted one by one, in milliseconds each."
+            )
+        self._ending = threading.Event()
+        super().__post_init__(test_mode)
+
+    def run_job(self, job: Any) -> None:
+        """Submit a job; wait and submit it again while the controller is too busy to take it."""
+        for pause in (*PAUSES, None):
+            try:
+                super().run_job(job)
+            except Refused as refusal:
+                if pause is None or self._ending.wait(pause):
+                    super()._report_job_error_threadsafe(refusal.job, refusal.message)
+                    return
+                if pause >= WORTH_A_LINE:
+                    self.logger.warning("SLURM's controller refuses jobs still: it is asked again")
+            else:
+                return
+
+    def _report_job_error_threadsafe(self, job_info: Any, msg: str) -> None:
+        """What the plugin does with a job that it could not submit, and with other failures."""
+        if is_refusal(msg):
+            raise Refused(job_info, msg)
+        super()._report_job_error_threadsafe(job_info, msg)
+
+    def shutdown(self) -> None:
+        """End, without waiting for a controller."""
+        self._ending.set()
+        super().shutdown()
+
     def format_job_exec(self, job: Any) -> str:
         """What a job's script runs; Snakemake itself for a job that is more than a shell command."""
         plain = as_node_job(job, self.workflow)
-        if plain is None or {job.rule.name, "all"} & self.array_jobs:
+        if plain is None:
             return str(super().format_job_exec(job))
         plain = replace(plain, failed=str(self._failures.file_for(job)))
         program = [self.get_python_executable(), "-m", "tsugiki.slurm.job"]

@@ -13,6 +13,7 @@ from tsugiki.config.validate_parents import common_bases
 from tsugiki.evaluate.share import jobs_that_scored
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import BASELINES, TEST, finalists_of, series_names
+from tsugiki.lineage.tracking_marks import pending
 
 
 class Plan:
@@ -111,6 +112,10 @@ class Plan:
             for name in series_names(self.config)
             for g in range(self._stage(name).budget.generations if name in self.stages else 1)
         ]
+
+    def behind(self) -> int:
+        """How many generations MLflow has still to be told of."""
+        return len(pending(self.files, self.config)) if self.config.tracking.enabled else 0
 
     def _stage(self, name: str) -> Stage:
         return self.config.stages[self.stages.index(name)]
