@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.merge.vision_models import save_llava
 from tests.parents.checkpoints import (
@@ -218,6 +219,40 @@ def shard_outside(folder: Path) -> RunConfig:
     path = folder / "a" / "model.safetensors.index.json"
     index = path.read_text().replace("model-00002-of-00002.safetensors", "../stolen.safetensors")
     path.write_text(index)
+    return pair(folder)
+
+
+def stray_whole_file(folder: Path) -> RunConfig:
+    """A whole file is left beside an index and its shards."""
+    sound(folder)
+    shard(folder / "a")
+    weights = (folder / "b" / "model.safetensors").read_bytes()
+    (folder / "a" / "model.safetensors").write_bytes(weights)
+    return pair(folder)
+
+
+def tensor_in_two_shards(folder: Path) -> RunConfig:
+    """The second shard holds another head than the one that the index means."""
+    sound(folder)
+    shard(folder / "a")
+    path = folder / "a" / "model-00002-of-00002.safetensors"
+    tensors = load_file(path)
+    assert "lm_head.weight" not in tensors
+    save_file({**tensors, "lm_head.weight": torch.full((64, 16), 7.0)}, path)
+    return pair(folder)
+
+
+def overlapping(folder: Path) -> RunConfig:
+    """Two tensors have the same bytes, by the header."""
+    sound(folder)
+    path = folder / "a" / "model.safetensors"
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    one, two = (f"model.layers.0.mlp.{name}_proj.weight" for name in ("up", "gate"))
+    header[one]["data_offsets"] = header[two]["data_offsets"]
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
     return pair(folder)
 
 

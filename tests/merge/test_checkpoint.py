@@ -99,6 +99,25 @@ def test_a_shard_without_a_tensor_that_the_index_places_there_is_refused(sharded
     assert "lm_head.extra" in fault(sharded)
 
 
+def test_a_stray_whole_file_beside_shards_is_refused(sharded: Path, trio: dict[str, Path]) -> None:
+    """One library reads the file, another one the shards."""
+    shutil.copyfile(trio["b"] / SINGLE, sharded / SINGLE)
+    text = fault(sharded)
+    for part in (SINGLE, INDEX, "model-00001-of-00002.safetensors"):
+        assert part in text
+
+
+def test_a_tensor_in_two_shards_is_refused(sharded: Path) -> None:
+    """Both files are named, and the tensor."""
+    one, two = (f"model-0000{number}-of-00002.safetensors" for number in (1, 2))
+    tensors = load_file(sharded / two)
+    name = min(load_file(sharded / one))
+    save_file({**tensors, name: torch.ones(1)}, sharded / two)
+    text = fault(sharded)
+    for part in (one, two, name):
+        assert part in text
+
+
 class Hostile:
     """Writes a file when it is unpickled."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,14 @@ from torch import Tensor
 
 from tsugiki.errors import ParentError
 from tsugiki.merge.names import Names, naming
+from tsugiki.merge.safetensors_header import (
+    LONGEST,
+    Entry,
+    HeaderError,
+    header_end,
+    parse_header,
+    twice,
+)
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -32,8 +40,6 @@ DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-MAX_HEADER = 100_000_000
-"""Largest header that the format allows, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,7 @@ class Checkpoint:
         self.name = name
         self.folder = folder
         _refuse_quantised(name, folder, self.config)
-        stored = {
-            header.stored: header
-            for file, tensors in sorted(_files(name, folder).items())
-            for header in _read_headers(name, folder, file, tensors)
-        }
+        stored = _read_headers(name, folder, _files(name, folder))
         found = naming(name, stored, self.config, names)
         self.headers: Mapping[str, TensorHeader] = {
             tensor: replace(stored[place], name=tensor) for tensor, place in found.merged.items()
@@ -189,52 +191,61 @@ def _indexed_files(name: str, index: Path) -> dict[str, frozenset[str] | None]:
                 got="no such file",
                 fix="fetch the checkpoint again",
             )
+    if (index.parent / SINGLE).is_file() and SINGLE not in files:
+        raise ParentError(
+            f"parent `{name}` has two sets of weights, and loaders differ in which they take",
+            where=str(index.parent),
+            expected=f"{SINGLE}, or {INDEX} and its shards",
+            got=f"{SINGLE}, and {INDEX} with {', '.join(sorted(files)[:5])}",
+            fix="remove what does not belong to the model, in a copy of it if need be",
+        )
     return {file: frozenset(tensors) for file, tensors in files.items()}
 
 
 def _read_headers(
-    name: str, folder: Path, file: str, expected: frozenset[str] | None
-) -> Iterator[TensorHeader]:
-    path = folder / file
-    header = _read_header(name, path)
-    header.pop("__metadata__", None)
-    if expected is not None and (missing := sorted(expected - header.keys())):
+    name: str, folder: Path, files: Mapping[str, frozenset[str] | None]
+) -> dict[str, TensorHeader]:
+    """The tensors of all files, by their stored names."""
+    headers = {file: _read_header(name, folder / file) for file in sorted(files)}
+    for file, expected in files.items():
+        if expected is not None and (missing := sorted(expected - headers[file].keys())):
+            raise ParentError(
+                f"parent `{name}` has a shard that lacks tensors which the index places there",
+                where=str(folder / file),
+                expected=", ".join(missing[:5]),
+                got=f"{len(missing)} tensors missing",
+                fix="fetch the checkpoint again",
+            )
+    if (place := twice(headers)) is not None:
+        tensor, first, second = place
         raise ParentError(
-            f"parent `{name}` has a shard that lacks tensors which the index places there",
-            where=str(path),
-            expected=", ".join(missing[:5]),
-            got=f"{len(missing)} tensors missing",
-            fix="fetch the checkpoint again",
+            f"two files of parent `{name}` hold the same tensor",
+            where=f"{folder / first} and {second}",
+            expected="each tensor in one file",
+            got=tensor,
+            fix="fetch or save the checkpoint again",
         )
-    for tensor, entry in sorted(header.items()):
-        yield TensorHeader(tensor, tensor, entry["dtype"], tuple(entry["shape"]), file)
+    return {
+        tensor: TensorHeader(tensor, tensor, entry.dtype, entry.shape, file)
+        for file, entries in headers.items()
+        for tensor, entry in sorted(entries.items())
+    }
 
 
-def _read_header(name: str, path: Path) -> dict[str, Any]:
+def _read_header(name: str, path: Path) -> dict[str, Entry]:
     size = path.stat().st_size
     with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        raw = stream.read(length) if length <= min(size, MAX_HEADER) else b""
+        start = stream.read(8)
+        start += stream.read(min(header_end(start), size, 8 + LONGEST) - len(start))
     try:
-        header: dict[str, Any] = json.loads(raw)
-        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        whole = 8 + length + max(ends, default=0)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return parse_header(start, size)
+    except HeaderError as error:
         raise ParentError(
             f"parent `{name}` has a file that is not in safetensors format, or is cut short",
             where=str(path),
-            got=f"{size} bytes",
+            got=str(error),
             fix="fetch the file again",
         ) from error
-    if whole != size:
-        raise ParentError(
-            f"parent `{name}` has a truncated or overlong safetensors file",
-            where=str(path),
-            expected=f"{whole} bytes",
-            got=f"{size} bytes",
-            fix="fetch the file again",
-        )
-    return header
 
 
 def _refuse_quantised(name: str, folder: Path, config: Mapping[str, Any]) -> None:

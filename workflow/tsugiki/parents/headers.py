@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
+from tsugiki.merge.safetensors_header import (
+    LONGEST,
+    Entry,
+    HeaderError,
+    header_end,
+    parse_header,
+    twice,
+)
 from tsugiki.parents.fault import Fault, listed
 from tsugiki.parents.files import PICKLES, matches
 from tsugiki.parents.sources import ParentFiles
@@ -16,21 +21,9 @@ SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 FIRST_READ = 100_000
 """Bytes asked for at first; nearly all headers are shorter."""
-LONGEST_HEADER = 100_000_000
-"""Bytes; the format allows no longer header."""
 
 
-@dataclass(frozen=True)
-class TensorHeader:
-    """What a header says of a tensor."""
-
-    dtype: str
-    """The format's name, such as `BF16`."""
-    shape: tuple[int, ...]
-    size: int
-    """Bytes."""
-
-
+TensorHeader = Entry
 Tensors = dict[str, TensorHeader]
 
 
@@ -45,7 +38,7 @@ def read_headers(name: str, files: ParentFiles) -> tuple[Tensors, list[Fault]]:
         The tensors that could be read, by name, and the faults of files and index.
     """
     shards, faults = _shards(name, files)
-    tensors: Tensors = {}
+    headers: dict[str, Tensors] = {}
     for shard, promised in sorted(shards.items()):
         header = read_header(name, files, shard)
         if isinstance(header, Fault):
@@ -60,8 +53,19 @@ def read_headers(name: str, files: ParentFiles) -> tuple[Tensors, list[Fault]]:
                     fix="fetch or save the checkpoint again",
                 )
             )
-        tensors |= header
-    return tensors, faults
+        headers[shard] = header
+    if (place := twice(headers)) is not None:
+        tensor, first, second = place
+        faults.append(
+            Fault(
+                f"two files of `{name}` hold the same tensor, and a loader would keep either",
+                f"{files.where}, {first} and {second}",
+                expected="each tensor in one file",
+                got=tensor,
+                fix="fetch or save the checkpoint again",
+            )
+        )
+    return {tensor: one for header in headers.values() for tensor, one in header.items()}, faults
 
 
 def _shards(name: str, files: ParentFiles) -> tuple[dict[str, set[str] | None], list[Fault]]:
@@ -90,9 +94,20 @@ def _indexed(name: str, files: ParentFiles) -> tuple[dict[str, set[str] | None],
                 fix="fetch or save the checkpoint again",
             )
         ]
-    return {shard: shards[shard] for shard in shards if shard in files.sizes}, [
+    faults = [
         _bad_shard(name, where, shard) for shard in sorted(shards) if shard not in files.sizes
     ]
+    if SINGLE in files.sizes and SINGLE not in shards:
+        faults.append(
+            Fault(
+                f"`{name}` has two sets of weights, and loaders differ in which they take",
+                files.where,
+                expected=f"{SINGLE}, or {INDEX} and its shards",
+                got=f"{SINGLE}, and {listed([INDEX, *sorted(shards)])}",
+                fix="remove what does not belong to the model, in a copy of it if need be",
+            )
+        )
+    return {shard: shards[shard] for shard in shards if shard in files.sizes}, faults
 
 
 def _bad_shard(name: str, where: str, shard: str) -> Fault:
@@ -152,33 +167,14 @@ def read_header(name: str, files: ParentFiles, shard: str) -> Tensors | Fault:
     """The tensors of one safetensors file, or what is wrong with it."""
     size = files.sizes[shard]
     start = files.start(shard, FIRST_READ)
-    length = int.from_bytes(start[:8], "little")
-    if 8 + length > len(start) and length <= min(size, LONGEST_HEADER):
-        start = files.start(shard, 8 + length)
+    if len(start) < (end := header_end(start)) <= min(size, 8 + LONGEST):
+        start = files.start(shard, end)
     try:
-        entries = dict(_entries(json.loads(start[8 : 8 + length])))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return parse_header(start, size)
+    except HeaderError as error:
         return Fault(
             f"a file of `{name}` is not in safetensors format, or is cut short",
             f"{files.where}, {shard}",
-            got=f"{size} bytes, whose header cannot be read",
+            got=str(error),
             fix="fetch or copy the file again",
         )
-    whole = 8 + length + sum(entry.size for entry in entries.values())
-    if whole != size:
-        return Fault(
-            f"a file of `{name}` is {'truncated' if size < whole else 'too long'}",
-            f"{files.where}, {shard}",
-            expected=f"{whole} bytes, as its header says",
-            got=f"{size} bytes",
-            fix="fetch or copy the file again",
-        )
-    return entries
-
-
-def _entries(header: dict[str, Any]) -> Iterator[tuple[str, TensorHeader]]:
-    for tensor, entry in header.items():
-        if tensor != "__metadata__":
-            first, end = entry["data_offsets"]
-            shape = tuple(int(extent) for extent in entry["shape"])
-            yield tensor, TensorHeader(str(entry["dtype"]), shape, int(end) - int(first))

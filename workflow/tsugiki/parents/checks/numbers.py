@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from math import prod
 
 from tsugiki.parents.fault import Fault, listed
 from tsugiki.parents.model import Model
 
 NAMES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 """Formats that can be merged."""
+WHOLE = {"I64", "I32", "I16", "I8", "U8", "BOOL"}
+"""Formats of whole numbers that a model may store besides its weights."""
+MASK = re.compile(r"(?:mask|bias|index)$")
 WEIGHT = re.compile(r"\.(weight|qweight|qzeros|scales|g_idx|weight_packed|weight_scale)$")
 
 
 def check_numbers(model: Model) -> Iterator[Fault]:
     """A quantised model cannot be merged: its numbers are codes, not values."""
     quantisation = model.config.get("quantization_config")
-    packed = sorted(
-        f"{name} ({tensor.dtype})"
-        for name, tensor in model.tensors.items()
-        if tensor.dtype not in NAMES and WEIGHT.search(name)
-    )
+    packed = sorted(f"{name} ({model.tensors[name].dtype})" for name in _codes(model))
     if not quantisation and not packed:
         return
     method = quantisation.get("quant_method") if isinstance(quantisation, dict) else None
@@ -32,6 +32,31 @@ def check_numbers(model: Model) -> Iterator[Fault]:
         got="; ".join([*found, *([listed(packed)] if packed else [])]),
         fix="use the checkpoint that it was quantised from",
     )
+
+
+def _codes(model: Model) -> Iterator[str]:
+    """Tensors that stand for weights, and are no floating-point numbers.
+
+    What models store besides, such as positions, counters and masks, has one extent at most, is
+    64 bits wide, or is square.
+    """
+    floats = [tensor for tensor in model.tensors.values() if tensor.dtype in NAMES]
+    longest = max((extent for tensor in floats for extent in tensor.shape), default=0)
+    for name, tensor in model.tensors.items():
+        if tensor.dtype in NAMES:
+            continue
+        if tensor.dtype not in WHOLE or WEIGHT.search(name):
+            yield name
+        elif tensor.dtype != "I64" and not _is_mask(name, tensor.shape):
+            extents = [extent for extent in tensor.shape if extent > 1]
+            if len(extents) > 1 or prod(extents) > longest:
+                yield name
+
+
+def _is_mask(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor says of each two places whether, or how, one sees the other."""
+    square = len(shape) > 1 and shape[-1] == shape[-2] and prod(shape[:-2]) == 1
+    return square and (len(shape) > 2 or MASK.search(name) is not None)
 
 
 def note_formats(models: Sequence[Model], dtype: str) -> Iterator[str]:
