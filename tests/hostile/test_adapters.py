@@ -36,6 +36,12 @@ REFUSED: list[tuple[Builder, list[str]]] = [
     (adapters.adapter_that_is_a_model, ["no LoRA adapter", "remove `adapter_of`"]),
     (adapters.broken_adapter_config, ["settings of adapter `a` cannot be read"]),
     (adapters.adapter_that_unties, ["embeddings or head apart", "`b` ties"]),
+    (adapters.adapter_that_unties_rows, ["embeddings or head apart", "`b` ties"]),
+    (adapters.adapter_with_rows_beyond_the_base, ["does not fit", "rows [3, 64]", "below 64"]),
+    (
+        adapters.adapter_with_other_rows_than_it_says,
+        ["does not fit", "[3, 16] for rows [3, 4] of [64, 16]"],
+    ),
     (
         adapters.union_of_pieces,
         ["could not reach 1 tokens", "'kana'", "name `a` as `of`", "{kind: parent, of: b}"],

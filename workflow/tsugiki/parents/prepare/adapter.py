@@ -23,6 +23,7 @@ USED = {
     "lora_bias",
     "r",
     "rank_pattern",
+    "trainable_token_indices",
     "use_dora",
     "use_rslora",
 }
@@ -86,6 +87,18 @@ class Adapter:
         alpha = float(_pattern(self.settings, "alpha_pattern", module, self.settings["lora_alpha"]))
         rank = self.rank(module)
         return alpha / (math.sqrt(rank) if self.settings.get("use_rslora") else rank)
+
+    def tokens(self, module: str) -> tuple[int, ...] | None:
+        """The rows that a module's `trainable_tokens_delta` replaces; None if it is not said which.
+
+        One list is for the input embeddings, whatever they are called; with several, each key is the
+        end of its module's name.
+        """
+        given = self.settings.get("trainable_token_indices")
+        lists = [given] if isinstance(given, list) else []
+        if isinstance(given, dict):
+            lists = [rows for end, rows in given.items() if module.endswith(end)]
+        return tuple(lists[0]) if len(lists) == 1 else None
 
 
 def read_adapter(name: str, base: str, files: ParentFiles) -> tuple[Adapter | None, list[Fault]]:
@@ -155,7 +168,7 @@ def _refused(name: str, where: str, settings: Mapping[str, Any]) -> Iterator[Fau
             f"adapter `{name}` uses what tsugiki does not merge",
             f"{where}, {CONFIG}",
             expected="LoRA with rank-stabilised scaling, DoRA, patterns of ranks and alphas, "
-            "whole modules and embeddings at most",
+            "whole modules, embeddings and rows of tokens at most",
             got=", ".join(unknown) or "no lora_alpha",
             fix="merge it with peft's merge_and_unload(), and name the result",
         )

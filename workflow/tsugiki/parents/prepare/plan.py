@@ -55,8 +55,7 @@ class Preparation:
         """What is done to a model, in words."""
         parts = []
         if (changes := self.changes.get(name)) is not None:
-            count = len(changes.low_rank) + len(changes.biases) + len(changes.replaced)
-            parts.append(f"adapter merged, {count} tensors changed")
+            parts.append(f"adapter merged, {len(changes.tensors)} tensors changed")
         if self.alignment is not None and self.is_aligned(name):
             own = self.sources[name].vocabulary or {}
             tokens = self.alignment.vocabulary
