@@ -163,8 +163,26 @@ def adapter_that_unties_rows(folder: Path) -> RunConfig:
 
 
 def adapter_trained_elsewhere(folder: Path) -> RunConfig:
-    """It fits, but names another base."""
+    """It fits, but names another base than the folder that it is merged into."""
     write_adapter(folder / "lora", base_model_name_or_path="someone/llama-bnb-4bit")
+    return with_adapter(folder)
+
+
+def adapter_of_a_copy(folder: Path) -> RunConfig:
+    """The same, and the user says that the two are one."""
+    write_adapter(folder / "lora", base_model_name_or_path="someone/llama-bnb-4bit")
+    return with_adapter(folder, accept_differences=["base_model_name_or_path"])
+
+
+def adapter_trained_in_another_folder(folder: Path) -> RunConfig:
+    """The base had the same name on another machine, but for the case."""
+    write_adapter(folder / "lora", base_model_name_or_path="/scratch/models/B/")
+    return with_adapter(folder)
+
+
+def adapter_that_does_not_say(folder: Path) -> RunConfig:
+    """Its settings name no base."""
+    write_adapter(folder / "lora", base_model_name_or_path=None)
     return with_adapter(folder)
 
 
