@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tsugiki.parents.checks.encoding import check_encoding
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.headers import Tensors, read_header
 from tsugiki.parents.sources import ParentFiles
@@ -129,7 +130,7 @@ def read_adapter(name: str, base: str, files: ParentFiles) -> tuple[Adapter | No
         return None, [*faults, header]
     tokenizer, broken = read_tokenizer(name, files)
     adapter = Adapter(name, files.where, base, files.sizes, settings, header, tokenizer)
-    return adapter, [*faults, *broken]
+    return adapter, [*faults, *broken, *check_encoding(name, files)]
 
 
 def _no_adapter(name: str, files: ParentFiles, missing: list[str]) -> Fault:
