@@ -137,9 +137,52 @@ def adapter_that_unties(folder: Path) -> RunConfig:
     return with_adapter(folder)
 
 
+def with_rows(folder: Path, rows: int, tokens: Any, *, head: bool = False) -> RunConfig:
+    """An adapter that replaces rows of the embeddings, or of the head."""
+    module = "lm_head" if head else "model.embed_tokens"
+    name = f"base_model.model.{module}.token_adapter.trainable_tokens_delta"
+    tensors = {name: torch.ones(rows, 16)}
+    write_adapter(folder / "lora", tensors, trainable_token_indices=tokens)
+    return with_adapter(folder)
+
+
+def adapter_with_rows_beyond_the_base(folder: Path) -> RunConfig:
+    """It was trained on a base with more tokens."""
+    return with_rows(folder, 2, [3, 64])
+
+
+def adapter_with_other_rows_than_it_says(folder: Path) -> RunConfig:
+    """Three rows for two tokens."""
+    return with_rows(folder, 3, [3, 4])
+
+
+def adapter_that_unties_rows(folder: Path) -> RunConfig:
+    """The base ties its head, and the adapter has rows of the head alone."""
+    write_llama(folder / "b", tie_word_embeddings=True)
+    return with_rows(folder, 2, {"lm_head": [3, 4]}, head=True)
+
+
 def adapter_trained_elsewhere(folder: Path) -> RunConfig:
-    """It fits, but names another base."""
+    """It fits, but names another base than the folder that it is merged into."""
     write_adapter(folder / "lora", base_model_name_or_path="someone/llama-bnb-4bit")
+    return with_adapter(folder)
+
+
+def adapter_of_a_copy(folder: Path) -> RunConfig:
+    """The same, and the user says that the two are one."""
+    write_adapter(folder / "lora", base_model_name_or_path="someone/llama-bnb-4bit")
+    return with_adapter(folder, accept_differences=["base_model_name_or_path"])
+
+
+def adapter_trained_in_another_folder(folder: Path) -> RunConfig:
+    """The base had the same name on another machine, but for the case."""
+    write_adapter(folder / "lora", base_model_name_or_path="/scratch/models/B/")
+    return with_adapter(folder)
+
+
+def adapter_that_does_not_say(folder: Path) -> RunConfig:
+    """Its settings name no base."""
+    write_adapter(folder / "lora", base_model_name_or_path=None)
     return with_adapter(folder)
 
 

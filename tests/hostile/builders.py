@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import pickle
@@ -373,6 +374,22 @@ def broken_tokenizer(folder: Path) -> RunConfig:
     """A tokenizer.json that is no JSON."""
     sound(folder)
     (folder / "a" / "tokenizer.json").write_text("{")
+    return pair(folder)
+
+
+def byte_order_mark(folder: Path) -> RunConfig:
+    """A config.json that an editor has saved anew, with a mark before its first character."""
+    sound(folder)
+    path = folder / "a" / "config.json"
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    return pair(folder)
+
+
+def wide_characters(folder: Path) -> RunConfig:
+    """A tokenizer_config.json in UTF-16."""
+    sound(folder)
+    path = folder / "a" / "tokenizer_config.json"
+    path.write_text(path.read_text(), encoding="utf-16")
     return pair(folder)
 
 

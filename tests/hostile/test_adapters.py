@@ -32,10 +32,20 @@ REFUSED: list[tuple[Builder, list[str]]] = [
         adapters.adapter_with_unknown_features,
         ["does not merge", "layer_replication", "pissa", "merge_and_unload"],
     ),
+    (
+        adapters.adapter_trained_elsewhere,
+        ["trained on another model than `b`", "someone/llama-bnb-4bit", "accept_differences"],
+    ),
     (adapters.adapter_as_pickle, ["pickle", "adapter_model.safetensors", "save_pretrained"]),
     (adapters.adapter_that_is_a_model, ["no LoRA adapter", "remove `adapter_of`"]),
     (adapters.broken_adapter_config, ["settings of adapter `a` cannot be read"]),
     (adapters.adapter_that_unties, ["embeddings or head apart", "`b` ties"]),
+    (adapters.adapter_that_unties_rows, ["embeddings or head apart", "`b` ties"]),
+    (adapters.adapter_with_rows_beyond_the_base, ["does not fit", "rows [3, 64]", "below 64"]),
+    (
+        adapters.adapter_with_other_rows_than_it_says,
+        ["does not fit", "[3, 16] for rows [3, 4] of [64, 16]"],
+    ),
     (
         adapters.union_of_pieces,
         ["could not reach 1 tokens", "'kana'", "name `a` as `of`", "{kind: parent, of: b}"],
@@ -51,10 +61,9 @@ REFUSED: list[tuple[Builder, list[str]]] = [
 
 TAKEN: list[tuple[Builder, list[str]]] = [
     (adapters.sound_adapter, ["to prepare: a: adapter merged, 1 tensors changed ("]),
-    (
-        adapters.adapter_trained_elsewhere,
-        ["a: trained on someone/llama-bnb-4bit, merged into b"],
-    ),
+    (adapters.adapter_of_a_copy, ["a: trained on someone/llama-bnb-4bit, merged into b"]),
+    (adapters.adapter_trained_in_another_folder, ["a: adapter merged"]),
+    (adapters.adapter_that_does_not_say, ["a: trained on an unnamed model, merged into b"]),
     (
         adapters.union_that_works,
         ["to prepare: b: rows aligned to `a`: 64 of 65 tokens ("],
@@ -110,6 +119,29 @@ def test_an_adapter_of_another_model_of_the_hub_is_refused_unless_accepted(
     assert report.faults == []
     assert "a: trained on other/llama-7b, merged into b" in report.notes
     assert not any("accept_differences" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("trained", "revision", "refused"),
+    [
+        ({"base_model_name_or_path": "Good/Llama"}, "main", False),
+        ({"base_model_name_or_path": "/home/me/llama"}, "main", False),
+        ({"base_model_name_or_path": "/home/me/mistral"}, "main", True),
+        ({"base_model_name_or_path": "good/llama", "revision": "main"}, "main", False),
+        ({"base_model_name_or_path": "good/llama", "revision": "v2"}, "main", True),
+        ({"base_model_name_or_path": "good/llama", "revision": "0123456789" * 4}, "main", False),
+    ],
+)
+def test_name_and_revision_of_an_adapter_s_base_count_where_they_tell(
+    hub: Hub, tmp_path: Path, trained: dict[str, str], revision: str, refused: bool
+) -> None:
+    """Another last part of a path, or another branch; but a commit may be what a branch points to."""
+    hub.repo("good/llama").push(read_folder(write_llama(tmp_path / "b")))
+    adapters.write_adapter(tmp_path / "lora", **trained)
+    config = adapters.with_adapter(tmp_path).model_dump(mode="json")
+    config["parents"]["b"] = {"hub": "good/llama", "revision": revision}
+    faults = preflight(RunConfig.model_validate(config)).faults
+    assert ["another model" in fault.what for fault in faults] == [True] * refused
 
 
 def test_an_adapter_on_the_hub_is_checked_without_its_weights(hub: Hub, tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ REFUSED: list[tuple[Builder, list[str]]] = [
         ["padding in `b`", "only `a` has '<|im_start|>'", "{kind: union, of: b}"],
     ),
     (builders.broken_tokenizer, ["tokenizer of `a` cannot be read", "tokenizer.json"]),
+    (builders.byte_order_mark, ["byte order mark", "config.json", "UTF-8 without"]),
+    (builders.wide_characters, ["byte order mark", "tokenizer_config.json", "UTF-16"]),
     (builders.no_tokenizer, ["`b` has no tokenizer", "name another parent as `tokenizer`"]),
     (builders.no_config, ["configuration of `a` cannot be read", "no config.json"]),
     (builders.broken_config, ["configuration of `a` cannot be read"]),
@@ -148,6 +150,8 @@ SINGLE: list[Builder] = [
     builders.adapter_only,
     builders.swapped_tokens,
     builders.token_in_one_only,
+    builders.byte_order_mark,
+    builders.wide_characters,
     builders.more_rows_than_base,
     builders.tied_base_untied_child,
 ]

@@ -28,6 +28,7 @@ LLAMA = {
 BASES = {
     "llama": LlamaConfig(**LLAMA),
     "llama-biased": LlamaConfig(**LLAMA, attention_bias=True),
+    "llama-tied": LlamaConfig(**LLAMA, tie_word_embeddings=True),
     "gpt2": GPT2Config(vocab_size=12, n_embd=8, n_layer=1, n_head=2, n_positions=16),
 }
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -70,6 +71,27 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "llama-biased",
         {"r": 2, "lora_alpha": 3, "lora_bias": True, "target_modules": ["q_proj", "v_proj"]},
     ),
+    "tokens": (
+        "llama",
+        {"r": 2, "lora_alpha": 3, "target_modules": ["q_proj"], "trainable_token_indices": [7, 3]},
+    ),
+    "tokens-of-modules": (
+        "llama",
+        {
+            "r": 2,
+            "lora_alpha": 3,
+            "target_modules": ["q_proj"],
+            "trainable_token_indices": {"embed_tokens": [1, 11], "lm_head": [4, 2, 11]},
+        },
+    ),
+    "tokens-tied": (
+        "llama-tied",
+        {"r": 2, "lora_alpha": 3, "target_modules": ["q_proj"], "trainable_token_indices": [7, 3]},
+    ),
+    "tokens-and-embeddings": (
+        "llama-tied",
+        {"r": 2, "lora_alpha": 3, "target_modules": ["q_proj"], "trainable_token_indices": [5]},
+    ),
     "transposed": ("gpt2", {"r": 2, "lora_alpha": 3, "target_modules": ["c_attn", "c_fc"]}),
     "dora-transposed": (
         "gpt2",
@@ -103,7 +125,9 @@ def main() -> None:
                     parameter.copy_(torch.rand_like(parameter) + 0.5)
                 elif parameter.requires_grad:
                     parameter.copy_(torch.randn_like(parameter) * 0.3)
-        model.save_pretrained(HERE / case)
+        # as where embeddings were resized, which peft finds out from a base on disk
+        whole: Any = True if case == "tokens-and-embeddings" else "auto"
+        model.save_pretrained(HERE / case, save_embedding_layers=whole)
         (HERE / case / "README.md").unlink()
         (HERE / case / "base.txt").write_text(f"{name}\n")
         merged = model.merge_and_unload().state_dict()

@@ -14,6 +14,7 @@ from tsugiki.errors import ParentError
 from tsugiki.merge.language_settings import language_config
 from tsugiki.merge.names import Names, naming
 from tsugiki.merge.plan import EMBEDDINGS, HEAD
+from tsugiki.parents.checks.encoding import check_encoding
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.headers import TensorHeader, read_headers
 from tsugiki.parents.loaded_tokenizer import LoadedTokenizer
@@ -125,6 +126,7 @@ def read_model(
     """
     tensors, faults = read_headers(name, files)
     whole = not faults
+    faults += check_encoding(name, files)
     config: dict[str, Any] = {}
     try:
         # Where there is neither, the missing weights say enough.

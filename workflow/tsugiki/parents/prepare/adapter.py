@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tsugiki.parents.checks.encoding import check_encoding
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.headers import Tensors, read_header
 from tsugiki.parents.sources import ParentFiles
@@ -23,6 +24,7 @@ USED = {
     "lora_bias",
     "r",
     "rank_pattern",
+    "trainable_token_indices",
     "use_dora",
     "use_rslora",
 }
@@ -87,6 +89,18 @@ class Adapter:
         rank = self.rank(module)
         return alpha / (math.sqrt(rank) if self.settings.get("use_rslora") else rank)
 
+    def tokens(self, module: str) -> tuple[int, ...] | None:
+        """The rows that a module's `trainable_tokens_delta` replaces; None if it is not said which.
+
+        One list is for the input embeddings, whatever they are called; with several, each key is the
+        end of its module's name.
+        """
+        given = self.settings.get("trainable_token_indices")
+        lists = [given] if isinstance(given, list) else []
+        if isinstance(given, dict):
+            lists = [rows for end, rows in given.items() if module.endswith(end)]
+        return tuple(lists[0]) if len(lists) == 1 else None
+
 
 def read_adapter(name: str, base: str, files: ParentFiles) -> tuple[Adapter | None, list[Fault]]:
     """Read an adapter's settings and headers; refuse what cannot be merged to the letter.
@@ -116,7 +130,7 @@ def read_adapter(name: str, base: str, files: ParentFiles) -> tuple[Adapter | No
         return None, [*faults, header]
     tokenizer, broken = read_tokenizer(name, files)
     adapter = Adapter(name, files.where, base, files.sizes, settings, header, tokenizer)
-    return adapter, [*faults, *broken]
+    return adapter, [*faults, *broken, *check_encoding(name, files)]
 
 
 def _no_adapter(name: str, files: ParentFiles, missing: list[str]) -> Fault:
@@ -155,7 +169,7 @@ def _refused(name: str, where: str, settings: Mapping[str, Any]) -> Iterator[Fau
             f"adapter `{name}` uses what tsugiki does not merge",
             f"{where}, {CONFIG}",
             expected="LoRA with rank-stabilised scaling, DoRA, patterns of ranks and alphas, "
-            "whole modules and embeddings at most",
+            "whole modules, embeddings and rows of tokens at most",
             got=", ".join(unknown) or "no lora_alpha",
             fix="merge it with peft's merge_and_unload(), and name the result",
         )

@@ -17,6 +17,7 @@ PART = re.compile(
     r"(?P<module>.+)\.(?P<part>lora_A|lora_B|lora_embedding_A|lora_embedding_B"
     r"|lora_magnitude_vector)(?:\.default)?(?P<bias>\.weight|\.bias)?$"
 )
+ROWS = re.compile(r"(?P<module>.+)\.token_adapter\.trainable_tokens_delta(?:\.default)?$")
 ROOT = "base_model.model."
 INNER = ("model.", "transformer.")
 """What a model with a head puts before the names of one without."""
@@ -37,6 +38,16 @@ class Change:
     """Name of DoRA's magnitudes, (out,)."""
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows of embeddings or head that an adapter has as a whole (`trainable_token_indices`)."""
+
+    name: str
+    """Name in the adapter's file: a tensor of shape (tokens, width)."""
+    tokens: tuple[int, ...]
+    """The rows that they replace, in order."""
+
+
 @dataclass
 class Changes:
     """All that an adapter does to its base, by the names of the base's tensors."""
@@ -46,8 +57,17 @@ class Changes:
     """Biases of B, with what they are multiplied with; added to the base's."""
     replaced: dict[str, str] = field(default_factory=dict)
     """Tensors that the adapter has as a whole (`modules_to_save`)."""
+    rows: dict[str, Rows] = field(default_factory=dict)
+    """Tensors of which it has some rows; a head that is tied to the embeddings gets theirs, too."""
     tied_head: str | None = None
     """An output head that the adapter has as a whole, for a base that ties it to its embeddings."""
+    tied_rows: Rows | None = None
+    """Rows of such a head."""
+
+    @property
+    def tensors(self) -> set[str]:
+        """Names of all tensors that are changed."""
+        return {*self.low_rank, *self.biases, *self.replaced, *self.rows}
 
 
 def find_changes(adapter: Adapter, base: Model) -> tuple[Changes, list[Fault]]:
@@ -55,10 +75,13 @@ def find_changes(adapter: Adapter, base: Model) -> tuple[Changes, list[Fault]]:
     changes = Changes()
     homeless: list[str] = []
     for name in sorted(adapter.tensors):
-        plain = name.removeprefix(ROOT).replace(".base_layer.", ".")
+        plain = name.removeprefix(ROOT).replace(".token_adapter.base_layer.", ".")
+        plain = plain.replace(".base_layer.", ".")
         match = PART.match(plain)
         target: str | None
-        if match is None and HEAD.search(plain) and is_tied(base):
+        if (some := ROWS.match(plain)) is not None:
+            target = _take_rows(changes, name, some["module"], adapter, base)
+        elif match is None and HEAD.search(plain) and is_tied(base):
             target = changes.tied_head = name
         elif match is None:
             target = _find(plain, base)
@@ -76,6 +99,19 @@ def _find(name: str, base: Model) -> str | None:
     shorter = [name.removeprefix(prefix) for prefix in INNER if name.startswith(prefix)]
     names = [name, *(prefix + name for prefix in INNER), *shorter]
     return next((found for found in names if found in base.tensors), None)
+
+
+def _take_rows(
+    changes: Changes, name: str, module: str, adapter: Adapter, base: Model
+) -> str | None:
+    rows = Rows(name, adapter.tokens(module) or ())
+    if HEAD.search(f"{module}.weight") and is_tied(base):
+        changes.tied_rows = rows
+        return name
+    target = _find(f"{module}.weight", base)
+    if target is not None:
+        changes.rows[target] = rows
+    return target
 
 
 def _place(
@@ -118,7 +154,7 @@ def _faults(
             got=listed(homeless),
             fix=fix,
         )
-    wrong = [*_wrong_shapes(adapter, base, changes)]
+    wrong = [*_wrong_shapes(adapter, base, changes), *_wrong_rows(adapter, base, changes)]
     if wrong:
         yield Fault(
             f"adapter `{adapter.name}` does not fit `{base.name}`",
@@ -164,6 +200,17 @@ def _wrong_shapes(adapter: Adapter, base: Model, changes: Changes) -> Iterator[s
             yield f"{target}: {list(mine)} instead of {list(theirs)}"
 
 
+def _wrong_rows(adapter: Adapter, base: Model, changes: Changes) -> Iterator[str]:
+    for target, some in changes.rows.items():
+        replaced = changes.replaced.get(target)
+        whole = adapter.tensors[replaced] if replaced else base.tensors[target]
+        shape, tokens = adapter.tensors[some.name].shape, set(some.tokens)
+        if not tokens or shape != (len(some.tokens), *whole.shape[1:]):
+            yield f"{target}: {list(shape)} for rows {list(some.tokens)} of {list(whole.shape)}"
+        elif len(tokens) != len(some.tokens) or not tokens <= set(range(whole.shape[0])):
+            yield f"{target}: rows {list(some.tokens)} instead of each once, below {whole.shape[0]}"
+
+
 def _tied(adapter: Adapter, base: Model, changes: Changes) -> Iterator[Fault]:
     """A head that is tied to the embeddings stays so, or the adapter is refused."""
     if not is_tied(base) or base.embeddings is None:
@@ -173,6 +220,8 @@ def _tied(adapter: Adapter, base: Model, changes: Changes) -> Iterator[Fault]:
     copied = [name for name in (base.embeddings, "lm_head") if _listed(name, saved)]
     both = base.embeddings in changes.replaced and changes.tied_head is not None
     head_alone = changes.tied_head is not None and not both
+    rows, theirs = changes.rows.get(base.embeddings), changes.tied_rows
+    head_alone |= theirs is not None and (rows is None or rows.tokens != theirs.tokens)
     if trained or head_alone or (copied and not both):
         yield Fault(
             f"adapter `{adapter.name}` trained embeddings or head apart from each other, "

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
-from tsugiki.config.parents import HubParent
+from tsugiki.config.parents import DemoParent, HubParent
 from tsugiki.config.run import RunConfig
 from tsugiki.config.validate_parents import common_bases
 from tsugiki.merge.companions import TOKENIZER
@@ -16,6 +17,7 @@ from tsugiki.parents.checks.architecture import NAME_OF_BASE
 from tsugiki.parents.checks.embeddings import check_embeddings
 from tsugiki.parents.fault import Fault, listed
 from tsugiki.parents.headers import TensorHeader
+from tsugiki.parents.hub import COMMIT
 from tsugiki.parents.model import Model
 from tsugiki.parents.prepare.adapter import CONFIG, Adapter
 from tsugiki.parents.prepare.alignment import Alignment, align, check_alignable
@@ -55,8 +57,7 @@ class Preparation:
         """What is done to a model, in words."""
         parts = []
         if (changes := self.changes.get(name)) is not None:
-            count = len(changes.low_rank) + len(changes.biases) + len(changes.replaced)
-            parts.append(f"adapter merged, {count} tensors changed")
+            parts.append(f"adapter merged, {len(changes.tensors)} tensors changed")
         if self.alignment is not None and self.is_aligned(name):
             own = self.sources[name].vocabulary or {}
             tokens = self.alignment.vocabulary
@@ -174,33 +175,58 @@ def _with_adapter(base: Model, adapter: Adapter, changes: Changes) -> Model:
 
 
 def _other_base(config: RunConfig, adapter: Adapter) -> Iterator[Fault]:
+    """An adapter that says what it was trained on is merged into that, unless the user says otherwise."""
     source = config.parents[adapter.base]
     trained = str(adapter.settings.get(NAME_OF_BASE) or "")
-    if (
-        NAME_OF_BASE in config.accept_differences
-        or not isinstance(source, HubParent)
-        or not REPOSITORY.match(trained)
-        or _names_source(config, adapter)
-    ):
+    if NAME_OF_BASE in config.accept_differences or not trained or isinstance(source, DemoParent):
         return
+    revision = str(adapter.settings.get("revision") or "")
+    if _names_source(config, adapter):
+        if not isinstance(source, HubParent) or _may_be_one(revision, source.revision):
+            return
+        trained = f"{trained} at revision {revision}"
+        fix = f"set `revision: {revision}` for `{adapter.base}`"
+    else:
+        fix = f"add {trained} as a parent and name it as `adapter_of`"
+    here = (
+        f"{source.hub} at revision {source.revision}"
+        if isinstance(source, HubParent)
+        else source.path
+    )
     yield Fault(
         f"adapter `{adapter.name}` was trained on another model than `{adapter.base}`",
         f"{adapter.where}, {CONFIG}",
-        expected=f"{NAME_OF_BASE} {source.hub}",
+        expected=f"{NAME_OF_BASE} as that of `{adapter.base}`: {here}",
         got=trained,
-        fix=f"add {trained} as a parent and name it as `adapter_of`; or, if the two are copies of "
-        f"each other: accept_differences: [{NAME_OF_BASE}]",
+        fix=f"{fix}; or, if the two are copies of each other: accept_differences: [{NAME_OF_BASE}]",
     )
 
 
+def _may_be_one(trained: str, revision: str) -> bool:
+    """Whether two revisions can be the same commit: a branch or tag may be any one."""
+    kinds = {bool(COMMIT.match(trained)), bool(COMMIT.match(revision))}
+    return not trained or trained == revision or len(kinds) == 2
+
+
 def _names_source(config: RunConfig, adapter: Adapter) -> bool:
-    """Whether the adapter names its base as the configuration does, up to folders and case."""
+    """Whether the adapter names its base as the configuration does, up to folders and case.
+
+    A folder can be anywhere on the machine of the training, so its last part has to do. Two
+    repositories are told apart by their owners, too.
+    """
     source = config.parents[adapter.base]
     trained = str(adapter.settings.get(NAME_OF_BASE) or "").rstrip("/").lower()
     if isinstance(source, HubParent):
-        return trained == source.hub.lower()
-    here = getattr(source, "path", None) or adapter.base
-    return trained.rpartition("/")[2] == str(here).rstrip("/").rpartition("/")[2].lower()
+        here = source.hub.lower()
+        return trained == here or (not REPOSITORY.match(trained) and _last(trained) == _last(here))
+    if isinstance(source, DemoParent):
+        return trained == adapter.base
+    path = Path(source.path).expanduser()
+    return _last(trained) in {path.name.lower(), path.resolve().name.lower()}
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _hidden_rows(model: Model, alignment: Alignment) -> Iterator[Fault]:

@@ -67,14 +67,20 @@ class AdaptedWeights:
         self._base = base
         self._changes = changes
         self._file: Any = safe_open(folder / WEIGHTS, framework="pt")
-        if changes.tied_head is None or embeddings is None:
+        if embeddings is None:
             return
-        rows = changes.replaced[embeddings]
-        if not torch.equal(self._read(rows), self._read(changes.tied_head)):
+        if changes.tied_head is not None:
+            self._require_equal(name, folder, changes.replaced[embeddings], changes.tied_head)
+        if changes.tied_rows is not None:
+            rows = changes.rows[embeddings].name
+            self._require_equal(name, folder, rows, changes.tied_rows.name)
+
+    def _require_equal(self, name: str, folder: Path, embeddings: str, head: str) -> None:
+        if not torch.equal(self._read(embeddings), self._read(head)):
             raise ParentError(
                 f"adapter `{name}` has a head of its own, but its base ties head and embeddings",
                 where=str(folder / WEIGHTS),
-                expected=f"{changes.tied_head} equal to {rows}",
+                expected=f"{head} equal to {embeddings}",
                 got="different values",
                 fix="untie the base first: tie_word_embeddings false, with the head stored",
             )
@@ -88,6 +94,10 @@ class AdaptedWeights:
         values = self._base.tensor(name)
         if name in self._changes.replaced:
             values = self._read(self._changes.replaced[name]).to(values.dtype)
+        if (rows := self._changes.rows.get(name)) is not None:
+            values = values.index_copy(
+                0, torch.tensor(rows.tokens), self._read(rows.name).to(values.dtype)
+            )
         if (change := self._changes.low_rank.get(name)) is not None:
             return merged_weight(
                 values,
