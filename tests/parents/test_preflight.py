@@ -11,12 +11,13 @@ from huggingface_hub import constants
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.runs_for_tests import write_tasks
 from tsugiki.config.stage import Stage
 from tsugiki.parents.preflight import preflight
 from tsugiki.parents.report import render
 from tsugiki.parents.resolve import lock_parents
 
-from .checkpoints import CONFIG, llama_tensors, read_folder, shard, write_llama
+from .checkpoints import CONFIG, VOCABULARY, llama_tensors, read_folder, shard, write_llama
 from .hub_stand_in import Hub
 from .runs import run_of
 
@@ -186,6 +187,47 @@ def test_the_result_of_a_stage_counts_where_it_is_merged(tmp_path: Path) -> None
         config.model_copy(update={"stages": [second.model_copy(update={"parents": ["a", "b"]})]})
     )
     assert alone.memory_bytes == 2 * 4 * NUMBERS
+
+
+def test_memory_is_what_a_job_was_measured_to_take(tmp_path: Path) -> None:
+    """Peaks of `tsugiki evaluate` on two cores, for multiple choice and for answers.
+
+    Three models of 32,000 tokens by 64, batches of 8 prompts of 500 words; peaks of the process,
+    in GB, by the kernel's count.
+    """
+    rows, width = 32_000, 64
+    settings = {"vocab_size": rows, "hidden_size": width, "max_position_embeddings": 500}
+    write_tasks(tmp_path / "tasks")
+    tokens = [*VOCABULARY, *(f"v{index}" for index in range(rows - len(VOCABULARY)))]
+    for name in ("base", "a", "b"):
+        write_llama(tmp_path / name, tokens=tokens, **settings)
+    for task, dtype, peak in (
+        ("choice", "float32", 2.668),
+        ("choice", "bfloat16", 1.922),
+        ("words", "float32", 0.749),
+    ):
+        config = run_of(
+            {name: {"path": str(tmp_path / name)} for name in ("base", "a", "b")},
+            base="base",
+            method="task_arithmetic",
+            dtype=dtype,
+        )
+        asked = config.evaluation.objectives[0].model_copy(update={"task": task})
+        evaluation = config.evaluation.model_copy(
+            update={
+                "objectives": [asked],
+                "task_paths": [str(tmp_path / "tasks")],
+                "batch_size": 8,
+                "device": "cpu",
+            }
+        )
+        report = preflight(config.model_copy(update={"evaluation": evaluation}))
+        assert report.faults == []
+        assert report.memory.main / 1e9 == pytest.approx(peak, rel=0.15)
+        assert report.memory_bytes < 0.1e9
+        assert ("log-likelihoods of 8 prompts of 500 tokens" in render(report)) == (
+            task == "choice"
+        )
 
 
 def test_models_of_the_demo_are_not_checked() -> None:

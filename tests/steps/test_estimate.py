@@ -6,12 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.runs_for_tests import raw_config, write_tasks
 from tsugiki.config.load import parse_config
 from tsugiki.config.run import RunConfig
 from tsugiki.parents.preflight import preflight
-from tsugiki.steps.estimate import GPUS, Share, answer_limits, gpu_hours, render, shares
+from tsugiki.steps.estimate import (
+    CORE,
+    GPUS,
+    Share,
+    answer_limits,
+    gpu_hours,
+    note_device,
+    render,
+    shares,
+)
 
 H100 = GPUS[0]
 BILLIONS = 7_000_000_000
@@ -62,15 +72,40 @@ def test_hours_are_the_formula(config: RunConfig) -> None:
     assert gpu_hours(H100, config, [choice], BILLIONS, best=True) == pytest.approx(expected)
 
 
-def test_the_text_gives_a_range_for_each_gpu_and_says_that_it_is_rough(config: RunConfig) -> None:
-    """And what was assumed; nothing of hours where no size is known."""
+@pytest.mark.parametrize(
+    ("device", "unit", "others"),
+    [
+        ("auto", "GPU-hours", "processor"),
+        ("cuda", "GPU-hours", "processor"),
+        ("cpu", "processor-hours", "GPU"),
+    ],
+)
+def test_the_text_gives_a_range_of_hours_of_what_is_used(
+    tiny_config: dict[str, Any], device: str, unit: str, others: str
+) -> None:
+    """And what was assumed; nothing of hours where no size is known; no GPU for a processor."""
+    tiny_config["evaluation"]["device"] = device
+    config = parse_config(tiny_config, where="test")
     text = render(config, {"ps": {"model.layers.0.mlp.w": BILLIONS}})
-    for words in ("a rough estimate", "H100", "A100", "7 billion", "to evaluate, at most"):
+    for words in (f"{unit}, a rough estimate", "7 billion", "to evaluate, at most"):
         assert words in text
-    assert "GPU-hours" not in render(config, {})
-    for gpu in GPUS:
+    assert others not in text
+    assert "hours" not in render(config, {})
+    for gpu in (*GPUS, CORE):
         low, high = (
             gpu_hours(gpu, config, shares(config, {}), BILLIONS, best=best)
             for best in (True, False)
         )
         assert 0 < low < high
+
+
+def test_a_missing_gpu_is_said_where_one_is_asked_for(
+    tiny_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The jobs may run elsewhere, so that it is no fault."""
+    for device, works, count in (("cuda", False, 1), ("cuda", True, 0), ("auto", False, 0)):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda works=works: works)
+        tiny_config["evaluation"]["device"] = device
+        notes = list(note_device(parse_config(tiny_config, where="test")))
+        assert len(notes) == count
+        assert all("finds no GPU on this machine" in note for note in notes)

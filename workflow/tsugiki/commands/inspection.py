@@ -27,6 +27,7 @@ def check(config: Path) -> None:
     tracking_uri(files, settings)
     locked = read_lock(files.parents) if files.parents.is_file() else None
     report = preflight(settings, locked)
+    report.notes.extend(estimate.note_device(settings))
     click.echo(render(report))
     if report.faults:
         sys.exit(1)

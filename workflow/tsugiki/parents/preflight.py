@@ -15,6 +15,7 @@ from tsugiki.parents.checks.architecture import check_settings, note_accepted
 from tsugiki.parents.checks.between import check_stage, note_stage
 from tsugiki.parents.checks.embeddings import check_embeddings, note_padding
 from tsugiki.parents.checks.numbers import check_numbers
+from tsugiki.parents.checks.relatives import note_copies, note_relatives
 from tsugiki.parents.checks.tokenizers import check_ids, check_scored
 from tsugiki.parents.checks.tying import check_tying, note_tying
 from tsugiki.parents.fault import Fault
@@ -26,8 +27,9 @@ from tsugiki.parents.model import Model, read_model
 from tsugiki.parents.prepare.adapter import Adapter, read_adapter
 from tsugiki.parents.prepare.plan import note_bases, plan_preparation
 from tsugiki.parents.report import Report
-from tsugiki.parents.sizes import disk_bytes, download_bytes, memory_bytes, merged_tensors
+from tsugiki.parents.sizes import disk_bytes, download_bytes, memory, merged_tensors
 from tsugiki.parents.sources import FolderFiles, HubFiles, ParentFiles
+from tsugiki.parents.weight_sample import read_sample
 
 
 def preflight(
@@ -37,8 +39,8 @@ def preflight(
 ) -> Report:
     """Check every parent alone, and those of a stage with each other; report all faults at once.
 
-    Reads configurations, tokenizers and the headers of safetensors files. Of parents on the Hub
-    nothing larger is fetched. Models of the demo are made by the run, and not checked. Models that
+    Reads configurations, tokenizers, the headers of safetensors files, and some rows of those that
+    lie on this machine. Of parents on the Hub nothing larger is fetched. Models of the demo are made by the run, and not checked. Models that
     will be prepared are compared as they will be.
 
     Args:
@@ -50,7 +52,7 @@ def preflight(
     notes: list[str] = []
     models: dict[str, Model] = {}
     adapters: dict[str, Adapter] = {}
-    sources: list[ParentFiles] = []
+    sources: dict[str, ParentFiles] = {}
     for name, source in config.parents.items():
         if isinstance(source, DemoParent):
             continue
@@ -67,7 +69,7 @@ def preflight(
         except ParentError as error:
             faults.append(Fault.of(error, f"parent `{name}`"))
             continue
-        sources.append(files)
+        sources[name] = files
         faults += found
         if name in models:
             faults += _faults_of(models[name])
@@ -84,15 +86,19 @@ def preflight(
         for name in config.origins(stage):
             if name in merged and name != config.owner(stage):
                 faults += check_scored(merged[name])
+    samples = {name: read_sample(model, sources[name]) for name, model in models.items()}
+    for stage in config.stages:
+        notes += note_relatives(config.origins(stage), stage.base, samples)
+    notes += note_copies({name: sources[name] for name in models}, samples)
     notes += note_accepted(config.accept_differences, list(models.values()))
-    downloads = download_bytes(sources)
+    downloads = download_bytes(sources.values())
     prepared = {name: merged[name].stored for name in preparation.names}
     return Report(
         faults=list(dict.fromkeys(faults)),
         notes=list(dict.fromkeys(notes)),
         download_bytes=downloads,
         disk_bytes=downloads + sum(prepared.values()) + disk_bytes(config, merged),
-        memory_bytes=memory_bytes(config, merged),
+        memory=memory(config, merged),
         prepared={preparation.describe(name): size for name, size in prepared.items()},
         tensors=merged_tensors(config, merged),
         trained=[name for name, one in config.parents.items() if isinstance(one, DemoParent)],

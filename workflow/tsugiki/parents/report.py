@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tsugiki.parents.fault import Fault
+from tsugiki.parents.sizes import LIBRARIES, LIBRARIES_ON_GPU, Memory
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,19 @@ class Report:
     """Bytes that fetching the parents will bring over the network."""
     disk_bytes: int
     """Bytes that downloads, prepared parents and merged models will take on disk."""
-    memory_bytes: int
-    """Bytes of weights that each evaluating job holds in memory."""
+    memory: Memory
+    """What each evaluating job holds in memory."""
     tensors: Mapping[str, Mapping[str, int]]
     """Elements of each tensor that is merged, by stage; without stages of unknown parents."""
     prepared: Mapping[str, int] = field(default_factory=dict)
     """What is done to parents before they are merged, in words, and the bytes that it writes."""
     trained: list[str] = field(default_factory=list)
     """Parents that the demo trains: there is nothing to check or to measure yet."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of weights among it."""
+        return self.memory.weights
 
 
 def render(report: Report) -> str:
@@ -52,9 +58,28 @@ def render(report: Report) -> str:
 
 def _sizes(report: Report) -> str:
     return (
-        f"to download: {_size(report.download_bytes)}; on disk: {_size(report.disk_bytes)}; "
-        f"weights in memory, per job: {_size(report.memory_bytes)}"
+        f"to download: {_size(report.download_bytes)}; on disk: {_size(report.disk_bytes)}\n"
+        f"memory of each evaluating job, at most about: {_memory(report.memory)}"
     )
+
+
+def _memory(memory: Memory) -> str:
+    logits = (
+        f"log-likelihoods of {memory.rows} prompts of {memory.prompt} tokens {_size(memory.logits)}"
+    )
+    libraries = LIBRARIES_ON_GPU if memory.gpu else LIBRARIES
+    counted = [
+        f"weights of its models and the merged one {_size(memory.weights)}",
+        f"kept between candidates {_size(memory.kept)}",
+        f"Python and its libraries {_size(libraries)}",
+    ]
+    if memory.gpu:
+        on_gpu = [f"the merged model {_size(memory.merged)}", *[logits] * bool(memory.logits)]
+        beside = f"; on the GPU {_size(memory.on_gpu)} and keys and values ({', '.join(on_gpu)})"
+    else:
+        counted += [logits] * bool(memory.logits)
+        beside = ""
+    return f"{_size(memory.main)} ({', '.join(counted)}){beside}"
 
 
 def _size(count: int) -> str:

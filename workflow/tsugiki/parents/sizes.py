@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
+from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
+from tsugiki.merge.resident import CACHE_BYTES
 from tsugiki.parents import hub
 from tsugiki.parents.files import needed
 from tsugiki.parents.model import Model
@@ -14,6 +18,45 @@ from tsugiki.parents.sources import HubFiles, ParentFiles
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of one number."""
+
+
+LIBRARIES = 700_000_000
+"""Bytes that Python takes with torch, transformers and lm-eval; measured on processors."""
+LIBRARIES_ON_GPU = 5_000_000_000
+"""The same with what CUDA keeps in main memory, and pinned memory for copies; a generous figure."""
+PROMPT = 1000
+"""Tokens of a long prompt, assumed."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an evaluating job holds in memory at most, in bytes."""
+
+    weights: int = 0
+    """All models of a stage, and the merged one."""
+    merged: int = 0
+    """The merged one alone."""
+    kept: int = 0
+    """What is computed from the parents and kept between candidates."""
+    logits: int = 0
+    """Of one batch, where log-likelihoods of all its tokens are asked for."""
+    rows: int = 0
+    """Prompts in a batch."""
+    prompt: int = 0
+    """Tokens of each."""
+    gpu: bool = False
+    """Whether the model that is scored is on a GPU; the next one is merged in main memory."""
+
+    @property
+    def main(self) -> int:
+        """Bytes of main memory."""
+        model = LIBRARIES_ON_GPU if self.gpu else LIBRARIES + self.logits
+        return self.weights + self.kept + model
+
+    @property
+    def on_gpu(self) -> int:
+        """Bytes of the GPU's memory."""
+        return self.merged + self.logits if self.gpu else 0
 
 
 def download_bytes(sources: Iterable[ParentFiles]) -> int:
@@ -51,6 +94,38 @@ def memory_bytes(config: RunConfig, models: Mapping[str, Model]) -> int:
         sum(_stored(config, name, models) for name in stage.members)
         + (0 if stage.space.kind == "dataflow" else _merged_bytes(config, stage, models))
         for stage in config.stages
+    )
+
+
+def memory(config: RunConfig, models: Mapping[str, Model]) -> Memory:
+    """What an evaluating job holds in memory at most.
+
+    Logits take three times their size and three bytes: with those of one batch, its log-softmax
+    and that of the batch before are held, and three masks while they are checked to be finite.
+    Where a task's file says that it generates answers, only the last token's are made.
+    """
+    weights = memory_bytes(config, models)
+    if not weights:
+        return Memory()
+    local = local_tasks([Path(path) for path in config.evaluation.task_paths])
+    asked = [one.task for one in (*config.evaluation.objectives, *config.evaluation.monitors)]
+    likelihoods = any(name not in local or not local[name].max_tokens for name in asked)
+    rows, prompt, logits = config.evaluation.batch_size, PROMPT, 0
+    for stage in config.stages:
+        owner = models.get(config.owner(stage))
+        if owner is not None and owner.config and likelihoods:
+            longest = owner.language_settings.get("max_position_embeddings") or PROMPT
+            prompt = min(prompt, longest)
+            each = 3 * WIDTH[stage.space.dtype] + 3
+            logits = max(logits, rows * prompt * owner.rows * each)
+    return Memory(
+        weights=weights,
+        merged=max(_merged_bytes(config, stage, models) for stage in config.stages),
+        kept=min(CACHE_BYTES, weights),
+        logits=logits,
+        rows=rows,
+        prompt=prompt,
+        gpu=config.evaluation.device == "cuda",
     )
 
 

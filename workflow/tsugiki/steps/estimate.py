@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tsugiki.config.dataflow import DataflowSpace
@@ -29,7 +29,7 @@ CHOICES = 4
 
 @dataclass(frozen=True)
 class Gpu:
-    """What a GPU does at best, by its data sheet."""
+    """What a GPU, or one core of a processor, does at best, by its data sheet."""
 
     name: str
     flops: Mapping[str, float]
@@ -42,6 +42,8 @@ GPUS = (
     Gpu("H100", {"bfloat16": 989e12, "float16": 989e12, "float32": 67e12}, 3.35e12),
     Gpu("A100", {"bfloat16": 312e12, "float16": 312e12, "float32": 19.5e12}, 2.04e12),
 )
+CORE = Gpu("one core", dict.fromkeys(WIDTH, 100e9), 10e9)
+"""A core of a processor with vectors of 256 bits: 2 · 8 · 2 operations at 3 GHz."""
 USED = (0.5, 0.2)
 """Share of both that is reached, assumed: at best and at worst."""
 
@@ -150,17 +152,30 @@ def render(config: RunConfig, tensors: Mapping[str, Mapping[str, int]]) -> str:
     ]
     parameters = max((sum(sizes.values()) for sizes in tensors.values()), default=0)
     if parameters:
+        on_processor = config.evaluation.device == "cpu"
+        unit, what = ("processor-hours", "core") if on_processor else ("GPU-hours", "GPU")
         hours = "; ".join(
             f"{gpu.name} {_hours(gpu_hours(gpu, config, parts, parameters, best=True))} to "
             f"{_hours(gpu_hours(gpu, config, parts, parameters, best=False))}"
-            for gpu in GPUS
+            for gpu in ((CORE,) if on_processor else GPUS)
         )
         lines.append(
-            f"GPU-hours, a rough estimate: {hours} ({parameters / 1e9:.2g} billion parameters, "
+            f"{unit}, a rough estimate: {hours} ({parameters / 1e9:.2g} billion parameters, "
             f"batches of {config.evaluation.batch_size}, prompts of {PROMPT[0]} to {PROMPT[1]} "
-            f"tokens, {USED[1]:.0%} to {USED[0]:.0%} of the GPU used)"
+            f"tokens, {USED[1]:.0%} to {USED[0]:.0%} of the {what} used)"
         )
     return "\n".join(lines)
+
+
+def note_device(config: RunConfig) -> Iterator[str]:
+    """Say where the jobs need a GPU that this machine does not have."""
+    import torch
+
+    if config.evaluation.device == "cuda" and not torch.cuda.is_available():
+        yield (
+            "evaluation.device is cuda, and torch finds no GPU on this machine: right if jobs run "
+            "elsewhere, on a cluster's nodes; here they would fail (`device: cpu` or `auto` would not)"
+        )
 
 
 def _population(stage: Stage, tensors: Mapping[str, int] | None) -> int:
