@@ -24,6 +24,7 @@ from tsugiki.evaluate.score import Evaluated, score
 from tsugiki.evaluate.share import share_of
 from tsugiki.evolve.population import Population
 from tsugiki.lineage.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
+from tsugiki.lineage.ledger import read_population
 from tsugiki.lineage.run_models import models_of
 from tsugiki.recipe.read import AnyRecipe, read_recipe
 
@@ -65,8 +66,8 @@ class Evaluator:
         self._hold_models_of(series)
         series_files = self._files.series(series)
         files = series_files.generation(generation)
+        population = read_population(files.population)
         population_bytes = files.population.read_bytes()
-        population = Population.model_validate_json(population_bytes)
         identity = evaluation_identity(self._harness, self._items, population, self._model)
         mine = share_of(population, self._job, self._config.evaluation.jobs)
         recipes = {one: read_recipe(series_files.candidate(one).recipe) for one in mine}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import yaml
-from pydantic import ValidationError
-
+from tsugiki.config.load import read_config
 from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
+from tsugiki.errors import ConfigError
 from tsugiki.evaluate.items import read_items
 from tsugiki.finalists.files import load_final_table
 from tsugiki.finalists.table import read_final_table
@@ -25,9 +24,9 @@ def check_config(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
         yield Finding("the locked configuration is missing", where)
         return
     try:
-        locked = RunConfig.model_validate(yaml.safe_load(files.config.read_text("utf-8")))
-    except (yaml.YAMLError, ValidationError) as error:
-        yield Finding("the locked configuration cannot be read", where, got=str(error))
+        locked = read_config(files.config)
+    except ConfigError as error:
+        yield Finding("the locked configuration cannot be read", where, got=error.got)
         return
     for section in RunConfig.model_fields:
         then, now = getattr(locked, section), getattr(config, section)

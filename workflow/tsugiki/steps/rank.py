@@ -14,7 +14,7 @@ from tsugiki.evaluate.share import distinct_recipes
 from tsugiki.evolve.population import Population
 from tsugiki.evolve.rank import rank
 from tsugiki.lineage.layout import RunFiles, SeriesFiles
-from tsugiki.lineage.ledger import read_outcome, scored_generations
+from tsugiki.lineage.ledger import read_outcome, read_population, scored_generations
 from tsugiki.lineage.progress import progress_line
 
 
@@ -34,8 +34,8 @@ def write_ranked(
     """
     series = files.series(name)
     current = series.generation(generation)
+    population = read_population(current.population)
     population_bytes = current.population.read_bytes()
-    population = Population.model_validate_json(population_bytes)
     outcomes = read_outcomes(series, population)
     refuse_if_all_failed(outcomes, first=generation == 0, where=str(series.root))
     entry = rank(population, population_bytes, outcomes, config.evaluation.objectives)
