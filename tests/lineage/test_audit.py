@@ -132,7 +132,7 @@ def overlap_item_sets(files: RunFiles) -> str:
         sets["test"][0] = sets["search"][0]
 
     edit(files.items, overlap)
-    return "items.json: cannot read the item sets"
+    return "items.json: not a valid division of the items"
 
 
 def change_config(files: RunFiles) -> str:

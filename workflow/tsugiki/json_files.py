@@ -1,4 +1,4 @@
-"""Reading a JSON file that must hold valid data, with one clear error where it does not."""
+"""Reading a file that must hold valid data, JSON as a rule, with one clear error where it does not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_json(
 
     Args:
         path: The file.
-        parse: Reads its content with pydantic.
+        parse: Reads its content, with pydantic as a rule. It raises ValueError if that is not valid.
         name: What it holds, such as `population`.
         missing: What is wrong if there is no such file; None leaves that to the caller.
         make: How to get the file if there is none.
@@ -44,12 +44,15 @@ def read_json(
         if missing is None:
             raise
         raise error(missing, where=str(path), fix=make) from cause
-    except ValidationError as cause:
-        first = cause.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+    except ValueError as cause:
         raise error(
-            f"not a valid {name}",
-            where=str(path),
-            got=f"{place}: {first['msg']}" if place else first["msg"],
-            fix=mend,
+            f"not a valid {name}", where=str(path), got=_describe(cause), fix=mend
         ) from cause
+
+
+def _describe(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]

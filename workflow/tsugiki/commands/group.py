@@ -49,6 +49,12 @@ class _Commands(click.Group):
 @click.pass_context
 def main(ctx: click.Context, log: Path | None) -> None:
     """Evolutionary model merging as an auditable workflow."""
+    if log is not None and log.is_file() and log.suffix != ".log" and log.stat().st_size:
+        raise TsugikiError(
+            "another file stands where the log is to go",
+            where=str(log),
+            fix="name a file that ends in .log, or a new one",
+        )
     ctx.obj = Terminal(log)
 
 

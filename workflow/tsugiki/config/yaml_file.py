@@ -37,11 +37,18 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(
             "cannot read the configuration", where=str(path), got=str(error)
         ) from error
-    except yaml.YAMLError as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            "cannot read the configuration: it is not text in UTF-8",
+            where=str(path),
+            got=str(error),
+            fix="save it as UTF-8",
+        ) from error
+    except (yaml.YAMLError, ValueError) as error:  # such as of a date that does not exist
         raise ConfigError("not valid YAML", where=str(path), got=str(error)) from error
     except _RepeatedKeyError as error:
         raise ConfigError(

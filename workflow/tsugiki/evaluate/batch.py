@@ -25,7 +25,7 @@ from tsugiki.evaluate.score import Evaluated, score
 from tsugiki.evaluate.share import share_of
 from tsugiki.evolve.population import Population
 from tsugiki.lineage.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
-from tsugiki.lineage.ledger import evaluation_of, require_one_evaluation
+from tsugiki.lineage.ledger import evaluation_of, read_population, require_one_evaluation
 from tsugiki.lineage.run_models import models_of
 from tsugiki.recipe.read import AnyRecipe, read_recipe
 
@@ -70,8 +70,8 @@ class Evaluator:
         self._hold_models_of(series)
         series_files = self._files.series(series)
         files = series_files.generation(generation)
+        population = read_population(files.population)
         population_bytes = files.population.read_bytes()
-        population = Population.model_validate_json(population_bytes)
         chats = self._chats(population, series_files)
         identity = evaluation_identity(self._harness, self._items, population, self._model, chats)
         if self._config.stage(series) is not None:  # before anything recorded is scored anew

@@ -7,11 +7,12 @@ from datetime import date as calendar_date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 
 from tsugiki.canonical import digest, pretty_json
 from tsugiki.config.evaluation import Items
-from tsugiki.errors import ConfigError, LineageError
+from tsugiki.errors import ConfigError
+from tsugiki.json_files import read_json
 from tsugiki.keyed import key64
 from tsugiki.recipe.recipe import Data
 
@@ -143,10 +144,14 @@ def read_items(path: Path) -> ItemSets:
     Raises:
         LineageError: the file is missing or not valid.
     """
-    try:
-        return ItemSets.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise LineageError("cannot read the item sets", where=str(path), got=str(error)) from error
+    return read_json(
+        path,
+        ItemSets.model_validate_json,
+        "division of the items",
+        missing="the items are not divided yet",
+        make="run `tsugiki items` with the run's configuration",
+        mend="remove the file and run the workflow again",
+    )
 
 
 def _by_id(documents: Sequence[Document]) -> tuple[Document, ...]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import InfrastructureError, RecipeError
 from tsugiki.evaluate.share import share_of
-from tsugiki.evolve.population import Population
+from tsugiki.json_files import read_json
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.lineage.ledger import read_population
 from tsugiki.lineage.run_models import models_of
 from tsugiki.merge.write import write_merge
 from tsugiki.recipe.read import read_recipe
 
 REFUSED = "refused.json"
+
+
+class _Refusal(BaseModel):
+    reason: str
 
 
 def materialize(files: RunFiles, config: RunConfig, series: str, generation: int, job: int) -> None:
@@ -27,7 +33,7 @@ def materialize(files: RunFiles, config: RunConfig, series: str, generation: int
     """
     series_files = files.series(series)
     generation_files = series_files.generation(generation)
-    population = Population.model_validate_json(generation_files.population.read_bytes())
+    population = read_population(generation_files.population)
     models = models_of(files, config, series)
     root = generation_files.weights(job)
     root.mkdir(parents=True, exist_ok=True)
@@ -60,7 +66,7 @@ def read_weights_digest(folder: Path) -> str:
     """
     refusal = _refusal_path(folder)
     if refusal.is_file():
-        raise RecipeError(json.loads(refusal.read_bytes())["reason"])
+        raise RecipeError(read_json(refusal, _Refusal.model_validate_json, "refusal").reason)
     try:
         return _digest_path(folder).read_text(encoding="ascii")
     except OSError as error:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tsugiki.canonical import canonical_json
+from tsugiki.json_files import read_json
 
 Array = NDArray[np.float64]
 _SCALARS = "scalars"
@@ -49,8 +52,24 @@ class State:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> State:
-        """Read what `to_bytes` wrote."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as content:
-            scalars = json.loads(content[_SCALARS].tobytes())
-            arrays = {name: content[name] for name in content.files if name != _SCALARS}
-        return cls(scalars.pop("kind"), arrays, scalars)
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            ValueError: it is something else, or cut.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as content:
+                scalars = json.loads(content[_SCALARS].tobytes())
+                arrays = {name: content[name] for name in content.files if name != _SCALARS}
+            return cls(scalars.pop("kind"), arrays, scalars)
+        except (OSError, EOFError, LookupError, AttributeError, TypeError, BadZipFile) as error:
+            raise ValueError(f"no state of a strategy: {error}") from error
+
+
+def read_state(path: Path) -> State:
+    """Read state.npz.
+
+    Raises:
+        LineageError: the file is missing or not a state.
+    """
+    return read_json(path, State.from_bytes, "state of a strategy", missing="the state is missing")

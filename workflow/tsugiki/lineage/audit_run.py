@@ -27,7 +27,7 @@ def check_config(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
     try:
         locked = read_config(files.config)
     except ConfigError as error:
-        yield Finding("the locked configuration cannot be read", where, got=str(error))
+        yield Finding("the locked configuration cannot be read", where, got=error.got)
         return
     for section in RunConfig.model_fields:
         then, now = getattr(locked, section), getattr(config, section)

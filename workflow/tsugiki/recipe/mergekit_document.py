@@ -92,11 +92,18 @@ def read_document(path: Path) -> Document:
     """
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise RecipeError(
             "cannot read the mergekit file", where=str(path), got=str(error)
         ) from error
-    except yaml.YAMLError as error:
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            "cannot read the mergekit file: it is not text in UTF-8",
+            where=str(path),
+            got=str(error),
+            fix="save it as UTF-8",
+        ) from error
+    except (yaml.YAMLError, ValueError) as error:  # such as of a date that does not exist
         raise RecipeError("not valid YAML", where=str(path), got=str(error)) from error
     return parse_document(value, where=str(path))
 

@@ -7,7 +7,7 @@ import numpy as np
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.evolve.registry import make_strategy
-from tsugiki.evolve.state import State
+from tsugiki.evolve.state import read_state
 from tsugiki.evolve.strategy import clip
 from tsugiki.finalists.baselines import tuned
 from tsugiki.finalists.choose import (
@@ -88,7 +88,7 @@ def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:
 
 def _final_mean(series: SeriesFiles, stage: Stage) -> AnyRecipe | None:
     last = series.generation(stage.budget.generations)
-    state = State.from_bytes(last.state.read_bytes())
+    state = read_state(last.state)
     mean = make_strategy(stage.strategy).mean(state)
     if mean is None:
         return None

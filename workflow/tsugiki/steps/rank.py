@@ -17,6 +17,7 @@ from tsugiki.lineage.layout import GenerationFiles, RunFiles, SeriesFiles
 from tsugiki.lineage.ledger import (
     evaluation_of,
     read_outcome,
+    read_population,
     require_one_evaluation,
     scored_generations,
 )
@@ -39,8 +40,8 @@ def write_ranked(
     """
     series = files.series(name)
     current = series.generation(generation)
+    population = read_population(current.population)
     population_bytes = current.population.read_bytes()
-    population = Population.model_validate_json(population_bytes)
     outcomes = read_outcomes(series, population)
     refuse_mixed(current, outcomes, evaluation_of(series) if generation else None)
     refuse_if_all_failed(outcomes, first=generation == 0, where=str(series.root))

@@ -6,7 +6,9 @@ from tsugiki import atomic
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.evolve.select import Next, select
+from tsugiki.evolve.state import read_state
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.lineage.ledger import read_generation, read_population
 from tsugiki.space.read import read_genome
 from tsugiki.steps.recipes import write_recipes
 
@@ -29,6 +31,9 @@ def select_from_files(files: RunFiles, config: RunConfig, stage: Stage, generati
     """What follows from the files of a generation; writes nothing."""
     series = files.series(stage.name)
     current = series.generation(generation)
+    read_population(current.population)  # each names its file if it is damaged
+    read_generation(current.outcomes)
+    read_state(current.state)
     return select(
         config,
         stage,
