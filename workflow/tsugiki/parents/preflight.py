@@ -11,6 +11,7 @@ from tsugiki.errors import ParentError
 from tsugiki.parents import hub
 from tsugiki.parents.checks.architecture import check_settings, note_accepted
 from tsugiki.parents.checks.between import check_stage, note_stage
+from tsugiki.parents.checks.complete import check_complete, note_drafts
 from tsugiki.parents.checks.embeddings import check_embeddings, note_padding
 from tsugiki.parents.checks.numbers import check_numbers
 from tsugiki.parents.checks.tying import check_tying, note_tying
@@ -119,8 +120,10 @@ def _faults_of(model: Model) -> Iterator[Fault]:
     yield from check_numbers(model)
     yield from check_embeddings(model)
     yield from check_tying(model)
+    yield from check_complete(model)
 
 
 def _notes_of(model: Model) -> Iterator[str]:
     yield from note_padding(model)
     yield from note_tying(model)
+    yield from note_drafts(model)
