@@ -27,6 +27,10 @@ PREFIXES = (
 """Where vision-language models store their language model, and the prefix that it has by itself."""
 
 
+DRAFT = re.compile(r"(?:^|\.)mtp(?:_\w+)?\.")
+LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+
+
 @dataclass(frozen=True)
 class Naming:
     """A checkpoint's tensors, as a merge sees them."""
@@ -34,7 +38,7 @@ class Naming:
     merged: Mapping[str, str]
     """Stored name of every tensor that is merged, by its name in the merge."""
     outside: frozenset[str]
-    """Stored names of the others: vision tower, projector, and what the user leaves out."""
+    """Stored names of the others: vision tower, projector, draft layers, what the user leaves out."""
 
 
 def naming(
@@ -62,7 +66,7 @@ def naming(
             raise _fault(model, "several expressions match a tensor", tensor, " and ".join(found))
         used.update(found)
         new = _renamed(model, tensor, found[0], expressions[found[0]]) if found else tensor
-        if new is None:
+        if new is None or is_draft(new, config):
             outside.add(tensor)
         elif new in merged:
             raise _fault(model, "two tensors get the same name", new, f"{merged[new]} and {tensor}")
@@ -73,6 +77,24 @@ def naming(
     if both := sorted(merged.keys() & outside):
         raise _fault(model, "a tensor gets the name of one that is not merged", both[0], both[0])
     return Naming(merged, frozenset(outside))
+
+
+def is_draft(name: str, config: Mapping[str, Any]) -> bool:
+    """Whether a tensor belongs to layers that only guess tokens ahead of the model (MTP).
+
+    They are no part of what the model computes, and transformers does not load them.
+    """
+    if DRAFT.search(name):
+        return True
+    language = config.get("text_config")
+    settings = language if isinstance(language, Mapping) else config
+    layers, drafts = (
+        settings.get(key) for key in ("num_hidden_layers", "num_nextn_predict_layers")
+    )
+    layer = LAYER.search(name)
+    if layer is None or not isinstance(layers, int) or not isinstance(drafts, int):
+        return False
+    return layers <= int(layer[1]) < layers + drafts
 
 
 def _renamed(model: str, tensor: str, pattern: str, template: str | None) -> str | None:

@@ -13,10 +13,11 @@ from tsugiki.merge.names import Names
 from tsugiki.parents import hub
 from tsugiki.parents.checks.architecture import check_settings, note_accepted
 from tsugiki.parents.checks.between import check_stage, note_stage
+from tsugiki.parents.checks.complete import check_complete, note_drafts
 from tsugiki.parents.checks.embeddings import check_embeddings, note_padding
 from tsugiki.parents.checks.numbers import check_numbers
 from tsugiki.parents.checks.relatives import note_copies, note_relatives
-from tsugiki.parents.checks.tokenizers import check_ids, check_scored
+from tsugiki.parents.checks.tokenizers import check_ids
 from tsugiki.parents.checks.tying import check_tying, note_tying
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.fetch import not_in_cache
@@ -83,9 +84,6 @@ def preflight(
     for stage in config.stages:
         faults += check_stage(config, stage, merged)
         notes += note_stage(config, stage, merged)
-        for name in config.origins(stage):
-            if name in merged and name != config.owner(stage):
-                faults += check_scored(merged[name])
     samples = {name: read_sample(model, sources[name]) for name, model in models.items()}
     for stage in config.stages:
         notes += note_relatives(config.origins(stage), stage.base, samples)
@@ -156,8 +154,10 @@ def _faults_of(model: Model) -> Iterator[Fault]:
     yield from check_embeddings(model)
     yield from check_tying(model)
     yield from check_ids(model)
+    yield from check_complete(model)
 
 
 def _notes_of(model: Model) -> Iterator[str]:
     yield from note_padding(model)
     yield from note_tying(model)
+    yield from note_drafts(model)

@@ -13,6 +13,7 @@ from tsugiki.parents.checks.stacking import check_stacking, stacks_layers
 from tsugiki.parents.checks.templates import check_owner, note_templates
 from tsugiki.parents.checks.tokenizers import (
     check_loading,
+    check_scored,
     check_tokenizers,
     note_splitting,
     note_tokenizers,
@@ -29,6 +30,9 @@ def check_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) ->
     if stacks_layers(config, stage):
         for model in merged:
             yield from check_stacking(model)
+    for name in config.origins(stage):
+        if name in models and name != config.owner(stage):
+            yield from check_scored(models[name])
     owner = models.get(config.owner(stage))
     if owner is not None:
         template = config.evaluation.apply_chat_template
