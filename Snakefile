@@ -13,15 +13,16 @@ from tsugiki.config.load import dump_config, parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.config.yaml_file import read_yaml
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.lineage.progress import finished_table
 from tsugiki.lineage.run_lock import hold_run_lock
 from tsugiki.resident.switch import forbid_residents
+from tsugiki.steps.changes import announce_changes
 from tsugiki.steps.plan import Plan
 from tsugiki.steps.scheduler_words import hush_scheduler
 from tsugiki.this_environment import use_this_environment
 
 min_version("9.0")
 use_this_environment()
-hush_scheduler()
 
 
 if not config:
@@ -36,6 +37,9 @@ if workflow.is_main_process:  # and not in each job on a node
     validate_config(SETTINGS, where=str(workflow.configfiles[-1]))
 RUN = RunFiles(Path(SETTINGS.results) / SETTINGS.name)
 PLAN = Plan(RUN, SETTINGS)
+hush_scheduler(is_dry_run=lambda: workflow.dryrun, at_rest=lambda: finished_table(RUN))
+if workflow.is_main_process:
+    announce_changes(RUN, SETTINGS, say=logger.info)
 
 
 onstart:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import yaml
 from pydantic import ValidationError
 
+from tsugiki.config.changed import changed_keys
 from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
 from tsugiki.evaluate.items import read_items
@@ -29,15 +30,9 @@ def check_config(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
     except (yaml.YAMLError, ValidationError) as error:
         yield Finding("the locked configuration cannot be read", where, got=str(error))
         return
-    for section in RunConfig.model_fields:
-        then, now = getattr(locked, section), getattr(config, section)
-        if then != now:
-            yield Finding(
-                f"the configuration has changed since it was locked, in `{section}`",
-                where,
-                expected=str(then),
-                got=str(now),
-            )
+    for key, (then, now) in changed_keys(locked, config).items():
+        what = f"the configuration has changed since it was locked, in `{key}`"
+        yield Finding(what, where, expected=then, got=now)
 
 
 def check_parents(files: RunFiles, config: RunConfig) -> Iterator[Finding]:

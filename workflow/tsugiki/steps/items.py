@@ -5,6 +5,7 @@ from __future__ import annotations
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
+from tsugiki.config.task_files import task_sources
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import divide_all
 from tsugiki.lineage.environment import environment
@@ -24,5 +25,6 @@ def write_items(files: RunFiles, config: RunConfig) -> None:
         sizes=config.evaluation.items,
         seed=config.seed,
     )
-    atomic.write_bytes(files.environment, pretty_json(environment()))
+    recorded = {**environment(), "tasks": task_sources(config.evaluation)}
+    atomic.write_bytes(files.environment, pretty_json(recorded))
     atomic.write_bytes(files.items, sets.to_json())
