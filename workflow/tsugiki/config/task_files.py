@@ -33,7 +33,7 @@ def used_files(folder: Path) -> list[Path]:
     code = [path for path in files if path.suffix in CODE]
     text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in code)
     found = {path for path in files if path.suffix in CODE | DATA or _named(path, folder, text)}
-    return sorted(found.union(*map(included, code)))
+    return sorted(found.union(*(included(path) for path in code if path.suffix != ".py")))
 
 
 def task_folders(evaluation: Evaluation) -> dict[str, Path]:

@@ -67,15 +67,22 @@ class CandidateModel:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What determines the answers of a model, besides its weights."""
+        """What determines the answers of a model, besides its weights.
+
+        On a processor, torch shares out the sums of a forward pass among its threads. One thread is not
+        named: identities of recorded runs name none.
+        """
+        own: dict[str, Any] = {}
+        if self._device.type == "cuda":
+            own = {"cuda_graphs": self._evaluation.cuda_graphs}
+        elif self._evaluation.threads > 1:
+            own = {"threads": self._evaluation.threads}
         return {
             "batch_size": self._evaluation.batch_size,
             "device": self._device.type,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
-            **(
-                {"cuda_graphs": self._evaluation.cuda_graphs} if self._device.type == "cuda" else {}
-            ),
+            **own,
         }
 
     @property
