@@ -13,16 +13,17 @@ from tsugiki.config.load import dump_config, parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.config.yaml_file import read_yaml
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.lineage.progress import finished_table
 from tsugiki.lineage.run_lock import hold_run_lock
 from tsugiki.lineage.tracking_store import tracking_uri
 from tsugiki.resident.switch import forbid_residents
+from tsugiki.steps.changes import announce_changes
 from tsugiki.steps.plan import Plan
 from tsugiki.steps.scheduler_words import hush_scheduler
 from tsugiki.this_environment import use_this_environment
 
 min_version("9.0")
 use_this_environment()
-hush_scheduler()
 
 
 if not config:
@@ -31,15 +32,16 @@ if not config:
 
 
 SETTINGS = parse_config(config, where=str(workflow.configfiles[-1]))
+RUN = RunFiles(SETTINGS.folder)
 if workflow.is_main_process:  # and not in each job on a node
     for path in workflow.configfiles:
         read_yaml(Path(path))
     validate_config(SETTINGS, where=str(workflow.configfiles[-1]))
-RUN = RunFiles(SETTINGS.folder)
-if workflow.is_main_process:
     tracking_uri(RUN, SETTINGS)
+    announce_changes(RUN, SETTINGS, say=logger.info)
 PLAN = Plan(RUN, SETTINGS)
 CAUGHT_UP = atomic.never_there(RUN.root / "caught-up")
+hush_scheduler(is_dry_run=lambda: workflow.dryrun, at_rest=lambda: finished_table(RUN))
 
 
 onstart:

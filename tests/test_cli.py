@@ -125,6 +125,25 @@ def test_a_fault_of_the_machine_has_an_exit_status_of_its_own(
     assert result.stderr == "tsugiki: the disk is full\n  where: /scratch\n"
 
 
+def test_ctrl_c_says_how_to_go_on(
+    tiny_config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a traceback, and in a job of the workflow, which says it itself, without a word."""
+    path = tmp_path / "my.yaml"
+    path.write_text(yaml.safe_dump(tiny_config))
+
+    def stop(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tsugiki.steps.start.write_first", stop)
+    result = invoke("start", str(path), "--stage", "ps")
+    assert result.exit_code == 130
+    assert result.stderr.strip() == "stopped; give the same command to go on"
+    result = invoke("--log", str(tmp_path / "log"), "start", str(path), "--stage", "ps")
+    assert result.exit_code == 130
+    assert result.output == ""
+
+
 @pytest.mark.parametrize(
     ("fault", "status"),
     [

@@ -459,17 +459,19 @@ def test_only_a_damaged_candidate_is_scored_again(make_run: MakeRun, damaged: st
     assert files[1].cost.read_bytes() == costs[1]
 
 
-def test_another_evaluation_scores_again_but_more_threads_do_not(make_run: MakeRun) -> None:
-    """The batch size changes the last bits of a score; the number of threads does not."""
+def test_another_evaluation_scores_again_and_other_jobs_do_not(make_run: MakeRun) -> None:
+    """Batch size and, on a processor, threads change last bits; how work is shared out does not."""
     run = make_run()
     recipe = run.recipe(weight=0.5)
     run.write_population([recipe])
     evaluate(run)
     cost = run.candidate(recipe).cost.read_bytes()
-    evaluate(run, with_evaluation(run, threads=2))
+    evaluate(run, with_evaluation(run, jobs=2, storage="scratch"))
     assert run.candidate(recipe).cost.read_bytes() == cost
-    evaluate(run, with_evaluation(run, batch_size=2))
-    assert run.candidate(recipe).cost.read_bytes() != cost
+    for change in ({"threads": 2}, {"batch_size": 2}):
+        before = run.candidate(recipe).cost.read_bytes()
+        evaluate(run, with_evaluation(run, **change))
+        assert run.candidate(recipe).cost.read_bytes() != before
 
 
 def test_prompts_are_kept_for_the_held_out_items_only(make_run: MakeRun) -> None:

@@ -22,6 +22,21 @@ def model_of(run: TinyRun, models: Path, *, backwards: bool = False) -> Candidat
     return CandidateModel(folders, run.digests, run.config.evaluation)
 
 
+def test_threads_of_a_processor_are_part_of_the_identity(
+    make_run: MakeRun, tiny_models: Path
+) -> None:
+    """They change last bits. One thread, the default, is not named: recorded identities name none."""
+    run = make_run()
+    identities = []
+    for threads in (1, 2):
+        evaluation = run.config.evaluation.model_copy(update={"threads": threads})
+        folders = {name: tiny_models / name for name in run.digests}
+        identities.append(CandidateModel(folders, run.digests, evaluation).identity)
+    one, two = identities
+    assert set(one) == {"batch_size", "device", "torch", "transformers"}
+    assert two == {**one, "threads": 2}
+
+
 def test_the_order_of_the_parents_changes_nothing(make_run: MakeRun, tiny_models: Path) -> None:
     """The same recipe digest, and the same weights."""
     run = make_run()

@@ -8,9 +8,10 @@ from tsugiki.finalists.table import read_final_table
 
 
 def test_rows_stand_from_best_to_worst_and_the_winner_is_marked(finished: SyntheticRun) -> None:
-    """One line a model below two of heading."""
+    """One line a model below two of heading; the last line says what chose the winner."""
     table = read_final_table(finished.files.final)
-    lines = render_table(table).splitlines()
+    *lines, choice = render_table(table).splitlines()
+    assert choice.startswith("The winner (*) is the finalist that is best on the validation items")
     names = [row.name for row in ranked_rows(table)]
     assert len(lines) == 2 + len(table.rows)
     assert [line[3:].split()[0] for line in lines[2:]] == names
@@ -26,7 +27,7 @@ def test_failed_rows_come_last_with_their_reason(tmp_path: Path) -> None:
     run.write_test(failing=["base"])
     run.write_final()
     text = render_table(read_final_table(run.files.final))
-    assert text.splitlines()[-2].split() == ["base", "base", "failed"]
+    assert text.splitlines()[-3].split() == ["base", "base", "failed"]
     assert text.endswith("base failed: the model's logits are not finite\n")
 
 

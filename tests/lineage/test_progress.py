@@ -1,29 +1,30 @@
 """What the terminal says of a run, at every point of it."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import read_population
-from tsugiki.lineage.progress import duration, progress_line, status
+from tsugiki.lineage.progress import duration, generation_line, progress_line, status
 
 from .synthetic import SyntheticRun
 from .test_summary import generation
 
 
-def test_a_line_tells_generation_scores_failures_and_time_left() -> None:
-    """Two of five generations at 30 s each leave 90 s."""
-    line = progress_line([generation(0, 0.2, 0.4), generation(1, 0.1, 0.3, None)], [30, 30], 5)
+def test_a_line_tells_generation_scores_failures_and_time() -> None:
+    """Two of five generations at 30 s each."""
+    line = progress_line([generation(0, 0.2, 0.4), generation(1, 0.1, 0.3, None)], 30, 5)
     assert line == (
         "generation 2 of 5 | best so far 0.4000 | this one: best 0.3000, median 0.2000, "
-        "spread 0.1000 | 1 of 3 failed | 30 s a generation | 1 min 30 s left"
+        "spread 0.1000 | 1 of 3 failed | 30 s a generation"
     )
 
 
 def test_a_line_without_times_or_scores_says_so() -> None:
     """The first generation may fail as a whole."""
-    assert progress_line([generation(0, None, None)], [], 5) == (
+    assert progress_line([generation(0, None, None)], None, 5) == (
         "generation 1 of 5 | best so far nothing | no candidate of this generation was scored "
         "| 2 of 2 failed"
     )
@@ -69,6 +70,21 @@ def test_status_of_a_run_under_way_counts_the_scored(
     assert "generation 2 of 3" in text
     assert "generation 3: 4 of 4 candidates scored" in text
     assert "baselines    not begun" in text
+
+
+def test_a_line_and_the_status_tell_the_same_times(
+    finished: SyntheticRun, copied: RunFiles
+) -> None:
+    """A line is of its generation, whatever an older search has left behind it."""
+    for series in ("finalists", "test"):
+        copied.series(series).generation(0).population.unlink()
+    copied.final.unlink()
+    text = status(copied, finished.config)
+    line = generation_line(copied, finished.config, "ps", 2)
+    assert re.findall(r"\S+ s a generation", line) == re.findall(r"\S+ s a generation", text)
+    assert (left := re.findall(r"[\d.]+ (?:s|min \d\d s) left", line))
+    assert left == re.findall(r"[\d.]+ (?:s|min \d\d s) left", text)
+    assert generation_line(copied, finished.config, "ps", 1).startswith("generation 2 of 3 | ")
 
 
 def test_status_of_a_run_that_has_not_begun(finished: SyntheticRun, tmp_path: Path) -> None:

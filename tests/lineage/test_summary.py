@@ -4,7 +4,7 @@ import pytest
 
 from tsugiki.evaluate.outcome import Failed, Measured, Scored
 from tsugiki.evolve.population import Generation, Ranked
-from tsugiki.lineage.summary import best_candidate, summarise
+from tsugiki.lineage.summary import best_candidate, only_fitness, summarise
 
 
 def generation(number: int, *scores: float | None) -> Generation:
@@ -53,3 +53,11 @@ def test_the_first_of_equals_is_the_best_candidate() -> None:
     assert found is not None
     assert found.id == "001-00"
     assert best_candidate([generation(0, None)]) is None
+
+
+def test_a_generation_of_equals_is_noticed() -> None:
+    """Nothing can be selected from it; one candidate alone, or one failure, is another matter."""
+    assert only_fitness(generation(0, 0.0, 0.0, None)) == 0.0
+    assert only_fitness(generation(0, 0.0, 0.1)) is None
+    assert only_fitness(generation(0, 0.0, None)) is None
+    assert only_fitness(generation(0, None, None)) is None

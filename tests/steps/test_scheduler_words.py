@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
 
 from tsugiki.steps.scheduler_words import hush_scheduler
 
@@ -21,7 +22,7 @@ def heard() -> Iterator[list[str]]:
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     logger.addHandler(handler)
-    hush_scheduler()
+    hush_scheduler(is_dry_run=lambda: True, at_rest=lambda: "the table")
     yield messages
     logger.removeHandler(handler)
     logger.filters[:] = before
@@ -39,6 +40,27 @@ def test_commentary_is_dropped_and_the_rest_is_kept(heard: list[str]) -> None:
     logger.warning("Execute 2 jobs...")
     logger.warning("something to know")
     assert heard == ["something to know"]
+
+
+def test_a_dry_run_tells_its_plan(heard: list[str]) -> None:
+    """Apart from Snakemake's own record of it, which our profiles do not show."""
+    logger.warning("Job stats:\nrank 1", extra={"event": LogEvent.RUN_INFO, "stats": {"rank": 1}})
+    assert heard == ["Job stats:\nrank 1"] * 2
+
+
+def test_a_stopped_run_says_how_to_go_on(heard: list[str]) -> None:
+    """Whoever pressed Ctrl-C knows what it was, and that jobs have ended by it."""
+    logger.warning("Terminating processes on user request, this might take some time.")
+    logger.error("RuleException:\nCalledProcessError: ... returned non-zero exit status 130.")
+    assert heard == ["stopped; give the same command to go on"]
+
+
+def test_a_finished_run_shows_its_table_again(heard: list[str]) -> None:
+    """Below Snakemake's own words."""
+    logger.warning("Nothing to be done (all requested files are present and up to date).")
+    first, *table = heard[0].splitlines()
+    assert first.startswith("Nothing to be done")
+    assert table == ["the table"]
 
 
 def test_a_failure_on_a_cluster_is_told_with_its_logs(heard: list[str]) -> None:

@@ -291,6 +291,21 @@ def test_ranking_tells_how_the_search_stands(copied: TinyRun) -> None:
     assert "validation items" in lines[1]
 
 
+def test_a_generation_without_differences_is_told(copied: TinyRun) -> None:
+    """A search in which every candidate scores 0 would go on to the end without a word."""
+    series = copied.files.series("ps")
+    for candidate in read_population(series.generation(0).population).candidates:
+        path = series.candidate(candidate.recipe).outcome
+        outcome = json.loads(path.read_text())
+        for measured in outcome["measured"].values():
+            measured["value"] = 0.0
+        path.write_text(json.dumps(outcome))
+    lines: list[str] = []
+    write_ranked(copied.files, copied.config, "ps", 0, say=lines.append)
+    assert len(lines) == 2
+    assert "the same fitness, 0.0000" in lines[1]
+
+
 def test_an_ended_stage_has_nothing_to_evaluate(copied: TinyRun) -> None:
     """Its empty generations pass through evaluation, ranking and selection."""
     series = copied.files.series("ps")

@@ -37,15 +37,38 @@ def test_a_larger_budget_goes_on_from_the_end(finished: Workspace, tmp_path: Pat
     assert scored == {("ps", "003"), ("finalists", "000"), ("test", "000")}
 
 
-def test_another_space_starts_anew(finished: Workspace, tmp_path: Path) -> None:
-    """Changing what is searched plans the stage again from its first generation."""
+def test_another_space_is_refused_and_leaves_the_run_as_it_is(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    """What is searched can be changed under another name only; a dry run says so too."""
     workspace = Workspace(tmp_path / "run")
     shutil.copytree(finished.root, workspace.root, symlinks=True)
     config = settings()
     config["stages"][0]["space"]["genes"]["weight"]["range"] = [0.0, 1.0]
     workspace.configure(config)
-    planned = workspace.run("--dry-run", "--quiet", "progress")
-    assert "output: results/tiny/ps/gen-000/evaluated-0.json" in planned
+    before = workspace.digests()
+    for arguments in (["--dry-run"], []):
+        printed = workspace.run(*arguments, fails=True)
+        assert "`stages[ps].space.genes.weight.range` [0.0, 1.5] → [0.0, 1.0]" in printed
+    assert workspace.digests() == before
+
+
+def test_a_dry_run_says_what_and_why(finished: Workspace, tmp_path: Path) -> None:
+    """By the profile that people use; and other jobs, or notes beside a task, are nothing to do."""
+    workspace = Workspace(tmp_path / "run")
+    shutil.copytree(finished.root, workspace.root, symlinks=True)
+    (workspace.root / "tasks/notes.txt").write_text("to do")
+    workspace.configure(settings(jobs=5))
+    printed = workspace.run("--dry-run")
+    assert "Nothing to be done" in printed
+    assert "report: results/tiny/report.html" in printed
+    config = settings()
+    config["finalists"]["top"] = 2
+    workspace.configure(config)
+    printed = workspace.run("--dry-run")
+    assert "`finalists.top` 3 → 2: finalists are chosen anew" in printed
+    assert re.search(r"finalists +1\n", printed)
+    assert "select" not in printed
 
 
 def test_a_moved_results_folder_needs_nothing_but_its_files(

@@ -128,14 +128,25 @@ def planned(workspace: Workspace, config: dict[str, Any]) -> set[str]:
     return set(re.findall(r"results/tiny/(\w+/(?:space|best\.lock)\.json)", outputs))
 
 
-def test_a_change_of_the_first_stage_runs_the_second_one_again(copied: Workspace) -> None:
-    """And a change of the second leaves the first alone."""
+def test_recorded_stages_are_not_started_anew(copied: Workspace) -> None:
+    """Neither by a change of their own nor by one of a stage that they merge; the first is named."""
+    config = hybrid()
+    config["stages"][1]["strategy"]["flips"] = 2.0
+    copied.configure(config)
+    assert "stage dfs starts anew" in copied.run("--dry-run", fails=True)
+    config = hybrid()
+    config["stages"][0]["budget"]["generations"] = 3
+    copied.configure(config)
+    printed = copied.run("--dry-run", fails=True)
+    assert "`stages[ps].budget.generations` 2 → 3: what follows from stage ps" in printed
+
+
+def test_a_change_of_a_stage_that_has_not_begun_leaves_the_first_alone(copied: Workspace) -> None:
+    """Only what depends on it is planned."""
+    shutil.rmtree(copied.files.series("dfs").root)
     config = hybrid()
     config["stages"][1]["strategy"]["flips"] = 2.0
     assert planned(copied, config) == {"dfs/space.json"}
-    config = hybrid()
-    config["stages"][0]["strategy"]["sigma"] = 0.3
-    assert planned(copied, config) == {"ps/space.json", "ps/best.lock.json", "dfs/space.json"}
     config = hybrid()
     config["stages"][0]["budget"]["generations"] = 3
     assert planned(copied, config) == {"ps/best.lock.json", "dfs/space.json"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from tsugiki.resident.handover import hand_over
+from tsugiki.terminal import end_by_hand
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -14,12 +15,15 @@ def main(arguments: list[str] | None = None) -> None:
     step's time would be spent on imports.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    status = hand_over(given)
-    if status is not None:
-        sys.exit(status)
-    from tsugiki.commands.all import main as run
+    try:
+        status = hand_over(given)
+        if status is not None:
+            sys.exit(status)
+        from tsugiki.commands.all import main as run
 
-    run(given)
+        run(given)
+    except KeyboardInterrupt:
+        end_by_hand(told="--log" not in given)
 
 
 if __name__ == "__main__":

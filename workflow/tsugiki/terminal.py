@@ -5,10 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+STOPPED = 130
+"""Status of a command that was ended by Ctrl-C, as shells have it."""
+
+
+def end_by_hand(*, told: bool) -> NoReturn:
+    """End this process after Ctrl-C, and say how to go on unless the workflow does."""
+    if told:
+        sys.stderr.write("\nstopped; give the same command to go on\n")
+    sys.exit(STOPPED)
 
 
 class Terminal:

@@ -12,7 +12,7 @@ import click
 
 from tsugiki import __version__
 from tsugiki.errors import InfrastructureError, TsugikiError
-from tsugiki.terminal import Terminal
+from tsugiki.terminal import Terminal, end_by_hand
 
 
 class _Commands(click.Group):
@@ -29,6 +29,8 @@ class _Commands(click.Group):
             sys.exit(1)
         except click.ClickException:
             raise
+        except KeyboardInterrupt:
+            end_by_hand(told=ctx.params.get("log") is None)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # click ends quietly when nobody reads on

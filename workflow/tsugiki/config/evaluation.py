@@ -52,7 +52,8 @@ class Evaluation(Section):
     """How candidates are scored."""
 
     task_paths: list[str] = []
-    """Folders with lm-eval task YAMLs, relative to the working folder."""
+    """Folders with lm-eval task YAMLs, relative to the working folder. Code, YAML and data in a task's
+    folder are part of the score's identity; other files only if code or YAML names them."""
     objectives: Annotated[list[Objective], Field(min_length=1)]
     """What is optimised."""
     monitors: list[Objective] = []
@@ -71,9 +72,9 @@ class Evaluation(Section):
     if absent, the day on which the run's documents were divided. Part of the score's identity where
     a template writes it."""
     jobs: Annotated[int, Field(ge=1)] = 1
-    """Batches that a generation is split into; one per device to use."""
+    """Batches that a generation is split into; one per device to use. May be changed at any time."""
     threads: Annotated[int, Field(ge=1)] = 1
-    """CPU threads of each job."""
+    """CPU threads of each job. On a processor, part of the score's identity: it changes the last bits."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
     backend: Literal["transformers", "vllm"] = "transformers"

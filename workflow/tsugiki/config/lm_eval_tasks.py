@@ -7,6 +7,7 @@ configuration should be told at once.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -54,6 +55,15 @@ def local_tasks(folders: Iterable[Path]) -> dict[str, TaskFile]:
             if isinstance(name, str):
                 found[name] = TaskFile(path, metric_keys(task), max_tokens(task))
     return found
+
+
+def included(path: Path) -> set[Path]:
+    """The files that a YAML file includes, and those that they include."""
+    named = _mapping(path).get("include", [])
+    names = [name for name in (named if isinstance(named, list) else [named]) if name]
+    paths = {Path(os.path.normpath(path.parent / str(name))) for name in names} - {path}
+    found = {one for one in paths if one.is_file()}
+    return found.union(*map(included, found))
 
 
 def built_in_names() -> set[str]:
@@ -106,13 +116,17 @@ def _built_in_files() -> Iterator[Path]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        return {}
-    if not isinstance(value, dict):
-        return {}
+    value = _mapping(path)
     include = value.pop("include", None)
     if isinstance(include, str):
         return {**_read(path.parent / include), **value}
     return value
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """The content of a YAML file, which may be no task's; empty if it is no mapping."""
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return {}
+    return value if isinstance(value, dict) else {}

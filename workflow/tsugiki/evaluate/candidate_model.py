@@ -67,12 +67,18 @@ class CandidateModel:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What determines the answers of a model, besides its weights."""
+        """What determines the answers of a model, besides its weights.
+
+        On a processor, torch shares out the sums of a forward pass among its threads. One thread is not
+        named: identities of recorded runs name none.
+        """
+        shared = self._device.type == "cpu" and self._evaluation.threads > 1
         return {
             "batch_size": self._evaluation.batch_size,
             "device": self._device.type,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
+            **({"threads": self._evaluation.threads} if shared else {}),
         }
 
     @property

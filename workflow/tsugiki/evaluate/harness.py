@@ -16,13 +16,13 @@ from lm_eval.evaluator import evaluate
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Evaluation, Objective
 from tsugiki.config.lm_eval_tasks import local_tasks
+from tsugiki.config.task_files import source_digest
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.tasks import (
     load_tasks,
     refuse_leaking_examples,
     refuse_sampling,
-    source_digest,
 )
 
 FEWSHOT_SEED = 1234

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from lm_eval.tasks import TaskManager
 
-from tsugiki.canonical import digest, digest_file
 from tsugiki.config.lm_eval_tasks import TaskFile, built_in_tasks
 from tsugiki.errors import ConfigError, InfrastructureError
 from tsugiki.evaluate.offline import is_offline
@@ -54,17 +52,6 @@ def task_index(
     return TaskManager(
         include_path=[*folders, *theirs],
         include_defaults=not all(name in local or name in built_in for name in names),
-    )
-
-
-def source_digest(folder: Path) -> str:
-    """Digest of a local task's folder: its YAML, code and data."""
-    return digest(
-        [
-            [path.relative_to(folder).as_posix(), digest_file(path)]
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and "__pycache__" not in path.parts
-        ]
     )
 
 

@@ -9,6 +9,11 @@ from tsugiki.finalists.table import Difference, FinalTable, Row
 
 MINUS = "\N{MINUS SIGN}"
 HEADINGS = ("", "model", "kind", "method", "test", "95 % interval", "winner ahead by", "p (Holm)")
+CHOICE = (
+    "The winner (*) is the finalist that is best on the validation items; test items choose nothing, "
+    "so that another finalist may stand above it."
+)
+"""Why the winner need not be the first row."""
 RIGHT = frozenset({4, 5, 6, 7})
 """Columns of numbers."""
 
@@ -21,6 +26,7 @@ def render_table(table: FinalTable) -> str:
     ordered = ranked_rows(table)
     cells = [HEADINGS, *(_cells(table, row) for row in ordered)]
     lines = [f"{table.run}: {table.objective} on held-out items", *_columns(cells)]
+    lines.append(CHOICE)
     lines += [f"{row.name} failed: {row.failed}" for row in ordered if row.failed is not None]
     return "\n".join(lines) + "\n"
 

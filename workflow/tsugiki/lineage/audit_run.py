@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tsugiki.config.changed import changed_keys
 from tsugiki.config.load import read_config
 from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
@@ -29,15 +30,9 @@ def check_config(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
     except ConfigError as error:
         yield Finding("the locked configuration cannot be read", where, got=error.got)
         return
-    for section in RunConfig.model_fields:
-        then, now = getattr(locked, section), getattr(config, section)
-        if then != now:
-            yield Finding(
-                f"the configuration has changed since it was locked, in `{section}`",
-                where,
-                expected=str(then),
-                got=str(now),
-            )
+    for key, (then, now) in changed_keys(locked, config).items():
+        what = f"the configuration has changed since it was locked, in `{key}`"
+        yield Finding(what, where, expected=then, got=now)
 
 
 def check_parents(files: RunFiles, config: RunConfig) -> Iterator[Finding]:

@@ -112,8 +112,9 @@ def require_one_evaluation(found: Iterable[str], before: str | None, *, where: s
         if before
         else "one evaluation for all",
         got=", ".join(sorted(identities - {before})),
-        fix="a task's files, a library's version or the kind of device is another one than before: put "
-        "back what was there and give the same command again, or set another `name` for a new run",
+        fix="a task's files, a library's version, the kind of device or, on a processor, the number of "
+        "`threads` is another one than before: put back what was there and give the same command again, "
+        "or set another `name` for a new run",
     )
 
 

@@ -9,30 +9,41 @@ from tsugiki.config.stage import Stage
 from tsugiki.evolve.population import Generation
 from tsugiki.finalists.render import render_table
 from tsugiki.finalists.table import read_final_table
-from tsugiki.lineage.cost import Cost, read_cost
 from tsugiki.lineage.layout import RunFiles, SeriesFiles
-from tsugiki.lineage.ledger import Entry, entries, new_recipes, series_names
+from tsugiki.lineage.ledger import Entry, entries, series_names
 from tsugiki.lineage.summary import Summary, summarise
+from tsugiki.lineage.time_left import busy_seconds, generation_costs, seconds_left
 
 
-def progress_line(history: Sequence[Generation], seconds: Sequence[float], generations: int) -> str:
+def generation_line(files: RunFiles, config: RunConfig, name: str, generation: int) -> str:
+    """One line on a ranked generation of a stage, and on how long the rest of the run will take.
+
+    Raises:
+        LineageError: a file of the run is damaged.
+    """
+    series, stage = files.series(name), config.stage(name)
+    stages = _stages(files, config)
+    found = [one for one in stages.get(name, ()) if one.number <= generation]
+    planned = stage.budget.generations if stage else len(found)
+    line = _stage_line(series, found, planned)
+    left = seconds_left(files, config, stages)
+    return f"{line} | {duration(left)} left" if left else line
+
+
+def progress_line(history: Sequence[Generation], seconds: float | None, generations: int) -> str:
     """One line on the latest generation of a stage.
 
     Args:
         history: All generations so far, at least one.
-        seconds: Wall time of as many of them as it is known for, oldest first.
+        seconds: How long the latest generations took to score; None where it is not known.
         generations: How many there will be at most.
     """
     latest = summarise(history)[-1]
-    done = len(history)
-    parts = [f"generation {done} of {generations}", _scores(latest)]
+    parts = [f"generation {len(history)} of {generations}", _scores(latest)]
     if latest.failures:
         parts.append(f"{latest.failures} of {latest.candidates} failed")
     if seconds:
-        each = sum(seconds) / len(seconds)
-        parts.append(f"{duration(seconds[-1])} a generation")
-        if done < generations:
-            parts.append(f"{duration(each * (generations - done))} left")
+        parts.append(f"{duration(seconds)} a generation")
     return " | ".join(parts)
 
 
@@ -43,12 +54,15 @@ def status(files: RunFiles, config: RunConfig) -> str:
         LineageError: a file of the run is damaged.
     """
     stages = {stage.name: stage for stage in config.stages}
-    lines = [f"{config.name}: {files.root}"]
+    found = _stages(files, config)
+    left = seconds_left(files, config, found)
+    lines = [f"{config.name}: {files.root}" + (f" | {duration(left)} left" if left else "")]
     names = series_names(config)
     width = max(12, *(len(name) for name in names))
     for name in names:
-        found = list(entries(files.series(name)))
-        line = _series_line(files.series(name), found, stages.get(name))
+        series = files.series(name)
+        begun = found[name] if name in found else list(entries(series))
+        line = _series_line(series, begun, stages.get(name))
         lines.append(f"  {name:<{width}} {line}")
     text = "\n".join(lines) + "\n"
     if files.final.is_file():
@@ -56,12 +70,12 @@ def status(files: RunFiles, config: RunConfig) -> str:
     return text
 
 
-def wall_seconds(costs: Sequence[Cost]) -> float | None:
-    """From the first start to the last end; None where nothing is known."""
-    if not costs:
+def finished_table(files: RunFiles) -> str | None:
+    """The final table of a finished run, and where its report and model are; None if there is none."""
+    if not files.final.is_file():
         return None
-    start = min(cost.started for cost in costs)
-    return (max(cost.finished for cost in costs) - start).total_seconds()
+    table = render_table(read_final_table(files.final))
+    return f"{table}report: {files.report}\nmodel: {files.best}"
 
 
 def duration(seconds: float) -> str:
@@ -102,8 +116,7 @@ def _series_line(series: SeriesFiles, found: Sequence[Entry], stage: Stage | Non
         failed = f", {summary.failures} failed" if summary.failures else ""
         return f"{summary.candidates} candidates scored{failed}"
     planned = stage.budget.generations if stopped is None else len(done)
-    times = [wall_seconds(_costs(series, recipes)) for recipes in new_recipes(found)[: len(done)]]
-    line = progress_line(done, [one for one in times if one is not None], planned)
+    line = _stage_line(series, [one for one in found if one.number < planned], planned)
     if stopped is not None:
         return f"{line} | ended: {stopped}"
     # The generation after the last one is drawn but never scored.
@@ -111,12 +124,18 @@ def _series_line(series: SeriesFiles, found: Sequence[Entry], stage: Stage | Non
     return f"{line} | {_waiting(series, found[-1])}" if under_way else line
 
 
+def _stages(files: RunFiles, config: RunConfig) -> dict[str, list[Entry]]:
+    return {stage.name: list(entries(files.series(stage.name))) for stage in config.stages}
+
+
+def _stage_line(series: SeriesFiles, found: Sequence[Entry], planned: int) -> str:
+    history = [one.outcomes for one in found if one.outcomes is not None and one.outcomes.ranked]
+    times = [busy_seconds(costs) for costs in generation_costs(series, found)]
+    known = [seconds for seconds in times if seconds]
+    return progress_line(history, sum(known) / len(known) if known else None, planned)
+
+
 def _waiting(series: SeriesFiles, entry: Entry) -> str:
     recipes = {candidate.recipe for candidate in entry.population.candidates}
     scored = sum(series.candidate(recipe).outcome.is_file() for recipe in recipes)
     return f"generation {entry.number + 1}: {scored} of {len(recipes)} candidates scored"
-
-
-def _costs(series: SeriesFiles, recipes: Sequence[str]) -> list[Cost]:
-    found = (read_cost(series.candidate(recipe).cost) for recipe in recipes)
-    return [cost for cost in found if cost is not None]

@@ -44,6 +44,13 @@ def failures(generation: Generation) -> int:
     return sum(entry.outcome.status == "failed" for entry in generation.ranked)
 
 
+def only_fitness(generation: Generation) -> float | None:
+    """The fitness that all scored candidates have, where there are two recipes or more; else None."""
+    of_recipes = {one.recipe: one.fitness for one in generation.ranked if one.fitness is not None}
+    values = set(of_recipes.values())
+    return values.pop() if len(of_recipes) > 1 and len(values) == 1 else None
+
+
 def best_candidate(generations: Sequence[Generation]) -> Ranked | None:
     """The candidate of largest fitness, the first of equals; None where every one failed."""
     scored = [

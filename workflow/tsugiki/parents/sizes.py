@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
@@ -107,7 +106,7 @@ def memory(config: RunConfig, models: Mapping[str, Model]) -> Memory:
     weights = memory_bytes(config, models)
     if not weights:
         return Memory()
-    local = local_tasks([Path(path) for path in config.evaluation.task_paths])
+    local = local_tasks(config.evaluation.task_folders)
     asked = [one.task for one in (*config.evaluation.objectives, *config.evaluation.monitors)]
     likelihoods = any(name not in local or not local[name].max_tokens for name in asked)
     rows, prompt, logits = config.evaluation.batch_size, PROMPT, 0

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
+from tsugiki.config.task_files import task_sources
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import divide_all, read_items
 from tsugiki.lineage.environment import environment
@@ -27,7 +28,8 @@ def write_items(files: RunFiles, config: RunConfig) -> None:
         seed=config.seed,
     )
     sets = sets.model_copy(update={"date": _date(files, config)})
-    atomic.write_bytes(files.environment, pretty_json(environment()))
+    recorded = {**environment(), "tasks": task_sources(config.evaluation)}
+    atomic.write_bytes(files.environment, pretty_json(recorded))
     atomic.write_bytes(files.items, sets.to_json())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
+from tsugiki.config.task_files import task_folders, used_files
 from tsugiki.config.validate_parents import common_bases
 from tsugiki.evaluate.share import jobs_that_scored
 from tsugiki.lineage.layout import RunFiles
@@ -39,12 +40,8 @@ class Plan:
 
     def task_files(self) -> list[str]:
         """Files of local tasks: another task means other documents and other scores."""
-        return sorted(
-            str(path)
-            for folder in self.config.evaluation.task_folders
-            for path in folder.rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts
-        )
+        folders = set(task_folders(self.config.evaluation).values())
+        return sorted({str(path) for folder in folders for path in used_files(folder)})
 
     def before(self, name: str) -> Callable[[Any], str]:
         """File of the generation before the one in the wildcards `stage` and `gen`."""

@@ -19,9 +19,9 @@ from tsugiki.lineage.ledger import (
     read_outcome,
     read_population,
     require_one_evaluation,
-    scored_generations,
 )
-from tsugiki.lineage.progress import progress_line
+from tsugiki.lineage.progress import generation_line
+from tsugiki.lineage.summary import only_fitness
 
 
 def write_ranked(
@@ -47,9 +47,13 @@ def write_ranked(
     refuse_if_all_failed(outcomes, first=generation == 0, where=str(series.root))
     entry = rank(population, population_bytes, outcomes, config.evaluation.objectives)
     atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
-    planned = {stage.name: stage.budget.generations for stage in config.stages}
-    if name in planned and entry.ranked:
-        say(f"{name}: {_progress(series, planned[name])}")
+    if config.stage(name) is not None and entry.ranked:
+        say(f"{name}: {generation_line(files, config, name, generation)}")
+        if (fitness := only_fitness(entry)) is not None:
+            say(
+                f"{name}: all candidates of this generation have the same fitness, {fitness:.4f}, which "
+                "tells the search nothing: look at what they answer, or use more or other documents"
+            )
     elif entry.ranked:
         say(f"{name}: {len(outcomes)} scored on {population.split} items")
 
@@ -118,16 +122,3 @@ def refuse_if_all_failed(outcomes: dict[str, Scored | Failed], *, first: bool, w
             got=f"first reason: {failed[0].kind}: {failed[0].reason}",
             fix=f"mend the cause, remove the folder {where}, and run again",
         )
-
-
-def _progress(series: SeriesFiles, generations: int) -> str:
-    history = scored_generations(series)
-    times = [
-        series.generation(generation.generation).outcomes.stat().st_mtime for generation in history
-    ]
-    started = series.generation(0).population.stat().st_mtime
-    seconds = [
-        max(after - before, 0.0)
-        for before, after in zip([started, *times[:-1]], times, strict=True)
-    ]
-    return progress_line(history, seconds, generations)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 COMMENTARY = ("Select jobs to execute", "Execute ")
+
+STOPPED = "Terminating processes on user request"
+ENDED = ("RuleException", "WorkflowError")
+"""What Snakemake says of jobs that have ended because the workflow was stopped."""
+AT_REST = "Nothing to be done"
 
 NOISE = re.compile(r"\s*(Detailed failure reason unavailable|For further error details).*$")
 """What a scheduler's plugin says to every failure."""
@@ -14,20 +20,36 @@ TAIL, WORDS = 8192, 10
 """Bytes of a job's log that are read, and lines that are repeated."""
 
 
-def hush_scheduler() -> None:
-    """Drop Snakemake's two lines per job from its log, and say why a job on a cluster failed.
+def hush_scheduler(*, is_dry_run: Callable[[], bool], at_rest: Callable[[], str | None]) -> None:
+    """Say less than Snakemake of each job, and more of a plan, of failures and of the end.
 
-    Our profiles are quiet about rules, and Snakemake then hides failures too. A local job tells its
-    own on the terminal; of one on a node nothing would be seen but another attempt.
+    Our profiles are quiet about rules and progress, and Snakemake then hides the plan of a dry run and
+    failures too. A local job tells its own on the terminal; of one on a node nothing would be seen but
+    another attempt.
+
+    Args:
+        is_dry_run: Whether nothing but a plan is asked for.
+        at_rest: What to add where nothing is to be done.
     """
     from snakemake.logging import logger
 
     target: logging.Logger = logger
 
+    stopped = False
+
     def listen(record: logging.LogRecord) -> bool:
+        nonlocal stopped
+        message = record.getMessage()
         if failure := describe_failure(record):
             target.error(failure)
-        return not record.getMessage().startswith(COMMENTARY)
+        if getattr(record, "stats", None) is not None and is_dry_run():
+            target.warning(message)
+        if message.startswith(STOPPED):
+            record.msg = "stopped; give the same command to go on"
+            stopped = True
+        elif message.startswith(AT_REST) and (more := at_rest()):
+            record.msg = f"{message}\n{more}"
+        return not message.startswith((*COMMENTARY, *(ENDED if stopped else ())))
 
     target.addFilter(listen)
 
