@@ -5,16 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lm_eval.tasks import TaskManager
 
+from tests.runs_for_tests import write_tasks
 from tsugiki.config.lm_eval_tasks import (
     built_in_names,
     built_in_tasks,
+    group_members,
     local_tasks,
     metric_keys,
 )
+from tsugiki.config.load import parse_config
+from tsugiki.config.validate import validate_config
+from tsugiki.errors import ConfigError
 
 
 def test_local_tasks_are_found_with_their_metrics(tiny_tasks: Path) -> None:
@@ -102,3 +108,44 @@ def test_lm_eval_and_torch_are_not_imported() -> None:
     command = [sys.executable, "-c", script]
     found = subprocess.run(command, check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_groups_tasks_are_known_through_groups_within_it() -> None:
+    """MMLU has 57 subjects, in four groups."""
+    members = group_members("mmlu")
+    assert len(members) == 57
+    assert "mmlu_abstract_algebra" in members
+    assert "mmlu_stem" not in members
+    assert group_members("mmlu_abstract_algebra") == group_members("no_such") == []
+
+
+def test_a_group_is_refused_as_an_objective(tmp_path: Path, tiny_config: dict[str, Any]) -> None:
+    """Its tasks are named; a local one, a tag, and one that comes with lm-eval."""
+    folder = write_tasks(tmp_path / "tasks")
+    (folder / "both.yaml").write_text("group: both\ntask: [words, {task: choice}]\n")
+    with (folder / "words.yaml").open("a") as file:
+        file.write("tag: [marked]\n")
+    names = ("both", "marked", "mmlu_stem")
+    tiny_config["evaluation"] |= {
+        "task_paths": [str(folder)],
+        "objectives": [{"name": name, "task": name, "metric": "acc,none"} for name in names],
+    }
+    with pytest.raises(ConfigError, match="3 faults") as caught:
+        validate_config(parse_config(tiny_config, where="test"), where="test")
+    text = str(caught.value)
+    assert "'both' is a group of tasks; name one of them: words, choice\n" in text
+    assert "'marked' is a group of tasks; name one of them: words\n" in text
+    assert "'mmlu_stem' is a group of tasks; name one of them: mmlu_" in text
+
+
+def test_a_file_that_is_no_yaml_is_named_where_a_task_is_missing(
+    tmp_path: Path, tiny_config: dict[str, Any]
+) -> None:
+    """The task is not unknown: its file cannot be read."""
+    folder = write_tasks(tmp_path / "tasks")
+    with (folder / "words.yaml").open("a") as file:
+        file.write("bad: [\n")
+    tiny_config["evaluation"]["task_paths"] = [str(folder)]
+    with pytest.raises(ConfigError, match="unknown task 'words'") as caught:
+        validate_config(parse_config(tiny_config, where="test"), where="test")
+    assert f"{folder / 'words.yaml'} cannot be read" in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,13 +15,18 @@ from tsugiki.commands.group import main
 @main.command()
 @CONFIG
 def check(config: Path) -> None:
-    """Check a configuration and its parents, without merging anything."""
+    """Check a configuration, its parents and its tasks, without merging anything."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # many of lm-eval's bars would be gone at once
     from tsugiki.config.validate import validate_config
     from tsugiki.lineage.tracking_store import tracking_uri
     from tsugiki.parents.lock import read_lock
     from tsugiki.parents.preflight import preflight
     from tsugiki.parents.report import render
+    from tsugiki.quick_imports import quick_imports
     from tsugiki.steps import estimate
+
+    with quick_imports():
+        from tsugiki.evaluate.preflight import check_tasks
 
     files, settings = open_run(config)
     validate_config(settings, where=str(config))
@@ -29,7 +35,9 @@ def check(config: Path) -> None:
     report = preflight(settings, locked)
     report.notes.extend(estimate.note_device(settings))
     click.echo(render(report))
-    if report.faults:
+    tasks = check_tasks(settings)
+    click.echo(tasks.render())
+    if report.faults or tasks.faults:
         sys.exit(1)
     click.echo(estimate.render(settings, report.tensors))
 

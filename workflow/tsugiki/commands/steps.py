@@ -32,6 +32,7 @@ def parents(terminal: Terminal, config: Path, update: tuple[str, ...]) -> None:
 @CONFIG
 def items(config: Path) -> None:
     """Divide the tasks' documents into search, validation and test."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # rendering each task's prompts has bars of its own
     with quick_imports():
         from tsugiki.steps.items import write_items
 

@@ -26,6 +26,11 @@ _LISTED = re.compile(rb"""^\s*-[ \t]*["']?(\w[\w.()-]*)["']?[ \t]*$""", re.MULTI
 _ALONE = re.compile(rb"""^["']?task["']?:[ \t]*["']?(\w[\w.()-]*)["']?[ \t]*$""", re.MULTILINE)
 """The name of a task that a file is about."""
 
+_GROUPED = re.compile(rb"""^["']?(?:group|tag)["']?:""", re.MULTILINE)
+"""A file that is about a group, or a task that has a tag."""
+_MEMBER = rb"""^["']?(?:group|tag)["']?:.*\bNAME\b|^[ \t]*-[ \t]*["']?NAME["']?[ \t]*$"""
+"""A line that names a group, or an entry of a list."""
+
 
 class _Loader(yaml.SafeLoader):
     """Reads YAML with lm-eval's ``!function`` tags, which are left unresolved."""
@@ -73,6 +78,51 @@ def built_in_names() -> set[str]:
         for name, listed in _NAMED.findall(path.read_bytes()):
             names.update(one.decode() for one in [name, *_LISTED.findall(listed)] if one)
     return names
+
+
+def group_members(name: str, folders: Iterable[Path] = ()) -> list[str]:
+    """The tasks of a group or tag, those of groups within it included.
+
+    Args:
+        name: What may be the name of one.
+        folders: Where local ones are, besides those that come with lm-eval.
+    """
+    paths = [path for folder in folders for path in sorted(folder.rglob("*.yaml"))]
+    texts = {path: path.read_bytes() for path in (*paths, *_built_in_files())}
+    grouped = {path: text for path, text in texts.items() if _GROUPED.search(text)}
+    wanted, found, inner = [name], dict[str, None](), set[str]()
+    while wanted:
+        one = wanted.pop()
+        line = re.compile(_MEMBER.replace(b"NAME", re.escape(one.encode())), re.MULTILINE)
+        for path in [path for path, text in grouped.items() if line.search(text)]:
+            members = _members(_read(path), one)
+            if members:
+                inner.add(one)
+            wanted += [member for member in members if member not in found]
+            found |= dict.fromkeys(members)
+    return [member for member in found if member not in inner]
+
+
+def _members(content: Mapping[str, Any], group: str) -> list[str]:
+    """The tasks that a file puts into a group."""
+    listed, tags = content.get("task"), content.get("tag")
+    if content.get("group") != group and group not in (tags if isinstance(tags, list) else [tags]):
+        return []
+    parts = listed if isinstance(listed, list) else [listed]
+    names = [part.get("task") if isinstance(part, Mapping) else part for part in parts]
+    return [part for part in names if isinstance(part, str) and part != group]
+
+
+def broken_files(folders: Iterable[Path]) -> list[str]:
+    """Local YAML files that cannot be read, each with the reason."""
+    found = []
+    for folder in folders:
+        for path in sorted(folder.rglob("*.yaml")):
+            try:
+                yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+            except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+                found.append(f"{path} cannot be read: {' '.join(str(error).split())}")
+    return found
 
 
 def built_in_tasks(names: Iterable[str]) -> dict[str, TaskFile]:

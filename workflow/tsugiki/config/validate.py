@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tsugiki.config.base import folder_of
-from tsugiki.config.lm_eval_tasks import built_in_names, built_in_tasks, local_tasks
+from tsugiki.config.lm_eval_tasks import (
+    broken_files,
+    built_in_names,
+    built_in_tasks,
+    group_members,
+    local_tasks,
+)
 from tsugiki.config.load import nearest
 from tsugiki.config.reserved_names import row_is_taken
 from tsugiki.config.run import RunConfig
@@ -57,10 +63,11 @@ def _baselines(config: RunConfig) -> Iterator[str]:
 
 def _tasks(config: RunConfig) -> Iterator[str]:
     evaluation = config.evaluation
-    for path in evaluation.task_paths:
-        if not folder_of(path).is_dir():
-            yield f"`evaluation.task_paths`: there is no folder {path!r}"
-    known = local_tasks(evaluation.task_folders)
+    missing = [path for path in evaluation.task_paths if not folder_of(path).is_dir()]
+    for path in missing:
+        yield f"`evaluation.task_paths`: there is no folder {path!r}"
+    folders = [folder_of(path) for path in evaluation.task_paths if path not in missing]
+    known = local_tasks(folders)
     named = {objective.task for objective in [*evaluation.objectives, *evaluation.monitors]}
     known |= built_in_tasks(named - known.keys())
     names = built_in_names() if named - known.keys() else set()
@@ -74,10 +81,18 @@ def _tasks(config: RunConfig) -> Iterator[str]:
             if objective.name in used:
                 yield f"`{key}.name`: {objective.name!r} is used twice"
             used.add(objective.name)
-            if objective.task not in {*known, *names}:
+            members = [] if objective.task in known else group_members(objective.task, folders)
+            if members:
+                more = f" and {len(members) - 20} more" if len(members) > 20 else ""
+                yield (
+                    f"`{key}.task`: {objective.task!r} is a group of tasks; name one of them: "
+                    f"{', '.join(members[:20])}{more}"
+                )
+            elif objective.task not in {*known, *names}:
+                broken = [f"; {fault}" for fault in broken_files(folders)]
                 yield (
                     f"`{key}.task`: unknown task {objective.task!r}; "
-                    f"{nearest(objective.task, {*known, *names})}"
+                    f"{nearest(objective.task, {*known, *names})}{''.join(broken)}"
                 )
             metrics = known[objective.task].metrics if objective.task in known else ()
             if metrics and objective.metric not in metrics:

@@ -21,6 +21,7 @@ from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.tasks import (
     load_tasks,
+    refuse,
     refuse_leaking_examples,
     refuse_sampling,
 )
@@ -62,24 +63,34 @@ class Harness:
         self.objectives = [*evaluation.objectives, *evaluation.monitors]
         names = sorted({objective.task for objective in self.objectives})
         local = local_tasks(evaluation.task_folders)
+        self.files = {name: local[name].path for name in names if name in local}
+        """The files of local tasks."""
         self.tasks = load_tasks(names, list(map(str, evaluation.task_folders)), local)
+        faults = []
         for name in names:
-            if name not in self.tasks:
-                raise ConfigError(
-                    f"`{name}` is not a single task",
-                    where="evaluation.objectives",
-                    fix=f"name one of its tasks: {', '.join(sorted(self.tasks)[:20])}",
-                )
-            if evaluation.num_fewshot is not None:
-                self.tasks[name].set_config("num_fewshot", evaluation.num_fewshot)
-            refuse_leaking_examples(name, self.tasks[name])
-            refuse_sampling(name, self.tasks[name])
+            try:
+                self._prepare(name)
+            except ConfigError as error:
+                faults.append(error)
+        refuse(faults)
         self._subsets: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._hashes: dict[tuple[str, int], str] = {}
         self._sources = {
             name: source_digest(local[name].path.parent) if name in local else lm_eval.__version__
             for name in names
         }
+
+    def _prepare(self, name: str) -> None:
+        if name not in self.tasks:
+            raise ConfigError(
+                f"`{name}` is not a single task",
+                where="evaluation.objectives",
+                fix=f"name one of its tasks: {', '.join(sorted(self.tasks)[:20])}",
+            )
+        if self.evaluation.num_fewshot is not None:
+            self.tasks[name].set_config("num_fewshot", self.evaluation.num_fewshot)
+        refuse_leaking_examples(name, self.tasks[name])
+        refuse_sampling(name, self.tasks[name])
 
     def document_hashes(self) -> dict[str, list[str]]:
         """SHA-256 of every document of every task."""
@@ -117,9 +128,6 @@ class Harness:
         narrowed = {
             name: self._narrowed(name, tuple(of_task)) for name, of_task in ids.items() if of_task
         }
-        for task in narrowed.values():
-            # lm-eval draws solved examples from a generator that it keeps between calls
-            task.set_fewshot_seed(FEWSHOT_SEED)
         results = self._evaluate(model, narrowed)
         if results is None:
             raise EvaluationError("lm-eval returned no results")
@@ -161,7 +169,26 @@ class Harness:
             task.test_docs = task.validation_docs = lambda: chosen
             task.build_all_requests = _build_once(task)
             self._subsets[key] = task
-        return self._subsets[key]
+        task = self._subsets[key]
+        # lm-eval draws solved examples from a generator that it keeps between calls
+        task.set_fewshot_seed(FEWSHOT_SEED)
+        return task
+
+    def requests(self, model: Any, name: str, ids: Sequence[int]) -> list[Any]:
+        """What a model is asked on some documents of a task: lm-eval's instances.
+
+        Raises:
+            Exception: whatever the task's templates or code, or the chat template, raise.
+        """
+        task = self._narrowed(name, tuple(ids))
+        chat = self.evaluation.apply_chat_template
+        task.build_all_requests(
+            apply_chat_template=chat,
+            fewshot_as_multiturn=chat,
+            chat_template=model.apply_chat_template if chat else None,
+            tokenizer_name=model.tokenizer_name if chat else "",
+        )
+        return list(task.instances)
 
     def _records(
         self, objective: Objective, results: Mapping[str, Any], ids: Sequence[int]

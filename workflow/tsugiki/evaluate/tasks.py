@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lm_eval.tasks import TaskManager
 
 from tsugiki.config.lm_eval_tasks import TaskFile, built_in_tasks
 from tsugiki.errors import ConfigError, InfrastructureError
-from tsugiki.evaluate.offline import is_offline
+from tsugiki.evaluate.faults import is_machine_fault
+from tsugiki.evaluate.offline import is_absent
 
 
 def load_tasks(
@@ -23,21 +26,90 @@ def load_tasks(
         local: Those that were found there.
 
     Raises:
-        InfrastructureError: documents are not on this machine, and it may not use the network.
+        ConfigError: a fault in the file, code or data of some; each one is named.
+        InfrastructureError: documents are not on this machine, and the network does not give them.
     """
-    try:
-        tasks: dict[str, Any] = task_index(names, folders, local).load(names)["tasks"]
-    except (OSError, ValueError) as error:  # the libraries have a dozen errors for one cause
-        if not is_offline():
-            raise
+    index = task_index(names, folders, local)
+    tasks: dict[str, Any] = {}
+    faults: list[ConfigError] = []
+    absent: dict[str, Exception] = {}
+    for name in names:
+        try:
+            tasks |= index.load([name])["tasks"]
+        except Exception as error:  # noqa: BLE001 - a task's own code runs here
+            if is_machine_fault(error) or is_absent(error):
+                absent[name] = error
+                continue
+            entry = index.task_index.get(name)
+            file = entry.yaml_path if entry is not None else None
+            data = (entry.cfg or {}).get("dataset_kwargs") if entry is not None else None
+            faults.append(broken_task(name, file, error, data=data))
+    refuse(faults)
+    if absent:
+        first = next(iter(absent.values()))
         raise InfrastructureError(
-            "the documents of a task are not on this machine, and it may not use the network",
-            where=", ".join(names),
-            got=f"{type(error).__name__}: {error}",
+            "the documents of a task are not on this machine, and it may not use the network, "
+            "or gets no answer",
+            where=", ".join(absent),
+            got=f"{type(first).__name__}: {first}",
             fix="run the step `items` first, where there is a network, with HF_HOME on a disk that "
             "this machine sees too; or set HF_DATASETS_OFFLINE=0 and HF_HUB_OFFLINE=0",
-        ) from error
+        ) from first
     return tasks
+
+
+def broken_task(
+    name: str, file: Path | None, error: BaseException, *, data: Any = None
+) -> ConfigError:
+    """The error for a task whose file, code or data has a fault.
+
+    Args:
+        name: The task.
+        file: Its YAML file, where it has one.
+        error: What was raised.
+        data: The task's `dataset_kwargs`, whose files are named.
+    """
+    files = data.get("data_files") if isinstance(data, Mapping) else None
+    got = list(_told(error, None if file is None else file.parent))
+    if files and not any("task's code" in line for line in got):
+        got.append(f"data files: {files}")
+    return ConfigError(
+        f"task {name} has a fault",
+        where=name if file is None else str(file),
+        got="\n    ".join(got),
+        fix="mend the task's file, its code or its data, and run `tsugiki check`",
+    )
+
+
+def _told(error: BaseException, folder: Path | None) -> Iterator[str]:
+    """An error, its causes, and the line of the task's own code that raised it."""
+    said: BaseException | None = error
+    while said is not None:
+        text = said.args[0] if isinstance(said, KeyError) and said.args else said
+        yield f"{type(said).__name__}: {' '.join(str(text).split())}"
+        for frame in reversed(traceback.extract_tb(said.__traceback__)):
+            if folder is not None and Path(frame.filename).resolve().is_relative_to(
+                folder.resolve()
+            ):
+                yield f"in the task's code, {frame.filename}, line {frame.lineno}: {frame.line}"
+                return
+        said = said.__cause__
+
+
+def refuse(faults: Sequence[ConfigError]) -> None:
+    """Go no further with tasks that have faults.
+
+    Raises:
+        ConfigError: there are some; all are named.
+    """
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise ConfigError(
+            f"{len(faults)} faults in the tasks",
+            got="\n".join(["", *map(str, faults)]),
+            fix="mend them; `tsugiki check` lists what is left",
+        )
 
 
 def task_index(

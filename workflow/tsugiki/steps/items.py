@@ -10,6 +10,7 @@ from tsugiki.config.run import RunConfig
 from tsugiki.config.task_files import task_sources
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import divide_all, read_items
+from tsugiki.evaluate.preflight import refuse_broken
 from tsugiki.lineage.environment import environment
 from tsugiki.lineage.layout import RunFiles
 
@@ -18,7 +19,8 @@ def write_items(files: RunFiles, config: RunConfig) -> None:
     """Write items.json and environment.json.
 
     Raises:
-        ConfigError: a task is unknown or has too few documents.
+        ConfigError: a task is unknown, has too few documents, or has a fault in its file, its code
+            or its data.
     """
     harness = Harness(config.evaluation)
     sets = divide_all(
@@ -27,6 +29,7 @@ def write_items(files: RunFiles, config: RunConfig) -> None:
         sizes=config.evaluation.items,
         seed=config.seed,
     )
+    refuse_broken(harness, sets, config)
     sets = sets.model_copy(update={"date": _date(files, config)})
     recorded = {**environment(), "tasks": task_sources(config.evaluation)}
     atomic.write_bytes(files.environment, pretty_json(recorded))
