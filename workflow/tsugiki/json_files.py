@@ -46,7 +46,9 @@ def read_json(
         raise error(missing, where=str(path), fix=make) from cause
     except ValidationError as cause:
         first = cause.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        place = "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+        ).lstrip(".")
         raise error(
             f"not a valid {name}",
             where=str(path),

@@ -28,7 +28,7 @@ def stages(config: RunConfig) -> Iterator[str]:
     """Faults of all stages."""
     earlier: dict[str, Stage] = {}
     for index, stage in enumerate(config.stages):
-        key = f"stages.{index}"
+        key = f"stages[{index}]"
         if stage.name in RESERVED or stage.name in earlier or stage.name.startswith("finalists-"):
             yield f"`{key}.name`: {stage.name!r} is taken; choose another name"
         if stage.name in config.parents:
