@@ -77,7 +77,7 @@ def test_a_fault_of_the_configuration_is_printed_without_a_traceback(
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("tsugiki: 1 fault in the configuration\n")
-    assert "`stages.0.strategy.sigmaa`: unknown key; nearest valid names: `sigma`" in done.stderr
+    assert "`stages[0].strategy.sigmaa`: unknown key; nearest valid names: `sigma`" in done.stderr
     assert "Traceback" not in done.stderr
 
 

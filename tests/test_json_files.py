@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from tsugiki.errors import LineageError, RecipeError
 from tsugiki.json_files import read_json
@@ -39,6 +39,15 @@ def test_an_invalid_value_is_named_with_its_place(tmp_path: Path) -> None:
     assert caught.value.where == str(path)
     assert str(caught.value.got).startswith("inner.size: ")
     assert caught.value.fix == "mend it"
+
+
+def test_a_place_in_a_list_is_written_as_people_write_it(tmp_path: Path) -> None:
+    """With its number in brackets."""
+    path = tmp_path / "one.json"
+    path.write_text('[{"size": 1}, {"size": "large"}]')
+    with pytest.raises(LineageError) as caught:
+        read_json(path, TypeAdapter(list[Inner]).validate_json, "thing")
+    assert str(caught.value.got).startswith("[1].size: ")
 
 
 def test_half_a_file_is_no_json(tmp_path: Path) -> None:

@@ -109,8 +109,8 @@ def test_what_vllm_cannot_do_is_refused_all_at_once(
     found = fault(tiny_config)
     for words in (
         "computes on `cuda` only",
-        "`stages.1.space`",
-        "`baselines.0`",
+        "`stages[1].space`",
+        "`baselines[0]`",
         "'choice' generates no",
     ):
         assert words in found

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 from huggingface_hub import constants
@@ -15,6 +16,7 @@ from tsugiki.errors import ConfigError, InfrastructureError, LineageError, Paren
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.parents.locate import locate
 from tsugiki.parents.lock import digest_of_files, read_lock
+from tsugiki.parents.preflight import preflight
 from tsugiki.parents.resolve import lock_parents
 from tsugiki.steps.parents import write_parents
 
@@ -217,6 +219,45 @@ def test_an_unreachable_hub_is_the_same_as_offline(
     before = lock_parents(CONFIG, lock, say=silent)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     assert lock_parents(CONFIG, lock, say=silent) == before
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_an_address_where_nobody_answers_is_asked_once_and_briefly(
+    monkeypatch: pytest.MonkeyPatch, hub: Hub, refused: bool
+) -> None:
+    """Refused, or silent for ever: one attempt for all parents, and the client is not let loose."""
+    attempts: list[tuple[str, int]] = []
+    released = Event()
+
+    def nobody(address: tuple[str, int], timeout: float) -> None:
+        assert timeout <= 5
+        attempts.append(address)
+        if not refused:
+            released.wait(30)
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr("tsugiki.parents.hub.create_connection", nobody)
+    monkeypatch.setattr("tsugiki.parents.hub.PATIENCE", 0.1)
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{1 + refused}")
+    config = run_of({name: {"hub": f"x/{name}"} for name in ("a", "b", "c")})
+    faults = preflight(config).faults
+    released.set()
+    assert len(faults) == 3
+    assert len(attempts) == 1
+    why = "Connection refused" if refused else "no answer within 0.1 seconds"
+    assert all(why in str(fault) for fault in faults)
+    assert hub.requests == []
+
+
+def test_a_hub_behind_a_proxy_is_not_looked_for_itself(
+    hub: Hub, files: dict[str, bytes], lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own address cannot be reached there, and need not be."""
+    hub.repo(REPO).push(files)
+    monkeypatch.setattr("tsugiki.parents.hub.getproxies", lambda: {"http": "http://proxy"})
+    monkeypatch.setattr("tsugiki.parents.hub.proxy_bypass", lambda _host: False)
+    monkeypatch.setattr("tsugiki.parents.hub.create_connection", None)
+    assert lock_parents(CONFIG, lock, say=silent)
 
 
 def test_offline_with_an_empty_cache_says_to_fetch_elsewhere(

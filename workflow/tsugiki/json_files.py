@@ -54,5 +54,7 @@ def _describe(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
+    place = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+    ).lstrip(".")
     return f"{place}: {first['msg']}" if place else first["msg"]

@@ -100,31 +100,30 @@ def _describe(fault: Any) -> tuple[str, str]:
     if unknown:
         valid = {key for section in sections for key in section.model_fields}
         name = str(location[-1])
-        return ".".join([*path, name]), f"unknown key; {nearest(name, valid)}"
+        return f"{path}.{name}".lstrip("."), f"unknown key; {nearest(name, valid)}"
     if kind == "union_tag_invalid":
         tag, tags = context["tag"], context["expected_tags"].replace("'", "").split(", ")
-        return ".".join([*path, "kind"]), f"there is no {tag!r}; {nearest(tag, tags)}"
-    key = ".".join(path)
+        return f"{path}.kind", f"there is no {tag!r}; {nearest(tag, tags)}"
     if kind == "string_pattern_mismatch" and context["pattern"] == NAME_PATTERN:
-        return key, f"not a valid name: {NAME_RULE} (got {fault['input']!r})"
+        return path, f"not a valid name: {NAME_RULE} (got {fault['input']!r})"
     if kind == "union_tag_not_found":
-        return f"{key}.kind", "required, but absent"
+        return f"{path}.kind", "required, but absent"
     if kind == "missing":
-        return key, "required, but absent"
+        return path, "required, but absent"
     got = fault.get("input")
     shown = f" (got {got!r})" if isinstance(got, str | int | float | bool) else ""
     message = fault["msg"].removeprefix("Value error, ")
-    return key, f"{message[0].lower()}{message[1:]}{shown}"
+    return path, f"{message[0].lower()}{message[1:]}{shown}"
 
 
-def _walk(location: tuple[str | int, ...]) -> tuple[list[str], list[type[BaseModel]]]:
-    """The keys a user wrote to get to `location`, and the sections that may stand there.
+def _walk(location: tuple[str | int, ...]) -> tuple[str, list[type[BaseModel]]]:
+    """The keys a user wrote to get to `location`, as in `a.b[0].c`, and the sections there.
 
     Pydantic puts the tag or type of a union's member into the location, and `[key]` after a
     mapping's key; users never wrote those.
     """
     current: list[Any] = [RunConfig]
-    path: list[str] = []
+    path = ""
     for part in location:
         if part == "[key]":
             continue
@@ -134,7 +133,8 @@ def _walk(location: tuple[str | int, ...]) -> tuple[list[str], list[type[BaseMod
             if chosen:
                 current = chosen
                 continue
-        path.append(str(part))
+        in_list = any(typing.get_origin(item) in (list, tuple, set) for item in current)
+        path += f"[{part}]" if in_list else f".{part}" if path else str(part)
         current = [found for item in current for found in _step(item, part)]
     sections = [item for item in current if isinstance(item, type) and issubclass(item, BaseModel)]
     return path, sections

@@ -49,7 +49,7 @@ def validate_config(config: RunConfig, *, where: str) -> None:
 def _baselines(config: RunConfig) -> Iterator[str]:
     names: set[str] = {*config.parents, *(stage.name for stage in config.stages)}
     for index, baseline in enumerate(config.baselines):
-        key = f"baselines.{index}"
+        key = f"baselines[{index}]"
         if row_is_taken(baseline.name):
             yield (
                 f"`{key}.name`: {baseline.name!r} is a name that tsugiki uses itself; "
@@ -77,7 +77,7 @@ def _tasks(config: RunConfig) -> Iterator[str]:
         ("monitors", evaluation.monitors),
     ):
         for index, objective in enumerate(objectives):
-            key = f"evaluation.{section}.{index}"
+            key = f"evaluation.{section}[{index}]"
             if objective.name in used:
                 yield f"`{key}.name`: {objective.name!r} is used twice"
             used.add(objective.name)

@@ -26,13 +26,13 @@ def backend_faults(config: RunConfig) -> Iterator[str]:
     for index, stage in enumerate(config.stages):
         if isinstance(stage.space, DataflowSpace):
             yield (
-                f"`stages.{index}.space`: candidates in data-flow space differ in their number of "
+                f"`stages[{index}].space`: candidates in data-flow space differ in their number of "
                 "layers, which vLLM cannot change; set `evaluation.backend: transformers`"
             )
     for index, baseline in enumerate(config.baselines):
         if isinstance(baseline, StackBaseline):
             yield (
-                f"`baselines.{index}`: stacks have another number of layers, which vLLM cannot "
+                f"`baselines[{index}]`: stacks have another number of layers, which vLLM cannot "
                 "change; set `evaluation.backend: transformers`, or leave this baseline out"
             )
     tasks = local_tasks(evaluation.task_folders)

@@ -16,7 +16,7 @@ def stages(config: RunConfig) -> Iterator[str]:
     """Faults of all stages."""
     earlier: dict[str, Stage] = {}
     for index, stage in enumerate(config.stages):
-        key = f"stages.{index}"
+        key = f"stages[{index}]"
         if stage_is_taken(stage.name) or stage.name in earlier:
             yield f"`{key}.name`: {stage.name!r} is taken; choose another name"
         if stage.name in config.parents:

@@ -6,7 +6,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from socket import create_connection
+from threading import Thread
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from huggingface_hub import (
     HfApi,
@@ -36,6 +41,10 @@ from tsugiki.atomic import write_if_changed
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.parents.files import CODE, IGNORED, NEEDED
 
+PATIENCE = 3.0
+"""Seconds to wait for anybody at the Hub's address; asked once."""
+ANSWER = 20.0
+"""Seconds to wait for its next word, once it listens."""
 COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
@@ -72,8 +81,9 @@ def list_repo(repo: str, revision: str) -> Listing:
         HubUnreachableError: the Hub cannot be asked now.
         ParentError: there is no such repository or revision, or it may not be read.
     """
+    _listen()
     with _plain_errors(repo, revision):
-        info = HfApi().model_info(repo, revision=revision, files_metadata=True)
+        info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=ANSWER)
     if info.sha is None:
         raise HubUnreachableError(f"the Hub names no commit for {repo}")
     files = tuple(
@@ -96,6 +106,7 @@ def download(repo: str, commit: str, *, code: bool) -> Path:
         ParentError: the repository may not be read.
         InfrastructureError: the cache cannot be written.
     """
+    _listen()
     with _plain_errors(repo, commit):
         return Path(
             snapshot_download(
@@ -115,6 +126,7 @@ def download_again(repo: str, commit: str, name: str) -> Path:
         ParentError: the repository may not be read.
         InfrastructureError: the cache cannot be written.
     """
+    _listen()
     with _plain_errors(repo, commit):
         return Path(hf_hub_download(repo, name, revision=commit, force_download=True))
 
@@ -193,6 +205,44 @@ def expected_from_link(path: Path) -> ListedFile:
         sha256=name if re.fullmatch(r"[0-9a-f]{64}", name) else None,
         blob_id=name if re.fullmatch(r"[0-9a-f]{40}", name) else None,
     )
+
+
+def _listen() -> None:
+    """See that somebody listens at the Hub's address.
+
+    Looking up a name takes ten seconds where no server answers, a connection minutes where packets
+    are dropped; neither can be told to be quicker from within the client.
+
+    Raises:
+        HubUnreachableError: nobody does.
+    """
+    address = urlsplit(constants.ENDPOINT)
+    host = address.hostname or ""
+    by_proxy = address.scheme in getproxies() and not proxy_bypass(host)
+    if constants.HF_HUB_OFFLINE or by_proxy:
+        return  # the client says so, or asks another address
+    if fault := _silence(host, address.port or {"http": 80}.get(address.scheme, 443)):
+        raise HubUnreachableError(f"{constants.ENDPOINT}: {fault}")
+
+
+@cache
+def _silence(host: str, port: int) -> str | None:
+    """Why nobody answers at an address, or None if somebody does."""
+    found = [f"no answer within {PATIENCE:g} seconds"]
+
+    def connect() -> None:
+        try:
+            create_connection((host, port), PATIENCE).close()
+        except OSError as error:
+            found.append(error.strerror or str(error))
+        else:
+            found.clear()
+
+    waiting = Thread(target=connect, daemon=True)  # looking up a name cannot be interrupted
+    waiting.start()
+    waiting.join(PATIENCE)
+    reasons = list(found)
+    return reasons[-1] if reasons else None
 
 
 def _allowed(*, code: bool) -> list[str]:

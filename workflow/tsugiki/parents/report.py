@@ -57,10 +57,10 @@ def render(report: Report) -> str:
 
 
 def _sizes(report: Report) -> str:
-    return (
-        f"to download: {_size(report.download_bytes)}; on disk: {_size(report.disk_bytes)}\n"
-        f"memory of each evaluating job, at most about: {_memory(report.memory)}"
-    )
+    sizes = f"to download: {_size(report.download_bytes)}; on disk: {_size(report.disk_bytes)}"
+    if not report.memory.weights:
+        return sizes
+    return f"{sizes}\nmemory of each evaluating job, at most about: {_memory(report.memory)}"
 
 
 def _memory(memory: Memory) -> str:
