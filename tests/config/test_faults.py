@@ -206,6 +206,11 @@ MEANING: list[tuple[Change, str, str]] = [
         "evaluation.monitors[0].name",
         "used twice",
     ),
+    (
+        lambda raw: raw["evaluation"].update(document_keys={"word": "id"}),
+        "evaluation.document_keys",
+        "no objective has the task 'word'; nearest valid names: `words`",
+    ),
 ]
 
 

@@ -9,7 +9,7 @@ from tsugiki.config.load import read_config
 from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.items import read_items
+from tsugiki.evaluate.items import decided_evaluation, read_items
 from tsugiki.finalists.files import load_final_table
 from tsugiki.finalists.table import read_final_table
 from tsugiki.lineage.finding import Finding
@@ -30,6 +30,11 @@ def check_config(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
     except ConfigError as error:
         yield Finding("the locked configuration cannot be read", where, got=error.got)
         return
+    # a run that was locked before tasks were asked for their goals has them written out
+    locked, config = (
+        one.model_copy(update={"evaluation": decided_evaluation(one, files.items)})
+        for one in (locked, config)
+    )
     for key, (then, now) in changed_keys(locked, config).items():
         what = f"the configuration has changed since it was locked, in `{key}`"
         yield Finding(what, where, expected=then, got=now)

@@ -28,9 +28,12 @@ def write_items(files: RunFiles, config: RunConfig) -> None:
         objectives={objective.task for objective in config.evaluation.objectives},
         sizes=config.evaluation.items,
         seed=config.seed,
+        keys=harness.document_keys(),
     )
     refuse_broken(harness, sets, config)
-    sets = sets.model_copy(update={"date": _date(files, config)})
+    goals = harness.goals()
+    open_goals = {one.name: goals[one.name] for one in harness.objectives if one.goal is None}
+    sets = sets.model_copy(update={"goals": open_goals, "date": _date(files, config)})
     recorded = {**environment(), "tasks": task_sources(config.evaluation)}
     atomic.write_bytes(files.environment, pretty_json(recorded))
     atomic.write_bytes(files.items, sets.to_json())

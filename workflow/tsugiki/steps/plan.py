@@ -146,8 +146,10 @@ class Plan:
     def evaluation_key(self, *, jobs: int = 1) -> str:
         """Digest of what scores depend on, and of the number of jobs that they are shared out to."""
         evaluation = self.config.evaluation
-        content = {**evaluation.model_dump(mode="json"), "jobs": jobs}
+        content = {**evaluation.with_goals().model_dump(mode="json"), "jobs": jobs}
         without = {"resident", "storage"}
+        if not evaluation.document_keys:
+            without.add("document_keys")
         if evaluation.backend == "transformers":
             without |= {"backend", "vllm"}
         if evaluation.backend == "transformers" or evaluation.device == "cuda":

@@ -9,6 +9,7 @@ from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import EvaluationError, LineageError
+from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.evaluate.outcome import Failed, Scored
 from tsugiki.evaluate.share import distinct_recipes
 from tsugiki.evolve.population import Population
@@ -45,7 +46,8 @@ def write_ranked(
     outcomes = read_outcomes(series, population)
     refuse_mixed(current, outcomes, evaluation_of(series) if generation else None)
     refuse_if_all_failed(outcomes, first=generation == 0, where=str(series.root))
-    entry = rank(population, population_bytes, outcomes, config.evaluation.objectives)
+    objectives = decided_evaluation(config, files.items).objectives
+    entry = rank(population, population_bytes, outcomes, objectives)
     atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
     if config.stage(name) is not None and entry.ranked:
         say(f"{name}: {generation_line(files, config, name, generation)}")
