@@ -55,10 +55,10 @@ def test_it_goes_on_without_scoring_anything_again(recorded: Workspace) -> None:
     root = recorded.files.root
     before = {path: path.stat().st_mtime_ns for path in root.rglob("outcome.json")}
     config = yaml.safe_load((recorded.root / "tiny.yaml").read_text(encoding="utf-8"))
-    config["stages"][0]["budget"]["generations"] = 3
+    config["stages"][-1]["budget"]["generations"] = 2
     recorded.configure(config)
     recorded.run()
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    third = json.loads((root / "ps/gen-002/outcomes.json").read_text(encoding="utf-8"))
-    assert len(third["ranked"]) == 4
+    second = json.loads((root / "ps-dfs/gen-001/outcomes.json").read_text(encoding="utf-8"))
+    assert len(second["ranked"]) == 4
     assert recorded.tsugiki("audit", "tiny.yaml").returncode == 0

@@ -13,7 +13,6 @@ import numpy as np
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import EvaluationError, LineageError
 from tsugiki.evaluate.corpus_sums import corpus_sums
-from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.statistics import Floats, Places, Statistic
 
 OWN = "!function "
@@ -40,6 +39,8 @@ class Aggregation:
         try:
             value = float(self.function(list(parts)))
         except Exception as error:
+            from tsugiki.evaluate.faults import is_machine_fault  # imports torch
+
             if is_machine_fault(error):
                 raise
             raise EvaluationError(

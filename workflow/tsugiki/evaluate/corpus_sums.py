@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
 from tsugiki.evaluate.statistics import Floats, Places, Statistic
+
+SEGMENTS = 100_000
+"""Answers whose counts are kept."""
 
 OfSums = Callable[[Floats], Floats]
 """From sums, shape (samples, numbers), to values, shape (samples,)."""
@@ -101,7 +105,22 @@ def _matthews(parts: Sequence[Any]) -> Corpus:
 
 def _translation(name: str, parts: Sequence[Any]) -> Corpus:
     """From sacrebleu's own counts of each segment."""
-    from lm_eval.api.metrics import _sacreformat, sacrebleu
+    from lm_eval.api.metrics import _sacreformat
+
+    references, answers = _sacreformat(*zip(*parts, strict=True))
+    segments = zip(answers, *references, strict=True)
+    numbers = np.array([_segment(name, *segment) for segment in segments], dtype=np.float64)
+    score = _metric(name)._compute_score_from_stats  # noqa: SLF001 - as in _segment
+
+    def values(sums: Floats) -> Floats:
+        return np.array([score(row.tolist()).score for row in sums])
+
+    return numbers, values
+
+
+@cache
+def _metric(name: str) -> Any:
+    from lm_eval.api.metrics import sacrebleu
 
     makers: dict[str, Callable[[], Any]] = {
         "bleu": sacrebleu.BLEU,
@@ -109,13 +128,14 @@ def _translation(name: str, parts: Sequence[Any]) -> Corpus:
         "chrf++": lambda: sacrebleu.CHRF(word_order=2),
         "ter": sacrebleu.TER,
     }
-    metric = makers[name]()
+    return makers[name]()
+
+
+@lru_cache(maxsize=SEGMENTS)
+def _segment(name: str, answer: str, *references: str) -> Sequence[float]:
+    """What a segment adds to the counts; a model is compared with many others."""
     # sacrebleu has no public way to its counts; its own significance tests take this one
-    count, score = metric._extract_corpus_statistics, metric._compute_score_from_stats  # noqa: SLF001
-    references, hypotheses = _sacreformat(*zip(*parts, strict=True))
-    numbers = np.array(count(hypotheses, references), dtype=np.float64)
-
-    def values(sums: Floats) -> Floats:
-        return np.array([score(row.tolist()).score for row in sums])
-
-    return numbers, values
+    count = _metric(name)._extract_corpus_statistics  # noqa: SLF001
+    (found,) = count([answer], [[one] for one in references])
+    counts: Sequence[float] = found
+    return counts
