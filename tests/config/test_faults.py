@@ -201,6 +201,11 @@ MEANING: list[tuple[Change, str, str]] = [
         "evaluation.monitors.0.name",
         "used twice",
     ),
+    (
+        lambda raw: raw["evaluation"].update(document_keys={"word": "id"}),
+        "evaluation.document_keys",
+        "no objective has the task 'word'; nearest valid names: `words`",
+    ),
 ]
 
 

@@ -12,13 +12,15 @@ from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Items
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.items import (
+    SPLITS,
     Document,
     ItemSets,
+    Split,
     TaskItems,
-    divide,
     divide_all,
     read_items,
 )
+from tsugiki.keyed import key64
 
 SIZES = Items(search=10, validation=5, test=20)
 
@@ -26,6 +28,12 @@ SIZES = Items(search=10, validation=5, test=20)
 def hashes(count: int) -> list[str]:
     """Hashes of distinct documents."""
     return [digest_bytes(str(index).encode()) for index in range(count)]
+
+
+def divide(of_task: list[str], *, task: str, sizes: Items, seed: int, objective: bool) -> TaskItems:
+    """The sets of a task that is the only one."""
+    objectives = {task} if objective else set()
+    return divide_all({task: of_task}, objectives=objectives, sizes=sizes, seed=seed).tasks[task]
 
 
 def halves(found: TaskItems) -> list[set[str]]:
@@ -73,12 +81,118 @@ def test_a_document_more_moves_few_between_the_sets() -> None:
 
 
 def test_seed_and_task_make_other_sets() -> None:
-    """The sets of two tasks with the same documents are drawn apart."""
+    """Tasks that are divided by themselves are drawn apart."""
     drawn = [
         halves(divide(hashes(60), task=task, sizes=SIZES, seed=seed, objective=True))
         for task, seed in (("t", 1), ("t", 2), ("u", 1))
     ]
     assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
+
+
+def shared(sets: ItemSets) -> list[tuple[str, str, str, Split, Split]]:
+    """Documents that are in different sets of two tasks, by what tells them apart."""
+    places = [
+        (one.key or one.hash, task, split)
+        for task, of_task in sets.tasks.items()
+        for split in SPLITS
+        for one in getattr(of_task, split)
+    ]
+    return [
+        (key, first, second, one, other)
+        for key, first, one in places
+        for same, second, other in places
+        if key == same and one != other
+    ]
+
+
+def test_two_variants_of_one_data_set_have_the_same_documents_in_each_set() -> None:
+    """Divided each by itself, many documents that one is searched on are in the other's test set."""
+    sizes = Items(search=20, validation=20, test=60)
+    variants = {"t": hashes(100), "a": hashes(100)[::-1]}
+    for seed in range(5):
+        sets = divide_all(variants, objectives=set(variants), sizes=sizes, seed=seed)
+        assert shared(sets) == []
+        assert halves(sets.tasks["t"]) == halves(sets.tasks["a"])
+        assert [len(part) for part in halves(sets.tasks["a"])] == [20, 20, 60]
+
+
+def test_monitors_are_not_tested_on_what_an_objective_is_searched_on() -> None:
+    """They have the objective's test documents, and those that it does not use."""
+    tasks = {"t": hashes(60), "monitor": hashes(60)}
+    sets = divide_all(tasks, objectives={"t"}, sizes=SIZES, seed=1)
+    search, validation, test = halves(sets.tasks["t"])
+    (of_monitor,) = halves(sets.tasks["monitor"])[2:]
+    assert len(of_monitor) == len(test) == 20
+    assert not of_monitor & (search | validation)
+    with pytest.raises(ConfigError, match="task monitor has too few"):
+        divide_all(tasks | {"monitor": [min(search)]}, objectives={"t"}, sizes=SIZES, seed=1)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    parts=st.lists(st.tuples(st.integers(0, 60), st.integers(35, 60)), min_size=2, max_size=4),
+)
+def test_no_document_is_in_different_sets_of_two_tasks(
+    seed: int, parts: list[tuple[int, int]]
+) -> None:
+    """Whatever they share; where that leaves too few, it is told."""
+    pool = hashes(120)
+    tasks = {f"t{n}": pool[start : start + size] for n, (start, size) in enumerate(parts)}
+    objectives = {"t0", "t1"}
+    try:
+        sets = divide_all(tasks, objectives=objectives, sizes=SIZES, seed=seed)
+    except ConfigError:
+        return
+    assert shared(sets) == []
+    for task in objectives:
+        assert [len(part) for part in halves(sets.tasks[task])] == [10, 5, 20]
+
+
+def test_tasks_that_share_half_of_just_enough_documents_can_be_divided() -> None:
+    """Every document is needed: those of both go to sets that have room in both."""
+    pool = hashes(52)
+    tasks = {"t": pool[:35], "u": pool[17:]}
+    for seed in range(10):
+        assert shared(divide_all(tasks, objectives=set(tasks), sizes=SIZES, seed=seed)) == []
+
+
+def test_documents_of_one_key_are_one_document() -> None:
+    """A translation has other bytes."""
+    tasks = {"ja": hashes(80)[:40], "en": hashes(80)[40:]}
+    keys = {task: [str(index) for index in range(40)] for task in tasks}
+    sets = divide_all(tasks, objectives=set(tasks), sizes=SIZES, seed=1, keys=keys)
+    assert shared(sets) == []
+    for split in SPLITS:
+        ja, en = (getattr(sets.tasks[task], split) for task in ("ja", "en"))
+        assert [one.id for one in ja] == [one.id for one in en]
+    apart = divide_all(tasks, objectives=set(tasks), sizes=SIZES, seed=1)
+    assert [one.id for one in apart.tasks["ja"].search] != [
+        one.id for one in apart.tasks["en"].search
+    ]
+
+
+def test_sets_that_were_divided_apart_are_read_as_they_were() -> None:
+    """A recorded run keeps its documents; only a file of today's version is held to today's rule."""
+    one, other = Document(id=0, hash="a"), Document(id=1, hash="b")
+    tasks = {
+        "t": TaskItems(search=(one,), test=(other,)),
+        "u": TaskItems(search=(other,), test=(one,)),
+    }
+    before = ItemSets(tasks=tasks)
+    assert ItemSets.model_validate_json(before.to_json()) == before
+    with pytest.raises(ValueError, match="document 1 of u, in search, is also in another"):
+        ItemSets(version=2, tasks=tasks)
+
+
+def test_a_task_by_itself_is_divided_as_it_always_was() -> None:
+    """Recorded runs of one task, and of tasks that share nothing, have these documents."""
+    pool = hashes(60)
+    ordered = sorted(pool, key=lambda value: (key64("items", 1, "t", value), value))
+    sets = divide_all(
+        {"t": pool, "u": hashes(200)[100:]}, objectives={"t", "u"}, sizes=SIZES, seed=1
+    )
+    expected = [set(ordered[:10]), set(ordered[10:15]), set(ordered[15:35])]
+    assert halves(sets.tasks["t"]) == expected
 
 
 def test_too_few_documents_are_told_with_the_numbers() -> None:
@@ -105,7 +219,7 @@ def test_overlapping_sets_are_refused_when_read() -> None:
 def test_ids_leave_out_tasks_without_documents() -> None:
     """To lm-eval an empty list would mean all documents."""
     sets = divide_all(
-        {"t": hashes(40), "monitor": hashes(40)}, objectives={"t"}, sizes=SIZES, seed=1
+        {"t": hashes(40), "monitor": hashes(80)[40:]}, objectives={"t"}, sizes=SIZES, seed=1
     )
     assert set(sets.ids("search")) == {"t"}
     assert set(sets.ids("test")) == {"t", "monitor"}

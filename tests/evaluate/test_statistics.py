@@ -1,6 +1,8 @@
 """Intervals and tests agree with published tables, closed forms and SciPy."""
 
+import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,14 +11,19 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tsugiki.evaluate.statistics import (
+    Statistic,
     bootstrap_interval,
     exact_mcnemar,
     holm,
     paired_test,
+    permutation_test,
+    resampled_interval,
+    resampled_selection_bias,
     score_interval,
     selection_bias,
     wilson_interval,
 )
+from tsugiki.keyed import generator
 
 
 @pytest.mark.parametrize(
@@ -167,3 +174,68 @@ def test_copies_of_one_model_have_no_selection_bias() -> None:
     answers = np.tile([0.0, 1.0, 1.0], 50)
     found = selection_bias(np.tile(answers, (100, 1)), ("t",), resamples=4000)
     assert abs(found) < 4 * answers.std() / math.sqrt(150 * 4000)
+
+
+def mean_of(values: Any) -> Statistic:
+    """The mean over samples of items, as a score that is computed again for each."""
+    return lambda places: values[places].mean(axis=1)
+
+
+def test_resampled_interval_of_a_mean_is_the_normal_one() -> None:
+    """The standard error of n items is their deviation over the root of n."""
+    values = generator("values").normal(3.0, 2.0, size=400)
+    found = resampled_interval(values.mean(), mean_of(values), 400, ("t",), resamples=20_000)
+    half = 1.96 * values.std() / math.sqrt(400)
+    assert found.value == values.mean()
+    assert found.low == pytest.approx(values.mean() - half, abs=0.05 * half)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.05 * half)
+
+
+def test_resamples_without_a_value_are_left_out_of_an_interval() -> None:
+    """An undefined score of a few resamples does not make the whole interval undefined."""
+    values = np.linspace(0.0, 1.0, 20)
+
+    def sometimes(places: Any) -> Any:
+        means = values[places].mean(axis=1)
+        return np.where(places[:, 0] == 0, np.nan, means)
+
+    found = resampled_interval(0.5, sometimes, 20, ("t",))
+    assert 0.3 < found.low < 0.5 < found.high < 0.7
+    with pytest.raises(ValueError, match="at least one item"):
+        resampled_interval(0.5, sometimes, 0, ("t",))
+
+
+def test_permutation_test_is_the_exact_one_over_all_assignments() -> None:
+    """Of seven items there are 128 ways to say which model gave which answer."""
+    first = np.array([-1.0, -2.0, -0.5, -3.0, -1.5, -2.5, -0.2])
+    second = first - np.array([0.5, 0.9, 0.1, 0.4, -0.3, 1.2, 0.05])
+    both = np.concatenate([first, second])
+
+    def perplexity(places: Any) -> Any:
+        return np.exp(-both[places].mean(axis=1))
+
+    def difference(swapped: Any) -> float:
+        ours, theirs = np.where(swapped, second, first), np.where(swapped, first, second)
+        return float(abs(np.exp(-ours.mean()) - np.exp(-theirs.mean())))
+
+    every = [difference(swapped) for swapped in itertools.product((0, 1), repeat=7)]
+    exact = np.mean([one >= every[0] * (1 - 1e-12) for one in every])
+    found = permutation_test(perplexity, 7, ("t",), resamples=20_000)
+    assert found == pytest.approx(exact, abs=0.01)
+
+
+def test_models_with_the_same_answers_score_alike() -> None:
+    """No assignment differs from another."""
+    values = np.tile(np.linspace(0, 1, 9), 2)
+    assert permutation_test(mean_of(values), 9, ("t",)) == 1.0
+
+
+def test_selection_bias_of_a_score_computed_again_is_that_of_the_mean() -> None:
+    """Where the score is a mean, both estimates are of the same thing; less may be better."""
+    scores = generator("scores").uniform(size=(6, 100))
+    expected = selection_bias(scores, ("t",), resamples=20_000)
+    rows = [mean_of(row) for row in scores]
+    found = resampled_selection_bias(rows, 100, 1.0, ("t",), resamples=20_000)
+    assert found == pytest.approx(expected, rel=0.05)
+    fewer = [mean_of(-row) for row in scores]
+    assert resampled_selection_bias(fewer, 100, -1.0, ("t",), resamples=20_000) == found

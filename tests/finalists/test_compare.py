@@ -1,5 +1,6 @@
 """The final table says what can be counted by hand in the items."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,8 +29,8 @@ def recipe(number: int) -> Recipe:
     )  # fmt: skip
 
 
-def items(values: Sequence[float], *, shuffled: bool = False) -> pa.Table:
-    """A table of items of the objective `m`."""
+def items(values: Sequence[Any], *, shuffled: bool = False) -> pa.Table:
+    """A table of items of the objective `m`; what is no number stands in the column `part`."""
     order = list(range(len(values)))
     if shuffled:
         order.reverse()
@@ -38,9 +39,20 @@ def items(values: Sequence[float], *, shuffled: bool = False) -> pa.Table:
             "objective": ["m"] * len(values),
             "doc_id": [10 + index for index in order],
             "doc_hash": [f"hash {index}" for index in order],
-            "value": [float(values[index]) for index in order],
+            "value": [number(values[index]) for index in order],
+            "part": pa.array([part(values[index]) for index in order], pa.string()),
         }
     )
+
+
+def number(value: Any) -> float | None:
+    """A row's value."""
+    return None if isinstance(value, tuple) else float(value)
+
+
+def part(value: Any) -> str | None:
+    """What a row contributes that is no number."""
+    return json.dumps(value) if isinstance(value, tuple) else None
 
 
 def config_with(config: RunConfig, **objective: Any) -> RunConfig:
@@ -52,7 +64,9 @@ def config_with(config: RunConfig, **objective: Any) -> RunConfig:
 
 def table_of(
     config: RunConfig,
-    rows: Mapping[str, tuple[str, Sequence[float] | None]],
+    rows: Mapping[str, tuple[str, Sequence[Any] | None]],
+    *,
+    aggregation: str | None = None,
     **more: Any,
 ) -> FinalTable:
     """The table of rows given as name: (kind, values or None for a failure)."""
@@ -68,7 +82,7 @@ def table_of(
         if values is not None:
             # Rows of a file may stand in any order.
             tables[digest] = items(values, shuffled=index % 2 == 1)
-            measured = {"m": Measured(value=float(np.mean(values)), items=len(values))}
+            measured = {"m": Measured(value=0.0, items=len(values), aggregation=aggregation)}
             outcome = Scored(recipe=digest, evaluation="e", measured=measured, rates={},
                              weights="w", records="r")  # fmt: skip
         ranked.append(Ranked(id=f"000-{index:02d}", recipe=digest, fitness=None, outcome=outcome))
@@ -136,6 +150,55 @@ def test_smaller_is_better_where_the_goal_says_so(finished: SyntheticRun) -> Non
     assert (table.gained, table.lost) == ((10, 12), (11, 13))
     assert table.solved_by_no_parent == 2
     assert table.search_gap == pytest.approx(0.375 - 0.2)
+
+
+LIKELIHOODS: dict[str, tuple[str, Sequence[Any]]] = {
+    "ours": ("evolved", [(-2.0, 2), (-9.0, 3), (-4.0, 5), (-6.0, 2), (-3.0, 3), (-5.0, 4)]),
+    "first": ("parent", [(-3.0, 2), (-8.0, 3), (-9.0, 5), (-9.0, 2), (-6.0, 3), (-9.0, 4)]),
+    "second": ("parent", [(-30.0, 2), (-90.0, 3), (-40.0, 5), (-60.0, 2), (-30.0, 3), (-50.0, 4)]),
+}
+
+
+def test_a_score_that_is_no_mean_is_aggregated_and_resampled(finished: SyntheticRun) -> None:
+    """Word perplexities: exp of minus all log-likelihoods over all words; smaller is better."""
+    table = table_of(
+        config_with(finished.config, goal="minimize"),
+        LIKELIHOODS,
+        aggregation="weighted_perplexity",
+    )
+    expected = {
+        name: np.exp(-sum(ll for ll, _ in parts) / sum(words for _, words in parts))
+        for name, (_, parts) in LIKELIHOODS.items()
+    }
+    for name, value in expected.items():
+        found = table.score(name)
+        assert found is not None
+        assert found.value == pytest.approx(value)
+        assert found.low < value < found.high
+        assert found.items == 6
+    assert table.best_parent == "first"
+    difference = table.row("first").against_winner
+    assert difference is not None
+    assert difference.value == pytest.approx(expected["ours"] - expected["first"])
+    assert difference.low <= difference.value <= difference.high
+    # document by document, `first` is better on the second alone
+    assert (table.gained, table.lost) == ((10, 12, 13, 14, 15), (11,))
+    assert (difference.gained, difference.lost, table.solved_by_no_parent) == (5, 1, 5)
+
+
+def test_the_paired_test_of_a_score_that_is_no_mean_is_by_permutation(
+    finished: SyntheticRun,
+) -> None:
+    """A model against itself, and against one that is worse on each of 6 items: 2 ways of 64."""
+    rows = {**LIKELIHOODS, "same": ("parent", LIKELIHOODS["ours"][1])}
+    table = table_of(
+        config_with(finished.config, goal="minimize"), rows, aggregation="weighted_perplexity"
+    )
+    same, worse = (table.row(name).against_winner for name in ("same", "second"))
+    assert same is not None
+    assert worse is not None
+    assert (same.p, same.value, same.low, same.high) == (1.0, 0.0, 0.0, 0.0)
+    assert worse.p == pytest.approx(2 / 64, abs=0.02)
 
 
 def test_parents_have_no_method_and_others_their_recipes(config: RunConfig) -> None:

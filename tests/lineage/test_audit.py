@@ -211,6 +211,27 @@ def test_tampering_is_found(
     assert any(expected in finding for finding in findings), findings
 
 
+def test_a_run_that_was_locked_with_its_goals_written_out_is_sound(
+    finished: SyntheticRun, copied: RunFiles
+) -> None:
+    """As all were before tasks were asked for them; its items.json names none."""
+    lock = yaml.safe_load(copied.config.read_text())
+    for one in [*lock["evaluation"]["objectives"], *lock["evaluation"]["monitors"]]:
+        assert one["goal"] is None
+        one["goal"] = "maximize"
+    copied.config.write_text(yaml.safe_dump(lock))
+    assert audit(copied, finished.config) == []
+
+
+def test_goals_that_the_tasks_decided_are_part_of_the_audit(
+    finished: SyntheticRun, copied: RunFiles
+) -> None:
+    """Fitness follows from the goals that items.json records."""
+    edit(copied.items, lambda value: value.update(goals={"ja_maths": "minimize"}))
+    findings = [str(finding) for finding in audit(copied, finished.config)]
+    assert any("candidate 000-00 has another fitness" in one for one in findings)
+
+
 def test_a_run_under_way_is_sound_as_far_as_it_has_come(
     finished: SyntheticRun, copied: RunFiles
 ) -> None:

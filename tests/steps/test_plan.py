@@ -53,6 +53,21 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("strategy", lambda raw: raw["stages"][0]["strategy"].update(sigma=0.3), {"stage"}),
     ("batch size", lambda raw: raw["evaluation"].update(batch_size=2), {"evaluation"}),
     ("items", lambda raw: raw["evaluation"]["items"].update(search=9), {"evaluation"}),
+    (
+        "goal as before tasks were asked",
+        lambda raw: raw["evaluation"]["objectives"][0].update(goal="maximize"),
+        set(),
+    ),
+    (
+        "another goal",
+        lambda raw: raw["evaluation"]["objectives"][0].update(goal="minimize"),
+        {"evaluation"},
+    ),
+    (
+        "document keys",
+        lambda raw: raw["evaluation"].update(document_keys={"words": "target"}),
+        {"evaluation"},
+    ),
     ("parents", lambda raw: raw["parents"]["a"].update(path="other"), {"parents"}),
     ("baselines", lambda raw: raw.update(baselines=[]), {"baselines"}),
     ("finalists", lambda raw: raw.update(finalists={"top": 3}), {"finalists"}),

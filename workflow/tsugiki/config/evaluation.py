@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tsugiki.config.base import Name, Section
+
+Goal = Literal["maximize", "minimize"]
+
+PLACE = "#"
+"""In place of a column: documents are told apart by their place in the data set."""
 
 
 class Objective(Section):
@@ -18,10 +24,15 @@ class Objective(Section):
     """lm-eval task."""
     metric: str
     """Key of the metric in lm-eval's result, filter included, such as `exact_match,none`."""
-    goal: Literal["maximize", "minimize"] = "maximize"
-    """Which way is better."""
+    goal: Goal | None = None
+    """Which way is better; what the task says of the metric (`higher_is_better`) if absent."""
     weight: Annotated[float, Field(gt=0)] = 1.0
     """Share in the fitness, which is the weighted sum of the objectives."""
+
+    @property
+    def sign(self) -> float:
+        """1 if larger is better, -1 if smaller is. Without a goal, as in `Evaluation.with_goals`."""
+        return -1.0 if self.goal == "minimize" else 1.0
 
 
 class Items(Section):
@@ -57,6 +68,11 @@ class Evaluation(Section):
     """Further metrics, measured on the test items only."""
     items: Items = Items()
     """Sizes of the three sets of documents."""
+    document_keys: dict[str, str] = {}
+    """By task: the column that says which document is which, or `#` for its place in the data set,
+    where tasks have the same documents in other words, such as translations. Documents of one key are
+    never in different sets of two tasks, and of those in one task the first is used. Documents of equal
+    content are known without it."""
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
     """Solved examples in the prompt; what each task asks for if absent."""
     batch_size: Annotated[int, Field(ge=1)] = 16
@@ -85,3 +101,27 @@ class Evaluation(Section):
     resident: bool = False
     """Keep processes alive between generations: one per evaluating job, one that ranks and selects,
     one that tracks. On one machine only: a cluster's jobs go on without."""
+
+    @property
+    def measured(self) -> list[Objective]:
+        """Objectives and monitors."""
+        return [*self.objectives, *self.monitors]
+
+    def with_goals(self, goals: Mapping[str, Goal] | None = None) -> Evaluation:
+        """The same, with a goal for every objective and monitor.
+
+        Args:
+            goals: By objective, where the configuration has none; `maximize` for those that are
+                not named, as in runs from before tasks were asked.
+        """
+        known = goals or {}
+
+        def decided(one: Objective) -> Objective:
+            return one.model_copy(update={"goal": one.goal or known.get(one.name, "maximize")})
+
+        return self.model_copy(
+            update={
+                "objectives": [decided(one) for one in self.objectives],
+                "monitors": [decided(one) for one in self.monitors],
+            }
+        )

@@ -57,6 +57,8 @@ evaluation:
     - {{name: en_maths, task: mgsm_direct_en, metric: "exact_match,flexible-extract"}}
   # Disjoint documents: for the search, for the choice among finalists, for the final table.
   items: {{search: 100, validation: 50, test: 100}}
+  # The rows of one are translations of the other's: none is searched on here and tested on there.
+  document_keys: {{mgsm_direct_ja: "#", mgsm_direct_en: "#"}}
   num_fewshot: 0
   batch_size: 16
   jobs: 1  # one for each GPU to use

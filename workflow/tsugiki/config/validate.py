@@ -56,6 +56,8 @@ def _tasks(config: RunConfig) -> Iterator[str]:
     named = {objective.task for objective in [*evaluation.objectives, *evaluation.monitors]}
     known |= built_in_tasks(named - known.keys())
     names = built_in_names() if named - known.keys() else set()
+    for task in sorted(evaluation.document_keys.keys() - named):
+        yield f"`evaluation.document_keys`: no objective has the task {task!r}; {nearest(task, named)}"
     used: set[str] = set()
     for section, objectives in (
         ("objectives", evaluation.objectives),

@@ -6,6 +6,7 @@ import copy
 import json
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +16,19 @@ import lm_eval
 from lm_eval.evaluator import evaluate
 
 from tsugiki.canonical import digest_bytes
-from tsugiki.config.evaluation import Evaluation, Objective
+from tsugiki.config.evaluation import PLACE, Evaluation, Goal, Objective
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
+from tsugiki.evaluate.aggregation import aggregation_of, plain, write_part
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.tasks import (
     load_tasks,
+    note_goal,
     refuse_leaking_examples,
     refuse_sampling,
+    refuse_unaggregated,
     source_digest,
+    stated_goal,
 )
 
 FEWSHOT_SEED = 1234
@@ -44,23 +49,26 @@ class ItemRecord:
     response: str
     target: str
     value: float | None
+    """The metric on this document; None if it is no finite number."""
     max_tokens: int | None
     """Limit of the generated answer; None for tasks that generate nothing."""
     language: float | None
     parsed: float | None
+    part: str | None = None
+    """JSON of what the document contributes to an aggregation, where that is no finite number."""
 
 
 class Harness:
     """The tasks of a configuration.
 
     Raises:
-        ConfigError: a task does not exist, is a group, samples its answers, or would put test
-            documents into its own prompts as solved examples.
+        ConfigError: a task does not exist, is a group, samples its answers, would put test
+            documents into its own prompts as solved examples, or cannot aggregate a metric.
     """
 
     def __init__(self, evaluation: Evaluation) -> None:
         self.evaluation = evaluation
-        self.objectives = [*evaluation.objectives, *evaluation.monitors]
+        self.objectives = evaluation.measured
         names = sorted({objective.task for objective in self.objectives})
         local = local_tasks(Path(path) for path in evaluation.task_paths)
         self.tasks = load_tasks(names, evaluation.task_paths, local)
@@ -75,12 +83,34 @@ class Harness:
                 self.tasks[name].set_config("num_fewshot", evaluation.num_fewshot)
             refuse_leaking_examples(name, self.tasks[name])
             refuse_sampling(name, self.tasks[name])
+        for objective in self.objectives:
+            refuse_unaggregated(objective.task, self.tasks[objective.task], objective)
+        self.aggregations = {
+            objective.name: aggregation_of(self.tasks[objective.task], objective.metric)
+            for objective in self.objectives
+        }
+        """How each objective's value follows from its documents; None for their mean."""
         self._subsets: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._hashes: dict[tuple[str, int], str] = {}
         self._sources = {
             name: source_digest(local[name].path.parent) if name in local else lm_eval.__version__
             for name in names
         }
+
+    def goals(self) -> dict[str, Goal]:
+        """Which way each objective is better: as configured, else as its task states it."""
+        return {
+            one.name: one.goal or stated_goal(self.tasks[one.task], one.metric) or "maximize"
+            for one in self.objectives
+        }
+
+    def notes(self) -> list[str]:
+        """A line for each objective whose direction its task decides, or decides otherwise."""
+        return [
+            note
+            for one in self.objectives
+            if (note := note_goal(one.task, self.tasks[one.task], one)) is not None
+        ]
 
     def document_hashes(self) -> dict[str, list[str]]:
         """SHA-256 of every document of every task."""
@@ -89,12 +119,32 @@ class Harness:
             for name, task in self.tasks.items()
         }
 
+    def document_keys(self) -> dict[str, list[str]]:
+        """What tells documents apart, for tasks of which the configuration names a column.
+
+        Raises:
+            ConfigError: a task's documents have no such column.
+        """
+        return {
+            name: [
+                str(place) if column == PLACE else _key_of(name, document, column)
+                for place, document in enumerate(self.tasks[name].eval_docs)
+            ]
+            for name, column in self.evaluation.document_keys.items()
+        }
+
     def identity(self) -> dict[str, Any]:
         """What determines the tasks' prompts and metrics, as plain data."""
+        aggregations = {name: one.name for name, one in self.aggregations.items() if one}
         return {
+            # the mean goes without saying: what was scored before keeps its identity
+            **({"aggregations": aggregations} if aggregations else {}),
             "lm_eval": lm_eval.__version__,
             "sources": self._sources,
-            "objectives": [objective.model_dump(mode="json") for objective in self.objectives],
+            "objectives": [
+                objective.model_dump(mode="json")
+                for objective in self.evaluation.with_goals().measured
+            ],
             "num_fewshot": {
                 name: task.config.num_fewshot or 0 for name, task in self.tasks.items()
             },
@@ -161,6 +211,7 @@ class Harness:
             task = copy.copy(self.tasks[name])
             task.test_docs = task.validation_docs = lambda: chosen
             task.build_all_requests = _build_once(task)
+            task.aggregation = _aggregate_nothing
             self._subsets[key] = task
         return self._subsets[key]
 
@@ -203,6 +254,15 @@ class Harness:
         return self._hashes[task, doc_id]
 
 
+def _aggregate_nothing() -> Mapping[str, Callable[[Sequence[Any]], float]]:
+    """A task's `aggregation` that does nothing with any metric.
+
+    Values are made from the records, of the objectives alone: a metric of the task that nobody asked
+    for costs nothing, and fails no candidate.
+    """
+    return defaultdict(lambda: lambda _parts: math.nan)
+
+
 def _build_once(task: Any) -> Callable[..., None]:
     """A task's `build_all_requests` that renders its prompts once, not for every candidate."""
     build = task.build_all_requests
@@ -237,6 +297,7 @@ def _record(
         response=_response(sample["resps"]),
         target=str(sample["target"]),
         value=_number(sample.get(metric)),
+        part=_part(objective, doc_id, sample.get(metric)),
         max_tokens=_limit(generation),
         language=_number(sample.get("language")),
         parsed=_number(sample.get("parsed")),
@@ -248,9 +309,8 @@ def _response(responses: Any) -> str:
     first = responses[0][0] if responses and responses[0] else ""
     if isinstance(first, str):
         return first
-    return json.dumps(
-        [round(float(one[0][0]), 4) for one in responses if one and isinstance(one[0], tuple)]
-    )
+    scores = [one[0][0] if isinstance(one[0], tuple) else one[0] for one in responses if one]
+    return json.dumps([round(score, 4) for score in scores if isinstance(score, float)])
 
 
 def _limit(generation: Mapping[str, Any] | None) -> int | None:
@@ -262,11 +322,35 @@ def _limit(generation: Mapping[str, Any] | None) -> int | None:
     return None
 
 
+def _part(objective: Objective, doc_id: int, value: Any) -> str | None:
+    """What a document contributes to a metric that is only defined over all documents."""
+    if value is None or _number(value) is not None:
+        return None
+    try:
+        return write_part(value)
+    except TypeError as error:
+        raise EvaluationError(
+            f"objective {objective.name} has a value that cannot be recorded for document {doc_id}",
+            got=str(error),
+        ) from error
+
+
 def _number(value: Any) -> float | None:
     """A finite number, or None: some metrics are only defined over all documents."""
+    value = plain(value)
     if isinstance(value, bool | int | float) and math.isfinite(value):
         return float(value)
     return None
+
+
+def _key_of(task: str, document: Mapping[str, Any], column: str) -> str:
+    if column not in document:
+        raise ConfigError(
+            f"the documents of task {task} have no column {column!r}",
+            where="evaluation.document_keys",
+            expected=f"one of {', '.join(sorted(map(str, document)))}",
+        )
+    return json.dumps(document[column], sort_keys=True, ensure_ascii=False, default=str)
 
 
 def _hash_document(document: Any) -> str:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from pydantic import ValidationError, model_validator
+from pydantic import (
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from tsugiki.canonical import digest, pretty_json
-from tsugiki.config.evaluation import Items
+from tsugiki.config.evaluation import Evaluation, Goal, Items
+from tsugiki.config.run import RunConfig
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.keyed import key64
 from tsugiki.recipe.recipe import Data
 
 Split = Literal["search", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class Document(Data):
@@ -24,6 +31,15 @@ class Document(Data):
     """Its place in lm-eval's list."""
     hash: str
     """SHA-256 of its content."""
+    key: str | None = None
+    """What tells it apart in place of its content, if the configuration names a column for that."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent_key(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if self.key is None:
+            fields.pop("key", None)
+        return fields
 
 
 class TaskItems(Data):
@@ -36,7 +52,7 @@ class TaskItems(Data):
     @model_validator(mode="after")
     def _sets_are_disjoint(self) -> TaskItems:
         seen: dict[str, str] = {}
-        for split in ("search", "validation", "test"):
+        for split in SPLITS:
             for document in getattr(self, split):
                 if document.hash in seen:
                     raise ValueError(
@@ -49,8 +65,33 @@ class TaskItems(Data):
 class ItemSets(Data):
     """items.json."""
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 1
+    """1: each task was divided by itself. 2: all together, so that no document is in different sets
+    of two tasks."""
     tasks: dict[str, TaskItems]
+    goals: dict[str, Goal] = {}
+    """Which way objectives are better that have no `goal` in the configuration, as their tasks say;
+    absent in runs from before tasks were asked, which took all of them for `maximize`."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_goals(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        if not self.goals:
+            fields.pop("goals", None)
+        return fields
+
+    @model_validator(mode="after")
+    def _sets_of_all_tasks_are_disjoint(self) -> ItemSets:
+        seen: dict[str, str] = {}
+        for task, sets in self.tasks.items() if self.version > 1 else ():
+            for split in SPLITS:
+                for document in getattr(sets, split):
+                    if seen.setdefault(document.key or document.hash, split) != split:
+                        raise ValueError(
+                            f"document {document.id} of {task}, in {split}, is also in another "
+                            "task's other set"
+                        )
+        return self
 
     def ids(self, split: Split) -> dict[str, list[int]]:
         """Document ids of a split, by task; tasks without any are left out."""
@@ -74,63 +115,170 @@ class ItemSets(Data):
         return pretty_json(self.model_dump(mode="json"))
 
 
-def divide(
-    hashes: Sequence[str],
+def divide_all(
+    hashes: Mapping[str, Sequence[str]],
     *,
-    task: str,
+    objectives: set[str],
     sizes: Items,
     seed: int,
-    objective: bool,
-) -> TaskItems:
-    """Divide a task's documents.
+    keys: Mapping[str, Sequence[str]] | None = None,
+) -> ItemSets:
+    """Divide the documents of all tasks together.
 
-    Documents are ordered by a keyed hash of their content, so that equal documents stand together
-    (only the first is used), and adding documents to a task moves few from one set to another.
+    A document that several tasks have is in the same set for all of them, or unused. Documents are
+    ordered by a keyed hash of their content, so that equal documents of a task stand together (only
+    the first is used), and adding documents to a task moves few from one set to another. In that
+    order each one goes to the first of search, validation and test that all its tasks have room in.
 
     Args:
-        hashes: SHA-256 of every document, in lm-eval's order.
-        task: The task's name.
+        hashes: SHA-256 of every document by task, in lm-eval's order.
+        objectives: Tasks that are optimised; the others, monitors, have test documents only, and may
+            have fewer than asked for.
         sizes: Sizes of the sets.
         seed: The run's seed.
-        objective: Whether the task is optimised; a monitor has test documents only, and may have
-            fewer than asked for.
+        keys: By task, what tells its documents apart in place of their content, in the same order.
 
     Raises:
-        ConfigError: the task has too few distinct documents.
+        ConfigError: a task has too few distinct documents, or too few that other tasks leave.
     """
-    distinct: dict[str, int] = {}
-    for index, value in enumerate(hashes):
-        distinct.setdefault(value, index)
-    ordered = sorted(distinct, key=lambda value: (key64("items", seed, task, value), value))
-    documents = [Document(id=distinct[value], hash=value) for value in ordered]
-    if not objective:
-        return TaskItems(test=_by_id(documents[: sizes.test]))
+    documents = {
+        task: _distinct(of_task, (keys or {}).get(task)) for task, of_task in sorted(hashes.items())
+    }
     needed = sizes.search + sizes.validation + sizes.test
-    if len(documents) < needed:
-        raise ConfigError(
-            f"task {task} has too few distinct documents",
-            where="evaluation.items",
-            expected=f"search + validation + test = {needed}",
-            got=f"{len(documents)} distinct documents",
-            fix="ask for fewer, or use a larger task",
-        )
-    first, second = sizes.search, sizes.search + sizes.validation
+    for task in objectives:
+        if len(documents[task]) < needed:
+            raise _too_few(task, needed, f"{len(documents[task])} distinct documents")
+    divided: dict[str, TaskItems] = {}
+    for group in _that_share(documents):
+        optimised = [task for task in group if task in objectives]
+        order = _ordered({task: documents[task] for task in group}, seed, (optimised or group)[0])
+        split_of = _assign(order, {task: documents[task] for task in optimised}, sizes)
+        for task in group:
+            # what no objective uses is left for monitors to be tested on
+            known = split_of if task in objectives else _left(order) | split_of
+            wanted = SPLITS if task in objectives else SPLITS[-1:]
+            divided[task] = _take(task, order, documents[task], known, wanted, sizes)
+    return ItemSets(version=2, tasks=dict(sorted(divided.items())))
+
+
+def _distinct(hashes: Sequence[str], keys: Sequence[str] | None) -> dict[str, Document]:
+    """A task's documents by what tells them apart, the first of equal ones."""
+    distinct: dict[str, Document] = {}
+    seen: set[str] = set()
+    for index, value in enumerate(hashes):
+        key = value if keys is None else keys[index]
+        if key not in distinct and value not in seen:
+            named = None if keys is None else key
+            distinct[key] = Document(id=index, hash=value, key=named)
+            seen.add(value)
+    return distinct
+
+
+def _that_share(documents: Mapping[str, Mapping[str, Document]]) -> list[list[str]]:
+    """Tasks in groups that have no document in common."""
+    groups: list[tuple[list[str], set[str]]] = []
+    for task, of_task in documents.items():
+        names, known = [task], set(of_task)
+        apart = []
+        for group in groups:
+            if known.isdisjoint(group[1]):
+                apart.append(group)
+            else:
+                names += group[0]
+                known |= group[1]
+        groups = [*apart, (names, known)]
+    return [sorted(names) for names, _ in groups]
+
+
+def _ordered(documents: Mapping[str, Mapping[str, Document]], seed: int, task: str) -> list[str]:
+    """All keys of a group; `task` stands for the group in the hash."""
+    keys = {key for of_task in documents.values() for key in of_task}
+    return sorted(keys, key=lambda key: (key64("items", seed, task, key), key))
+
+
+def _left(order: Sequence[str]) -> dict[str, Split]:
+    return dict.fromkeys(order, "test")
+
+
+def _take(
+    task: str,
+    order: Sequence[str],
+    documents: Mapping[str, Document],
+    split_of: Mapping[str, Split],
+    splits: Sequence[Split],
+    sizes: Items,
+) -> TaskItems:
+    """A task's sets: the first documents in the order that belong to each."""
+    sets = {
+        split: [documents[key] for key in order if key in documents and split_of.get(key) == split]
+        for split in splits
+    }
+    if not sets["test"]:
+        raise _too_few(task, 1, "none that other tasks do not use in other sets")
     return TaskItems(
-        search=_by_id(documents[:first]),
-        validation=_by_id(documents[first:second]),
-        test=_by_id(documents[second:needed]),
+        **{split: _by_id(found[: getattr(sizes, split)]) for split, found in sets.items()}
     )
 
 
-def divide_all(
-    hashes: Mapping[str, Sequence[str]], *, objectives: set[str], sizes: Items, seed: int
-) -> ItemSets:
-    """Divide the documents of several tasks; `objectives` names those that are optimised."""
-    return ItemSets(
-        tasks={
-            task: divide(of_task, task=task, sizes=sizes, seed=seed, objective=task in objectives)
-            for task, of_task in sorted(hashes.items())
-        }
+def _assign(
+    order: Sequence[str], documents: Mapping[str, Mapping[str, Document]], sizes: Items
+) -> dict[str, Split]:
+    """The set of each document that one is needed of, by key.
+
+    Raises:
+        ConfigError: the tasks' documents cannot be divided so.
+    """
+    try:
+        return _assign_in(order, documents, sizes)
+    except ConfigError:
+        # those of several tasks first: the others fit anywhere
+        owners = {key: sum(key in of_task for of_task in documents.values()) for key in order}
+        return _assign_in(sorted(order, key=lambda key: -owners[key]), documents, sizes)
+
+
+def _assign_in(
+    order: Sequence[str], documents: Mapping[str, Mapping[str, Document]], sizes: Items
+) -> dict[str, Split]:
+    tasks = list(documents)
+    room: dict[str, dict[Split, int]] = {
+        task: {split: getattr(sizes, split) for split in SPLITS} for task in tasks
+    }
+    spare = {task: len(documents[task]) - sum(room[task].values()) for task in tasks}
+    split_of: dict[str, Split] = {}
+    for key in order:
+        owners = [task for task in tasks if key in documents[task]]
+        takers = {split: [task for task in owners if room[task][split]] for split in SPLITS}
+        # whoever does not take it can spare it, or nobody may put it there
+        possible = [
+            split
+            for split in SPLITS
+            if takers[split] and all(spare[task] for task in owners if task not in takers[split])
+        ]
+        split = max(possible, key=lambda one: len(takers[one]), default=None)
+        for task in owners:
+            if split is not None and task in takers[split]:
+                room[task][split] -= 1
+            elif spare[task]:
+                spare[task] -= 1
+            else:
+                raise _too_few(
+                    task,
+                    sizes.search + sizes.validation + sizes.test,
+                    f"documents that {', '.join(one for one in owners if one != task)} needs in "
+                    "other sets",
+                )
+        if split is not None:
+            split_of[key] = split
+    return split_of
+
+
+def _too_few(task: str, needed: int, got: str) -> ConfigError:
+    return ConfigError(
+        f"task {task} has too few distinct documents",
+        where="evaluation.items",
+        expected=f"search + validation + test = {needed}" if needed > 1 else "test documents",
+        got=got,
+        fix="ask for fewer, or use a larger task",
     )
 
 
@@ -144,6 +292,15 @@ def read_items(path: Path) -> ItemSets:
         return ItemSets.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise LineageError("cannot read the item sets", where=str(path), got=str(error)) from error
+
+
+def evaluation_of(config: RunConfig, path: Path) -> Evaluation:
+    """A run's evaluation with every goal decided: by the configuration, else by its items.json.
+
+    Raises:
+        LineageError: the file is not valid.
+    """
+    return config.evaluation.with_goals(read_items(path).goals if path.is_file() else {})
 
 
 def _by_id(documents: Sequence[Document]) -> tuple[Document, ...]:

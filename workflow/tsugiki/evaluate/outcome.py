@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, field_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    field_validator,
+    model_serializer,
+)
 
 from tsugiki.recipe.recipe import Data
 
@@ -14,9 +20,11 @@ class Measured(Data):
     """One metric on one set of items."""
 
     value: float
-    """Mean over the items."""
+    """The task's own aggregation over the items: their mean, unless `aggregation` names another."""
     items: int
-    """How many items it is the mean of."""
+    """How many items it is made of."""
+    aggregation: str | None = None
+    """As lm-eval calls it, or `!function` and its name in the task's code; None for the mean."""
 
     @field_validator("value")
     @classmethod
@@ -24,6 +32,14 @@ class Measured(Data):
         if not math.isfinite(value):
             raise ValueError("a score is finite; a model without one is a failure")
         return value
+
+    @model_serializer(mode="wrap")
+    def _mean_goes_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Outcomes of means have the bytes that they always had."""
+        fields: dict[str, Any] = handler(self)
+        if self.aggregation is None:
+            fields.pop("aggregation", None)
+        return fields
 
 
 class Scored(Data):

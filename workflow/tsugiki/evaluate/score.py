@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.errors import EvaluationError, InfrastructureError, RecipeError
+from tsugiki.evaluate.aggregation import Aggregation, read_part
 from tsugiki.evaluate.backends import Model
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.harness import Harness, ItemRecord
@@ -38,6 +39,8 @@ ITEM_SCHEMA = pa.schema(
         ("parsed", pa.float64()),
     ]
 )
+PART = pa.field("part", pa.string())
+"""One column more, where some objective's documents contribute other than numbers."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def score(
         outcome = Scored(
             recipe=recipe,
             evaluation=evaluation,
-            measured=_measure(records),
+            measured=_measure(records, harness.aggregations),
             rates=_rates(answers),
             weights=weights,
             records=digest_bytes(table),
@@ -160,10 +163,13 @@ def item_table(
                 "empty": generated and not record.response.strip(),
                 "language": record.language,
                 "parsed": record.parsed,
+                "part": record.part,
             }
         )
+    whole = any(record.part is not None for record in records)
+    schema = ITEM_SCHEMA.append(PART) if whole else ITEM_SCHEMA
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, ITEM_SCHEMA), buffer, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, schema), buffer, compression="zstd")
     return buffer.getvalue(), rows
 
 
@@ -185,19 +191,27 @@ def generated_answers(
     return list(answers.values())
 
 
-def _measure(records: Sequence[ItemRecord]) -> dict[str, Measured]:
-    values: dict[str, list[float]] = {}
+def _measure(
+    records: Sequence[ItemRecord], aggregations: Mapping[str, Aggregation | None]
+) -> dict[str, Measured]:
+    by_objective: dict[str, list[ItemRecord]] = {}
     for record in records:
-        if record.value is None:
+        if record.value is None and (record.part is None or not aggregations[record.objective]):
             raise EvaluationError(
                 f"objective {record.objective} has no finite value for document {record.doc_id}",
                 fix="use a metric that is defined for every document",
             )
-        values.setdefault(record.objective, []).append(record.value)
-    return {
-        name: Measured(value=sum(of_name) / len(of_name), items=len(of_name))
-        for name, of_name in values.items()
-    }
+        by_objective.setdefault(record.objective, []).append(record)
+    return {name: _aggregate(of_name, aggregations[name]) for name, of_name in by_objective.items()}
+
+
+def _aggregate(records: Sequence[ItemRecord], aggregation: Aggregation | None) -> Measured:
+    """One objective's value, from what items.parquet holds, so that it can be computed again."""
+    if aggregation is None:
+        values = [record.value or 0.0 for record in records]
+        return Measured(value=sum(values) / len(values), items=len(values))
+    parts = [record.value if record.part is None else read_part(record.part) for record in records]
+    return Measured(value=aggregation(parts), items=len(parts), aggregation=aggregation.name)
 
 
 def _rates(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:

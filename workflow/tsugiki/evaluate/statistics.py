@@ -7,7 +7,7 @@ equal results.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -17,10 +17,18 @@ from tsugiki.keyed import generator
 from tsugiki.recipe.recipe import Data
 
 Floats = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
+Statistic = Callable[[Places], Floats]
+"""Values of samples: from the places of the items in each, shape (samples, items), to shape
+(samples,); NaN where a sample has none."""
 Key = tuple[str | int, ...]
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
+CORPUS_RESAMPLES = 1000
+"""Resamples where a score is no mean, and is computed again for each."""
+SELECTION_RESAMPLES = 100
+"""The same where it is computed again for each candidate too."""
 CHUNK = 500
 """Resamples that are held in memory at once."""
 
@@ -109,6 +117,42 @@ def score_interval(values: Floats, key: Key, *, confidence: float = CONFIDENCE) 
     return bootstrap_interval(values, key, confidence=confidence)
 
 
+def resampled_interval(
+    value: float,
+    statistic: Statistic,
+    items: int,
+    key: Key,
+    *,
+    confidence: float = CONFIDENCE,
+    resamples: int = CORPUS_RESAMPLES,
+) -> Interval:
+    """Percentile bootstrap interval of a score that is no mean of its items.
+
+    Source: as `bootstrap_interval`; whole items are drawn. Resamples without a value are left out.
+
+    Args:
+        value: The score over all items.
+        statistic: The score over samples of the items; their places count from 0.
+        items: How many there are; at least 1.
+        key: Names the random numbers.
+        confidence: Coverage, between 0 and 1.
+        resamples: Resamples drawn.
+
+    Raises:
+        ValueError: there are no items.
+    """
+    if items == 0:
+        raise ValueError("an interval needs at least one item")
+    random = generator("bootstrap", *key)
+    drawn = np.concatenate(
+        [statistic(random.integers(items, size=(size, items))) for size in _chunks(resamples)]
+    )
+    known = drawn[np.isfinite(drawn)]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(known, (tail, 1 - tail)) if known.size else (value, value)
+    return Interval(value=value, low=float(low), high=float(high), items=items)
+
+
 def exact_mcnemar(gained: int, lost: int) -> float:
     """Two-sided p-value of the exact McNemar test.
 
@@ -155,6 +199,35 @@ def paired_test(first: Floats, second: Floats, key: Key, *, resamples: int = RES
     return (1 + reached) / (1 + resamples)
 
 
+def permutation_test(
+    statistic: Statistic, items: int, key: Key, *, resamples: int = CORPUS_RESAMPLES
+) -> float:
+    """Two-sided p-value that two models score alike on the same items, for a score that is no mean.
+
+    Under the null hypothesis it is chance which of the two gave which answer to an item (Fisher
+    1935, as `paired_test`; for such scores Yeh 2000, "More accurate tests for the statistical
+    significance of result differences"). The observed assignment counts as one of the draws, and
+    one without a value as reaching the observed difference.
+
+    Args:
+        statistic: The score over samples of both models' items: places from 0 are of the first
+            model, places from `items` of the second, in the same order.
+        items: How many items there are.
+        key: Names the random numbers.
+        resamples: Assignments drawn.
+    """
+    random = generator("permutation", *key)
+    first = np.arange(items)[np.newaxis]
+    observed = float(np.abs(statistic(first) - statistic(first + items))[0])
+    threshold = observed * (1 - 1e-12)
+    reached = 0
+    for size in _chunks(resamples):
+        swapped = random.integers(2, size=(size, items)) * items
+        difference = np.abs(statistic(first + swapped) - statistic(first + items - swapped))
+        reached += int((~(difference < threshold)).sum())
+    return (1 + reached) / (1 + resamples)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values for their number, in the order given.
 
@@ -197,6 +270,33 @@ def selection_bias(scores: Floats, key: Key, *, resamples: int = 1000) -> float:
         winners = resampled.argmax(axis=1)
         total += float((resampled[np.arange(size), winners] - means[winners]).sum())
     return total / resamples
+
+
+def resampled_selection_bias(
+    statistics: Sequence[Statistic],
+    items: int,
+    sign: float,
+    key: Key,
+    *,
+    resamples: int = SELECTION_RESAMPLES,
+) -> float:
+    """The same for a score that is no mean.
+
+    Args:
+        statistics: The score of each candidate over samples of its items; at least one.
+        items: How many items there are.
+        sign: 1 if larger is better, -1 if smaller is.
+        key: Names the random numbers.
+        resamples: Resamples drawn.
+    """
+    random = generator("selection-bias", *key)
+    samples = random.integers(items, size=(resamples, items))
+    everything = np.arange(items)[np.newaxis]
+    scores = sign * np.array([float(one(everything)[0]) for one in statistics])
+    resampled = sign * np.stack([one(samples) for one in statistics], axis=1)
+    resampled = np.where(np.isfinite(resampled), resampled, scores)
+    winners = resampled.argmax(axis=1)
+    return float((resampled[np.arange(resamples), winners] - scores[winners]).mean())
 
 
 def _chunks(total: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from lm_eval.tasks import TaskManager
 
 from tsugiki.canonical import digest, digest_file
+from tsugiki.config.evaluation import Goal, Objective
 from tsugiki.config.lm_eval_tasks import TaskFile, built_in_tasks
 from tsugiki.errors import ConfigError, InfrastructureError
+from tsugiki.evaluate.aggregation import aggregation_of, plain, read_part, write_part
 from tsugiki.evaluate.offline import is_offline
 
 
@@ -40,6 +43,10 @@ def load_tasks(
             "this machine sees too; or set HF_DATASETS_OFFLINE=0 and HF_HUB_OFFLINE=0",
         ) from error
     return tasks
+
+
+TRIED = 3
+"""Documents whose parts of a metric are made up, to see whether they can be recorded."""
 
 
 def task_index(
@@ -99,3 +106,98 @@ def refuse_sampling(name: str, task: Any) -> None:
             got=f"do_sample: {samples}, temperature: {settings.get('temperature')}",
             fix="use a task with `do_sample: false`, or a copy of this one in `task_paths`",
         )
+
+
+def refuse_unaggregated(name: str, task: Any, objective: Objective) -> None:
+    """What a task makes of its documents must follow from what can be recorded of each.
+
+    An answer is made up for a few documents; where the task's code cannot take it, scoring will
+    tell. What it reports must be plain data, and aggregate to one number.
+    """
+    metric = objective.metric.partition(",")[0]
+    registered = task.aggregation().get(metric, aggregation_of)
+    if registered is None or getattr(registered, "__name__", "") == "bypass_agg":
+        raise _not_aggregated(name, objective, "it names no aggregation that lm-eval has")
+    parts = _made_up_parts(task, metric)
+    aggregation = aggregation_of(task, objective.metric)
+    if aggregation is None:
+        if wrong := [part for part in parts if isinstance(part, str | list | tuple | dict)]:
+            raise _not_aggregated(name, objective, f"there is no mean of {wrong[0]!r}")
+        return
+    try:
+        restored = [read_part(write_part(part)) for part in parts]
+    except TypeError as error:
+        raise _not_aggregated(
+            name, objective, f"its documents cannot be recorded: {error}"
+        ) from error
+    values = [_aggregated(aggregation.function, of) for of in (parts, restored)]
+    if values[0] is not None and values[0] != values[1]:
+        raise _not_aggregated(
+            name, objective, "what is recorded of its documents aggregates to something else"
+        )
+    if values[0] is not None and not isinstance(values[0], int | float):
+        raise _not_aggregated(name, objective, f"it aggregates to {values[0]!r}")
+
+
+def stated_goal(task: Any, metric: str) -> Goal | None:
+    """Which way a metric is better, as the task states it; None if it does not."""
+    higher = task.higher_is_better().get(metric.partition(",")[0])
+    return None if higher is None else "maximize" if higher else "minimize"
+
+
+def note_goal(name: str, task: Any, objective: Objective) -> str | None:
+    """Says which way an objective goes, where its task decides it or says otherwise."""
+    stated = stated_goal(task, objective.metric)
+    if objective.goal is None:
+        source = "the task says nothing" if stated is None else f"as task {name} states it"
+        return f"objective {objective.name}: goal {stated or 'maximize'}, {source}"
+    if stated not in (None, objective.goal):
+        return (
+            f"objective {objective.name}: goal {objective.goal}, although task {name} states that "
+            f"{objective.metric} is to be {stated}d"
+        )
+    return None
+
+
+def _made_up_parts(task: Any, metric: str) -> list[Any]:
+    """What a few documents contribute with an answer that says nothing; none where none can be had."""
+    try:
+        documents = task.eval_docs
+        found = [
+            task.process_results(document, _made_up_answers(task, document)).get(metric)
+            for document in (documents[index] for index in range(min(TRIED, len(documents))))
+        ]
+    except Exception:  # noqa: BLE001 - a task's code may want more than this
+        return []
+    return [part for part in found if part is not None]
+
+
+def _made_up_answers(task: Any, document: Any) -> list[Any]:
+    match task.OUTPUT_TYPE:
+        case "multiple_choice":
+            return [(-1.0 - place, False) for place, _ in enumerate(task.doc_to_choice(document))]
+        case "loglikelihood":
+            return [(-1.0, False)]
+        case "loglikelihood_rolling":
+            return [-1.0]
+        case _:
+            return [""]
+
+
+def _aggregated(function: Any, parts: Sequence[Any]) -> Any:
+    """None where so few documents, or answers like these, cannot be aggregated."""
+    try:
+        value = plain(function(list(parts))) if parts else None
+    except Exception:  # noqa: BLE001 - a task's own code
+        return None
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _not_aggregated(name: str, objective: Objective, got: str) -> ConfigError:
+    return ConfigError(
+        f"the metric `{objective.metric}` of task {name} has no value over a set of documents",
+        where=f"objective {objective.name}",
+        expected="numbers, or plain data that the task aggregates to a number",
+        got=got,
+        fix="use another metric, or a copy of the task in `task_paths` with another aggregation",
+    )

@@ -29,8 +29,7 @@ def fitness_of(outcome: Scored | Failed, objectives: Sequence[Objective]) -> flo
                 got=", ".join(sorted(outcome.measured)),
                 fix="evaluate the candidate again: remove its outcome.json",
             )
-        sign = 1.0 if objective.goal == "maximize" else -1.0
-        total += sign * objective.weight * outcome.measured[objective.name].value
+        total += objective.sign * objective.weight * outcome.measured[objective.name].value
     return total
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -13,13 +13,17 @@ import pyarrow.compute as pc
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import LineageError
+from tsugiki.evaluate.aggregation import Aggregation, Aggregations, read_part
 from tsugiki.evaluate.outcome import Failed
 from tsugiki.evaluate.statistics import (
     Floats,
     Interval,
+    Key,
     bootstrap_interval,
     holm,
     paired_test,
+    permutation_test,
+    resampled_interval,
     score_interval,
 )
 from tsugiki.evolve.population import Candidate, Generation, Population
@@ -36,6 +40,9 @@ class ItemScores:
     documents: tuple[int, ...]
     hashes: tuple[str, ...]
     values: Floats
+    """NaN for documents that contribute other than a number."""
+    parts: tuple[Any, ...]
+    """What each document contributes to an aggregation: its value, where that is all."""
 
 
 def item_scores(table: Any, objective: str, *, where: str = "items.parquet") -> ItemScores:
@@ -59,7 +66,19 @@ def item_scores(table: Any, objective: str, *, where: str = "items.parquet") -> 
             got=f"{len(documents)} rows for {len(set(documents))} documents",
         )
     values = np.asarray(chosen["value"].to_numpy(), dtype=np.float64)
-    return ItemScores(documents, tuple(chosen["doc_hash"].to_pylist()), values)
+    return ItemScores(documents, tuple(chosen["doc_hash"].to_pylist()), values, parts_of(chosen))
+
+
+def parts_of(table: Any) -> tuple[Any, ...]:
+    """What each row of a table of items contributes to an aggregation."""
+    values = table["value"].to_pylist()
+    if "part" not in table.column_names:
+        return tuple(values)
+    parts = table["part"].to_pylist()
+    return tuple(
+        value if part is None else read_part(part)
+        for value, part in zip(values, parts, strict=True)
+    )
 
 
 def final_table(
@@ -89,7 +108,8 @@ def final_table(
     Raises:
         LineageError: the files contradict each other.
     """
-    objective = config.evaluation.objectives[0]
+    objective = config.evaluation.with_goals().objectives[0]
+    aggregations = aggregations_of(generation, Aggregations(config.evaluation))
     winner = _winner(population)
     scored = _scored_items(population, generation, items, config)
     rows = [
@@ -101,7 +121,7 @@ def final_table(
             search=(search or {}).get(candidate.recipe),
             validation=(validation or {}).get(candidate.recipe),
             test={
-                name: score_interval(scores.values, (config.seed, name))
+                name: _interval(scores, aggregations.get(name), (config.seed, name))
                 for name, scores in scored.get(_name(candidate), {}).items()
             },
             failed=entry.outcome.reason if isinstance(entry.outcome, Failed) else None,
@@ -109,13 +129,16 @@ def final_table(
         for candidate, entry in zip(population.candidates, generation.ranked, strict=True)
     ]
     main = {name: by_objective[objective.name] for name, by_objective in scored.items()}
-    rows = _with_differences(rows, winner, main, objective, config.seed)
+    aggregation = aggregations.get(objective.name)
+    if aggregation is not None:
+        main = {name: _by_document(scores, aggregation) for name, scores in main.items()}
+    rows = _with_differences(rows, winner, main, objective, config.seed, aggregation)
     best_parent = _best(rows, PARENTS, objective)
     gained, lost = _changes(main, winner, best_parent, objective)
     return FinalTable(
         run=population.run,
         objective=objective.name,
-        goal=objective.goal,
+        goal=objective.goal or "maximize",
         winner=winner,
         best_parent=best_parent,
         best_baseline=_best(rows, ("baseline",), objective),
@@ -128,9 +151,29 @@ def final_table(
     )
 
 
-def sign(objective: Objective) -> float:
-    """1 if larger is better, -1 if smaller is."""
-    return 1.0 if objective.goal == "maximize" else -1.0
+def aggregations_of(
+    generation: Generation, aggregations: Aggregations
+) -> dict[str, Aggregation | None]:
+    """How each objective's value follows from its documents, as a generation's outcomes say."""
+    return {
+        name: aggregations.find(name, measured.aggregation)
+        for entry in generation.ranked
+        if entry.outcome.status == "scored"
+        for name, measured in entry.outcome.measured.items()
+    }
+
+
+def _interval(scores: ItemScores, aggregation: Aggregation | None, key: Key) -> Interval:
+    if aggregation is None:
+        return score_interval(scores.values, key)
+    value, statistic = aggregation(scores.parts), aggregation.statistic(scores.parts)
+    return resampled_interval(value, statistic, len(scores.parts), key)
+
+
+def _by_document(scores: ItemScores, aggregation: Aggregation) -> ItemScores:
+    """The same, with the score of each document alone as its value, so that they can be compared."""
+    places = np.arange(len(scores.parts))[:, np.newaxis]
+    return replace(scores, values=aggregation.statistic(scores.parts)(places))
 
 
 def _name(candidate: Candidate) -> str:
@@ -200,25 +243,45 @@ def _with_differences(
     main: Mapping[str, ItemScores],
     objective: Objective,
     seed: int,
+    aggregation: Aggregation | None,
 ) -> list[Row]:
     if winner not in main:
         return list(rows)
-    ours = main[winner].values
+    ours = main[winner]
     others = [row.name for row in rows if row.name != winner and row.name in main]
-    tests = [paired_test(ours, main[name].values, (seed, objective.name)) for name in others]
+    key = (seed, objective.name)
+    tests = [_paired_test(ours, main[name], aggregation, key) for name in others]
     differences = {
-        name: _difference(ours, main[name].values, objective, seed, p)
+        name: _difference(ours, main[name], objective, seed, p, aggregation)
         for name, p in zip(others, zip(tests, holm(tests), strict=True), strict=True)
     }
     return [row.model_copy(update={"against_winner": differences.get(row.name)}) for row in rows]
 
 
+def _paired_test(
+    ours: ItemScores, theirs: ItemScores, aggregation: Aggregation | None, key: Key
+) -> float:
+    if aggregation is None:
+        return paired_test(ours.values, theirs.values, key)
+    pool = aggregation.statistic(ours.parts + theirs.parts)
+    return permutation_test(pool, len(ours.parts), key)
+
+
 def _difference(
-    ours: Floats, theirs: Floats, objective: Objective, seed: int, p: tuple[float, float]
+    ours: ItemScores,
+    theirs: ItemScores,
+    objective: Objective,
+    seed: int,
+    p: tuple[float, float],
+    aggregation: Aggregation | None,
 ) -> Difference:
     """`p`: before and after adjustment."""
-    interval = bootstrap_interval(ours - theirs, (seed, "difference", objective.name))
-    better = sign(objective) * (ours - theirs)
+    key = (seed, "difference", objective.name)
+    if aggregation is None:
+        interval = bootstrap_interval(ours.values - theirs.values, key)
+    else:
+        interval = _resampled_difference(ours, theirs, aggregation, key)
+    better = objective.sign * (ours.values - theirs.values)
     return Difference(
         value=interval.value,
         low=interval.low,
@@ -231,10 +294,19 @@ def _difference(
     )
 
 
+def _resampled_difference(
+    ours: ItemScores, theirs: ItemScores, aggregation: Aggregation, key: Key
+) -> Interval:
+    items = len(ours.parts)
+    pool = aggregation.statistic(ours.parts + theirs.parts)
+    value = aggregation(ours.parts) - aggregation(theirs.parts)
+    return resampled_interval(value, lambda places: pool(places) - pool(places + items), items, key)
+
+
 def _best(rows: Sequence[Row], kinds: Sequence[Kind], objective: Objective) -> str | None:
     scored = [row for row in rows if row.kind in kinds and objective.name in row.test]
     best = max(
-        scored, key=lambda row: sign(objective) * row.test[objective.name].value, default=None
+        scored, key=lambda row: objective.sign * row.test[objective.name].value, default=None
     )
     return None if best is None else best.name
 
@@ -244,7 +316,7 @@ def _changes(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if winner not in main or other is None:
         return (), ()
-    better = sign(objective) * (main[winner].values - main[other].values)
+    better = objective.sign * (main[winner].values - main[other].values)
     documents = np.asarray(main[winner].documents, dtype=np.int64)
     return tuple(documents[better > 0].tolist()), tuple(documents[better < 0].tolist())
 
@@ -255,8 +327,8 @@ def _solved_by_no_parent(
     parents = [main[row.name].values for row in rows if row.kind in PARENTS and row.name in main]
     if winner not in main or not parents:
         return None
-    best = np.max([sign(objective) * values for values in parents], axis=0)
-    return int((sign(objective) * main[winner].values > best).sum())
+    best = np.max([objective.sign * values for values in parents], axis=0)
+    return int((objective.sign * main[winner].values > best).sum())
 
 
 def _search_gap(rows: Sequence[Row], winner: str, objective: Objective) -> float | None:
@@ -264,4 +336,4 @@ def _search_gap(rows: Sequence[Row], winner: str, objective: Objective) -> float
     test: Interval | None = row.test.get(objective.name)
     if row.search is None or test is None:
         return None
-    return sign(objective) * (row.search - test.value)
+    return objective.sign * (row.search - test.value)

@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 from tsugiki.atomic import write_if_changed
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import LineageError
-from tsugiki.evaluate.statistics import selection_bias
+from tsugiki.evaluate.aggregation import Aggregations
+from tsugiki.evaluate.items import evaluation_of
+from tsugiki.evaluate.statistics import resampled_selection_bias, selection_bias
 from tsugiki.evolve.population import Generation
-from tsugiki.finalists.compare import ItemScores, final_table, item_scores, sign
+from tsugiki.finalists.compare import ItemScores, aggregations_of, final_table, item_scores
 from tsugiki.finalists.table import FinalTable
 from tsugiki.lineage.layout import RunFiles, SeriesFiles
 from tsugiki.lineage.ledger import (
@@ -45,10 +47,12 @@ def load_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
     Raises:
         LineageError: a file that it needs is missing, or files contradict each other.
     """
+    evaluation = evaluation_of(config, files.items)
+    config = config.model_copy(update={"evaluation": evaluation})
     test = files.series(TEST)
     population = read_population(test.generation(0).population)
     generation = read_generation(test.generation(0).outcomes)
-    objective = config.evaluation.objectives[0].name
+    objective = evaluation.objectives[0].name
     searched = [*(stage.name for stage in config.stages), BASELINES]
     return final_table(
         population,
@@ -72,13 +76,15 @@ def load_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
 
 
 def read_items(path: Path, columns: list[str] | None = None) -> Any:
-    """Read items.parquet (or some of its columns) as a `pyarrow.Table`.
+    """Read items.parquet (or those of some columns that it has) as a `pyarrow.Table`.
 
     Raises:
         LineageError: the file is missing or damaged.
     """
     try:
-        return pq.read_table(path, columns=columns)
+        with pq.ParquetFile(path) as file:
+            known = file.schema_arrow.names
+            return file.read([name for name in columns or known if name in known])
     except (OSError, ValueError) as error:  # pyarrow's own errors derive from these
         raise LineageError(
             "the record of the items cannot be read", where=str(path), got=str(error)
@@ -100,20 +106,29 @@ def _search_bias(files: RunFiles, config: RunConfig) -> float | None:
     """Winner's curse of the last stage; None unless all its candidates share their items."""
     objective = config.evaluation.objectives[0]
     series = files.series(config.stages[-1].name)
+    history = scored_generations(series)
+    columns = ["objective", "doc_id", "doc_hash", "value", "part"]
     scores = [
         item_scores(
-            read_items(
-                series.candidate(recipe).items, ["objective", "doc_id", "doc_hash", "value"]
-            ),
+            read_items(series.candidate(recipe).items, columns),
             objective.name,
             where=f"items of candidate {recipe[:12]}",
         )
-        for recipe in _scored_recipes(scored_generations(series))
+        for recipe in _scored_recipes(history)
     ]
     if not scores or not _same_documents(scores):
         return None
-    matrix = sign(objective) * np.stack([one.values for one in scores])
-    return selection_bias(matrix, (config.seed, objective.name))
+    key = (config.seed, objective.name)
+    known = Aggregations(config.evaluation)
+    found = [aggregations_of(one, known) for one in history]
+    aggregations = {one.name: one for of in found if (one := of.get(objective.name)) is not None}
+    if not aggregations:
+        return selection_bias(objective.sign * np.stack([one.values for one in scores]), key)
+    if len(aggregations) > 1:
+        return None
+    (aggregation,) = aggregations.values()
+    statistics = [aggregation.statistic(one.parts) for one in scores]
+    return resampled_selection_bias(statistics, len(scores[0].parts), objective.sign, key)
 
 
 def _scored_recipes(generations: Iterable[Generation]) -> list[str]:

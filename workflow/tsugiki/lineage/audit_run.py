@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
-from tsugiki.evaluate.items import read_items
+from tsugiki.evaluate.items import evaluation_of, read_items
 from tsugiki.finalists.files import load_final_table
 from tsugiki.finalists.table import read_final_table
 from tsugiki.lineage.finding import Finding
@@ -29,6 +29,11 @@ def check_config(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
     except (yaml.YAMLError, ValidationError) as error:
         yield Finding("the locked configuration cannot be read", where, got=str(error))
         return
+    # a run that was locked before tasks were asked for their goals has them written out
+    locked, config = (
+        one.model_copy(update={"evaluation": evaluation_of(one, files.items)})
+        for one in (locked, config)
+    )
     for section in RunConfig.model_fields:
         then, now = getattr(locked, section), getattr(config, section)
         if then != now:

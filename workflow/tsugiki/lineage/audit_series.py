@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ import pyarrow as pa
 
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
+from tsugiki.errors import EvaluationError
+from tsugiki.evaluate.aggregation import Aggregation, Aggregations
+from tsugiki.evaluate.items import evaluation_of
 from tsugiki.evaluate.items import read_items as read_item_sets
 from tsugiki.evaluate.outcome import Scored
 from tsugiki.evolve.population import Candidate, Ranked
 from tsugiki.evolve.rank import fitness_of
+from tsugiki.finalists.compare import parts_of
 from tsugiki.finalists.files import read_items
 from tsugiki.lineage.finding import Finding
 from tsugiki.lineage.layout import CandidateFiles, RunFiles
@@ -57,6 +61,8 @@ def check_chain(files: RunFiles, series: str, config: RunConfig) -> Iterator[Fin
 def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterator[Finding]:
     """Every candidate's recipe, outcome and items belong together."""
     digests = run_digests(files, config)
+    evaluation = evaluation_of(config, files.items)
+    aggregations = Aggregations(evaluation)
     seen: set[str] = set()
     for entry in entries(files.series(series)):
         documents = _documents(files, config, entry.population.split)
@@ -66,13 +72,13 @@ def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterato
                 yield from _check_recipe(files, folder, candidate, digests)
         for ranked in entry.outcomes.ranked if entry.outcomes is not None else ():
             where = _relative(files, entry.files.outcomes)
-            fitness = fitness_of(ranked.outcome, config.evaluation.objectives)
+            fitness = fitness_of(ranked.outcome, evaluation.objectives)
             yield from _differs(
                 f"candidate {ranked.id} has another fitness", where, fitness, ranked.fitness
             )
             if ranked.recipe not in seen:
                 folder = files.series(series).candidate(ranked.recipe)
-                yield from _check_outcome(files, folder, ranked, documents)
+                yield from _check_outcome(files, folder, ranked, documents, aggregations)
         seen |= {candidate.recipe for candidate in entry.population.candidates}
 
 
@@ -121,7 +127,11 @@ def _check_recipe(
 
 
 def _check_outcome(
-    files: RunFiles, folder: CandidateFiles, ranked: Ranked, documents: Documents
+    files: RunFiles,
+    folder: CandidateFiles,
+    ranked: Ranked,
+    documents: Documents,
+    aggregations: Aggregations,
 ) -> Iterator[Finding]:
     where = _relative(files, folder.outcome)
     if not folder.outcome.is_file():
@@ -134,36 +144,53 @@ def _check_outcome(
         read_outcome(folder.outcome),
     )
     if isinstance(ranked.outcome, Scored):
-        yield from _check_items(files, folder.items, ranked.outcome, documents)
+        yield from _check_items(files, folder.items, ranked.outcome, documents, aggregations)
 
 
 def _check_items(
-    files: RunFiles, path: Path, outcome: Scored, documents: Documents
+    files: RunFiles,
+    path: Path,
+    outcome: Scored,
+    documents: Documents,
+    aggregations: Aggregations,
 ) -> Iterator[Finding]:
     where = _relative(files, path)
     if not path.is_file():
         yield Finding("the record of the items is missing", where)
         return
     yield from _differs("has changed since it was scored", where, outcome.records, _digest(path))
-    scored = _by_objective(read_items(path, ["objective", "doc_id", "value"]))
+    scored = _by_objective(read_items(path, ["objective", "doc_id", "value", "part"]))
     for name, measured in outcome.measured.items():
         of_name = scored.get(name, {})
         yield from _differs(
             f"`{name}` has another number of items", where, measured.items, len(of_name)
         )
-        mean = math.fsum(of_name.values()) / len(of_name) if of_name else math.nan
-        if not math.isclose(mean, measured.value, rel_tol=1e-9, abs_tol=1e-12):
-            yield Finding(f"`{name}` has another mean", where, str(measured.value), str(mean))
+        aggregation = aggregations.find(name, measured.aggregation)
+        value = _aggregate(list(of_name.values()), aggregation)
+        if not math.isclose(value, measured.value, rel_tol=1e-9, abs_tol=1e-12):
+            called = measured.aggregation or "mean"
+            yield Finding(f"`{name}` has another {called}", where, str(measured.value), str(value))
         if name in documents and sorted(of_name) != sorted(documents[name]):
             yield Finding(f"`{name}` was scored on documents of another set", where)
 
 
-def _by_objective(table: pa.Table) -> dict[str, dict[int, float]]:
-    """Objective -> document -> value."""
-    scored: dict[str, dict[int, float]] = defaultdict(dict)
-    columns = (table[name].to_pylist() for name in ("objective", "doc_id", "value"))
-    for objective, document, value in zip(*columns, strict=True):
-        scored[objective][document] = value
+def _aggregate(parts: Sequence[Any], aggregation: Aggregation | None) -> float:
+    """What the items come to; NaN where that is nothing."""
+    if aggregation is None:
+        numbers = [part for part in parts if isinstance(part, float)]
+        return math.fsum(numbers) / len(parts) if parts and len(numbers) == len(parts) else math.nan
+    try:
+        return aggregation(parts)
+    except EvaluationError:
+        return math.nan
+
+
+def _by_objective(table: pa.Table) -> dict[str, dict[int, Any]]:
+    """Objective -> document -> what it contributes."""
+    scored: dict[str, dict[int, Any]] = defaultdict(dict)
+    columns = (table[name].to_pylist() for name in ("objective", "doc_id"))
+    for objective, document, part in zip(*columns, parts_of(table), strict=True):
+        scored[objective][document] = part
     return scored
 
 

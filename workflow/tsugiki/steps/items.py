@@ -23,6 +23,11 @@ def write_items(files: RunFiles, config: RunConfig) -> None:
         objectives={objective.task for objective in config.evaluation.objectives},
         sizes=config.evaluation.items,
         seed=config.seed,
+        keys=harness.document_keys(),
     )
+    open_goals = {
+        one.name: harness.goals()[one.name] for one in harness.objectives if one.goal is None
+    }
+    sets = sets.model_copy(update={"goals": open_goals})
     atomic.write_bytes(files.environment, pretty_json(environment()))
     atomic.write_bytes(files.items, sets.to_json())

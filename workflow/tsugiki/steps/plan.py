@@ -121,8 +121,10 @@ class Plan:
     def evaluation_key(self) -> str:
         """Digest of what scores depend on."""
         evaluation = self.config.evaluation
-        content = evaluation.model_dump(mode="json")
+        content = evaluation.with_goals().model_dump(mode="json")
         without = {"resident", "storage"}
+        if not evaluation.document_keys:
+            without.add("document_keys")
         if evaluation.backend == "transformers":
             without |= {"backend", "vllm"}
         if evaluation.backend == "transformers" or evaluation.device == "cuda":

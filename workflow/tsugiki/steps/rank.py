@@ -9,6 +9,7 @@ from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import EvaluationError, LineageError
+from tsugiki.evaluate.items import evaluation_of
 from tsugiki.evaluate.outcome import Failed, Scored
 from tsugiki.evaluate.share import distinct_recipes
 from tsugiki.evolve.population import Population
@@ -38,7 +39,8 @@ def write_ranked(
     population = Population.model_validate_json(population_bytes)
     outcomes = read_outcomes(series, population)
     refuse_if_all_failed(outcomes, first=generation == 0, where=str(series.root))
-    entry = rank(population, population_bytes, outcomes, config.evaluation.objectives)
+    objectives = evaluation_of(config, files.items).objectives
+    entry = rank(population, population_bytes, outcomes, objectives)
     atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
     planned = {stage.name: stage.budget.generations for stage in config.stages}
     if name in planned and entry.ranked:
