@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,16 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _mapping(path: Path) -> dict[str, Any]:
     """The content of a YAML file, which may be no task's; empty if it is no mapping."""
+    try:
+        found = path.stat()
+    except OSError:
+        return {}
+    return dict(_parsed(path, found.st_mtime_ns, found.st_size))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(path: Path, _modified: int, _size: int) -> Mapping[str, Any]:
+    """The same of a file as it is at a time: a resident process asks for it at every step."""
     try:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
