@@ -51,6 +51,23 @@ def made(name: str, operands: Operands, dtype: torch.dtype) -> fused.Fused:
     return result
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 4), (4, 0)])
+@pytest.mark.parametrize("name", METHODS)
+def test_an_empty_tensor_stays_empty(name: str, shape: tuple[int, ...]) -> None:
+    """By the formula and by the compiled loop, as a whole and in no pieces."""
+    method = METHODS[name]
+    count = min(3, method.max_parents or 3)
+    empty = torch.zeros(shape)
+    operands = operands_for(method, [empty] * count, empty, **values_for(method, count))
+    assert method.merge(operands).shape == shape
+    if method.compiled is None:
+        return
+    for dtype in FORMATS:
+        merged, bad = made(name, operands, dtype).whole()
+        assert (merged.shape, merged.dtype, bad) == (shape, dtype, 0)
+        assert list(made(name, operands, dtype).pieces(merged)) == []
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("shape", [(1,), (63,), (2048,), (2049,), (5, 1201), (40, 1), ()])
 @pytest.mark.parametrize("name", COMPILED)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.merge.models_for_tests import digests_of, recipe_of, save_model, save_tokenizer
+from tests.parents.checkpoints import write_llama
 from tsugiki.canonical import digest_file
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.merge.checkpoint import INDEX, SINGLE
@@ -131,6 +132,25 @@ def test_padded_embeddings_keep_their_rows(tmp_path: Path) -> None:
     write(recipe_of("task_arithmetic", ("a",)), folders, tmp_path / "out")
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert loaded.get_input_embeddings().weight.shape == (48, 16)
+
+
+def test_an_empty_tensor_is_written_empty(tmp_path: Path) -> None:
+    """As its models store it, and the others beside it as they are without it."""
+    empty = "model.layers.0.none"
+    folders = {
+        name: write_llama(tmp_path / name, seed=seed, extra={empty: torch.zeros(0, 4)})
+        for seed, name in enumerate(("base", "a", "b"))
+    }
+    recipe = recipe_of("ties", values={"density": 0.5})
+    write_merge(recipe, folders, digests_of(folders), tmp_path / "out")
+    merged = load_file(tmp_path / "out" / SINGLE)
+    assert merged.pop(empty).shape == (0, 4)
+    for name, folder in folders.items():
+        write_llama(folder, seed=list(folders).index(name))
+    write_merge(recipe, folders, digests_of(folders), tmp_path / "plain")
+    plain = load_file(tmp_path / "plain" / SINGLE)
+    assert merged.keys() == plain.keys()
+    assert all(torch.equal(values, plain[name]) for name, values in merged.items())
 
 
 def test_an_old_folder_is_replaced_as_a_whole(trio: Folders, tmp_path: Path) -> None:

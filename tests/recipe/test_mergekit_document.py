@@ -90,3 +90,18 @@ def test_file_that_is_no_mergekit_file_is_named(tmp_path: Path, text: str | None
         path.write_text(text)
     with pytest.raises(RecipeError, match=r"merge\.yaml"):
         read_document(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "merge_method: linear\nmerge_method: ties\nmodels: []\n",
+        "models:\n- {model: a, parameters: {weight: 1, weight: 2}}\nmerge_method: linear\n",
+    ],
+)
+def test_key_that_is_there_twice_is_refused(tmp_path: Path, text: str) -> None:
+    """Anywhere in the file: YAML would keep the last one, and say nothing."""
+    path = tmp_path / "merge.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=r"twice(.|\n)*`(merge_method|weight)` in lines"):
+        read_document(path)

@@ -45,8 +45,11 @@ class Fused:
 
     def whole(self) -> tuple[Tensor, int]:
         """The tensor, and how many of its elements are not finite."""
+        size = math.prod(self.shape) * self.dtype.itemsize
+        if not size:
+            return torch.empty(self.shape, dtype=self.dtype), 0
         # NumPy asks for large pages, which the loop fills faster; torch does not.
-        memory = np.empty(math.prod(self.shape) * self.dtype.itemsize, np.uint8)
+        memory = np.empty(size, np.uint8)
         merged = torch.from_numpy(memory).view(self.dtype).view(self.shape)
         return merged, sum(bad for _, bad in self.pieces(merged))
 
@@ -58,12 +61,14 @@ class Fused:
                 there if it is in the processor's memory and of the result's format; otherwise each
                 piece is copied. If absent, each piece is overwritten by the next one.
         """
+        size = math.prod(self.shape)
+        if not size:
+            return
         target = None if into is None else into.view(-1)
         own = None
         if target is not None and target.is_cpu and target.dtype == self.dtype != torch.float16:
             own = bits_of(target)  # not of float16, which is made from float32
-        size = math.prod(self.shape)
-        step = min(max(PIECE // self.row, 1) * self.row, max(size, 1))
+        step = min(max(PIECE // self.row, 1) * self.row, size)
         buffer = np.empty(step if own is None else 0, _bits_type(self.dtype))
         for begin in range(0, size, step):
             end = min(begin + step, size)

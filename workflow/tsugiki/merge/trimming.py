@@ -11,8 +11,8 @@ from tsugiki.merge.operands import Operands
 
 
 def kept(density: float, numel: int) -> int:
-    """How many of `numel` elements a density keeps: none for 0, otherwise at least one."""
-    return max(1, math.floor(density * numel)) if density > 0.0 else 0
+    """How many of `numel` elements a density keeps: none for 0, otherwise at least one, if there is one."""
+    return max(min(1, numel), math.floor(density * numel)) if density > 0.0 else 0
 
 
 def bounds(

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tsugiki.config.load import nearest
-from tsugiki.errors import RecipeError
+from tsugiki.config.yaml_file import read_yaml
+from tsugiki.errors import ConfigError, RecipeError
 
 Settings = Mapping[str, Any]
 """Parameters as written: numbers, lists of numbers, or filters with values."""
@@ -88,23 +87,13 @@ def read_document(path: Path) -> Document:
     """Read a mergekit configuration.
 
     Raises:
-        RecipeError: the file is missing, is not YAML, or holds what a recipe cannot express.
+        RecipeError: the file is missing, is not YAML, has a key twice, or holds what a recipe cannot
+            express.
     """
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(
-            "cannot read the mergekit file", where=str(path), got=str(error)
-        ) from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(
-            "cannot read the mergekit file: it is not text in UTF-8",
-            where=str(path),
-            got=str(error),
-            fix="save it as UTF-8",
-        ) from error
-    except (yaml.YAMLError, ValueError) as error:  # such as of a date that does not exist
-        raise RecipeError("not valid YAML", where=str(path), got=str(error)) from error
+        value = read_yaml(path)
+    except ConfigError as error:
+        raise RecipeError(error.what, where=error.where, got=error.got, fix=error.fix) from error
     return parse_document(value, where=str(path))
 
 
