@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.parents.checks.architecture import check_architecture, note_choices
-from tsugiki.parents.checks.numbers import note_formats
+from tsugiki.parents.checks.numbers import note_formats, note_unequal
 from tsugiki.parents.checks.shapes import check_shapes
 from tsugiki.parents.checks.stacking import check_stacking, stacks_layers
 from tsugiki.parents.checks.templates import check_owner, note_templates
@@ -62,6 +62,7 @@ def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> 
     for other in merged[1:]:
         yield from note_choices(merged[0], other, config.owner(stage), config.accept_differences)
         yield from note_tokenizers(merged[0], other)
+        yield from note_unequal(merged[0], other)
     yield from note_formats(merged, stage.space.dtype)
     owner = models.get(config.owner(stage))
     if owner is not None:

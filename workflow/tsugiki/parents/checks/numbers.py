@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import prod
 
@@ -14,6 +15,7 @@ NAMES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16
 WHOLE = {"I64", "I32", "I16", "I8", "U8", "BOOL"}
 """Formats of whole numbers that a model may store besides its weights."""
 MASK = re.compile(r"(?:mask|bias|index)$")
+BLOCK = re.compile(r"(?<=\.)\d+(?=\.)")
 WEIGHT = re.compile(r"\.(weight|qweight|qzeros|scales|g_idx|weight_packed|weight_scale)$")
 
 
@@ -71,3 +73,34 @@ def note_formats(models: Sequence[Model], dtype: str) -> Iterator[str]:
     if any(formats != [dtype] for formats in stored.values()):
         each = ", ".join(f"{name} is {' and '.join(formats)}" for name, formats in stored.items())
         yield f"{each}; the merge is computed in float32 and stored as {dtype}"
+
+
+def note_unequal(reference: Model, other: Model) -> Iterator[str]:
+    """Say which tensors (a head, routers, a tower) differ in format where the models do not."""
+    mine, theirs = _formats(reference), _formats(other)
+    usual = (_usual(reference), _usual(other))
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(mine.keys() & theirs.keys()):
+        for pair in sorted((one, two) for one in mine[name] for two in theirs[name]):
+            if pair[0] != pair[1] and pair != usual:
+                found.setdefault(pair, []).append(name)
+    for (one, two), names in found.items():
+        yield f"{listed(names)}: {one} in {reference.name}, {two} in {other.name}"
+
+
+def _formats(model: Model) -> dict[str, set[str]]:
+    """Formats of each tensor, those of all blocks together; by the names in the merge, if any."""
+    merged = {stored: name for name, stored in model.names.items()}
+    found: dict[str, set[str]] = {}
+    for stored, tensor in model.tensors.items():
+        name = BLOCK.sub("*", merged.get(stored, stored))
+        found.setdefault(name, set()).add(NAMES.get(tensor.dtype, tensor.dtype))
+    return found
+
+
+def _usual(model: Model) -> str:
+    """The format of most of a model's bytes."""
+    sizes: Counter[str] = Counter()
+    for tensor in model.tensors.values():
+        sizes[NAMES.get(tensor.dtype, tensor.dtype)] += tensor.size
+    return sizes.most_common(1)[0][0] if sizes else ""

@@ -30,17 +30,15 @@ def note_relatives(
         and ratio >= UNRELATED
     }
     if far:
-        each = ", ".join(
-            f"{ratio:.2f} of {first}'s weights for {name}" for name, ratio in far.items()
-        )
+        each = ", ".join(f"{ratio:.2f} ({name})" for name, ratio in far.items())
         doubt = (
             f"{first} does not look like the base of {' and '.join(far)}"
             if first == base
             else f"{first} and {' and '.join(far)} do not look like fine-tunes of one base"
         )
         yield (
-            f"{doubt}: the difference is as large as the weights themselves ({each}; random weights "
-            "give 1 and more, fine-tunes mostly less than 0.5)"
+            f"{doubt}: the distance, in shares of the weights, is {each}; random weights give 1 or "
+            "more, fine-tunes mostly less than 0.5"
         )
 
 
