@@ -137,6 +137,8 @@ class StopTokens(transformers.StoppingCriteria):  # type: ignore[misc]
 class LanguageModel(HFLM):  # type: ignore[misc]
     """HFLM around a model whose weights are replaced between candidates.
 
+    `cut` has the prompts that were longer than what the model can read, and lost their start.
+
     Decoding is greedy with one fixed generation configuration: a candidate's own
     generation_config.json (a repetition penalty, say) would otherwise change its score. Only the
     tokens that end an answer are taken from there: chat models often have several.
@@ -156,6 +158,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         self._captured = (
             CapturedDecoding(model, rows=batch_size, note=self.clock.note) if cuda_graphs else None
         )
+        self.cut: set[str] = set()
         self._encoded: dict[Hashable, Any] = {}
         self._decode = lru_cache(DECODED)(super().tok_decode)
         super().__init__(
@@ -178,6 +181,8 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         key = (tuple(strings), settings, tuple(sorted(named.items())))
         if key not in self._encoded:
             self._encoded[key] = super().tok_batch_encode(strings, *settings, **named)
+            if limit := named.get("left_truncate_len"):
+                self.cut |= {text for text in strings if len(self.tok_encode(text)) > limit}
         ids, mask = self._encoded[key]
         return ids.clone(), mask.clone()
 
@@ -197,6 +202,9 @@ class LanguageModel(HFLM):  # type: ignore[misc]
 
     def _loglikelihood_tokens(self, *requests: Any, **settings: Any) -> Any:
         """As in HFLM; what is kept for answers gives way to a batch that needs its memory."""
+        for (prompt, _), before, after in requests[0] if requests else ():
+            if len(before) + len(after) > self.max_length + 1:  # the last token is only predicted
+                self.cut.add(prompt)
         work = partial(super()._loglikelihood_tokens, *requests, **settings)
         return work() if self._captured is None else self._captured.making_room(work)
 
