@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Hashable, Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -248,3 +249,10 @@ def end_tokens(generation_config: Any, tokenizer: Any) -> list[int]:
     declared = generation_config.eos_token_id
     listed = declared if isinstance(declared, list) else [declared]
     return sorted({token for token in [*listed, tokenizer.eos_token_id] if token is not None})
+
+
+def generation_config(folder: Path, config: Any) -> Any:
+    """What transformers gives a model that it reads from `folder`."""
+    if (folder / "generation_config.json").is_file():
+        return transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return transformers.GenerationConfig.from_model_config(config)
