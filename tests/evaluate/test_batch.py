@@ -30,6 +30,7 @@ from tests.runs_for_tests import (
     raw_config,
     start_run,
     write_parents,
+    write_tasks,
 )
 from tsugiki import atomic
 from tsugiki.config.run import RunConfig
@@ -624,3 +625,32 @@ def test_each_model_gets_prompts_by_its_own_chat_template(tmp_path: Path, tiny_t
     for name, recipe in recipes.items():
         found = prompts(run, recipe)
         assert found == {index: f"{name} {documents()[index]['prompt']} " for index in found}
+
+
+def test_prompts_that_lost_their_start_are_counted(tmp_path: Path, make_run: MakeRun) -> None:
+    """The models read 128 tokens: prompt and answer of 6, or prompt and choice of 1.
+
+    The first token of a choice is predicted from what is before it, the last one is not read.
+    """
+    rows = documents()
+    for index, length in ((0, 122), (1, 123), (2, 128), (3, 129)):
+        rows[index]["prompt"] = " ".join(["w5"] * length)
+    run = make_run(evaluation=evaluation_section(write_tasks(tmp_path / "tasks", rows=rows)))
+    used = json.loads(run.files.items.read_bytes())["tasks"]
+    ids = {task: {one["id"] for one in sets["search"]} for task, sets in used.items()}
+    cut = len(ids["words"] & {1, 2, 3}) + len(ids["choice"] & {3})
+    assert cut
+    recipe = run.recipe(weight=0.5)
+    run.write_population([recipe])
+    lines = evaluate(run)
+    assert scored(run, recipe).rates["cut"] == cut / 16
+    assert f"{cut / 16:.0%} of the prompts cut" in lines[0]
+
+
+def test_where_no_prompt_is_cut_nothing_is_said_of_it(make_run: MakeRun) -> None:
+    """Records are what they were before such prompts were counted."""
+    run = make_run()
+    recipe = run.recipe(weight=0.5)
+    run.write_population([recipe])
+    assert "cut" not in evaluate(run)[0]
+    assert "cut" not in scored(run, recipe).rates

@@ -242,3 +242,16 @@ def test_stop_texts_that_may_stand_within_thinking_are_a_note(
     (note,) = [note for note in checked(raw).notes if "thinking" in note]
     assert "task words ends answers at 'w60'" in note
     assert "(a: <think> and </think>)" in note
+
+
+def test_end_tokens_that_only_a_parent_has_are_a_note(tmp_path: Path, tiny_tasks: Path) -> None:
+    """Many chat models have theirs in generation_config.json alone; the owner's are used."""
+    write_parents(tmp_path / "models")
+    settings = tmp_path / "models" / "a" / "generation_config.json"
+    raw = words_only(tmp_path / "models", tiny_tasks, tmp_path / "results")
+    for ends, told in (([2, 9], True), (2, False), ([2], False)):
+        settings.write_text(json.dumps({"eos_token_id": ends}))
+        notes = [note for note in checked(raw).notes if "end at the tokens" in note]
+        assert len(notes) == told
+        if told:
+            assert "of base, </s> (2), and go on after those of a, w6 (9):" in notes[0]

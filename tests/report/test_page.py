@@ -1,5 +1,6 @@
 """The page: complete for a finished run, readable at every earlier point, and self-contained."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -169,6 +170,19 @@ def test_failed_rows_of_the_test_series_are_shown(fresh: SyntheticRun, failing: 
     page = check(write_report(fresh.files, fresh.config))
     assert "failed: the model's logits are not finite" in page.text
     assert "comparison" in page.ids
+
+
+def test_prompts_that_lost_their_start_are_told_at_the_top(fresh: SyntheticRun) -> None:
+    """By the largest share of a candidate; nothing is said where all were read whole."""
+    fresh.write_stage()
+    assert "lost their start" not in check(write_report(fresh.files, fresh.config)).text
+    path = next(iter(fresh.files.series("ps").root.glob("gen-*/outcomes.json")))
+    content = json.loads(path.read_text())
+    for entry, share in zip(content["ranked"], (0.25, 0.1), strict=False):
+        entry["outcome"]["rates"]["cut"] = share
+    path.write_text(json.dumps(content))
+    page = check(write_report(fresh.files, fresh.config))
+    assert "Up to 25% of a candidate's prompts were longer than the model can read" in page.text
 
 
 def test_answers_of_models_are_text_and_never_markup(fresh: SyntheticRun) -> None:

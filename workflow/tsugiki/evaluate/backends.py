@@ -31,6 +31,8 @@ class Model(Protocol):
 
     clock: Clock
     tokenizer: Any
+    cut: set[str]
+    """Prompts that were longer than what the model can read, and lost their start."""
 
 
 class Candidates(Protocol):

@@ -219,4 +219,9 @@ def describe(outcome: Scored | Failed) -> str:
     """One line about an outcome."""
     if isinstance(outcome, Failed):
         return f"failed ({outcome.kind}): {outcome.reason.splitlines()[0]}"
-    return "  ".join(f"{name} {one.value:.4f}" for name, one in sorted(outcome.measured.items()))
+    scores = [f"{name} {one.value:.4f}" for name, one in sorted(outcome.measured.items())]
+    if "cut" in outcome.rates:
+        scores.append(
+            f"{outcome.rates['cut']:.0%} of the prompts cut: longer than the model can read"
+        )
+    return "  ".join(scores)

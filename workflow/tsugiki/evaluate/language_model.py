@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -129,6 +130,8 @@ class StopTokens(transformers.StoppingCriteria):  # type: ignore[misc]
 class LanguageModel(HFLM):  # type: ignore[misc]
     """HFLM around a model whose weights are replaced between candidates.
 
+    `cut` has the prompts that were longer than what the model can read, and lost their start.
+
     Decoding is greedy with one fixed generation configuration: a candidate's own
     generation_config.json (a repetition penalty, say) would otherwise change its score. Only the
     tokens that end an answer are taken from there: chat models often have several.
@@ -142,6 +145,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             eos_token_id=end_tokens(model.generation_config, tokenizer) or None,
             pad_token_id=tokenizer.pad_token_id,
         )
+        self.cut: set[str] = set()
         self._encoded: dict[Hashable, Any] = {}
         self._decode = lru_cache(DECODED)(super().tok_decode)
         super().__init__(
@@ -160,6 +164,8 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         key = (tuple(strings), settings, tuple(sorted(named.items())))
         if key not in self._encoded:
             self._encoded[key] = super().tok_batch_encode(strings, *settings, **named)
+            if limit := named.get("left_truncate_len"):
+                self.cut |= {text for text in strings if len(self.tok_encode(text)) > limit}
         ids, mask = self._encoded[key]
         return ids.clone(), mask.clone()
 
@@ -176,6 +182,13 @@ class LanguageModel(HFLM):  # type: ignore[misc]
     def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
         """As in HFLM, without a progress bar per candidate."""
         return super().generate_until(requests, disable_tqdm=disable_tqdm)
+
+    def _loglikelihood_tokens(self, *requests: Any, **settings: Any) -> Any:
+        """As in HFLM; prompts that it cuts at the model's length are noted."""
+        for (prompt, _), before, after in requests[0] if requests else ():
+            if len(before) + len(after) > self.max_length + 1:  # the last token is only predicted
+                self.cut.add(prompt)
+        return super()._loglikelihood_tokens(*requests, **settings)
 
     def _model_generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **generation: Any
@@ -199,3 +212,10 @@ def end_tokens(generation_config: Any, tokenizer: Any) -> list[int]:
     declared = generation_config.eos_token_id
     listed = declared if isinstance(declared, list) else [declared]
     return sorted({token for token in [*listed, tokenizer.eos_token_id] if token is not None})
+
+
+def generation_config(folder: Path, config: Any) -> Any:
+    """What transformers gives a model that it reads from `folder`."""
+    if (folder / "generation_config.json").is_file():
+        return transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return transformers.GenerationConfig.from_model_config(config)

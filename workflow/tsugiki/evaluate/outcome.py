@@ -54,7 +54,8 @@ class Scored(Data):
     """By objective (or monitor) name."""
     rates: dict[str, float]
     """Mean over all generated answers: `tokens`, `truncated`, `empty`, and, where the task's
-    metrics report them, `parsed`, `language`."""
+    metrics report them, `parsed`, `language`. Where there are any, `cut`: the share of documents
+    whose prompt was longer than what the model can read, and lost its start."""
     weights: str
     """Digest of the merged weights that were scored."""
     records: str

@@ -19,6 +19,7 @@ from tsugiki.evaluate.chat_template import stop_clock
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import ItemSets, TaskItems, divide_all
+from tsugiki.evaluate.language_model import end_tokens, generation_config
 from tsugiki.evaluate.offline import is_absent, without_network
 from tsugiki.evaluate.tasks import broken_task, refuse
 from tsugiki.parents import hub
@@ -47,6 +48,7 @@ class Reader(LM):  # type: ignore[misc]
         self.name = name
         self.tokenizer: Any = None
         self.max_length: int | None = None
+        self.ends: list[int] = []
         self.harness: Harness | None = None
         if folder is None or config is None:
             return
@@ -56,6 +58,7 @@ class Reader(LM):  # type: ignore[misc]
         stop_clock(self.tokenizer, config.evaluation.date)
         model = transformers.AutoConfig.from_pretrained(folder, **settings)
         self.max_length = resolve_max_length(model, self.tokenizer)
+        self.ends = end_tokens(generation_config(folder, model), self.tokenizer)
         if config.evaluation.backend == "vllm":
             self.max_length = min(
                 self.max_length, config.evaluation.vllm.max_length or self.max_length
@@ -120,6 +123,7 @@ def check_tasks(config: RunConfig) -> TaskReport:
     report = TaskReport()
     with without_network():
         readers = open_readers(config, report)
+        report.notes += note_ends(config, readers)
         counts, unchecked = [], []
         for name, evaluation in _alone(config).items():
             try:
@@ -241,6 +245,33 @@ def _folders(config: RunConfig) -> dict[str, Path]:
         if folder is not None and (folder / "config.json").is_file():
             folders[name] = folder
     return folders
+
+
+def note_ends(config: RunConfig, readers: Sequence[Reader]) -> Iterator[str]:
+    """Say at which tokens answers end, where the models of a stage differ in them."""
+    known = {reader.name: reader for reader in readers}
+    for stage in config.stages:
+        owner = known.get(config.owner(stage))
+        if owner is None:
+            continue
+        others = [known[name] for name in config.origins(stage) if name in known]
+        more = [other for other in others if set(other.ends) - set(owner.ends)]
+        if more:
+            yield (
+                f"answers of stage `{stage.name}` end at the tokens of {owner.name}, "
+                f"{_tokens(owner, owner.ends)}, and go on after those of "
+                + ", ".join(
+                    f"{one.name}, {_tokens(one, sorted({*one.ends} - {*owner.ends}))}"
+                    for one in more
+                )
+                + f": where answers are to end at these too, add them to eos_token_id in "
+                f"generation_config.json of {owner.name}"
+            )
+
+
+def _tokens(reader: Reader, ids: Sequence[int]) -> str:
+    texts = reader.tokenizer.convert_ids_to_tokens(list(ids))
+    return " ".join(f"{text} ({id_})" for text, id_ in zip(texts, ids, strict=True)) or "none"
 
 
 def task_faults(

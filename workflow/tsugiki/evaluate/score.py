@@ -97,7 +97,7 @@ def score(
             recipe=recipe,
             evaluation=evaluation,
             measured=_measure(records, harness.aggregations),
-            rates=_rates(answers),
+            rates=_rates(answers) | _share_cut(records, model.cut),
             weights=weights,
             records=digest_bytes(table),
         )
@@ -221,3 +221,9 @@ def _rates(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         if known:
             rates[name] = sum(known) / len(known)
     return rates
+
+
+def _share_cut(records: Sequence[ItemRecord], cut: set[str]) -> dict[str, float]:
+    """Share of documents whose prompt lost its start; nothing where all were read whole."""
+    prompts = {(record.task, record.doc_id): record.prompt in cut for record in records}
+    return {"cut": sum(prompts.values()) / len(prompts)} if any(prompts.values()) else {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tsugiki.config.run import RunConfig
-from tsugiki.evaluate.outcome import Failed
+from tsugiki.evaluate.outcome import Failed, Scored
 from tsugiki.evolve.population import Generation, Ranked
 from tsugiki.finalists.choose import winner
 from tsugiki.finalists.files import read_items
@@ -59,6 +59,8 @@ class ReportData:
     gained: Sequence[Example]
     lost: Sequence[Example]
     failures: Sequence[Failure]
+    cut: float
+    """Largest share of prompts that were too long for a candidate, and lost their start."""
     costs: Sequence[SeriesCost]
     steps: Sequence[StepCost]
     parents: Sequence[provenance.Parent]
@@ -90,6 +92,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         gained=gained,
         lost=lost,
         failures=_failures(ledger),
+        cut=_cut(ledger),
         costs=_costs(files, config),
         steps=step_costs(files.root / "benchmarks"),
         parents=provenance.parents(files),
@@ -145,6 +148,12 @@ def _failures(ledger: Mapping[str, Sequence[Generation]]) -> list[Failure]:
                     counts[key] += 1
                     first.setdefault(key, entry.id)
     return [Failure(*key, count, first[key]) for key, count in counts.most_common()]
+
+
+def _cut(ledger: Mapping[str, Sequence[Generation]]) -> float:
+    ranked = [one for of_series in ledger.values() for all_ in of_series for one in all_.ranked]
+    scored = [one.outcome for one in ranked if isinstance(one.outcome, Scored)]
+    return max((outcome.rates.get("cut", 0.0) for outcome in scored), default=0.0)
 
 
 def _costs(files: RunFiles, config: RunConfig) -> list[SeriesCost]:

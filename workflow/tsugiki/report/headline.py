@@ -61,6 +61,16 @@ def tiles(data: ReportData) -> list[Tile]:
     return found
 
 
+def cut_prompts(data: ReportData) -> str | None:
+    """That prompts lost their start, in a sentence; None where all were read whole."""
+    if not data.cut:
+        return None
+    return (
+        f"Up to {data.cut:.0%} of a candidate's prompts were longer than the model can read, and "
+        "lost their start."
+    )
+
+
 def luck(table: FinalTable) -> str | None:
     """How much of the search's score was luck, in a sentence; None where it is not known."""
     search = table.row(table.winner).search

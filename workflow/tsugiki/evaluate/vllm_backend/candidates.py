@@ -16,7 +16,7 @@ from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.vllm_build import installed_vllm
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, RecipeError
 from tsugiki.evaluate.chat_template import stop_clock
-from tsugiki.evaluate.language_model import end_tokens
+from tsugiki.evaluate.language_model import end_tokens, generation_config
 from tsugiki.evaluate.scratch import merged_in_scratch
 from tsugiki.evaluate.vllm_backend.engine import (
     OF_SCORES,
@@ -200,7 +200,7 @@ class VllmCandidates:
             self._engine,
             SamplingParams,
             tokenizer,
-            ends=end_tokens(_generation_config(folder, config), tokenizer),
+            ends=end_tokens(generation_config(folder, config), tokenizer),
             max_length=max_length,
         )
 
@@ -226,10 +226,3 @@ def _in_parameter_space(recipe: AnyRecipe) -> Recipe:
             fix="set `evaluation.backend: transformers`",
         )
     return recipe
-
-
-def _generation_config(folder: Path, config: Any) -> Any:
-    """What transformers gives a model that it reads from `folder`."""
-    if (folder / "generation_config.json").is_file():
-        return transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
-    return transformers.GenerationConfig.from_model_config(config)
