@@ -398,6 +398,22 @@ def test_locate_refuses_what_is_not_there(
         locate(CONFIG, locked)
 
 
+def test_locate_refuses_other_bytes_of_the_same_size(
+    hub: Hub, files: dict[str, bytes], lock: Path
+) -> None:
+    """In the cache, too; fetching the parents mends it."""
+    hub.repo(REPO).push(files)
+    locked = lock_parents(CONFIG, lock, say=silent)
+    blob = blob_of("model.safetensors", hub)
+    content = bytearray(files["model.safetensors"])
+    content[-1] ^= 1
+    blob.write_bytes(content)
+    with pytest.raises(LineageError, match=r"parent `one`.*model\.safetensors") as caught:
+        locate(CONFIG, locked)
+    assert caught.value.fix == "run `tsugiki parents`, which fetches damaged files again"
+    locate(CONFIG, lock_parents(CONFIG, lock, say=silent))
+
+
 def test_locate_refuses_a_parent_that_is_not_locked(
     hub: Hub, files: dict[str, bytes], lock: Path
 ) -> None:

@@ -110,6 +110,22 @@ def test_bytes_that_differ_from_the_lock_are_refused(models: Path) -> None:
         prepare(run(models))
 
 
+def test_other_bytes_of_the_same_size_are_refused(models: Path) -> None:
+    """By jobs and by the audit; preparing again mends it."""
+    config = run(models)
+    files = RunFiles(models / "results")
+    lock = lock_parents(config, files.parents, say=lambda _: None)
+    weights = locate(config, lock)["base"] / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(LineageError, match=r"parent `base`.*model\.safetensors"):
+        locate(config, lock)
+    [finding] = check_parents(files, config)
+    assert "model.safetensors" in finding.what
+    assert locate(config, lock_parents(config, files.parents, say=lambda _: None))
+
+
 def test_what_is_merged_is_looked_for_by_size(models: Path) -> None:
     """A prepared parent that is gone is named before it is needed."""
     config = run(models)
