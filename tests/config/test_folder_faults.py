@@ -93,8 +93,11 @@ STANDING: dict[str, Callable[[Path], object]] = {
     "locked parents": lambda path: (path.mkdir(parents=True), RunFiles(path).parents.touch()),
     "divided items": lambda path: (path.mkdir(parents=True), RunFiles(path).items.touch()),
     "a run": lambda path: (path.mkdir(parents=True), RunFiles(path).config.touch()),
+    "notes": lambda path: (path.mkdir(parents=True), (path / "notes.txt").touch()),
+    "a report": lambda path: (path.mkdir(parents=True), (path / "report.html").touch()),
+    "a folder as a stage's": lambda path: (path / "ps").mkdir(parents=True),
     "a file": lambda path: (path.parent.mkdir(parents=True), path.touch()),
-    "a folder": lambda path: (path / "best").mkdir(parents=True),
+    "a folder of best things": lambda path: (path / "best").mkdir(parents=True),
 }
 
 
@@ -106,8 +109,8 @@ def test_a_run_is_not_put_into_a_folder_that_holds_something_else(
     results = tmp_path / "elsewhere"
     STANDING[standing](results / "tiny")
     raw = tiny_config | {"results": str(results)}
-    if standing in ("a file", "a folder"):
-        with pytest.raises(ConfigError, match="is there, and holds no run"):
+    if standing.startswith(("a file", "a folder", "a report")):
+        with pytest.raises(ConfigError, match="which is no run's"):
             check(raw)
     else:
         check(raw)

@@ -11,14 +11,14 @@ import pytest
 
 from tests.runs_for_tests import raw_config
 from tsugiki.config.load import parse_config
-from tsugiki.config.reserved_names import run_is_taken, stage_is_taken
+from tsugiki.config.reserved_names import FILES, run_is_taken, stage_is_taken
 from tsugiki.config.validate import validate_config
 from tsugiki.errors import ConfigError
 from tsugiki.evolve.population import Candidate, Population
 from tsugiki.finalists.choose import finalist_population
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import series_names
-from tsugiki.lineage.tracking_store import own_artifacts
+from tsugiki.lineage.tracking_store import own_artifacts, own_database
 from tsugiki.parents.locate import demo_cache, prepared_cache
 
 Raw = dict[str, Any]
@@ -87,6 +87,8 @@ def test_every_folder_that_a_run_has_is_reserved() -> None:
     own |= {"logs", "benchmarks"} | set(series_names(config)) - {"ps", "later"}
     assert "finalists-ps" in own
     assert {name for name in own if not stage_is_taken(name)} == set()
+    once = (files.final, files.folding, files.report, files.environment, own_database(files))
+    assert {path.name for path in once} == FILES
     assert run_is_taken(demo_cache(config).name)
     assert run_is_taken(prepared_cache(config).name)
     rules = "".join(path.read_text() for path in Path(__file__).parents[2].glob("rules/*.smk"))

@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from tests.lineage.synthetic import SyntheticRun, make_run
+from tests.space.test_parameter_space import space_of
 from tsugiki.commands.all import main
 from tsugiki.config.yaml_file import read_yaml
 from tsugiki.errors import TsugikiError
@@ -92,6 +93,7 @@ def test_a_step_names_the_damaged_file_that_it_reads(
     value |= {"results": str(run.files.root.parent), "name": run.files.root.name}
     config = tmp_path / "run.yaml"
     config.write_text(yaml.safe_dump(value))
+    run.files.series("ps").space.write_bytes(space_of().to_json())
     path = run.files.series("ps").generation(0).root / name
     path.write_bytes(path.read_bytes()[:100])
     result = CliRunner().invoke(main, [arguments[0], str(config), *arguments[1:]])

@@ -100,3 +100,9 @@ def test_report_page_stands_alone(finished: Workspace) -> None:
     assert "<svg" in page
     assert 'src="http' not in page
     assert '<link rel="stylesheet" href="http' not in page
+
+
+def test_no_output_holds_a_file_of_snakemakes(finished: Workspace) -> None:
+    """It would be uploaded with the model."""
+    assert (finished.files.best / ".tsugiki.json").is_file()
+    assert list(finished.files.root.rglob(".snakemake*")) == []

@@ -21,6 +21,9 @@ FOLDERS = frozenset(
 )
 """Folders that every run has."""
 
+FILES = frozenset({"final.json", "folding.json", "report.html", "environment.json", "mlflow.db"})
+"""Files that a run has once, and replaces."""
+
 FINALISTS_OF = f"{FINALISTS}-"
 """How the folder of an earlier stage's finalists begins; the stage's name follows."""
 

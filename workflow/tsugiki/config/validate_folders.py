@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from tsugiki.config.parents import LocalParent
-from tsugiki.config.reserved_names import run_is_taken
+from tsugiki.config.reserved_names import FILES, run_is_taken, stage_is_taken
 from tsugiki.config.run import RunConfig
 
 UNUSABLE = frozenset("{}\n")
@@ -21,10 +22,10 @@ def folder_faults(config: RunConfig) -> Iterator[str]:
     if run_is_taken(config.name):
         yield f"`name`: {config.name!r} is a name that tsugiki uses itself; choose another name"
     yield from _results(config.results, str(config.folder))
-    if _holds_something_else(config.folder):
+    for standing in _something_else(config):
         yield (
-            f"`name`: {str(config.folder)!r} is there, and holds no run; choose another name for the "
-            "run, or another folder as `results`"
+            f"`name`: the run would replace {str(standing)!r}, which is no run's; choose another name "
+            "for the run, or another folder as `results`"
         )
     for name, source in config.parents.items():
         if isinstance(source, LocalParent) and _is_in(source.folder, config.folder):
@@ -48,10 +49,16 @@ def _results(written: str, folder: str) -> Iterator[str]:
         yield f"`results`: {written!r} names the home folder of a user who is not there"
 
 
-def _holds_something_else(folder: Path) -> bool:
+def _something_else(config: RunConfig) -> Iterator[Path]:
+    """What the run would replace or write into, though no run has written it."""
+    folder = config.folder
     if not folder.is_dir():
-        return folder.exists()
-    return any(folder.iterdir()) and not any((folder / name).is_file() for name in OF_A_RUN)
+        yield from [folder] if os.path.lexists(folder) else []
+    elif not any((folder / name).is_file() for name in OF_A_RUN):
+        stages = {stage.name for stage in config.stages}
+        for path in sorted(folder.iterdir()):
+            if path.name in FILES | stages or stage_is_taken(path.name):
+                yield path
 
 
 def _is_in(folder: Path, above: Path) -> bool:

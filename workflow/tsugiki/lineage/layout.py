@@ -114,7 +114,6 @@ class RunFiles:
         """The configuration, all defaults filled in."""
         return self.root / "config.lock.yaml"
 
-    @property
     def exist(self) -> bool:
         """Whether the folder is that of a run that has begun."""
         return any(path.is_file() for path in (self.config, self.parents))

@@ -55,7 +55,7 @@ def require_place(out: Path, models: Iterable[Path]) -> bool:
             "the merged model would overwrite the working folder", where=str(out), fix=OTHER
         )
     for folder in (target, *target.parents):
-        if RunFiles(folder).exist:
+        if RunFiles(folder).exist():
             raise ConfigError(
                 "the merged model would lie in the folder of a run",
                 where=str(out),

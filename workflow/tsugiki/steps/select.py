@@ -31,13 +31,14 @@ def select_from_files(files: RunFiles, config: RunConfig, stage: Stage, generati
     """What follows from the files of a generation; writes nothing."""
     series = files.series(stage.name)
     current = series.generation(generation)
+    space = read_genome(series.space)
     read_population(current.population)  # each names its file if it is damaged
     read_generation(current.outcomes)
     read_state(current.state)
     return select(
         config,
         stage,
-        read_genome(series.space),
+        space,
         population_bytes=current.population.read_bytes(),
         state_bytes=current.state.read_bytes(),
         outcomes_bytes=current.outcomes.read_bytes(),
