@@ -106,7 +106,7 @@ class Harness:
         refuse_sampling(name, self.tasks[name])
         for objective in self.objectives:
             if objective.task == name:
-                refuse_unaggregated(name, self.tasks[name], objective)
+                refuse_unaggregated(name, self.tasks[name], objective, self.files.get(name))
 
     def goals(self) -> dict[str, Goal]:
         """Which way each objective is better: as configured, else as its task states it."""

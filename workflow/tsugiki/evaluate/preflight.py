@@ -124,25 +124,24 @@ def check_tasks(config: RunConfig) -> TaskReport:
     with without_network():
         readers = open_readers(config, report)
         report.notes += note_ends(config, readers)
-        counts, unchecked = [], []
+        loaded: dict[str, Harness] = {}
+        unchecked = []
         for name, evaluation in _alone(config).items():
             try:
-                harness = Harness(evaluation)
+                loaded[name] = Harness(evaluation)
             except ConfigError as error:
                 report.faults.append(error)
-                continue
             except InfrastructureError:
                 unchecked.append(name)
-                continue
-            hashes = harness.document_hashes()[name]
-            copies = len(hashes) - len(set(hashes))
-            left = f" ({copies} more equal others, and are left out)" if copies else ""
-            counts.append(f"{name} {len(hashes) - copies}{left}")
-            try:
-                ids = _ids(divide(harness, config).tasks[name])
-            except ConfigError as error:
-                report.faults.append(error)
-                ids = [0]
+        counts = [_count(name, harness) for name, harness in loaded.items()]
+        try:
+            sets = divide(loaded, config)
+        except ConfigError as error:
+            report.faults.append(error)
+            sets = None
+        for name, harness in loaded.items():
+            report.notes += harness.notes()
+            ids = [0] if sets is None else _ids(sets.tasks[name])
             found = list(task_faults(harness, name, ids, readers))
             report.faults += found
             if not found:
@@ -169,18 +168,30 @@ def refuse_broken(harness: Harness, sets: ItemSets, config: RunConfig) -> None:
     refuse(report.faults)
 
 
-def divide(harness: Harness, config: RunConfig) -> ItemSets:
-    """The documents of a harness's tasks, divided for a run.
+def divide(harnesses: Mapping[str, Harness], config: RunConfig) -> ItemSets:
+    """The documents of tasks, each with a harness of its own, divided as a run divides them.
 
     Raises:
-        ConfigError: a task has too few documents.
+        ConfigError: a task has too few documents, or too few that the others leave.
     """
+    keys: dict[str, Any] = {}
+    for harness in harnesses.values():
+        keys |= harness.document_keys()
     return divide_all(
-        harness.document_hashes(),
-        objectives={objective.task for objective in config.evaluation.objectives},
+        {name: harness.document_hashes()[name] for name, harness in harnesses.items()},
+        objectives={one.task for one in config.evaluation.objectives} & harnesses.keys(),
         sizes=config.evaluation.items,
         seed=config.seed,
+        keys=keys,
     )
+
+
+def _count(name: str, harness: Harness) -> str:
+    """How many documents a task has, and how many copies."""
+    hashes = harness.document_hashes()[name]
+    copies = len(hashes) - len(set(hashes))
+    left = f" ({copies} more equal others, and are left out)" if copies else ""
+    return f"{name} {len(hashes) - copies}{left}"
 
 
 def _ids(sets: TaskItems) -> list[int]:
@@ -197,6 +208,11 @@ def _alone(config: RunConfig) -> dict[str, Any]:
             update={
                 "objectives": [one for one in everything if one.task == name],
                 "monitors": [],
+                "document_keys": {
+                    task: column
+                    for task, column in evaluation.document_keys.items()
+                    if task == name
+                },
             }
         )
         for name in names
@@ -286,7 +302,7 @@ def task_faults(
         readers: Stand-ins for the parents.
     """
     file = harness.files.get(name)
-    if file is not None and (fault := _unknown_name(harness.tasks[name], name, file)):
+    if file is not None and (fault := _unknown_column(harness.tasks[name], name, file)):
         yield fault
         return
     for reader in readers:
@@ -302,24 +318,8 @@ def task_faults(
             return
 
 
-def _unknown_name(task: Any, name: str, file: Path) -> ConfigError | None:
-    """Names that lm-eval does not refuse when it loads a task.
-
-    It takes that of a column that is not there for a text, the same for all documents, and an
-    aggregation that it does not know for none.
-    """
-    unknown = sorted(metric for metric, function in task.aggregation().items() if function is None)
-    if unknown:
-        return ConfigError(
-            f"task {name} names an aggregation that lm-eval does not have",
-            where=f"metric_list in {file}",
-            got=", ".join(
-                f"{entry.get('aggregation')} (of {entry['metric']})"
-                for entry in task.config.metric_list or []
-                if entry["metric"] in unknown
-            ),
-            fix="correct the name, for instance to `mean`",
-        )
+def _unknown_column(task: Any, name: str, file: Path) -> ConfigError | None:
+    """A column that is not there: lm-eval takes its name for a text, the same for all documents."""
     for key in ("doc_to_text", "doc_to_target"):
         value = getattr(task.config, key)
         choices = task.config.doc_to_choice

@@ -167,7 +167,9 @@ def refuse_sampling(name: str, task: Any) -> None:
         )
 
 
-def refuse_unaggregated(name: str, task: Any, objective: Objective) -> None:
+def refuse_unaggregated(
+    name: str, task: Any, objective: Objective, file: Path | None = None
+) -> None:
     """What a task makes of its documents must follow from what can be recorded of each.
 
     An answer is made up for a few documents; where the task's code cannot take it, scoring will
@@ -176,26 +178,33 @@ def refuse_unaggregated(name: str, task: Any, objective: Objective) -> None:
     metric = objective.metric.partition(",")[0]
     registered = task.aggregation().get(metric, aggregation_of)
     if registered is None or getattr(registered, "__name__", "") == "bypass_agg":
-        raise _not_aggregated(name, objective, "it names no aggregation that lm-eval has")
+        said = [
+            entry.get("aggregation")
+            for entry in task.config.metric_list or []
+            if entry["metric"] == metric
+        ]
+        raise _not_aggregated(
+            name, file, objective, f"lm-eval has no aggregation of that name: {said}"
+        )
     parts = _made_up_parts(task, metric)
     aggregation = aggregation_of(task, objective.metric)
     if aggregation is None:
         if wrong := [part for part in parts if isinstance(part, str | list | tuple | dict)]:
-            raise _not_aggregated(name, objective, f"there is no mean of {wrong[0]!r}")
+            raise _not_aggregated(name, file, objective, f"there is no mean of {wrong[0]!r}")
         return
     try:
         restored = [read_part(write_part(part)) for part in parts]
     except TypeError as error:
         raise _not_aggregated(
-            name, objective, f"its documents cannot be recorded: {error}"
+            name, file, objective, f"its documents cannot be recorded: {error}"
         ) from error
     values = [_aggregated(aggregation.function, of) for of in (parts, restored)]
     if values[0] is not None and values[0] != values[1]:
         raise _not_aggregated(
-            name, objective, "what is recorded of its documents aggregates to something else"
+            name, file, objective, "what is recorded of its documents aggregates to something else"
         )
     if values[0] is not None and not isinstance(values[0], int | float):
-        raise _not_aggregated(name, objective, f"it aggregates to {values[0]!r}")
+        raise _not_aggregated(name, file, objective, f"it aggregates to {values[0]!r}")
 
 
 def stated_goal(task: Any, metric: str) -> Goal | None:
@@ -205,8 +214,10 @@ def stated_goal(task: Any, metric: str) -> Goal | None:
 
 
 def note_goal(name: str, task: Any, objective: Objective) -> str | None:
-    """Says which way an objective goes, where its task decides it or says otherwise."""
+    """Says which way an objective goes, where that is not up: its task says so, nothing, or otherwise."""
     stated = stated_goal(task, objective.metric)
+    if objective.goal is None and stated == "maximize":
+        return None
     if objective.goal is None:
         source = "the task says nothing" if stated is None else f"as task {name} states it"
         return f"objective {objective.name}: goal {stated or 'maximize'}, {source}"
@@ -252,10 +263,10 @@ def _aggregated(function: Any, parts: Sequence[Any]) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _not_aggregated(name: str, objective: Objective, got: str) -> ConfigError:
+def _not_aggregated(name: str, file: Path | None, objective: Objective, got: str) -> ConfigError:
     return ConfigError(
         f"the metric `{objective.metric}` of task {name} has no value over a set of documents",
-        where=f"objective {objective.name}",
+        where=f"objective {objective.name}" + (f", {file}" if file else ""),
         expected="numbers, or plain data that the task aggregates to a number",
         got=got,
         fix="use another metric, or a copy of the task in `task_paths` with another aggregation",
