@@ -26,21 +26,19 @@ def stay_offline() -> None:
 def without_network() -> Iterator[None]:
     """Keep the Hub's libraries from the network here, those that were imported before too."""
     import datasets.config
-    import huggingface_hub.constants
 
-    switches = [
-        (huggingface_hub.constants, "HF_HUB_OFFLINE"),
-        (datasets.config, "HF_HUB_OFFLINE"),
-        (datasets.config, "HF_DATASETS_OFFLINE"),
-    ]
-    before = [getattr(library, name) for library, name in switches]
+    from tsugiki.parents import hub
+
+    names = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+    before = {name: getattr(datasets.config, name) for name in names}
     try:
-        for library, name in switches:
-            setattr(library, name, True)
-        yield
+        for name in names:
+            setattr(datasets.config, name, True)
+        with hub.kept_offline():
+            yield
     finally:
-        for (library, name), value in zip(switches, before, strict=True):
-            setattr(library, name, value)
+        for name, value in before.items():
+            setattr(datasets.config, name, value)
 
 
 def is_absent(error: BaseException) -> bool:
@@ -50,19 +48,16 @@ def is_absent(error: BaseException) -> bool:
     FileNotFoundError, as the faults of a user's own files are.
     """
     from datasets.exceptions import DatasetNotFoundError
-    from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is re-exported
-        HfHubHTTPError,
-        HTTPError,
-        LocalEntryNotFoundError,
-    )
+
+    from tsugiki.parents import hub
 
     said: BaseException | None = error
     while said is not None:
         if isinstance(said, DatasetNotFoundError):
             return False  # the Hub was asked, and has none
-        if isinstance(said, HfHubHTTPError) and said.response is not None:
-            return said.response.status_code in BUSY
-        if isinstance(said, ConnectionError | TimeoutError | HTTPError | LocalEntryNotFoundError):
+        if (refused := hub.status_of(said)) is not None:
+            return refused in BUSY
+        if isinstance(said, ConnectionError | TimeoutError) or hub.is_absent(said):
             return True
         text = str(said)
         if isinstance(said, ValueError) and text.startswith("Couldn't find cache for"):

@@ -207,6 +207,29 @@ def expected_from_link(path: Path) -> ListedFile:
     )
 
 
+@contextmanager
+def kept_offline() -> Iterator[None]:
+    """Let the Hub's library ask nothing in here, as `HF_HUB_OFFLINE=1` does before it is imported."""
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def status_of(error: BaseException) -> int | None:
+    """HTTP's status of an error that the Hub's library raised for an answer; None for any other."""
+    if isinstance(error, HfHubHTTPError) and error.response is not None:
+        return int(error.response.status_code)
+    return None
+
+
+def is_absent(error: BaseException) -> bool:
+    """Whether the Hub's library raised an error for what is not here and cannot be asked for now."""
+    return isinstance(error, HTTPError | LocalEntryNotFoundError)
+
+
 def _listen() -> None:
     """See that somebody listens at the Hub's address.
 

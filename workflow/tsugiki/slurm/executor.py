@@ -38,7 +38,7 @@ class Executor(SlurmExecutor):  # type: ignore[misc]
 
     def __post_init__(self, test_mode: bool = False) -> None:
         if arrays := self.workflow.executor_settings.array_jobs:
-            from snakemake_interface_common.exceptions import WorkflowError
+            from snakemake.exceptions import WorkflowError
 
             raise WorkflowError(
                 f"tsugiki-slurm-array-jobs: {arrays}: this executor has no job arrays. "
