@@ -1,6 +1,6 @@
-"""A run that version 0.1.0 recorded opens, audits, builds the same model and goes on today.
+"""A run that an earlier version recorded opens, audits, builds the same model and goes on today.
 
-`run-0.1.0.tar.gz` is a hybrid search of tiny models as that version left it, with the models, the
+`run-52b0542.tar.gz` is a hybrid search of tiny models as that commit left it, with the models, the
 tasks and Snakemake's own notes: ten candidates in two stages, baselines, finalists and the final table.
 """
 
@@ -17,7 +17,7 @@ import yaml
 from tests.workflow.workspace import Workspace
 from tsugiki.canonical import digest_file
 
-ARCHIVE = Path(__file__).parent / "run-0.1.0.tar.gz"
+ARCHIVE = Path(__file__).parent / "run-52b0542.tar.gz"
 
 
 @pytest.fixture
