@@ -12,6 +12,7 @@ from tsugiki.config.load import dump_config, parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.errors import ConfigError
 from tsugiki.lineage.layout import RunFiles
+from tsugiki.parents.locate import digest_memory, prepared_cache
 
 Raw = dict[str, Any]
 
@@ -81,6 +82,7 @@ def test_a_home_folder_is_found_everywhere(
     config = parse_config(tiny_config | {"results": "~/results"}, where="x")
     validate_config(config, where="x")
     assert config.folder == home / "results" / "tiny"
+    assert {digest_memory(config).parent, prepared_cache(config).parent} == {home / "results"}
     assert b"~/models/a" in dump_config(config)
     tiny_config["parents"]["b"] = {"path": "~/mdels/b"}
     with pytest.raises(ConfigError, match="there is no folder '~/mdels/b'"):

@@ -133,6 +133,22 @@ def test_path_keeps_the_wider_format_of_its_parents(normed: Folders, tmp_path: P
     assert torch.equal(live(tokens).logits, loaded.eval()(tokens).logits)
 
 
+def test_float64_beside_float32_stays_so(tmp_path: Path) -> None:
+    """On disk and tensor by tensor; the compiled loops, which know no float64, are converted."""
+    folders = save_trio(tmp_path / "models", dtype=torch.float32)
+    for seed, folder in enumerate(folders.values()):
+        generator = torch.Generator().manual_seed(seed)
+        values = torch.randn(TEXT["hidden_size"], generator=generator, dtype=torch.float64)
+        rewrite(folder, {NORM: values})
+    recipe = recipe_of("linear", base=None, values={"weight": 0.5}, dtype="float32")
+    write_merge(recipe, folders, digests_of(folders), tmp_path / "out")
+    written = load_file(tmp_path / "out" / SINGLE)[NORM]
+    made = dict(ResidentMerger(folders, digests_of(folders)).tensors(recipe))[NORM]
+    assert written.dtype == made.dtype == torch.float64
+    assert torch.equal(made, written)
+    torch.testing.assert_close(written, mean(folders, NORM), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_narrower_tensors_follow_the_recipe(tmp_path: Path, dtype: torch.dtype) -> None:
     """Only a format wider than that of most elements is kept, not one that a few lack."""

@@ -266,12 +266,13 @@ def test_number_of_heads_cannot_be_accepted(tmp_path: Path) -> None:
     """Equal shapes, but other numbers belong together, whatever the user says."""
     builders.sound(tmp_path)
     for name, heads in (("a", 2), ("b", 4)):
-        changes = {"num_attention_heads": heads, "num_key_value_heads": 2, "head_dim": 4}
-        builders.change_config(tmp_path / name, **changes)
+        changes = {"num_attention_heads": heads, "num_key_value_heads": heads // 2}
+        builders.change_config(tmp_path / name, **changes, head_dim=16 // heads)
     models, faults = check_folders({name: tmp_path / name for name in "ab"}, {})
     assert faults == []
-    found = check_merged([models["b"], models["a"]], ["num_attention_heads"])
-    assert [fault.what for fault in found] == ["`b` and `a` differ in num_attention_heads"]
+    keys = ["head_dim", "num_attention_heads", "num_key_value_heads"]
+    found = check_merged([models["b"], models["a"]], keys)
+    assert [fault.what for fault in found] == [f"`b` and `a` differ in {key}" for key in keys]
 
 
 def test_vision_tower_is_left_behind_only_if_the_file_says_whose_tokenizer(

@@ -18,6 +18,9 @@ PIECE = 1 << 18
 """Elements of a piece: few enough to stay in the second-level cache until they are written, and a
 multiple of the loops' blocks."""
 
+WRITTEN = frozenset({torch.bfloat16, torch.float32})
+"""Formats that the loops write themselves; others are made from float32."""
+
 
 def bits_of(tensor: Tensor) -> Bits:
     """A tensor's elements, flat: uint16 for bfloat16, otherwise uint32 (converted to float32).
@@ -66,8 +69,8 @@ class Fused:
             return
         target = None if into is None else into.view(-1)
         own = None
-        if target is not None and target.is_cpu and target.dtype == self.dtype != torch.float16:
-            own = bits_of(target)  # not of float16, which is made from float32
+        if target is not None and target.is_cpu and target.dtype == self.dtype in WRITTEN:
+            own = bits_of(target)
         step = min(max(PIECE // self.row, 1) * self.row, size)
         buffer = np.empty(step if own is None else 0, _bits_type(self.dtype))
         for begin in range(0, size, step):

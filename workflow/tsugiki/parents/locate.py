@@ -25,7 +25,7 @@ def prepared_cache(config: RunConfig) -> Path:
 
 def digest_memory(config: RunConfig) -> Path:
     """File of the digests that are known, shared by the runs in the same results folder."""
-    return Path(config.results) / "known-digests.json"
+    return config.results_folder / "known-digests.json"
 
 
 def locate(config: RunConfig, lock: ParentsLock, *, read: bool = False) -> dict[str, Path]:

@@ -126,7 +126,8 @@ def read_model(
     """
     tensors, faults = read_headers(name, files)
     whole = not faults
-    faults += check_encoding(name, files)
+    garbled = list(check_encoding(name, files))
+    faults += garbled
     config: dict[str, Any] = {}
     try:
         # Where there is neither, the missing weights say enough.
@@ -159,7 +160,7 @@ def read_model(
         template=tokenizer.template,
         trusted=trusted,
         added=tokenizer.added,
-        loaded=tokenizer.loaded,
+        loaded=None if garbled else tokenizer.loaded,  # else told twice
         names=found,
     )
     return model, faults

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tsugiki.merge.language_settings import has_vision
+from tsugiki.merge.names import is_draft
 from tsugiki.parents.fault import Fault
 from tsugiki.parents.model import Model
 
@@ -33,9 +34,10 @@ def check_eyes(models: Sequence[Model], owner: Model, where: str, key: str) -> I
 
 
 def note_eyes(models: Sequence[Model], owner: Model) -> Iterator[str]:
-    """Say what is not merged, and where it comes from."""
+    """Say what is not merged, draft layers aside, and where it comes from."""
     for model in models:
-        rest = len(model.tensors) - len(model.merged)
+        outside = model.tensors.keys() - set(model.names.values())
+        rest = sum(not is_draft(name, model.config) for name in outside)
         if rest and model is owner:
             yield f"{rest} tensors of {model.name} outside its language model are copied as they are"
         elif rest:
