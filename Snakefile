@@ -49,6 +49,7 @@ onstart:
     forbid_residents(unless=workflow.local_exec)
     atomic.sweep(RUN.root)
     atomic.write_if_changed(RUN.config, dump_config(SETTINGS))
+    PLAN.write_splits()
 
 
 onsuccess:

@@ -42,7 +42,7 @@ rule catch_up:  # planned while marks say that MLflow is to be told of something
     input:
         tracked=PLAN.tracked(),
     output:
-        done=touch(CAUGHT_UP),
+        done=CAUGHT_UP,
     log:
         RUN.root / "logs/catch_up.log",
     benchmark:
@@ -56,6 +56,7 @@ rule catch_up:  # planned while marks say that MLflow is to be told of something
         config=RUN.config,
     shell:
         "OMP_NUM_THREADS=1 tsugiki --log {log:q} track {params.config:q} --series test --generation 0"
+        " && touch {output.done:q}"
 
 
 rule report:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tsugiki.config.load import parse_config
+from tsugiki.config.run import RunConfig
 from tsugiki.lineage.cost import Cost
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import entries
@@ -62,17 +64,31 @@ def test_what_is_left_is_worked_out_from_what_scoring_took(
     for name in ("finalists", "test"):
         copied.series(name).generation(0).population.unlink()
     set_costs(copied, at_once)
+    left = seconds_left(copied, config, {"ps": list(entries(ps))})
+    assert left == pytest.approx((4 * 5 + seconds_of_finals(config)) / at_once)
+
+
+def seconds_of_finals(config: RunConfig) -> float:
+    """What finalists and the test take one by one, where a search candidate takes 1 + 4 s."""
     items = config.evaluation.items
     finalists = config.finalists.top + config.finalists.mean
     tested = finalists + len(config.parents) + len(config.baselines)
     tasks = len({one.task for one in (*config.evaluation.objectives, *config.evaluation.monitors)})
-    expected = (
-        4 * 5
-        + finalists * (1 + 4 * items.validation / items.search)
-        + tested * (1 + 4 * items.test * tasks / items.search)
+    return finalists * (1 + 4 * items.validation / items.search) + tested * (
+        1 + 4 * items.test * tasks / items.search
     )
-    left = seconds_left(copied, config, {"ps": list(entries(ps))})
-    assert left == pytest.approx(expected / at_once)
+
+
+def test_finalists_of_a_smaller_budget_are_scored_anew(
+    finished: SyntheticRun, copied: RunFiles
+) -> None:
+    """And so is the test."""
+    set_costs(copied, 1)
+    stages = {"ps": list(entries(copied.series("ps")))}
+    raw = finished.config.model_dump(mode="json")
+    raw["stages"][0]["budget"]["generations"] += 1
+    more = seconds_left(copied, parse_config(raw, where="x"), stages)
+    assert more == pytest.approx(4 * 5 + seconds_of_finals(finished.config))
 
 
 def test_nothing_is_left_of_a_finished_run(finished: SyntheticRun) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.runs_for_tests import raw_config, write_tasks
 from tsugiki.canonical import digest
 from tsugiki.config.load import parse_config
+from tsugiki.evaluate.share import read_split
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.steps.plan import Plan
 
@@ -159,6 +160,26 @@ def test_other_jobs_are_for_what_is_not_ranked_yet(raw: dict[str, Any], tmp_path
     assert four[1][0] != two[1][0], "the mark of a half is none of a quarter"
 
 
+def test_jobs_are_told_how_a_ranked_generation_is_split(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    """Finalists that are chosen anew are scored by as many jobs as are planned, each by one of them."""
+    files = RunFiles(tmp_path)
+    before, others = (files.series(name).generation(0) for name in ("finalists", "baselines"))
+    before.root.mkdir(parents=True)
+    before.population.write_text(json.dumps({"candidates": [{"recipe": f"{7:064x}"}]}))
+    before.evaluated(0).write_text(json.dumps({"outcomes": {f"{7:064x}": "digest"}}))
+    before.outcomes.touch()
+    assert read_split(files, before, configured=3) == 3, "no workflow has begun"
+    config = parse_config(raw | {"evaluation": raw["evaluation"] | {"jobs": 3}}, where="x")
+    Plan(files, config).write_splits()
+    before.evaluated(0).unlink()  # as before the job that writes it again
+    assert read_split(files, before, configured=3) == 1
+    assert read_split(files, others, configured=3) == 3
+    Plan(files, config).write_splits()
+    assert read_split(files, before, configured=3) == 3, "the next workflow plans as many"
+
+
 def test_tracking_is_one_chain(raw: dict[str, Any]) -> None:
     """MLflow's store has one writer at a time: each mark waits for the one before."""
     plan = plan_of(raw)
@@ -191,8 +212,8 @@ def test_a_date_counts_where_chat_templates_may_write_it(raw: dict[str, Any]) ->
     """Without one, the key is what it was before dates could be set."""
     raw["evaluation"]["apply_chat_template"] = True
     before = plan_of(raw)
-    content = before.config.evaluation.model_dump(mode="json")
-    for name in ("resident", "storage", "backend", "vllm", "threads", "date"):
+    content = before.config.evaluation.with_goals().model_dump(mode="json")
+    for name in ("resident", "storage", "backend", "vllm", "threads", "date", "document_keys"):
         content.pop(name)
     assert before.evaluation_key() == digest({"evaluation": content, "seed": 1})[:16]
     raw["evaluation"]["date"] = "2026-03-07"

@@ -22,7 +22,7 @@ from tsugiki.evaluate.materialized import read_weights_digest
 from tsugiki.evaluate.meanwhile import one_after_another
 from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
 from tsugiki.evaluate.score import Evaluated, score
-from tsugiki.evaluate.share import share_of
+from tsugiki.evaluate.share import read_split, share_of
 from tsugiki.evolve.population import Population
 from tsugiki.lineage.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
 from tsugiki.lineage.ledger import evaluation_of, read_population, require_one_evaluation
@@ -77,7 +77,8 @@ class Evaluator:
         if self._config.stage(series) is not None:  # before anything recorded is scored anew
             before = evaluation_of(series_files)
             require_one_evaluation([identity], before, where=str(files.root))
-        mine = share_of(population, self._job, self._config.evaluation.jobs)
+        jobs = read_split(self._files, files, self._config.evaluation.jobs)
+        mine = share_of(population, self._job, jobs)
         recipes = {one: read_recipe(series_files.candidate(one).recipe) for one in mine}
         order = self._in_groups(recipes)
         known = {one: read_outcome(series_files.candidate(one), identity) for one in order}

@@ -11,7 +11,7 @@ from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import InfrastructureError, RecipeError
-from tsugiki.evaluate.share import share_of
+from tsugiki.evaluate.share import read_split, share_of
 from tsugiki.json_files import read_json
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.ledger import read_population
@@ -37,7 +37,8 @@ def materialize(files: RunFiles, config: RunConfig, series: str, generation: int
     models = models_of(files, config, series)
     root = generation_files.weights(job)
     root.mkdir(parents=True, exist_ok=True)
-    for digest in share_of(population, job, config.evaluation.jobs):
+    jobs = read_split(files, generation_files, config.evaluation.jobs)
+    for digest in share_of(population, job, jobs):
         candidate = series_files.candidate(digest)
         target = root / candidate.root.name
         if _digest_path(target).is_file() or _refusal_path(target).is_file():

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from itertools import count, takewhile
 
+from tsugiki import atomic
+from tsugiki.canonical import pretty_json
 from tsugiki.evolve.population import Population
-from tsugiki.lineage.layout import GenerationFiles
+from tsugiki.lineage.layout import GenerationFiles, RunFiles
 
 
 def distinct_recipes(population: Population) -> list[str]:
@@ -44,3 +47,22 @@ def jobs_that_scored(files: GenerationFiles) -> int | None:
         ),
         default=None,
     )
+
+
+def write_splits(files: RunFiles, jobs_of: Mapping[GenerationFiles, int]) -> None:
+    """Write down for the jobs how a workflow has split generations, where `evaluation.jobs` differs.
+
+    A generation that was split into another number may be drawn and scored again after the plan is
+    made, as finalists are: the jobs are then as many as planned.
+    """
+    content = {str(one.root.relative_to(files.root)): jobs for one, jobs in jobs_of.items()}
+    if content or files.splits.is_file():
+        atomic.write_if_changed(files.splits, pretty_json(content))
+
+
+def read_split(files: RunFiles, generation: GenerationFiles, configured: int) -> int:
+    """Into how many jobs a generation is split: as written down, or else as configured."""
+    if not files.splits.is_file():
+        return configured
+    content = json.loads(files.splits.read_bytes())
+    return int(content.get(str(generation.root.relative_to(files.root)), configured))

@@ -134,6 +134,11 @@ class RunFiles:
         return self.root / "environment.json"
 
     @property
+    def splits(self) -> Path:
+        """Into how many jobs ranked generations are split, where the configuration says otherwise."""
+        return self.root / "splits.json"
+
+    @property
     def final(self) -> Path:
         """The final table: held-out scores, intervals, paired tests."""
         return self.root / "final.json"

@@ -81,20 +81,17 @@ def seconds_left(
 
     finalists = config.finalists.top + config.finalists.mean
     others = len(config.parents) + len(config.baselines)
+    left = take(_unscored(files.series(BASELINES), others), items.search * searched)
+    drawn = True  # while a stage goes on, finalists that are there are those of a smaller budget
+    for stage in config.stages:
+        series = files.series(finalists_of(config, stage.name))
+        waiting = _left_of_stage(files.series(stage.name), stage, stages[stage.name], size)
+        unscored = finalists if waiting else _unscored(series, finalists)
+        left += take(waiting, items.search * searched)
+        left += take(unscored, items.validation * searched)
+        drawn = drawn and not waiting
     rows = others + finalists + len(config.stages) - 1
-    left = sum(
-        take(
-            _left_of_stage(files.series(stage.name), stage, stages[stage.name], size),
-            items.search * searched,
-        )
-        + take(
-            _unscored(files.series(finalists_of(config, stage.name)), finalists),
-            items.validation * searched,
-        )
-        for stage in config.stages
-    )
-    left += take(_unscored(files.series(BASELINES), others), items.search * searched)
-    return left + take(_unscored(files.series(TEST), rows), items.test * tested)
+    return left + take(_unscored(files.series(TEST), rows) if drawn else rows, items.test * tested)
 
 
 def _tasks(config: RunConfig) -> tuple[int, int]:

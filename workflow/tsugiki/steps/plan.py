@@ -11,8 +11,8 @@ from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.config.task_files import task_folders, used_files
 from tsugiki.config.validate_parents import common_bases
-from tsugiki.evaluate.share import jobs_that_scored
-from tsugiki.lineage.layout import RunFiles
+from tsugiki.evaluate.share import jobs_that_scored, write_splits
+from tsugiki.lineage.layout import GenerationFiles, RunFiles
 from tsugiki.lineage.ledger import BASELINES, TEST, finalists_of, series_names
 from tsugiki.lineage.tracking_marks import pending
 
@@ -62,6 +62,12 @@ class Plan:
         files = self.files.series(wildcards.series).generation(int(wildcards.gen))
         return self._jobs_that_scored(files) or self.config.evaluation.jobs
 
+    def write_splits(self) -> None:
+        """Tell the jobs of generations that keep another number of jobs than is configured."""
+        found = ((one, self._jobs_that_scored(one)) for one in self._generations())
+        now = self.config.evaluation.jobs
+        write_splits(self.files, {one: jobs for one, jobs in found if jobs and jobs != now})
+
     def tracked_before(self, wildcards: Any) -> list[str]:
         """What is tracked before: MLflow's store is written by one job at a time."""
         mark = self.files.series(wildcards.series).generation(int(wildcards.gen)).tracked
@@ -104,15 +110,19 @@ class Plan:
 
     def tracked(self) -> list[str]:
         """Marks of everything that goes to MLflow."""
-        return [
-            str(self.files.series(name).generation(g).tracked)
-            for name in series_names(self.config)
-            for g in range(self._stage(name).budget.generations if name in self.stages else 1)
-        ]
+        return [str(generation.tracked) for generation in self._generations()]
 
     def behind(self) -> int:
         """How many generations MLflow has still to be told of."""
         return len(pending(self.files, self.config)) if self.config.tracking.enabled else 0
+
+    def _generations(self) -> list[GenerationFiles]:
+        """All that are scored, series by series."""
+        return [
+            self.files.series(name).generation(g)
+            for name in series_names(self.config)
+            for g in range(self._stage(name).budget.generations if name in self.stages else 1)
+        ]
 
     def _stage(self, name: str) -> Stage:
         return self.config.stages[self.stages.index(name)]
