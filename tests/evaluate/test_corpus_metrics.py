@@ -30,6 +30,7 @@ from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import ItemSets
 from tsugiki.evaluate.outcome import OUTCOME, Measured, Scored
+from tsugiki.evaluate.tasks import refuse_unaggregated
 from tsugiki.evolve.population import Generation
 from tsugiki.finalists.files import read_items
 from tsugiki.lineage.audit_series import check_candidates
@@ -261,6 +262,13 @@ def harness(folder: Path, *objectives: dict[str, Any]) -> Harness:
     )
 
 
+def refuse(folder: Path, stated: dict[str, Any]) -> None:
+    """What is asked of an objective before any model is scored by it."""
+    found = harness(folder, stated)
+    [one] = found.objectives
+    refuse_unaggregated(one.task, found.tasks[one.task], one)
+
+
 @pytest.mark.parametrize(
     ("task", "metric", "got"),
     [
@@ -273,7 +281,7 @@ def test_a_metric_without_a_value_over_documents_is_refused(
 ) -> None:
     """Before any model is scored by it."""
     with pytest.raises(ConfigError, match="has no value over a set of documents") as caught:
-        harness(tasks, objective("it", task, metric))
+        refuse(tasks, objective("it", task, metric))
     assert got in str(caught.value.got)
 
 
@@ -301,7 +309,7 @@ def test_an_aggregation_that_lm_eval_lacks_is_refused(
     folder = write_tasks(tmp_path / "tasks")
     (folder / "cloze.yaml").write_text(change(f"task: cloze\n{DATA}{TASKS['cloze']}"))
     with pytest.raises(ConfigError, match="has no value over a set of documents"):
-        harness(folder, objective("it", "cloze", "perplexity,none"))
+        refuse(folder, objective("it", "cloze", "perplexity,none"))
 
 
 def test_the_direction_that_a_task_decides_or_contradicts_is_told(tasks: Path) -> None:

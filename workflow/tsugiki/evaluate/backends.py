@@ -31,8 +31,9 @@ class Model(Protocol):
 
     clock: Clock
     tokenizer: Any
-    cut: set[str]
-    """Prompts that were longer than what the model can read, and lost their start."""
+    cut: set[tuple[str, bool]]
+    """Prompts that lost their start, since the model cannot read so much: the text, and whether an
+    answer was to be generated, which leaves less room for it."""
 
 
 class Candidates(Protocol):

@@ -27,7 +27,6 @@ from tsugiki.evaluate.tasks import (
     refuse,
     refuse_leaking_examples,
     refuse_sampling,
-    refuse_unaggregated,
     stated_goal,
 )
 
@@ -62,8 +61,8 @@ class Harness:
     """The tasks of a configuration.
 
     Raises:
-        ConfigError: a task does not exist, is a group, samples its answers, would put test
-            documents into its own prompts as solved examples, or cannot aggregate a metric.
+        ConfigError: a task does not exist, is a group, samples its answers, or would put test
+            documents into its own prompts as solved examples.
     """
 
     def __init__(self, evaluation: Evaluation) -> None:
@@ -104,9 +103,6 @@ class Harness:
             self.tasks[name].set_config("num_fewshot", self.evaluation.num_fewshot)
         refuse_leaking_examples(name, self.tasks[name])
         refuse_sampling(name, self.tasks[name])
-        for objective in self.objectives:
-            if objective.task == name:
-                refuse_unaggregated(name, self.tasks[name], objective, self.files.get(name))
 
     def goals(self) -> dict[str, Goal]:
         """Which way each objective is better: as configured, else as its task states it."""

@@ -21,7 +21,7 @@ from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import ItemSets, TaskItems, divide_all
 from tsugiki.evaluate.language_model import end_tokens, generation_config
 from tsugiki.evaluate.offline import is_absent, without_network
-from tsugiki.evaluate.tasks import broken_task, refuse
+from tsugiki.evaluate.tasks import broken_task, refuse, refuse_unaggregated
 from tsugiki.parents import hub
 
 MEASURED = 50
@@ -293,7 +293,9 @@ def _tokens(reader: Reader, ids: Sequence[int]) -> str:
 def task_faults(
     harness: Harness, name: str, ids: Sequence[int], readers: Sequence[Reader]
 ) -> Iterator[ConfigError]:
-    """Render a task's prompts for each reader; of a local task, score a right answer; the first fault.
+    """The first fault of a task: of its metrics, its prompts for each reader, or its scoring.
+
+    Metrics are aggregated over made-up answers; a right answer to a local task is scored.
 
     Args:
         harness: The tasks.
@@ -304,6 +306,13 @@ def task_faults(
     file = harness.files.get(name)
     if file is not None and (fault := _unknown_column(harness.tasks[name], name, file)):
         yield fault
+        return
+    try:
+        for objective in harness.objectives:
+            if objective.task == name:
+                refuse_unaggregated(name, harness.tasks[name], objective, file)
+    except ConfigError as error:
+        yield error
         return
     for reader in readers:
         reader.harness = harness

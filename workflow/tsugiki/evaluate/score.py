@@ -223,7 +223,10 @@ def _rates(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return rates
 
 
-def _share_cut(records: Sequence[ItemRecord], cut: set[str]) -> dict[str, float]:
+def _share_cut(records: Sequence[ItemRecord], cut: set[tuple[str, bool]]) -> dict[str, float]:
     """Share of documents whose prompt lost its start; nothing where all were read whole."""
-    prompts = {(record.task, record.doc_id): record.prompt in cut for record in records}
+    prompts = {
+        (record.task, record.doc_id): (record.prompt, record.max_tokens is not None) in cut
+        for record in records
+    }
     return {"cut": sum(prompts.values()) / len(prompts)} if any(prompts.values()) else {}
