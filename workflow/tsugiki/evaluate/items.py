@@ -68,8 +68,8 @@ class ItemSets(Data):
     """items.json."""
 
     version: Literal[1, 2] = 1
-    """1: each task was divided by itself. 2: all together, so that no document is in different sets
-    of two tasks."""
+    """1: each task was divided by itself; identities of scores name no threads. 2: all together, so
+    that no document is in different sets of two tasks."""
     tasks: dict[str, TaskItems]
     date: calendar_date | None = None
     """The date that chat templates write; absent where none is used, and in older files."""
