@@ -119,6 +119,28 @@ class ItemSets(Data):
         return pretty_json(self.model_dump(mode="json", exclude_none=True))
 
 
+def divide_for(
+    config: RunConfig, hashes: Mapping[str, Sequence[str]], keys: Mapping[str, Sequence[str]]
+) -> ItemSets:
+    """The documents of a run's tasks, or of those that are at hand, in the sets that it asks for.
+
+    Args:
+        config: The run.
+        hashes: As for `divide_all`.
+        keys: As for `divide_all`.
+
+    Raises:
+        ConfigError: a task has too few distinct documents, or too few that other tasks leave.
+    """
+    return divide_all(
+        hashes,
+        objectives={one.task for one in config.evaluation.objectives} & hashes.keys(),
+        sizes=config.evaluation.items,
+        seed=config.seed,
+        keys=keys,
+    )
+
+
 def divide_all(
     hashes: Mapping[str, Sequence[str]],
     *,
