@@ -15,12 +15,22 @@ from tsugiki.config.lm_eval_tasks import (
     built_in_names,
     built_in_tasks,
     group_members,
+    included,
     local_tasks,
     metric_keys,
 )
 from tsugiki.config.load import parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.errors import ConfigError
+
+
+def test_files_that_include_each_other_are_read_once(tmp_path: Path) -> None:
+    """lm-eval cannot load such a task, and says so when it tries; finding it ends."""
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("include: b.yaml\ntask: round\n")
+    second.write_text("include: a.yaml\nmetric_list: [{metric: exact_match}]\n")
+    assert local_tasks([tmp_path])["round"].metrics == ("exact_match,none",)
+    assert included(first) == {second}
 
 
 def test_local_tasks_are_found_with_their_metrics(tiny_tasks: Path) -> None:

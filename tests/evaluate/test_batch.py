@@ -36,6 +36,7 @@ from tsugiki import atomic
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import InfrastructureError, LineageError
 from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.items import read_items
 from tsugiki.evaluate.materialized import materialize
 from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
 from tsugiki.evolve.population import Generation
@@ -473,6 +474,19 @@ def test_another_evaluation_scores_again_and_other_jobs_do_not(make_run: MakeRun
         before = run.candidate(recipe).cost.read_bytes()
         evaluate(run, with_evaluation(run, **change))
         assert run.candidate(recipe).cost.read_bytes() != before
+
+
+def test_a_run_whose_identities_name_no_threads_goes_on(make_run: MakeRun) -> None:
+    """Those that version 0.1.0 began, whose items were divided task by task."""
+    run = make_run()
+    items = read_items(run.files.items).model_copy(update={"version": 1})
+    run.files.items.write_bytes(items.to_json())
+    recipe = run.recipe(weight=0.5)
+    run.write_population([recipe])
+    evaluate(run)
+    cost = run.candidate(recipe).cost.read_bytes()
+    evaluate(run, with_evaluation(run, threads=2))
+    assert run.candidate(recipe).cost.read_bytes() == cost
 
 
 def test_prompts_are_kept_for_the_held_out_items_only(make_run: MakeRun) -> None:

@@ -88,6 +88,7 @@ ODD = f"""task: odd
   - {{metric: acc, aggregation: mean, higher_is_better: true}}
   - {{metric: likelihood, aggregation: mean, higher_is_better: true}}
   - {{metric: acc_norm, aggregation: !function tiny.names, higher_is_better: true}}
+  - {{metric: exact_match, aggregation: !function tiny.marks, higher_is_better: true}}
 """
 SPREAD = """
 
@@ -97,6 +98,10 @@ def spread(values):
 
 def names(values):
     return [str(value) for value in values]
+
+
+def marks(values):
+    return sum([0.0, 0.5][value] for value in values)
 """
 OBJECTIVES = {
     "cloze": ("cloze", "perplexity,none"),
@@ -274,6 +279,7 @@ def refuse(folder: Path, stated: dict[str, Any]) -> None:
     [
         ("odd", "likelihood,none", "there is no mean of"),
         ("odd", "acc_norm,none", "it aggregates to"),
+        ("odd", "exact_match,none", "what is recorded of its documents"),
     ],
 )
 def test_a_metric_without_a_value_over_documents_is_refused(

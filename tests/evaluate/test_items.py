@@ -156,6 +156,15 @@ def test_tasks_that_share_half_of_just_enough_documents_can_be_divided() -> None
         assert shared(divide_all(tasks, objectives=set(tasks), sizes=SIZES, seed=seed)) == []
 
 
+def test_a_task_without_keys_shares_documents_of_equal_content_with_one_that_has_them() -> None:
+    """What is searched on under a key is in no other task's test set under its content."""
+    keys = {"t": [f"row {index}" for index in range(60)]}
+    for seed in range(5):
+        tasks = {"t": hashes(60), "plain": hashes(60)[::-1]}
+        sets = divide_all(tasks, objectives=set(tasks), sizes=SIZES, seed=seed, keys=keys)
+        assert halves(sets.tasks["t"]) == halves(sets.tasks["plain"])
+
+
 def test_documents_of_one_key_are_one_document() -> None:
     """A translation has other bytes."""
     tasks = {"ja": hashes(80)[:40], "en": hashes(80)[40:]}

@@ -14,6 +14,7 @@ from tests.runs_for_tests import raw_config, write_tasks
 from tsugiki.config.load import dump_config, parse_config
 from tsugiki.config.task_files import task_sources
 from tsugiki.errors import LineageError
+from tsugiki.evaluate.items import ItemSets
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.steps.changes import announce_changes
 
@@ -118,6 +119,31 @@ def test_before_a_generation_is_ranked_edits_are_only_told(
 ) -> None:
     """There is nothing to lose."""
     assert any(words in line for line in Begun(tmp_path).said(change))
+
+
+@pytest.mark.parametrize("goal", ["minimize", "maximize"])
+def test_a_goal_that_the_task_decided_is_not_set_otherwise_midway(begun: Begun, goal: str) -> None:
+    """Generations ranked in two directions cannot be compared."""
+    items = ItemSets(version=2, tasks={}, goals={"even": "minimize", "choice": "maximize"})
+    begun.files.items.write_bytes(items.to_json())
+    assert begun.said(lambda _raw: None) == []
+    with pytest.raises(LineageError, match="would be replaced") as caught:
+        begun.said(lambda raw: raw["evaluation"]["objectives"][0].update(goal=goal))
+    assert f'`evaluation.objectives[even].goal` null → "{goal}"' in str(caught.value.got)
+
+
+def test_goals_that_an_older_version_wrote_out_are_no_change(begun: Begun) -> None:
+    """Such a run goes on, and its tasks may be moved."""
+    old = copy.deepcopy(begun.raw)
+    for objective in [*old["evaluation"]["objectives"], *old["evaluation"]["monitors"]]:
+        objective["goal"] = "maximize"
+    begun.files.config.write_bytes(dump_config(parse_config(old, where="x")))
+    assert begun.said(lambda _raw: None) == []
+    (line,) = begun.said(
+        lambda raw: raw["evaluation"].update(task_paths=[raw["evaluation"]["task_paths"][0] + "/."])
+    )
+    assert line.startswith("`evaluation.task_paths`")
+    assert "].goal" not in line
 
 
 SPREADING: list[Change] = [

@@ -65,11 +65,17 @@ def local_tasks(folders: Iterable[Path]) -> dict[str, TaskFile]:
 
 def included(path: Path) -> set[Path]:
     """The files that a YAML file includes, and those that they include."""
-    named = _mapping(path).get("include", [])
-    names = [name for name in (named if isinstance(named, list) else [named]) if name]
-    paths = {Path(os.path.normpath(path.parent / str(name))) for name in names} - {path}
-    found = {one for one in paths if one.is_file()}
-    return found.union(*map(included, found))
+    found: set[Path] = set()
+    wanted = [path]
+    while wanted:
+        one = wanted.pop()
+        named = _mapping(one).get("include", [])
+        names = [name for name in (named if isinstance(named, list) else [named]) if name]
+        paths = {Path(os.path.normpath(one.parent / str(name))) for name in names}
+        new = {path for path in paths if path.is_file()} - found
+        found |= new
+        wanted += new
+    return found - {path}
 
 
 def built_in_names() -> set[str]:
@@ -166,11 +172,12 @@ def _built_in_files() -> Iterator[Path]:
         yield from (Path(spec.origin).parent / "tasks").rglob("*.y*ml")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, *above: Path) -> dict[str, Any]:
+    """A task with what its file includes; `above` are the files that include it."""
     value = _mapping(path)
     include = value.pop("include", None)
-    if isinstance(include, str):
-        return {**_read(path.parent / include), **value}
+    if isinstance(include, str) and (other := path.parent / include).resolve() not in above:
+        return {**_read(other, path.resolve(), *above), **value}
     return value
 
 

@@ -149,6 +149,24 @@ def plain(value: Any) -> Any:
     return value
 
 
+def finite_number(value: Any) -> float | None:
+    """A finite number, or None: some metrics are only defined over all documents."""
+    value = plain(value)
+    if isinstance(value, bool | int | float) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def restored(value: Any) -> Any:
+    """What is left of a document's contribution once it was recorded, as a number or as JSON.
+
+    Raises:
+        TypeError: it is no plain data.
+    """
+    number = finite_number(value)
+    return read_part(write_part(value)) if number is None else number
+
+
 def write_part(value: Any) -> str:
     """The JSON text of what a document contributes.
 

@@ -155,11 +155,14 @@ def evaluation_identity(
     chats: Mapping[str, Any],
 ) -> str:
     """Digest of everything, but the recipe, that determines an outcome."""
+    computed = dict(model.identity)
+    if items.version == 1:
+        computed.pop("threads", None)  # not named then, and such a run goes on
     return digest(
         {
             "harness": harness.identity(),
             "items": items.digest(population.split),
-            **model.identity,
+            **computed,
             **chats,
         }
     )

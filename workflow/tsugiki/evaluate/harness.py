@@ -19,7 +19,7 @@ from tsugiki.config.evaluation import PLACE, Evaluation, Goal, Objective
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.task_files import source_digest
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
-from tsugiki.evaluate.aggregation import aggregation_of, plain, write_part
+from tsugiki.evaluate.aggregation import aggregation_of, finite_number, write_part
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.tasks import (
     load_tasks,
@@ -319,11 +319,11 @@ def _record(
         prompt_hash=sample["prompt_hash"],
         response=_response(sample["resps"]),
         target=str(sample["target"]),
-        value=_number(sample.get(metric)),
+        value=finite_number(sample.get(metric)),
         part=_part(objective, doc_id, sample.get(metric)),
         max_tokens=_limit(generation),
-        language=_number(sample.get("language")),
-        parsed=_number(sample.get("parsed")),
+        language=finite_number(sample.get("language")),
+        parsed=finite_number(sample.get("parsed")),
     )
 
 
@@ -347,7 +347,7 @@ def _limit(generation: Mapping[str, Any] | None) -> int | None:
 
 def _part(objective: Objective, doc_id: int, value: Any) -> str | None:
     """What a document contributes to a metric that is only defined over all documents."""
-    if value is None or _number(value) is not None:
+    if value is None or finite_number(value) is not None:
         return None
     try:
         return write_part(value)
@@ -356,14 +356,6 @@ def _part(objective: Objective, doc_id: int, value: Any) -> str | None:
             f"objective {objective.name} has a value that cannot be recorded for document {doc_id}",
             got=str(error),
         ) from error
-
-
-def _number(value: Any) -> float | None:
-    """A finite number, or None: some metrics are only defined over all documents."""
-    value = plain(value)
-    if isinstance(value, bool | int | float) and math.isfinite(value):
-        return float(value)
-    return None
 
 
 def _key_of(task: str, document: Mapping[str, Any], column: str) -> str:

@@ -33,7 +33,8 @@ class Document(Data):
     hash: str
     """SHA-256 of its content."""
     key: str | None = None
-    """What tells it apart in place of its content, if the configuration names a column for that."""
+    """What tells it apart in place of its content, if the configuration names a column for that: of its
+    own task, or of another one that has a document of equal content."""
 
     @model_serializer(mode="wrap")
     def _without_absent_key(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -67,8 +68,8 @@ class ItemSets(Data):
     """items.json."""
 
     version: Literal[1, 2] = 1
-    """1: each task was divided by itself. 2: all together, so that no document is in different sets
-    of two tasks."""
+    """1: each task was divided by itself; identities of scores name no threads. 2: all together, so
+    that no document is in different sets of two tasks."""
     tasks: dict[str, TaskItems]
     date: calendar_date | None = None
     """The date that chat templates write; absent where none is used, and in older files."""
@@ -118,6 +119,28 @@ class ItemSets(Data):
         return pretty_json(self.model_dump(mode="json", exclude_none=True))
 
 
+def divide_for(
+    config: RunConfig, hashes: Mapping[str, Sequence[str]], keys: Mapping[str, Sequence[str]]
+) -> ItemSets:
+    """The documents of a run's tasks, or of those that are at hand, in the sets that it asks for.
+
+    Args:
+        config: The run.
+        hashes: As for `divide_all`.
+        keys: As for `divide_all`.
+
+    Raises:
+        ConfigError: a task has too few distinct documents, or too few that other tasks leave.
+    """
+    return divide_all(
+        hashes,
+        objectives={one.task for one in config.evaluation.objectives} & hashes.keys(),
+        sizes=config.evaluation.items,
+        seed=config.seed,
+        keys=keys,
+    )
+
+
 def divide_all(
     hashes: Mapping[str, Sequence[str]],
     *,
@@ -144,9 +167,8 @@ def divide_all(
     Raises:
         ConfigError: a task has too few distinct documents, or too few that other tasks leave.
     """
-    documents = {
-        task: _distinct(of_task, (keys or {}).get(task)) for task, of_task in sorted(hashes.items())
-    }
+    named = _keys_of_all(hashes, keys or {})
+    documents = {task: _distinct(of_task, named[task]) for task, of_task in sorted(hashes.items())}
     needed = sizes.search + sizes.validation + sizes.test
     for task in objectives:
         if len(documents[task]) < needed:
@@ -164,14 +186,27 @@ def divide_all(
     return ItemSets(version=2, tasks=dict(sorted(divided.items())))
 
 
-def _distinct(hashes: Sequence[str], keys: Sequence[str] | None) -> dict[str, Document]:
+def _keys_of_all(
+    hashes: Mapping[str, Sequence[str]], keys: Mapping[str, Sequence[str]]
+) -> dict[str, Sequence[str | None]]:
+    """Keys of the documents of all tasks; those of a task without keys have one by their content."""
+    by_content: dict[str, str] = {}
+    for task, of_task in sorted(keys.items()):
+        for value, key in zip(hashes[task], of_task, strict=True):
+            by_content.setdefault(value, key)
+    return {
+        task: keys[task] if task in keys else [by_content.get(value) for value in of_task]
+        for task, of_task in hashes.items()
+    }
+
+
+def _distinct(hashes: Sequence[str], keys: Sequence[str | None]) -> dict[str, Document]:
     """A task's documents by what tells them apart, the first of equal ones."""
     distinct: dict[str, Document] = {}
     seen: set[str] = set()
-    for index, value in enumerate(hashes):
-        key = value if keys is None else keys[index]
+    for index, (value, named) in enumerate(zip(hashes, keys, strict=True)):
+        key = value if named is None else named
         if key not in distinct and value not in seen:
-            named = None if keys is None else key
             distinct[key] = Document(id=index, hash=value, key=named)
             seen.add(value)
     return distinct

@@ -18,7 +18,7 @@ from tsugiki.errors import ConfigError, InfrastructureError
 from tsugiki.evaluate.chat_template import stop_clock
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.harness import Harness
-from tsugiki.evaluate.items import ItemSets, TaskItems, divide_all
+from tsugiki.evaluate.items import ItemSets, TaskItems, divide_for
 from tsugiki.evaluate.language_model import end_tokens, generation_config
 from tsugiki.evaluate.offline import is_absent, without_network
 from tsugiki.evaluate.tasks import broken_task, refuse, refuse_unaggregated
@@ -133,9 +133,13 @@ def check_tasks(config: RunConfig) -> TaskReport:
                 report.faults.append(error)
             except InfrastructureError:
                 unchecked.append(name)
-        counts = [_count(name, harness) for name, harness in loaded.items()]
+        hashes = {name: harness.document_hashes()[name] for name, harness in loaded.items()}
+        counts = [_count(name, of_task) for name, of_task in hashes.items()]
         try:
-            sets = divide(loaded, config)
+            keys: dict[str, list[str]] = {}
+            for harness in loaded.values():
+                keys |= harness.document_keys()
+            sets = divide_for(config, hashes, keys)
         except ConfigError as error:
             report.faults.append(error)
             sets = None
@@ -168,27 +172,8 @@ def refuse_broken(harness: Harness, sets: ItemSets, config: RunConfig) -> None:
     refuse(report.faults)
 
 
-def divide(harnesses: Mapping[str, Harness], config: RunConfig) -> ItemSets:
-    """The documents of tasks, each with a harness of its own, divided as a run divides them.
-
-    Raises:
-        ConfigError: a task has too few documents, or too few that the others leave.
-    """
-    keys: dict[str, Any] = {}
-    for harness in harnesses.values():
-        keys |= harness.document_keys()
-    return divide_all(
-        {name: harness.document_hashes()[name] for name, harness in harnesses.items()},
-        objectives={one.task for one in config.evaluation.objectives} & harnesses.keys(),
-        sizes=config.evaluation.items,
-        seed=config.seed,
-        keys=keys,
-    )
-
-
-def _count(name: str, harness: Harness) -> str:
+def _count(name: str, hashes: Sequence[str]) -> str:
     """How many documents a task has, and how many copies."""
-    hashes = harness.document_hashes()[name]
     copies = len(hashes) - len(set(hashes))
     left = f" ({copies} more equal others, and are left out)" if copies else ""
     return f"{name} {len(hashes) - copies}{left}"

@@ -13,7 +13,7 @@ from lm_eval.tasks import TaskManager
 from tsugiki.config.evaluation import Goal, Objective
 from tsugiki.config.lm_eval_tasks import TaskFile, built_in_tasks
 from tsugiki.errors import ConfigError, InfrastructureError
-from tsugiki.evaluate.aggregation import aggregation_of, plain, read_part, write_part
+from tsugiki.evaluate.aggregation import aggregation_of, plain, restored
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.offline import is_absent
 
@@ -176,8 +176,9 @@ def refuse_unaggregated(
     tell. What it reports must be plain data, and aggregate to one number.
     """
     metric = objective.metric.partition(",")[0]
-    registered = task.aggregation().get(metric, aggregation_of)
-    if registered is None or getattr(registered, "__name__", "") == "bypass_agg":
+    listed = task.aggregation()
+    function = listed.get(metric)
+    if metric in listed and (function is None or getattr(function, "__name__", "") == "bypass_agg"):
         said = [
             entry.get("aggregation")
             for entry in task.config.metric_list or []
@@ -193,12 +194,12 @@ def refuse_unaggregated(
             raise _not_aggregated(name, file, objective, f"there is no mean of {wrong[0]!r}")
         return
     try:
-        restored = [read_part(write_part(part)) for part in parts]
+        recorded = [restored(part) for part in parts]
     except TypeError as error:
         raise _not_aggregated(
             name, file, objective, f"its documents cannot be recorded: {error}"
         ) from error
-    values = [_aggregated(aggregation.function, of) for of in (parts, restored)]
+    values = [_aggregated(aggregation.function, of) for of in (parts, recorded)]
     if values[0] is not None and values[0] != values[1]:
         raise _not_aggregated(
             name, file, objective, "what is recorded of its documents aggregates to something else"

@@ -99,7 +99,7 @@ def final_table(
             its row; exactly one is of the kind `evolved`.
         generation: Its outcomes.
         items: By recipe digest, the `pyarrow.Table` of items.parquet of every scored candidate.
-        config: The run's configuration.
+        config: The run's configuration, with goals as decided; `maximize` where it has none.
         recipes: By digest.
         search: By recipe digest, the main objective on the search items, where measured.
         validation: The same on the validation items.
@@ -108,7 +108,7 @@ def final_table(
     Raises:
         LineageError: the files contradict each other.
     """
-    objective = config.evaluation.with_goals().objectives[0]
+    objective = config.evaluation.objectives[0]
     aggregations = aggregations_of(generation, Aggregations(config.evaluation))
     winner = _winner(population)
     scored = _scored_items(population, generation, items, config)

@@ -28,7 +28,7 @@ def audit(
     - Each recipe has the digest it is known by, and names locked parents.
     - One evaluation scored all candidates of a series.
     - Each outcome is the one in the ledger, its items have the digest it names, are the documents
-      of its split, and have the mean it states; fitness follows from it.
+      of its split, and make the values it states; fitness follows from it.
     - A stage's best model, where a later stage merges it, is the one that was locked, and was made
       from the recipe of the stage's winner.
     - The final table follows from the items; the best model's recipe is the winner's.

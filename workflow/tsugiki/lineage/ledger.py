@@ -112,8 +112,8 @@ def require_one_evaluation(found: Iterable[str], before: str | None, *, where: s
         if before
         else "one evaluation for all",
         got=", ".join(sorted(identities - {before})),
-        fix="a task's files, a library's version, the kind of device or, on a processor, the number of "
-        "`threads` is another one than before: put back what was there and give the same command again, "
+        fix="a task's files, the version of tsugiki or a library, the kind of device or, on a processor, "
+        "the number of `threads` is another one: put back what was there and give the same command again, "
         "or set another `name` for a new run",
     )
 

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tsugiki.config.changed import changed_keys
+from tsugiki.config.evaluation import Goal
 from tsugiki.config.load import read_config
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.config.task_files import task_sources
 from tsugiki.errors import ConfigError, LineageError
+from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.steps.plan import Plan
 
@@ -80,6 +82,16 @@ class _Edit:
     def __init__(self, before: Plan, after: Plan) -> None:
         self.before, self.after = before, after
         self.changed = changed_keys(before.config, after.config)
+        then, now = (_goals(plan) for plan in (before, after))
+        self.same_goals = then == now
+        if (
+            self.same_goals
+        ):  # older versions wrote out those that a configuration leaves to the task
+            self.changed = {
+                key: values
+                for key, values in self.changed.items()
+                if not (key.endswith("].goal") and values[1] == "null")
+            }
 
     def why(self, *keys: str) -> str:
         """Those of the changed keys that are below some keys, in words."""
@@ -92,7 +104,7 @@ class _Edit:
         return ", ".join(found[:SHOWN]) + more
 
     def of_evaluation(self) -> Iterator[Effect]:
-        if self.before.evaluation_key() == self.after.evaluation_key():
+        if self.same_goals and self.before.evaluation_key() == self.after.evaluation_key():
             return
         why = self.why("evaluation", "seed")
         if {key for key in self.changed if _below(key, ("evaluation", "seed"))} == {
@@ -149,6 +161,12 @@ def _of_tasks(files: RunFiles, config: RunConfig) -> Iterator[Effect]:
             yield Effect(
                 f"files of the task {name} have changed: every model is scored anew", stages
             )
+
+
+def _goals(plan: Plan) -> dict[str, Goal | None]:
+    """Which way each objective goes, as the configuration says, or its task said before."""
+    evaluation = decided_evaluation(plan.config, plan.files.items)
+    return {one.name: one.goal for one in evaluation.measured}
 
 
 def _behind(plan: Plan, name: str) -> set[str]:

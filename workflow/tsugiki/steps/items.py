@@ -9,7 +9,7 @@ from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.config.task_files import task_sources
 from tsugiki.evaluate.harness import Harness
-from tsugiki.evaluate.items import divide_all, read_items
+from tsugiki.evaluate.items import divide_for, read_items
 from tsugiki.evaluate.preflight import refuse_broken
 from tsugiki.lineage.environment import environment
 from tsugiki.lineage.layout import RunFiles
@@ -23,13 +23,7 @@ def write_items(files: RunFiles, config: RunConfig) -> None:
             or its data.
     """
     harness = Harness(config.evaluation)
-    sets = divide_all(
-        harness.document_hashes(),
-        objectives={objective.task for objective in config.evaluation.objectives},
-        sizes=config.evaluation.items,
-        seed=config.seed,
-        keys=harness.document_keys(),
-    )
+    sets = divide_for(config, harness.document_hashes(), harness.document_keys())
     refuse_broken(harness, sets, config)
     goals = harness.goals()
     open_goals = {one.name: goals[one.name] for one in harness.objectives if one.goal is None}
