@@ -111,14 +111,19 @@ def test_an_error_of_the_work_arrives_as_it_was_raised(make_run: MakeRun, server
 
 
 def test_an_unexpected_error_arrives_with_its_trace_and_ends_the_process(
-    make_run: MakeRun, servers: Servers
+    make_run: MakeRun, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody knows what state it left behind."""
-    run = make_run()
+    run = with_candidates(make_run(), 1)
     servers.start(socket_of(run))
+
+    def fail(*_arguments: object, **_more: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("tsugiki.evaluate.batch.score", fail)
     with pytest.raises(TsugikiError, match="unexpected error") as caught:
-        call(run, series="nowhere")
-    assert "FileNotFoundError" in str(caught.value.got)
+        call(run)
+    assert "ZeroDivisionError" in str(caught.value.got)
     servers.end(socket_of(run))
 
 

@@ -44,6 +44,16 @@ def locate(config: RunConfig, lock: ParentsLock, *, read: bool = False) -> dict[
     return {name: _merged_folder(config, name, lock, read=read) for name in config.parents}
 
 
+def places(config: RunConfig, lock: ParentsLock) -> list[Path]:
+    """Folder of every parent as it came, whatever is in its files.
+
+    Raises:
+        LineageError: the lock lacks a parent of the configuration.
+        ParentError: a parent is not on this machine.
+    """
+    return [_folder(config, name, _locked(config, name, lock)) for name in config.parents]
+
+
 def source_folders(config: RunConfig, lock: ParentsLock) -> dict[str, Path]:
     """Folder of every parent as it came, by name.
 

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tsugiki import atomic
-from tsugiki.config.parents import LocalParent
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import ConfigError
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.merge.marker import difference
-from tsugiki.parents.locate import demo_cache, locate, prepared_cache
+from tsugiki.parents.locate import demo_cache, places, prepared_cache
 from tsugiki.parents.lock import read_lock
 
 OTHER = "name another folder as --out"
@@ -90,12 +89,10 @@ def require_place_beside(files: RunFiles, config: RunConfig, out: Path) -> bool:
         LineageError: the parents are not locked.
         ParentError: a parent is not on this machine.
     """
-    local = [one.folder for one in config.parents.values() if isinstance(one, LocalParent)]
     caches = [demo_cache(config), prepared_cache(config)]
-    merged = locate(config, read_lock(files.parents)).values()
     if _is_in(config.results_folder.resolve(), out.resolve()):
         raise ConfigError("the merged model would overwrite the results", where=str(out), fix=OTHER)
-    return require_place(out, dict.fromkeys([*local, *merged, *caches]))
+    return require_place(out, [*places(config, read_lock(files.parents)), *caches])
 
 
 def write_beside(out: Path, content: bytes) -> None:
