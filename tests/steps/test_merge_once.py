@@ -242,6 +242,44 @@ def test_what_check_refuses_is_not_merged(build: builders.Builder, tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
+def test_tokenizer_that_cannot_be_loaded_is_not_given_to_a_merged_model(tmp_path: Path) -> None:
+    """As in a run; that of a model which gives only weights does not matter."""
+    builders.sound(tmp_path)
+    path = tmp_path / "a/tokenizer.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"pre_tokenizer": {"type": "Unheard"}}))
+    file = write_pair(tmp_path, tokenizer_source=str(tmp_path / "a"))
+    with pytest.raises(ParentError, match="transformers cannot load the tokenizer of `a`"):
+        merge(file, tmp_path / "out")
+    merge(write_pair(tmp_path, tokenizer_source=str(tmp_path / "b")), tmp_path / "out")
+
+
+def test_tokenizer_made_by_its_own_code_needs_no_trust(tmp_path: Path) -> None:
+    """It is copied, and its code is not run."""
+    builders.sound(tmp_path)
+    path = tmp_path / "b/tokenizer_config.json"
+    own = {"auto_map": {"AutoTokenizer": ["own.Tokenizer", None]}, "tokenizer_class": "Tokenizer"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | own))
+    out = merge(write_pair(tmp_path), tmp_path / "out")
+    assert (out / "tokenizer_config.json").read_bytes() == path.read_bytes()
+
+
+def test_what_check_notes_of_models_is_said_before_they_are_merged(tmp_path: Path) -> None:
+    """Those of each one, and of all together: here padding, and how text is split."""
+    builders.sound(tmp_path)
+    for name in "ab":
+        write_llama(tmp_path / name, seed=1, vocab_size=72)
+    path = tmp_path / "a/tokenizer.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"normalizer": {"type": "Lowercase"}}))
+    said: list[str] = []
+    merge_once(write_pair(tmp_path), {}, tmp_path / "out", threads=1, say=said.append)
+    notes = [line for line in said if line.startswith("note: ")]
+    assert said[: len(notes)] == notes
+    assert sum("8 of 72 embedding rows are padding" in note for note in notes) == 2
+    assert sum("tokenizer of a differs from that of b in normalizer" in note for note in notes) == 1
+
+
 def test_models_of_a_recipe_are_checked_too(tmp_path: Path) -> None:
     """A recipe.json that somebody wrote by hand is no proof that its models fit."""
     builders.swapped_tokens(tmp_path)
@@ -268,7 +306,7 @@ def test_number_of_heads_cannot_be_accepted(tmp_path: Path) -> None:
     for name, heads in (("a", 2), ("b", 4)):
         changes = {"num_attention_heads": heads, "num_key_value_heads": heads // 2}
         builders.change_config(tmp_path / name, **changes, head_dim=16 // heads)
-    models, faults = check_folders({name: tmp_path / name for name in "ab"}, {})
+    models, faults, _ = check_folders({name: tmp_path / name for name in "ab"}, {})
     assert faults == []
     keys = ["head_dim", "num_attention_heads", "num_key_value_heads"]
     found = check_merged([models["b"], models["a"]], keys)

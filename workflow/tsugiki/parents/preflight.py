@@ -41,8 +41,8 @@ def preflight(
     """Check every parent alone, and those of a stage with each other; report all faults at once.
 
     Reads configurations, tokenizers, the headers of safetensors files, and some rows of those that
-    lie on this machine. Of parents on the Hub nothing larger is fetched. Models of the demo are made by the run, and not checked. Models that
-    will be prepared are compared as they will be.
+    lie on this machine. Of parents on the Hub nothing larger is fetched. Models of the demo are made
+    by the run, and not checked. Models that will be prepared are compared as they will be.
 
     Args:
         config: The run.
@@ -105,7 +105,7 @@ def preflight(
 
 def check_folders(
     folders: Mapping[str, Path], names: Mapping[str, Names]
-) -> tuple[dict[str, Model], list[Fault]]:
+) -> tuple[dict[str, Model], list[Fault], list[str]]:
     """Check each of some models alone, outside of a run; no code of theirs is needed or run.
 
     Args:
@@ -113,18 +113,20 @@ def check_folders(
         names: What tensors are called in the merge, for those models of which the user says so.
 
     Returns:
-        The models, and their faults.
+        The models, their faults, and what to know of them.
     """
     models: dict[str, Model] = {}
     faults: list[Fault] = []
+    notes: list[str] = []
     for name, folder in folders.items():
         if not folder.is_dir():
             faults.append(Fault(f"the folder of model `{name}` does not exist", str(folder)))
             continue
-        model, found = read_model(name, FolderFiles(folder), trusted=False, names=names.get(name))
+        model, found = read_model(name, FolderFiles(folder), trusted=True, names=names.get(name))
         models[name] = replace(model, trusted="auto_map" in model.config)
         faults += [*found, *_faults_of(models[name])]
-    return models, faults
+        notes += _notes_of(models[name])
+    return models, faults, notes
 
 
 def _open(name: str, source: LocalParent | HubParent, lock: ParentsLock | None) -> ParentFiles:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tsugiki.config.load import nearest
@@ -14,9 +14,9 @@ from tsugiki.merge.open import open_merge
 from tsugiki.merge.plan import make_plan
 from tsugiki.merge.settings import Settings
 from tsugiki.merge.write import write_merge
-from tsugiki.parents.checks.between import check_merged
+from tsugiki.parents.checks.between import check_merged, note_merged
 from tsugiki.parents.checks.templates import check_owner
-from tsugiki.parents.checks.tokenizers import check_tokenizers
+from tsugiki.parents.checks.tokenizers import check_loading, check_tokenizers
 from tsugiki.parents.checks.vision import check_eyes
 from tsugiki.parents.fault import Fault, refuse
 from tsugiki.parents.files import digest_folder
@@ -78,19 +78,21 @@ def merge_once(
         document = read_document(file)
         folders, names = _places(document, models)
         replace = require_place(out, folders.values())
-        checked = _read(folders, {})
+        checked, notes = _read(folders, {})
         recipe: AnyRecipe = _from_mergekit(document, names, folders)
         default = document.tokenizer is None
         refuse(_faults_together(recipe, checked, accepted, str(file), default=default))
+        _say_notes([*notes, *_notes_together(recipe, checked, accepted)], say)
         digests = {name: _digest(name, folders[name], None, say) for name in sorted(folders)}
         recipe = _with_digests(recipe, digests)
     else:
         recipe = read_recipe(_existing(file))
         folders = _given(recipe, models)
         replace = require_place(out, folders.values())
-        checked = _read(folders, names_in(recipe.models))
+        checked, notes = _read(folders, names_in(recipe.models))
         _check(recipe, folders)
         refuse(_faults_together(recipe, checked, accepted, str(file), default=False))
+        _say_notes([*notes, *_notes_together(recipe, checked, accepted)], say)
         wanted = {ref.name: ref.digest for ref in recipe.models}
         digests = {
             name: _digest(name, folder, wanted.get(name), say)
@@ -105,11 +107,18 @@ def merge_once(
     return weights
 
 
-def _read(folders: Mapping[str, Path], names: Mapping[str, Names]) -> dict[str, Model]:
-    """The models, each without faults of its own."""
-    models, faults = check_folders(folders, names)
+def _read(
+    folders: Mapping[str, Path], names: Mapping[str, Names]
+) -> tuple[dict[str, Model], list[str]]:
+    """The models, each without faults of its own, and what to know of them."""
+    models, faults, notes = check_folders(folders, names)
     refuse(faults)
-    return models
+    return models, notes
+
+
+def _say_notes(notes: Iterable[str], say: Callable[[str], None]) -> None:
+    for note in dict.fromkeys(notes):
+        say(f"note: {note}")
 
 
 def _faults_together(
@@ -131,16 +140,31 @@ def _faults_together(
     """
     owner = models[recipe.tokenizer]
     faults = list(check_owner(owner, "`tokenizer_source`, or `tokenizer` of a recipe"))
+    faults += check_loading(owner)
     if isinstance(recipe, Recipe):
-        first = [recipe.base.name] if recipe.base else []
-        order = dict.fromkeys([*first, *_merged(recipe), recipe.tokenizer])
-        together = [models[name] for name in order]
+        together = _together(recipe, models)
         faults += check_merged(together, accepted)
         return faults + (
             list(check_eyes(together, owner, where, "tokenizer_source")) if default else []
         )
     # `open_merge` compares what layers depend on; rows for tokens come from these two alone
     return faults + list(check_tokenizers(owner, models[recipe.head or recipe.owner]))
+
+
+def _notes_together(
+    recipe: AnyRecipe, models: Mapping[str, Model], accepted: Collection[str]
+) -> Iterator[str]:
+    """What to know of the models of a recipe that are merged tensor by tensor."""
+    if isinstance(recipe, Recipe):
+        owner = models[recipe.tokenizer]
+        yield from note_merged(_together(recipe, models), owner, recipe.dtype, accepted)
+
+
+def _together(recipe: Recipe, models: Mapping[str, Model]) -> list[Model]:
+    """The models of a recipe: the base, or the first parent, and the others."""
+    first = [recipe.base.name] if recipe.base else []
+    order = dict.fromkeys([*first, *_merged(recipe), recipe.tokenizer])
+    return [models[name] for name in order]
 
 
 def _check(recipe: AnyRecipe, folders: Mapping[str, Path]) -> None:

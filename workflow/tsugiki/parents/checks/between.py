@@ -57,19 +57,33 @@ def check_merged(models: Sequence[Model], accepted: Collection[str] = ()) -> Ite
 
 
 def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> Iterator[str]:
-    """What to know of the models that a stage merges."""
-    merged = _merged(config, stage, models)
-    for other in merged[1:]:
-        yield from note_choices(merged[0], other, config.owner(stage), config.accept_differences)
-        yield from note_tokenizers(merged[0], other)
-        yield from note_unequal(merged[0], other)
-    yield from note_formats(merged, stage.space.dtype)
+    """What to know of the models that a stage merges, if that which gives the tokenizer can be read."""
     owner = models.get(config.owner(stage))
     if owner is not None:
-        yield from note_templates(merged, owner)
-        yield from note_eyes(merged, owner)
-        for model in merged:
-            yield from note_splitting(model, owner)
+        merged = _merged(config, stage, models)
+        yield from note_merged(merged, owner, stage.space.dtype, config.accept_differences)
+
+
+def note_merged(
+    models: Sequence[Model], owner: Model, dtype: str, accepted: Collection[str] = ()
+) -> Iterator[str]:
+    """What to know of models that are merged: what differs between them, and whose is taken.
+
+    Args:
+        models: The base, or the first parent, and the others.
+        owner: The one that gives configuration and tokenizer.
+        dtype: Number format of the result.
+        accepted: Settings in which they may differ.
+    """
+    for other in models[1:]:
+        yield from note_choices(models[0], other, owner.name, accepted)
+        yield from note_tokenizers(models[0], other)
+        yield from note_unequal(models[0], other)
+    yield from note_formats(models, dtype)
+    yield from note_templates(models, owner)
+    yield from note_eyes(models, owner)
+    for model in models:
+        yield from note_splitting(model, owner)
 
 
 def _merged(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> list[Model]:
