@@ -192,6 +192,15 @@ def test_a_task_whose_files_have_changed_is_told(begun: Begun) -> None:
     assert "files of the task words have changed" in str(caught.value.got)
 
 
+def test_a_goal_that_its_task_decided_is_not_turned_round(begun: Begun) -> None:
+    """A score's identity does not tell `maximize` from no goal: ranks would be mixed."""
+    begun.files.items.write_text('{"tasks": {}, "goals": {"even": "minimize"}}')
+    assert begun.said(lambda _raw: None) == []
+    with pytest.raises(LineageError, match="would be replaced") as caught:
+        begun.said(lambda raw: raw["evaluation"]["objectives"][0].update(goal="maximize"))
+    assert "goal of even, minimize by its task → maximize" in str(caught.value.got)
+
+
 def test_a_run_without_a_record_of_its_tasks_goes_on(begun: Begun) -> None:
     """Older versions wrote none."""
     begun.files.environment.write_text("{}")

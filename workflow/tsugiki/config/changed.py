@@ -9,7 +9,7 @@ from typing import Any
 from tsugiki.config.run import RunConfig
 
 SPREADS_WORK = frozenset(f"evaluation.{key}" for key in ("jobs", "threads", "storage", "resident"))
-"""Keys that say how work is done, and not what comes of it."""
+"""Keys that say how work is done. Other threads on a processor are found by the scores' identity."""
 
 
 def changed_keys(before: RunConfig, after: RunConfig) -> dict[str, tuple[str, str]]:

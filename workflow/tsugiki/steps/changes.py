@@ -12,6 +12,7 @@ from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.config.task_files import task_sources
 from tsugiki.errors import ConfigError, LineageError
+from tsugiki.evaluate.items import read_items
 from tsugiki.lineage.layout import RunFiles
 from tsugiki.steps.plan import Plan
 
@@ -52,7 +53,11 @@ def announce_changes(files: RunFiles, config: RunConfig, *, say: Callable[[str],
             got=error.what,
             fix="put the file back; or set another `name`, or move the run's folder away",
         ) from error
-    effects = [*effects_of(Plan(files, before), Plan(files, config)), *_of_tasks(files, config)]
+    effects = [
+        *effects_of(Plan(files, before), Plan(files, config)),
+        *_of_goals(files, config),
+        *_of_tasks(files, config),
+    ]
     if replaced := [effect.line for effect in effects if effect.stages & recorded]:
         raise LineageError(
             "recorded results of the search would be replaced",
@@ -135,6 +140,18 @@ class _Edit:
             yield Effect(f"{self.why('finalists')}: {line}", merging)
         if self.before.tracking_key() != self.after.tracking_key():
             yield Effect(f"{self.why('tracking')}: all generations are tracked anew", set())
+
+
+def _of_goals(files: RunFiles, config: RunConfig) -> Iterator[Effect]:
+    """What comes of a goal that was left to the task, and is now another one than the task's."""
+    decided = read_items(files.items).goals if files.items.is_file() else {}
+    for one in config.evaluation.measured:
+        then = decided.get(one.name, one.goal)
+        if one.goal not in (None, then):
+            line = (
+                f"goal of {one.name}, {then} by its task → {one.goal}: every model is ranked anew"
+            )
+            yield Effect(line, {stage.name for stage in config.stages})
 
 
 def _of_tasks(files: RunFiles, config: RunConfig) -> Iterator[Effect]:
