@@ -81,7 +81,7 @@ class Evaluator:
         mine = share_of(population, self._job, jobs)
         recipes = {one: read_recipe(series_files.candidate(one).recipe) for one in mine}
         order = self._in_groups(recipes)
-        known = {one: read_outcome(series_files.candidate(one), identity) for one in order}
+        known = {one: known_outcome(series_files.candidate(one), identity) for one in order}
         following = dict(pairwise(one for one in order if known[one] is None))
         with one_after_another() as meanwhile:
             for index, one in enumerate(order, start=1):
@@ -176,15 +176,15 @@ def dated(config: RunConfig, items: ItemSets) -> RunConfig:
     return config.model_copy(update={"evaluation": evaluation})
 
 
-def read_outcome(candidate: CandidateFiles, identity: str | None) -> Scored | Failed | None:
-    """A candidate's outcome, if it is whole and, with an identity, of the same evaluation."""
+def known_outcome(candidate: CandidateFiles, identity: str) -> Scored | Failed | None:
+    """A candidate's outcome, if it is whole and of the same evaluation."""
     try:
         outcome = OUTCOME.validate_json(candidate.outcome.read_bytes())
         if isinstance(outcome, Scored) and digest_file(candidate.items) != outcome.records:
             return None
     except (OSError, ValidationError):
         return None
-    return outcome if identity in (None, outcome.evaluation) else None
+    return outcome if outcome.evaluation == identity else None
 
 
 def _note(

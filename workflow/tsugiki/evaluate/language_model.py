@@ -19,7 +19,6 @@ transformers.logging.set_verbosity_error()
 PART_OF_CHARACTER = "\ufffd"
 """What a token decodes to that holds some bytes of a character."""
 
-
 DECODED = 10_000
 """Answers whose text is kept."""
 
