@@ -31,8 +31,9 @@ class Model(Protocol):
 
     clock: Clock
     tokenizer: Any
-    cut: set[str]
-    """Prompts that were longer than what the model can read, and lost their start."""
+    cut: set[tuple[str, bool]]
+    """Prompts that were longer than what the model can read, and lost their start, each with whether an
+    answer to it was generated."""
 
 
 class Candidates(Protocol):
