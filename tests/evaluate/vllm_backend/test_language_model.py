@@ -63,7 +63,7 @@ def test_a_request_becomes_greedy_generation_within_its_limits(tiny_models: Path
         ]
     )
     assert engine.prompts == [ids(tiny_models, "w1 w2"), ids(tiny_models, long)[-8:]]
-    assert model.cut == {(long, True)}
+    assert model.cut == {long}
     assert [one.stop for one in engine.params] == [["w60", "</s>"], ["w7", "</s>"]]
     assert [one.max_tokens for one in engine.params] == [6, 4]
     for one in engine.params:

@@ -31,9 +31,8 @@ class Model(Protocol):
 
     clock: Clock
     tokenizer: Any
-    cut: set[tuple[str, bool]]
-    """Prompts that were longer than what the model can read, and lost their start, each with whether an
-    answer to it was generated."""
+    cut: set[str]
+    """Prompts that were longer than what the model can read, and lost their start."""
 
 
 class Candidates(Protocol):

@@ -129,8 +129,7 @@ class StopTokens(transformers.StoppingCriteria):  # type: ignore[misc]
 class LanguageModel(HFLM):  # type: ignore[misc]
     """HFLM around a model whose weights are replaced between candidates.
 
-    `cut` has the prompts that were longer than what the model can read, and lost their start, each with
-    whether an answer to it was generated: there is less room for a prompt then.
+    `cut` has the prompts that were longer than what the model can read, and lost their start.
 
     Decoding is greedy with one fixed generation configuration: a candidate's own
     generation_config.json (a repetition penalty, say) would otherwise change its score. Only the
@@ -145,7 +144,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             eos_token_id=end_tokens(model.generation_config, tokenizer) or None,
             pad_token_id=tokenizer.pad_token_id,
         )
-        self.cut: set[tuple[str, bool]] = set()
+        self.cut: set[str] = set()
         self._encoded: dict[Hashable, Any] = {}
         self._decode = lru_cache(DECODED)(super().tok_decode)
         super().__init__(
@@ -165,7 +164,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         if key not in self._encoded:
             self._encoded[key] = super().tok_batch_encode(strings, *settings, **named)
             if limit := named.get("left_truncate_len"):
-                self.cut |= {(text, True) for text in strings if len(self.tok_encode(text)) > limit}
+                self.cut |= {text for text in strings if len(self.tok_encode(text)) > limit}
         ids, mask = self._encoded[key]
         return ids.clone(), mask.clone()
 
@@ -187,7 +186,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         """As in HFLM; prompts that it cuts at the model's length are noted."""
         for (prompt, _), before, after in requests[0] if requests else ():
             if len(before) + len(after) > self.max_length + 1:  # the last token is only predicted
-                self.cut.add((prompt, False))
+                self.cut.add(prompt)
         return super()._loglikelihood_tokens(*requests, **settings)
 
     def _model_generate(

@@ -97,7 +97,7 @@ def score(
             recipe=recipe,
             evaluation=evaluation,
             measured=_measure(records, harness.aggregations),
-            rates=_rates(answers) | _share_cut(records, model.cut, harness),
+            rates=_rates(answers) | _share_cut(records, model.cut),
             weights=weights,
             records=digest_bytes(table),
         )
@@ -223,13 +223,7 @@ def _rates(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return rates
 
 
-def _share_cut(
-    records: Sequence[ItemRecord], cut: set[tuple[str, bool]], harness: Harness
-) -> dict[str, float]:
+def _share_cut(records: Sequence[ItemRecord], cut: set[str]) -> dict[str, float]:
     """Share of documents whose prompt lost its start; nothing where all were read whole."""
-    generated = {name: task.OUTPUT_TYPE == "generate_until" for name, task in harness.tasks.items()}
-    prompts = {
-        (record.task, record.doc_id): (record.prompt, generated[record.task]) in cut
-        for record in records
-    }
+    prompts = {(record.task, record.doc_id): record.prompt in cut for record in records}
     return {"cut": sum(prompts.values()) / len(prompts)} if any(prompts.values()) else {}

@@ -93,7 +93,7 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         self._sampling_params = sampling_params
         self._ends = list(ends)
         self._asked: dict[str, list[int]] = {}
-        self.cut: set[tuple[str, bool]] = set()
+        self.cut: set[str] = set()
 
     @property
     def eot_token_id(self) -> int | None:
@@ -125,7 +125,7 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
             text, given = request.args
             stop, limit = self._limits(given)
             if len(self._encoded(text)) > self.max_length - limit:
-                self.cut.add((text, True))
+                self.cut.add(text)
             tokens = self._encoded(text)[-(self.max_length - limit) :]
             if not tokens:
                 raise ConfigError(
