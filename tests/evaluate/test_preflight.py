@@ -207,6 +207,20 @@ def test_a_chat_template_that_refuses_the_prompts_is_a_fault(
     assert ["no user may speak" in str(fault) for fault in report.faults] == [True]
 
 
+def test_a_tokenizer_that_cannot_be_read_is_one_fault(tmp_path: Path, tiny_tasks: Path) -> None:
+    """Whatever its library raises; not told here where the check of the parents has."""
+    write_parents(tmp_path / "models")
+    path = tmp_path / "models" / "a" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["vocab"]["w3"] = "3"  # the library's own class of error is Exception
+    path.write_text(json.dumps(content))
+    raw = words_only(tmp_path / "models", tiny_tasks, tmp_path / "results")
+    (fault,) = checked(raw).faults
+    assert "the tokenizer of `a` cannot be loaded" in str(fault)
+    config = parse_config(raw, where="test")
+    assert check_tasks(config, parents_sound=False).faults == []
+
+
 def test_a_parent_without_a_chat_template_is_a_note(tmp_path: Path, tiny_tasks: Path) -> None:
     """Merged models have the owner's; by itself it fails as a candidate."""
     plain = "{{ messages[0].content }} "

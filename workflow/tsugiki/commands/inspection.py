@@ -35,7 +35,7 @@ def check(config: Path) -> None:
     report = preflight(settings, locked)
     report.notes.extend(estimate.note_device(settings))
     click.echo(render(report))
-    tasks = check_tasks(settings)
+    tasks = check_tasks(settings, parents_sound=not report.faults)
     click.echo(tasks.render())
     if report.faults or tasks.faults:
         sys.exit(1)
