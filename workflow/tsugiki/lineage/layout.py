@@ -63,7 +63,6 @@ class GenerationFiles:
         """Marks that a job has scored its share."""
         return self.root / f"evaluated-{job}.json"
 
-    @property
     def all_evaluated(self) -> list[Path]:
         """Such marks of any job that are there."""
         return sorted(self.root.glob("evaluated-*.json"))

@@ -102,7 +102,7 @@ def refuse_mixed(
     try:
         require_one_evaluation(found, before, where=str(files.root))
     except LineageError:
-        for mark in files.all_evaluated:
+        for mark in files.all_evaluated():
             mark.unlink()
         raise
 
