@@ -247,7 +247,7 @@ def _folders(config: RunConfig) -> dict[str, Path]:
         if isinstance(source, HubParent):
             folder = hub.cached_snapshot(source.hub, source.revision, code=source.trust_remote_code)
         else:
-            folder = Path(source.path).expanduser()
+            folder = source.folder
         if folder is not None and (folder / "config.json").is_file():
             folders[name] = folder
     return folders

@@ -191,7 +191,7 @@ def _locked(config: RunConfig, name: str, lock: ParentsLock) -> LockedParent:
 def _folder(config: RunConfig, name: str, locked: LockedParent) -> Path:
     source = config.parents[name]
     if isinstance(source, LocalParent):
-        return Path(source.path).expanduser()
+        return source.folder
     if isinstance(source, HubParent):
         from tsugiki.parents import hub
 

@@ -131,7 +131,7 @@ def check_folders(
 
 def _open(name: str, source: LocalParent | HubParent, lock: ParentsLock | None) -> ParentFiles:
     if isinstance(source, LocalParent):
-        folder = Path(source.path).expanduser()
+        folder = source.folder
         if not folder.is_dir():
             raise ParentError(
                 f"the folder of parent `{name}` does not exist",

@@ -119,7 +119,7 @@ def _announce_move(name: str, source: HubParent, locked: str, say: Say) -> None:
 
 
 def _lock_local(name: str, source: LocalParent, before: LockedParent | None) -> LockedParent:
-    folder = Path(source.path).expanduser()
+    folder = source.folder
     if not folder.is_dir():
         raise ParentError(
             f"the folder of parent `{name}` does not exist",

@@ -84,9 +84,8 @@ class _Edit:
         self.changed = changed_keys(before.config, after.config)
         then, now = (_goals(plan) for plan in (before, after))
         self.same_goals = then == now
-        if (
-            self.same_goals
-        ):  # older versions wrote out those that a configuration leaves to the task
+        if self.same_goals:
+            # older versions wrote out the goals that a configuration leaves to the task
             self.changed = {
                 key: values
                 for key, values in self.changed.items()

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 from tsugiki.config.parents import DemoParent, HubParent
 from tsugiki.config.run import RunConfig
@@ -221,7 +220,7 @@ def _names_source(config: RunConfig, adapter: Adapter) -> bool:
         return trained == here or (not REPOSITORY.match(trained) and _last(trained) == _last(here))
     if isinstance(source, DemoParent):
         return trained == adapter.base
-    path = Path(source.path).expanduser()
+    path = source.folder
     return _last(trained) in {path.name.lower(), path.resolve().name.lower()}
 
 
