@@ -11,11 +11,11 @@ from snakemake.utils import min_version
 from tsugiki import atomic
 from tsugiki.config.load import dump_config, parse_config
 from tsugiki.config.validate import validate_config
-from tsugiki.config.yaml_file import read_yaml
-from tsugiki.lineage.layout import RunFiles
-from tsugiki.lineage.progress import finished_table
-from tsugiki.lineage.run_lock import hold_run_lock
-from tsugiki.lineage.tracking_store import tracking_uri
+from tsugiki.yaml_file import read_yaml
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.progress.progress import finished_table
+from tsugiki.steps.run_lock import hold_run_lock
+from tsugiki.tracking.store import tracking_uri
 from tsugiki.resident.switch import forbid_residents
 from tsugiki.steps.changes import announce_changes
 from tsugiki.steps.plan import Plan

@@ -17,13 +17,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tsugiki.contracts.recipe import DataflowRecipe, Hop, ParentRef
 from tsugiki.keyed import generator
-from tsugiki.merge.checkpoint import Checkpoint
 from tsugiki.merge.dataflow.explicit import folding_difference
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import Models
-from tsugiki.recipe.dataflow import DataflowRecipe, Hop
-from tsugiki.recipe.recipe import ParentRef
+from tsugiki.models.checkpoint import Checkpoint
 
 SPREADS = (0.05, 0.2, 0.4)
 UNREAD = "0" * 64

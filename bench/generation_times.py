@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from slurm_clock import SlurmJob
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.population import Population
 from tsugiki.evaluate.share import share_of
-from tsugiki.evolve.population import Population
-from tsugiki.lineage.layout import RunFiles
 
 FORWARD = "candidates: forward passes"
 PARTS = (

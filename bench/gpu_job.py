@@ -31,15 +31,15 @@ from gpu_seconds import seconds
 from llama_shapes import SIZES, random_llama, save_near
 from runs import REPOSITORY
 from tsugiki.config.evaluation import Evaluation
+from tsugiki.contracts.outcome import Scored
+from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.evaluate import candidate_model
 from tsugiki.evaluate.ahead import Ahead, twin
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.evaluate.harness import Harness
-from tsugiki.evaluate.outcome import Scored
 from tsugiki.evaluate.score import score
 from tsugiki.evaluate.staging import Staging
 from tsugiki.merge.resident import ResidentMerger
-from tsugiki.recipe.recipe import Parameter, ParentRef, Recipe
 
 NAMES = ("base", "a", "b")
 DIGESTS = {name: f"{index:064x}" for index, name in enumerate(NAMES)}

@@ -34,8 +34,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from mergekit_environment import mergekit_python
+from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.merge.write import write_merge
-from tsugiki.recipe.recipe import Parameter, ParentRef, Recipe
 
 HERE = Path(__file__).parent
 NAMES = ("base", "a", "b", "c")

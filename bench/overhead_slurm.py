@@ -21,7 +21,7 @@ from typing import Any
 from generation_times import FORWARD, PARTS, mean_parts, parts_of
 from runs import REPOSITORY, demo_config, run
 from slurm_clock import SlurmClock
-from tsugiki.lineage.layout import RunFiles
+from tsugiki.contracts.layout import RunFiles
 
 sys.path.append(str(REPOSITORY))
 from tests.slurm.cluster import Cluster, missing_programs, running_cluster

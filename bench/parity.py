@@ -24,9 +24,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
 
 from mergekit_environment import mergekit_python
+from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.merge.registry import METHODS
 from tsugiki.merge.resident import ResidentMerger
-from tsugiki.recipe.recipe import Parameter, ParentRef, Recipe
 
 HERE = Path(__file__).parent
 KINDS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_ETAG_TIMEOUT"] = os.environ["HF_HUB_DOWNLOAD_TIMEOUT"] = "600"
 
 from hypothesis import HealthCheck, settings
+from mlflow.tracking import MlflowClient
 
+from tests import synthetic_runs
+from tests.merge.models_for_tests import save_trio
 from tests.parallel import ByGroup, place_of
 from tests.runs_for_tests import (
     TinyRun,
@@ -28,6 +32,8 @@ from tests.runs_for_tests import (
     write_parents,
     write_tasks,
 )
+from tests.synthetic_runs import SyntheticRun
+from tsugiki.contracts.layout import RunFiles
 
 MakeRun = Callable[..., TinyRun]
 
@@ -73,3 +79,46 @@ def make_run(tiny_models: Path, tiny_tasks: Path, tmp_path: Path) -> MakeRun:
         return start_run(raw_config(tiny_models, tiny_tasks, tmp_path / "results", **changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> SyntheticRun:
+    """A run with three generations of four, one failure, and everything after them. Read only."""
+    run = synthetic_runs.make_run(tmp_path_factory.mktemp("finished"))
+    run.write_all(failing=["001-02"])
+    return run
+
+
+@pytest.fixture
+def copied(finished: SyntheticRun, tmp_path: Path) -> Iterator[RunFiles]:
+    """The same run in a folder of the test's own."""
+    shutil.copytree(finished.files.root, tmp_path / "synthetic")
+    yield RunFiles(tmp_path / "synthetic")
+    shutil.rmtree(tmp_path / "synthetic")
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, migrated once, since that takes seconds."""
+    path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def ready(copied: RunFiles, migrated: Path) -> RunFiles:
+    """A copy of the finished run with an empty store."""
+    shutil.copy(migrated, copied.root / "mlflow.db")
+    return copied
+
+
+@pytest.fixture(scope="session")
+def trio(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of a base and two models fine-tuned from it, llama, float32. Read only."""
+    return save_trio(tmp_path_factory.mktemp("trio"))
+
+
+@pytest.fixture(scope="session")
+def tied(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of three such models with output heads tied to the embeddings. Read only."""
+    return save_trio(tmp_path_factory.mktemp("tied"), tie_word_embeddings=True)

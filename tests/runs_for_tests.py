@@ -17,9 +17,9 @@ from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.load import dump_config, parse_config
 from tsugiki.config.run import RunConfig
-from tsugiki.evolve.population import Candidate, Population
-from tsugiki.lineage.layout import CandidateFiles, RunFiles
-from tsugiki.recipe.recipe import Parameter, ParentRef, Recipe
+from tsugiki.contracts.layout import CandidateFiles, RunFiles
+from tsugiki.contracts.population import Candidate, Population
+from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 
 PARENTS = ("a", "b")
 DOCUMENTS = 30
@@ -238,7 +238,7 @@ class TinyRun:
 def start_run(raw: dict[str, Any]) -> TinyRun:
     """Do what comes before the first generation: lock the parents, divide the items."""
     from tsugiki.parents.resolve import lock_parents
-    from tsugiki.steps.items import write_items
+    from tsugiki.steps.prepare import write_items
 
     config = parse_config(raw, where="test")
     files = RunFiles(Path(config.results) / config.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
 import subprocess
@@ -19,14 +18,15 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from tests.test_architecture import IMPORTS
 from tsugiki import __version__
 from tsugiki.commands.all import main
 from tsugiki.config.document import SECTIONS
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.lineage.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
+from tsugiki.contracts.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
+from tsugiki.contracts.recipe import ParentRef, Recipe
 from tsugiki.merge.registry import METHODS
-from tsugiki.recipe.recipe import ParentRef, Recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -179,36 +179,6 @@ def test_every_file_of_a_run_is_listed() -> None:
     assert [name for name in sorted(found) if name not in listed] == []
 
 
-@pytest.mark.parametrize(
-    ("library", "home"),
-    [
-        ("lm_eval", "evaluate"),
-        ("vllm", "evaluate/vllm_backend"),
-        ("mlflow", "lineage"),
-        ("huggingface_hub", "parents"),
-    ],
-)
-def test_libraries_are_imported_where_the_map_says(library: str, home: str) -> None:
-    """Each large library stays behind one door."""
-    package = ROOT / "workflow" / "tsugiki"
-    users = {
-        path.relative_to(package).as_posix()
-        for path in package.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if library in _imported(node)
-    }
-    assert users
-    assert [user for user in sorted(users) if not user.startswith(home)] == []
-
-
-def _imported(node: ast.AST) -> set[str]:
-    if isinstance(node, ast.Import):
-        return {alias.name.partition(".")[0] for alias in node.names}
-    if isinstance(node, ast.ImportFrom) and node.level == 0:
-        return {str(node.module).partition(".")[0]}
-    return set()
-
-
 def test_a_recipe_digest_can_be_computed_by_hand(tmp_path: Path) -> None:
     """The program in docs/lineage.md prints the digest that names the candidate."""
     recipe = Recipe(
@@ -289,12 +259,10 @@ def test_every_imported_library_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     lines = sum(project["optional-dependencies"].values(), project["dependencies"])
     declared = {_normal(re.split(r"[<>=!~\[; ]", line)[0]) for line in lines}
-    imported = {
-        name
-        for path in (ROOT / "workflow" / "tsugiki").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        for name in _imported(node)
-    } - {"tsugiki", *sys.stdlib_module_names}
+    imported = {module.partition(".")[0] for modules in IMPORTS.values() for module in modules} - {
+        "tsugiki",
+        *sys.stdlib_module_names,
+    }
     assert {"numpy", "torch"} <= imported
     owners = {name: {_normal(one) for one in distributions.get(name, [name])} for name in imported}
     assert sorted(name for name in imported if not owners[name] & declared) == []

@@ -11,9 +11,8 @@ from typing import Any
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
 from tsugiki.evaluate.batch import Evaluator
-from tsugiki.steps.baselines import write_baselines
-from tsugiki.steps.rank import write_ranked
-from tsugiki.steps.start import write_first
+from tsugiki.steps.evolution import write_first, write_ranked
+from tsugiki.steps.finals import write_baselines
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "transformers", "lm_eval", "datasets", "numba", "mlflow", "pandas", "matplotlib"}

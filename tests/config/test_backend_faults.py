@@ -12,8 +12,8 @@ import pytest
 from tsugiki.config.load import parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.config.validate_backend import VLLM_VERSIONS
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError
-from tsugiki.lineage.layout import RunFiles
 from tsugiki.steps.plan import Plan
 
 WORDS = [{"name": "even", "task": "words", "metric": "even,none"}]

@@ -9,9 +9,15 @@ import yaml
 from pydantic import BaseModel
 
 from tsugiki.config.dataflow import DataflowSpace
-from tsugiki.config.document import REFERENCE, SCHEMA, SECTIONS, json_schema, reference
+from tsugiki.config.document import (
+    REFERENCE,
+    SCHEMA,
+    SECTIONS,
+    json_schema,
+    reference,
+    write_template,
+)
 from tsugiki.config.load import dump_config, parse_config, read_config
-from tsugiki.config.template import write_template
 from tsugiki.config.validate import validate_config
 from tsugiki.errors import ConfigError
 

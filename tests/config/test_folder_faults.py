@@ -10,8 +10,8 @@ import pytest
 
 from tsugiki.config.load import dump_config, parse_config
 from tsugiki.config.validate import validate_config
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError
-from tsugiki.lineage.layout import RunFiles
 from tsugiki.parents.locate import digest_memory, prepared_cache
 
 Raw = dict[str, Any]

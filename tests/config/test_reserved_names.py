@@ -11,15 +11,13 @@ import pytest
 
 from tests.runs_for_tests import raw_config
 from tsugiki.config.load import parse_config
-from tsugiki.config.reserved_names import FILES, run_is_taken, stage_is_taken
 from tsugiki.config.validate import validate_config
+from tsugiki.contracts.layout import FILES, RunFiles, run_is_taken, stage_is_taken
+from tsugiki.contracts.population import Candidate, Population
 from tsugiki.errors import ConfigError
-from tsugiki.evolve.population import Candidate, Population
 from tsugiki.finalists.choose import finalist_population
-from tsugiki.lineage.layout import RunFiles
-from tsugiki.lineage.ledger import series_names
-from tsugiki.lineage.tracking_store import own_artifacts, own_database
 from tsugiki.parents.locate import demo_cache, prepared_cache
+from tsugiki.tracking.store import own_artifacts, own_database
 
 Raw = dict[str, Any]
 
@@ -84,7 +82,7 @@ def test_every_folder_that_a_run_has_is_reserved() -> None:
     config = parse_config(raw, where="x")
     files = RunFiles(config.folder)
     own = {files.best.name, files.figure("x").parent.name, own_artifacts(files).name}
-    own |= {"logs", "benchmarks"} | set(series_names(config)) - {"ps", "later"}
+    own |= {"logs", "benchmarks"} | set(config.series) - {"ps", "later"}
     assert "finalists-ps" in own
     assert {name for name in own if not stage_is_taken(name)} == set()
     once = (files.final, files.folding, files.report, files.environment, own_database(files))

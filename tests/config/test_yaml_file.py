@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tsugiki.config.yaml_file import read_yaml
 from tsugiki.errors import ConfigError
+from tsugiki.yaml_file import read_yaml
 
 
 def written(folder: Path, text: str) -> Path:

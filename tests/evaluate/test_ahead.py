@@ -12,6 +12,7 @@ import torch
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
 from tests.tensors import same
+from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import RecipeError
 from tsugiki.evaluate import candidate_model
 from tsugiki.evaluate.ahead import Ahead, InPlace, twin
@@ -19,8 +20,7 @@ from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.merge.live import LiveWeights
 from tsugiki.merge.resident import ResidentMerger
-from tsugiki.recipe.recipe import Recipe
-from tsugiki.steps.start import write_first
+from tsugiki.steps.evolution import write_first
 
 CPU = torch.device("cpu")
 

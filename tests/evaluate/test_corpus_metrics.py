@@ -23,19 +23,19 @@ from tests.runs_for_tests import (
     start_run,
     write_tasks,
 )
+from tsugiki.audit.series import check_candidates
 from tsugiki.canonical import digest, pretty_json
 from tsugiki.config.evaluation import Evaluation
+from tsugiki.contracts.outcome import OUTCOME, Measured, Scored
+from tsugiki.contracts.population import Generation
+from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import ItemSets
-from tsugiki.evaluate.outcome import OUTCOME, Measured, Scored
 from tsugiki.evaluate.tasks import refuse_unaggregated
-from tsugiki.evolve.population import Generation
 from tsugiki.finalists.files import read_items
-from tsugiki.lineage.audit_series import check_candidates
-from tsugiki.recipe.recipe import Recipe
-from tsugiki.steps.rank import write_ranked
+from tsugiki.steps.evolution import write_ranked
 
 DATA = "custom_dataset: !function tiny.load\ntest_split: test\nnum_fewshot: 0\n"
 CHOICES = """

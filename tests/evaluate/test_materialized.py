@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
+from tsugiki.contracts.recipe import Parameter, Recipe
 from tsugiki.errors import InfrastructureError, RecipeError
 from tsugiki.evaluate.materialized import materialize, read_weights_digest
-from tsugiki.recipe.recipe import Parameter, Recipe
 
 
 def folder_of(run: TinyRun, recipe: Recipe) -> Path:

@@ -9,9 +9,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tsugiki.contracts.layout import GenerationFiles
+from tsugiki.contracts.population import Candidate, Population
 from tsugiki.evaluate.share import distinct_recipes, jobs_that_scored, share_of
-from tsugiki.evolve.population import Candidate, Population
-from tsugiki.lineage.layout import GenerationFiles
 
 
 def population(recipes: list[int]) -> Population:

@@ -11,15 +11,15 @@ import pytest
 from tests.merge.vision_models import save_llava
 from tests.parents.checkpoints import CONFIG, VOCABULARY, write_llama, write_tokenizer
 from tests.runs_for_tests import raw_config, start_run
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.outcome import Scored
+from tsugiki.contracts.population import Population
+from tsugiki.contracts.recipe import read_recipe
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.materialized import materialize
-from tsugiki.evaluate.outcome import Scored
-from tsugiki.evolve.population import Population
 from tsugiki.finalists.baselines import baseline_population
-from tsugiki.lineage.layout import RunFiles
 from tsugiki.parents.preflight import preflight
-from tsugiki.recipe.read import read_recipe
-from tsugiki.steps.start import write_first
+from tsugiki.steps.evolution import write_first
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Objective
+from tsugiki.contracts.outcome import Failed, Measured, Scored
+from tsugiki.contracts.population import Candidate, Generation, Population, Ranked
 from tsugiki.errors import LineageError
-from tsugiki.evaluate.outcome import Failed, Measured, Scored
-from tsugiki.evolve.population import Candidate, Generation, Population, Ranked
 from tsugiki.evolve.rank import finite_fitness, fitness_of, rank
 
 ZERO = "0" * 64

@@ -15,9 +15,9 @@ from tests.runs_for_tests import raw_config
 from tsugiki.canonical import digest_bytes, pretty_json
 from tsugiki.config.load import parse_config
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.outcome import Failed, Measured, Scored
+from tsugiki.contracts.population import Population
 from tsugiki.errors import LineageError
-from tsugiki.evaluate.outcome import Failed, Measured, Scored
-from tsugiki.evolve.population import Population
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import Next, first, select
 from tsugiki.space.parameter_space import ParameterGenome, build_parameter_genome

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.lineage.synthetic import SyntheticRun, make_run
+from tests.synthetic_runs import SyntheticRun, make_run
 
 
 @pytest.fixture(scope="session")

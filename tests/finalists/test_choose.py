@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tsugiki.evaluate.outcome import Failed, Measured, Scored
-from tsugiki.evolve.population import Generation, Ranked
+from tsugiki.contracts.outcome import Failed, Measured, Scored
+from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.finalists.choose import best_distinct, finalist_population, held_out_population, winner
 
 ZERO = "0" * 64

@@ -8,17 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.lineage.synthetic import SyntheticRun, make_run
+from tests.synthetic_runs import SyntheticRun, make_run
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.outcome import Failed, Measured, Scored
+from tsugiki.contracts.population import Candidate, Generation, Population, Ranked
+from tsugiki.contracts.recipe import ParentRef, Recipe
 from tsugiki.errors import LineageError
-from tsugiki.evaluate.outcome import Failed, Measured, Scored
 from tsugiki.evaluate.statistics import exact_mcnemar, wilson_interval
-from tsugiki.evolve.population import Candidate, Generation, Population, Ranked
 from tsugiki.finalists.compare import final_table
 from tsugiki.finalists.files import load_final_table
 from tsugiki.finalists.table import FinalTable, read_final_table
-from tsugiki.recipe.recipe import ParentRef, Recipe
 
 
 def recipe(number: int) -> Recipe:

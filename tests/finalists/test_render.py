@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from tests.lineage.synthetic import SyntheticRun, make_run
-from tsugiki.finalists.render import ranked_rows, render_table, shown, shown_p
-from tsugiki.finalists.table import read_final_table
+from tests.synthetic_runs import SyntheticRun, make_run
+from tsugiki.finalists.table import ranked_rows, read_final_table, render_table, shown, shown_p
 
 
 def test_rows_stand_from_best_to_worst_and_the_winner_is_marked(finished: SyntheticRun) -> None:

@@ -8,20 +8,18 @@ import pytest
 
 from tests.conftest import MakeRun
 from tests.steps.test_steps import quiet
+from tsugiki.config.baselines import StackBaseline
 from tsugiki.config.load import parse_config
-from tsugiki.config.stack_baseline import StackBaseline
 from tsugiki.config.stage import Stage
 from tsugiki.config.validate import validate_config
+from tsugiki.contracts.ledger import read_generation
+from tsugiki.contracts.population import Population
+from tsugiki.contracts.recipe import DataflowRecipe, read_recipe
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.batch import Evaluator
-from tsugiki.evolve.population import Population
-from tsugiki.finalists.baselines import tuned
-from tsugiki.finalists.stacks import stack_recipes
-from tsugiki.lineage.ledger import read_generation
-from tsugiki.recipe.dataflow import DataflowRecipe
-from tsugiki.recipe.read import read_recipe
-from tsugiki.steps.baselines import write_baselines
-from tsugiki.steps.rank import write_ranked
+from tsugiki.finalists.baselines import stack_recipes, tuned
+from tsugiki.steps.evolution import write_ranked
+from tsugiki.steps.finals import write_baselines
 
 DIGESTS = {"a": "a" * 64, "b": "b" * 64}
 LAYERS = {"a": 8, "b": 8}

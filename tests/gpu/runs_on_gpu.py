@@ -7,10 +7,9 @@ from typing import Any
 
 from tests.runs_for_tests import TinyRun
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.outcome import OUTCOME, Failed, Scored
+from tsugiki.contracts.recipe import AnyRecipe, Recipe
 from tsugiki.evaluate.batch import Evaluator
-from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
-from tsugiki.recipe.read import AnyRecipe
-from tsugiki.recipe.recipe import Recipe
 
 
 def on(device: str, run: TinyRun, **changes: Any) -> RunConfig:

@@ -14,12 +14,12 @@ from tests.conftest import MakeRun
 from tests.gpu.runs_on_gpu import content, evaluate, on, outcome
 from tests.runs_for_tests import TinyRun, evaluation_section
 from tests.tensors import same
+from tsugiki.contracts.outcome import Failed, Scored
+from tsugiki.contracts.recipe import Recipe
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.evaluate.materialized import materialize
-from tsugiki.evaluate.outcome import Failed, Scored
 from tsugiki.merge.resident import ResidentMerger
-from tsugiki.recipe.recipe import Recipe
 
 
 def recipes(run: TinyRun, **fields: Any) -> list[Recipe]:

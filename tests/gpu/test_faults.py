@@ -13,8 +13,8 @@ import torch
 from tests.conftest import MakeRun
 from tests.gpu.runs_on_gpu import evaluate, on
 from tests.runs_for_tests import evaluation_section
+from tsugiki.contracts.outcome import Scored
 from tsugiki.errors import InfrastructureError
-from tsugiki.evaluate.outcome import Scored
 
 LOST_CONTEXT = """
 import sys
@@ -26,7 +26,7 @@ from tsugiki.config.load import read_config
 from tsugiki.errors import InfrastructureError
 from tsugiki.evaluate import harness
 from tsugiki.evaluate.batch import Evaluator
-from tsugiki.lineage.layout import RunFiles
+from tsugiki.contracts.layout import RunFiles
 
 real = harness.evaluate
 

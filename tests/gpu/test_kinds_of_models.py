@@ -10,11 +10,11 @@ import pytest
 from tests.evaluate.test_vision_language import raw as vision_raw  # noqa: F401 - a fixture
 from tests.gpu.runs_on_gpu import outcome
 from tests.runs_for_tests import raw_config, start_run
+from tsugiki.contracts.outcome import Failed, Scored
+from tsugiki.contracts.population import Population
+from tsugiki.contracts.recipe import read_recipe
 from tsugiki.evaluate.batch import Evaluator
-from tsugiki.evaluate.outcome import Failed, Scored
-from tsugiki.evolve.population import Population
-from tsugiki.recipe.read import read_recipe
-from tsugiki.steps.start import write_first
+from tsugiki.steps.evolution import write_first
 
 
 @pytest.fixture

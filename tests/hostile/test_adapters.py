@@ -13,8 +13,7 @@ from tests.parents.checkpoints import read_folder, write_llama
 from tests.parents.hub_stand_in import Hub
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import ParentError
-from tsugiki.parents.preflight import preflight
-from tsugiki.parents.report import render
+from tsugiki.parents.preflight import preflight, render
 from tsugiki.parents.resolve import lock_parents
 
 REFUSED: list[tuple[Builder, list[str]]] = [

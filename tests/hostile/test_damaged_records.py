@@ -10,23 +10,23 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from tests.lineage.synthetic import SyntheticRun, make_run
 from tests.space.test_parameter_space import space_of
+from tests.synthetic_runs import SyntheticRun, make_run
+from tsugiki.audit.run import check_config
 from tsugiki.commands.all import main
-from tsugiki.config.yaml_file import read_yaml
+from tsugiki.contracts.ledger import read_generation, read_outcome, read_population
+from tsugiki.contracts.locks import read_lock
+from tsugiki.contracts.outcome import read_cost
+from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import TsugikiError
 from tsugiki.evaluate.items import read_items
-from tsugiki.evolve.state import State, read_state
 from tsugiki.finalists import files as tables
 from tsugiki.finalists.table import read_final_table
-from tsugiki.lineage.audit_run import check_config
-from tsugiki.lineage.cost import read_cost
-from tsugiki.lineage.ledger import read_generation, read_outcome, read_population
-from tsugiki.lineage.run_models import read_stage_lock
-from tsugiki.parents.lock import read_lock
-from tsugiki.recipe.mergekit_document import read_document
-from tsugiki.recipe.read import read_recipe
+from tsugiki.mergekit.document import read_document
+from tsugiki.parents.run_models import read_stage_lock
 from tsugiki.space.read import read_genome
+from tsugiki.strategies.state import State, read_state
+from tsugiki.yaml_file import read_yaml
 
 READERS: dict[str, Callable[[Path], object]] = {
     "parents.lock.json": read_lock,

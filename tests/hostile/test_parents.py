@@ -9,8 +9,7 @@ import pytest
 from tests.hostile import builders
 from tests.hostile.builders import Builder
 from tests.parents.runs import run_of
-from tsugiki.parents.preflight import preflight
-from tsugiki.parents.report import render
+from tsugiki.parents.preflight import preflight, render
 
 REFUSED: list[tuple[Builder, list[str]]] = [
     (

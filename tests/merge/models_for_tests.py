@@ -18,7 +18,7 @@ from transformers import (
     Qwen2Config,
 )
 
-from tsugiki.recipe.recipe import Parameter, ParentRef, Recipe
+from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 
 VOCABULARY = 40
 CONFIGS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config}

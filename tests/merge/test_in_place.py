@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from tests.merge.models_for_tests import digests_of, recipe_of, save_model, save_tokenizer
+from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge import fused, live, resident
 from tsugiki.merge.registry import METHODS
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
-from tsugiki.recipe.recipe import Recipe
 
 Folders = dict[str, Path]
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}

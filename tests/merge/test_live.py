@@ -20,9 +20,9 @@ from transformers.core_model_loading import MergeModulelist
 from tests.merge.models_for_tests import digests_of, recipe_of, save_tokenizer
 from tests.merge.vision_models import TEXT
 from tsugiki.merge import resident
-from tsugiki.merge.checkpoint import SINGLE
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
+from tsugiki.models.checkpoint import SINGLE
 
 Folders = dict[str, Path]
 EXPERTS = 3

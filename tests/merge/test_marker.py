@@ -11,10 +11,10 @@ import pytest
 
 from tests.merge.models_for_tests import digests_of, recipe_of, save_trio
 from tsugiki.canonical import digest_file
-from tsugiki.merge.digest import WeightsDigest, tensor_digest
 from tsugiki.merge.marker import MARKER, difference
 from tsugiki.merge.write import write_merge
-from tsugiki.parents.files import digest_folder
+from tsugiki.models.digest import WeightsDigest, tensor_digest
+from tsugiki.models.files import digest_folder
 
 
 def written(tmp_path: Path) -> Path:

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from tests.merge.models_for_tests import digests_of, recipe_of
 from tsugiki.canonical import digest_file
+from tsugiki.contracts.recipe import read_recipe
 from tsugiki.merge.write import write_merge
-from tsugiki.recipe.read import read_recipe
 
 Folders = dict[str, Path]
 MERGE = """
 import json, os, signal, sys
 from pathlib import Path
 from tsugiki.merge.write import write_merge
-from tsugiki.recipe.read import read_recipe
+from tsugiki.contracts.recipe import read_recipe
 
 recipe, folders, digests, out, dies_after = json.loads(sys.argv[1])
 

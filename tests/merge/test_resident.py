@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from tests.merge.models_for_tests import digests_of, recipe_of, save_model
+from tsugiki.contracts.recipe import Parameter
 from tsugiki.errors import LineageError, ParentError, RecipeError
-from tsugiki.merge.checkpoint import INDEX, SINGLE
 from tsugiki.merge.registry import METHODS
 from tsugiki.merge.resident import ResidentMerger
-from tsugiki.recipe.grouping import groups
-from tsugiki.recipe.recipe import Parameter
+from tsugiki.models.checkpoint import INDEX, SINGLE
+from tsugiki.models.grouping import groups
 
 Folders = dict[str, Path]
 

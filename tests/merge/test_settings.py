@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.merge.models_for_tests import recipe_of
+from tsugiki.contracts.recipe import Parameter, Recipe
 from tsugiki.errors import ConfigError, RecipeError
 from tsugiki.merge.registry import METHODS, get_method
 from tsugiki.merge.settings import Settings
-from tsugiki.recipe.recipe import Parameter, Recipe
 
 TENSORS = [
     "model.embed_tokens.weight",

@@ -12,11 +12,11 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from tests.merge.models_for_tests import digests_of, recipe_of, save_model
 from tests.merge.vision_models import save_llava, save_qwen2_vl
+from tsugiki.contracts.recipe import Recipe, with_names
 from tsugiki.errors import ParentError, RecipeError
-from tsugiki.merge.checkpoint import SINGLE
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
-from tsugiki.recipe.recipe import Recipe, with_names
+from tsugiki.models.checkpoint import SINGLE
 from tsugiki.steps.export_mergekit import export_recipe
 
 Folders = dict[str, Path]

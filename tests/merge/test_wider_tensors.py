@@ -11,14 +11,13 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, Glm4MoeConfig, Glm4MoeForCausalLM
 
 from tests.merge.models_for_tests import TEXT, digests_of, recipe_of, save_tokenizer, save_trio
+from tsugiki.contracts.recipe import DataflowRecipe, Hop, ParentRef
 from tsugiki.evaluate.vllm_backend.weights import MergedWeights
-from tsugiki.merge.checkpoint import SINGLE, Checkpoint
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import Models
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
-from tsugiki.recipe.dataflow import DataflowRecipe, Hop
-from tsugiki.recipe.recipe import ParentRef
+from tsugiki.models.checkpoint import SINGLE, Checkpoint
 
 Folders = dict[str, Path]
 BIAS = "model.layers.1.mlp.gate.e_score_correction_bias"

@@ -17,14 +17,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.merge.models_for_tests import digests_of, recipe_of, save_model, save_tokenizer
 from tests.parents.checkpoints import write_llama
 from tsugiki.canonical import digest_file
+from tsugiki.contracts.recipe import Recipe, read_recipe
 from tsugiki.errors import InfrastructureError, ParentError
-from tsugiki.merge.checkpoint import INDEX, SINGLE
 from tsugiki.merge.registry import METHODS
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.stream import shards
 from tsugiki.merge.write import write_merge
-from tsugiki.recipe.read import read_recipe
-from tsugiki.recipe.recipe import Recipe
+from tsugiki.models.checkpoint import INDEX, SINGLE
 
 Folders = dict[str, Path]
 

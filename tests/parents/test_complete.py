@@ -23,9 +23,9 @@ from transformers import (
 )
 
 from tests.merge.vision_models import save_llava, save_qwen2_vl
+from tests.parents.checkpoints import VOCABULARY, write_llama, write_tokenizer
 from tsugiki.parents.preflight import preflight
 
-from .checkpoints import VOCABULARY, write_llama, write_tokenizer
 from .runs import run_of
 
 SIZES = {

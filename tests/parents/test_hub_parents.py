@@ -12,15 +12,15 @@ from threading import Event
 import pytest
 from huggingface_hub import constants
 
+from tests.parents.checkpoints import read_folder, write_llama
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.locks import digest_of_files, read_lock
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, ParentError
-from tsugiki.lineage.layout import RunFiles
 from tsugiki.parents.locate import locate
-from tsugiki.parents.lock import digest_of_files, read_lock
 from tsugiki.parents.preflight import preflight
 from tsugiki.parents.resolve import lock_parents
-from tsugiki.steps.parents import write_parents
+from tsugiki.steps.prepare import write_parents
 
-from .checkpoints import read_folder, write_llama
 from .hub_stand_in import Hub, is_large, sha256
 from .runs import run_of
 

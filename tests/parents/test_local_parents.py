@@ -11,15 +11,15 @@ from types import ModuleType
 
 import pytest
 
+from tests.parents.checkpoints import write_llama
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.locks import read_lock
 from tsugiki.errors import LineageError, ParentError
-from tsugiki.parents import known_digests
+from tsugiki.models import files as known_digests
 from tsugiki.parents.locate import changed_parents, locate
-from tsugiki.parents.lock import read_lock
 from tsugiki.parents.preflight import preflight
 from tsugiki.parents.resolve import lock_parents
 
-from .checkpoints import write_llama
 from .hub_stand_in import sha256
 from .runs import run_of
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
+from tests.parents.checkpoints import CONFIG, llama_tensors, write_llama
 from tsugiki.parents.preflight import preflight
 
-from .checkpoints import CONFIG, llama_tensors, write_llama
 from .runs import run_of
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.parents.checkpoints import write_llama
 from tsugiki.parents.preflight import preflight
 
-from .checkpoints import write_llama
 from .runs import run_of
 
 LAYER = "model.layers.0"

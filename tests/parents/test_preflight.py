@@ -11,13 +11,19 @@ from huggingface_hub import constants
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.parents.checkpoints import (
+    CONFIG,
+    VOCABULARY,
+    llama_tensors,
+    read_folder,
+    shard,
+    write_llama,
+)
 from tests.runs_for_tests import write_tasks
 from tsugiki.config.stage import Stage
-from tsugiki.parents.preflight import preflight
-from tsugiki.parents.report import render
+from tsugiki.parents.preflight import preflight, render
 from tsugiki.parents.resolve import lock_parents
 
-from .checkpoints import CONFIG, VOCABULARY, llama_tensors, read_folder, shard, write_llama
 from .hub_stand_in import Hub
 from .runs import run_of
 

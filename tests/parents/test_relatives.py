@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.parents.checkpoints import read_folder, shard, write_llama
 from tsugiki.config.run import RunConfig
 from tsugiki.parents.preflight import preflight
 
-from .checkpoints import read_folder, shard, write_llama
 from .hub_stand_in import Hub
 from .runs import run_of
 

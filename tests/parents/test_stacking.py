@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 
+from tests.parents.checkpoints import write_llama
 from tests.runs_for_tests import raw_config
 from tsugiki.config.load import parse_config
 from tsugiki.parents.preflight import preflight
-
-from .checkpoints import write_llama
 
 STACK = {"kind": "stack", "name": "stack", "random": 2}
 DATAFLOW = {"kind": "dataflow"}

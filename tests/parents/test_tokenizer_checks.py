@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from tests.parents.checkpoints import VOCABULARY, write_llama
 from tsugiki.config.run import RunConfig
 from tsugiki.parents.preflight import preflight
 
-from .checkpoints import VOCABULARY, write_llama
 from .hub_stand_in import Hub
 from .runs import run_of
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lineage.synthetic import SyntheticRun, make_run
+from tests.synthetic_runs import SyntheticRun, make_run
 
 
 @pytest.fixture(scope="session")

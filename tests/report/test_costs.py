@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lineage.synthetic import SyntheticRun
-from tsugiki.lineage.cost import Cost
+from tests.synthetic_runs import SyntheticRun
+from tsugiki.contracts.outcome import Cost
 from tsugiki.report.costs import SeriesCost, StepCost, cost_figure, series_cost, step_costs
 from tsugiki.report.data import load
 

@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import pytest
 
-from tests.lineage.synthetic import SyntheticRun
-from tests.lineage.test_summary import generation
+from tests.progress.test_summary import generation
+from tests.synthetic_runs import SyntheticRun
+from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.finalists.table import read_final_table
-from tsugiki.lineage.summary import summarise
-from tsugiki.recipe.recipe import Parameter, ParentRef, Recipe
+from tsugiki.progress.summary import summarise
 from tsugiki.report.comparison import comparison_figure
 from tsugiki.report.fitness import fitness_figure
 from tsugiki.report.heatmap import ordered_groups, recipe_figure, short

@@ -9,11 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.lineage.synthetic import SyntheticRun
+from tests.synthetic_runs import SyntheticRun
 from tsugiki.canonical import digest_file
 from tsugiki.errors import LineageError
-from tsugiki.finalists.render import shown
-from tsugiki.finalists.table import read_final_table
+from tsugiki.finalists.table import read_final_table, shown
 from tsugiki.report.page import TEMPLATES, write_report
 
 VOID = {"meta", "br", "link", "img", "hr"}

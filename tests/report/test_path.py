@@ -5,8 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from tsugiki.canonical import digest_bytes
-from tsugiki.recipe.dataflow import DataflowRecipe, Hop
-from tsugiki.recipe.recipe import ParentRef
+from tsugiki.contracts.recipe import DataflowRecipe, Hop, ParentRef
 from tsugiki.report.heatmap import recipe_figure
 from tsugiki.report.path import path_figure
 

@@ -134,7 +134,7 @@ def test_what_a_process_cannot_rank_is_ranked_here(
     def fail(*_arguments: object, **_more: object) -> None:
         raise InfrastructureError("out of memory")
 
-    monkeypatch.setattr("tsugiki.steps.rank.write_ranked", fail)
+    monkeypatch.setattr("tsugiki.steps.evolution.write_ranked", fail)
     path = serve("rank")
     done = job(words(run, "rank"))
     assert done.returncode == 0
@@ -153,7 +153,7 @@ def test_a_process_that_cannot_track_stops_no_search(
         raise InfrastructureError("out of memory")
 
     assert job(words(run, "rank")).returncode == 0
-    monkeypatch.setattr("tsugiki.lineage.mlflow_projection.track_generation", fail)
+    monkeypatch.setattr("tsugiki.tracking.projection.track_generation", fail)
     path = serve("track")
     done = job(words(run, "track"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

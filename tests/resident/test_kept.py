@@ -10,8 +10,8 @@ import pytest
 
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun, write_tasks
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError
-from tsugiki.lineage.layout import RunFiles
 from tsugiki.resident import kept
 from tsugiki.resident.kept import Kept
 

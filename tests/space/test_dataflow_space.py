@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.stage import Stage
+from tsugiki.contracts.recipe import Hop
 from tsugiki.errors import LineageError, ParentError
-from tsugiki.recipe.dataflow import Hop
 from tsugiki.space.dataflow_space import DataflowGenome, build_dataflow_genome
 from tsugiki.space.read import read_genome
 

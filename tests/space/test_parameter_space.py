@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.stage import Stage
+from tsugiki.contracts.recipe import SHARED
 from tsugiki.errors import LineageError
-from tsugiki.recipe.recipe import SHARED
 from tsugiki.space.parameter_space import (
     DECIMALS,
     ParameterGenome,

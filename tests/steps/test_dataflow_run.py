@@ -13,18 +13,17 @@ from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun, evaluation_section
 from tests.steps.test_steps import quiet, score
 from tsugiki import atomic
+from tsugiki.audit.audit import audit
 from tsugiki.canonical import pretty_json
+from tsugiki.contracts.outcome import OUTCOME, Failed, Scored
+from tsugiki.contracts.population import Candidate, Population
+from tsugiki.contracts.recipe import DataflowRecipe, Hop
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.evaluate.materialized import materialize
-from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
-from tsugiki.evolve.population import Candidate, Population
-from tsugiki.lineage.audit import audit
 from tsugiki.merge.write import write_merge
-from tsugiki.recipe.dataflow import DataflowRecipe, Hop
 from tsugiki.steps.audit import reproduce_best
-from tsugiki.steps.best import write_best
-from tsugiki.steps.folding import record_folding
+from tsugiki.steps.best import record_folding, write_best
 
 
 def path_of(run: TinyRun, *hops: tuple[str, int, float], dtype: str = "float32") -> DataflowRecipe:

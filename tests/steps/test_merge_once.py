@@ -20,15 +20,14 @@ from tests.merge.models_for_tests import recipe_of, save_trio
 from tests.parents.checkpoints import VOCABULARY, write_llama
 from tsugiki.canonical import digest_file, pretty_json
 from tsugiki.commands.all import main
+from tsugiki.contracts.locks import digest_of_files
+from tsugiki.contracts.outcome import Measured, Scored
+from tsugiki.contracts.population import Generation, Ranked
+from tsugiki.contracts.recipe import Recipe, read_recipe
 from tsugiki.errors import ConfigError, LineageError, ParentError, RecipeError
-from tsugiki.evaluate.outcome import Measured, Scored
-from tsugiki.evolve.population import Generation, Ranked
-from tsugiki.parents.checks.between import check_merged
-from tsugiki.parents.files import digest_folder
-from tsugiki.parents.lock import digest_of_files
+from tsugiki.models.files import digest_folder
+from tsugiki.parents.between import check_merged
 from tsugiki.parents.preflight import check_folders, preflight
-from tsugiki.recipe.read import read_recipe
-from tsugiki.recipe.recipe import Recipe
 from tsugiki.steps.merge_once import merge_once
 
 Folders = dict[str, Path]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.merge.models_for_tests import digests_of, recipe_of, save_model
 from tsugiki.merge.write import write_merge
-from tsugiki.steps.merge_progress import line, progress_bar
+from tsugiki.steps.merge_once import line, progress_bar
 
 
 class FakeTerminal(io.StringIO):

@@ -12,9 +12,9 @@ from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
 from tsugiki.canonical import digest_file, pretty_json
 from tsugiki.commands.all import main
+from tsugiki.contracts.outcome import Measured, Scored
+from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.outcome import Measured, Scored
-from tsugiki.evolve.population import Generation, Ranked
 from tsugiki.merge.marker import MARKER
 from tsugiki.steps.output import require_place
 

@@ -13,8 +13,8 @@ import pytest
 from tests.runs_for_tests import raw_config, write_tasks
 from tsugiki.canonical import digest
 from tsugiki.config.load import parse_config
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.evaluate.share import read_split
-from tsugiki.lineage.layout import RunFiles
 from tsugiki.steps.plan import Plan
 
 Change = Callable[[dict[str, Any]], object]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.runs_for_tests import raw_config
 from tsugiki.config.load import parse_config
-from tsugiki.lineage.layout import RunFiles
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.steps.plan import Plan
 
 

@@ -12,16 +12,15 @@ from tests.parents.checkpoints import write_llama
 from tests.parents.prepare.models import write_with_added
 from tests.runs_for_tests import raw_config, start_run
 from tests.steps.test_steps import score
+from tsugiki.audit.audit import audit
+from tsugiki.contracts.locks import read_lock
 from tsugiki.errors import ParentError
-from tsugiki.lineage.audit import audit
 from tsugiki.parents.locate import locate
-from tsugiki.parents.lock import read_lock
 from tsugiki.steps.audit import reproduce_best, reselect
 from tsugiki.steps.best import write_best
+from tsugiki.steps.evolution import write_first, write_next
 from tsugiki.steps.finals import write_finalists
-from tsugiki.steps.parents import write_parents
-from tsugiki.steps.select import write_next
-from tsugiki.steps.start import write_first
+from tsugiki.steps.prepare import write_parents
 
 
 def test_a_run_merges_what_was_prepared(tiny_tasks: Path, tmp_path: Path) -> None:

@@ -21,13 +21,11 @@ from tests.merge.dataflow.paths_for_tests import (
 )
 from tests.merge.models_for_tests import digests_of
 from tests.tensors import same
+from tsugiki.contracts.locks import digest_of_files
+from tsugiki.contracts.recipe import DataflowRecipe, ParentRef, Recipe, read_recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge.write import write_merge
-from tsugiki.parents.files import digest_folder
-from tsugiki.parents.lock import digest_of_files
-from tsugiki.recipe.dataflow import DataflowRecipe
-from tsugiki.recipe.read import read_recipe
-from tsugiki.recipe.recipe import ParentRef, Recipe
+from tsugiki.models.files import digest_folder
 from tsugiki.steps.export_mergekit import export_recipe
 from tsugiki.steps.merge_once import merge_once
 

@@ -12,25 +12,21 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from tests.runs_for_tests import TinyRun, raw_config, start_run
+from tsugiki.audit.audit import audit
 from tsugiki.canonical import digest_file
+from tsugiki.contracts.layout import SeriesFiles
+from tsugiki.contracts.locks import LockedFile, digest_of_files
+from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError, LineageError, ParentError
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.finalists.files import write_final_table
 from tsugiki.finalists.table import read_final_table
-from tsugiki.lineage.audit import audit
-from tsugiki.lineage.layout import SeriesFiles
-from tsugiki.lineage.run_models import models_of, read_stage_lock, run_models
-from tsugiki.parents.lock import LockedFile, digest_of_files
-from tsugiki.recipe.read import read_recipe
+from tsugiki.parents.run_models import models_of, read_stage_lock, run_models
 from tsugiki.report.page import write_report
 from tsugiki.steps.audit import reproduce_best, reselect
-from tsugiki.steps.baselines import write_baselines
-from tsugiki.steps.best import write_best
-from tsugiki.steps.finals import write_finalists, write_test
-from tsugiki.steps.rank import write_ranked
-from tsugiki.steps.select import write_next
-from tsugiki.steps.stage_best import write_stage_best
-from tsugiki.steps.start import write_first
+from tsugiki.steps.best import write_best, write_stage_best
+from tsugiki.steps.evolution import write_first, write_next, write_ranked
+from tsugiki.steps.finals import write_baselines, write_finalists, write_test
 
 
 def quiet(_line: str) -> None:
@@ -244,7 +240,7 @@ def test_too_many_genes_for_a_full_covariance_are_refused(
     finished: TinyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before a matrix is made."""
-    monkeypatch.setattr("tsugiki.steps.start.MOST_GENES", 3)
+    monkeypatch.setattr("tsugiki.steps.evolution.MOST_GENES", 3)
     with pytest.raises(ConfigError, match="too many genes for cma_es") as caught:
         write_first(finished.files, finished.config, finished.config.stages[0])
     assert "sep_cma" in str(caught.value)

@@ -15,21 +15,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.conftest import MakeRun
 from tests.parents.checkpoints import write_llama
 from tests.runs_for_tests import TinyRun, raw_config, start_run
+from tsugiki.audit.audit import audit
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.parents import LocalParent
+from tsugiki.contracts.layout import SeriesFiles
+from tsugiki.contracts.ledger import read_generation, read_population
+from tsugiki.contracts.population import Population
 from tsugiki.errors import EvaluationError, LineageError
 from tsugiki.evaluate.batch import Evaluator
-from tsugiki.evolve.population import Population
-from tsugiki.lineage.audit import audit
-from tsugiki.lineage.layout import SeriesFiles
-from tsugiki.lineage.ledger import read_generation, read_population
 from tsugiki.steps.audit import reproduce_best, reselect
-from tsugiki.steps.baselines import write_baselines
 from tsugiki.steps.best import write_best
-from tsugiki.steps.finals import write_finalists, write_test
-from tsugiki.steps.rank import write_ranked
-from tsugiki.steps.select import write_next
-from tsugiki.steps.start import write_first
+from tsugiki.steps.evolution import write_first, write_next, write_ranked
+from tsugiki.steps.finals import write_baselines, write_finalists, write_test
 
 GENERATIONS = 2
 

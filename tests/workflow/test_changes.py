@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.workflow.small_run import settings
 from tests.workflow.workspace import Workspace, make_workspace
-from tsugiki.evolve.population import Generation
+from tsugiki.contracts.population import Generation
 
 FAILING_TASK = '''
 

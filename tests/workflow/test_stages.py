@@ -15,10 +15,10 @@ import transformers
 from tests.workflow.small_run import settings
 from tests.workflow.workspace import Workspace, finished_workspace
 from tsugiki.canonical import digest_file
+from tsugiki.contracts.ledger import read_generation
+from tsugiki.contracts.recipe import read_recipe
 from tsugiki.finalists.choose import winner
-from tsugiki.lineage.ledger import read_generation
-from tsugiki.lineage.run_models import read_stage_lock
-from tsugiki.recipe.read import read_recipe
+from tsugiki.parents.run_models import read_stage_lock
 
 STAGE = {
     "name": "dfs",

@@ -8,7 +8,7 @@ import sqlite3
 import transformers
 
 from tests.workflow.workspace import Workspace
-from tsugiki.evolve.population import Generation, Population
+from tsugiki.contracts.population import Generation, Population
 
 
 def test_best_model_loads_with_stock_transformers(finished: Workspace) -> None:

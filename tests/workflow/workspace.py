@@ -17,7 +17,7 @@ import yaml
 from tests.parents.checkpoints import write_llama
 from tests.workflow.small_run import TASK, TASK_CODE
 from tsugiki.canonical import digest_file
-from tsugiki.lineage.layout import RunFiles
+from tsugiki.contracts.layout import RunFiles
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -32,14 +32,14 @@ from tests.runs_for_tests import (
 )
 from tsugiki.config.run import RunConfig
 from tsugiki.config.vllm_build import VllmBuild
+from tsugiki.contracts.outcome import Failed
+from tsugiki.contracts.recipe import DataflowRecipe
 from tsugiki.errors import ConfigError, InfrastructureError
 from tsugiki.evaluate.backends import open_backend, require_backend
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.materialized import materialize
-from tsugiki.evaluate.outcome import Failed
 from tsugiki.evaluate.vllm_backend.candidates import VllmCandidates
-from tsugiki.lineage.run_models import RunModels
-from tsugiki.recipe.dataflow import DataflowRecipe
+from tsugiki.parents.run_models import RunModels
 
 WORDS = [{"name": "even", "task": "words", "metric": "even,none"}]
 

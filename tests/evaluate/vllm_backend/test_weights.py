@@ -12,11 +12,11 @@ from tests.conftest import MakeRun
 from tests.evaluate.vllm_backend.stand_in import stored_names
 from tests.parents.checkpoints import write_llama
 from tests.runs_for_tests import TinyRun
+from tsugiki.contracts.recipe import ParentRef, Recipe
 from tsugiki.errors import InfrastructureError, RecipeError
 from tsugiki.evaluate.vllm_backend.weights import MergedWeights, StoredWeights, require_taken
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
-from tsugiki.recipe.recipe import ParentRef, Recipe
 
 
 def merger_of(run: TinyRun, models: Path) -> ResidentMerger:

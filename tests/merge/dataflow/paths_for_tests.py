@@ -10,10 +10,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.merge.models_for_tests import VOCABULARY, digest_of, digests_of, save_tokenizer
+from tsugiki.contracts.recipe import DataflowRecipe, Hop, ParentRef
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import Models
-from tsugiki.recipe.dataflow import DataflowRecipe, Hop
-from tsugiki.recipe.recipe import ParentRef
 
 LAYERS = 4
 EXACT = 1e-12

@@ -22,9 +22,9 @@ from tests.merge.dataflow.paths_for_tests import (
     winding,
 )
 from tests.merge.models_for_tests import digest_of, digests_of, save_tokenizer
+from tsugiki.contracts.recipe import ParentRef
 from tsugiki.errors import LineageError, ParentError, RecipeError
 from tsugiki.merge.write import write_merge
-from tsugiki.recipe.recipe import ParentRef
 
 
 def parents(root: Path, **changes: Any) -> dict[str, Path]:

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.parents.checkpoints import write_tokenizer
+from tsugiki.contracts.locks import read_lock
 from tsugiki.errors import ParentError
-from tsugiki.parents.lock import read_lock
 
 from .adapters import PEFT, WORDS, adapted, change
 from .models import EMBEDDINGS, HEAD, prepare, run_with, tensors, vocabulary

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from tests.parents.checkpoints import read_folder, write_llama
+from tsugiki.audit.run import check_parents
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.locks import read_lock
 from tsugiki.errors import LineageError, ParentError
-from tsugiki.lineage.audit_run import check_parents
-from tsugiki.lineage.layout import RunFiles
 from tsugiki.parents.locate import locate
-from tsugiki.parents.lock import read_lock
 from tsugiki.parents.resolve import lock_parents
 
 from .models import prepare, run_with, write_with_added

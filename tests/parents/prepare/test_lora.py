@@ -6,12 +6,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tsugiki.parents.model import read_model
+from tsugiki.models.model import read_model
+from tsugiki.models.sources import FolderFiles
 from tsugiki.parents.prepare.adapter import read_adapter
 from tsugiki.parents.prepare.changes import find_changes
-from tsugiki.parents.prepare.lora import merged_bias, merged_weight
-from tsugiki.parents.prepare.weights import AdaptedWeights, StoredWeights
-from tsugiki.parents.sources import FolderFiles
+from tsugiki.parents.prepare.weights import (
+    AdaptedWeights,
+    StoredWeights,
+    merged_bias,
+    merged_weight,
+)
 
 from .adapters import PEFT
 
@@ -52,7 +56,7 @@ def test_large_weights_are_merged_in_blocks(monkeypatch: pytest.MonkeyPatch) -> 
     a, b = torch.randn(2, 5, generator=generator), torch.randn(7, 2, generator=generator)
     m = torch.rand(7, generator=generator)
     whole = merged_weight(weight, a, b, 0.3, magnitude=m)
-    monkeypatch.setattr("tsugiki.parents.prepare.lora.BLOCK", 10)
+    monkeypatch.setattr("tsugiki.parents.prepare.weights.BLOCK", 10)
     torch.testing.assert_close(merged_weight(weight, a, b, 0.3, magnitude=m), whole)
 
 

@@ -13,12 +13,11 @@ from tokenizers.trainers import BpeTrainer
 from transformers import AutoTokenizer
 
 from tests.parents.checkpoints import write_llama
-from tsugiki.config.vocabulary import Vocabulary
+from tsugiki.config.parents import Vocabulary
 from tsugiki.errors import ParentError
-from tsugiki.parents.model import read_model
-from tsugiki.parents.prepare.alignment import Alignment, align
-from tsugiki.parents.prepare.tokenizer import tokenizer_files
-from tsugiki.parents.sources import FolderFiles
+from tsugiki.models.model import read_model
+from tsugiki.models.sources import FolderFiles
+from tsugiki.parents.prepare.alignment import Alignment, align, tokenizer_files
 
 TEXT = "grafting breeds language models: 接ぎ木 <|im_start|>user hello<|im_end|>"
 CHAT = ["<|im_start|>", "<|im_end|>"]

@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.merge.models_for_tests import recipe_of
 from tests.parents.checkpoints import VOCABULARY, write_llama
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.locks import read_lock
 from tsugiki.merge.write import write_merge
-from tsugiki.parents.lock import read_lock
 
 from .models import (
     EMBEDDINGS,

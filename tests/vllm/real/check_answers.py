@@ -14,8 +14,8 @@ from tests.evaluate.test_batch import evaluate, outcome, rows, scored
 from tests.evaluate.vllm_backend.test_weights import STEEP
 from tests.runs_for_tests import documents
 from tests.vllm.real.models import on_vllm, run_of, write_model
+from tsugiki.contracts.outcome import Failed
 from tsugiki.evaluate.materialized import materialize
-from tsugiki.evaluate.outcome import Failed
 
 
 @pytest.mark.parametrize(

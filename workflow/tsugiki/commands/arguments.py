@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from tsugiki.config.run import RunConfig
     from tsugiki.config.stage import Stage
-    from tsugiki.lineage.layout import RunFiles
+    from tsugiki.contracts.layout import RunFiles
 
 
 class _Place(click.Path):
@@ -37,7 +37,7 @@ GENERATION = click.option(
 def open_run(config: Path) -> tuple[RunFiles, RunConfig]:
     """Files and settings of the run that a configuration file describes."""
     from tsugiki.config.load import read_config
-    from tsugiki.lineage.layout import RunFiles
+    from tsugiki.contracts.layout import RunFiles
 
     settings = read_config(config)
     return RunFiles(settings.folder), settings

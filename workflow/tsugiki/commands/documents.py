@@ -26,6 +26,6 @@ def schema(write: bool) -> None:
 @click.argument("name")
 def init(name: str) -> None:
     """Write config/NAME.yaml, a commented start for your own models."""
-    from tsugiki.config.template import write_template
+    from tsugiki.config.document import write_template
 
     click.echo(write_template(name))

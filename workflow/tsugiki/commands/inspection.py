@@ -18,12 +18,11 @@ def check(config: Path) -> None:
     """Check a configuration, its parents and its tasks, without merging anything."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # many of lm-eval's bars would be gone at once
     from tsugiki.config.validate import validate_config
-    from tsugiki.lineage.tracking_store import tracking_uri
-    from tsugiki.parents.lock import read_lock
-    from tsugiki.parents.preflight import preflight
-    from tsugiki.parents.report import render
+    from tsugiki.contracts.locks import read_lock
+    from tsugiki.parents.preflight import preflight, render
     from tsugiki.quick_imports import quick_imports
     from tsugiki.steps import estimate
+    from tsugiki.tracking.store import tracking_uri
 
     with quick_imports():
         from tsugiki.evaluate.preflight import check_tasks
@@ -46,7 +45,7 @@ def check(config: Path) -> None:
 @CONFIG
 def status(config: Path) -> None:
     """Say how far a run has come."""
-    from tsugiki.lineage.progress import status as run
+    from tsugiki.progress.progress import status as run
 
     click.echo(run(*open_run(config)))
 
@@ -55,7 +54,7 @@ def status(config: Path) -> None:
 @CONFIG
 def audit(config: Path) -> None:
     """Check a run's files against each other, and derive every generation again."""
-    from tsugiki.lineage.audit import audit as run
+    from tsugiki.audit.audit import audit as run
     from tsugiki.steps.audit import reselect
 
     files, settings = open_run(config)

@@ -9,7 +9,7 @@ from tsugiki.errors import TsugikiError
 
 if TYPE_CHECKING:
     from tsugiki.config.run import RunConfig
-    from tsugiki.lineage.layout import RunFiles
+    from tsugiki.contracts.layout import RunFiles
 
 
 def done_by_resident(

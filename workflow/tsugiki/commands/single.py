@@ -20,7 +20,7 @@ def export(recipe: Path, mergekit: bool, models: dict[str, str], out: Path | Non
     """Express RECIPE (recipe.json, or a run's configuration) as a mergekit configuration."""
     if not mergekit:
         raise click.UsageError("name the format: --mergekit")
-    from tsugiki.recipe.read import read_recipe
+    from tsugiki.contracts.recipe import read_recipe
     from tsugiki.steps.export_mergekit import export_best, export_recipe
     from tsugiki.steps.output import write_beside
 
@@ -56,8 +56,7 @@ def merge(
     accepted: tuple[str, ...],
 ) -> None:
     """Merge once, without evolution: FILE is recipe.json or a mergekit configuration."""
-    from tsugiki.steps.merge_once import merge_once
-    from tsugiki.steps.merge_progress import progress_bar
+    from tsugiki.steps.merge_once import merge_once, progress_bar
 
     bar = progress_bar()
     weights = merge_once(

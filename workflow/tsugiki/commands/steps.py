@@ -22,7 +22,7 @@ from tsugiki.terminal import Terminal
 def parents(terminal: Terminal, config: Path, update: tuple[str, ...]) -> None:
     """Resolve, pin, fetch, prepare, check and lock the parents."""
     with quick_imports():
-        from tsugiki.steps.parents import write_parents
+        from tsugiki.steps.prepare import write_parents
 
     files, settings = open_run(config)
     write_parents(files, settings, update=frozenset(update), say=terminal.announce)
@@ -34,7 +34,7 @@ def items(config: Path) -> None:
     """Divide the tasks' documents into search, validation and test."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # rendering each task's prompts has bars of its own
     with quick_imports():
-        from tsugiki.steps.items import write_items
+        from tsugiki.steps.prepare import write_items
 
     write_items(*open_run(config))
 
@@ -45,7 +45,7 @@ def items(config: Path) -> None:
 def start(config: Path, stage: str) -> None:
     """Write the first generation of a stage."""
     with quick_imports():
-        from tsugiki.steps.start import write_first
+        from tsugiki.steps.evolution import write_first
 
     files, settings = open_run(config)
     write_first(files, settings, find_stage(settings, stage))
@@ -102,7 +102,7 @@ def rank(terminal: Terminal, config: Path, series: str, generation: int) -> None
     files, settings = open_run(config)
     if done_by_resident(files, settings, "rank", series, generation, say=terminal.announce):
         return
-    from tsugiki.steps.rank import write_ranked
+    from tsugiki.steps.evolution import write_ranked
 
     write_ranked(files, settings, series, generation, say=terminal.announce)
 
@@ -116,7 +116,7 @@ def select(config: Path, stage: str, generation: int) -> None:
     files, settings = open_run(config)
     if done_by_resident(files, settings, "select", stage, generation, say=click.echo):
         return
-    from tsugiki.steps.select import write_next
+    from tsugiki.steps.evolution import write_next
 
     write_next(files, settings, find_stage(settings, stage), generation)
 
@@ -126,7 +126,7 @@ def select(config: Path, stage: str, generation: int) -> None:
 def baselines(config: Path) -> None:
     """Write the recipes that the result is compared with."""
     with quick_imports():
-        from tsugiki.steps.baselines import write_baselines
+        from tsugiki.steps.finals import write_baselines
 
     write_baselines(*open_run(config))
 
@@ -157,7 +157,7 @@ def test(config: Path) -> None:
 def compare(terminal: Terminal, config: Path) -> None:
     """Write and print the final table."""
     from tsugiki.finalists.files import write_final_table
-    from tsugiki.finalists.render import render_table
+    from tsugiki.finalists.table import render_table
 
     terminal.announce(render_table(write_final_table(*open_run(config))))
 
@@ -170,12 +170,11 @@ def compare(terminal: Terminal, config: Path) -> None:
 def best(config: Path, out: Path | None, stage: str | None, threads: int) -> None:
     """Write the best model as an ordinary checkpoint."""
     with quick_imports():
-        from tsugiki.steps.best import write_best
-        from tsugiki.steps.folding import describe_folding, record_folding
+        from tsugiki.steps.best import describe_folding, record_folding, write_best
 
     files, settings = open_run(config)
     if stage is not None:
-        from tsugiki.steps.stage_best import write_stage_best
+        from tsugiki.steps.best import write_stage_best
 
         name = find_stage(settings, stage).name
         digest = write_stage_best(files, settings, name, threads=threads)
@@ -204,14 +203,14 @@ def track(
     """
     files, settings = open_run(config)
     if rebuild or series is None:
-        from tsugiki.lineage import mlflow_projection
+        from tsugiki.tracking import projection as mlflow_projection
 
         run = mlflow_projection.rebuild if rebuild else mlflow_projection.catch_up
         run(files, settings)
         return
     if done_by_resident(files, settings, "track", series, generation, say=terminal.announce):
         return
-    from tsugiki.lineage.mlflow_projection import track_generation
+    from tsugiki.tracking.projection import track_generation
 
     track_generation(files, series, generation, settings, say=terminal.announce)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tsugiki.config.base import Section
+from tsugiki.contracts.data import Section
 
 
 class DataflowSpace(Section):

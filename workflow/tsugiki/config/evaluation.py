@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tsugiki.config.base import Name, Section, folder_of
+from tsugiki.contracts.data import Name, Section, folder_of
 
 Goal = Literal["maximize", "minimize"]
 

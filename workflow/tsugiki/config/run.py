@@ -7,12 +7,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tsugiki.config.base import Name, Section, folder_of
 from tsugiki.config.baselines import DEFAULT_BASELINES, AnyBaseline
 from tsugiki.config.evaluation import Evaluation
-from tsugiki.config.parents import DemoParent, ParentSource
+from tsugiki.config.parents import DemoParent, ParentSource, Vocabulary
 from tsugiki.config.stage import Stage
-from tsugiki.config.vocabulary import Vocabulary
+from tsugiki.contracts.data import Name, Section, folder_of
+from tsugiki.contracts.layout import BASELINES, FINALISTS, FINALISTS_OF, TEST
 
 
 class Finalists(Section):
@@ -75,6 +75,22 @@ class RunConfig(Section):
     def stage(self, name: str) -> Stage | None:
         """The stage of that name, if there is one."""
         return next((stage for stage in self.stages if stage.name == name), None)
+
+    def finalists_of(self, stage: str) -> str:
+        """The series in which a stage's finalists are scored: the last stage's has the plain name."""
+        return FINALISTS if stage == self.stages[-1].name else f"{FINALISTS_OF}{stage}"
+
+    @property
+    def series(self) -> list[str]:
+        """All series that the run may have, in the order they are written."""
+        *before, last = (stage.name for stage in self.stages)
+        return [
+            *(name for stage in before for name in (stage, self.finalists_of(stage))),
+            last,
+            BASELINES,
+            FINALISTS,
+            TEST,
+        ]
 
     def figures(self) -> dict[str, str]:
         """Name of the figure of each stage's best recipe; that of the last stage is plain."""

@@ -7,25 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from tsugiki.config.base import Name, Section
 from tsugiki.config.dataflow import DataflowSpace
-from tsugiki.config.mixed_strategies import BitCma, CmaEsMargin, SeparableCmaEs
-
-
-class Gradient(Section):
-    """Values along the depth of the model: straight lines between anchors."""
-
-    gradient: Annotated[int, Field(ge=2, strict=True)]
-    """How many anchors, spread evenly from the first block to the last."""
-
-
-Grouping = Annotated[
-    Literal["model", "block", "block_part"] | Gradient | dict[str, str],
-    Field(union_mode="left_to_right"),
-]
-"""How tensors share a value: the whole model; each block (embeddings and head apart); each of
-attention, MLP and norms inside a block; a gradient over the blocks; or named regular expressions over
-tensor names."""
+from tsugiki.contracts.data import Name, Section
+from tsugiki.contracts.recipe import Grouping
+from tsugiki.strategies.cma_es import CmaEs
+from tsugiki.strategies.registry import Settings
 
 
 class Gene(Section):
@@ -79,51 +65,6 @@ class ParameterSpace(Section):
     """The parent whose tokenizer and chat template the merged model gets; the base if absent."""
 
 
-class CmaEs(Section):
-    """CMA-ES, as in the paper (Hansen and Ostermeier 2001)."""
-
-    kind: Literal["cma_es"] = "cma_es"
-    """CMA-ES."""
-    sigma: Annotated[float, Field(gt=0, le=1)] = 1 / 6
-    """First step size, in units of the genes' ranges."""
-    population: Annotated[int, Field(ge=2)] | None = None
-    """Candidates in a generation; 4 + floor(3 ln n) for n genes if absent."""
-
-
-class Genetic(Section):
-    """Genetic algorithm: tournaments, simulated binary crossover, polynomial mutation."""
-
-    kind: Literal["genetic"]
-    """Genetic algorithm."""
-    population: Annotated[int, Field(ge=4)] = 24
-    """Candidates in a generation."""
-    elite: Annotated[int, Field(ge=0)] = 2
-    """Best candidates that are kept unchanged."""
-    crossover: Annotated[float, Field(ge=0, le=1)] = 0.9
-    """Probability that a pair is crossed."""
-    eta_crossover: Annotated[float, Field(gt=0)] = 15.0
-    """Crowding of simulated binary crossover; larger stays nearer to the parents."""
-    eta_mutation: Annotated[float, Field(gt=0)] = 20.0
-    """Crowding of polynomial mutation."""
-    mutation: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Probability that a gene is mutated; 1/n if absent."""
-
-
-class RandomSearch(Section):
-    """Uniform random candidates: the honest baseline of any search."""
-
-    kind: Literal["random"]
-    """Random search."""
-    population: Annotated[int, Field(ge=1)] = 16
-    """Candidates in a generation."""
-
-
-Strategy = Annotated[
-    CmaEs | CmaEsMargin | SeparableCmaEs | BitCma | Genetic | RandomSearch,
-    Field(discriminator="kind"),
-]
-
-
 def _space_kind(value: Any) -> str:
     """A space without a kind is a parameter space."""
     if isinstance(value, dict):
@@ -158,7 +99,7 @@ class Stage(Section):
     space has no use for it, but the baselines of a run whose first stage it is may have."""
     space: Space
     """What is searched."""
-    strategy: Strategy = CmaEs()
+    strategy: Annotated[Settings, Field(discriminator="kind")] = CmaEs()
     """How it is searched."""
     budget: Budget
     """For how long."""

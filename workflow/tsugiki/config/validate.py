@@ -1,10 +1,19 @@
-"""Check a configuration against what exists: methods, parents, tasks, metrics."""
+"""Check a configuration against what exists: methods, parents, tasks, metrics.
+
+Check where a configuration puts results: by name, and by what stands there.
+
+Check what a configuration says of parents: adapters, vocabulary, accepted differences.
+
+Check the stages of a configuration: their names, and what they merge.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
-from tsugiki.config.base import folder_of
+from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.lm_eval_tasks import (
     broken_files,
     built_in_names,
@@ -13,14 +22,167 @@ from tsugiki.config.lm_eval_tasks import (
     local_tasks,
 )
 from tsugiki.config.load import nearest
-from tsugiki.config.reserved_names import row_is_taken
+from tsugiki.config.parents import LocalParent, adapter_base
 from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Stage
 from tsugiki.config.validate_backend import backend_faults
-from tsugiki.config.validate_folders import folder_faults
-from tsugiki.config.validate_methods import baseline_faults
-from tsugiki.config.validate_parents import parent_faults
-from tsugiki.config.validate_stages import stages
+from tsugiki.config.validate_methods import baseline_faults, stage_faults
+from tsugiki.contracts.data import folder_of
+from tsugiki.contracts.layout import FILES, row_is_taken, run_is_taken, stage_is_taken
 from tsugiki.errors import ConfigError
+from tsugiki.models.checks.architecture import NEVER_ACCEPTED
+
+UNUSABLE = frozenset("{}\n")
+IN_WORDS = "a brace or a line break in it, which Snakemake would take for a pattern of its own"
+
+OF_A_RUN = ("config.lock.yaml", "parents.lock.json", "items.json", ".lock")
+"""Any of these is in the folder of a run, as soon as there is anything."""
+
+
+def folder_faults(config: RunConfig) -> Iterator[str]:
+    """Faults of the folders that a run writes to, and of those of its tasks."""
+    if run_is_taken(config.name):
+        yield f"`name`: {config.name!r} is a name that tsugiki uses itself; choose another name"
+    yield from _results(config.results, str(config.folder))
+    for standing in _something_else(config):
+        yield (
+            f"`name`: the run would replace {str(standing)!r}, which is no run's; choose another name "
+            "for the run, or another folder as `results`"
+        )
+    for name, source in config.parents.items():
+        if isinstance(source, LocalParent) and _is_in(source.folder, config.folder):
+            yield (
+                f"`parents.{name}.path`: {source.path!r} lies in the run's own folder, where the run "
+                "replaces what it has written; choose another name for the run"
+            )
+    for folder in config.evaluation.task_folders:
+        for path in [folder, *sorted(folder.rglob("*"))]:
+            if UNUSABLE & set(str(path)):
+                yield f"`evaluation.task_paths`: {str(path)!r} has {IN_WORDS}"
+                break
+
+
+def _results(written: str, folder: str) -> Iterator[str]:
+    if UNUSABLE & set(folder):
+        yield f"`results`: {written!r} has {IN_WORDS}"
+    if folder.startswith("-"):
+        yield f"`results`: {written!r} begins with `-`, and would be taken for an option"
+    if folder.startswith("~"):
+        yield f"`results`: {written!r} names the home folder of a user who is not there"
+
+
+def _something_else(config: RunConfig) -> Iterator[Path]:
+    """What the run would replace or write into, though no run has written it."""
+    folder = config.folder
+    if not folder.is_dir():
+        yield from [folder] if os.path.lexists(folder) else []
+    elif not any((folder / name).is_file() for name in OF_A_RUN):
+        stages = {stage.name for stage in config.stages}
+        for path in sorted(folder.iterdir()):
+            if path.name in FILES | stages or stage_is_taken(path.name):
+                yield path
+
+
+def _is_in(folder: Path, above: Path) -> bool:
+    return above.resolve() in (folder.resolve(), *folder.resolve().parents)
+
+
+def parent_faults(config: RunConfig) -> Iterator[str]:
+    """Faults of the parents, and of what is said of them all."""
+    for name, source in config.parents.items():
+        if row_is_taken(name):
+            yield f"`parents.{name}`: {name!r} is a name that tsugiki uses itself; choose another name"
+        if isinstance(source, LocalParent) and not source.folder.is_dir():
+            yield f"`parents.{name}.path`: there is no folder {source.path!r}"
+        if (base := adapter_base(source)) is not None:
+            yield from _adapter(config, name, base)
+    yield from _vocabulary(config)
+    yield from _accepted(config.accept_differences)
+
+
+def _adapter(config: RunConfig, name: str, base: str) -> Iterator[str]:
+    key = f"`parents.{name}.adapter_of`"
+    if base not in config.parents:
+        yield f"{key}: unknown parent {base!r}; {nearest(base, config.parents)}"
+    elif base == name:
+        yield f"{key}: an adapter cannot be its own base"
+    elif adapter_base(config.parents[base]) is not None:
+        yield f"{key}: {base!r} is an adapter too; name a whole model"
+
+
+def _vocabulary(config: RunConfig) -> Iterator[str]:
+    vocabulary = config.vocabulary
+    if vocabulary.of is None:
+        return
+    if vocabulary.of not in config.parents:
+        near = nearest(vocabulary.of, config.parents)
+        yield f"`vocabulary.of`: unknown parent {vocabulary.of!r}; {near}"
+    bases = sorted(common_bases(config))
+    if len(bases) > 1:
+        yield (
+            f"`vocabulary`: rows that a model lacks are taken from the base, but the stages have "
+            f"several: {', '.join(bases)}; give them one base"
+        )
+
+
+def common_bases(config: RunConfig) -> set[str]:
+    """The bases of the stages that are parents of the run."""
+    return {stage.base for stage in config.stages if stage.base in config.parents and stage.base}
+
+
+def _accepted(keys: list[str]) -> Iterator[str]:
+    for key in keys:
+        if key.rpartition(".")[2] in NEVER_ACCEPTED:
+            yield (
+                f"`accept_differences`: models that differ in {key} cannot be merged; "
+                "remove it from the list"
+            )
+    if len(set(keys)) != len(keys):
+        yield "`accept_differences`: a key is listed twice"
+
+
+def stages(config: RunConfig) -> Iterator[str]:
+    """Faults of all stages."""
+    earlier: dict[str, Stage] = {}
+    for index, stage in enumerate(config.stages):
+        key = f"stages[{index}]"
+        if stage_is_taken(stage.name) or stage.name in earlier:
+            yield f"`{key}.name`: {stage.name!r} is taken; choose another name"
+        if stage.name in config.parents:
+            yield f"`{key}.name`: {stage.name!r} is the name of a parent; choose another name"
+        yield from _members(config, stage, earlier, key)
+        yield from _tokenizer(stage, key)
+        yield from stage_faults(stage, key)
+        earlier[stage.name] = stage
+
+
+def _members(config: RunConfig, stage: Stage, earlier: dict[str, Stage], key: str) -> Iterator[str]:
+    if len(set(stage.parents)) != len(stage.parents):
+        yield f"`{key}.parents`: a parent is listed twice"
+    later = {one.name for one in config.stages} - set(earlier) - {stage.name}
+    for name in [*stage.parents, *([stage.base] if stage.base else [])]:
+        if name in config.parents:
+            continue
+        if name == stage.name:
+            yield f"`{key}`: stage {name!r} cannot merge its own result; name an earlier stage"
+        elif name in later:
+            yield f"`{key}`: stage {name!r} comes later; a stage merges results of earlier ones"
+        elif name not in earlier:
+            yield f"`{key}`: unknown parent {name!r}; {nearest(name, [*config.parents, *earlier])}"
+        elif isinstance(earlier[name].space, DataflowSpace) and stage.space.kind == "parameter":
+            yield (
+                f"`{key}`: stage {name!r} is in data-flow space, and its result may have any "
+                "number of layers: it cannot be merged in parameter space"
+            )
+
+
+def _tokenizer(stage: Stage, key: str) -> Iterator[str]:
+    tokenizer = getattr(stage.space, "tokenizer", None)
+    if tokenizer is not None and tokenizer not in stage.members:
+        yield (
+            f"`{key}.space.tokenizer`: {tokenizer!r} is not merged in this stage; "
+            f"{nearest(tokenizer, [*stage.parents, *filter(None, [stage.base])])}"
+        )
 
 
 def validate_config(config: RunConfig, *, where: str) -> None:

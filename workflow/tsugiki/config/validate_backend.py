@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from packaging.specifiers import SpecifierSet
 
+from tsugiki.config.baselines import StackBaseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
-from tsugiki.config.stack_baseline import StackBaseline
 from tsugiki.config.vllm_build import installed_vllm
 
 VLLM_VERSIONS = ">=0.25,<0.34"

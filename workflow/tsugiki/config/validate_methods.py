@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tsugiki.config.baselines import AnyBaseline
+from tsugiki.config.baselines import AnyBaseline, StackBaseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.load import nearest
-from tsugiki.config.stack_baseline import StackBaseline
 from tsugiki.config.stage import Stage
 from tsugiki.errors import ConfigError
 

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from tsugiki.contracts.recipe import Recipe
 from tsugiki.evaluate.staging import Staging
 from tsugiki.merge.resident import ResidentMerger
-from tsugiki.recipe.recipe import Recipe
 
 
 class Merging(Protocol):

@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 from tsugiki.config.run import RunConfig
 from tsugiki.config.validate_backend import vllm_faults
+from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.vllm_backend.candidates import VllmCandidates
 from tsugiki.evaluate.vllm_backend.language_model import SETTINGS
-from tsugiki.lineage.run_models import RunModels
-from tsugiki.recipe.read import AnyRecipe
+from tsugiki.parents.run_models import RunModels
 
 
 class Clock(Protocol):

@@ -14,20 +14,20 @@ from pydantic import ValidationError
 from tsugiki import atomic
 from tsugiki.canonical import digest, digest_bytes, digest_file, pretty_json
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
+from tsugiki.contracts.ledger import evaluation_of, read_population, require_one_evaluation
+from tsugiki.contracts.outcome import OUTCOME, Failed, Scored
+from tsugiki.contracts.population import Population
+from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
 from tsugiki.evaluate.chat_template import chat_identity
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import ItemSets, read_items
 from tsugiki.evaluate.materialized import read_weights_digest
 from tsugiki.evaluate.meanwhile import one_after_another
-from tsugiki.evaluate.outcome import OUTCOME, Failed, Scored
 from tsugiki.evaluate.score import Evaluated, score
 from tsugiki.evaluate.share import read_split, share_of
-from tsugiki.evolve.population import Population
-from tsugiki.lineage.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
-from tsugiki.lineage.ledger import evaluation_of, read_population, require_one_evaluation
-from tsugiki.lineage.run_models import models_of
-from tsugiki.recipe.read import AnyRecipe, read_recipe
+from tsugiki.parents.run_models import models_of
 
 
 class Evaluator:

@@ -13,6 +13,7 @@ import torch
 import transformers
 
 from tsugiki.config.evaluation import Evaluation
+from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.evaluate.ahead import Ahead, InPlace, Merging
 from tsugiki.evaluate.chat_template import stop_clock
@@ -20,13 +21,10 @@ from tsugiki.evaluate.device import choose_device, hardware_name
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.scratch import merged_in_scratch
 from tsugiki.merge.dataflow.live import LiveDataflow
-from tsugiki.merge.language_settings import has_vision
 from tsugiki.merge.models import Models
-from tsugiki.merge.names import Names
 from tsugiki.merge.resident import ResidentMerger
-from tsugiki.recipe.dataflow import DataflowRecipe
-from tsugiki.recipe.read import AnyRecipe
-from tsugiki.recipe.recipe import Recipe
+from tsugiki.models.language_settings import has_vision
+from tsugiki.models.names import Names
 
 
 class CandidateModel:

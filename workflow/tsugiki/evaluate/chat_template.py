@@ -8,8 +8,8 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from tsugiki.parents.sources import FolderFiles
-from tsugiki.parents.vocabulary import read_template
+from tsugiki.models.sources import FolderFiles
+from tsugiki.models.vocabulary import read_template
 
 CLOCK = "strftime_now"
 """The one function by which a template can read the clock, given to it by transformers."""

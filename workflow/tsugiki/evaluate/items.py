@@ -16,10 +16,10 @@ from pydantic import (
 from tsugiki.canonical import digest, pretty_json
 from tsugiki.config.evaluation import Evaluation, Goal, Items
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.data import Data
 from tsugiki.errors import ConfigError
 from tsugiki.json_files import read_json
 from tsugiki.keyed import key64
-from tsugiki.recipe.recipe import Data
 
 Split = Literal["search", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

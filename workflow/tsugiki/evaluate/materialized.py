@@ -10,14 +10,14 @@ from pydantic import BaseModel
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.ledger import read_population
+from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import InfrastructureError, RecipeError
 from tsugiki.evaluate.share import read_split, share_of
 from tsugiki.json_files import read_json
-from tsugiki.lineage.layout import RunFiles
-from tsugiki.lineage.ledger import read_population
-from tsugiki.lineage.run_models import models_of
 from tsugiki.merge.write import write_merge
-from tsugiki.recipe.read import read_recipe
+from tsugiki.parents.run_models import models_of
 
 REFUSED = "refused.json"
 

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tsugiki.canonical import digest_bytes
+from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.errors import EvaluationError, InfrastructureError, RecipeError
 from tsugiki.evaluate.aggregation import Aggregation, read_part
 from tsugiki.evaluate.backends import Model
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.harness import Harness, ItemRecord
 from tsugiki.evaluate.language_model import BrokenModelError
-from tsugiki.evaluate.outcome import Failed, Measured, Scored
 
 ITEM_SCHEMA = pa.schema(
     [

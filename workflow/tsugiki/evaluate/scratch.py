@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.merge.write import write_merge
-from tsugiki.recipe.read import AnyRecipe
 
 
 @contextmanager

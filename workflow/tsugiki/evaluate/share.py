@@ -8,8 +8,8 @@ from itertools import count, takewhile
 
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
-from tsugiki.evolve.population import Population
-from tsugiki.lineage.layout import GenerationFiles, RunFiles
+from tsugiki.contracts.layout import GenerationFiles, RunFiles
+from tsugiki.contracts.population import Population
 
 
 def distinct_recipes(population: Population) -> list[str]:

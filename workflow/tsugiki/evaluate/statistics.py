@@ -13,8 +13,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from tsugiki.contracts.data import Data
 from tsugiki.keyed import generator
-from tsugiki.recipe.recipe import Data
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Objective
+from tsugiki.contracts.outcome import Failed, Scored
+from tsugiki.contracts.population import Generation, Population, Ranked
 from tsugiki.errors import LineageError
-from tsugiki.evaluate.outcome import Failed, Scored
-from tsugiki.evolve.population import Generation, Population, Ranked
 
 
 def fitness_of(outcome: Scored | Failed, objectives: Sequence[Objective]) -> float | None:

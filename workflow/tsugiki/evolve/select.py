@@ -9,14 +9,14 @@ import numpy as np
 from tsugiki.canonical import digest_bytes, pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
+from tsugiki.contracts.genome import Genome
+from tsugiki.contracts.population import Candidate, Generation, Population
+from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.errors import LineageError
-from tsugiki.evolve.population import Candidate, Generation, Population
 from tsugiki.evolve.rank import finite_fitness
-from tsugiki.evolve.registry import make_strategy
-from tsugiki.evolve.state import State
-from tsugiki.evolve.strategy import Asked, Strategy, clip
-from tsugiki.recipe.read import AnyRecipe
-from tsugiki.space.genome import Genome
+from tsugiki.strategies.registry import make_strategy
+from tsugiki.strategies.state import State
+from tsugiki.strategies.strategy import Asked, Strategy, clip
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from tsugiki.config.reserved_names import EVOLVED
+from tsugiki.contracts.layout import EVOLVED
+from tsugiki.contracts.population import Candidate, Generation, Population, Ranked
 from tsugiki.errors import EvaluationError
-from tsugiki.evolve.population import Candidate, Generation, Population, Ranked
 
 
 def best_distinct(history: Sequence[Generation], count: int) -> list[Ranked]:

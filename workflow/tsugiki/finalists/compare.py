@@ -12,9 +12,11 @@ import pyarrow.compute as pc
 
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.outcome import Failed
+from tsugiki.contracts.population import Candidate, Generation, Population
+from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.errors import LineageError
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations, read_part
-from tsugiki.evaluate.outcome import Failed
 from tsugiki.evaluate.statistics import (
     Floats,
     Interval,
@@ -26,9 +28,7 @@ from tsugiki.evaluate.statistics import (
     resampled_interval,
     score_interval,
 )
-from tsugiki.evolve.population import Candidate, Generation, Population
 from tsugiki.finalists.table import Difference, FinalTable, Kind, Row
-from tsugiki.recipe.read import AnyRecipe
 
 PARENTS: tuple[Kind, ...] = ("parent", "base")
 

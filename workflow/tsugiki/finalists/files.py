@@ -11,23 +11,16 @@ import pyarrow.parquet as pq
 
 from tsugiki.atomic import write_if_changed
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.layout import BASELINES, TEST, RunFiles, SeriesFiles
+from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
+from tsugiki.contracts.population import Generation
+from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import LineageError
 from tsugiki.evaluate.aggregation import Aggregations
 from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.evaluate.statistics import resampled_selection_bias, selection_bias
-from tsugiki.evolve.population import Generation
 from tsugiki.finalists.compare import ItemScores, aggregations_of, final_table, item_scores
 from tsugiki.finalists.table import FinalTable
-from tsugiki.lineage.layout import RunFiles, SeriesFiles
-from tsugiki.lineage.ledger import (
-    BASELINES,
-    TEST,
-    finalists_of,
-    read_generation,
-    read_population,
-    scored_generations,
-)
-from tsugiki.recipe.read import read_recipe
 
 
 def write_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
@@ -69,7 +62,7 @@ def load_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
         },
         search=_measured((files.series(name) for name in searched), objective),
         validation=_measured(
-            (files.series(finalists_of(config, stage.name)) for stage in config.stages), objective
+            (files.series(config.finalists_of(stage.name)) for stage in config.stages), objective
         ),
         selection_bias=_search_bias(files, config),
     )

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import RecipeError
-from tsugiki.merge.checkpoint import DTYPES as FORMATS
 from tsugiki.merge.fused import Fused
 from tsugiki.merge.models import Models, TensorSource
 from tsugiki.merge.operands import Operands
-from tsugiki.merge.plan import PlannedTensor
 from tsugiki.merge.settings import Settings
-from tsugiki.recipe.recipe import Recipe
+from tsugiki.models.checkpoint import DTYPES as FORMATS
+from tsugiki.models.plan import PlannedTensor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
 from tsugiki.errors import ParentError
-from tsugiki.merge.plan import Plan
+from tsugiki.models.plan import Plan
 
 
 class LiveWeights:

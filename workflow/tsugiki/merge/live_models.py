@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from tsugiki.merge.live import LiveWeights
-from tsugiki.merge.plan import Plan
+from tsugiki.models.plan import Plan
 
 
 class LiveModels:

@@ -14,10 +14,10 @@ from typing import Literal
 from blake3 import blake3
 
 from tsugiki.canonical import CHUNK, digest_bytes, digest_file, pretty_json
+from tsugiki.contracts.data import Data
 from tsugiki.errors import TsugikiError
 from tsugiki.json_files import read_json
-from tsugiki.merge.digest import WeightsDigest
-from tsugiki.recipe.recipe import Data
+from tsugiki.models.digest import WeightsDigest
 
 MARKER = ".tsugiki.json"
 """Hidden, so that it counts neither as a file of the model nor for the model's digest."""

@@ -9,18 +9,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tsugiki.contracts.recipe import AnyRecipe, ParentRef
 from tsugiki.errors import LineageError, ParentError, RecipeError
 from tsugiki.merge.cache import TensorCache
-from tsugiki.merge.checkpoint import Checkpoint
 from tsugiki.merge.fused import alike, bits_of
 from tsugiki.merge.kernels.elements import Bits
 from tsugiki.merge.kernels.finite import all_finite
 from tsugiki.merge.masks import mask_key, uniforms
-from tsugiki.merge.names import Names
-from tsugiki.merge.plan import Plan, make_plan
 from tsugiki.merge.selection import Magnitudes, nth_largest
-from tsugiki.recipe.read import AnyRecipe
-from tsugiki.recipe.recipe import ParentRef
+from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.names import Names
+from tsugiki.models.plan import Plan, make_plan
 
 
 class Models:

@@ -9,16 +9,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import ParentError
-from tsugiki.merge.digest import FORMAT_NAMES, WeightsDigest, pieces_digest, tensor_digest
 from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.live import LiveWeights
 from tsugiki.merge.live_models import LiveModels
 from tsugiki.merge.models import Models
-from tsugiki.merge.names import Names
 from tsugiki.merge.parallel import Threads, runs
-from tsugiki.merge.plan import Plan, PlannedTensor
-from tsugiki.recipe.recipe import Recipe
+from tsugiki.models.digest import FORMAT_NAMES, WeightsDigest, pieces_digest, tensor_digest
+from tsugiki.models.names import Names
+from tsugiki.models.plan import Plan, PlannedTensor
 
 CACHE_BYTES = 1 << 30
 RUN = 1 << 20

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from tsugiki.config.stage import Gradient
+from tsugiki.contracts.recipe import SHARED, Gradient, Parameter, ParentRef, Recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge.method import Method, OptionSpec, ParameterSpec, Value
 from tsugiki.merge.registry import get_method
-from tsugiki.recipe.gradient import depth, value_at
-from tsugiki.recipe.grouping import group_of, groups
-from tsugiki.recipe.recipe import SHARED, Parameter, ParentRef, Recipe
+from tsugiki.models.grouping import depth, group_of, groups, value_at
 
 
 class Settings:

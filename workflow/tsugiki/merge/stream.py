@@ -14,9 +14,9 @@ from torch import Tensor
 
 from tsugiki.canonical import canonical_json, pretty_json
 from tsugiki.errors import InfrastructureError
-from tsugiki.merge.checkpoint import DTYPES, INDEX, SINGLE
-from tsugiki.merge.digest import WeightsDigest, raw_bytes
 from tsugiki.merge.parallel import ordered
+from tsugiki.models.checkpoint import DTYPES, INDEX, SINGLE
+from tsugiki.models.digest import WeightsDigest, raw_bytes
 
 SHARD_BYTES = 5_000_000_000
 SPARE_BYTES = 1 << 20

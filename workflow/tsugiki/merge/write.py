@@ -1,4 +1,7 @@
-"""Writing a merged model as an ordinary checkpoint, streamed tensor by tensor."""
+"""Writing a merged model as an ordinary checkpoint, streamed tensor by tensor.
+
+From a recipe of either space to what makes its tensors.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tsugiki import atomic
-from tsugiki.merge.companions import write_companions
-from tsugiki.merge.digest import FORMAT_NAMES
-from tsugiki.merge.engine import one_thread_per_operation
+from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, names_in
+from tsugiki.merge.dataflow.engine import DataflowMerge
+from tsugiki.merge.dataflow.parents import DataflowParents
+from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.marker import write_marker
 from tsugiki.merge.models import Models
-from tsugiki.merge.open import AnyMerge, open_merge
-from tsugiki.merge.plan import PlannedTensor
 from tsugiki.merge.stream import (
     SHARD_BYTES,
     Stored,
@@ -20,8 +22,26 @@ from tsugiki.merge.stream import (
     require_space,
     write_tensors,
 )
-from tsugiki.recipe.read import AnyRecipe
-from tsugiki.recipe.recipe import names_in
+from tsugiki.models.companions import write_companions
+from tsugiki.models.digest import FORMAT_NAMES
+from tsugiki.models.plan import PlannedTensor
+
+AnyMerge = Merge | DataflowMerge
+"""Both have a `plan`, the `format` of each tensor, `tensor` or `pieces` to make it, and an `owner` and
+`config` for the files beside the weights."""
+
+
+def open_merge(recipe: AnyRecipe, models: Models) -> AnyMerge:
+    """Check a recipe against its models.
+
+    Raises:
+        RecipeError: the recipe describes no valid merge of these models.
+        LineageError: a model is not the one that the recipe was made for.
+        ParentError: the models do not fit together.
+    """
+    if isinstance(recipe, DataflowRecipe):
+        return DataflowMerge(recipe, DataflowParents(models))
+    return Merge(recipe, models)
 
 
 def write_merge(

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tsugiki.config.parents import HubParent
+from tsugiki.contracts.locks import LockedFile
 from tsugiki.errors import InfrastructureError, ParentError
+from tsugiki.models.files import PICKLES, describe, git_blob_id, matches, needed
 from tsugiki.parents import hub
-from tsugiki.parents.files import PICKLES, describe, git_blob_id, matches, needed
 from tsugiki.parents.hub import HubUnreachableError, ListedFile, Listing
-from tsugiki.parents.lock import LockedFile
 
 Say = Callable[[str], None]
 

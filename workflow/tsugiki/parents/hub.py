@@ -39,7 +39,8 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # they are do
 
 from tsugiki.atomic import write_if_changed
 from tsugiki.errors import InfrastructureError, ParentError
-from tsugiki.parents.files import CODE, IGNORED, NEEDED
+from tsugiki.models.files import CODE, IGNORED, NEEDED
+from tsugiki.models.sources import FolderFiles
 
 PATIENCE = 3.0
 """Seconds to wait for anybody at the Hub's address; asked once."""
@@ -334,3 +335,31 @@ def _plain_errors(repo: str, revision: str) -> Iterator[None]:
             got=error.strerror or str(error),
             fix="make room or allow writing there, or move the cache with HF_HOME; then run again",
         ) from error
+
+
+@dataclass(frozen=True)
+class HubFiles:
+    """Files on the Hub. Small ones go into the cache; of weights only the headers are asked for."""
+
+    listing: Listing
+
+    @property
+    def where(self) -> str:
+        """The repository and commit."""
+        return f"{self.listing.repo} at {self.listing.commit[:12]}"
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file, by name."""
+        return {file.name: file.size or 0 for file in self.listing.files}
+
+    def read(self, name: str) -> bytes:
+        """A small file."""
+        return fetch_file(self.listing.repo, self.listing.commit, name).read_bytes()
+
+    def start(self, name: str, count: int) -> bytes:
+        """The first `count` bytes of a file, or all of it if it is shorter."""
+        cached = cached_file(self.listing.repo, self.listing.commit, name)
+        if cached is not None:
+            return FolderFiles(cached.parent).start(name, count)
+        return read_start(self.listing.repo, self.listing.commit, name, count)

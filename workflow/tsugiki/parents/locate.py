@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tsugiki.config.parents import HubParent, LocalParent
-from tsugiki.config.reserved_names import DEMO_PARENTS, PREPARED_PARENTS
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.layout import DEMO_PARENTS, PREPARED_PARENTS
+from tsugiki.contracts.locks import LockedFile, LockedParent, ParentsLock
 from tsugiki.errors import LineageError, ParentError
-from tsugiki.parents.known_digests import known_digest, read_digest, remember
-from tsugiki.parents.lock import LockedFile, LockedParent, ParentsLock
+from tsugiki.models.files import known_digest, read_digest, remember
 
 
 def demo_cache(config: RunConfig) -> Path:
@@ -137,8 +137,8 @@ def not_as_locked(
 
 def _loaded() -> set[str]:
     """Names under which a loader finds a file by itself."""
-    from tsugiki.merge.checkpoint import INDEX, SINGLE
-    from tsugiki.merge.companions import OTHERS, TOKENIZER
+    from tsugiki.models.checkpoint import INDEX, SINGLE
+    from tsugiki.models.companions import OTHERS, TOKENIZER
 
     return {"config.json", SINGLE, INDEX, *TOKENIZER, *OTHERS}
 

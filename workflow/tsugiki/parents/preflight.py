@@ -1,36 +1,121 @@
-"""Check all parents of a run from headers alone, before anything large is fetched."""
+"""Check all parents of a run from headers alone, before anything large is fetched.
+
+The result of checking a run's parents, and its text for the terminal.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tsugiki.config.parents import DemoParent, HubParent, LocalParent
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.locks import ParentsLock
 from tsugiki.errors import ParentError
-from tsugiki.merge.names import Names
+from tsugiki.models.checks.architecture import check_settings, note_accepted
+from tsugiki.models.checks.complete import check_complete, note_drafts
+from tsugiki.models.checks.embeddings import check_embeddings, check_tying, note_padding, note_tying
+from tsugiki.models.checks.numbers import check_numbers
+from tsugiki.models.checks.tokenizers import check_ids
+from tsugiki.models.fault import Fault
+from tsugiki.models.model import Model, read_model
+from tsugiki.models.names import Names
+from tsugiki.models.sources import FolderFiles, ParentFiles
 from tsugiki.parents import hub
-from tsugiki.parents.checks.architecture import check_settings, note_accepted
-from tsugiki.parents.checks.between import check_stage, note_stage
-from tsugiki.parents.checks.complete import check_complete, note_drafts
-from tsugiki.parents.checks.embeddings import check_embeddings, note_padding
-from tsugiki.parents.checks.numbers import check_numbers
-from tsugiki.parents.checks.relatives import note_copies, note_relatives
-from tsugiki.parents.checks.tokenizers import check_ids
-from tsugiki.parents.checks.tying import check_tying, note_tying
-from tsugiki.parents.fault import Fault
+from tsugiki.parents.between import check_stage, note_stage
 from tsugiki.parents.fetch import not_in_cache
-from tsugiki.parents.hub import HubUnreachableError
+from tsugiki.parents.hub import HubFiles, HubUnreachableError
 from tsugiki.parents.locate import changed_parents
-from tsugiki.parents.lock import ParentsLock
-from tsugiki.parents.model import Model, read_model
 from tsugiki.parents.prepare.adapter import Adapter, read_adapter
 from tsugiki.parents.prepare.plan import note_bases, plan_preparation
-from tsugiki.parents.report import Report
-from tsugiki.parents.sizes import disk_bytes, download_bytes, memory, merged_tensors
-from tsugiki.parents.sources import FolderFiles, HubFiles, ParentFiles
-from tsugiki.parents.weight_sample import read_sample
+from tsugiki.parents.relatives import note_copies, note_relatives, read_sample
+from tsugiki.parents.sizes import (
+    LIBRARIES,
+    LIBRARIES_ON_GPU,
+    Memory,
+    disk_bytes,
+    download_bytes,
+    memory,
+    merged_tensors,
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the checks found, and what the run will need."""
+
+    faults: list[Fault]
+    """Reasons not to start."""
+    notes: list[str]
+    """What to know; nothing to mend."""
+    download_bytes: int
+    """Bytes that fetching the parents will bring over the network."""
+    disk_bytes: int
+    """Bytes that downloads, prepared parents and merged models will take on disk."""
+    memory: Memory
+    """What each evaluating job holds in memory."""
+    tensors: Mapping[str, Mapping[str, int]]
+    """Elements of each tensor that is merged, by stage; without stages of unknown parents."""
+    prepared: Mapping[str, int] = field(default_factory=dict)
+    """What is done to parents before they are merged, in words, and the bytes that it writes."""
+    trained: list[str] = field(default_factory=list)
+    """Parents that the demo trains: there is nothing to check or to measure yet."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of weights among it."""
+        return self.memory.weights
+
+
+def render(report: Report) -> str:
+    """The report as text: faults first, then notes, then what the run will need."""
+    blocks = [f"fault: {fault}" for fault in report.faults]
+    blocks += [f"note: {note}" for note in report.notes]
+    blocks += [f"to prepare: {text} ({_size(size)})" for text, size in report.prepared.items()]
+    if report.trained:
+        names = ", ".join(report.trained)
+        blocks.append(
+            f"to train, some minutes: {names} (the demo's; not checked, nor counted here)"
+        )
+    counted = bool(report.disk_bytes or report.memory_bytes or not report.trained)
+    blocks += [_sizes(report)] * counted
+    count = len(report.faults)
+    if count:
+        blocks.append(f"{count} fault{'s' * (count != 1)} in the parents")
+    elif counted:
+        blocks.append("the parents are sound")
+    return "\n".join(blocks)
+
+
+def _sizes(report: Report) -> str:
+    sizes = f"to download: {_size(report.download_bytes)}; on disk: {_size(report.disk_bytes)}"
+    if not report.memory.weights:
+        return sizes
+    return f"{sizes}\nmemory of each evaluating job, at most about: {_memory(report.memory)}"
+
+
+def _memory(memory: Memory) -> str:
+    logits = (
+        f"log-likelihoods of {memory.rows} prompts of {memory.prompt} tokens {_size(memory.logits)}"
+    )
+    libraries = LIBRARIES_ON_GPU if memory.gpu else LIBRARIES
+    counted = [
+        f"weights of its models and the merged one {_size(memory.weights)}",
+        f"kept between candidates {_size(memory.kept)}",
+        f"Python and its libraries {_size(libraries)}",
+    ]
+    if memory.gpu:
+        on_gpu = [f"the merged model {_size(memory.merged)}", *[logits] * bool(memory.logits)]
+        beside = f"; on the GPU {_size(memory.on_gpu)} and keys and values ({', '.join(on_gpu)})"
+    else:
+        counted += [logits] * bool(memory.logits)
+        beside = ""
+    return f"{_size(memory.main)} ({', '.join(counted)}){beside}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def preflight(

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from tsugiki.config.parents import DemoParent, HubParent, LocalParent
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.locks import (
+    LockedFile,
+    LockedParent,
+    ParentsLock,
+    digest_of_files,
+    read_lock,
+    write_lock,
+)
 from tsugiki.errors import ConfigError, ParentError
+from tsugiki.models.files import digest_folder, remember
 from tsugiki.parents import hub
 from tsugiki.parents.fetch import (
     Say,
@@ -16,18 +25,8 @@ from tsugiki.parents.fetch import (
     refuse_without_weights,
     take_cached,
 )
-from tsugiki.parents.files import digest_folder
 from tsugiki.parents.hub import HubUnreachableError
-from tsugiki.parents.known_digests import remember
 from tsugiki.parents.locate import demo_cache, digest_memory, not_as_locked
-from tsugiki.parents.lock import (
-    LockedFile,
-    LockedParent,
-    ParentsLock,
-    digest_of_files,
-    read_lock,
-    write_lock,
-)
 from tsugiki.parents.prepare.run import prepare_parents
 
 

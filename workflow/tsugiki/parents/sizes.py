@@ -10,10 +10,11 @@ from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.merge.resident import CACHE_BYTES
+from tsugiki.models.files import needed
+from tsugiki.models.model import Model
+from tsugiki.models.sources import ParentFiles
 from tsugiki.parents import hub
-from tsugiki.parents.files import needed
-from tsugiki.parents.model import Model
-from tsugiki.parents.sources import HubFiles, ParentFiles
+from tsugiki.parents.hub import HubFiles
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of one number."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tsugiki.finalists.render import ranked_rows, shown, shown_range
-from tsugiki.finalists.table import FinalTable, Row
+from tsugiki.finalists.table import FinalTable, Row, ranked_rows, shown, shown_range
 from tsugiki.report.svg import Figure, Scale, line, rectangle, text, ticks
 
 WIDTH = 860.0

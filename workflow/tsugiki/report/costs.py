@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsugiki.lineage.cost import Cost
+from tsugiki.contracts.outcome import Cost
 from tsugiki.report.svg import Figure, Scale, line, rectangle, text, ticks
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM, PITCH = 860.0, 130.0, 120.0, 36.0, 44.0, 32.0

@@ -1,32 +1,155 @@
-"""All that a report shows, loaded from a run's folder. Pieces that do not exist yet are absent."""
+"""All that a report shows, loaded from a run's folder. Pieces that do not exist yet are absent.
+
+Items that the winner gains or loses against the best parent, with both answers.
+
+What a run was made from: parents, digests, environment.
+"""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
-from tsugiki.evaluate.outcome import Failed, Scored
-from tsugiki.evolve.population import Generation, Ranked
+from tsugiki.contracts.layout import TEST, RunFiles
+from tsugiki.contracts.ledger import entries, existing_series, read_generation, scored_generations
+from tsugiki.contracts.locks import LockedParent, read_lock
+from tsugiki.contracts.outcome import Failed, Scored, read_cost
+from tsugiki.contracts.population import Generation, Ranked
+from tsugiki.contracts.recipe import AnyRecipe, read_recipe
+from tsugiki.errors import LineageError
 from tsugiki.finalists.choose import winner
 from tsugiki.finalists.files import read_items
 from tsugiki.finalists.table import FinalTable, read_final_table
-from tsugiki.lineage.cost import read_cost
-from tsugiki.lineage.layout import RunFiles
-from tsugiki.lineage.ledger import (
-    TEST,
-    entries,
-    existing_series,
-    finalists_of,
-    read_generation,
-    scored_generations,
-)
-from tsugiki.lineage.summary import Summary, best_candidate, summarise
-from tsugiki.recipe.read import AnyRecipe, read_recipe
-from tsugiki.report import provenance
+from tsugiki.progress.summary import Summary, best_candidate, summarise
 from tsugiki.report.costs import SeriesCost, StepCost, series_cost, step_costs
-from tsugiki.report.examples import Example, examples
+
+LONGEST = 600
+"""Characters of an answer that are shown."""
+SHOWN = 5
+"""Examples of each kind."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One item."""
+
+    document: int
+    prompt: str | None
+    """None where the record of the items holds no prompts."""
+    target: str
+    winner: str
+    """The winner's answer."""
+    parent: str
+    """The best parent's."""
+
+
+def examples(documents: Sequence[int], objective: str, winner: Any, parent: Any) -> list[Example]:
+    """The first few documents with their answers.
+
+    Args:
+        documents: Document ids, in the order to be shown.
+        objective: Selects rows of the tables.
+        winner: The `pyarrow.Table` of the winner's items.
+        parent: The same of the best parent.
+    """
+    wanted = set(documents[:SHOWN])
+    ours, theirs = (_rows(table, objective, wanted) for table in (winner, parent))
+    return [
+        Example(
+            document=document,
+            prompt=_shortened(ours[document]["prompt"]) if "prompt" in ours[document] else None,
+            target=_shortened(ours[document]["target"]),
+            winner=_shortened(ours[document]["response"]),
+            parent=_shortened(theirs[document]["response"]),
+        )
+        for document in documents[:SHOWN]
+    ]
+
+
+def _rows(table: Any, objective: str, documents: set[int]) -> dict[int, dict[str, Any]]:
+    return {
+        row["doc_id"]: row
+        for row in table.to_pylist()
+        if row["objective"] == objective and row["doc_id"] in documents
+    }
+
+
+def _shortened(text: str | None) -> str:
+    text = text or ""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A locked parent, in words."""
+
+    name: str
+    source: str
+    commit: str | None
+    digest: str
+    megabytes: float
+
+
+def _parents(files: RunFiles) -> list[Parent]:
+    """The locked parents; none if they are not locked yet."""
+    if not files.parents.is_file():
+        return []
+    return [
+        Parent(name, _source(locked), locked.commit, locked.merged_digest, locked.size / 1e6)
+        for name, locked in read_lock(files.parents).parents.items()
+    ]
+
+
+def _digests(files: RunFiles, config: RunConfig) -> dict[str, str]:
+    """SHA-256 of the files that pin the run, the last ledger entry of each series included.
+
+    Each entry names the one before, so the last one stands for all.
+    """
+    once = (files.config, files.parents, files.items, files.environment, files.final)
+    pinned = [path for path in once if path.is_file()]
+    for series in existing_series(files, config.series):
+        scored = [one for one in entries(files.series(series)) if one.outcomes is not None]
+        pinned += [one.files.outcomes for one in scored[-1:]]
+    return {path.relative_to(files.root).as_posix(): digest_file(path) for path in pinned}
+
+
+def _environment(files: RunFiles) -> dict[str, str]:
+    """environment.json as flat pairs; empty if it is not written yet.
+
+    Raises:
+        LineageError: the file is damaged.
+    """
+    if not files.environment.is_file():
+        return {}
+    try:
+        return _flat("", json.loads(files.environment.read_bytes()))
+    except ValueError as error:
+        raise LineageError(
+            "not a valid environment file", where=str(files.environment), got=str(error)
+        ) from error
+
+
+def _source(locked: LockedParent) -> str:
+    base = locked.source.get("adapter_of")
+    suffix = f", adapter of {base}" if base else ""
+    for key in ("hub", "path", "demo"):
+        if key in locked.source:
+            return f"{key}: {locked.source[key]}{suffix}"
+    return str(locked.source)
+
+
+def _flat(prefix: str, value: Any) -> dict[str, str]:
+    if isinstance(value, dict):
+        flat: dict[str, str] = {}
+        for key, inner in sorted(value.items()):
+            flat |= _flat(f"{prefix}.{key}" if prefix else str(key), inner)
+        return flat
+    return {prefix: value if isinstance(value, str) else json.dumps(value)}
 
 
 @dataclass(frozen=True)
@@ -63,7 +186,7 @@ class ReportData:
     """Largest share of prompts that were too long for a candidate, and lost their start."""
     costs: Sequence[SeriesCost]
     steps: Sequence[StepCost]
-    parents: Sequence[provenance.Parent]
+    parents: Sequence[Parent]
     digests: Mapping[str, str]
     environment: Mapping[str, str]
 
@@ -76,7 +199,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
     """
     ledger = {
         series: scored_generations(files.series(series))
-        for series in existing_series(files, config)
+        for series in existing_series(files, config.series)
     }
     stages = {stage.name: ledger[stage.name] for stage in config.stages if ledger.get(stage.name)}
     table = read_final_table(files.final) if files.final.is_file() else None
@@ -95,9 +218,9 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         cut=_cut(ledger),
         costs=_costs(files, config),
         steps=step_costs(files.root / "benchmarks"),
-        parents=provenance.parents(files),
-        digests=provenance.digests(files, config),
-        environment=provenance.environment(files),
+        parents=_parents(files),
+        digests=_digests(files, config),
+        environment=_environment(files),
     )
 
 
@@ -115,7 +238,7 @@ def _recipe(
 def _before(files: RunFiles, config: RunConfig) -> dict[str, AnyRecipe]:
     recipes = {}
     for stage in config.stages[:-1]:
-        finalists = files.series(finalists_of(config, stage.name))
+        finalists = files.series(config.finalists_of(stage.name))
         if (outcomes := finalists.generation(0).outcomes).is_file():
             won = winner(read_generation(outcomes))
             recipes[stage.name] = read_recipe(finalists.candidate(won.recipe).recipe)
@@ -158,7 +281,7 @@ def _cut(ledger: Mapping[str, Sequence[Generation]]) -> float:
 
 def _costs(files: RunFiles, config: RunConfig) -> list[SeriesCost]:
     costs = []
-    for series in existing_series(files, config):
+    for series in existing_series(files, config.series):
         folder = files.series(series)
         recipes = dict.fromkeys(
             candidate.recipe

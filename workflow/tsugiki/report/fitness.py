@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-from tsugiki.lineage.summary import Summary
+from tsugiki.progress.summary import Summary
 from tsugiki.report.svg import Figure, Scale, circle, line, number, padded, path, text, ticks
 
 WIDTH, HEIGHT = 860.0, 380.0

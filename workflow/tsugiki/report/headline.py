@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tsugiki.finalists.render import shown, shown_p, shown_range
-from tsugiki.finalists.table import FinalTable
-from tsugiki.lineage.progress import duration
+from tsugiki.finalists.table import FinalTable, shown, shown_p, shown_range
+from tsugiki.progress.progress import duration
 from tsugiki.report.data import ReportData
 
 

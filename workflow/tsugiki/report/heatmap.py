@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tsugiki.recipe.dataflow import DataflowRecipe
-from tsugiki.recipe.read import AnyRecipe
-from tsugiki.recipe.recipe import SHARED, Parameter
+from tsugiki.contracts.recipe import SHARED, AnyRecipe, DataflowRecipe, Parameter
 from tsugiki.report.path import path_figure
 from tsugiki.report.svg import Figure, element, line, number, text
 

@@ -9,10 +9,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tsugiki import __version__
 from tsugiki.atomic import write_if_changed
 from tsugiki.config.run import RunConfig
-from tsugiki.finalists.render import ranked_rows, shown, shown_p, shown_range
-from tsugiki.lineage.layout import RunFiles
-from tsugiki.lineage.progress import duration
-from tsugiki.recipe.read import AnyRecipe
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.recipe import AnyRecipe
+from tsugiki.finalists.table import ranked_rows, shown, shown_p, shown_range
+from tsugiki.progress.progress import duration
 from tsugiki.report.comparison import comparison_figure
 from tsugiki.report.costs import cost_figure
 from tsugiki.report.data import ReportData, load

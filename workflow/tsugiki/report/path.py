@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tsugiki.recipe.dataflow import DataflowRecipe, Hop
+from tsugiki.contracts.recipe import DataflowRecipe, Hop
 from tsugiki.report.svg import (
     Figure,
     Scale,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tsugiki.canonical import digest_file
 from tsugiki.config.load import read_config
-from tsugiki.lineage.layout import RunFiles
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.steps.plan import Plan
 
 PACKAGE = Path(__file__).parent.parent

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError, InfrastructureError, TsugikiError
-from tsugiki.lineage.layout import RunFiles
 from tsugiki.quick_imports import quick_imports
 from tsugiki.resident.conversation import as_data
 from tsugiki.resident.kept import Kept, code_stamp
@@ -48,11 +48,11 @@ class Worker:
         series, generation, job = request["series"], request["generation"], request["job"]
         match request["command"]:
             case "rank":
-                from tsugiki.steps.rank import write_ranked
+                from tsugiki.steps.evolution import write_ranked
 
                 write_ranked(files, config, series, generation, say=say)
             case "select":
-                from tsugiki.steps.select import write_next
+                from tsugiki.steps.evolution import write_next
 
                 stage = config.stage(series)
                 if stage is None:
@@ -60,7 +60,7 @@ class Worker:
                 write_next(files, config, stage, generation)
             case "track":
                 os.nice(max(0, POLITE - os.nice(0)))  # candidates come first
-                from tsugiki.lineage.mlflow_projection import track_generation
+                from tsugiki.tracking.projection import track_generation
 
                 track_generation(files, series, generation, config, say=say)
             case "evaluate":

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from tsugiki.canonical import pretty_json
-from tsugiki.config.stage import Grouping, ParameterSpace, Stage
+from tsugiki.config.stage import ParameterSpace, Stage
+from tsugiki.contracts.data import Data
+from tsugiki.contracts.genome import GeneKinds
+from tsugiki.contracts.recipe import SHARED, Grouping, Parameter, ParentRef, Recipe
 from tsugiki.errors import LineageError
-from tsugiki.recipe.grouping import groups
-from tsugiki.recipe.recipe import SHARED, Data, Parameter, ParentRef, Recipe
-from tsugiki.space.genome import GeneKinds
+from tsugiki.models.grouping import groups
 
 DECIMALS = 6
 """Values in recipes are rounded, so that equal candidates have equal digests."""

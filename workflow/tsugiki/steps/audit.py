@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.ledger import Entry
 from tsugiki.errors import LineageError
-from tsugiki.lineage.layout import RunFiles
-from tsugiki.lineage.ledger import Entry
+from tsugiki.steps.best import rebuild
+from tsugiki.steps.evolution import select_from_files
 from tsugiki.steps.finals import winning_recipe
-from tsugiki.steps.select import select_from_files
-from tsugiki.steps.stage_best import rebuild
 
 
 def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry, Entry], str | None]:

@@ -6,15 +6,14 @@ import json
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tsugiki.config.changed import changed_keys
 from tsugiki.config.evaluation import Goal
-from tsugiki.config.load import read_config
+from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.config.task_files import task_sources
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.items import decided_evaluation
-from tsugiki.lineage.layout import RunFiles
 from tsugiki.steps.plan import Plan
 
 SHOWN = 4

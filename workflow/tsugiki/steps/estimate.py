@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from tsugiki.config.baselines import StackBaseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
-from tsugiki.config.stack_baseline import StackBaseline
 from tsugiki.config.stage import Stage
 from tsugiki.finalists.baselines import baseline_population
 from tsugiki.merge.registry import METHODS
-from tsugiki.recipe.grouping import groups
+from tsugiki.models.grouping import groups
 from tsugiki.space.dataflow_space import build_dataflow_genome
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}

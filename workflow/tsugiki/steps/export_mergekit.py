@@ -8,24 +8,21 @@ from pathlib import Path
 
 from tsugiki.config.parents import HubParent, LocalParent
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.locks import read_lock
+from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import ParentError, RecipeError
-from tsugiki.lineage.layout import RunFiles
-from tsugiki.lineage.run_models import run_models
-from tsugiki.merge.checkpoint import Checkpoint
 from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.merge.dataflow.parents import DataflowParents
 from tsugiki.merge.models import Models
-from tsugiki.merge.plan import make_plan
+from tsugiki.mergekit.exporting import export_mergekit, is_whole_model
+from tsugiki.mergekit.stacks import export_stack
+from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.headers import read_headers
+from tsugiki.models.plan import make_plan
 from tsugiki.parents import hub
-from tsugiki.parents.headers import read_headers
-from tsugiki.parents.hub import HubUnreachableError
-from tsugiki.parents.lock import read_lock
-from tsugiki.parents.sources import HubFiles
-from tsugiki.recipe.dataflow import DataflowRecipe
-from tsugiki.recipe.mergekit_export import export_mergekit, is_whole_model
-from tsugiki.recipe.mergekit_stack_export import export_stack
-from tsugiki.recipe.read import AnyRecipe
-from tsugiki.recipe.recipe import Recipe
+from tsugiki.parents.hub import HubFiles, HubUnreachableError
+from tsugiki.parents.run_models import run_models
 from tsugiki.steps.finals import winning_recipe
 
 

@@ -1,36 +1,84 @@
-"""One merge without evolution, from a recipe or from a mergekit configuration."""
+"""One merge without evolution, from a recipe or from a mergekit configuration.
+
+How far a merge has come, on one line of a terminal.
+"""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from tsugiki.config.load import nearest
+from tsugiki.contracts.locks import digest_of_files
+from tsugiki.contracts.recipe import AnyRecipe, ParentRef, Recipe, names_in, read_recipe
 from tsugiki.errors import ParentError, RecipeError
-from tsugiki.merge.checkpoint import Checkpoint
 from tsugiki.merge.models import Models
-from tsugiki.merge.names import Names
-from tsugiki.merge.open import open_merge
-from tsugiki.merge.plan import make_plan
 from tsugiki.merge.settings import Settings
-from tsugiki.merge.write import write_merge
-from tsugiki.parents.checks.between import check_merged, note_merged
-from tsugiki.parents.checks.templates import check_owner
-from tsugiki.parents.checks.tokenizers import check_loading, check_tokenizers
-from tsugiki.parents.checks.vision import check_eyes
-from tsugiki.parents.fault import Fault, refuse
-from tsugiki.parents.files import digest_folder
-from tsugiki.parents.lock import digest_of_files
-from tsugiki.parents.model import Model
+from tsugiki.merge.write import open_merge, write_merge
+from tsugiki.mergekit.document import Document, read_document
+from tsugiki.mergekit.importing import import_mergekit
+from tsugiki.mergekit.stacks import import_stack, is_stack
+from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.checks.tokenizers import check_loading, check_owner, check_tokenizers
+from tsugiki.models.checks.vision import check_eyes
+from tsugiki.models.fault import Fault, refuse
+from tsugiki.models.files import digest_folder
+from tsugiki.models.model import Model
+from tsugiki.models.names import Names
+from tsugiki.models.plan import make_plan
+from tsugiki.parents.between import check_merged, note_merged
 from tsugiki.parents.preflight import check_folders
-from tsugiki.recipe.mergekit_document import Document, read_document
-from tsugiki.recipe.mergekit_import import import_mergekit
-from tsugiki.recipe.mergekit_stack import import_stack, is_stack
-from tsugiki.recipe.read import AnyRecipe, read_recipe
-from tsugiki.recipe.recipe import ParentRef, Recipe, names_in
-from tsugiki.steps.folding import describe_folding, measure_folding
-from tsugiki.steps.merge_progress import Progress
+from tsugiki.steps.best import describe_folding, measure_folding
 from tsugiki.steps.output import require_place
+
+Progress = Callable[[int, int, int], None]
+"""Called after each tensor: tensors written, all tensors, bytes written."""
+
+INTERVAL = 0.1
+"""Seconds between two changes of the line."""
+WIDTH = 24
+"""Characters of the bar."""
+
+
+def progress_bar(
+    stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+) -> Progress | None:
+    """A bar on `stream` (the process's standard error if absent); None unless that is a terminal.
+
+    Args:
+        stream: Where the bar goes.
+        clock: Seconds.
+    """
+    place = sys.stderr if stream is None else stream
+    if not place.isatty():
+        return None
+    start = shown = clock()
+
+    def show(done: int, all_: int, size: int) -> None:
+        nonlocal shown
+        now = clock()
+        if done < all_ and now - shown < INTERVAL:
+            return
+        shown = now
+        end = "\n" if done == all_ else ""
+        with suppress(OSError):  # a terminal that has gone away does not end a merge
+            place.write(f"\r{line(done, all_, size, now - start)}{end}")
+            place.flush()
+
+    return show
+
+
+def line(done: int, all_: int, size: int, seconds: float) -> str:
+    """The bar, tensors, gigabytes (10^9 bytes) and gigabytes a second."""
+    filled = WIDTH * done // all_
+    speed = size / 1e9 / seconds if seconds > 0 else 0.0
+    bar = "#" * filled + "-" * (WIDTH - filled)
+    return f"[{bar}] {done}/{all_} tensors  {size / 1e9:.2f} GB  {speed:.2f} GB/s"
+
 
 UNREAD = "0" * 64
 """Stands for the digest of a model until its files are read."""

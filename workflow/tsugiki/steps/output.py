@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tsugiki import atomic
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.locks import read_lock
 from tsugiki.errors import ConfigError
-from tsugiki.lineage.layout import RunFiles
 from tsugiki.merge.marker import difference
 from tsugiki.parents.locate import demo_cache, places, prepared_cache
-from tsugiki.parents.lock import read_lock
 
 OTHER = "name another folder as --out"
 

@@ -10,11 +10,10 @@ from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.config.task_files import task_folders, used_files
-from tsugiki.config.validate_parents import common_bases
+from tsugiki.config.validate import common_bases
+from tsugiki.contracts.layout import BASELINES, TEST, GenerationFiles, RunFiles
 from tsugiki.evaluate.share import jobs_that_scored, write_splits
-from tsugiki.lineage.layout import GenerationFiles, RunFiles
-from tsugiki.lineage.ledger import BASELINES, TEST, finalists_of, series_names
-from tsugiki.lineage.tracking_marks import pending
+from tsugiki.tracking.marks import pending
 
 
 class Plan:
@@ -29,7 +28,7 @@ class Plan:
         self.files = files
         self.config = config
         self.stages = [stage.name for stage in config.stages]
-        self.finalists = {finalists_of(config, name): name for name in self.stages}
+        self.finalists = {config.finalists_of(name): name for name in self.stages}
         self.finals = [BASELINES, *self.finalists, TEST]
         self.on_disk = config.evaluation.storage == "disk"
         self._jobs_that_scored = cache(jobs_that_scored)
@@ -105,7 +104,7 @@ class Plan:
 
     def finalists_before(self, wildcards: Any) -> str:
         """The scored finalists of the stage in the wildcards."""
-        name = finalists_of(self.config, wildcards.stage)
+        name = self.config.finalists_of(wildcards.stage)
         return str(self.files.series(name).generation(0).outcomes)
 
     def tracked(self) -> list[str]:
@@ -120,7 +119,7 @@ class Plan:
         """All that are scored, series by series."""
         return [
             self.files.series(name).generation(g)
-            for name in series_names(self.config)
+            for name in self.config.series
             for g in range(self._stage(name).budget.generations if name in self.stages else 1)
         ]
 

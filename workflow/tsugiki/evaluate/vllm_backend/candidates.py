@@ -14,6 +14,7 @@ from lm_eval.models.utils import resolve_max_length
 
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.vllm_build import installed_vllm
+from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, RecipeError
 from tsugiki.evaluate.chat_template import stop_clock
 from tsugiki.evaluate.language_model import end_tokens, generation_config
@@ -27,11 +28,8 @@ from tsugiki.evaluate.vllm_backend.engine import (
     start_engine,
 )
 from tsugiki.evaluate.vllm_backend.language_model import VllmLanguageModel
-from tsugiki.merge.language_settings import has_vision
-from tsugiki.merge.names import Names
-from tsugiki.recipe.dataflow import DataflowRecipe
-from tsugiki.recipe.read import AnyRecipe
-from tsugiki.recipe.recipe import Recipe
+from tsugiki.models.language_settings import has_vision
+from tsugiki.models.names import Names
 
 
 class VllmCandidates:

@@ -14,12 +14,12 @@ import safetensors
 import torch
 from torch import Tensor
 
+from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import InfrastructureError, RecipeError
 from tsugiki.evaluate.candidate_model import not_whole
-from tsugiki.merge.digest import WeightsDigest
-from tsugiki.merge.plan import Plan
 from tsugiki.merge.resident import ResidentMerger
-from tsugiki.recipe.recipe import Recipe
+from tsugiki.models.digest import WeightsDigest
+from tsugiki.models.plan import Plan
 
 
 class OnProcessor(Iterator[tuple[str, Tensor]]):

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import RecipeError
 from tsugiki.evaluate.vllm_backend.packed import forget_packed, pack_tied
 from tsugiki.evaluate.vllm_backend.replaced import poison, require_replaced, unwritten_is_nan
@@ -23,7 +24,6 @@ from tsugiki.evaluate.vllm_backend.weights import (
     require_taken,
 )
 from tsugiki.merge.resident import ResidentMerger
-from tsugiki.recipe.recipe import Recipe
 
 
 class MergingWorker:

@@ -1,23 +1,118 @@
-"""The tensors of a model in data-flow space: where each comes from, and what is done to it."""
+"""The tensors of a model in data-flow space: where each comes from, and what is done to it.
+
+Moving the input scales of a path into the weights (derivation: docs/dataflow.md).
+
+The running product of the input scales along a path.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tsugiki.errors import ParentError
-from tsugiki.merge.dataflow.architecture import Role
-from tsugiki.merge.dataflow.fold import UNCHANGED, Change, change_of, folded
-from tsugiki.merge.dataflow.layers import Shape
-from tsugiki.merge.dataflow.parents import DataflowParents
-from tsugiki.merge.dataflow.scales import running_products
+from tsugiki.contracts.recipe import DataflowRecipe, Hop
+from tsugiki.errors import ParentError, RecipeError
+from tsugiki.merge.dataflow.architectures import Role
+from tsugiki.merge.dataflow.parents import DataflowParents, Shape
 from tsugiki.merge.engine import DTYPES
-from tsugiki.merge.plan import Plan, PlannedTensor
-from tsugiki.recipe.dataflow import DataflowRecipe, Hop
+from tsugiki.models.plan import Plan, PlannedTensor
+
+
+@dataclass(frozen=True)
+class Change:
+    """`(offset + factor * w) * scale - offset`, for a stored tensor w."""
+
+    factor: float = 1.0
+    scale: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the tensor stays as it is."""
+        return self.factor == 1.0 and self.scale == 1.0
+
+
+UNCHANGED = Change()
+
+
+def change_of(role: Role, product: float, factor: float = 1.0) -> Change:
+    """What folding does to a tensor.
+
+    Args:
+        role: What the tensor is in its layer.
+        product: Running product of the input scales; not 0.
+        factor: The recipe's own factor of this tensor.
+    """
+    if role.rule == "divided":
+        return Change(factor, 1.0 / product, role.offset)
+    if role.rule == "signed":
+        return Change(factor, math.copysign(1.0, product), role.offset)
+    return Change(factor)
+
+
+def folded(tensor: Tensor, change: Change, dtype: torch.dtype, *, where: str) -> Tensor:
+    """The changed tensor, computed in float32 and cast once; a tensor that stays is only cast.
+
+    Raises:
+        RecipeError: the result is not finite in this number format.
+    """
+    if change.is_none:
+        return tensor.to(dtype)
+    values = tensor.float() * change.factor
+    result = ((values + change.offset) * change.scale - change.offset).to(dtype)
+    bad = int((~torch.isfinite(result)).sum())
+    if bad:
+        raise RecipeError(
+            "folding the input scales gives numbers that are not finite",
+            where=where,
+            expected=f"finite numbers in {str(dtype).removeprefix('torch.')}",
+            got=f"{bad} NaN or infinite elements at a scale of {change.factor * change.scale:g}",
+        )
+    return result
+
+
+SMALLEST = 1e-3
+"""A hop's scale is at least this large, or at most minus it: 0 would erase the embeddings."""
+LARGEST_PRODUCT = 1e6
+"""The running product stays between one over this and this. Its inverse scales the activations
+of the folded model, whose squares a norm sums up in float32."""
+
+
+def running_products(path: Sequence[Hop]) -> tuple[float, ...]:
+    """For each hop, the product of the scales up to and with its own; float64.
+
+    Raises:
+        RecipeError: a scale, or a product, is too near 0 or too large.
+    """
+    products = []
+    product = 1.0
+    for number, hop in enumerate(path):
+        product *= hop.scale
+        if abs(hop.scale) < SMALLEST:
+            raise RecipeError(
+                "an input scale is too near 0",
+                where=_place(number, hop),
+                expected=f"a magnitude of at least {SMALLEST:g}",
+                got=f"{hop.scale:g}",
+            )
+        if not 1 / LARGEST_PRODUCT <= abs(product) <= LARGEST_PRODUCT:
+            raise RecipeError(
+                "the product of the input scales is out of bounds",
+                where=_place(number, hop),
+                expected=f"a magnitude from {1 / LARGEST_PRODUCT:g} to {LARGEST_PRODUCT:g}",
+                got=f"{product:g}",
+            )
+        products.append(product)
+    return tuple(products)
+
+
+def _place(number: int, hop: Hop) -> str:
+    return f"hop {number} (layer {hop.layer} of {hop.parent})"
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tsugiki.contracts.data import Data
+from tsugiki.contracts.recipe import DataflowRecipe
 from tsugiki.keyed import generator
 from tsugiki.merge.dataflow.live import LiveDataflow
-from tsugiki.recipe.dataflow import DataflowRecipe
-from tsugiki.recipe.recipe import Data
 
 TOKENS = 32
 SEQUENCES = 2

@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from tsugiki.contracts.recipe import DataflowRecipe
 from tsugiki.errors import ParentError
-from tsugiki.merge.companions import config_of
 from tsugiki.merge.dataflow.engine import DataflowMerge, Origin
 from tsugiki.merge.dataflow.parents import DataflowParents
-from tsugiki.merge.digest import FORMAT_NAMES, WeightsDigest, tensor_digest
 from tsugiki.merge.engine import one_thread_per_operation
 from tsugiki.merge.models import Models
-from tsugiki.merge.plan import PlannedTensor
-from tsugiki.recipe.dataflow import DataflowRecipe
+from tsugiki.models.companions import config_of
+from tsugiki.models.digest import FORMAT_NAMES, WeightsDigest, tensor_digest
+from tsugiki.models.plan import PlannedTensor
 
 
 class LiveDataflow:

@@ -1,18 +1,169 @@
-"""The parents of models in data-flow space, and what is known of each from its headers."""
+"""The parents of models in data-flow space, and what is known of each from its headers.
+
+Whether the layers of several parents can stand in one model, with one configuration.
+
+A parent's tensors, shared out to its layers and to what stands before and after them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from tsugiki.errors import RecipeError
-from tsugiki.merge.checkpoint import Checkpoint
-from tsugiki.merge.dataflow.agreement import full_config, require_agreement
-from tsugiki.merge.dataflow.architecture import Architecture
-from tsugiki.merge.dataflow.layers import Parts, Shape, parts_of
-from tsugiki.merge.dataflow.registry import architecture_of
+from tsugiki.contracts.recipe import DataflowRecipe, Hop
+from tsugiki.errors import ParentError, RecipeError
+from tsugiki.merge.dataflow.architectures import Architecture, architecture_of
 from tsugiki.merge.models import Models
-from tsugiki.recipe.dataflow import DataflowRecipe, Hop
+from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.plan import DERIVED, EMBEDDINGS, make_plan
+
+ANY = {
+    "_name_or_path",
+    "architectures",
+    "attention_dropout",
+    "auto_map",
+    "bos_token_id",
+    "dtype",
+    "embd_pdrop",
+    "eos_token_id",
+    "hidden_dropout",
+    "initializer_range",
+    "max_position_embeddings",
+    "max_window_layers",
+    "num_hidden_layers",
+    "pad_token_id",
+    "pretraining_tp",
+    "resid_pdrop",
+    "tie_word_embeddings",
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
+    "vocab_size",
+}
+"""Settings that do not change what a layer computes; the model gets the owner's."""
+
+
+def full_config(model: Checkpoint) -> dict[str, Any]:
+    """A parent's configuration with transformers' defaults filled in."""
+    from transformers import AutoConfig
+
+    full: dict[str, Any] = AutoConfig.for_model(**model.config).to_dict()
+    return full
+
+
+def require_agreement(
+    owner: Checkpoint,
+    others: Sequence[Checkpoint],
+    architecture: Architecture,
+    configs: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Check that each parent's layers mean the same under the owner's configuration.
+
+    Args:
+        owner: The parent whose configuration the model gets.
+        others: The other parents.
+        architecture: Of the owner.
+        configs: Each one's full configuration, by name.
+
+    Raises:
+        ParentError: a setting that layers depend on differs; all differences are listed.
+    """
+    faults = [
+        f"{key}: {mine} / {theirs} ({owner.name} / {other.name})"
+        for other in others
+        for key, mine, theirs in _differences(configs[owner.name], configs[other.name])
+        if key not in ANY and key not in architecture.per_layer
+    ]
+    if faults:
+        raise ParentError(
+            "the layers of these parents cannot stand in one model",
+            where=", ".join(f"`{model.name}`" for model in (owner, *others)),
+            expected="equal settings of everything that a layer depends on",
+            got="\n    ".join(["", *faults]),
+            fix="take layers from models that were fine-tuned from the same base",
+        )
+
+
+def _differences(
+    mine: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    for key in sorted(mine.keys() | theirs.keys()):
+        if mine.get(key) != theirs.get(key):
+            yield key, mine.get(key), theirs.get(key)
+
+
+Shape = tuple[int, ...]
+HEAD = re.compile(r"^lm_head\.(?:weight|bias)$")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Shapes of a parent's tensors."""
+
+    layers: dict[int, dict[str, Shape]] = field(default_factory=dict)
+    """By number, then by name within the layer."""
+    before: dict[str, Shape] = field(default_factory=dict)
+    """Embeddings, by whole name."""
+    after: dict[str, Shape] = field(default_factory=dict)
+    """Final norm and head, by whole name; no head that is tied to the embeddings."""
+
+
+def parts_of(model: Checkpoint, architecture: Architecture) -> Parts:
+    """Share out a parent's tensors.
+
+    Raises:
+        ParentError: it has a tensor whose use is not known, or lacks a layer.
+    """
+    plan = make_plan([model])
+    if unknown := unknown_tensors(sorted(plan.names), architecture):
+        raise ParentError(
+            f"parent `{model.name}` has tensors whose part in its layers is not known",
+            where=str(model.folder),
+            expected=f"the tensors of a {model.config.get('model_type')}",
+            got=", ".join(unknown[:5]),
+            fix="merge it in parameter space, or see docs/dataflow.md for how to add an "
+            "architecture",
+        )
+    parts = Parts()
+    for planned in plan.tensors:
+        if within := _within_layer(planned.name, architecture):
+            number, name = within
+            parts.layers.setdefault(number, {})[name] = planned.shape
+        elif EMBEDDINGS.search(planned.name):
+            parts.before[planned.name] = planned.shape
+        else:
+            parts.after[planned.name] = planned.shape
+    declared = int(model.config.get("num_hidden_layers", len(parts.layers)))
+    if sorted(parts.layers) != list(range(declared)):
+        raise ParentError(
+            f"parent `{model.name}` does not have the layers that its configuration declares",
+            where=str(model.folder),
+            expected=f"layers 0 to {declared - 1}",
+            got=f"{len(parts.layers)} layers",
+            fix="fetch the model again",
+        )
+    return parts
+
+
+def unknown_tensors(names: Iterable[str], architecture: Architecture) -> list[str]:
+    """Tensors whose part is not known: in no role, and neither embeddings, final norm nor head."""
+    return [name for name in names if not _is_known(name, architecture)]
+
+
+def _is_known(name: str, architecture: Architecture) -> bool:
+    if within := _within_layer(name, architecture):
+        return within[1] in architecture.roles or DERIVED.search(name) is not None
+    outside = EMBEDDINGS.search(name) or HEAD.search(name) or DERIVED.search(name)
+    return outside is not None or name in architecture.final
+
+
+def _within_layer(name: str, architecture: Architecture) -> tuple[int, str] | None:
+    """Number of a tensor's layer, and its name there."""
+    prefix = f"{architecture.layers}."
+    number, _, rest = name.removeprefix(prefix).partition(".")
+    return (int(number), rest) if name.startswith(prefix) and number.isdigit() else None
 
 
 class DataflowParents:

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tsugiki.parents.checks.encoding import check_encoding
-from tsugiki.parents.fault import Fault
-from tsugiki.parents.headers import Tensors, read_header
-from tsugiki.parents.sources import ParentFiles
-from tsugiki.parents.vocabulary import TokenizerData, read_tokenizer
+from tsugiki.models.checks.encoding import check_encoding
+from tsugiki.models.fault import Fault
+from tsugiki.models.headers import Tensors, read_header
+from tsugiki.models.sources import ParentFiles
+from tsugiki.models.vocabulary import TokenizerData, read_tokenizer
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tsugiki.merge.plan import HEAD
-from tsugiki.parents.checks.numbers import NAMES
-from tsugiki.parents.checks.tying import is_tied
-from tsugiki.parents.fault import Fault, listed
-from tsugiki.parents.model import Model
+from tsugiki.models.checks.embeddings import is_tied
+from tsugiki.models.checks.numbers import NAMES
+from tsugiki.models.fault import Fault, listed
+from tsugiki.models.model import Model
+from tsugiki.models.plan import HEAD
 from tsugiki.parents.prepare.adapter import WEIGHTS, Adapter
 
 PART = re.compile(

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsugiki.canonical import pretty_json
-from tsugiki.merge.companions import OTHERS, TOKENIZER
-from tsugiki.parents.prepare.alignment import Alignment
+from tsugiki.models.companions import OTHERS, TOKENIZER
+from tsugiki.models.sources import ParentFiles
+from tsugiki.parents.prepare.alignment import FILES, ROLES, Alignment, tokenizer_files
 from tsugiki.parents.prepare.plan import Preparation
 from tsugiki.parents.prepare.token_ids import with_rows, with_vocabulary
-from tsugiki.parents.prepare.tokenizer import FILES, ROLES, tokenizer_files
-from tsugiki.parents.sources import ParentFiles
 
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
 GENERATION = "generation_config.json"

@@ -9,15 +9,15 @@ from functools import cached_property
 
 from tsugiki.config.parents import DemoParent, HubParent
 from tsugiki.config.run import RunConfig
-from tsugiki.config.validate_parents import common_bases
-from tsugiki.merge.companions import TOKENIZER
-from tsugiki.merge.plan import EMBEDDINGS, HEAD
-from tsugiki.parents.checks.architecture import NAME_OF_BASE
-from tsugiki.parents.checks.embeddings import check_embeddings
-from tsugiki.parents.fault import Fault, listed
-from tsugiki.parents.headers import TensorHeader
+from tsugiki.config.validate import common_bases
+from tsugiki.models.checks.architecture import NAME_OF_BASE
+from tsugiki.models.checks.embeddings import check_embeddings
+from tsugiki.models.companions import TOKENIZER
+from tsugiki.models.fault import Fault, listed
+from tsugiki.models.headers import TensorHeader
+from tsugiki.models.model import Model
+from tsugiki.models.plan import EMBEDDINGS, HEAD
 from tsugiki.parents.hub import COMMIT
-from tsugiki.parents.model import Model
 from tsugiki.parents.prepare.adapter import CONFIG, Adapter
 from tsugiki.parents.prepare.alignment import Alignment, align, check_alignable
 from tsugiki.parents.prepare.changes import Changes, find_changes

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from tsugiki.config.parents import DemoParent, adapter_base
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.locks import LockedParent, ParentsLock, PreparedParent
 from tsugiki.errors import LineageError
-from tsugiki.parents.checks.between import check_stage
-from tsugiki.parents.fault import Fault, refuse
+from tsugiki.models.fault import Fault, refuse
+from tsugiki.models.model import Model, read_model
+from tsugiki.models.sources import FolderFiles, ParentFiles
+from tsugiki.parents.between import check_stage
 from tsugiki.parents.locate import prepared_cache, source_folders
-from tsugiki.parents.lock import LockedParent, ParentsLock, PreparedParent
-from tsugiki.parents.model import Model, read_model
 from tsugiki.parents.prepare.adapter import Adapter, read_adapter
 from tsugiki.parents.prepare.files import AdapterFiles
 from tsugiki.parents.prepare.plan import plan_preparation
-from tsugiki.parents.sources import FolderFiles, ParentFiles
 
 
 def prepare_parents(

@@ -1,0 +1,63 @@
+"""Numbers of a generation, with and without failures."""
+
+import pytest
+
+from tsugiki.contracts.outcome import Failed, Measured, Scored
+from tsugiki.contracts.population import Generation, Ranked
+from tsugiki.progress.summary import best_candidate, only_fitness, summarise
+
+
+def generation(number: int, *scores: float | None) -> Generation:
+    """A generation with these scores; None is a failure."""
+    ranked = []
+    for index, score in enumerate(scores):
+        recipe = f"{number:032x}{index:032x}"
+        outcome: Scored | Failed = Failed(
+            recipe=recipe, evaluation="e", kind="model", reason="not finite"
+        )
+        if score is not None:
+            outcome = Scored(
+                recipe=recipe,
+                evaluation="e",
+                measured={"m": Measured(value=score, items=10)},
+                rates={},
+                weights="w",
+                records="r",
+            )
+        name = f"{number:03d}-{index:02d}"
+        ranked.append(Ranked(id=name, recipe=recipe, fitness=score, outcome=outcome))
+    return Generation(run="r", series="ps", generation=number, population="p", ranked=tuple(ranked))
+
+
+def test_quartiles_mean_and_spread_leave_failures_out() -> None:
+    """By hand for 0.1, 0.2, 0.3, 0.4, 0.5."""
+    (one,) = summarise([generation(0, 0.5, None, 0.1, 0.3, 0.2, 0.4)])
+    assert (one.candidates, one.failures) == (6, 1)
+    assert (one.best, one.lower, one.median, one.upper) == pytest.approx((0.5, 0.2, 0.3, 0.4))
+    assert one.mean == pytest.approx(0.3)
+    assert one.spread == pytest.approx(0.02**0.5)
+
+
+def test_best_so_far_never_falls() -> None:
+    """A worse generation and one without any score leave it as it was."""
+    found = summarise(
+        [generation(0, 0.2), generation(1, 0.6), generation(2, None, None), generation(3, 0.4)]
+    )
+    assert [one.best_so_far for one in found] == [0.2, 0.6, 0.6, 0.6]
+    assert [one.best for one in found] == [0.2, 0.6, None, 0.4]
+
+
+def test_the_first_of_equals_is_the_best_candidate() -> None:
+    """Negative fitness counts like any other; failures never win."""
+    found = best_candidate([generation(0, None, -3.0), generation(1, -2.0, -2.0)])
+    assert found is not None
+    assert found.id == "001-00"
+    assert best_candidate([generation(0, None)]) is None
+
+
+def test_a_generation_of_equals_is_noticed() -> None:
+    """Nothing can be selected from it; one candidate alone, or one failure, is another matter."""
+    assert only_fitness(generation(0, 0.0, 0.0, None)) == 0.0
+    assert only_fitness(generation(0, 0.0, 0.1)) is None
+    assert only_fitness(generation(0, 0.0, None)) is None
+    assert only_fitness(generation(0, None, None)) is None

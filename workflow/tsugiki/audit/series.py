@@ -1,0 +1,222 @@
+"""Checks of one series: its hash chain, and every candidate's files."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tsugiki.audit.finding import Finding
+from tsugiki.canonical import digest_file
+from tsugiki.config.run import RunConfig
+from tsugiki.contracts.layout import CandidateFiles, RunFiles
+from tsugiki.contracts.ledger import Entry, entries, evaluation_of, read_outcome
+from tsugiki.contracts.outcome import Scored
+from tsugiki.contracts.population import Candidate, Ranked
+from tsugiki.contracts.recipe import read_recipe
+from tsugiki.errors import EvaluationError
+from tsugiki.evaluate.aggregation import Aggregation, Aggregations
+from tsugiki.evaluate.items import decided_evaluation
+from tsugiki.evaluate.items import read_items as read_item_sets
+from tsugiki.evolve.rank import fitness_of
+from tsugiki.finalists.compare import parts_of
+from tsugiki.finalists.files import read_items
+from tsugiki.parents.run_models import run_digests
+
+Reselect = Callable[[Entry, Entry], str | None]
+"""From two consecutive generations to the difference between the second and what selecting from
+the first gives; None if there is none."""
+
+Documents = Mapping[str, list[int]]
+"""Document ids by objective."""
+
+
+def check_chain(files: RunFiles, series: str, config: RunConfig) -> Iterator[Finding]:
+    """Each generation names the digests of what it was made from."""
+    previous: Entry | None = None
+    for entry in entries(files.series(series)):
+        where = _relative(files, entry.files.population)
+        population = entry.population
+        stated = (population.run, population.series, population.generation)
+        yield from _differs(
+            "the population is of another place", where, (config.name, series, entry.number), stated
+        )
+        before = None if previous is None else _digest(previous.files.outcomes)
+        yield from _differs(
+            "does not follow from the generation before", where, before, population.previous
+        )
+        if population.state is not None:
+            yield from _differs(
+                "was not drawn from this state", where, _digest(entry.files.state), population.state
+            )
+        yield from _check_entry(files, entry)
+        previous = entry
+
+
+def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterator[Finding]:
+    """Every candidate's recipe, outcome and items belong together; one evaluation scored them all."""
+    digests = run_digests(files, config)
+    identity = evaluation_of(files.series(series))
+    evaluation = decided_evaluation(config, files.items)
+    aggregations = Aggregations(evaluation)
+    seen: set[str] = set()
+    for entry in entries(files.series(series)):
+        documents = _documents(files, config, entry.population.split)
+        for candidate in entry.population.candidates:
+            if candidate.recipe not in seen:
+                folder = files.series(series).candidate(candidate.recipe)
+                yield from _check_recipe(files, folder, candidate, digests)
+        for ranked in entry.outcomes.ranked if entry.outcomes is not None else ():
+            where = _relative(files, entry.files.outcomes)
+            yield from _differs(
+                f"candidate {ranked.id} was scored by another evaluation than the first one",
+                where,
+                identity,
+                ranked.outcome.evaluation,
+            )
+            fitness = fitness_of(ranked.outcome, evaluation.objectives)
+            yield from _differs(
+                f"candidate {ranked.id} has another fitness", where, fitness, ranked.fitness
+            )
+            if ranked.recipe not in seen:
+                folder = files.series(series).candidate(ranked.recipe)
+                yield from _check_outcome(files, folder, ranked, documents, aggregations)
+        seen |= {candidate.recipe for candidate in entry.population.candidates}
+
+
+def check_reselect(files: RunFiles, series: str, reselect: Reselect) -> Iterator[Finding]:
+    """Selecting again from each generation gives the next one."""
+    for first, second in pairwise(entries(files.series(series))):
+        difference = reselect(first, second)
+        if difference is not None:
+            yield Finding(difference, _relative(files, second.files.population))
+
+
+def _check_entry(files: RunFiles, entry: Entry) -> Iterator[Finding]:
+    if entry.outcomes is None:
+        return
+    where = _relative(files, entry.files.outcomes)
+    population = entry.population
+    yield from _differs(
+        "ranks another population",
+        where,
+        _digest(entry.files.population),
+        entry.outcomes.population,
+    )
+    yield from _differs(
+        "ranks other candidates",
+        where,
+        [(c.id, c.recipe) for c in population.candidates],
+        [(r.id, r.recipe) for r in entry.outcomes.ranked],
+    )
+
+
+def _check_recipe(
+    files: RunFiles, folder: CandidateFiles, candidate: Candidate, digests: Mapping[str, str]
+) -> Iterator[Finding]:
+    where = _relative(files, folder.recipe)
+    if not folder.recipe.is_file():
+        yield Finding("the recipe is missing", where)
+        return
+    recipe = read_recipe(folder.recipe)
+    yield from _differs(
+        f"is not the recipe of candidate {candidate.id}", where, candidate.recipe, recipe.digest
+    )
+    for parent in recipe.models:
+        yield from _differs(
+            f"names other weights for {parent.name}", where, digests.get(parent.name), parent.digest
+        )
+
+
+def _check_outcome(
+    files: RunFiles,
+    folder: CandidateFiles,
+    ranked: Ranked,
+    documents: Documents,
+    aggregations: Aggregations,
+) -> Iterator[Finding]:
+    where = _relative(files, folder.outcome)
+    if not folder.outcome.is_file():
+        yield Finding("the outcome is missing", where)
+        return
+    yield from _differs(
+        f"is not what the ledger says of candidate {ranked.id}",
+        where,
+        ranked.outcome,
+        read_outcome(folder.outcome),
+    )
+    if isinstance(ranked.outcome, Scored):
+        yield from _check_items(files, folder.items, ranked.outcome, documents, aggregations)
+
+
+def _check_items(
+    files: RunFiles,
+    path: Path,
+    outcome: Scored,
+    documents: Documents,
+    aggregations: Aggregations,
+) -> Iterator[Finding]:
+    where = _relative(files, path)
+    if not path.is_file():
+        yield Finding("the record of the items is missing", where)
+        return
+    yield from _differs("has changed since it was scored", where, outcome.records, _digest(path))
+    scored = _by_objective(read_items(path, ["objective", "doc_id", "value", "part"]))
+    for name, measured in outcome.measured.items():
+        of_name = scored.get(name, {})
+        yield from _differs(
+            f"`{name}` has another number of items", where, measured.items, len(of_name)
+        )
+        aggregation = aggregations.find(name, measured.aggregation)
+        value = _aggregate(list(of_name.values()), aggregation)
+        if not math.isclose(value, measured.value, rel_tol=1e-9, abs_tol=1e-12):
+            called = measured.aggregation or "mean"
+            yield Finding(f"`{name}` has another {called}", where, str(measured.value), str(value))
+        if name in documents and sorted(of_name) != sorted(documents[name]):
+            yield Finding(f"`{name}` was scored on documents of another set", where)
+
+
+def _aggregate(parts: Sequence[Any], aggregation: Aggregation | None) -> float:
+    """What the items come to; NaN where that is nothing."""
+    if aggregation is None:
+        numbers = [part for part in parts if isinstance(part, float)]
+        return math.fsum(numbers) / len(parts) if parts and len(numbers) == len(parts) else math.nan
+    try:
+        return aggregation(parts)
+    except EvaluationError:
+        return math.nan
+
+
+def _by_objective(table: pa.Table) -> dict[str, dict[int, Any]]:
+    """Objective -> document -> what it contributes."""
+    scored: dict[str, dict[int, Any]] = defaultdict(dict)
+    columns = (table[name].to_pylist() for name in ("objective", "doc_id"))
+    for objective, document, part in zip(*columns, parts_of(table), strict=True):
+        scored[objective][document] = part
+    return scored
+
+
+def _documents(files: RunFiles, config: RunConfig, split: Any) -> Documents:
+    if not files.items.is_file():
+        return {}
+    ids = read_item_sets(files.items).ids(split)
+    measured = (*config.evaluation.objectives, *config.evaluation.monitors)
+    return {one.name: ids[one.task] for one in measured if one.task in ids}
+
+
+def _differs(what: str, where: str, expected: Any, got: Any) -> Iterator[Finding]:
+    if expected != got:
+        yield Finding(what, where, str(expected), str(got))
+
+
+def _digest(path: Path) -> str | None:
+    return digest_file(path) if path.is_file() else None
+
+
+def _relative(files: RunFiles, path: Path) -> str:
+    return path.relative_to(files.root).as_posix()

@@ -1,0 +1,35 @@
+"""What all recorded data and every section of a configuration share: no unknown key, no change."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+NAME_RULE = "lower-case letters, digits, `-` and `_`; at most 64; no `-` or `_` first"
+"""The pattern in words."""
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+"""A name that is also a folder name."""
+
+
+class Data(BaseModel):
+    """Frozen plain data without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Section(BaseModel):
+    """Base of all sections. No number in one is infinite, or none at all (NaN)."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+def folder_of(path: str) -> Path:
+    """A folder that a configuration names; a leading `~` is the user's home, as in a shell."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - leaves the `~` of an unknown user

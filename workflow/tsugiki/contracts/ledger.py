@@ -1,0 +1,128 @@
+"""Reading the ledger: the generations of a series, in order, from their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsugiki.contracts.layout import GenerationFiles, RunFiles, SeriesFiles
+from tsugiki.contracts.outcome import OUTCOME, Failed, Scored
+from tsugiki.contracts.population import Generation, Population
+from tsugiki.errors import LineageError
+from tsugiki.json_files import read_json
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One generation as far as it has come."""
+
+    number: int
+    files: GenerationFiles
+    population: Population
+    outcomes: Generation | None
+    """None until all its candidates are scored."""
+
+
+def read_population(path: Path) -> Population:
+    """Read population.json.
+
+    Raises:
+        LineageError: the file is missing or not a population.
+    """
+    return read_json(
+        path, Population.model_validate_json, "population", missing="the population is missing"
+    )
+
+
+def read_generation(path: Path) -> Generation:
+    """Read outcomes.json.
+
+    Raises:
+        LineageError: the file is missing or not a ledger entry.
+    """
+    return read_json(
+        path, Generation.model_validate_json, "ledger entry", missing="the ledger entry is missing"
+    )
+
+
+def read_outcome(path: Path) -> Scored | Failed:
+    """Read outcome.json.
+
+    Raises:
+        LineageError: the file is missing or not an outcome.
+    """
+    return read_json(path, OUTCOME.validate_json, "outcome", missing="the outcome is missing")
+
+
+def entries(series: SeriesFiles) -> Iterator[Entry]:
+    """Yield the generations that exist, from the first to the last.
+
+    Raises:
+        LineageError: a file is damaged.
+    """
+    number = 0
+    while (files := series.generation(number)).population.is_file():
+        outcomes = read_generation(files.outcomes) if files.outcomes.is_file() else None
+        yield Entry(number, files, read_population(files.population), outcomes)
+        number += 1
+
+
+def scored_generations(series: SeriesFiles) -> list[Generation]:
+    """The completed generations that have candidates, in order."""
+    found = (entry.outcomes for entry in entries(series))
+    return [generation for generation in found if generation is not None and generation.ranked]
+
+
+def evaluation_of(series: SeriesFiles) -> str | None:
+    """Identity of the evaluation that scored a series, by its first ranked generation; None before it.
+
+    Raises:
+        LineageError: the ledger's entry is damaged.
+    """
+    first = series.generation(0).outcomes
+    ranked = read_generation(first).ranked if first.is_file() else ()
+    return ranked[0].outcome.evaluation if ranked else None
+
+
+def require_one_evaluation(found: Iterable[str], before: str | None, *, where: str) -> None:
+    """Scores are compared only if one evaluation made them all.
+
+    Args:
+        found: Identities of the evaluations of some candidates.
+        before: That of the generations before; None if there are none.
+        where: The generation, for the message.
+
+    Raises:
+        LineageError: there is more than one.
+    """
+    identities = {*found, *([before] if before else [])}
+    if len(identities) < 2:
+        return
+    raise LineageError(
+        "candidates that are compared would be scored by different evaluations",
+        where=where,
+        expected=f"that of the generations before, {before}"
+        if before
+        else "one evaluation for all",
+        got=", ".join(sorted(identities - {before})),
+        fix="a task's files, the version of tsugiki or a library, the kind of device or, on a processor, "
+        "the number of `threads` is another one: put back what was there and give the same command again, "
+        "or set another `name` for a new run",
+    )
+
+
+def new_recipes(found: Iterable[Entry]) -> list[list[str]]:
+    """The recipes of each generation that no earlier one had: those that it had to score."""
+    seen: set[str] = set()
+    new: list[list[str]] = []
+    for entry in found:
+        recipes = dict.fromkeys(candidate.recipe for candidate in entry.population.candidates)
+        new.append([recipe for recipe in recipes if recipe not in seen])
+        seen.update(recipes)
+    return new
+
+
+def existing_series(files: RunFiles, names: Iterable[str]) -> list[str]:
+    """Those of the run's series that have begun."""
+    return [name for name in names if files.series(name).generation(0).population.is_file()]

@@ -1,0 +1,130 @@
+"""The parents' lock file: which commit and which bytes a run was made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from tsugiki.atomic import write_if_changed
+from tsugiki.canonical import digest as canonical_digest
+from tsugiki.canonical import pretty_json
+from tsugiki.contracts.data import Data
+from tsugiki.json_files import read_json
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class LockedFile(Data):
+    """One file of a parent."""
+
+    name: Annotated[str, Field(pattern=r"^[^/\\]+$")]
+    """Name in the parent's folder."""
+    size: Annotated[int, Field(ge=0)]
+    """Bytes."""
+    sha256: Sha256
+    """Of its content."""
+
+
+def digest_of_files(files: tuple[LockedFile, ...]) -> str:
+    """Identity of a parent: SHA-256 over the names and SHA-256 of its files, in any order."""
+    return canonical_digest({file.name: file.sha256 for file in files})
+
+
+class PreparedParent(Data):
+    """What a parent is merged as, where that is not what it came as."""
+
+    folder: str
+    """Folder below the cache of prepared parents."""
+    key: Sha256
+    """Of all that its bytes depend on: the sources, the vocabulary, how it is prepared."""
+    vocabulary: dict[str, Any] | None = None
+    """The setting that it was aligned by; null for an adapter that was only merged."""
+    made_from: dict[str, Sha256]
+    """Digests of the locked parents that it was made from, by name."""
+    files: tuple[LockedFile, ...]
+    """What the digest covers, in order of name."""
+    digest: Sha256
+    """`digest_of_files(files)`."""
+
+    @model_validator(mode="after")
+    def _digest_fits_files(self) -> PreparedParent:
+        if self.digest != digest_of_files(self.files):
+            raise ValueError("the digest does not fit the files listed")
+        return self
+
+
+class LockedParent(Data):
+    """One parent: where it came from and what it consists of."""
+
+    source: dict[str, Any]
+    """The parent's section of the configuration, defaults filled in."""
+    commit: str | None = None
+    """Commit on the Hub; null for a folder and for a model of the demo."""
+    folder: str | None = None
+    """Folder below the demo's cache; null for other sources."""
+    files: tuple[LockedFile, ...]
+    """What the digest covers, in order of name."""
+    digest: Sha256
+    """`digest_of_files(files)`."""
+    prepared: PreparedParent | None = None
+    """What is merged instead, for an adapter or another vocabulary."""
+
+    @model_validator(mode="after")
+    def _digest_fits_files(self) -> LockedParent:
+        if self.digest != digest_of_files(self.files):
+            raise ValueError("the digest does not fit the files listed")
+        return self
+
+    @property
+    def merged_digest(self) -> str:
+        """Digest of the files that are merged; recipes name it."""
+        return self.digest if self.prepared is None else self.prepared.digest
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+class ParentsLock(Data):
+    """results/<run>/parents.lock.json. It holds no path but those written in the configuration."""
+
+    version: Literal[1] = 1
+    parents: dict[str, LockedParent]
+    """By the name in the configuration."""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digest of what is merged of every parent, by name."""
+        return {name: parent.merged_digest for name, parent in self.parents.items()}
+
+    def to_json(self) -> bytes:
+        """The content of parents.lock.json."""
+        content = self.model_dump(mode="json")
+        for parent in content["parents"].values():
+            if parent["prepared"] is None:
+                del parent["prepared"]
+        return pretty_json(content)
+
+
+def read_lock(path: Path) -> ParentsLock:
+    """Read a lock file.
+
+    Raises:
+        LineageError: there is none, or it is not a valid lock file.
+    """
+    return read_json(
+        path,
+        ParentsLock.model_validate_json,
+        "lock file of parents",
+        missing="the parents are not locked yet",
+        make="run `tsugiki parents` with the run's configuration; it writes this lock file",
+        mend="restore the file, or remove it and run `tsugiki parents` to lock anew",
+    )
+
+
+def write_lock(path: Path, lock: ParentsLock) -> bool:
+    """Write a lock file unless it is there already; say whether it was written."""
+    return write_if_changed(path, lock.to_json())

@@ -1,0 +1,113 @@
+"""What a candidate's evaluation took. Differs between runs, so no digest covers it.
+
+What came of evaluating a candidate: a score, or a failure with its reason. Nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    field_validator,
+    model_serializer,
+)
+
+from tsugiki.contracts.data import Data
+from tsugiki.json_files import read_json
+
+
+class Measured(Data):
+    """One metric on one set of items."""
+
+    value: float
+    """The task's own aggregation over the items: their mean, unless `aggregation` names another."""
+    items: int
+    """How many items it is made of."""
+    aggregation: str | None = None
+    """As lm-eval calls it, or `!function` and its name in the task's code; None for the mean."""
+
+    @field_validator("value")
+    @classmethod
+    def _value_is_finite(cls, value: float) -> float:
+        if not math.isfinite(value):
+            raise ValueError("a score is finite; a model without one is a failure")
+        return value
+
+    @model_serializer(mode="wrap")
+    def _mean_goes_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Outcomes of means have the bytes that they always had."""
+        fields: dict[str, Any] = handler(self)
+        if self.aggregation is None:
+            fields.pop("aggregation", None)
+        return fields
+
+
+class Scored(Data):
+    """The candidate was scored."""
+
+    status: Literal["scored"] = "scored"
+    recipe: str
+    """Digest of the recipe."""
+    evaluation: str
+    """Digest of everything else that determines the score: tasks, items, engine, number format."""
+    measured: dict[str, Measured]
+    """By objective (or monitor) name."""
+    rates: dict[str, float]
+    """Mean over all generated answers: `tokens`, `truncated`, `empty`, and, where the task's
+    metrics report them, `parsed`, `language`. Where there are any, `cut`: the share of documents
+    whose prompt was longer than what the model can read, and lost its start."""
+    weights: str
+    """Digest of the merged weights that were scored."""
+    records: str
+    """SHA-256 of items.parquet, the record of every item."""
+
+
+class Failed(Data):
+    """The candidate has no score. It ranks last."""
+
+    status: Literal["failed"] = "failed"
+    recipe: str
+    evaluation: str
+    kind: Literal["recipe", "model", "evaluation"]
+    """`recipe`: describes no valid merge. `model`: broken weights or outputs. `evaluation`: the
+    task's own code failed on it. Faults of the machine are never an outcome."""
+    reason: str
+
+
+Outcome = Annotated[Scored | Failed, Field(discriminator="status")]
+OUTCOME: TypeAdapter[Scored | Failed] = TypeAdapter(Outcome)
+
+
+class Cost(BaseModel):
+    """cost.json."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seconds_merge: float
+    seconds_forward: float
+    seconds_total: float
+    tokens: int
+    host: str
+    device: str
+    started: datetime
+    finished: datetime
+
+
+def read_cost(path: Path) -> Cost | None:
+    """Read a cost file; None where there is none, since the ledger does not depend on it.
+
+    Raises:
+        LineageError: the file is there and is not a cost file.
+    """
+    try:
+        return read_json(path, Cost.model_validate_json, "cost file")
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,302 @@
+"""From a mergekit configuration to a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from tsugiki.config.load import nearest
+from tsugiki.contracts.recipe import SHARED, Parameter, ParentRef, Recipe
+from tsugiki.errors import RecipeError
+from tsugiki.merge.method import Method, ParameterSpec
+from tsugiki.merge.registry import get_method
+from tsugiki.merge.settings import Settings
+from tsugiki.mergekit.document import Document
+from tsugiki.mergekit.filters import as_parameter
+from tsugiki.mergekit.methods import (
+    NUSLERP,
+    PER_INPUT,
+    REQUIRED,
+    VECTORS,
+    Counterpart,
+    counterpart,
+    from_nuslerp,
+)
+from tsugiki.mergekit.settings import Place, Value, resolve
+from tsugiki.models.grouping import BEFORE_BLOCKS, BLOCK, group_of
+
+Option = bool | float | str
+
+
+def import_mergekit(
+    document: Document, models: Mapping[str, ParentRef], tensors: Sequence[str], *, dtype: str
+) -> Recipe:
+    """The recipe that a mergekit configuration describes.
+
+    Each parameter gets the coarsest grouping that fits its values. A parameter that is given for no
+    model in particular belongs to all (`*`), and is left out where it has its default everywhere.
+
+    Args:
+        document: The configuration.
+        models: Name and digest of every model, by how the configuration calls it.
+        tensors: Names of all tensors that are merged.
+        dtype: Number format where the configuration names none.
+
+    Raises:
+        ConfigError: the method does not exist.
+        RecipeError: a recipe cannot express the configuration, or describes no valid merge.
+    """
+    method, there = get_method(document.method), counterpart(document.method)
+    base = document.base if method.base != "unused" else None
+    _check_names(document, there)
+    reading = _Reading(document, _parents(document, base), places(document, tensors))
+    for name, only in there.fixed.items():
+        if (value := reading.option(name)) not in (None, only):
+            raise RecipeError(
+                f"`{name}: {_text(value)}` cannot be expressed for method `{method.name}`",
+                where=document.where,
+                expected=_text(only),
+                fix="see docs/mergekit.md",
+            )
+    recipe = Recipe(
+        method=method.name,
+        base=models[base] if base else None,
+        parents=tuple(models[parent] for parent in reading.parents),
+        parameters=_parameters(method, there, reading, models),
+        options=_options(there, reading),
+        dtype=cast("Any", document.dtype or dtype),
+        tokenizer=models[_tokenizer(document)].name,
+    )
+    Settings(recipe, tensors)
+    return recipe
+
+
+def places(document: Document, tensors: Sequence[str]) -> list[Place]:
+    """Where each tensor stands: its slice, and how far through the slice's layers.
+
+    What comes before the layers belongs to the first slice, what comes after them to the last.
+
+    Raises:
+        RecipeError: the slices are not all layers in their order, or a tensor has no place.
+    """
+    blocks = {tensor: _block(tensor) for tensor in tensors}
+    numbers = {block for block in blocks.values() if block is not None}
+    starts = _starts(document, 1 + max(numbers, default=-1))
+    found = []
+    for tensor, block in blocks.items():
+        if block is None:
+            after = len(starts) > 2 and _follows_layers(tensor, document)
+            t = None if _is_before_blocks(tensor) else 0.0
+            found.append(Place(tensor, len(starts) - 2 if after else 0, t))
+            continue
+        piece = next(index for index, end in enumerate(starts[1:]) if block < end)
+        first, last = starts[piece], starts[piece + 1] - 1
+        found.append(Place(tensor, piece, (block - first) / (last - first) if last > first else 1))
+    return found
+
+
+def _block(tensor: str) -> int | None:
+    block = None if _is_before_blocks(tensor) else BLOCK.search(tensor)
+    return int(block[1]) if block else None
+
+
+def _is_before_blocks(tensor: str) -> bool:
+    return any(pattern.search(tensor) for _, pattern in BEFORE_BLOCKS)
+
+
+def _follows_layers(tensor: str, document: Document) -> bool:
+    group = group_of(tensor, "block")
+    if group not in ("embeddings", "head"):
+        raise RecipeError(
+            "slices cannot be merged in a model that has more than one stack of layers",
+            where=f"{document.where}, tensor {tensor}",
+            fix="list the models as `models`",
+        )
+    return group == "head"
+
+
+def _starts(document: Document, layers: int) -> list[int]:
+    """First layer of each slice, and the number of layers."""
+    starts = [0]
+    for piece in document.slices:
+        ranges = {source.layers or (0, layers) for source in piece.sources}
+        if len(ranges) > 1 or min(ranges)[0] != starts[-1]:
+            raise _stacked(document, layers, ", ".join(f"{list(pair)}" for pair in sorted(ranges)))
+        starts.append(min(ranges)[1])
+    if starts[-1] != layers:
+        raise _stacked(document, layers, f"{starts[-1]} layers")
+    return starts
+
+
+def _stacked(document: Document, layers: int, got: str) -> RecipeError:
+    return RecipeError(
+        "a recipe cannot stack, repeat or leave out layers",
+        where=f"{document.where}, slices",
+        expected=f"slices that together are the layers 0 to {layers}, each the same layers of all "
+        "models",
+        got=got,
+        fix="only `passthrough` stacks layers, of one model in each slice",
+    )
+
+
+def _parents(document: Document, base: str | None) -> list[str]:
+    listed = [[model for model in piece.models if model != base] for piece in document.slices]
+    for models in listed[1:]:
+        if set(models) != set(listed[0]):
+            raise RecipeError(
+                "the slices merge different models",
+                where=f"{document.where}, slices",
+                expected=", ".join(listed[0]),
+                got=", ".join(models),
+            )
+    return listed[0]
+
+
+def _tokenizer(document: Document) -> str:
+    if document.tokenizer not in (None, "base"):
+        return document.tokenizer
+    if document.base is not None:
+        return document.base
+    if document.tokenizer == "base":
+        raise RecipeError("the tokenizer is to be the base's, but there is no base_model")
+    return document.slices[0].models[0]
+
+
+def _check_names(document: Document, there: Counterpart) -> None:
+    scopes = [("parameters", document.parameters, False)]
+    for piece in document.slices:
+        scopes.append(("parameters of a slice", piece.parameters, False))
+        scopes += [(f"parameters of {s.model}", s.parameters, True) for s in piece.sources]
+    for where, settings, of_model in scopes:
+        for name in settings:
+            if name not in there.names:
+                raise RecipeError(
+                    f"method `{document.method}` has no parameter `{name}` in mergekit",
+                    where=f"{document.where}, {where}",
+                    fix=nearest(name, there.names) if there.names else "leave it out",
+                )
+            if of_model and name not in PER_INPUT:
+                raise RecipeError(
+                    f"mergekit ignores `{name}` where it stands",
+                    where=f"{document.where}, {where}",
+                    fix="give it under the file's own `parameters`, or those of a slice",
+                )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Looks up a document's parameters."""
+
+    document: Document
+    parents: list[str]
+    places: list[Place]
+
+    def values(self, name: str, model: str | None) -> dict[str, Value | None]:
+        """A value for each tensor; None where mergekit's default counts."""
+        return {
+            place.tensor: resolve(self._scopes(place.piece, model), name, place)
+            for place in self.places
+        }
+
+    def is_given(self, name: str) -> bool:
+        """Whether the parameter is mentioned for any parent, or for all."""
+        return self.is_given_by_parents(name) or any(
+            name in scope
+            for scope in (
+                self.document.parameters,
+                *(piece.parameters for piece in self.document.slices),
+            )
+        )
+
+    def is_given_by_parents(self, name: str) -> bool:
+        """Whether the parameter is mentioned for any parent in particular."""
+        return any(
+            name in source.parameters
+            for piece in self.document.slices
+            for source in piece.sources
+            if source.model in self.parents
+        )
+
+    def option(self, name: str) -> Value | None:
+        """The parameter's one value.
+
+        Raises:
+            RecipeError: it differs between tensors or models.
+        """
+        models = self.parents if name in PER_INPUT else [None]
+        found = {value for model in models for value in self.values(name, model).values()}
+        if len(found) > 1:
+            raise RecipeError(
+                f"`{name}` differs between tensors or models, which a recipe cannot express",
+                where=self.document.where,
+                expected="one value for the whole merge",
+                got=", ".join(sorted(map(str, found))),
+            )
+        return found.pop()
+
+    def _scopes(self, piece: int, model: str | None) -> Iterator[Mapping[str, Any]]:
+        for source in self.document.slices[piece].sources:
+            if source.model == model:
+                yield source.parameters
+        yield self.document.slices[piece].parameters
+        yield self.document.parameters
+
+
+def _parameters(
+    method: Method, there: Counterpart, reading: _Reading, models: Mapping[str, ParentRef]
+) -> dict[str, Parameter]:
+    found = {}
+    for spec in method.parameters:
+        name = there.parameters.get(spec.name)
+        if name is None or not (reading.is_given(name) or name in REQUIRED):
+            continue
+        owners: dict[str, str | None] = {SHARED: None}
+        if reading.is_given_by_parents(name):
+            owners = {models[parent].name: parent for parent in reading.parents}
+        elif spec.per_parent and name not in PER_INPUT:
+            # One value in mergekit, for a method that has only one parent here.
+            owners = {models[parent].name: None for parent in reading.parents}
+        values = {
+            owner: {
+                tensor: _number(spec, value, tensor)
+                for tensor, value in reading.values(name, model).items()
+            }
+            for owner, model in owners.items()
+        }
+        parameter = as_parameter(values)
+        if parameter != Parameter(values={SHARED: {"model": spec.default}}):
+            found[spec.name] = parameter
+    return found
+
+
+def _number(spec: ParameterSpec, value: Value | None, tensor: str) -> float:
+    if value is None and spec.name in REQUIRED:
+        raise RecipeError(
+            f"parameter `{spec.name}` has no value for a tensor",
+            where=f"tensor {tensor}",
+            expected="a value, as mergekit has no default for it",
+            fix="give it to every model, or a last value without `filter`",
+        )
+    if isinstance(value, bool):
+        raise RecipeError(f"parameter `{spec.name}` is a number", got=_text(value))
+    return spec.default if value is None else value
+
+
+def _options(there: Counterpart, reading: _Reading) -> dict[str, Option]:
+    found: dict[str, Option] = {}
+    for ours, name in there.options.items():
+        if ours == VECTORS:
+            flags = {flag: reading.option(flag) for flag in sorted(NUSLERP)}
+            if any(value is not None for value in flags.values()):
+                found[ours] = from_nuslerp(
+                    flatten=flags["nuslerp_flatten"] in (None, True),
+                    row_wise=flags["nuslerp_row_wise"] is True,
+                )
+        elif (value := reading.option(name)) is not None:
+            found[ours] = value
+    return found
+
+
+def _text(value: Value | None) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,130 @@
+"""Which files of a checkpoint folder a merge needs, and their digests.
+
+Digests of files that have been read before: large files are read again only if they may have changed.
+
+A file is taken for the one that was read if path, size, both times and inode are the same. A copy of
+it, or a checkout, has others, is read once, and is then known too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from tsugiki import atomic
+from tsugiki.canonical import digest_file, pretty_json
+from tsugiki.contracts.locks import LockedFile
+
+RECENT_NS = 1_000_000_000
+"""Nanoseconds in which a file may be written twice without another time: what is so new is not
+remembered."""
+
+_read: dict[str, str] = {}
+"""What this process has read: SHA-256 by `_stamp`."""
+
+
+def read_digest(path: Path) -> str:
+    """SHA-256 of a file's content, which is read, and remembered in this process."""
+    before, changed = _stamp(path)
+    settled = time.time_ns() - changed > RECENT_NS
+    digest = digest_file(path)
+    if settled and _stamp(path)[0] == before:
+        _read[before] = digest
+    return digest
+
+
+def known_digest(path: Path, memory: Path) -> str:
+    """SHA-256 of a file's content, which is read only if it is not known.
+
+    Args:
+        path: The file.
+        memory: File of `remember`; it may be absent.
+    """
+    stamp, _ = _stamp(path)
+    if stamp not in _read:
+        _read.update(_remembered(memory))
+    return _read.get(stamp) or read_digest(path)
+
+
+def remember(memory: Path) -> None:
+    """Keep what this process knows for others, if its folder is there and can be written to."""
+    before = _remembered(memory)
+    if memory.parent.is_dir() and not _read.keys() <= before.keys():
+        with suppress(OSError):
+            atomic.write_bytes(memory, pretty_json(before | _read), synced=False)
+
+
+def _remembered(memory: Path) -> dict[str, str]:
+    """Nothing, where the file cannot be read: whatever is not known is found out again."""
+    try:
+        content = json.loads(memory.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return (
+        {str(key): str(value) for key, value in content.items()}
+        if isinstance(content, dict)
+        else {}
+    )
+
+
+def _stamp(path: Path) -> tuple[str, int]:
+    """What tells a file from what it was before, and when it changed last (ns)."""
+    with path.open("rb") as file:  # on a network file system, opening asks for its present state
+        found = os.fstat(file.fileno())
+    parts = (path.absolute(), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    return "|".join(map(str, parts)), max(found.st_mtime_ns, found.st_ctime_ns)
+
+
+NEEDED = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "*.txt")
+"""Weights, configurations, chat templates, and the vocabularies of older tokenizers."""
+
+CODE = ("*.py",)
+"""Modelling code, needed only where the configuration trusts it."""
+
+IGNORED = ("*/*", ".*", "consolidated*")
+"""Subfolders, hidden files, and the second copy of the weights that some repositories hold."""
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+"""Formats that run code when they are opened. They are never read here."""
+
+
+def needed(names: Iterable[str], *, code: bool = False) -> list[str]:
+    """The names that a merge needs, sorted.
+
+    Args:
+        names: File names, relative to the checkpoint's folder.
+        code: Whether modelling code is needed too.
+    """
+    patterns = NEEDED + CODE if code else NEEDED
+    return sorted(
+        name for name in set(names) if matches(name, patterns) and not matches(name, IGNORED)
+    )
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name fits one of the shell patterns; `*` also stands for `/`."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def digest_folder(folder: Path, *, code: bool = False) -> tuple[LockedFile, ...]:
+    """Size and SHA-256 of every needed file that lies directly in a folder."""
+    names = needed((entry.name for entry in folder.iterdir() if entry.is_file()), code=code)
+    return tuple(describe(folder / name) for name in names)
+
+
+def describe(path: Path) -> LockedFile:
+    """Name, size and SHA-256 of one file."""
+    return LockedFile(name=path.name, size=path.stat().st_size, sha256=read_digest(path))
+
+
+def git_blob_id(path: Path) -> str:
+    """Git's object id of a file: the SHA-1 of `blob <size>`, a zero byte, and the content."""
+    content = path.read_bytes()
+    header = b"blob %d\0" % len(content)
+    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,125 @@
+"""All checks of the models of a stage with each other.
+
+Whether a parent's layers can stand in any order, as data-flow space and stacks need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from tsugiki.config.baselines import StackBaseline
+from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Stage
+from tsugiki.merge.dataflow.architectures import ARCHITECTURES, reason
+from tsugiki.merge.dataflow.parents import unknown_tensors
+from tsugiki.models.checks.architecture import check_architecture, note_choices
+from tsugiki.models.checks.numbers import note_formats, note_unequal
+from tsugiki.models.checks.shapes import check_shapes
+from tsugiki.models.checks.tokenizers import (
+    check_loading,
+    check_owner,
+    check_scored,
+    check_tokenizers,
+    note_splitting,
+    note_templates,
+    note_tokenizers,
+)
+from tsugiki.models.checks.vision import check_eyes, note_eyes
+from tsugiki.models.fault import Fault, listed
+from tsugiki.models.model import Model
+
+
+def stacks_layers(config: RunConfig, stage: Stage) -> bool:
+    """Whether layers of the stage's parents are stacked, by the stage or by a baseline."""
+    by_baseline = any(isinstance(baseline, StackBaseline) for baseline in config.baselines)
+    return stage.space.kind == "dataflow" or (stage is config.stages[0] and by_baseline)
+
+
+def check_stacking(model: Model) -> Iterator[Fault]:
+    """The part of each tensor in its layer is known."""
+    kind = model.config.get("model_type")
+    if kind is None:
+        return
+    if kind not in ARCHITECTURES:
+        yield Fault(
+            f"the layers of `{model.name}` cannot be merged in data-flow space",
+            f"{model.where}, config.json",
+            expected="model_type " + ", ".join(sorted(ARCHITECTURES)),
+            got=f"{kind}: {reason(str(kind))}",
+            fix="merge it in parameter space, and leave out baselines of the kind `stack`",
+        )
+    elif unknown := unknown_tensors(model.tensors, ARCHITECTURES[kind]):
+        yield Fault(
+            f"`{model.name}` has tensors whose part in its layers is not known",
+            model.where,
+            expected=f"the tensors of a {kind}",
+            got=listed(unknown),
+            fix="merge it in parameter space, and leave out baselines of the kind `stack`",
+        )
+
+
+def check_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> Iterator[Fault]:
+    """The models that a stage merges fit together, as far as they could be read."""
+    merged = _merged(config, stage, models)
+    yield from check_merged(merged, config.accept_differences)
+    if stacks_layers(config, stage):
+        for model in merged:
+            yield from check_stacking(model)
+    for name in config.origins(stage):
+        if name in models and name != config.owner(stage):
+            yield from check_scored(models[name])
+    owner = models.get(config.owner(stage))
+    if owner is not None:
+        template = config.evaluation.apply_chat_template
+        place = f"`tokenizer` in the space of stage `{stage.name}`"
+        yield from check_owner(owner, place, apply_chat_template=template)
+        yield from check_loading(owner)
+        if stage.space.kind == "parameter" and stage.space.tokenizer is None:
+            yield from check_eyes(merged, owner, f"stage `{stage.name}`", "tokenizer")
+
+
+def check_merged(models: Sequence[Model], accepted: Collection[str] = ()) -> Iterator[Fault]:
+    """Models that are merged tensor by tensor fit together, as far as they could be read.
+
+    Args:
+        models: The base, or the first parent, and the others.
+        accepted: Settings in which they may differ.
+    """
+    for other in models[1:]:
+        yield from check_architecture(models[0], other, accepted)
+        yield from check_shapes(models[0], other)
+        yield from check_tokenizers(models[0], other)
+
+
+def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> Iterator[str]:
+    """What to know of the models that a stage merges, if that which gives the tokenizer can be read."""
+    owner = models.get(config.owner(stage))
+    if owner is not None:
+        merged = _merged(config, stage, models)
+        yield from note_merged(merged, owner, stage.space.dtype, config.accept_differences)
+
+
+def note_merged(
+    models: Sequence[Model], owner: Model, dtype: str, accepted: Collection[str] = ()
+) -> Iterator[str]:
+    """What to know of models that are merged: what differs between them, and whose is taken.
+
+    Args:
+        models: The base, or the first parent, and the others.
+        owner: The one that gives configuration and tokenizer.
+        dtype: Number format of the result.
+        accepted: Settings in which they may differ.
+    """
+    for other in models[1:]:
+        yield from note_choices(models[0], other, owner.name, accepted)
+        yield from note_tokenizers(models[0], other)
+        yield from note_unequal(models[0], other)
+    yield from note_formats(models, dtype)
+    yield from note_templates(models, owner)
+    yield from note_eyes(models, owner)
+    for model in models:
+        yield from note_splitting(model, owner)
+
+
+def _merged(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> list[Model]:
+    return [models[name] for name in config.origins(stage) if name in models]

@@ -1,0 +1,148 @@
+"""Whether models look as if they had grown from one base, from a few of their weights.
+
+A few thousand weights of a parent on this machine, to see how far it lies from another.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from tsugiki.canonical import digest_file
+from tsugiki.models.checks.numbers import NAMES
+from tsugiki.models.files import needed
+from tsugiki.models.headers import INDEX, SINGLE
+from tsugiki.models.model import Model
+from tsugiki.models.sources import FolderFiles, ParentFiles
+from tsugiki.parents import hub
+from tsugiki.parents.hub import HubFiles
+
+MATRICES = 4
+"""Most matrices of the middle layer that are looked at."""
+NUMBERS = 4096
+"""About how many numbers are read of each."""
+IN_LAYER = re.compile(r"\.(\d+)\.")
+
+Sample = Mapping[str, Sequence[float]]
+"""Numbers by the name that their matrix has in the merge."""
+
+
+def read_sample(model: Model, files: ParentFiles) -> Sample:
+    """Some rows of matrices in the middle layer; nothing where they do not lie on this machine."""
+    from safetensors import SafetensorError, safe_open
+
+    sample = {}
+    try:
+        places = json.loads(files.read(INDEX))["weight_map"] if INDEX in files.sizes else {}
+        for name in _middle(model):
+            stored = model.names[name]
+            path = local_path(files, places.get(stored, SINGLE))
+            if path is None:
+                return {}
+            rows, columns = model.tensors[stored].shape
+            count = min(rows, math.ceil(NUMBERS / columns))
+            first = (rows - count) // 2
+            with safe_open(path, framework="pt") as file:
+                piece = file.get_slice(stored)[first : first + count]
+            sample[name] = piece.double().flatten().tolist()
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return {}  # the checks of the headers say what is wrong
+    return sample
+
+
+def local_path(files: ParentFiles, name: str) -> Path | None:
+    """Where a file of a parent lies on this machine, if it does."""
+    if isinstance(files, HubFiles):
+        return hub.cached_file(files.listing.repo, files.listing.commit, name)
+    return files.folder / name if isinstance(files, FolderFiles) else None
+
+
+def distance(reference: Sample, other: Sample) -> float | None:
+    """The median over matrices of ‖other - reference‖ / ‖reference‖; None if nothing can be compared.
+
+    It is the square root of 2 for independent weights of one size, and at least 1 of any size.
+    """
+    ratios = []
+    for name in reference.keys() & other.keys():
+        mine, theirs = reference[name], other[name]
+        norm = math.hypot(*mine)
+        if len(mine) == len(theirs) and norm > 0:
+            ratios.append(math.dist(mine, theirs) / norm)
+    return sorted(ratios)[len(ratios) // 2] if ratios else None
+
+
+def same_weights(one: ParentFiles, other: ParentFiles) -> bool:
+    """Whether two parents have weight files of the same names and digests."""
+    mine, theirs = _weights(one), _weights(other)
+    if not mine or {name: one.sizes[name] for name in mine} != {
+        name: other.sizes[name] for name in theirs
+    }:
+        return False
+    return all(_digest(one, name) == _digest(other, name) is not None for name in mine)
+
+
+def _weights(files: ParentFiles) -> list[str]:
+    return [name for name in needed(files.sizes) if name.endswith(".safetensors")]
+
+
+def _digest(files: ParentFiles, name: str) -> str | None:
+    if isinstance(files, HubFiles):
+        return next((file.sha256 for file in files.listing.files if file.name == name), None)
+    path = local_path(files, name)
+    return digest_file(path) if path is not None else None
+
+
+def _middle(model: Model) -> list[str]:
+    """Matrices of the middle one of the layers that have any, in the order of their names."""
+    layers: dict[int, list[str]] = {}
+    for name, tensor in sorted(model.merged.items()):
+        match = IN_LAYER.search(name)
+        if match and len(tensor.shape) == 2 and min(tensor.shape) > 1 and tensor.dtype in NAMES:
+            layers.setdefault(int(match[1]), []).append(name)
+    numbers = sorted(layers)
+    return layers[numbers[len(numbers) // 2]][:MATRICES] if numbers else []
+
+
+UNRELATED = 0.9
+"""A distance, as a share of the weights: independent ones have 1 at least, fine-tunes seldom 0.5."""
+
+
+def note_relatives(
+    names: Sequence[str], base: str | None, samples: Mapping[str, Sample]
+) -> Iterator[str]:
+    """Say which models are as far from the first as random weights are.
+
+    Args:
+        names: The models of a stage, the base first if there is one.
+        base: The base's name.
+        samples: Some weights of those models whose weights lie on this machine.
+    """
+    first, *others = names
+    far = {
+        name: ratio
+        for name in others
+        if (ratio := distance(samples.get(first, {}), samples.get(name, {}))) is not None
+        and ratio >= UNRELATED
+    }
+    if far:
+        each = ", ".join(f"{ratio:.2f} ({name})" for name, ratio in far.items())
+        doubt = (
+            f"{first} does not look like the base of {' and '.join(far)}"
+            if first == base
+            else f"{first} and {' and '.join(far)} do not look like fine-tunes of one base"
+        )
+        yield (
+            f"{doubt}: the distance, in shares of the weights, is {each}; random weights give 1 or "
+            "more, fine-tunes mostly less than 0.5"
+        )
+
+
+def note_copies(files: Mapping[str, ParentFiles], samples: Mapping[str, Sample]) -> Iterator[str]:
+    """Say which parents have the same weights; large files are read only where samples are equal."""
+    for (one, mine), (other, theirs) in combinations(files.items(), 2):
+        if samples.get(one, {}) == samples.get(other, {}) and same_weights(mine, theirs):
+            yield f"{one} and {other} have the same weights: merging them with each other does nothing"

@@ -1,0 +1,137 @@
+"""The models that a run merges: its locked parents, and the best models of earlier stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsugiki import atomic
+from tsugiki.canonical import pretty_json
+from tsugiki.config.run import RunConfig
+from tsugiki.contracts.layout import BASELINES, RunFiles, SeriesFiles
+from tsugiki.contracts.locks import LockedParent, digest_of_files, read_lock
+from tsugiki.json_files import read_json
+from tsugiki.models.files import digest_folder
+from tsugiki.parents.locate import digest_memory, locate, require_files
+
+
+@dataclass(frozen=True)
+class RunModels:
+    """Folder and digest of each model, by name."""
+
+    folders: dict[str, Path]
+    digests: dict[str, str]
+
+
+def run_models(
+    files: RunFiles,
+    config: RunConfig,
+    names: Iterable[str] | None = None,
+    *,
+    read: bool = False,
+) -> RunModels:
+    """All parents, and best models of stages.
+
+    Args:
+        files: The run.
+        config: Its configuration.
+        names: Which stages (other names count nothing); all that others merge if absent. A stage
+            that has no best model yet is left out.
+        read: Read every file, even those that have not changed since they were read last.
+
+    Raises:
+        LineageError: the parents are not locked, a lock file is damaged, or a model's files are not
+            those that were locked.
+        ParentError: a model's files are not on this machine.
+    """
+    lock = read_lock(files.parents)
+    wanted = set(merged_stages(config) if names is None else names)
+    folders, digests = (
+        locate(config, lock, read=read),
+        {name: lock.digests[name] for name in config.parents},
+    )
+    for stage in config.stages:
+        series = files.series(stage.name)
+        if stage.name in wanted and series.best_lock.is_file():
+            locked = read_stage_lock(series.best_lock)
+            _require(config, stage.name, series, locked, read=read)
+            folders[stage.name], digests[stage.name] = series.best, locked.digest
+    return RunModels(folders, digests)
+
+
+def merged_stages(config: RunConfig) -> list[str]:
+    """Names of the stages whose best models other stages merge, in order."""
+    members = {name for stage in config.stages for name in stage.members}
+    return [stage.name for stage in config.stages if stage.name in members]
+
+
+def models_of(files: RunFiles, config: RunConfig, series: str, *, read: bool = False) -> RunModels:
+    """The models that candidates of a series are made from.
+
+    All parents, and for a stage and its finalists the stages that it merges; for the baselines
+    none, for the test all. `read` and errors are those of `run_models`.
+    """
+    if series == BASELINES:
+        return run_models(files, config, (), read=read)
+    for stage in config.stages:
+        if series in (stage.name, config.finalists_of(stage.name)):
+            return run_models(files, config, stage.members, read=read)
+    return run_models(files, config, read=read)
+
+
+def run_digests(files: RunFiles, config: RunConfig) -> dict[str, str]:
+    """Digest of each model, by name; where the models are is not asked."""
+    digests = dict(read_lock(files.parents).digests)
+    for stage in config.stages:
+        lock = files.series(stage.name).best_lock
+        if lock.is_file():
+            digests[stage.name] = read_stage_lock(lock).digest
+    return digests
+
+
+def lock_stage(stage: str, folder: Path, recipe: str) -> LockedParent:
+    """What a stage's best model consists of.
+
+    Args:
+        stage: Name of the stage.
+        folder: The model.
+        recipe: Digest of its recipe.
+    """
+    found = digest_folder(folder)
+    source = {"stage": stage, "recipe": recipe}
+    return LockedParent(source=source, files=found, digest=digest_of_files(found))
+
+
+def write_stage_lock(path: Path, locked: LockedParent) -> None:
+    """Write best.lock.json of a stage."""
+    atomic.write_bytes(path, pretty_json(locked.model_dump(mode="json")))
+
+
+def read_stage_lock(path: Path) -> LockedParent:
+    """Read best.lock.json of a stage.
+
+    Raises:
+        LineageError: it is missing or not a valid lock file.
+    """
+    return read_json(
+        path,
+        LockedParent.model_validate_json,
+        "lock file of a stage's best model",
+        missing="the stage's best model is not written yet",
+        make="let the workflow run; it writes it after the stage's last generation",
+        mend="remove the file and run the workflow again",
+    )
+
+
+def _require(
+    config: RunConfig, stage: str, series: SeriesFiles, locked: LockedParent, *, read: bool
+) -> None:
+    require_files(
+        f"the best model of stage `{stage}`",
+        series.best,
+        locked.files,
+        digest_memory(config),
+        fix=f"remove {series.best_lock} and run the workflow again",
+        read=read,
+    )

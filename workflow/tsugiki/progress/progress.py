@@ -1,0 +1,140 @@
+"""Lines for the terminal: how a run is doing and how long it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Stage
+from tsugiki.contracts.layout import RunFiles, SeriesFiles
+from tsugiki.contracts.ledger import Entry, entries
+from tsugiki.contracts.population import Generation
+from tsugiki.finalists.table import read_final_table, render_table
+from tsugiki.progress.summary import Summary, summarise
+from tsugiki.progress.time_left import busy_seconds, generation_costs, seconds_left
+
+
+def generation_line(files: RunFiles, config: RunConfig, name: str, generation: int) -> str:
+    """One line on a ranked generation of a stage, and on how long the rest of the run will take.
+
+    Raises:
+        LineageError: a file of the run is damaged.
+    """
+    series, stage = files.series(name), config.stage(name)
+    stages = _stages(files, config)
+    found = [one for one in stages.get(name, ()) if one.number <= generation]
+    planned = stage.budget.generations if stage else len(found)
+    line = _stage_line(series, found, planned)
+    left = seconds_left(files, config, stages)
+    return f"{line} | {duration(left)} left" if left else line
+
+
+def progress_line(history: Sequence[Generation], seconds: float | None, generations: int) -> str:
+    """One line on the latest generation of a stage.
+
+    Args:
+        history: All generations so far, at least one.
+        seconds: How long the latest generations took to score; None where it is not known.
+        generations: How many there will be at most.
+    """
+    latest = summarise(history)[-1]
+    parts = [f"generation {len(history)} of {generations}", _scores(latest)]
+    if latest.failures:
+        parts.append(f"{latest.failures} of {latest.candidates} failed")
+    if seconds:
+        parts.append(f"{duration(seconds)} a generation")
+    return " | ".join(parts)
+
+
+def status(files: RunFiles, config: RunConfig) -> str:
+    """How far a run has come, series by series, and its final table if there is one.
+
+    Raises:
+        LineageError: a file of the run is damaged.
+    """
+    stages = {stage.name: stage for stage in config.stages}
+    found = _stages(files, config)
+    left = seconds_left(files, config, found)
+    lines = [f"{config.name}: {files.root}" + (f" | {duration(left)} left" if left else "")]
+    names = config.series
+    width = max(12, *(len(name) for name in names))
+    for name in names:
+        series = files.series(name)
+        begun = found[name] if name in found else list(entries(series))
+        line = _series_line(series, begun, stages.get(name))
+        lines.append(f"  {name:<{width}} {line}")
+    text = "\n".join(lines) + "\n"
+    if files.final.is_file():
+        text += f"\n{render_table(read_final_table(files.final))}"
+    return text
+
+
+def finished_table(files: RunFiles) -> str | None:
+    """The final table of a finished run, and where its report and model are; None if there is none."""
+    if not files.final.is_file():
+        return None
+    table = render_table(read_final_table(files.final))
+    return f"{table}report: {files.report}\nmodel: {files.best}"
+
+
+def duration(seconds: float) -> str:
+    """A time span for people: `8 s`, `3 min 05 s`, `2 h 10 min`, `3 d 4 h`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def _scores(summary: Summary) -> str:
+    if summary.best is None or summary.median is None or summary.spread is None:
+        so_far = "nothing" if summary.best_so_far is None else f"{summary.best_so_far:.4f}"
+        return f"best so far {so_far} | no candidate of this generation was scored"
+    return (
+        f"best so far {summary.best_so_far:.4f} | this one: best {summary.best:.4f}, "
+        f"median {summary.median:.4f}, spread {summary.spread:.4f}"
+    )
+
+
+def _series_line(series: SeriesFiles, found: Sequence[Entry], stage: Stage | None) -> str:
+    done = [one.outcomes for one in found if one.outcomes is not None and one.outcomes.ranked]
+    stopped = next((one.population.stopped for one in found if one.population.stopped), None)
+    if not found:
+        return "not begun"
+    if not done:
+        return _waiting(series, found[-1])
+    if stage is None:
+        summary = summarise(done)[-1]
+        failed = f", {summary.failures} failed" if summary.failures else ""
+        return f"{summary.candidates} candidates scored{failed}"
+    planned = stage.budget.generations if stopped is None else len(done)
+    line = _stage_line(series, [one for one in found if one.number < planned], planned)
+    if stopped is not None:
+        return f"{line} | ended: {stopped}"
+    # The generation after the last one is drawn but never scored.
+    under_way = found[-1].outcomes is None and found[-1].number < planned
+    return f"{line} | {_waiting(series, found[-1])}" if under_way else line
+
+
+def _stages(files: RunFiles, config: RunConfig) -> dict[str, list[Entry]]:
+    return {stage.name: list(entries(files.series(stage.name))) for stage in config.stages}
+
+
+def _stage_line(series: SeriesFiles, found: Sequence[Entry], planned: int) -> str:
+    history = [one.outcomes for one in found if one.outcomes is not None and one.outcomes.ranked]
+    times = [busy_seconds(costs) for costs in generation_costs(series, found)]
+    known = [seconds for seconds in times if seconds]
+    return progress_line(history, sum(known) / len(known) if known else None, planned)
+
+
+def _waiting(series: SeriesFiles, entry: Entry) -> str:
+    recipes = {candidate.recipe for candidate in entry.population.candidates}
+    scored = sum(series.candidate(recipe).outcome.is_file() for recipe in recipes)
+    return f"generation {entry.number + 1}: {scored} of {len(recipes)} candidates scored"

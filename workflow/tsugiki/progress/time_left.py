@@ -1,0 +1,120 @@
+"""How long scoring took, and how long what is left will take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+
+from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Stage
+from tsugiki.contracts.layout import BASELINES, TEST, RunFiles, SeriesFiles
+from tsugiki.contracts.ledger import Entry, new_recipes, read_population
+from tsugiki.contracts.outcome import Cost, read_cost
+from tsugiki.contracts.population import Population
+from tsugiki.evaluate.share import distinct_recipes
+
+RECENT = 3
+"""Generations whose candidates say how long others will take."""
+
+
+def busy_seconds(costs: Iterable[Cost]) -> float:
+    """For how long at least one of the candidates was at work: neither pauses nor other series count."""
+    total, until = timedelta(), None
+    for cost in sorted(costs, key=lambda one: one.started):
+        begin = cost.started if until is None else max(cost.started, until)
+        total += max(cost.finished - begin, timedelta())
+        until = cost.finished if until is None else max(cost.finished, until)
+    return total.total_seconds()
+
+
+def generation_costs(
+    series: SeriesFiles, found: Sequence[Entry], latest: int = RECENT
+) -> list[list[Cost]]:
+    """Costs of the candidates that each of the latest ranked generations had to score."""
+    ranked = [one for one in found if one.outcomes is not None and one.outcomes.ranked]
+    return [_costs(series, recipes) for recipes in new_recipes(ranked)[-latest:]]
+
+
+def seconds_left(
+    files: RunFiles, config: RunConfig, stages: Mapping[str, Sequence[Entry]]
+) -> float | None:
+    """Scoring that is left in the whole run: all stages, their finalists, baselines and the test.
+
+    A candidate takes as long as those of the latest generations did, its answers in proportion to its
+    documents, and as many are scored at a time. A stage that ends early leaves less.
+
+    Args:
+        files: The run.
+        config: Its configuration.
+        stages: All generations of each stage.
+
+    Returns:
+        Seconds; None before a candidate of a ranked generation is known to have taken any.
+
+    Raises:
+        LineageError: a file of the run is damaged.
+    """
+    recent: list[Cost] = []
+    size = 0
+    for name, found in stages.items():
+        if costs := generation_costs(files.series(name), found):
+            recent = [cost for of_one in costs for cost in of_one]
+            size = len(found[0].population.candidates)
+    busy = busy_seconds(recent)
+    if not busy:
+        return None
+    items, (searched, tested) = config.evaluation.items, _tasks(config)
+    seconds = [one.seconds_forward / (items.search * searched) for one in recent]
+    per_document = sum(seconds) / len(recent)
+    rest = sum(one.seconds_total - one.seconds_forward for one in recent) / len(recent)
+    at_once = sum(one.seconds_total for one in recent) / busy
+
+    def take(candidates: int, documents: int) -> float:
+        return candidates * (rest + documents * per_document) / max(at_once, 1.0)
+
+    finalists = config.finalists.top + config.finalists.mean
+    others = len(config.parents) + len(config.baselines)
+    left = take(_unscored(files.series(BASELINES), others), items.search * searched)
+    drawn = True  # while a stage goes on, finalists that are there are those of a smaller budget
+    for stage in config.stages:
+        series = files.series(config.finalists_of(stage.name))
+        waiting = _left_of_stage(files.series(stage.name), stage, stages[stage.name], size)
+        unscored = finalists if waiting else _unscored(series, finalists)
+        left += take(waiting, items.search * searched)
+        left += take(unscored, items.validation * searched)
+        drawn = drawn and not waiting
+    rows = others + finalists + len(config.stages) - 1
+    return left + take(_unscored(files.series(TEST), rows) if drawn else rows, items.test * tested)
+
+
+def _tasks(config: RunConfig) -> tuple[int, int]:
+    """How many tasks are searched on, and how many are tested on."""
+    objectives = {one.task for one in config.evaluation.objectives}
+    return len(objectives), len(objectives | {one.task for one in config.evaluation.monitors})
+
+
+def _left_of_stage(series: SeriesFiles, stage: Stage, found: Sequence[Entry], size: int) -> int:
+    """Candidates that a stage has yet to score; `size` is how many a generation has if none is drawn."""
+    if any(one.population.stopped for one in found):
+        return 0
+    size = len(found[0].population.candidates) if found else size
+    begun = [one for one in found if one.number < stage.budget.generations]
+    waiting = [one for one in begun if one.outcomes is None]
+    under_way = sum(_without_outcome(series, one.population) for one in waiting)
+    return under_way + size * (stage.budget.generations - len(begun))
+
+
+def _unscored(series: SeriesFiles, expected: int) -> int:
+    """Candidates that a series of one generation has yet to score."""
+    path = series.generation(0).population
+    return _without_outcome(series, read_population(path)) if path.is_file() else expected
+
+
+def _without_outcome(series: SeriesFiles, population: Population) -> int:
+    recipes = distinct_recipes(population)
+    return sum(not series.candidate(recipe).outcome.is_file() for recipe in recipes)
+
+
+def _costs(series: SeriesFiles, recipes: Sequence[str]) -> list[Cost]:
+    found = (read_cost(series.candidate(recipe).cost) for recipe in recipes)
+    return [cost for cost in found if cost is not None]

@@ -1,0 +1,64 @@
+"""Divide the tasks' documents; record the environment.
+
+Fetch, prepare and lock the parents of a run, and refuse those that do not fit together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+from tsugiki import atomic
+from tsugiki.canonical import pretty_json
+from tsugiki.config.run import RunConfig
+from tsugiki.config.task_files import task_sources
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.evaluate.harness import Harness
+from tsugiki.evaluate.items import divide_for, read_items
+from tsugiki.evaluate.preflight import refuse_broken
+from tsugiki.models.fault import refuse
+from tsugiki.parents.locate import source_folders
+from tsugiki.parents.preflight import preflight
+from tsugiki.parents.resolve import lock_parents
+from tsugiki.steps.environment import environment
+
+
+def write_parents(
+    files: RunFiles, config: RunConfig, *, update: frozenset[str], say: Callable[[str], None]
+) -> None:
+    """Write parents.lock.json; see `lock_parents`.
+
+    Raises:
+        ParentError: a parent cannot be had, or the parents do not fit together: what
+            `tsugiki check` says, for those who have not asked it.
+    """
+    lock = lock_parents(config, files.parents, update=update, say=say)
+    refuse(preflight(config, lock, source_folders(config, lock)).faults)
+
+
+def write_items(files: RunFiles, config: RunConfig) -> None:
+    """Write items.json and environment.json.
+
+    Raises:
+        ConfigError: a task is unknown, has too few documents, or has a fault in its file, its code
+            or its data.
+    """
+    harness = Harness(config.evaluation)
+    sets = divide_for(config, harness.document_hashes(), harness.document_keys())
+    refuse_broken(harness, sets, config)
+    goals = harness.goals()
+    open_goals = {one.name: goals[one.name] for one in harness.objectives if one.goal is None}
+    sets = sets.model_copy(update={"goals": open_goals, "date": _date(files, config)})
+    recorded = {**environment(), "tasks": task_sources(config.evaluation)}
+    atomic.write_bytes(files.environment, pretty_json(recorded))
+    atomic.write_bytes(files.items, sets.to_json())
+
+
+def _date(files: RunFiles, config: RunConfig) -> date | None:
+    """The date that the run's chat templates write: fixed once, for prompts must not change."""
+    if not config.evaluation.apply_chat_template:
+        return None
+    if config.evaluation.date is not None:
+        return config.evaluation.date
+    before = read_items(files.items).date if files.items.is_file() else None
+    return before or datetime.now(UTC).date()

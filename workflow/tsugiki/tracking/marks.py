@@ -1,0 +1,66 @@
+"""Marks beside the ledger's entries: whether MLflow has a generation, or has still to be told of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from tsugiki.atomic import write_if_changed
+from tsugiki.canonical import digest_file, pretty_json
+from tsugiki.config.run import RunConfig
+from tsugiki.contracts.layout import GenerationFiles, RunFiles
+from tsugiki.contracts.ledger import existing_series
+
+PENDING = "pending"
+
+
+def mark(files: GenerationFiles, state: bool | str) -> None:
+    """Write the mark of a scored generation.
+
+    Args:
+        files: The generation.
+        state: True if MLflow has it, `PENDING` if it is to be told, False if it is not to be told.
+    """
+    content = {"outcomes": digest_file(files.outcomes), "mlflow": state}
+    write_if_changed(files.tracked, pretty_json(content))
+
+
+def mark_untold(files: RunFiles, config: RunConfig, *, all_of_them: bool = False) -> None:
+    """Mark as pending each scored generation that MLflow does not have as it is now.
+
+    Args:
+        files: The run's files.
+        config: Its configuration.
+        all_of_them: Those that MLflow has, too.
+    """
+    for _, _, generation in _generations(files, config):
+        if generation.outcomes.is_file():
+            told = {"outcomes": digest_file(generation.outcomes), "mlflow": True}
+            if all_of_them or _content(generation) != told:
+                mark(generation, PENDING)
+
+
+def pending(files: RunFiles, config: RunConfig) -> list[tuple[str, int]]:
+    """Series and number of all generations that MLflow has still to be told of, in the ledger's order."""
+    return [
+        (series, number)
+        for series, number, generation in _generations(files, config)
+        if _content(generation).get("mlflow") == PENDING and generation.outcomes.is_file()
+    ]
+
+
+def _generations(files: RunFiles, config: RunConfig) -> Iterator[tuple[str, int, GenerationFiles]]:
+    for series in existing_series(files, config.series):
+        number = 0
+        while (found := files.series(series).generation(number)).population.is_file():
+            yield series, number, found
+            number += 1
+
+
+def _content(files: GenerationFiles) -> dict[str, object]:
+    """What a mark says; nothing if there is none that can be read."""
+    try:
+        content = json.loads(files.tracked.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

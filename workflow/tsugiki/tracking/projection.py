@@ -1,0 +1,320 @@
+"""MLflow as a projection of the ledger: it can be thrown away and written again.
+
+A series is a parent run; each of its candidates is a nested run. Nothing is read back from it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tsugiki.canonical import canonical_json
+from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import ParameterSpace
+from tsugiki.contracts.layout import TEST, RunFiles
+from tsugiki.contracts.ledger import Entry, entries, new_recipes, read_generation
+from tsugiki.contracts.outcome import Cost, read_cost
+from tsugiki.contracts.population import Candidate
+from tsugiki.contracts.recipe import read_recipe
+from tsugiki.errors import InfrastructureError, LineageError
+from tsugiki.progress.summary import summarise
+from tsugiki.tracking.marks import PENDING, mark, mark_untold, pending
+from tsugiki.tracking.records import (
+    PREFIX,
+    Record,
+    candidate_record,
+    generation_metrics,
+    milliseconds,
+)
+from tsugiki.tracking.store import (
+    open_experiment,
+    open_store,
+    own_artifacts,
+    retire_experiment,
+    store_has_moved,
+    tracking_uri,
+)
+
+PARAMS_A_CALL = 100
+"""MLflow takes no more parameters at once."""
+RUNS_A_SEARCH = 10_000
+DONE = ("FINISHED", "FAILED")
+
+
+def track_generation(
+    files: RunFiles,
+    series: str,
+    generation: int,
+    config: RunConfig,
+    *,
+    say: Callable[[str], None],
+) -> None:
+    """Log a scored generation, and all that MLflow has still to be told of; mark it in tracked.json.
+
+    Doing it again changes nothing. A store that was moved with its folder is rebuilt as a whole. If
+    MLflow or its store fails, the generation is marked as pending, and the search goes on: the next
+    call tries again.
+
+    Args:
+        files: The run's files.
+        series: The generation's series.
+        generation: Its number.
+        config: The run's configuration.
+        say: Takes a line, when MLflow begins to lag behind and when it has caught up.
+
+    Raises:
+        LineageError: the generation is not scored yet, or its files are damaged.
+        ConfigError: the tracking store is of a kind that MLflow does not write to.
+    """
+    tracking_uri(files, config)
+    scored = files.series(series).generation(generation)
+    if not scored.outcomes.is_file():
+        raise LineageError(
+            "only a scored generation can be tracked",
+            where=str(scored.root),
+            fix="let the workflow score it first",
+        )
+    read_generation(scored.outcomes)
+    if not config.tracking.enabled:
+        mark(scored, state=False)
+        return
+    mark(scored, PENDING)
+    missing = len(pending(files, config))
+    try:
+        _catch_up(files, config)
+    except InfrastructureError as error:
+        logging.getLogger(__name__).warning("not tracked", exc_info=True)
+        if missing == 1:  # and not again for each of those that follow
+            reason = error.got or error.what
+            say(f"MLflow lags behind, the search goes on: {reason}")
+    else:
+        if missing > 1:
+            say(f"MLflow has caught up: {missing} generations")
+
+
+def catch_up(files: RunFiles, config: RunConfig) -> None:
+    """Log all generations that MLflow does not have as they are now.
+
+    Raises:
+        InfrastructureError: MLflow or its store fails; what was logged before is marked as such.
+        LineageError: the ledger's files are damaged.
+        ConfigError: the tracking store is of a kind that MLflow does not write to.
+    """
+    mark_untold(files, config)
+    _catch_up(files, config)
+
+
+def rebuild(files: RunFiles, config: RunConfig) -> None:
+    """Remove what MLflow has of this run and log the whole ledger again.
+
+    Raises:
+        InfrastructureError: MLflow or its store fails; `catch_up` goes on where this ended.
+        LineageError: the ledger's files are damaged.
+        ConfigError: the tracking store is of a kind that MLflow does not write to.
+    """
+    with open_store(files, config) as client:
+        _clear(client, files, config)
+        _log_pending(client, files, config)
+
+
+def _catch_up(files: RunFiles, config: RunConfig) -> None:
+    with open_store(files, config) as client:
+        if store_has_moved(client, files, config):
+            _clear(client, files, config)
+        _log_pending(client, files, config)
+
+
+def _clear(client: Any, files: RunFiles, config: RunConfig) -> None:
+    """Remove what MLflow has of this run, once it is marked that all of it has to be told again."""
+    mark_untold(files, config, all_of_them=True)
+    if store_has_moved(client, files, config):
+        retire_experiment(client, config)
+    _projection(client, files, config).clear()
+    if config.tracking.uri is None:
+        shutil.rmtree(own_artifacts(files), ignore_errors=True)
+
+
+def _log_pending(client: Any, files: RunFiles, config: RunConfig) -> None:
+    projection = _projection(client, files, config)
+    for series, those in itertools.groupby(pending(files, config), key=lambda one: one[0]):
+        numbers = {number for _, number in those}
+        history: list[Entry] = []
+        for entry in entries(files.series(series)):
+            if entry.outcomes is None:
+                break
+            history.append(entry)
+            if entry.number in numbers:
+                projection.log(series, history)
+                mark(entry.files, state=True)
+
+
+def _projection(client: Any, files: RunFiles, config: RunConfig) -> _Projection:
+    return _Projection(client, open_experiment(client, files, config), files, config)
+
+
+@dataclass(frozen=True)
+class _Projection:
+    """An open store, and the run whose ledger is written to it."""
+
+    client: Any
+    experiment: str
+    files: RunFiles
+    config: RunConfig
+
+    def clear(self) -> None:
+        """Delete the run's records, and no other run's."""
+        for run in self._search():
+            self.client.delete_run(run.info.run_id)
+
+    def log(self, series: str, history: Sequence[Entry]) -> None:
+        """Log the last generation of `history`, which starts with the first one."""
+        entry = history[-1]
+        outcomes = [one.outcomes for one in history if one.outcomes is not None]
+        folder = self.files.series(series)
+        costs = {
+            candidate.recipe: read_cost(folder.candidate(candidate.recipe).cost)
+            for candidate in entry.population.candidates
+        }
+        known = [cost for cost in costs.values() if cost is not None]
+        end = max((cost.finished for cost in known), default=datetime.fromtimestamp(0, UTC))
+        start = min((cost.started for cost in known), default=end)
+        parent = self._series_run(series, start)
+        if entry.number == 0 or series == TEST:
+            self._log_run_files(parent)
+        if entry.population.candidates:
+            spent = [costs[recipe] for recipe in new_recipes(history)[-1]]
+            metrics = generation_metrics(summarise(outcomes)[-1], spent)
+            self._log(parent, metrics=metrics, timestamp=milliseconds(end), step=entry.number)
+            self._log_candidates(parent, series, entry, costs, end)
+        if self._is_last(series, entry):
+            self.client.set_terminated(parent, status="FINISHED", end_time=milliseconds(end))
+
+    def _log_candidates(
+        self,
+        parent: str,
+        series: str,
+        entry: Entry,
+        costs: Mapping[str, Cost | None],
+        end: datetime,
+    ) -> None:
+        place = {"role": "candidate", "series": series, "generation": str(entry.number)}
+        present = {run.data.tags.get(f"{PREFIX}.candidate"): run for run in self._search(**place)}
+        ranked = () if entry.outcomes is None else entry.outcomes.ranked
+        for candidate, result in zip(entry.population.candidates, ranked, strict=True):
+            recipe = read_recipe(self.files.series(series).candidate(candidate.recipe).recipe)
+            cost = costs[candidate.recipe]
+            record = candidate_record(candidate, result, recipe, cost, end)
+            run = present.pop(candidate.id, None)
+            if run is not None and _same(run, record) and run.info.status in DONE:
+                continue
+            if run is not None:  # of another outcome, or cut off: what it has cannot be changed
+                self.client.delete_run(run.info.run_id)
+            run = self._create(record.name, record.tags, record.started, parent, **place)
+            self._log_candidate(run.info.run_id, series, candidate, record, entry.number)
+        for run in present.values():
+            self.client.delete_run(run.info.run_id)
+
+    def _log_candidate(
+        self, run: str, series: str, candidate: Candidate, record: Record, step: int
+    ) -> None:
+        self._log(
+            run,
+            metrics=record.metrics,
+            params=record.params,
+            timestamp=record.finished,
+            step=step,
+        )
+        folder = self.files.series(series).candidate(candidate.recipe)
+        for path in (folder.recipe, folder.outcome, folder.items):
+            if path.is_file():
+                self.client.log_artifact(run, str(path))
+        if candidate.genome:
+            text = canonical_json(list(candidate.genome)).decode()
+            self.client.log_text(run, text, "genome.json")
+        status = "FAILED" if record.failed else "FINISHED"
+        self.client.set_terminated(run, status=status, end_time=record.finished)
+
+    def _series_run(self, series: str, start: datetime) -> str:
+        """Id of the series' run. Its settings are tags: MLflow lets no parameter have another value."""
+        settings = self._settings(series)
+        found = self._search(role="series", series=series)
+        if not found:
+            place = {"role": "series", "series": series}
+            created = self._create(series, settings, milliseconds(start), None, **place)
+            return str(created.info.run_id)
+        (run, *_) = found
+        for key, value in settings.items():
+            if run.data.tags.get(key) != value:
+                self.client.set_tag(run.info.run_id, key, value)
+        return str(run.info.run_id)
+
+    def _settings(self, series: str) -> dict[str, str]:
+        settings = {"seed": str(self.config.seed)}
+        for stage in self.config.stages:
+            if stage.name == series:
+                settings["strategy"] = stage.strategy.kind
+                settings["space"] = stage.space.kind
+                if isinstance(stage.space, ParameterSpace):
+                    settings["method"] = stage.space.method
+                settings["generations"] = str(stage.budget.generations)
+        return {f"{PREFIX}.{key}": value for key, value in settings.items()}
+
+    def _log_run_files(self, parent: str) -> None:
+        files = self.files
+        for path in (files.config, files.parents, files.items, files.environment, files.final):
+            if path.is_file():
+                self.client.log_artifact(parent, str(path))
+
+    def _create(
+        self, name: str, tags: Mapping[str, str], start: int, parent: str | None, **place: str
+    ) -> Any:
+        own = {f"{PREFIX}.{key}": value for key, value in self._place(place).items()}
+        nested = {} if parent is None else {"mlflow.parentRunId": parent}
+        return self.client.create_run(
+            self.experiment, start_time=start, run_name=name, tags={**tags, **own, **nested}
+        )
+
+    def _search(self, **place: str) -> list[Any]:
+        conditions = [
+            f"tags.`{PREFIX}.{key}` = '{value}'" for key, value in self._place(place).items()
+        ]
+        runs = self.client.search_runs(
+            [self.experiment], filter_string=" and ".join(conditions), max_results=RUNS_A_SEARCH
+        )
+        return list(runs)
+
+    def _place(self, place: Mapping[str, str]) -> dict[str, str]:
+        return {"run": self.config.name, **place}
+
+    def _log(
+        self,
+        run: str,
+        *,
+        metrics: Mapping[str, float],
+        timestamp: int,
+        step: int,
+        params: Mapping[str, str] | None = None,
+    ) -> None:
+        from mlflow.entities import Metric, Param
+
+        numbers = [Metric(name, value, timestamp, step) for name, value in metrics.items()]
+        texts = [Param(name, value) for name, value in (params or {}).items()]
+        self.client.log_batch(run, metrics=numbers, params=texts[:PARAMS_A_CALL])
+        for start in range(PARAMS_A_CALL, len(texts), PARAMS_A_CALL):
+            self.client.log_batch(run, params=texts[start : start + PARAMS_A_CALL])
+
+    def _is_last(self, series: str, entry: Entry) -> bool:
+        for stage in self.config.stages:
+            if stage.name == series and entry.population.stopped is None:
+                return entry.number >= stage.budget.generations - 1
+        return True
+
+
+def _same(run: Any, record: Record) -> bool:
+    key = f"{PREFIX}.ledger"
+    return bool(run.data.tags.get(key) == record.tags[key])

@@ -1,0 +1,193 @@
+"""What MLflow is told of a candidate and of a generation: pure functions of the ledger.
+
+Times come from cost.json, so that logging the same files again logs the same records.
+
+A recipe as parameters of a run in MLflow.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from tsugiki.canonical import digest
+from tsugiki.contracts.outcome import Cost, Failed, Scored
+from tsugiki.contracts.population import Candidate, Ranked
+from tsugiki.contracts.recipe import SHARED, AnyRecipe, DataflowRecipe, Hop, Recipe
+from tsugiki.progress.summary import Summary
+
+MOST_VALUES = 64
+"""A recipe with more values keeps them in recipe.json only: MLflow's parameters are for tables."""
+LONGEST_PATH = 400
+"""Hops; MLflow cuts parameters of more than 6000 characters without a word."""
+
+
+def recipe_params(recipe: AnyRecipe) -> dict[str, str]:
+    """What a recipe says, as far as it is short enough to be read in a table."""
+    shown = {"method": recipe.method, "dtype": recipe.dtype, "tokenizer": recipe.tokenizer}
+    if isinstance(recipe, DataflowRecipe):
+        return shown | _path(recipe)
+    return shown | _values(recipe)
+
+
+def _path(recipe: DataflowRecipe) -> dict[str, str]:
+    shown = {"path.length": str(len(recipe.path)), "owner": recipe.owner}
+    if recipe.head is not None:
+        shown["head"] = recipe.head
+    if len(recipe.path) <= LONGEST_PATH:
+        shown["path"] = " ".join(map(_hop, recipe.path))
+    return shown
+
+
+def _hop(hop: Hop) -> str:
+    """`a.3`, or `a.3*0.9` where the hidden state is scaled."""
+    return f"{hop.parent}.{hop.layer}" + ("" if hop.scale == 1.0 else f"*{hop.scale:g}")
+
+
+def _values(recipe: Recipe) -> dict[str, str]:
+    shown = {
+        "mask_seed": str(recipe.mask_seed),
+        **{f"option.{name}": str(value) for name, value in recipe.options.items()},
+    }
+    values = {
+        ".".join(part for part in (name, "" if parent == SHARED else parent, group) if part): value
+        for name, parameter in recipe.parameters.items()
+        for parent, by_group in parameter.values.items()
+        for group, value in by_group.items()
+    }
+    if len(values) <= MOST_VALUES:
+        shown |= {name: repr(value) for name, value in values.items()}
+    return shown
+
+
+LONGEST_TAG = 5000
+"""Characters; MLflow cuts longer tags without a word."""
+
+PREFIX = "tsugiki"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A child run."""
+
+    name: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: dict[str, float]
+    started: int
+    """Milliseconds since 1970."""
+    finished: int
+    failed: bool
+
+
+def candidate_record(
+    candidate: Candidate, ranked: Ranked, recipe: AnyRecipe, cost: Cost | None, instant: datetime
+) -> Record:
+    """The child run of one candidate.
+
+    Args:
+        candidate: From the population.
+        ranked: The same candidate's ledger entry.
+        recipe: Its recipe.
+        cost: What it took, if known.
+        instant: Stands for its start and end if `cost` is None.
+    """
+    started = instant if cost is None else cost.started
+    finished = instant if cost is None else cost.finished
+    return Record(
+        name=str(candidate.origin.get("name", candidate.id)),
+        tags=_tags(candidate, ranked, recipe),
+        params=_params(candidate, recipe),
+        metrics=_finite(_metrics(ranked, cost)),
+        started=milliseconds(started),
+        finished=milliseconds(finished),
+        failed=isinstance(ranked.outcome, Failed),
+    )
+
+
+def generation_metrics(summary: Summary, costs: Iterable[Cost | None]) -> dict[str, float]:
+    """Metrics of the parent run for one generation; `costs` are of what it had to score."""
+    known = [cost for cost in costs if cost is not None]
+    numbers = {
+        "best_so_far": summary.best_so_far,
+        "best": summary.best,
+        "mean": summary.mean,
+        "median": summary.median,
+        "spread": summary.spread,
+        "failures": float(summary.failures),
+        "candidates": float(summary.candidates),
+        "seconds": sum(cost.seconds_total for cost in known),
+        "tokens": float(sum(cost.tokens for cost in known)),
+    }
+    return _finite({name: number for name, number in numbers.items() if number is not None})
+
+
+def ledger_digest(ranked: Ranked) -> str:
+    """Tells whether a run in MLflow still says what the ledger says."""
+    return digest(ranked.model_dump(mode="json"))
+
+
+def milliseconds(instant: datetime) -> int:
+    """MLflow's unit of time."""
+    return round(instant.timestamp() * 1000)
+
+
+def _tags(candidate: Candidate, ranked: Ranked, recipe: AnyRecipe) -> dict[str, str]:
+    tags = {
+        "candidate": candidate.id,
+        "recipe": candidate.recipe,
+        "ledger": ledger_digest(ranked),
+        "parents": ", ".join(parent.name for parent in recipe.parents),
+        **{f"parent.{parent.name}": parent.digest for parent in recipe.models},
+    }
+    if isinstance(recipe, Recipe) and recipe.base is not None:
+        tags["base"] = recipe.base.name
+    for name, value in candidate.origin.items():
+        tags[f"origin.{name}"] = value if isinstance(value, str) else ", ".join(value)
+    outcome = ranked.outcome
+    if isinstance(outcome, Failed):
+        tags |= {"failure.kind": outcome.kind, "failure.reason": outcome.reason}
+    else:
+        tags |= {"weights": outcome.weights, "evaluation": outcome.evaluation}
+    return {f"{PREFIX}.{legal(name)}": text[:LONGEST_TAG] for name, text in tags.items() if text}
+
+
+def _params(candidate: Candidate, recipe: AnyRecipe) -> dict[str, str]:
+    params = recipe_params(recipe)
+    if candidate.genome:
+        params["genome.length"] = str(len(candidate.genome))
+        params["genome.sha256"] = digest(list(candidate.genome))
+    return {legal(name): value for name, value in params.items()}
+
+
+def _metrics(ranked: Ranked, cost: Cost | None) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    if ranked.fitness is not None:
+        metrics["fitness"] = ranked.fitness
+    if isinstance(ranked.outcome, Scored):
+        for name, measured in ranked.outcome.measured.items():
+            metrics[f"objective.{name}"] = measured.value
+        for name, rate in ranked.outcome.rates.items():
+            metrics[f"rate.{name}"] = rate
+    if cost is not None:
+        metrics |= {
+            "cost.seconds_merge": cost.seconds_merge,
+            "cost.seconds_forward": cost.seconds_forward,
+            "cost.seconds_total": cost.seconds_total,
+            "cost.tokens": float(cost.tokens),
+        }
+    return metrics
+
+
+def _finite(metrics: dict[str, float]) -> dict[str, float]:
+    """Without NaN and infinities, which MLflow would store as other numbers."""
+    return {legal(name): value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def legal(name: str) -> str:
+    """`name` if MLflow accepts it; else with the other characters replaced, and still unique."""
+    replaced = re.sub(r"[^\w\-. ]", "_", name, flags=re.ASCII)[:200]
+    return name if replaced == name else f"{replaced}-{digest(name)[:8]}"
