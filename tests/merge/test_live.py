@@ -22,7 +22,7 @@ from tests.merge.vision_models import TEXT
 from tsugiki.merge import resident
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
-from tsugiki.models.checkpoint import SINGLE
+from tsugiki.models.kinds.text import SINGLE
 
 Folders = dict[str, Path]
 EXPERTS = 3

@@ -16,7 +16,7 @@ from tsugiki.contracts.recipe import Recipe, with_names
 from tsugiki.errors import ParentError, RecipeError
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
-from tsugiki.models.checkpoint import SINGLE
+from tsugiki.models.kinds.text import SINGLE
 from tsugiki.steps.export_mergekit import export_recipe
 
 Folders = dict[str, Path]
@@ -182,7 +182,7 @@ def test_another_language_model_inside_is_refused(family: Folders, tmp_path: Pat
     wide = save_llava(tmp_path / "wide", intermediate_size=32)
     recipe = recipe_of("linear", ("text", "wide"), base=None, tokenizer="wide")
     folders = {"text": family["text"], "wide": wide}
-    with pytest.raises(ParentError, match=r"mlp\.up_proj\.weight: \[24, 16\] / \[32, 16\]"):
+    with pytest.raises(ParentError, match="differ in intermediate_size"):
         write_merge(recipe, folders, digests_of(folders), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

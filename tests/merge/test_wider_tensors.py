@@ -17,7 +17,8 @@ from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import Models
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
-from tsugiki.models.checkpoint import SINGLE, Checkpoint
+from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.kinds.text import SINGLE
 
 Folders = dict[str, Path]
 BIAS = "model.layers.1.mlp.gate.e_score_correction_bias"

@@ -23,7 +23,7 @@ from tsugiki.merge.registry import METHODS
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.stream import shards
 from tsugiki.merge.write import write_merge
-from tsugiki.models.checkpoint import INDEX, SINGLE
+from tsugiki.models.kinds.text import INDEX, SINGLE
 
 Folders = dict[str, Path]
 

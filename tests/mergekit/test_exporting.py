@@ -16,6 +16,7 @@ from tsugiki.mergekit.exporting import export_mergekit, is_whole_model
 from tsugiki.mergekit.filters import as_filters
 from tsugiki.mergekit.importing import import_mergekit
 from tsugiki.models.grouping import groups
+from tsugiki.models.kinds.text import TEXT
 
 SOURCES = {"o": "org/base@main", "a": "models/a", "b": "models/b", "c": "org/c"}
 
@@ -31,7 +32,7 @@ def recipe_of(method: str, parents: str = "ab", **fields: Any) -> Recipe:
 
 def spread(grouping: Any, owners: str, start: float = 0.2) -> Parameter:
     """A parameter with another value for every owner and group, all below 0.9."""
-    names = groups(TENSORS, grouping)
+    names = groups(TENSORS, grouping, TEXT)
     return Parameter(
         grouping=grouping,
         values={
@@ -157,7 +158,7 @@ def test_named_groups_read_back_to_the_same_values() -> None:
     """Mergekit has no expressions; the groups that are read back have other names."""
     grouping = {"queries": "q_proj", "first": r"layers\.0\.mlp", "rest": r"^(?!.*(q_proj|s\.0\.m))"}
     recipe = recipe_of("task_arithmetic", parameters={"weight": spread(grouping, "ab")})
-    expected, found = Settings(recipe, TENSORS), Settings(read_back(recipe), TENSORS)
+    expected, found = Settings(recipe, TENSORS, TEXT), Settings(read_back(recipe), TENSORS, TEXT)
     for tensor in TENSORS:
         assert found.per_parent(tensor) == expected.per_parent(tensor)
 

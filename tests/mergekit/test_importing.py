@@ -10,6 +10,7 @@ from tsugiki.errors import ConfigError, RecipeError
 from tsugiki.merge.settings import Settings
 from tsugiki.mergekit.document import parse_document
 from tsugiki.mergekit.importing import import_mergekit
+from tsugiki.models.kinds.text import TEXT
 
 PARTS = ("input_layernorm", "self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj")
 TENSORS = [
@@ -31,7 +32,7 @@ def read(text: str, tensors: list[str] = TENSORS) -> Recipe:
 
 def weights(recipe: Recipe, tensor: str, parameter: str = "weight") -> tuple[float, ...]:
     """Values of a tensor, in order of the parents' names."""
-    return Settings(recipe, TENSORS).per_parent(tensor)[parameter]
+    return Settings(recipe, TENSORS, TEXT).per_parent(tensor)[parameter]
 
 
 def test_whole_model_values_become_the_plainest_recipe() -> None:

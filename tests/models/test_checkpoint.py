@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.merge.models_for_tests import save_model
 from tsugiki.errors import ParentError
-from tsugiki.models.checkpoint import INDEX, SINGLE, Checkpoint
+from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.kinds.text import INDEX, SINGLE
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_an_index_that_leaves_the_folder_is_refused(sharded: Path, path: str) ->
         sharded / "model-00001-of-00002.safetensors",
         sharded.parent / "model-00001-of-00002.safetensors",
     )
-    assert "outside its folder" in fault(sharded)
+    assert "outside the model's folder" in fault(sharded)
 
 
 def test_a_shard_without_a_tensor_that_the_index_places_there_is_refused(sharded: Path) -> None:

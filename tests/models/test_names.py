@@ -14,7 +14,7 @@ from tsugiki.contracts.recipe import with_names
 from tsugiki.errors import LineageError, ParentError
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
-from tsugiki.models.checkpoint import SINGLE
+from tsugiki.models.kinds.text import SINGLE
 from tsugiki.models.names import naming
 
 VISION = {"vision_config": {}}

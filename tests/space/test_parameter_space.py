@@ -13,6 +13,7 @@ from tsugiki.canonical import digest_bytes
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.recipe import SHARED
 from tsugiki.errors import LineageError
+from tsugiki.models.kinds.text import TEXT
 from tsugiki.space.parameter_space import (
     DECIMALS,
     ParameterGenome,
@@ -56,6 +57,7 @@ def space_of(
         seed=seed,
         digests=DIGESTS,
         tensor_names=TENSORS,
+        kind=TEXT,
         per_parent=per_parent or {"weight": True, "density": True},
     )
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tsugiki.models.model import read_model
+from tsugiki.models.facts import read_model
 from tsugiki.models.sources import FolderFiles
 from tsugiki.parents.prepare.adapter import read_adapter
 from tsugiki.parents.prepare.changes import find_changes
 from tsugiki.parents.prepare.weights import (
     AdaptedWeights,
-    StoredWeights,
+    CheckpointWeights,
     merged_bias,
     merged_weight,
 )
@@ -70,7 +70,7 @@ def test_an_adapter_is_merged_as_peft_does(case: str) -> None:
     assert faults == []
     changes, faults = find_changes(adapter, base)
     assert faults == []
-    stored = StoredWeights("base", base_folder)
+    stored = CheckpointWeights("base", base_folder)
     adapted = AdaptedWeights("a", PEFT / case, stored, changes, base.embeddings)
     expected = load_file(PEFT / case / "merged.safetensors")
     changed = 0

@@ -23,8 +23,8 @@ from tsugiki.evaluate.scratch import merged_in_scratch
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import Models
 from tsugiki.merge.resident import ResidentMerger
-from tsugiki.models.language_settings import has_vision
-from tsugiki.models.names import Names
+from tsugiki.models.kinds.kind import Names
+from tsugiki.models.kinds.registry import kind_of
 
 
 class CandidateModel:
@@ -217,10 +217,7 @@ def _models_of(recipe: Recipe) -> set[str]:
 
 
 def _loader(folder: Path) -> Any:
-    """Of a vision-language model, the whole of it, as it is used; texts go through it as well."""
-    if has_vision(json.loads((folder / "config.json").read_bytes())):
-        return transformers.AutoModelForImageTextToText
-    return transformers.AutoModelForCausalLM
+    return kind_of(json.loads((folder / "config.json").read_bytes())).loader()
 
 
 def not_whole(folder: Path, got: str) -> InfrastructureError:

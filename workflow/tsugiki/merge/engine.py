@@ -39,9 +39,7 @@ class Merge:
         self.models = models
         self.plan = models.plan(recipe.tokenizer)
         self.dtype = DTYPES[recipe.dtype]
-        self.settings = Settings(
-            recipe, [tensor.name for tensor in self.plan.tensors if tensor.merged]
-        )
+        self.settings = Settings(recipe, self.plan.merged, self.plan.kind)
         self.owner = models.checkpoints[recipe.tokenizer]
         self._base = recipe.base.name if recipe.base else None
 

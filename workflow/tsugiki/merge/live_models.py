@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from tsugiki.merge.live import LiveWeights
-from tsugiki.models.plan import Plan
+from tsugiki.models.plan import TensorPlan
 
 
 class LiveModels:
@@ -17,9 +17,11 @@ class LiveModels:
     """
 
     def __init__(self) -> None:
-        self._found: WeakKeyDictionary[nn.Module, tuple[Plan, LiveWeights]] = WeakKeyDictionary()
+        self._found: WeakKeyDictionary[nn.Module, tuple[TensorPlan, LiveWeights]] = (
+            WeakKeyDictionary()
+        )
 
-    def weights(self, plan: Plan, model: nn.Module) -> LiveWeights:
+    def weights(self, plan: TensorPlan, model: nn.Module) -> LiveWeights:
         """Where they go.
 
         They are found anew after another plan, or if a weight of the model has been replaced.

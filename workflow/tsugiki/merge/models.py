@@ -18,8 +18,8 @@ from tsugiki.merge.kernels.finite import all_finite
 from tsugiki.merge.masks import mask_key, uniforms
 from tsugiki.merge.selection import Magnitudes, nth_largest
 from tsugiki.models.checkpoint import Checkpoint
-from tsugiki.models.names import Names
-from tsugiki.models.plan import Plan, make_plan
+from tsugiki.models.kinds.kind import Names
+from tsugiki.models.plan import TensorPlan, make_plan
 
 
 class Models:
@@ -47,13 +47,13 @@ class Models:
         self.checkpoints = {
             name: Checkpoint(name, folders[name], self._names.get(name)) for name in sorted(folders)
         }
-        self._plans: dict[str, Plan] = {}
+        self._plans: dict[str, TensorPlan] = {}
         self.digests = dict(digests)
         self.cache = TensorCache(cache_bytes)
         self._bits: dict[tuple[str, str], Bits] = {}
         self._finite: set[tuple[str, str]] = set()
 
-    def plan(self, owner: str) -> Plan:
+    def plan(self, owner: str) -> TensorPlan:
         """The tensors of every merge of these models that has the configuration of `owner`.
 
         Raises:

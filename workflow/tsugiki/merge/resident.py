@@ -17,8 +17,8 @@ from tsugiki.merge.live_models import LiveModels
 from tsugiki.merge.models import Models
 from tsugiki.merge.parallel import Threads, runs
 from tsugiki.models.digest import FORMAT_NAMES, WeightsDigest, pieces_digest, tensor_digest
-from tsugiki.models.names import Names
-from tsugiki.models.plan import Plan, PlannedTensor
+from tsugiki.models.kinds.kind import Names
+from tsugiki.models.plan import PlannedTensor, TensorPlan
 
 CACHE_BYTES = 1 << 30
 RUN = 1 << 20
@@ -54,7 +54,7 @@ class ResidentMerger:
         for name in folders:  # all faults before any work
             self._models.plan(name)
 
-    def plan(self, owner: str) -> Plan:
+    def plan(self, owner: str) -> TensorPlan:
         """The tensors of a merged model that has the configuration of `owner`."""
         return self._models.plan(owner)
 

@@ -23,6 +23,7 @@ from tsugiki.mergekit.methods import (
     to_nuslerp,
 )
 from tsugiki.models.grouping import group_of
+from tsugiki.models.kinds.text import TEXT
 
 
 def path_of(name: str, sources: Mapping[str, str]) -> str:
@@ -81,7 +82,7 @@ def export_mergekit(recipe: Recipe, sources: Mapping[str, str], tensors: Sequenc
             got=", ".join(sorted(given)),
             fix="merge with `tsugiki merge` or `tsugiki reproduce`",
         )
-    settings = Settings(recipe, tensors)
+    settings = Settings(recipe, tensors, TEXT)
     there = counterpart(recipe.method)
     values = _values(recipe, settings, there, tensors)
     _check_della(recipe, settings, values)
@@ -186,7 +187,7 @@ def _layers(tensors: Sequence[str]) -> list[list[str]]:
     """
     groups: dict[str, list[str]] = {}
     for tensor in tensors:
-        groups.setdefault(group_of(tensor, "block"), []).append(tensor)
+        groups.setdefault(group_of(tensor, "block", TEXT), []).append(tensor)
     before, after = groups.pop("embeddings", []), groups.pop("head", [])
     numbers = [f"block.{number}" for number in range(len(groups))]
     if not groups or groups.keys() != set(numbers):

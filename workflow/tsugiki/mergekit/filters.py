@@ -12,7 +12,9 @@ from typing import Literal
 
 from tsugiki.contracts.recipe import Grouping, Parameter
 from tsugiki.errors import RecipeError
-from tsugiki.models.grouping import BLOCK, group_of
+from tsugiki.models.grouping import group_of
+from tsugiki.models.kinds.blocks import BLOCK
+from tsugiki.models.kinds.text import TEXT
 
 Named = Literal["model", "block", "block_part"] | dict[str, str]
 """A grouping that puts each tensor into one group."""
@@ -54,7 +56,7 @@ def _grouped(rows: Mapping[str, Row], grouping: Named) -> dict[str, Row] | None:
     """Values of each group; None where tensors of a group differ."""
     groups: dict[str, Row] = {}
     for tensor, row in rows.items():
-        if groups.setdefault(group_of(tensor, grouping), row) != row:
+        if groups.setdefault(group_of(tensor, grouping, TEXT), row) != row:
             return None
     return groups
 

@@ -24,7 +24,9 @@ from tsugiki.mergekit.methods import (
     from_nuslerp,
 )
 from tsugiki.mergekit.settings import Place, Value, resolve
-from tsugiki.models.grouping import BEFORE_BLOCKS, BLOCK, group_of
+from tsugiki.models.grouping import group_of
+from tsugiki.models.kinds.blocks import BEFORE_BLOCKS, block_of
+from tsugiki.models.kinds.text import TEXT
 
 Option = bool | float | str
 
@@ -68,7 +70,7 @@ def import_mergekit(
         dtype=cast("Any", document.dtype or dtype),
         tokenizer=models[_tokenizer(document)].name,
     )
-    Settings(recipe, tensors)
+    Settings(recipe, tensors, TEXT)
     return recipe
 
 
@@ -80,7 +82,7 @@ def places(document: Document, tensors: Sequence[str]) -> list[Place]:
     Raises:
         RecipeError: the slices are not all layers in their order, or a tensor has no place.
     """
-    blocks = {tensor: _block(tensor) for tensor in tensors}
+    blocks = {tensor: block_of(tensor) for tensor in tensors}
     numbers = {block for block in blocks.values() if block is not None}
     starts = _starts(document, 1 + max(numbers, default=-1))
     found = []
@@ -96,17 +98,12 @@ def places(document: Document, tensors: Sequence[str]) -> list[Place]:
     return found
 
 
-def _block(tensor: str) -> int | None:
-    block = None if _is_before_blocks(tensor) else BLOCK.search(tensor)
-    return int(block[1]) if block else None
-
-
 def _is_before_blocks(tensor: str) -> bool:
     return any(pattern.search(tensor) for _, pattern in BEFORE_BLOCKS)
 
 
 def _follows_layers(tensor: str, document: Document) -> bool:
-    group = group_of(tensor, "block")
+    group = group_of(tensor, "block", TEXT)
     if group not in ("embeddings", "head"):
         raise RecipeError(
             "slices cannot be merged in a model that has more than one stack of layers",

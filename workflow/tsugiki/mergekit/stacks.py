@@ -18,8 +18,9 @@ from tsugiki.mergekit.document import Document, Slice, Source
 from tsugiki.mergekit.exporting import path_of
 from tsugiki.mergekit.filters import Written, as_filters
 from tsugiki.mergekit.settings import Place, resolve
-from tsugiki.models.grouping import BLOCK, group_of
-from tsugiki.models.plan import EMBEDDINGS
+from tsugiki.models.grouping import group_of
+from tsugiki.models.kinds.blocks import BLOCK
+from tsugiki.models.kinds.text import TEXT
 
 SCALE = "scale"
 """The one parameter of mergekit's `passthrough`."""
@@ -143,8 +144,8 @@ def within_block(tensor: str) -> str:
 def _by_layer(tensors: Sequence[str]) -> dict[int, list[str]]:
     layers: dict[int, list[str]] = {}
     for tensor in tensors:
-        if group_of(tensor, "block").startswith("block."):
-            number = int(group_of(tensor, "block").removeprefix("block."))
+        if group_of(tensor, "block", TEXT).startswith("block."):
+            number = int(group_of(tensor, "block", TEXT).removeprefix("block."))
             layers.setdefault(number, []).append(tensor)
     return layers
 
@@ -173,7 +174,7 @@ def _check_outside(document: Document, first: Sequence[str], last: Sequence[str]
         source = _source(document, piece)
         scopes = (source.parameters, piece.parameters, document.parameters)
         for tensor in tensors:
-            if group_of(tensor, "block") != group:
+            if group_of(tensor, "block", TEXT) != group:
                 continue
             values = {resolve(scopes, SCALE, Place(tensor, 0, t)) for t in (0.0, 1.0)}
             if values - {None, 1.0}:
@@ -212,7 +213,7 @@ def export_stack(merge: DataflowMerge, sources: Mapping[str, str]) -> str:
         values = dict(before) if start == 0 else {}
         for hop, factors in zip(recipe.path[start:end], hops[start:end], strict=True):
             # mergekit's filters see the tensor's name in the model that it comes from.
-            prefix = f"{merge.architecture.layers}.{hop.layer}."
+            prefix = f"{merge.layers.prefix}.{hop.layer}."
             values |= {prefix + name: factor for name, factor in factors.items()}
         values |= after if end == len(hops) else {}
         slices.append(_slice(paths, recipe.path[start:end], as_filters(values)))
@@ -238,7 +239,7 @@ def export_stack(merge: DataflowMerge, sources: Mapping[str, str]) -> str:
 
 def _factors(merge: DataflowMerge) -> tuple[Factors, list[Factors], Factors]:
     """What tensors are multiplied by: embeddings, those of each hop, final norm and head."""
-    numbered = re.compile(rf"^{re.escape(merge.architecture.layers)}\.(\d+)\.(.+)$")
+    numbered = re.compile(rf"^{re.escape(merge.layers.prefix)}\.(\d+)\.(.+)$")
     before: Factors = {}
     hops: list[Factors] = [{} for _ in merge.recipe.path]
     after: Factors = {}
@@ -254,7 +255,7 @@ def _factors(merge: DataflowMerge) -> tuple[Factors, list[Factors], Factors]:
         factor = change.factor * change.scale
         if match := numbered.match(name):
             hops[int(match[1])][match[2]] = factor
-        elif EMBEDDINGS.search(name):
+        elif TEXT.is_embeddings(name):
             before[name] = factor
         else:
             after[name] = factor

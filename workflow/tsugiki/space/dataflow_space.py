@@ -1,10 +1,8 @@
 """Data-flow space (DFS): a genome <-> the path of one model through its parents' layers.
 
-Akiba et al., arXiv 2403.13187, section 3.2: the layers of all parents in a row, M of them, repeated
+Source: Akiba et al., arXiv 2403.13187, section 3.2: the layers of all parents in a row, M of them, repeated
 r times, give T = M r places, each with an indicator; the input of a layer is scaled by a factor
 that belongs to the hop.
-
-From numbers of the genome to the scale of each hop of a path.
 """
 
 from __future__ import annotations
@@ -191,7 +189,7 @@ DECIMALS = 6
 """Scales in recipes are rounded, so that equal candidates have equal digests."""
 
 
-class Model(Data):
+class LayeredParent(Data):
     """A parent, with its layers."""
 
     parent: ParentRef
@@ -206,7 +204,7 @@ class DataflowGenome(Data):
 
     version: Literal[1] = 1
     space: Literal["dataflow"] = "dataflow"
-    models: Annotated[tuple[Model, ...], Field(min_length=1)]
+    models: Annotated[tuple[LayeredParent, ...], Field(min_length=1)]
     settings: DataflowSpace
 
     @cached_property
@@ -315,7 +313,7 @@ def build_dataflow_genome(
             fix="set `fixed_ends: false`",
         )
     models = tuple(
-        Model(parent=ParentRef(name=name, digest=digests[name]), layers=layers[name])
+        LayeredParent(parent=ParentRef(name=name, digest=digests[name]), layers=layers[name])
         for name in stage.parents
     )
     return DataflowGenome(models=models, settings=space)

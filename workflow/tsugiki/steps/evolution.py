@@ -86,13 +86,15 @@ def build_genome(config: RunConfig, stage: Stage, models: RunModels) -> Genome:
         return genome
     members = sorted(stage.members)
     given = config.tensor_names
-    plan = make_plan([Checkpoint(name, models.folders[name], given.get(name)) for name in members])
+    checkpoints = [Checkpoint(name, models.folders[name], given.get(name)) for name in members]
+    plan = make_plan(checkpoints, stage.owner)
     method = get_method(stage.space.method)
     space = build_parameter_genome(
         stage,
         seed=config.seed,
         digests=models.digests,
-        tensor_names=[planned.name for planned in plan.tensors if planned.merged],
+        tensor_names=plan.merged,
+        kind=plan.kind,
         per_parent={parameter.name: parameter.per_parent for parameter in method.parameters},
     )
     return space.model_copy(update={"frame": with_names(space.frame, given)})

@@ -11,13 +11,14 @@ from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.locks import read_lock
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
-from tsugiki.errors import ParentError, RecipeError
+from tsugiki.errors import RecipeError
 from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.merge.dataflow.parents import DataflowParents
 from tsugiki.merge.models import Models
 from tsugiki.mergekit.exporting import export_mergekit, is_whole_model
 from tsugiki.mergekit.stacks import export_stack
 from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.fault import raise_first
 from tsugiki.models.headers import read_headers
 from tsugiki.models.plan import make_plan
 from tsugiki.parents import hub
@@ -126,8 +127,7 @@ def _tensors(recipe: Recipe, models: Mapping[str, str]) -> list[str]:
 
 
 def _names_in(name: str, folder: Path) -> list[str]:
-    plan = make_plan([Checkpoint(name, folder)])
-    return [planned.name for planned in plan.tensors if planned.merged]
+    return make_plan([Checkpoint(name, folder)]).merged
 
 
 def _names_on_hub(name: str, source: str) -> list[str]:
@@ -142,8 +142,5 @@ def _names_on_hub(name: str, source: str) -> list[str]:
             expected="a folder of at least one parent, or access to the Hub",
             got=f"{source}: {error}",
         ) from error
-    for fault in faults:
-        raise ParentError(
-            fault.what, where=fault.where, expected=fault.expected, got=fault.got, fix=fault.fix
-        )
+    raise_first(faults)
     return sorted(headers)

@@ -1,7 +1,4 @@
-"""One merge without evolution, from a recipe or from a mergekit configuration.
-
-How far a merge has come, on one line of a terminal.
-"""
+"""One merge without evolution, from a recipe or from a mergekit configuration."""
 
 from __future__ import annotations
 
@@ -23,13 +20,13 @@ from tsugiki.mergekit.document import Document, read_document
 from tsugiki.mergekit.importing import import_mergekit
 from tsugiki.mergekit.stacks import import_stack, is_stack
 from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.checks.outside import check_kept
 from tsugiki.models.checks.tokenizers import check_loading, check_owner, check_tokenizers
-from tsugiki.models.checks.vision import check_eyes
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, refuse
 from tsugiki.models.files import digest_folder
-from tsugiki.models.model import Model
-from tsugiki.models.names import Names
-from tsugiki.models.plan import make_plan
+from tsugiki.models.kinds.kind import Names
+from tsugiki.models.plan import TensorPlan, make_plan
 from tsugiki.parents.between import check_merged, note_merged
 from tsugiki.parents.preflight import check_folders
 from tsugiki.steps.best import describe_folding, measure_folding
@@ -157,7 +154,7 @@ def merge_once(
 
 def _read(
     folders: Mapping[str, Path], names: Mapping[str, Names]
-) -> tuple[dict[str, Model], list[str]]:
+) -> tuple[dict[str, ModelFacts], list[str]]:
     """The models, each without faults of its own, and what to know of them."""
     models, faults, notes = check_folders(folders, names)
     refuse(faults)
@@ -171,7 +168,7 @@ def _say_notes(notes: Iterable[str], say: Callable[[str], None]) -> None:
 
 def _faults_together(
     recipe: AnyRecipe,
-    models: Mapping[str, Model],
+    models: Mapping[str, ModelFacts],
     accepted: Collection[str],
     where: str,
     *,
@@ -193,14 +190,14 @@ def _faults_together(
         together = _together(recipe, models)
         faults += check_merged(together, accepted)
         return faults + (
-            list(check_eyes(together, owner, where, "tokenizer_source")) if default else []
+            list(check_kept(together, owner, where, "tokenizer_source")) if default else []
         )
     # `open_merge` compares what layers depend on; rows for tokens come from these two alone
     return faults + list(check_tokenizers(owner, models[recipe.head or recipe.owner]))
 
 
 def _notes_together(
-    recipe: AnyRecipe, models: Mapping[str, Model], accepted: Collection[str]
+    recipe: AnyRecipe, models: Mapping[str, ModelFacts], accepted: Collection[str]
 ) -> Iterator[str]:
     """What to know of the models of a recipe that are merged tensor by tensor."""
     if isinstance(recipe, Recipe):
@@ -208,7 +205,7 @@ def _notes_together(
         yield from note_merged(_together(recipe, models), owner, recipe.dtype, accepted)
 
 
-def _together(recipe: Recipe, models: Mapping[str, Model]) -> list[Model]:
+def _together(recipe: Recipe, models: Mapping[str, ModelFacts]) -> list[ModelFacts]:
     """The models of a recipe: the base, or the first parent, and the others."""
     first = [recipe.base.name] if recipe.base else []
     order = dict.fromkeys([*first, *_merged(recipe), recipe.tokenizer])
@@ -218,8 +215,8 @@ def _together(recipe: Recipe, models: Mapping[str, Model]) -> list[Model]:
 def _check(recipe: AnyRecipe, folders: Mapping[str, Path]) -> None:
     """Check all that headers tell."""
     if isinstance(recipe, Recipe):
-        names = names_in(recipe.models)
-        Settings(recipe, _tensors({name: folders[name] for name in _merged(recipe)}, names))
+        plan = _plan({name: folders[name] for name in _merged(recipe)}, names_in(recipe.models))
+        Settings(recipe, plan.merged, plan.kind)
     else:
         open_merge(recipe, Models(folders, {ref.name: ref.digest for ref in recipe.models}))
 
@@ -291,13 +288,15 @@ def _from_mergekit(
     refs = {model: ParentRef(name=name, digest=UNREAD) for model, name in names.items()}
     if document.method == "passthrough":
         tensors = {
-            model: _tensors({name: merged[name]}) for model, name in names.items() if name in merged
+            model: _plan({name: merged[name]}).merged
+            for model, name in names.items()
+            if name in merged
         }
         if is_stack(document, tensors):
             stack = import_stack(document, refs, tensors, dtype=_stored(merged))
             _check(stack, merged)
             return stack
-    return import_mergekit(document, refs, _tensors(merged), dtype=_stored(merged))
+    return import_mergekit(document, refs, _plan(merged).merged, dtype=_stored(merged))
 
 
 def _takes_part(document: Document, model: str) -> bool:
@@ -308,12 +307,9 @@ def _merged(recipe: AnyRecipe) -> list[str]:
     return [ref.name for ref in recipe.models]
 
 
-def _tensors(
-    folders: Mapping[str, Path], names: Mapping[str, Mapping[str, str | None]] | None = None
-) -> list[str]:
+def _plan(folders: Mapping[str, Path], names: Mapping[str, Names] | None = None) -> TensorPlan:
     given = names or {}
-    plan = make_plan([Checkpoint(name, folders[name], given.get(name)) for name in sorted(folders)])
-    return [planned.name for planned in plan.tensors if planned.merged]
+    return make_plan([Checkpoint(name, folders[name], given.get(name)) for name in sorted(folders)])
 
 
 def _stored(folders: Mapping[str, Path]) -> str:

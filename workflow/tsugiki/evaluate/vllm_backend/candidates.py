@@ -28,8 +28,9 @@ from tsugiki.evaluate.vllm_backend.engine import (
     start_engine,
 )
 from tsugiki.evaluate.vllm_backend.language_model import VllmLanguageModel
-from tsugiki.models.language_settings import has_vision
-from tsugiki.models.names import Names
+from tsugiki.models.kinds.kind import Names
+from tsugiki.models.kinds.registry import kind_of
+from tsugiki.models.kinds.text import TEXT
 
 
 class VllmCandidates:
@@ -177,9 +178,10 @@ class VllmCandidates:
 
     def _model(self, owner: str, dtype: str) -> VllmLanguageModel:
         folder = self._folders[owner]
-        if has_vision(json.loads((folder / "config.json").read_bytes())):
+        kind = kind_of(json.loads((folder / "config.json").read_bytes()))
+        if kind is not TEXT:
             raise ConfigError(
-                "vision-language models are not evaluated with vLLM",
+                f"{kind.name}s are not evaluated with vLLM",
                 where=str(folder),
                 fix="set `evaluation.backend: transformers`",
             )

@@ -19,7 +19,7 @@ from tsugiki.errors import InfrastructureError, RecipeError
 from tsugiki.evaluate.candidate_model import not_whole
 from tsugiki.merge.resident import ResidentMerger
 from tsugiki.models.digest import WeightsDigest
-from tsugiki.models.plan import Plan
+from tsugiki.models.plan import TensorPlan
 
 
 class OnProcessor(Iterator[tuple[str, Tensor]]):
@@ -98,7 +98,7 @@ class StoredWeights(OnProcessor):
         InfrastructureError: the folder does not hold exactly the planned tensors.
     """
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: TensorPlan) -> None:
         self._folder = folder
         self._files: dict[str, Path] = {}
         try:

@@ -11,17 +11,15 @@ from typing import Any
 
 from tsugiki.models.checks.embeddings import check_embeddings, check_tying
 from tsugiki.models.checks.numbers import check_numbers
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, listed
 from tsugiki.models.headers import Tensors
-from tsugiki.models.language_settings import has_vision
-from tsugiki.models.model import Model
-from tsugiki.models.names import is_draft
-from tsugiki.models.plan import EMBEDDINGS, HEAD
+from tsugiki.models.kinds.registry import kind_of
 
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
-def check_complete(model: Model) -> Iterator[Fault]:
+def check_complete(model: ModelFacts) -> Iterator[Fault]:
     """A loader finds a tensor for each weight, and a weight for each tensor of a layer.
 
     Transformers is asked itself: it loads tensors of the stored names and shapes, without content,
@@ -40,7 +38,7 @@ def check_complete(model: Model) -> Iterator[Fault]:
     missing = [
         name
         for name in best.missing
-        if not (told and (EMBEDDINGS.search(name) or HEAD.search(name)))
+        if not (told and (model.kind.is_embeddings(name) or model.kind.is_head(name)))
     ]
     if missing:
         yield Fault(
@@ -61,9 +59,9 @@ def check_complete(model: Model) -> Iterator[Fault]:
         )
 
 
-def note_drafts(model: Model) -> Iterator[str]:
+def note_drafts(model: ModelFacts) -> Iterator[str]:
     """Say what becomes of draft layers."""
-    drafts = [name for name in model.tensors if is_draft(name, model.config)]
+    drafts = [name for name in model.tensors if model.kind.is_unused(name, model.config)]
     if drafts:
         yield (
             f"{model.name}: {len(drafts)} tensors of draft layers ({listed(sorted(drafts)[:1])}, …) "
@@ -90,7 +88,7 @@ def _loaded(config: Mapping[str, Any], tensors: Tensors) -> _Loaded | None:
     shapes = tuple(
         (name, tensor.shape)
         for name, tensor in sorted(tensors.items())
-        if not is_draft(name, config)
+        if not kind_of(config).is_unused(name, config)
     )
     return _load(json.dumps(config), shapes)
 
@@ -130,12 +128,7 @@ def _class_of(full: Any, config: Mapping[str, Any]) -> Any:
         named = getattr(transformers, str(name), None)
         if getattr(named, "config_class", None) is type(full):
             return named
-    mapping = (
-        transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-        if has_vision(config)
-        else transformers.MODEL_FOR_CAUSAL_LM_MAPPING
-    )
-    return mapping.get(type(full), None)
+    return kind_of(config).classes().get(type(full), None)
 
 
 @contextmanager

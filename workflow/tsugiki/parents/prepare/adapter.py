@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tsugiki.models.checks.encoding import check_encoding
 from tsugiki.models.fault import Fault
 from tsugiki.models.headers import Tensors, read_header
+from tsugiki.models.sidecar_files import check_encoding
 from tsugiki.models.sources import ParentFiles
 from tsugiki.models.vocabulary import TokenizerData, read_tokenizer
 

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tsugiki.models.checks.embeddings import is_tied
-from tsugiki.models.checks.numbers import NAMES
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, listed
-from tsugiki.models.model import Model
-from tsugiki.models.plan import HEAD
+from tsugiki.models.headers import FLOATS
+from tsugiki.models.kinds.text import HEAD
 from tsugiki.parents.prepare.adapter import WEIGHTS, Adapter
 
 PART = re.compile(
@@ -70,7 +69,7 @@ class Changes:
         return {*self.low_rank, *self.biases, *self.replaced, *self.rows}
 
 
-def find_changes(adapter: Adapter, base: Model) -> tuple[Changes, list[Fault]]:
+def find_changes(adapter: Adapter, base: ModelFacts) -> tuple[Changes, list[Fault]]:
     """What an adapter changes in its base, and what about it does not fit."""
     changes = Changes()
     homeless: list[str] = []
@@ -81,7 +80,7 @@ def find_changes(adapter: Adapter, base: Model) -> tuple[Changes, list[Fault]]:
         target: str | None
         if (some := ROWS.match(plain)) is not None:
             target = _take_rows(changes, name, some["module"], adapter, base)
-        elif match is None and HEAD.search(plain) and is_tied(base):
+        elif match is None and HEAD.search(plain) and base.is_tied:
             target = changes.tied_head = name
         elif match is None:
             target = _find(plain, base)
@@ -95,17 +94,17 @@ def find_changes(adapter: Adapter, base: Model) -> tuple[Changes, list[Fault]]:
     return changes, faults
 
 
-def _find(name: str, base: Model) -> str | None:
+def _find(name: str, base: ModelFacts) -> str | None:
     shorter = [name.removeprefix(prefix) for prefix in INNER if name.startswith(prefix)]
     names = [name, *(prefix + name for prefix in INNER), *shorter]
     return next((found for found in names if found in base.tensors), None)
 
 
 def _take_rows(
-    changes: Changes, name: str, module: str, adapter: Adapter, base: Model
+    changes: Changes, name: str, module: str, adapter: Adapter, base: ModelFacts
 ) -> str | None:
     rows = Rows(name, adapter.tokens(module) or ())
-    if HEAD.search(f"{module}.weight") and is_tied(base):
+    if HEAD.search(f"{module}.weight") and base.is_tied:
         changes.tied_rows = rows
         return name
     target = _find(f"{module}.weight", base)
@@ -115,7 +114,7 @@ def _take_rows(
 
 
 def _place(
-    changes: Changes, name: str, match: re.Match[str], adapter: Adapter, base: Model
+    changes: Changes, name: str, match: re.Match[str], adapter: Adapter, base: ModelFacts
 ) -> str | None:
     module, part = match["module"], match["part"]
     bias = match["bias"] == ".bias"
@@ -138,7 +137,7 @@ def _place(
 
 
 def _faults(
-    adapter: Adapter, base: Model, changes: Changes, homeless: list[str]
+    adapter: Adapter, base: ModelFacts, changes: Changes, homeless: list[str]
 ) -> Iterator[Fault]:
     if not base.whole:
         return  # what the base lacks is said of the base
@@ -164,7 +163,7 @@ def _faults(
             fix=fix,
         )
     packed = [f"{name} ({entry.dtype})" for name, entry in adapter.tensors.items()]
-    packed = [text for text in packed if text.rpartition("(")[2][:-1] not in NAMES]
+    packed = [text for text in packed if text.rpartition("(")[2][:-1] not in FLOATS]
     if packed:
         yield Fault(
             f"adapter `{adapter.name}` is quantised",
@@ -176,7 +175,7 @@ def _faults(
     yield from _tied(adapter, base, changes)
 
 
-def _wrong_shapes(adapter: Adapter, base: Model, changes: Changes) -> Iterator[str]:
+def _wrong_shapes(adapter: Adapter, base: ModelFacts, changes: Changes) -> Iterator[str]:
     tensors = adapter.tensors
     for target, change in changes.low_rank.items():
         weight = base.tensors[target].shape
@@ -200,7 +199,7 @@ def _wrong_shapes(adapter: Adapter, base: Model, changes: Changes) -> Iterator[s
             yield f"{target}: {list(mine)} instead of {list(theirs)}"
 
 
-def _wrong_rows(adapter: Adapter, base: Model, changes: Changes) -> Iterator[str]:
+def _wrong_rows(adapter: Adapter, base: ModelFacts, changes: Changes) -> Iterator[str]:
     for target, some in changes.rows.items():
         replaced = changes.replaced.get(target)
         whole = adapter.tensors[replaced] if replaced else base.tensors[target]
@@ -211,9 +210,9 @@ def _wrong_rows(adapter: Adapter, base: Model, changes: Changes) -> Iterator[str
             yield f"{target}: rows {list(some.tokens)} instead of each once, below {whole.shape[0]}"
 
 
-def _tied(adapter: Adapter, base: Model, changes: Changes) -> Iterator[Fault]:
+def _tied(adapter: Adapter, base: ModelFacts, changes: Changes) -> Iterator[Fault]:
     """A head that is tied to the embeddings stays so, or the adapter is refused."""
-    if not is_tied(base) or base.embeddings is None:
+    if not base.is_tied or base.embeddings is None:
         return
     trained = [name for name in changes.low_rank if name in {base.embeddings, base.head}]
     saved = adapter.settings.get("modules_to_save") or []

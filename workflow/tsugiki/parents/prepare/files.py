@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsugiki.canonical import pretty_json
-from tsugiki.models.companions import OTHERS, TOKENIZER
+from tsugiki.models.kinds.text import OTHERS, TOKENIZER
 from tsugiki.models.sources import ParentFiles
 from tsugiki.parents.prepare.alignment import FILES, ROLES, Alignment, tokenizer_files
 from tsugiki.parents.prepare.plan import Preparation

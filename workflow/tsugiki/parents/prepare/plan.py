@@ -12,18 +12,16 @@ from tsugiki.config.run import RunConfig
 from tsugiki.config.validate import common_bases
 from tsugiki.models.checks.architecture import NAME_OF_BASE
 from tsugiki.models.checks.embeddings import check_embeddings
-from tsugiki.models.companions import TOKENIZER
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, listed
 from tsugiki.models.headers import TensorHeader
-from tsugiki.models.model import Model
-from tsugiki.models.plan import EMBEDDINGS, HEAD
+from tsugiki.models.kinds.text import EMBEDDINGS, HEAD, HEAD_BIAS, TOKENIZER
 from tsugiki.parents.hub import COMMIT
 from tsugiki.parents.prepare.adapter import CONFIG, Adapter
 from tsugiki.parents.prepare.alignment import Alignment, align, check_alignable
 from tsugiki.parents.prepare.changes import Changes, find_changes
 from tsugiki.parents.prepare.token_ids import with_rows, with_vocabulary
 
-HEAD_BIAS = re.compile(HEAD.pattern.replace("weight", "bias"))
 IN_A_BLOCK = re.compile(r"\.\d+\.")
 REPOSITORY = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")
 
@@ -32,9 +30,9 @@ REPOSITORY = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")
 class Preparation:
     """What has to be prepared."""
 
-    sources: dict[str, Model]
+    sources: dict[str, ModelFacts]
     """Whole models in their own vocabularies: as stored, or with an adapter merged in."""
-    models: dict[str, Model]
+    models: dict[str, ModelFacts]
     """The same as they will be merged."""
     changes: dict[str, Changes] = field(default_factory=dict)
     """What adapters change, by their names."""
@@ -69,7 +67,7 @@ class Preparation:
 
 
 def plan_preparation(
-    config: RunConfig, models: Mapping[str, Model], adapters: Mapping[str, Adapter]
+    config: RunConfig, models: Mapping[str, ModelFacts], adapters: Mapping[str, Adapter]
 ) -> Preparation:
     """What has to be prepared of the models and adapters of a run that could be read.
 
@@ -93,13 +91,13 @@ def plan_preparation(
     return Preparation(sources, aligned, changes, alignment, base, faults)
 
 
-def row_tensors(model: Model) -> list[str]:
+def row_tensors(model: ModelFacts) -> list[str]:
     """Names of the tensors that have a row for each token."""
     patterns = (EMBEDDINGS, HEAD, HEAD_BIAS)
     return [name for name in model.tensors if any(p.search(name) for p in patterns)]
 
 
-def as_aligned(model: Model, alignment: Alignment, owner: Model) -> Model:
+def as_aligned(model: ModelFacts, alignment: Alignment, owner: ModelFacts) -> ModelFacts:
     """What a model will be in the aligned vocabulary."""
     if alignment.fits(model):
         return model
@@ -131,9 +129,9 @@ def note_bases(config: RunConfig, adapters: Mapping[str, Adapter]) -> Iterator[s
 
 
 def _adapted(
-    config: RunConfig, models: Mapping[str, Model], adapters: Mapping[str, Adapter]
-) -> tuple[dict[str, Model], dict[str, Changes], list[Fault]]:
-    sources: dict[str, Model] = {}
+    config: RunConfig, models: Mapping[str, ModelFacts], adapters: Mapping[str, Adapter]
+) -> tuple[dict[str, ModelFacts], dict[str, Changes], list[Fault]]:
+    sources: dict[str, ModelFacts] = {}
     changes: dict[str, Changes] = {}
     faults: list[Fault] = []
     for name in config.parents:
@@ -153,7 +151,7 @@ def _adapted(
     return sources, changes, faults
 
 
-def _with_adapter(base: Model, adapter: Adapter, changes: Changes) -> Model:
+def _with_adapter(base: ModelFacts, adapter: Adapter, changes: Changes) -> ModelFacts:
     tensors = dict(base.tensors)
     for target, name in changes.replaced.items():
         tensors[target] = _with_rows(tensors[target], (adapter.tensors[name].shape or (0,))[0])
@@ -228,7 +226,7 @@ def _last(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _hidden_rows(model: Model, alignment: Alignment) -> Iterator[Fault]:
+def _hidden_rows(model: ModelFacts, alignment: Alignment) -> Iterator[Fault]:
     known = row_tensors(model)
     hidden = [
         name
@@ -248,6 +246,6 @@ def _hidden_rows(model: Model, alignment: Alignment) -> Iterator[Fault]:
 def _with_rows(tensor: TensorHeader, rows: int) -> TensorHeader:
     if not tensor.shape or tensor.shape[0] in {0, rows}:
         return tensor
-    return TensorHeader(
-        tensor.dtype, (rows, *tensor.shape[1:]), tensor.size // tensor.shape[0] * rows
+    return tensor._replace(
+        shape=(rows, *tensor.shape[1:]), size=tensor.size // tensor.shape[0] * rows
     )

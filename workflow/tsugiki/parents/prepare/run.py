@@ -9,8 +9,8 @@ from tsugiki.config.parents import DemoParent, adapter_base
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.locks import LockedParent, ParentsLock, PreparedParent
 from tsugiki.errors import LineageError
+from tsugiki.models.facts import ModelFacts, read_model
 from tsugiki.models.fault import Fault, refuse
-from tsugiki.models.model import Model, read_model
 from tsugiki.models.sources import FolderFiles, ParentFiles
 from tsugiki.parents.between import check_stage
 from tsugiki.parents.locate import prepared_cache, source_folders
@@ -76,8 +76,8 @@ def prepare_parents(
 
 def _read(
     config: RunConfig, files: Mapping[str, ParentFiles]
-) -> tuple[dict[str, Model], dict[str, Adapter], list[Fault]]:
-    models: dict[str, Model] = {}
+) -> tuple[dict[str, ModelFacts], dict[str, Adapter], list[Fault]]:
+    models: dict[str, ModelFacts] = {}
     adapters: dict[str, Adapter] = {}
     faults: list[Fault] = []
     for name, source in config.parents.items():

@@ -1,7 +1,4 @@
-"""The tensors of a parent before they are prepared: as stored, or with an adapter merged in.
-
-Low-rank changes of a weight, added to it: LoRA and DoRA.
-"""
+"""The tensors of a parent before they are prepared: as stored, or with LoRA or DoRA merged in."""
 
 from __future__ import annotations
 
@@ -79,7 +76,7 @@ class Weights(Protocol):
         """One of them. It must not be changed."""
 
 
-class StoredWeights:
+class CheckpointWeights:
     """A checkpoint's tensors.
 
     Args:

@@ -19,16 +19,14 @@ from tsugiki import atomic
 from tsugiki.canonical import digest, pretty_json
 from tsugiki.contracts.locks import LockedFile, PreparedParent, digest_of_files
 from tsugiki.merge.engine import one_thread_per_operation
-from tsugiki.merge.stream import Stored, faults_of_the_disk, require_space, write_tensors
-from tsugiki.models.checks.embeddings import is_tied
+from tsugiki.merge.stream import StoredTensor, faults_of_the_disk, require_space, write_tensors
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.files import describe
-from tsugiki.models.model import Model
-from tsugiki.models.plan import DERIVED
 from tsugiki.models.sources import ParentFiles
 from tsugiki.parents.prepare.adapter import Adapter
 from tsugiki.parents.prepare.files import small_files
 from tsugiki.parents.prepare.plan import Preparation, row_tensors
-from tsugiki.parents.prepare.weights import AdaptedWeights, StoredWeights, Weights
+from tsugiki.parents.prepare.weights import AdaptedWeights, CheckpointWeights, Weights
 
 Origins = Sequence[int | None]
 """For each aligned row, the row of a model's own tensor, or None."""
@@ -146,12 +144,12 @@ class Sources:
     def weights(self, name: str) -> Weights:
         """A parent's tensors in its own vocabulary."""
         if name not in self.adapters:
-            return StoredWeights(name, self.folders[name])
+            return CheckpointWeights(name, self.folders[name])
         base = self.adapters[name].base
         return AdaptedWeights(
             name,
             self.folders[name],
-            StoredWeights(base, self.folders[base]),
+            CheckpointWeights(base, self.folders[base]),
             self.preparation.changes[name],
             self.preparation.sources[base].embeddings,
         )
@@ -219,20 +217,20 @@ def _write(
         contents = small_files(name, sources.preparation, sources.files, code=code)
         for file, content in contents.items():
             (temporary / file).write_bytes(content)
-        write_tensors(temporary, stored, tensor)
+        write_tensors(temporary, stored, tensor, layout=model.kind.layout)
         files = tuple(describe(path) for path in sorted(temporary.iterdir()))
         manifest = {"inputs": inputs, "files": {file.name: file.sha256 for file in files}}
         (temporary / MANIFEST).write_bytes(pretty_json(manifest))
     return files
 
 
-def stored_tensors(model: Model) -> dict[str, Stored]:
+def stored_tensors(model: ModelFacts) -> dict[str, StoredTensor]:
     """The tensors that a prepared parent stores: no derived buffer, and no head that is tied."""
-    tied = model.head if is_tied(model) and model.embeddings else None
+    tied = model.head if model.is_tied and model.embeddings else None
     return {
-        name: Stored(tensor.dtype, tensor.shape)
+        name: StoredTensor(tensor.dtype, tensor.shape)
         for name, tensor in model.tensors.items()
-        if name != tied and not DERIVED.search(name)
+        if name != tied and not model.kind.is_derived(name)
     }
 
 
