@@ -65,7 +65,7 @@ def test_parents_are_in_the_order_of_their_digests() -> None:
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        (recipe_of("task_arithmetic", base=None, tokenizer="a"), "needs a base"),
+        (recipe_of("task_arithmetic", base=None, owner="a"), "needs a base"),
         (recipe_of("ties", values={"strength": 1.0}), "no parameter `strength`"),
         (recipe_of("ties", values={"density": 1.5}), "out of range"),
         (recipe_of("ties", values={"density": float("nan")}), "out of range"),
@@ -92,7 +92,7 @@ def test_too_few_or_too_many_parents_are_refused(name: str) -> None:
     counts = [method.min_parents - 1]
     counts += [method.max_parents + 1] if method.max_parents else []
     for count in counts:
-        recipe = recipe_of(name, [f"p{n}" for n in range(count)], tokenizer="base")
+        recipe = recipe_of(name, [f"p{n}" for n in range(count)], owner="base")
         with pytest.raises(RecipeError, match="number of parents"):
             Settings(recipe, TENSORS, TEXT)
 

@@ -26,7 +26,7 @@ def recipe_of(method: str, parents: str = "ab", **fields: Any) -> Recipe:
     return Recipe(
         method=method,
         parents=tuple(MODELS[name] for name in parents),
-        **{"base": MODELS["o"], "tokenizer": "o", **fields},
+        **{"base": MODELS["o"], "owner": "o", **fields},
     )
 
 
@@ -115,7 +115,7 @@ def test_tensor_whose_name_is_part_of_anothers_cannot_be_filtered() -> None:
 
 
 EACH = [
-    recipe_of("linear", base=None, tokenizer="b", parameters={"weight": spread("block", "ab")}),
+    recipe_of("linear", base=None, owner="b", parameters={"weight": spread("block", "ab")}),
     recipe_of("task_arithmetic", parameters={"weight": spread("block_part", "ab")}),
     recipe_of(
         "ties",
@@ -128,7 +128,7 @@ EACH = [
         "ties", parameters={"weight": spread("model", "ab"), "density": spread("block", SHARED)}
     ),
     recipe_of("dare_ties", parameters={"density": spread("block_part", "ab")}),
-    recipe_of("dare_linear", tokenizer="c", parameters={"weight": spread("block", "ab")}),
+    recipe_of("dare_linear", owner="c", parameters={"weight": spread("block", "ab")}),
     recipe_of("breadcrumbs", parameters={"gamma": spread("model", "ab", 0.01)}),
     recipe_of("breadcrumbs_ties", parameters={"density": spread("block", "ab")}),
     recipe_of(
@@ -139,11 +139,9 @@ EACH = [
     recipe_of("sce", parameters={"select_topk": spread("block_part", SHARED)}),
     recipe_of("slerp", "a", parameters={"t": spread("block_part", "a")}),
     recipe_of("nuslerp", parameters={"weight": spread("block", "ab")}, options={"vectors": "rows"}),
-    recipe_of("multislerp", base=None, tokenizer="a", parameters={"weight": spread("model", "ab")}),
-    recipe_of("karcher", base=None, tokenizer="a", options={"iterations": 20.0, "tolerance": 1e-6}),
-    recipe_of(
-        "passthrough", "a", base=None, tokenizer="a", parameters={"scale": spread("block", "a")}
-    ),
+    recipe_of("multislerp", base=None, owner="a", parameters={"weight": spread("model", "ab")}),
+    recipe_of("karcher", base=None, owner="a", options={"iterations": 20.0, "tolerance": 1e-6}),
+    recipe_of("passthrough", "a", base=None, owner="a", parameters={"scale": spread("block", "a")}),
 ]
 
 
@@ -198,8 +196,8 @@ def test_comments_name_recipe_and_models() -> None:
 def test_tokenizer_of_a_parent_is_written() -> None:
     """The base's needs no key: mergekit copies it."""
     assert "tokenizer_source" not in written(recipe_of("ties"))
-    assert written(recipe_of("ties", tokenizer="a"))["tokenizer_source"] == "models/a"
-    averaged = written(recipe_of("linear", base=None, tokenizer="b"))
+    assert written(recipe_of("ties", owner="a"))["tokenizer_source"] == "models/a"
+    averaged = written(recipe_of("linear", base=None, owner="b"))
     assert (averaged["base_model"], "tokenizer_source" in averaged) == ("models/b", False)
 
 
@@ -254,7 +252,7 @@ def test_parents_that_share_a_digest_stay_apart() -> None:
     recipe = Recipe(
         method="linear",
         parents=parents,
-        tokenizer="a",
+        owner="a",
         parameters={"weight": Parameter(values={"a": {"model": 0.3}, "b": {"model": 0.6}})},
     )
     assert [model["parameters"]["weight"] for model in written(recipe)["models"]] == [0.3, 0.6]

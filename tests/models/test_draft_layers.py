@@ -34,7 +34,7 @@ def recipe(owner: str) -> Recipe:
         base=None,
         parents=tuple(ParentRef(name=name, digest=digest) for name, digest in DIGESTS.items()),
         parameters={"weight": Parameter(values={"*": {"model": 0.5}})},
-        tokenizer=owner,
+        owner=owner,
         dtype="float32",
     )
 

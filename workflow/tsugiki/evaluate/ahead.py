@@ -73,7 +73,7 @@ class Ahead:
         settings of the whole process meanwhile.
         """
         self._settle()
-        if merger.live_weights(recipe.tokenizer, self._model).in_place:
+        if merger.live_weights(recipe.owner, self._model).in_place:
             work = self._thread.submit(merger.load_into, recipe, self._model, threads=self._threads)
             self._begun = (recipe.digest, work)
 

@@ -96,7 +96,7 @@ class CandidateModel:
             if self._dataflow is None:
                 self._dataflow = LiveDataflow(Models(self._folders, self._digests), self._device)
             assembled, weights = self._dataflow.assemble(recipe)
-            return self._wrapped(assembled, recipe.tokenizer), weights
+            return self._wrapped(assembled, recipe.owner), weights
         self._dataflow = None
         merging, language_model = self._model(recipe)
         return language_model, merging.finish(self._parents(recipe), recipe)
@@ -105,7 +105,7 @@ class CandidateModel:
         """Merge a recipe beside the model at work, if that is of use and all it needs is open."""
         if isinstance(recipe, DataflowRecipe) or self._merger is None:
             return
-        live = self._live.get((recipe.tokenizer, recipe.dtype))
+        live = self._live.get((recipe.owner, recipe.dtype))
         if live is not None and _models_of(recipe) <= self._held:
             live[0].begin(self._merger, recipe)
 
@@ -127,11 +127,11 @@ class CandidateModel:
         if isinstance(recipe, DataflowRecipe):
             self._let_go()
             model = self._pretrained(folder, recipe).to(self._device)
-            return self._wrapped(model, recipe.tokenizer), weights
+            return self._wrapped(model, recipe.owner), weights
         merging, language_model = self._model(recipe)
         parents = self._parents(recipe)
-        live = parents.live_weights(recipe.tokenizer, merging.live)
-        missing = {planned.stored for planned in parents.plan(recipe.tokenizer).tensors}
+        live = parents.live_weights(recipe.owner, merging.live)
+        missing = {planned.stored for planned in parents.plan(recipe.owner).tensors}
         try:
             for file in sorted(folder.glob("*.safetensors")):
                 with safetensors.safe_open(file, framework="pt") as content, torch.no_grad():
@@ -158,7 +158,7 @@ class CandidateModel:
         return self._merger
 
     def _model(self, recipe: Recipe) -> tuple[Merging, LanguageModel]:
-        key = (recipe.tokenizer, recipe.dtype)
+        key = (recipe.owner, recipe.dtype)
         if key not in self._live:
             self._let_go()
             self._live[key] = self._load(recipe)
@@ -171,14 +171,14 @@ class CandidateModel:
             gc.collect()  # lm-eval's models refer to themselves
 
     def _load(self, recipe: Recipe) -> tuple[Merging, LanguageModel]:
-        model = self._pretrained(self._folders[recipe.tokenizer], recipe)
+        model = self._pretrained(self._folders[recipe.owner], recipe)
         threads = self._evaluation.threads
         merging: Merging
         if self._device.type != "cpu" and self._evaluation.storage == "memory":
             merging = Ahead(model, self._device, threads)
         else:
             merging = InPlace(model.to(self._device), threads)
-        return merging, self._wrapped(merging.live, recipe.tokenizer)
+        return merging, self._wrapped(merging.live, recipe.owner)
 
     def _pretrained(self, folder: Path, recipe: AnyRecipe) -> Any:
         model, info = _loader(folder).from_pretrained(
@@ -186,7 +186,7 @@ class CandidateModel:
             dtype=getattr(torch, recipe.dtype),
             output_loading_info=True,
             local_files_only=True,
-            trust_remote_code=recipe.tokenizer in self._trusted,
+            trust_remote_code=recipe.owner in self._trusted,
         )
         if info["missing_keys"]:
             raise ParentError(
@@ -213,7 +213,7 @@ class CandidateModel:
 
 
 def _models_of(recipe: Recipe) -> set[str]:
-    return {ref.name for ref in recipe.models} | {recipe.tokenizer}
+    return {ref.name for ref in recipe.models} | {recipe.owner}
 
 
 def _loader(folder: Path) -> Any:

@@ -37,10 +37,10 @@ class Merge:
     def __init__(self, recipe: Recipe, models: Models) -> None:
         models.require(recipe)
         self.models = models
-        self.plan = models.plan(recipe.tokenizer)
+        self.plan = models.plan(recipe.owner)
         self.dtype = DTYPES[recipe.dtype]
         self.settings = Settings(recipe, self.plan.merged, self.plan.kind)
-        self.owner = models.checkpoints[recipe.tokenizer]
+        self.owner = models.checkpoints[recipe.owner]
         self._base = recipe.base.name if recipe.base else None
 
     @property

@@ -72,8 +72,8 @@ class Models:
         """
         for ref in recipe.models:
             self._require_ref(ref)
-        if recipe.tokenizer not in self.checkpoints:
-            raise self._unknown(recipe.tokenizer)
+        if recipe.owner not in self.checkpoints:
+            raise self._unknown(recipe.owner)
 
     def stored(self, model: str, tensor: str) -> Tensor:
         """A model's tensor as it is stored, checked to be finite.

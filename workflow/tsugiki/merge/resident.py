@@ -115,7 +115,7 @@ class ResidentMerger:
 
         Args:
             recipe: The recipe.
-            model: A model of the architecture of the recipe's `tokenizer`, in the recipe's number
+            model: A model of the architecture of the recipe's owner, in the recipe's number
                 format or float32. What is not merged may be in any format.
             threads: How many tensors to merge at the same time.
 
@@ -128,7 +128,7 @@ class ResidentMerger:
             ParentError: a model's tensor is not finite, or `model` has other weights than the plan.
         """
         merge = Merge(recipe, self._models)
-        live = self.live_weights(recipe.tokenizer, model)
+        live = self.live_weights(recipe.owner, model)
         digest = WeightsDigest()
 
         def write(run: Sequence[PlannedTensor]) -> list[str]:

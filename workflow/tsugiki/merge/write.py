@@ -78,7 +78,7 @@ def write_merge(
             others.
         InfrastructureError: the disk is full or fails, or something stands at `out`.
     """
-    named = {model.name for model in recipe.models} | {recipe.tokenizer}
+    named = {model.name for model in recipe.models} | {recipe.owner}
     models = Models(
         {name: folder for name, folder in folders.items() if name in named},
         digests,

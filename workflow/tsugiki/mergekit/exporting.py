@@ -98,8 +98,8 @@ def export_mergekit(recipe: Recipe, sources: Mapping[str, str], tensors: Sequenc
     document["dtype"] = "float32"
     if recipe.dtype != "float32":
         document["out_dtype"] = recipe.dtype
-    if base != recipe.tokenizer:
-        document["tokenizer_source"] = paths[recipe.tokenizer]
+    if base != recipe.owner:
+        document["tokenizer_source"] = paths[recipe.owner]
     body = yaml.safe_dump(
         document, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
     )
@@ -244,11 +244,11 @@ def _base_model(recipe: Recipe, settings: Settings) -> str | None:
     if settings.method.base != "unused":
         return recipe.base.name if recipe.base else None
     parents = {parent.name for parent in recipe.parents}
-    return recipe.tokenizer if recipe.tokenizer in parents else None
+    return recipe.owner if recipe.owner in parents else None
 
 
 def _named(recipe: Recipe, settings: Settings) -> list[str]:
-    names = {parent.name for parent in recipe.parents} | {recipe.tokenizer}
+    names = {parent.name for parent in recipe.parents} | {recipe.owner}
     if recipe.base and settings.method.base != "unused":
         names.add(recipe.base.name)
     return sorted(names)
@@ -299,9 +299,9 @@ def _notes(recipe: Recipe, settings: Settings, values: Values, base: str | None)
         ]
     if recipe.base and settings.method.base == "unused":
         notes.append(f"The recipe's base, {recipe.base.name}, takes no part and is left out.")
-    if base != recipe.tokenizer:
+    if base != recipe.owner:
         notes += [
-            f"The tokenizer is that of {recipe.tokenizer}; mergekit makes the embeddings as long as",
+            f"The tokenizer is that of {recipe.owner}; mergekit makes the embeddings as long as",
             "its vocabulary, without rows for padding, and takes config.json from another model.",
         ]
     return notes

@@ -68,7 +68,7 @@ def import_mergekit(
         parameters=_parameters(method, there, reading, models),
         options=_options(there, reading),
         dtype=cast("Any", document.dtype or dtype),
-        tokenizer=models[_tokenizer(document)].name,
+        owner=models[_tokenizer(document)].name,
     )
     Settings(recipe, tensors, TEXT)
     return recipe

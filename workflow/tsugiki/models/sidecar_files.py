@@ -82,7 +82,7 @@ def write_sidecar_files(
     present = {path.name for path in folder.iterdir() if path.is_file()}
     raise_first(
         check_tokenizer_files(
-            recipe.tokenizer, str(folder), present, kind, "name another parent as `tokenizer`"
+            recipe.owner, str(folder), present, kind, "name another parent as `tokenizer`"
         )
     )
     for name in kind.sidecar.files:

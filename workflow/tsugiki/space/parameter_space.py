@@ -137,7 +137,7 @@ def build_parameter_genome(
         options={name: value for name, value in space.options.items() if name not in per_parent},
         mask_seed=space.mask_seed if space.mask_seed is not None else seed,
         dtype=space.dtype,
-        tokenizer=stage.owner,
+        owner=stage.owner,
     )
     return ParameterGenome(
         genes=tuple(genes),

@@ -183,7 +183,7 @@ def _faults_together(
         where: The file that was read.
         default: Whether the owner is one by default, and not because the file names it.
     """
-    owner = models[recipe.tokenizer]
+    owner = models[recipe.owner]
     faults = list(check_owner(owner, "`tokenizer_source`, or `tokenizer` of a recipe"))
     faults += check_loading(owner)
     if isinstance(recipe, Recipe):
@@ -201,14 +201,14 @@ def _notes_together(
 ) -> Iterator[str]:
     """What to know of the models of a recipe that are merged tensor by tensor."""
     if isinstance(recipe, Recipe):
-        owner = models[recipe.tokenizer]
+        owner = models[recipe.owner]
         yield from note_merged(_together(recipe, models), owner, recipe.dtype, accepted)
 
 
 def _together(recipe: Recipe, models: Mapping[str, ModelFacts]) -> list[ModelFacts]:
     """The models of a recipe: the base, or the first parent, and the others."""
     first = [recipe.base.name] if recipe.base else []
-    order = dict.fromkeys([*first, *_merged(recipe), recipe.tokenizer])
+    order = dict.fromkeys([*first, *_merged(recipe), recipe.owner])
     return [models[name] for name in order]
 
 
@@ -262,7 +262,7 @@ def _places(
 
 
 def _given(recipe: AnyRecipe, models: Mapping[str, str]) -> dict[str, Path]:
-    needed = sorted({*_merged(recipe), recipe.tokenizer})
+    needed = sorted({*_merged(recipe), recipe.owner})
     if unused := sorted(models.keys() - set(needed)):
         raise _unknown(unused[0], {name: name for name in needed})
     if missing := [name for name in needed if name not in models]:

@@ -142,12 +142,12 @@ class VllmCandidates:
         """
         recipe = _in_parameter_space(recipe)
         model = self._opened(recipe)
-        self._ask("tsugiki_read", str(folder), recipe.tokenizer)
+        self._ask("tsugiki_read", str(folder), recipe.owner)
         return model, weights
 
     def group(self, recipe: AnyRecipe) -> str:
         """Candidates of a group have an engine in common."""
-        return engine_key(self._folders[recipe.tokenizer], recipe.dtype)
+        return engine_key(self._folders[recipe.owner], recipe.dtype)
 
     def _opened(self, recipe: Recipe) -> VllmLanguageModel:
         """The engine for a recipe, with the models that it names in its worker."""
@@ -160,7 +160,7 @@ class VllmCandidates:
                 fix="the job is tried again, and goes on with them; if it is tried too often, "
                 "give the same command again",
             )
-        owner = recipe.tokenizer
+        owner = recipe.owner
         if owner not in self._models:
             self._models[owner] = self._model(owner, recipe.dtype)
             self._key = key

@@ -57,7 +57,7 @@ class MergedWeights(OnProcessor):
 
     def __init__(self, merger: ResidentMerger, recipe: Recipe, threads: int = 1) -> None:
         self._merger = merger
-        self._owner = recipe.tokenizer
+        self._owner = recipe.owner
         self._digest = WeightsDigest()
         self._failure: RecipeError | None = None
         with torch.device("cpu"):
