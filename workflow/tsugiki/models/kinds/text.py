@@ -6,8 +6,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
-
 from tsugiki.models.kinds import blocks
 from tsugiki.models.kinds.kind import Agreement, Layout, Names, Place, SidecarFiles
 from tsugiki.models.kinds.layers import STACKABLE, UNSTACKABLE, Layers
@@ -176,6 +174,7 @@ def understood(config: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: transformers does not know the architecture, or refuses a value.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     given = {key: value for key, value in config.items() if key != "quantization_config"}
