@@ -45,7 +45,7 @@ def items(config: Path) -> None:
 def start(config: Path, stage: str) -> None:
     """Write the first generation of a stage."""
     with quick_imports():
-        from tsugiki.steps.evolution import write_first
+        from tsugiki.steps.start import write_first
 
     files, settings = open_run(config)
     write_first(files, settings, find_stage(settings, stage))
@@ -126,7 +126,7 @@ def select(config: Path, stage: str, generation: int) -> None:
 def baselines(config: Path) -> None:
     """Write the recipes that the result is compared with."""
     with quick_imports():
-        from tsugiki.steps.finals import write_baselines
+        from tsugiki.steps.start import write_baselines
 
     write_baselines(*open_run(config))
 
