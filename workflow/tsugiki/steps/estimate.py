@@ -14,10 +14,9 @@ from tsugiki.config.stage import Stage
 from tsugiki.finalists.baselines import baseline_population
 from tsugiki.merge.registry import METHODS
 from tsugiki.models.grouping import groups
-from tsugiki.parents.sizes import MergedTensors
+from tsugiki.parents.sizes import WIDTH, MergedTensors
 from tsugiki.space.dataflow_space import build_dataflow_genome
 
-WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 PROMPT = (250, 1000)
 """Tokens of a prompt, assumed: few and many."""
 ANSWER = 256

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from tsugiki.models.checks.embeddings import check_embeddings, check_tying
-from tsugiki.models.checks.numbers import check_numbers
+from tsugiki.models.checks.numbers import NUMBER, check_numbers
 from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, listed
 from tsugiki.models.headers import Tensors
 from tsugiki.models.kinds.registry import kind_of
-
-NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
 def check_complete(model: ModelFacts) -> Iterator[Fault]:
@@ -43,7 +40,7 @@ def check_complete(model: ModelFacts) -> Iterator[Fault]:
     if missing:
         yield Fault(
             f"`{model.name}` lacks weights that its configuration promises",
-            f"{model.where}, config.json",
+            f"{model.where}, {model.kind.layout.config}",
             expected=listed(missing),
             got="no tensors of these names and shapes; a loader would fill them with random numbers",
             fix="correct config.json (number of layers, sizes, biases, tied embeddings), or fetch "
@@ -52,7 +49,7 @@ def check_complete(model: ModelFacts) -> Iterator[Fault]:
     if best.beyond:
         yield Fault(
             f"`{model.name}` stores layers beyond those that its configuration states",
-            f"{model.where}, config.json",
+            f"{model.where}, {model.kind.layout.config}",
             expected="as many layers as config.json states",
             got=listed(best.beyond),
             fix="correct the number of layers in config.json, or save the model again without them",

@@ -14,7 +14,8 @@ from tsugiki.models.headers import FLOATS
 WHOLE = {"I64", "I32", "I16", "I8", "U8", "BOOL"}
 """Formats of whole numbers that a model may store besides its weights."""
 MASK = re.compile(r"(?:mask|bias|index)$")
-BLOCK = re.compile(r"(?<=\.)\d+(?=\.)")
+NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+"""Of a block, or of another one of many alike, within a name."""
 WEIGHT = re.compile(r"\.(weight|qweight|qzeros|scales|g_idx|weight_packed|weight_scale)$")
 
 
@@ -92,7 +93,7 @@ def _formats(model: ModelFacts) -> dict[str, set[str]]:
     merged = {stored: name for name, stored in model.names.items()}
     found: dict[str, set[str]] = {}
     for stored, tensor in model.tensors.items():
-        name = BLOCK.sub("*", merged.get(stored, stored))
+        name = NUMBER.sub("*", merged.get(stored, stored))
         found.setdefault(name, set()).add(FLOATS.get(tensor.dtype, tensor.dtype))
     return found
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from tsugiki.models.checks.numbers import check_numbers
+from tsugiki.models.checks.numbers import NUMBER, check_numbers
 from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, listed
 
-NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 Shapes = Mapping[str, tuple[int, ...]]
 
 
