@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import sqlite3
@@ -24,6 +23,7 @@ from tsugiki.lineage.mlflow_projection import catch_up, rebuild, track_generatio
 from tsugiki.lineage.tracking_database import make_if_absent
 from tsugiki.lineage.tracking_marks import pending
 from tsugiki.lineage.tracking_store import tracking_uri
+from tsugiki.locked import locked
 
 from .synthetic import SyntheticRun
 from .test_mlflow_projection import contents, runs
@@ -138,8 +138,7 @@ def test_a_writer_that_does_not_end_is_not_waited_for(
     """Such as a rebuilding that was stopped in another terminal."""
     monkeypatch.setattr(tracking_database, "PATIENCE", 0)
     said: list[str] = []
-    with (ready.root / ".mlflow.db.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(ready.root / ".mlflow.db.lock"):
         track_generation(ready, "ps", 0, finished.config, say=said.append)
     assert "another process" in said[0]
     assert pending(ready, finished.config) == [("ps", 0)]
