@@ -78,7 +78,7 @@ def evaluate(config: Path, series: str, generation: int, job: int) -> None:
     files, settings = open_run(config)
     if done_by_resident(files, settings, "evaluate", series, generation, job, say=click.echo):
         return
-    from tsugiki.evaluate.vllm_backend.gpu import see_one_gpu
+    from tsugiki.evaluate.vllm_backend.engine import see_one_gpu
 
     see_one_gpu(settings.evaluation, job)
     begun = time.perf_counter()
