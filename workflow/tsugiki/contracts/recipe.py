@@ -51,7 +51,7 @@ class ParentRef(Data):
     name: str
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     names: dict[str, str | None] = {}
-    """What its tensors are called in the merge, if the configuration says so (see `merge.names`)."""
+    """What its tensors are called in the merge, if the configuration says so (see `models.names`)."""
 
     @model_serializer(mode="wrap")
     def _without_empty_names(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
