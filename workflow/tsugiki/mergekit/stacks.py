@@ -255,7 +255,7 @@ def _factors(merge: DataflowMerge) -> tuple[Factors, list[Factors], Factors]:
         factor = change.factor * change.scale
         if match := numbered.match(name):
             hops[int(match[1])][match[2]] = factor
-        elif TEXT.is_embeddings(name):
+        elif TEXT.use(name) == "embeddings":
             before[name] = factor
         else:
             after[name] = factor

@@ -60,14 +60,14 @@ class ModelFacts:
         return {
             name: header
             for name, header in self.merged.items()
-            if name != self.tied_head and not self.kind.is_derived(name)
+            if name != self.tied_head and self.kind.use(name) != "derived"
         }
 
     @property
     def tied_head(self) -> str | None:
         """Name in the merge of a stored head that is tied to the embeddings."""
-        head = next((name for name in self.names if self.kind.is_head(name)), None)
-        embedded = any(self.kind.is_embeddings(name) for name in self.names)
+        head = next((name for name in self.names if self.kind.use(name) == "head"), None)
+        embedded = any(self.kind.use(name) == "embeddings" for name in self.names)
         return head if head is not None and embedded and self.is_tied else None
 
     @property
@@ -98,12 +98,12 @@ class ModelFacts:
     @property
     def embeddings(self) -> str | None:
         """Stored name of the token embeddings."""
-        return next((name for name in self.tensors if self.kind.is_embeddings(name)), None)
+        return next((name for name in self.tensors if self.kind.use(name) == "embeddings"), None)
 
     @property
     def head(self) -> str | None:
         """Name of the stored output head."""
-        return next((name for name in self.tensors if self.kind.is_head(name)), None)
+        return next((name for name in self.tensors if self.kind.use(name) == "head"), None)
 
     @property
     def rows(self) -> int:
@@ -153,7 +153,7 @@ def read_facts(
         )
     found: Mapping[str, str] = {tensor: tensor for tensor in tensors}
     try:
-        found = naming(name, tensors, config, names).merged
+        found = naming(name, tensors, config, names)
     except ParentError as error:
         faults.append(Fault.of(error, files.where))
     facts = ModelFacts(

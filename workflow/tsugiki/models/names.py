@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tsugiki.errors import ParentError
@@ -17,19 +16,9 @@ from tsugiki.models.kinds.kind import Names
 from tsugiki.models.kinds.registry import kind_of
 
 
-@dataclass(frozen=True)
-class Naming:
-    """A checkpoint's tensors, as a merge sees them."""
-
-    merged: Mapping[str, str]
-    """Stored name of every tensor that is merged, by its name in the merge."""
-    outside: frozenset[str]
-    """Stored names of the others: a vision tower, draft layers, what the user leaves out."""
-
-
 def naming(
     model: str, stored: Collection[str], config: Mapping[str, Any], names: Names | None = None
-) -> Naming:
+) -> dict[str, str]:
     """Account for every tensor of a checkpoint, each exactly once.
 
     Args:
@@ -37,6 +26,10 @@ def naming(
         stored: Names of its tensors.
         config: Its configuration.
         names: What the user declares. Otherwise its kind says.
+
+    Returns:
+        Stored name of every tensor that is merged, by its name in the merge. The others are outside: a
+        vision tower, draft layers, what the user leaves out.
 
     Raises:
         ParentError: an expression matches no tensor, two match one, or two tensors get one name.
@@ -62,7 +55,7 @@ def naming(
         raise _fault(model, "an expression matches no tensor", ", ".join(idle), "no match")
     if both := sorted(merged.keys() & outside):
         raise _fault(model, "a tensor gets the name of one that is not merged", both[0], both[0])
-    return Naming(merged, frozenset(outside))
+    return merged
 
 
 def _renamed(model: str, tensor: str, pattern: str, template: str | None) -> str | None:

@@ -89,7 +89,7 @@ def _require_tied(model: Checkpoint) -> None:
     head = model.facts.tied_head
     if head is None:
         return
-    embeddings = next(name for name in model.headers if model.kind.is_embeddings(name))
+    embeddings = next(name for name in model.headers if model.kind.use(name) == "embeddings")
     if not torch.equal(model.tensor(head), model.tensor(embeddings)):
         raise ParentError(
             f"`{model.name}` ties its output head to its embeddings, but stores a different head",

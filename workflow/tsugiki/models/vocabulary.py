@@ -97,9 +97,11 @@ class TokenizerData:
 
     vocabulary: Vocabulary | None = None
     template: str | None = None
+    """The default chat template."""
     added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The tokens that were added: entries of tokenizer.json, by content."""
     loaded: LoadedTokenizer | None = None
-    """What transformers makes of them."""
+    """What transformers makes of them; None if there is none, or only code makes one."""
 
 
 def read_tokenizer(

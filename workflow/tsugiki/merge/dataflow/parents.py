@@ -81,7 +81,7 @@ def parts_of(model: Checkpoint) -> Parts:
         if within := known.within(planned.name):
             number, name = within
             parts.layers.setdefault(number, {})[name] = planned.shape
-        elif model.kind.is_embeddings(planned.name):
+        elif model.kind.use(planned.name) == "embeddings":
             parts.before[planned.name] = planned.shape
         else:
             parts.after[planned.name] = planned.shape

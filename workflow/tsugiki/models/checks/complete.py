@@ -35,7 +35,7 @@ def check_complete(model: ModelFacts) -> Iterator[Fault]:
     missing = [
         name
         for name in best.missing
-        if not (told and (model.kind.is_embeddings(name) or model.kind.is_head(name)))
+        if not (told and model.kind.use(name) in {"embeddings", "head"})
     ]
     if missing:
         yield Fault(

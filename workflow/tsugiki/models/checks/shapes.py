@@ -26,9 +26,7 @@ def check_shapes(reference: ModelFacts, other: ModelFacts) -> Iterator[Fault]:
     yield from _rows(reference, other, mine, theirs)
     kind = reference.kind
     rows = {
-        name
-        for name in mine.keys() | theirs.keys()
-        if kind.is_embeddings(name) or kind.is_head(name)
+        name for name in mine.keys() | theirs.keys() if kind.use(name) in {"embeddings", "head"}
     }
     different = [
         name
@@ -58,7 +56,7 @@ def _rows(
     reference: ModelFacts, other: ModelFacts, mine: Shapes, theirs: Shapes
 ) -> Iterator[Fault]:
     common = mine.keys() & theirs.keys()
-    name = next((name for name in common if reference.kind.is_embeddings(name)), None)
+    name = next((name for name in common if reference.kind.use(name) == "embeddings"), None)
     if name is None or mine[name][0] == theirs[name][0]:
         return
     yield Fault(

@@ -30,8 +30,10 @@ def check_stacking(model: ModelFacts) -> Iterator[Fault]:
             fix=FIX,
         )
         return
-    known = (kind.is_derived, kind.is_embeddings, layers.knows)
-    if unknown := [one for one in model.tensors if not any(knows(one) for knows in known)]:
+    elsewhere = {"derived", "embeddings"}
+    if unknown := [
+        one for one in model.tensors if kind.use(one) not in elsewhere and not layers.knows(one)
+    ]:
         yield Fault(
             f"`{model.name}` has tensors whose part in its layers is not known",
             model.where,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from tsugiki.models.kinds.layers import Layers
 
 Names = Mapping[str, str | None]
 """Expression for whole stored names -> the name in the merge (`\\1` is the first group), or None for
 tensors that are not merged. A tensor that no expression matches keeps its name."""
+
+
+Use = Literal["embeddings", "head", "derived"]
+"""Token embeddings, a row for each token; the output head, which may be tied to them; what follows from the
+configuration, so that no checkpoint needs it."""
 
 
 @dataclass(frozen=True)
@@ -111,16 +116,8 @@ class Kind(Protocol):
         """Whether a tensor is no part of what the model computes: not merged, but copied."""
         ...
 
-    def is_derived(self, name: str) -> bool:
-        """Whether a tensor follows from the configuration, so that no checkpoint needs it."""
-        ...
-
-    def is_embeddings(self, name: str) -> bool:
-        """Whether a tensor has a row for each token."""
-        ...
-
-    def is_head(self, name: str) -> bool:
-        """Whether a tensor is the output head, which may be tied to the embeddings."""
+    def use(self, name: str) -> Use | None:
+        """What a tensor is for, if more is known of that than where it stands."""
         ...
 
     def place(self, name: str) -> Place | None:

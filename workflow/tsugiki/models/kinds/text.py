@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from tsugiki.models.kinds import blocks
-from tsugiki.models.kinds.kind import Agreement, Layout, Names, Place, SidecarFiles
+from tsugiki.models.kinds.kind import Agreement, Layout, Names, Place, SidecarFiles, Use
 from tsugiki.models.kinds.layers import STACKABLE, UNSTACKABLE, Layers
 
 SINGLE = "model.safetensors"
@@ -16,6 +16,7 @@ DERIVED = re.compile(r"rotary_emb\.inv_freq$|\.attn\.(?:masked_)?bias$")
 HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out)\.weight$")
 HEAD_BIAS = re.compile(HEAD.pattern.replace("weight", "bias"))
 EMBEDDINGS = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings)\.weight$")
+USES: dict[Use, re.Pattern[str]] = {"embeddings": EMBEDDINGS, "head": HEAD, "derived": DERIVED}
 DRAFT = re.compile(r"(?:^|\.)mtp(?:_\w+)?\.")
 LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 
@@ -113,17 +114,9 @@ class Text:
             return False
         return layers <= int(layer[1]) < layers + drafts
 
-    def is_derived(self, name: str) -> bool:
-        """Rotary frequencies and causal masks."""
-        return DERIVED.search(name) is not None
-
-    def is_embeddings(self, name: str) -> bool:
-        """The token embeddings."""
-        return EMBEDDINGS.search(name) is not None
-
-    def is_head(self, name: str) -> bool:
-        """The output head's weight."""
-        return HEAD.search(name) is not None
+    def use(self, name: str) -> Use | None:
+        """By its name; derived are rotary frequencies and causal masks."""
+        return next((use for use, pattern in USES.items() if pattern.search(name)), None)
 
     def place(self, name: str) -> Place | None:
         """Embeddings, numbered blocks with attention, MLP and norms, and a head with the final norm."""

@@ -230,7 +230,7 @@ def stored_tensors(model: ModelFacts) -> dict[str, StoredTensor]:
     return {
         name: StoredTensor(tensor.dtype, tensor.shape)
         for name, tensor in model.tensors.items()
-        if name != tied and not model.kind.is_derived(name)
+        if name != tied and model.kind.use(name) != "derived"
     }
 
 
