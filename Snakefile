@@ -4,6 +4,8 @@
 #
 # Inputs:  the configuration, the parents it names.
 # Outputs: results/<run>/: see results/README.md.
+import os
+import sys
 from pathlib import Path
 
 from snakemake.utils import min_version
@@ -20,10 +22,10 @@ from tsugiki.resident.switch import forbid_residents
 from tsugiki.steps.changes import announce_changes
 from tsugiki.steps.plan import Plan
 from tsugiki.steps.scheduler_words import hush_scheduler
-from tsugiki.this_environment import use_this_environment
 
 min_version("9.0")
-use_this_environment()
+# shell commands, also of a job on a node, find the `tsugiki` of this Python
+os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 if not config:
