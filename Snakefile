@@ -18,10 +18,10 @@ from tsugiki.lineage.layout import RunFiles
 from tsugiki.lineage.progress import finished_table
 from tsugiki.lineage.run_lock import hold_run_lock
 from tsugiki.lineage.tracking_store import tracking_uri
-from tsugiki.resident.switch import forbid_residents
 from tsugiki.steps.changes import announce_changes
 from tsugiki.steps.plan import Plan
 from tsugiki.steps.scheduler_words import hush_scheduler
+from tsugiki.workers.dispatch import forbid_workers
 
 min_version("9.0")
 # shell commands, also of a job on a node, find the `tsugiki` of this Python
@@ -48,7 +48,8 @@ hush_scheduler(is_dry_run=lambda: workflow.dryrun, at_rest=lambda: finished_tabl
 
 onstart:
     hold_run_lock(RUN.root)
-    forbid_residents(unless=workflow.local_exec)
+    if not workflow.local_exec:
+        forbid_workers()
     atomic.sweep(RUN.root)
     atomic.write_if_changed(RUN.config, dump_config(SETTINGS))
     PLAN.write_splits()
