@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import sys
 import threading
+from contextlib import nullcontext
 
 import pytest
 
@@ -122,19 +124,20 @@ def test_a_connection_ends_with_its_work(
     assert len(kept) == 1
 
 
+@pytest.mark.parametrize("accepts", [True, False], ids=["accepted", "at the last moment"])
 def test_a_call_taken_by_a_dying_process_goes_to_the_next(
-    make_run: MakeRun, servers: Servers, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, servers: Servers, monkeypatch: pytest.MonkeyPatch, *, accepts: bool
 ) -> None:
-    """It accepts, and ends without a word."""
+    """It ends without a word, before or after it has accepted the connection."""
     run = with_candidates(make_run(), 1)
     path = socket_of(run)
     dying = listening(path)
     started: list[socket.socket] = []
 
     def die() -> None:
-        connection, _ = dying.accept()
-        dying.close()
-        connection.close()
+        select.select([dying], [], [])
+        with dying, dying.accept()[0] if accepts else nullcontext():
+            pass
 
     def start(_path: object, listener: socket.socket, *_: object) -> None:
         started.append(listener.dup())
