@@ -24,8 +24,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
 
 from mergekit_environment import mergekit_python
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.registry import METHODS
-from tsugiki.merge.resident import ResidentMerger
 from tsugiki.recipe.recipe import Parameter, ParentRef, Recipe
 
 HERE = Path(__file__).parent
@@ -140,7 +140,7 @@ def ours(case: Case, folders: Mapping[str, Path]) -> dict[str, torch.Tensor]:
         dtype="float32",
         tokenizer="base",
     )
-    return dict(ResidentMerger(folders, DIGESTS).tensors(recipe))
+    return dict(InPlaceMerger(folders, DIGESTS).tensors(recipe))
 
 
 def theirs(case: Case, folders: Mapping[str, Path]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from tests.merge.models_for_tests import digests_of, recipe_of
 from tsugiki.errors import LineageError, ParentError
 from tsugiki.merge.checkpoint import SINGLE
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.names import naming
-from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
 from tsugiki.recipe.recipe import with_names
 
@@ -83,7 +83,7 @@ def test_parents_with_other_names_are_merged_by_a_declared_map(
     assert recipe.digest != plain.digest
     with pytest.raises(ParentError, match="absent"):
         write_merge(plain, folders, digests_of(folders), tmp_path / "no")
-    merger = ResidentMerger(folders, digests_of(folders), names=names)
+    merger = InPlaceMerger(folders, digests_of(folders), names=names)
     with pytest.raises(LineageError, match="not named as the recipe says"):
         dict(merger.tensors(plain))
     assert dict(merger.tensors(recipe)).keys() == tensors.keys()

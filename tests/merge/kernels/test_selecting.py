@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tsugiki.merge.kernels.instructions import LANES
-from tsugiki.merge.kernels.selecting import between, pack_all, pack_lanes
+from tsugiki.merge.kernels.selecting import LANES, between, pack_all, pack_lanes
 
 RANGES = [(0, 0), (0, (1 << 31) - 1), (200, 200), (100, 700), (999, 2000)]
 

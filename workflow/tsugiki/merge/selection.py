@@ -16,8 +16,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tsugiki.merge.kernels.elements import BLOCK, Bits
-from tsugiki.merge.kernels.magnitudes import magnitudes, magnitudes_between
+from tsugiki.merge.kernels.elements import BLOCK, Bits, addresses
+from tsugiki.merge.kernels.selecting import magnitudes, magnitudes_between
 from tsugiki.merge.kernels.variance import variances, variances_between
 
 SAMPLE = 1 << 15
@@ -91,12 +91,14 @@ class Variances:
         """Some of them."""
         base = _sampled(self.base)
         out = np.empty(base.size, np.uint32)
-        variances(base, tuple(_sampled(parent) for parent in self.parents), out)
+        parents = [_sampled(parent) for parent in self.parents]
+        variances(base, addresses(parents), out)
         return out
 
     def between(self, low: int, high: int, out: Numbers) -> tuple[int, int]:
         """See `Ranked`."""
-        found, larger = variances_between(self.base, self.parents, low, high, out)
+        parents = addresses(self.parents)
+        found, larger = variances_between(self.base, parents, low, high, out)
         return int(found), int(larger)
 
 
