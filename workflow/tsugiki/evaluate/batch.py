@@ -101,7 +101,7 @@ class Evaluator:
         finish(files, series_files, self._job, population_bytes, mine)
 
     def _in_groups(self, recipes: Mapping[str, AnyRecipe]) -> list[str]:
-        """The same recipes, those together that the backend builds more cheaply so."""
+        """Recipes, by digest, with those together that the backend builds more cheaply so."""
         groups: dict[str, list[str]] = {}
         for digest_of_recipe, recipe in recipes.items():
             groups.setdefault(self._model.group(recipe), []).append(digest_of_recipe)

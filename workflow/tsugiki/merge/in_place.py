@@ -51,7 +51,7 @@ class InPlaceMerger:
         self._models = Models(folders, digests, names=names, cache_bytes=cache_bytes)
         self._held: HeldModels | None = None
         self._on_device = Lock()
-        self._kept: dict[tuple[str, str], str] = {}
+        self._copied: dict[tuple[str, str], str] = {}
         self._live = LiveModels()
         self._threads = Threads()
         for name in folders:  # all faults before any work
@@ -189,6 +189,6 @@ class InPlaceMerger:
         if planned.merged:
             return tensor_digest(tensor)
         key = (owner, planned.name)
-        if key not in self._kept:
-            self._kept[key] = tensor_digest(tensor)
-        return self._kept[key]
+        if key not in self._copied:
+            self._copied[key] = tensor_digest(tensor)
+        return self._copied[key]

@@ -217,20 +217,20 @@ class TensorCache:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
-        self._kept: dict[Hashable, Tensor] = {}
+        self._tensors: dict[Hashable, Tensor] = {}
         self._lock = Lock()
 
     def get(self, key: Hashable, size: int, make: Callable[[], Tensor]) -> Tensor:
         """The tensor of that key, which takes `size` bytes."""
-        kept = self._kept.get(key)
+        kept = self._tensors.get(key)
         if kept is None:
             kept = make()
             with self._lock:
-                if key not in self._kept and self.used + size <= self.limit:
-                    self._kept[key] = kept
+                if key not in self._tensors and self.used + size <= self.limit:
+                    self._tensors[key] = kept
                     self.used += size
         return kept
 
     def holds(self, key: Hashable, size: int) -> bool:
         """Whether `get` would keep the tensor, or has kept it."""
-        return key in self._kept or self.used + size <= self.limit
+        return key in self._tensors or self.used + size <= self.limit

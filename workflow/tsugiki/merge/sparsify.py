@@ -27,7 +27,7 @@ class SparseTerm:
     probabilities: Callable[[Tensor], Tensor] | None = None
     """Of each element of a task vector (`PROBABLE`)."""
     probabilities_of_rows: Callable[[Bits, Bits], Floats] | None = None
-    """The same numbers for whole rows of base and parent, for the compiled loop."""
+    """Of each element in whole rows of base and parent, for the compiled loop (`PROBABLE`)."""
 
 
 def sparsified(inputs: MergeInputs, index: int, term: SparseTerm) -> Tensor:
