@@ -11,7 +11,7 @@ from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.merge.dataflow.parents import DataflowParents
 from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.marker import write_marker
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.merge.stream import (
     SHARD_BYTES,
     StoredTensor,
@@ -28,7 +28,7 @@ AnyMerge = Merge | DataflowMerge
 `config` for the files beside the weights."""
 
 
-def open_merge(recipe: AnyRecipe, models: Models) -> AnyMerge:
+def open_merge(recipe: AnyRecipe, models: OpenModels) -> AnyMerge:
     """Check a recipe against its models.
 
     Raises:
@@ -68,7 +68,7 @@ def write_merge(
         progress: Called after each tensor: tensors written, all tensors, bytes written.
 
     Returns:
-        Digest of the weights: the one that `ResidentMerger.load_into` or `LiveDataflow.assemble`
+        Digest of the weights: the one that `InPlaceMerger.load_into` or `LiveDataflow.assemble`
         returns for this recipe.
 
     Raises:
@@ -79,7 +79,7 @@ def write_merge(
         InfrastructureError: the disk is full or fails, or something stands at `out`.
     """
     named = {model.name for model in recipe.models} | {recipe.owner}
-    models = Models(
+    models = OpenModels(
         {name: folder for name, folder in folders.items() if name in named},
         digests,
         names=names_in(recipe.models),

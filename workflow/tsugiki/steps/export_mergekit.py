@@ -14,7 +14,7 @@ from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.merge.dataflow.parents import DataflowParents
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.mergekit.exporting import export_mergekit, is_whole_model
 from tsugiki.mergekit.stacks import export_stack
 from tsugiki.models.checkpoint import Checkpoint
@@ -93,7 +93,7 @@ def _export_path(
                 fix=f"fetch it, then add --models {ref.name}=FOLDER",
             )
     here = {ref.name: folders[ref.name].expanduser() for ref in recipe.parents}
-    models = Models(here, {ref.name: ref.digest for ref in recipe.parents})
+    models = OpenModels(here, {ref.name: ref.digest for ref in recipe.parents})
     return export_stack(DataflowMerge(recipe, DataflowParents(models)), sources)
 
 

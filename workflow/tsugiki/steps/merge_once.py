@@ -13,7 +13,7 @@ from tsugiki.config.load import nearest
 from tsugiki.contracts.locks import digest_of_files
 from tsugiki.contracts.recipe import AnyRecipe, ParentRef, Recipe, names_in, read_recipe
 from tsugiki.errors import ParentError, RecipeError
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.merge.settings import Settings
 from tsugiki.merge.write import open_merge, write_merge
 from tsugiki.mergekit.document import Document, read_document
@@ -218,7 +218,7 @@ def _check(recipe: AnyRecipe, folders: Mapping[str, Path]) -> None:
         plan = _plan({name: folders[name] for name in _merged(recipe)}, names_in(recipe.models))
         Settings(recipe, plan.merged, plan.kind)
     else:
-        open_merge(recipe, Models(folders, {ref.name: ref.digest for ref in recipe.models}))
+        open_merge(recipe, OpenModels(folders, {ref.name: ref.digest for ref in recipe.models}))
 
 
 def _existing(file: Path) -> Path:

@@ -14,7 +14,7 @@ from tsugiki.errors import ConfigError
 from tsugiki.evolve.select import first
 from tsugiki.finalists.baselines import baseline_population
 from tsugiki.merge.dataflow.parents import DataflowParents
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.merge.registry import METHODS, get_method
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.plan import make_plan
@@ -58,7 +58,7 @@ def build_genome(config: RunConfig, stage: Stage, models: RunModels) -> Genome:
     """What the genomes of a stage mean, from the headers of its models."""
     if not isinstance(stage.space, ParameterSpace):
         folders = {name: models.folders[name] for name in stage.parents}
-        parents = DataflowParents(Models(folders, models.digests))
+        parents = DataflowParents(OpenModels(folders, models.digests))
         layers = {name: len(parents.parts(name).layers) for name in stage.parents}
         genome = build_dataflow_genome(stage, digests=models.digests, layers=layers)
         parents.check(genome.decode([1.0] * len(genome.start)))

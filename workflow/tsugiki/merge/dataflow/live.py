@@ -12,7 +12,7 @@ from tsugiki.errors import ParentError
 from tsugiki.merge.dataflow.engine import DataflowMerge, Origin
 from tsugiki.merge.dataflow.parents import DataflowParents
 from tsugiki.merge.engine import one_thread_per_operation
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.models.digest import FORMAT_NAMES, WeightsDigest, tensor_digest
 from tsugiki.models.plan import PlannedTensor
 from tsugiki.models.sidecar_files import config_of
@@ -30,7 +30,7 @@ class LiveDataflow:
         device: Where weights are held.
     """
 
-    def __init__(self, models: Models, device: torch.device) -> None:
+    def __init__(self, models: OpenModels, device: torch.device) -> None:
         self._parents = DataflowParents(models)
         self._device = device
         self._held: dict[tuple[Origin, torch.dtype], tuple[nn.Parameter, str]] = {}

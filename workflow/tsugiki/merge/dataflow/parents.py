@@ -8,7 +8,7 @@ from typing import Any
 
 from tsugiki.contracts.recipe import DataflowRecipe, Hop
 from tsugiki.errors import ParentError, RecipeError
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.checks.architecture import differences
 from tsugiki.models.checks.stacking import check_stacking
@@ -100,7 +100,7 @@ def parts_of(model: Checkpoint) -> Parts:
 class DataflowParents:
     """Reads each parent's headers once, for all recipes."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: OpenModels) -> None:
         self.models = models
         self._parts: dict[str, Parts] = {}
 
