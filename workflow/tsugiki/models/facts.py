@@ -57,10 +57,11 @@ class ModelFacts:
     @cached_property
     def planned(self) -> dict[str, TensorHeader]:
         """Those of them that a merged model stores: no tied head, and nothing that is derived."""
+        tied = self.tied_head
         return {
             name: header
             for name, header in self.merged.items()
-            if name != self.tied_head and self.kind.use(name) != "derived"
+            if name != tied and self.kind.use(name) != "derived"
         }
 
     @property
