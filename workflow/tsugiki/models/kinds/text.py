@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from tsugiki.models.kinds import blocks
@@ -116,7 +117,7 @@ class Text:
 
     def use(self, name: str) -> Use | None:
         """By its name; derived are rotary frequencies and causal masks."""
-        return next((use for use, pattern in USES.items() if pattern.search(name)), None)
+        return _use(name)
 
     def place(self, name: str) -> Place | None:
         """Embeddings, numbered blocks with attention, MLP and norms, and a head with the final norm."""
@@ -159,6 +160,11 @@ class Text:
         """The settings of the language model, wherever the configuration states them."""
         section = config.get("text_config")
         return section if isinstance(section, Mapping) else config
+
+
+@lru_cache(maxsize=65536)
+def _use(name: str) -> Use | None:
+    return next((use for use, pattern in USES.items() if pattern.search(name)), None)
 
 
 def understood(config: Mapping[str, Any]) -> Any:
