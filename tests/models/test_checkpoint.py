@@ -14,7 +14,10 @@ from safetensors.torch import load_file, save_file
 from tests.merge.models_for_tests import save_model
 from tsugiki.errors import ParentError
 from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.checks.numbers import check_numbers
+from tsugiki.models.facts import read_facts
 from tsugiki.models.kinds.text import INDEX, SINGLE
+from tsugiki.models.sources import FolderFiles
 
 
 @pytest.fixture
@@ -39,10 +42,13 @@ def sharded(folder: Path) -> Path:
 
 
 def fault(folder: Path) -> str:
-    """The message that opening the folder gives."""
+    """The message that opening the folder gives: the first fault that `tsugiki check` would print."""
     with pytest.raises(ParentError) as caught:
         Checkpoint("p", folder)
     assert "`p`" in str(caught.value)
+    if folder.is_dir():
+        facts, faults = read_facts("p", FolderFiles(folder))
+        assert str(caught.value) == str([*faults, *check_numbers(facts)][0])
     return str(caught.value)
 
 

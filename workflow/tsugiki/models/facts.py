@@ -33,6 +33,8 @@ class ModelFacts:
     """By their stored names."""
     whole: bool
     """Whether all headers could be read."""
+    garbled: bool = False
+    """Whether a file is in an encoding that transformers cannot read."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Stored name of each tensor that is merged, by its name in the merge (see `names`)."""
     trusted: bool = False
@@ -136,7 +138,8 @@ def read_facts(
     """
     tensors, faults = read_headers(name, files)
     whole = not faults
-    faults += check_encoding(name, files)
+    garbled = list(check_encoding(name, files))
+    faults += garbled
     config: dict[str, Any] = {}
     file = layout_of(files.sizes).config
     try:
@@ -164,6 +167,7 @@ def read_facts(
         config=config,
         tensors=tensors,
         whole=whole,
+        garbled=bool(garbled),
         names=found,
     )
     return facts, faults
@@ -189,14 +193,13 @@ def read_model(
     """
     facts, faults = read_facts(name, files, names)
     tokenizer, broken = read_tokenizer(name, files, trusted=trusted)
-    garbled = any(check_encoding(name, files))
     model = replace(
         facts,
         trusted=trusted,
         vocabulary=tokenizer.vocabulary,
         template=tokenizer.template,
         added=tokenizer.added,
-        loaded=None if garbled else tokenizer.loaded,  # else told twice
+        loaded=None if facts.garbled else tokenizer.loaded,  # else told twice
     )
     return model, faults + broken
 

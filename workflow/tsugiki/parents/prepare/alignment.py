@@ -1,7 +1,4 @@
-"""The tokenizer that aligned models get: the owner's, and the added tokens of the others.
-
-One vocabulary for several models: which token gets which id, and where its rows come from.
-"""
+"""One vocabulary for several models: which token gets which id, and the tokenizer that says so."""
 
 from __future__ import annotations
 

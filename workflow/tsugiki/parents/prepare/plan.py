@@ -32,7 +32,7 @@ class Preparation:
     sources: dict[str, ModelFacts]
     """Whole models in their own vocabularies: as stored, or with an adapter merged in."""
     models: dict[str, ModelFacts]
-    """The same as they will be merged."""
+    """They as they will be, once prepared."""
     changes: dict[str, Changes] = field(default_factory=dict)
     """What adapters change, by their names."""
     alignment: Alignment | None = None

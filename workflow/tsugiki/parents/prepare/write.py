@@ -1,7 +1,4 @@
-"""Write prepared parents: ordinary checkpoints in a cache, named by what they were made from.
-
-Rows of embeddings and heads, taken by token.
-"""
+"""Write prepared parents: ordinary checkpoints in a cache, named by what they were made from."""
 
 from __future__ import annotations
 
