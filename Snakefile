@@ -9,7 +9,7 @@ from tsugiki.config.load import parse_config
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.resident.switch import forbid_residents
 from tsugiki.steps.plan import Plan
-from tsugiki.steps.scheduler_words import hush_scheduler
+from tsugiki.steps.snakemake_log import filter_log
 from tsugiki.steps.workflow import end, look, start
 from tsugiki.this_environment import use_this_environment
 
@@ -26,8 +26,8 @@ SETTINGS = parse_config(config, where=str(workflow.configfiles[-1]))
 RUN = RunFiles(SETTINGS.folder)
 PLAN = Plan(RUN, SETTINGS)
 if workflow.is_main_process:  # and not in each job on a node
-    look(PLAN, workflow.configfiles, say=logger.info)
-hush_scheduler(RUN, is_dry_run=lambda: workflow.dryrun)
+    look(PLAN, workflow.configfiles, log=logger.info)
+filter_log(RUN, is_dry_run=lambda: workflow.dryrun)
 
 
 onstart:

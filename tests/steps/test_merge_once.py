@@ -187,7 +187,7 @@ def test_weights_are_not_read_for_a_recipe_that_is_invalid(models: Folders, tmp_
     file = write_recipe(tmp_path / "recipe.json", recipe)
     places = {"a": models["a"], "b": models["b"]}
     with pytest.raises(RecipeError, match="out of range"):
-        api.merge(file, tmp_path / "out", places, say=said.append)
+        api.merge(file, tmp_path / "out", places, log=said.append)
     assert said == []
 
 
@@ -235,7 +235,7 @@ def test_what_check_refuses_is_not_merged(build: builders.Builder, tmp_path: Pat
     assert preflight(build(tmp_path)).faults
     said: list[str] = []
     with pytest.raises(ParentError):
-        api.merge(write_pair(tmp_path), tmp_path / "out", say=said.append)
+        api.merge(write_pair(tmp_path), tmp_path / "out", log=said.append)
     assert said == []
     assert not (tmp_path / "out").exists()
 
@@ -271,7 +271,7 @@ def test_what_check_notes_of_models_is_said_before_they_are_merged(tmp_path: Pat
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"normalizer": {"type": "Lowercase"}}))
     said: list[str] = []
-    api.merge(write_pair(tmp_path), tmp_path / "out", say=said.append)
+    api.merge(write_pair(tmp_path), tmp_path / "out", log=said.append)
     notes = [line for line in said if line.startswith("note: ")]
     assert said[: len(notes)] == notes
     assert sum("8 of 72 embedding rows are padding" in note for note in notes) == 2

@@ -39,7 +39,7 @@ def merge(
     *,
     threads: int = 1,
     accept_differences: Collection[str] = (),
-    say: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> str:
     """Merge once and write the model to a folder, which appears as a whole or not at all.
@@ -52,7 +52,7 @@ def merge(
             itself, it names them, or says where a repository of the Hub is.
         threads: CPU threads. The bytes do not depend on them.
         accept_differences: Settings of config.json in which the models may differ.
-        say: Takes lines on what is done.
+        log: Takes lines on what is done, such as `print`.
         progress: Called after each tensor: tensors written, all tensors, bytes written.
 
     Returns:
@@ -70,8 +70,8 @@ def merge(
     from tsugiki.steps.best import describe_folding, measure_folding
     from tsugiki.steps.merge_once import open_single
 
-    say, place = say or _nothing, folder_of(str(out))
-    one = open_single(source, _texts(models), place, say=say, accepted=accept_differences)
+    log, place = log or _nothing, folder_of(str(out))
+    one = open_single(source, _texts(models), place, log=log, accepted=accept_differences)
     weights = write_merge(
         one.recipe,
         one.folders,
@@ -82,7 +82,7 @@ def merge(
         progress=progress,
     )
     if (measured := measure_folding(one.recipe, one.folders, one.digests)) is not None:
-        say(describe_folding(measured))
+        log(describe_folding(measured))
     return weights
 
 
@@ -93,7 +93,7 @@ def merge_into(
     *,
     threads: int = 1,
     accept_differences: Collection[str] = (),
-    say: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> str:
     """Merge once into a live model: its weights are overwritten in place, and nothing is written.
 
@@ -104,7 +104,7 @@ def merge_into(
         models: As for `merge`.
         threads: As for `merge`.
         accept_differences: As for `merge`.
-        say: As for `merge`.
+        log: As for `merge`.
 
     Returns:
         Digest of the weights: the one that `merge` returns.
@@ -120,7 +120,7 @@ def merge_into(
     from tsugiki.merge.resident import ResidentMerger
     from tsugiki.steps.merge_once import open_single
 
-    one = open_single(source, _texts(models), say=say or _nothing, accepted=accept_differences)
+    one = open_single(source, _texts(models), log=log or _nothing, accepted=accept_differences)
     if not isinstance(one.recipe, Recipe):
         raise RecipeError(
             "a path through layers makes a model of its own, and fits into no other",

@@ -112,7 +112,7 @@ def merge(
         models,
         threads=threads,
         accept_differences=accepted,
-        say=terminal.announce,
+        log=terminal.announce,
         progress=progress_bar(),
     )
     click.echo(f"{out}  weights {weights}")

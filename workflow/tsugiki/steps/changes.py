@@ -29,7 +29,7 @@ class Effect(NamedTuple):
     """The stages whose recorded generations it would replace."""
 
 
-def announce_changes(files: RunFiles, config: RunConfig, *, say: Callable[[str], None]) -> None:
+def announce_changes(files: RunFiles, config: RunConfig, *, log: Callable[[str], None]) -> None:
     """Say what is done anew and why; refuse what would replace recorded generations of a stage.
 
     The configuration is compared with the one that the run was last started with, and the files of its
@@ -63,7 +63,7 @@ def announce_changes(files: RunFiles, config: RunConfig, *, say: Callable[[str],
             fix="set another `name` for a new run, or move the folder away, or undo the change",
         )
     for effect in effects:
-        say(f"changed since the last start: {effect.line}")
+        log(f"changed since the last start: {effect.line}")
 
 
 class _Edit:

@@ -63,7 +63,7 @@ def open_single(
     models: Mapping[str, str],
     out: Path | None = None,
     *,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     accepted: Collection[str] = (),
 ) -> SingleMerge:
     """Find the models of a merge, and check all that headers and tokenizers tell, as for a run's parents.
@@ -74,7 +74,7 @@ def open_single(
         source: A recipe, recipe.json, or a mergekit configuration (.yaml, .yml, or its content).
         models: Folder of each model, by name (see `tsugiki.api.merge`).
         out: Where the model is to go, if it is written.
-        say: Where progress goes, line by line.
+        log: Takes lines on what is done.
         accepted: Settings in which the models may differ; the result has those of the tokenizer's.
 
     Raises:
@@ -100,11 +100,11 @@ def open_single(
     folders = {name: folders[name] for name in sorted({*wanted, recipe.tokenizer})}
     open_merge(recipe, Models(folders, wanted, names=renamed))
     for note in dict.fromkeys([*notes, *more]):
-        say(f"note: {note}")
-    digests = {name: _digest(name, folders[name], wanted.get(name), say) for name in folders}
+        log(f"note: {note}")
+    digests = {name: _digest(name, folders[name], wanted.get(name), log) for name in folders}
     if document is not None:
         recipe = _with_digests(recipe, digests)
-    say(f"merging by {recipe.method}: {', '.join(parent.name for parent in recipe.parents)}")
+    log(f"merging by {recipe.method}: {', '.join(parent.name for parent in recipe.parents)}")
     return SingleMerge(recipe, folders, digests, replace)
 
 
@@ -232,9 +232,9 @@ def _look_together(
     return faults, note_merged(together, owner, recipe.dtype, accepted)
 
 
-def _digest(name: str, folder: Path, wanted: str | None, say: Callable[[str], None]) -> str:
+def _digest(name: str, folder: Path, wanted: str | None, log: Callable[[str], None]) -> str:
     """Digest of a model's files; that of one whose code a run trusted covers its code too."""
-    say(f"reading {name}: {folder}")
+    log(f"reading {name}: {folder}")
     files = digest_folder(folder, code=True)
     if wanted is not None and digest_of_files(files) == wanted:
         return wanted

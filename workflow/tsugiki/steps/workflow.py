@@ -15,13 +15,13 @@ from tsugiki.tracking.store import tracking_uri
 from tsugiki.yaml_file import read_yaml
 
 
-def look(plan: Plan, paths: Sequence[str | Path], *, say: Callable[[str], None]) -> None:
+def look(plan: Plan, paths: Sequence[str | Path], *, log: Callable[[str], None]) -> None:
     """Look at the configuration, and at what an edit of it changes, before anything is planned.
 
     Args:
         plan: The plan.
         paths: Files that Snakemake has read as one configuration, in their order.
-        say: Takes a line for each thing that is done anew.
+        log: Takes a line for each thing that is done anew.
 
     Raises:
         ConfigError: a file has a key twice, or the configuration has a fault.
@@ -31,7 +31,7 @@ def look(plan: Plan, paths: Sequence[str | Path], *, say: Callable[[str], None])
         read_yaml(Path(path))
     validate_config(plan.config, where=str(paths[-1]))
     tracking_uri(plan.files, plan.config)
-    announce_changes(plan.files, plan.config, say=say)
+    announce_changes(plan.files, plan.config, log=log)
 
 
 def start(plan: Plan) -> None:

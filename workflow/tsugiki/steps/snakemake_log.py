@@ -1,4 +1,4 @@
-"""What Snakemake says: less while all goes well, and enough when a job on a cluster fails."""
+"""Snakemake's log: less of it while all goes well, and enough when a job on a cluster fails."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TAIL, WORDS = 8192, 10
 """Bytes of a job's log that are read, and lines that are repeated."""
 
 
-def hush_scheduler(files: RunFiles, *, is_dry_run: Callable[[], bool]) -> None:
+def filter_log(files: RunFiles, *, is_dry_run: Callable[[], bool]) -> None:
     """Say less than Snakemake of each job, and more of a plan, of failures and of the end.
 
     Our profiles are quiet about rules and progress, and Snakemake then hides the plan of a dry run and

@@ -12,18 +12,18 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from tests.synthetic_runs import SyntheticRun
-from tsugiki.steps.scheduler_words import hush_scheduler
+from tsugiki.steps.snakemake_log import filter_log
 
 
 @pytest.fixture
 def heard(finished: SyntheticRun) -> Iterator[list[str]]:
-    """Messages that pass the logger, once it is hushed."""
+    """Messages that pass the logger, once it is filtered."""
     before = list(logger.filters)
     messages: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     logger.addHandler(handler)
-    hush_scheduler(finished.files, is_dry_run=lambda: True)
+    filter_log(finished.files, is_dry_run=lambda: True)
     yield messages
     logger.removeHandler(handler)
     logger.filters[:] = before
