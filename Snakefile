@@ -7,14 +7,13 @@ from snakemake.utils import min_version
 
 from tsugiki.config.load import parse_config
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.resident.switch import forbid_residents
 from tsugiki.steps.plan import Plan
 from tsugiki.steps.snakemake_log import filter_log
-from tsugiki.steps.workflow import end, look, start
-from tsugiki.this_environment import use_this_environment
+from tsugiki.steps.workflow import end, look, start, use_this_python
+from tsugiki.workers.dispatch import forbid_workers
 
 min_version("9.0")
-use_this_environment()
+use_this_python()
 
 
 if not config:
@@ -32,7 +31,8 @@ filter_log(RUN, is_dry_run=lambda: workflow.dryrun)
 
 onstart:
     start(PLAN)
-    forbid_residents(unless=workflow.local_exec)
+    if not workflow.local_exec:
+        forbid_workers()
 
 
 onsuccess:

@@ -117,7 +117,7 @@ def merge_into(
     """
     from tsugiki.contracts.recipe import Recipe, names_in
     from tsugiki.errors import RecipeError
-    from tsugiki.merge.resident import ResidentMerger
+    from tsugiki.merge.in_place import InPlaceMerger
     from tsugiki.steps.merge_once import open_single
 
     one = open_single(source, _texts(models), log=log or _nothing, accepted=accept_differences)
@@ -127,7 +127,7 @@ def merge_into(
             fix="write it to a folder, and load it from there",
         )
     names = names_in(one.recipe.models)
-    merger = ResidentMerger(one.folders, one.digests, names=names, cache_bytes=0)
+    merger = InPlaceMerger(one.folders, one.digests, names=names, cache_bytes=0)
     return merger.load_into(one.recipe, model, threads=threads)
 
 

