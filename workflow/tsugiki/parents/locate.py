@@ -28,6 +28,22 @@ def digest_memory(config: RunConfig) -> Path:
     return config.results_folder / "known-digests.json"
 
 
+def existing_folder(name: str, source: LocalParent) -> Path:
+    """The folder of a parent that lies on this machine.
+
+    Raises:
+        ParentError: it does not exist.
+    """
+    if not source.folder.is_dir():
+        raise ParentError(
+            f"the folder of parent `{name}` does not exist",
+            where=source.path,
+            expected="a folder with config.json, tokenizer and safetensors files",
+            fix="correct `path` in the configuration; it is relative to the working folder",
+        )
+    return source.folder
+
+
 def locate(config: RunConfig, lock: ParentsLock, *, read: bool = False) -> dict[str, Path]:
     """Folder of what is merged of every parent, by name.
 

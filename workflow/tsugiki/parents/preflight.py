@@ -1,7 +1,4 @@
-"""Check all parents of a run from headers alone, before anything large is fetched.
-
-The result of checking a run's parents, and its text for the terminal.
-"""
+"""Check all parents of a run from headers alone, before anything large is fetched, and say what is wrong."""
 
 from __future__ import annotations
 
@@ -26,9 +23,9 @@ from tsugiki.parents import hub
 from tsugiki.parents.between import check_stage, note_stage
 from tsugiki.parents.fetch import not_in_cache
 from tsugiki.parents.hub import HubFiles, HubUnreachableError
-from tsugiki.parents.locate import changed_parents
-from tsugiki.parents.prepare.adapter import Adapter, read_adapter
-from tsugiki.parents.prepare.plan import note_bases, plan_preparation
+from tsugiki.parents.locate import changed_parents, existing_folder
+from tsugiki.parents.prepare.adapter import Adapter
+from tsugiki.parents.prepare.plan import note_bases, plan_preparation, read_parent
 from tsugiki.parents.relatives import note_copies, note_relatives, read_sample
 from tsugiki.parents.sizes import (
     LIBRARIES,
@@ -80,8 +77,7 @@ def render(report: Report) -> str:
         )
     counted = bool(report.disk_bytes or report.memory_bytes or not report.trained)
     blocks += [_sizes(report)] * counted
-    count = len(report.faults)
-    if count:
+    if count := len(report.faults):
         blocks.append(f"{count} fault{'s' * (count != 1)} in the parents")
     elif counted:
         blocks.append("the parents are sound")
@@ -145,21 +141,18 @@ def preflight(
         try:
             here = (folders or {}).get(name)
             files = _open(name, source, lock) if here is None else FolderFiles(here)
-            if source.adapter_of is not None:
-                adapter, found = read_adapter(name, source.adapter_of, files)
-                adapters |= {name: adapter} if adapter is not None else {}
-            else:
-                models[name], found = read_model(
-                    name, files, trusted=source.trust_remote_code, names=source.names
-                )
+            parent, found = read_parent(config, name, files)
         except ParentError as error:
             faults.append(Fault.of(error, f"parent `{name}`"))
             continue
         sources[name] = files
         faults += found
-        if name in models:
-            faults += _faults_of(models[name])
-            notes += _notes_of(models[name])
+        if isinstance(parent, Adapter):
+            adapters[name] = parent
+        elif parent is not None:
+            models[name] = parent
+            faults += _faults_of(parent)
+            notes += _notes_of(parent)
     if lock is not None:
         faults += [Fault.of(error, error.what) for error in changed_parents(config, lock)]
     preparation = plan_preparation(config, models, adapters)
@@ -216,14 +209,7 @@ def check_folders(
 
 def _open(name: str, source: LocalParent | HubParent, lock: ParentsLock | None) -> ParentFiles:
     if isinstance(source, LocalParent):
-        folder = source.folder
-        if not folder.is_dir():
-            raise ParentError(
-                f"the folder of parent `{name}` does not exist",
-                where=source.path,
-                fix="correct `path` in the configuration; it is relative to the working folder",
-            )
-        return FolderFiles(folder)
+        return FolderFiles(existing_folder(name, source))
     locked = lock.parents.get(name) if lock is not None else None
     revision = locked.commit if locked is not None and locked.commit else source.revision
     try:
