@@ -34,6 +34,7 @@ from tsugiki.parents.locate import (
     demo_cache,
     digest_memory,
     existing_folder,
+    lock_anew,
     not_as_locked,
     prepared_cache,
     source_folders,
@@ -240,5 +241,5 @@ def _refuse_change(
         where,
         {file.name: file.sha256 for file in before.files},
         {file.name: file.sha256 for file in files},
-        fix=f"restore the files, or lock them as they are with `tsugiki parents --update {name}`",
+        fix=lock_anew(name),
     )

@@ -13,17 +13,15 @@ from tsugiki.merge.resident import CACHE_BYTES
 from tsugiki.models.files import needed
 from tsugiki.models.model import Model
 from tsugiki.models.sources import ParentFiles
-from tsugiki.parents import hub
 from tsugiki.parents.hub import HubFiles
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of one number."""
 
-
 LIBRARIES = 700_000_000
 """Bytes that Python takes with torch, transformers and lm-eval; measured on processors."""
 LIBRARIES_ON_GPU = 5_000_000_000
-"""The same with what CUDA keeps in main memory, and pinned memory for copies; a generous figure."""
+"""Bytes that it takes with CUDA too, and pinned memory for copies; a generous figure."""
 PROMPT = 1000
 """Tokens of a long prompt, assumed."""
 
@@ -66,7 +64,7 @@ def download_bytes(sources: Iterable[ParentFiles]) -> int:
         for source in sources
         if isinstance(source, HubFiles)
         for name in needed(source.sizes)
-        if hub.cached_file(source.listing.repo, source.listing.commit, name) is None
+        if source.cached(name) is None
     }
     return sum(lacking.values())
 
@@ -85,18 +83,6 @@ def disk_bytes(config: RunConfig, models: Mapping[str, Model]) -> int:
     return best + jobs * max(sizes.values())
 
 
-def memory_bytes(config: RunConfig, models: Mapping[str, Model]) -> int:
-    """Bytes of weights in an evaluating job: all models of a stage, and the merged one.
-
-    A path in data-flow space takes the parents' own layers: it adds nothing.
-    """
-    return max(
-        sum(_stored(config, name, models) for name in stage.members)
-        + (0 if stage.space.kind == "dataflow" else _merged_bytes(config, stage, models))
-        for stage in config.stages
-    )
-
-
 def memory(config: RunConfig, models: Mapping[str, Model]) -> Memory:
     """What an evaluating job holds in memory at most.
 
@@ -104,11 +90,16 @@ def memory(config: RunConfig, models: Mapping[str, Model]) -> Memory:
     and that of the batch before are held, and three masks while they are checked to be finite.
     Where a task's file says that it generates answers, only the last token's are made.
     """
-    weights = memory_bytes(config, models)
+    weights = max(
+        sum(_stored(config, name, models) for name in stage.members)
+        # a path in data-flow space takes the parents' own layers: it adds nothing
+        + (0 if stage.space.kind == "dataflow" else _merged_bytes(config, stage, models))
+        for stage in config.stages
+    )
     if not weights:
         return Memory()
     local = local_tasks(config.evaluation.task_folders)
-    asked = [one.task for one in (*config.evaluation.objectives, *config.evaluation.monitors)]
+    asked = {one.task for one in config.evaluation.measured}
     likelihoods = any(name not in local or not local[name].max_tokens for name in asked)
     rows, prompt, logits = config.evaluation.batch_size, PROMPT, 0
     for stage in config.stages:
@@ -138,14 +129,15 @@ def _stored(config: RunConfig, name: str, models: Mapping[str, Model]) -> int:
 
 def merged_tensors(config: RunConfig, models: Mapping[str, Model]) -> dict[str, dict[str, int]]:
     """Elements of each tensor that is merged, by stage; without stages of unknown parents."""
-    found = {}
-    for stage in config.stages:
-        known = [models[name] for name in config.origins(stage) if name in models]
-        if known:
-            found[stage.name] = {
-                name: prod(tensor.shape) for name, tensor in known[0].merged.items()
-            }
-    return found
+    known = {
+        stage.name: [models[name] for name in config.origins(stage) if name in models]
+        for stage in config.stages
+    }
+    return {
+        stage: {name: prod(tensor.shape) for name, tensor in found[0].merged.items()}
+        for stage, found in known.items()
+        if found
+    }
 
 
 def _merged_bytes(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> int:
