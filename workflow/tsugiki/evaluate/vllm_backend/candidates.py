@@ -13,7 +13,7 @@ import transformers
 from lm_eval.models.utils import resolve_max_length
 
 from tsugiki.config.evaluation import Evaluation
-from tsugiki.config.vllm_build import installed_vllm
+from tsugiki.config.validate_backend import installed_vllm
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, RecipeError
 from tsugiki.evaluate.chat_template import stop_clock
