@@ -137,11 +137,7 @@ def _check_outcome(
 
 
 def _check_items(
-    files: RunFiles,
-    path: Path,
-    outcome: Scored,
-    documents: Documents,
-    aggregations: Aggregations,
+    files: RunFiles, path: Path, outcome: Scored, documents: Documents, aggregations: Aggregations
 ) -> Iterator[Finding]:
     where = place(files, path)
     if not path.is_file():

@@ -72,8 +72,7 @@ def _kind(value: Any) -> str:
 
 
 AnyBaseline = Annotated[
-    Annotated[Baseline, Tag("merge")] | Annotated[StackBaseline, Tag("stack")],
-    Discriminator(_kind),
+    Annotated[Baseline, Tag("merge")] | Annotated[StackBaseline, Tag("stack")], Discriminator(_kind)
 ]
 
 DEFAULT_BASELINES: list[AnyBaseline] = [
@@ -97,9 +96,7 @@ DEFAULT_BASELINES: list[AnyBaseline] = [
         options={"normalize": True, "lambda": [0.6, 0.8, 1.0, 1.2, 1.5]},
     ),
     Baseline(
-        name="dare-ties-default",
-        method="dare_ties",
-        parameters={"weight": 0.5, "density": 0.5},
+        name="dare-ties-default", method="dare_ties", parameters={"weight": 0.5, "density": 0.5}
     ),
     Baseline(
         name="dare-ties-tuned",

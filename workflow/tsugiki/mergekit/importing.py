@@ -344,7 +344,11 @@ def _explicit(rows: Mapping[str, Row]) -> dict[str, str]:
     distinct = {(patterns[tensor], row) for tensor, row in rows.items()}
     if len(distinct) == len(set(patterns.values())):
         return _named({("", pattern): row for pattern, row in distinct})
-    return _named({(_prefix(tensor), re.escape(tensor)): row for tensor, row in rows.items()})
+    blocks = {tensor: BLOCK.search(tensor) for tensor in rows}
+    prefixes = {
+        tensor: f"block.{int(block[1])}." if block else "" for tensor, block in blocks.items()
+    }
+    return _named({(prefixes[tensor], re.escape(tensor)): row for tensor, row in rows.items()})
 
 
 def _named(rows: Mapping[tuple[str, str], Row]) -> dict[str, str]:
@@ -366,8 +370,3 @@ def _any_block(tensor: str) -> str:
     if block is None:
         return re.escape(tensor)
     return re.escape(tensor[: block.start(1)]) + r"\d+" + re.escape(tensor[block.end(1) :])
-
-
-def _prefix(tensor: str) -> str:
-    block = BLOCK.search(tensor)
-    return f"block.{int(block[1])}." if block else ""

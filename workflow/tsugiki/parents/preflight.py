@@ -76,19 +76,17 @@ def render(report: Report) -> str:
             f"to train, some minutes: {names} (the demo's; not checked, nor counted here)"
         )
     counted = bool(report.disk_bytes or report.memory_bytes or not report.trained)
-    blocks += [_sizes(report)] * counted
+    if counted:
+        download, disk = _size(report.download_bytes), _size(report.disk_bytes)
+        blocks.append(f"to download: {download}; on disk: {disk}")
+        if report.memory.weights:
+            each = "memory of each evaluating job, at most about: "
+            blocks.append(f"{each}{_memory(report.memory)}")
     if count := len(report.faults):
         blocks.append(f"{count} fault{'s' * (count != 1)} in the parents")
     elif counted:
         blocks.append("the parents are sound")
     return "\n".join(blocks)
-
-
-def _sizes(report: Report) -> str:
-    sizes = f"to download: {_size(report.download_bytes)}; on disk: {_size(report.disk_bytes)}"
-    if not report.memory.weights:
-        return sizes
-    return f"{sizes}\nmemory of each evaluating job, at most about: {_memory(report.memory)}"
 
 
 def _memory(memory: Memory) -> str:
@@ -115,9 +113,7 @@ def _size(count: int) -> str:
 
 
 def preflight(
-    config: RunConfig,
-    lock: ParentsLock | None = None,
-    folders: Mapping[str, Path] | None = None,
+    config: RunConfig, lock: ParentsLock | None = None, folders: Mapping[str, Path] | None = None
 ) -> Report:
     """Check every parent alone, and those of a stage with each other; report all faults at once.
 

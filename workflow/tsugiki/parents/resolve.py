@@ -44,11 +44,7 @@ from tsugiki.parents.prepare.plan import plan_preparation, read_parent
 
 
 def lock_parents(
-    config: RunConfig,
-    lock: Path,
-    *,
-    update: frozenset[str] = frozenset(),
-    say: Say = print,
+    config: RunConfig, lock: Path, *, update: frozenset[str] = frozenset(), say: Say = print
 ) -> ParentsLock:
     """Resolve, fetch, verify, prepare and lock all parents of a run.
 
@@ -163,9 +159,21 @@ def _lock_parent(
     source = config.parents[name]
     if isinstance(source, HubParent):
         return _lock_hub(name, source, before, say)
+    made: str | None = None
     if isinstance(source, LocalParent):
-        return _lock_local(name, source, before)
-    return _lock_demo(config, name, source, before, say)
+        folder, where = existing_folder(name, source), source.path
+        refuse_without_weights(where, [entry.name for entry in folder.iterdir()])
+        files = digest_folder(folder, code=source.trust_remote_code)
+    else:
+        from tsugiki.demo.parents import ensure_demo_parent
+
+        where = f"the demo's model {source.demo}, seed {source.seed}"
+        folder = ensure_demo_parent(source.demo, source.seed, demo_cache(config), say=say)
+        files, made = digest_folder(folder), folder.name
+    if before is not None and before.files != files:
+        old, new = ({one.name: one.sha256 for one in those} for those in (before.files, files))
+        raise not_as_locked(f"parent `{name}`", where, old, new, fix=lock_anew(name))
+    return _locked(source, files, folder=made)
 
 
 def _lock_hub(name: str, source: HubParent, before: LockedParent | None, say: Say) -> LockedParent:
@@ -196,25 +204,6 @@ def _announce_move(name: str, source: HubParent, locked: str, say: Say) -> None:
         )
 
 
-def _lock_local(name: str, source: LocalParent, before: LockedParent | None) -> LockedParent:
-    folder = existing_folder(name, source)
-    refuse_without_weights(source.path, [entry.name for entry in folder.iterdir()])
-    files = digest_folder(folder, code=source.trust_remote_code)
-    _refuse_change(name, source.path, before, files)
-    return _locked(source, files)
-
-
-def _lock_demo(
-    config: RunConfig, name: str, source: DemoParent, before: LockedParent | None, say: Say
-) -> LockedParent:
-    from tsugiki.demo.parents import ensure_demo_parent
-
-    folder = ensure_demo_parent(source.demo, source.seed, demo_cache(config), say=say)
-    files = digest_folder(folder)
-    _refuse_change(name, f"the demo's model {source.demo}, seed {source.seed}", before, files)
-    return _locked(source, files, folder=folder.name)
-
-
 def _locked(
     source: LocalParent | HubParent | DemoParent,
     files: tuple[LockedFile, ...],
@@ -228,18 +217,4 @@ def _locked(
         folder=folder,
         files=files,
         digest=digest_of_files(files),
-    )
-
-
-def _refuse_change(
-    name: str, where: str, before: LockedParent | None, files: tuple[LockedFile, ...]
-) -> None:
-    if before is None or before.files == files:
-        return
-    raise not_as_locked(
-        f"parent `{name}`",
-        where,
-        {file.name: file.sha256 for file in before.files},
-        {file.name: file.sha256 for file in files},
-        fix=lock_anew(name),
     )

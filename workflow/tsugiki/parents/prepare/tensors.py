@@ -111,12 +111,7 @@ def adapted_weights(
             a, b = read(change.a), read(change.b)
             magnitude = read(change.magnitude) if change.magnitude else None
             return merged_weight(
-                values,
-                a,
-                b,
-                change.scaling,
-                magnitude=magnitude,
-                transposed=change.transposed,
+                values, a, b, change.scaling, magnitude=magnitude, transposed=change.transposed
             )
         if target in changes.biases:
             bias, scaling = changes.biases[target]
