@@ -33,17 +33,9 @@ def audit(
     reselect: Reselect | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Finding]:
-    """Check every file of a run against those it was made from.
+    """Check every file of a run against those it was made from; each check's docstring says how.
 
-    - The configuration is the one that was locked; the parents' lock covers its parents.
-    - Each generation names the digest of the one before, of its own state and population.
-    - Each recipe has the digest it is known by, and names locked parents.
-    - One evaluation scored all candidates of a series.
-    - Each outcome is the one in the ledger, its items have the digest it names, are the documents
-      of its split, and make the values it states; fitness follows from it.
-    - A stage's best model, where a later stage merges it, is the one that was locked, and was made
-      from the recipe of the stage's winner.
-    - The final table follows from the items; the best model's recipe is the winner's.
+    A new one is a generator of findings, called here by `collect`.
 
     Args:
         files: The run.

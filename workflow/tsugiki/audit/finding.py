@@ -25,12 +25,8 @@ class Finding:
     """What this file says."""
 
     def __str__(self) -> str:
-        lines = [f"{self.where}: {self.what}"]
-        if self.expected is not None:
-            lines.append(f"  expected: {self.expected}")
-        if self.got is not None:
-            lines.append(f"  got: {self.got}")
-        return "\n".join(lines)
+        what = f"{self.where}: {self.what}"
+        return str(TsugikiError(what, expected=self.expected, got=self.got))
 
 
 def differs(what: str, where: str, expected: Any, got: Any) -> Iterator[Finding]:

@@ -58,7 +58,12 @@ def check_chain(files: RunFiles, series: str, config: RunConfig) -> Iterator[Fin
 
 
 def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterator[Finding]:
-    """Every candidate's recipe, outcome and items belong together; one evaluation scored them all."""
+    """Every candidate's recipe, outcome and items belong together; one evaluation scored them all.
+
+    A recipe has the digest that it is known by, and names locked parents. An outcome is the one in the
+    ledger; its items have the digest it names, are the documents of its split, and make the values it
+    states; fitness follows from these.
+    """
     digests = run_digests(files, config)
     identity = evaluation_of(files.series(series))
     evaluation = decided_evaluation(config, files.items)

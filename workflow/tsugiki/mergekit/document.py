@@ -98,11 +98,7 @@ def read_document(path: Path) -> Document:
 
 
 def parse_document(value: Any, *, where: str) -> Document:
-    """Turn a mapping, as read from YAML, into a document.
-
-    Args:
-        value: The mapping.
-        where: The file's name, for messages.
+    """Turn a mapping, as read from the YAML file `where`, into a document.
 
     Raises:
         RecipeError: a key is unknown or cannot be expressed, or a value has the wrong kind.

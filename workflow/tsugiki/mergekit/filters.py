@@ -67,12 +67,7 @@ def _interpolated(anchors: list[Value], name: str, place: Place) -> Value | None
 
 
 def gradient(anchors: list[Value], t: float) -> Value:
-    """Linear interpolation between anchors that are spread evenly over [0, 1].
-
-    Args:
-        anchors: One or more numbers.
-        t: Place in [0, 1].
-    """
+    """Linear interpolation between one or more anchors, spread evenly over [0, 1], at the place `t`."""
     if any(isinstance(anchor, bool) for anchor in anchors):
         raise RecipeError("true and false have nothing in between", got=str(anchors))
     scaled = t * (len(anchors) - 1)

@@ -188,13 +188,10 @@ def is_absent(error: BaseException) -> bool:
 
 
 def _listen() -> None:
-    """See that somebody listens at the Hub's address.
+    """Refuse to ask (`HubUnreachableError`) where nobody listens at the Hub's address.
 
     Looking up a name takes ten seconds where no server answers, a connection minutes where packets
     are dropped; neither can be told to be quicker from within the client.
-
-    Raises:
-        HubUnreachableError: nobody does.
     """
     address = urlsplit(constants.ENDPOINT)
     host = address.hostname or ""
@@ -327,9 +324,7 @@ class HubFiles:
     def start(self, name: str, count: int) -> bytes:
         """The first `count` bytes of a file, or all of it; by a range request if it is not cached.
 
-        Raises:
-            ParentError: the repository may not be read.
-            InfrastructureError: the Hub has become unreachable.
+        Errors are those of `read`.
         """
         if (cached := self.cached(name)) is not None:
             return FolderFiles(cached.parent).start(name, count)

@@ -45,12 +45,7 @@ def existing_folder(name: str, source: LocalParent) -> Path:
 
 
 def locate(config: RunConfig, lock: ParentsLock, *, read: bool = False) -> dict[str, Path]:
-    """Folder of what is merged of every parent, by name.
-
-    Args:
-        config: The run.
-        lock: Its locked parents.
-        read: Read every file, even those that have not changed since they were read last.
+    """Folder of what is merged of every parent, by name; with `read`, every file is read anew.
 
     Raises:
         LineageError: the lock lacks a parent of the configuration, or a parent's files are not
@@ -66,12 +61,7 @@ def source_folders(config: RunConfig, lock: ParentsLock) -> dict[str, Path]:
 
 
 def places(config: RunConfig, lock: ParentsLock) -> list[Path]:
-    """Folder of every parent as it came, whatever is in its files.
-
-    Raises:
-        LineageError: the lock lacks a parent of the configuration.
-        ParentError: a parent is not on this machine.
-    """
+    """Folder of every parent as it came, whatever is in its files; errors are those of `locate`."""
     return [_folder(config, name, _locked(config, name, lock)) for name in config.parents]
 
 

@@ -90,16 +90,9 @@ def lock_parents(
 def _prepare_parents(
     config: RunConfig, lock: ParentsLock, before: Mapping[str, LockedParent], say: Say
 ) -> ParentsLock:
-    """Merge adapters into their bases, and align vocabularies, as the configuration asks.
+    """Merge adapters into their bases and align vocabularies, and add that to the lock.
 
-    Args:
-        config: The run.
-        lock: The locked parents, as they come.
-        before: What was locked before, by name.
-        say: Where progress goes, line by line.
-
-    Returns:
-        The lock, with what was prepared.
+    What was locked `before` tells whether the same sources have given the same bytes.
     """
     aligned = config.vocabulary.kind != "same"
     if not aligned and not any(map(adapter_base, config.parents.values())):

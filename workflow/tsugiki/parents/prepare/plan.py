@@ -40,7 +40,7 @@ class Preparation:
     sources: dict[str, Model]
     """Whole models in their own vocabularies: as stored, or with an adapter merged in."""
     models: dict[str, Model]
-    """The same as they will be merged."""
+    """What they will be when they are merged."""
     changes: dict[str, Changes] = field(default_factory=dict)
     """What adapters change, by their names."""
     alignment: Alignment | None = None

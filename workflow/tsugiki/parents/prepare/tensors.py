@@ -71,10 +71,6 @@ def merged_bias(bias: Tensor, change: Tensor, scaling: float) -> Tensor:
 def stored_weights(name: str, folder: Path) -> Weights:
     """A checkpoint's tensors as they are stored, those of a vision tower too.
 
-    Args:
-        name: The parent's name, for messages.
-        folder: The checkpoint.
-
     Raises:
         ParentError: the folder holds no whole checkpoint, or a head that contradicts its tying.
     """
