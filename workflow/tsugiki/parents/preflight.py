@@ -28,13 +28,12 @@ from tsugiki.parents.prepare.adapter import Adapter
 from tsugiki.parents.prepare.plan import note_bases, plan_preparation, read_parent
 from tsugiki.parents.relatives import note_copies, note_relatives, read_sample
 from tsugiki.parents.sizes import (
-    LIBRARIES,
-    LIBRARIES_ON_GPU,
     Memory,
     disk_bytes,
     download_bytes,
     memory,
     merged_tensors,
+    shown,
 )
 
 
@@ -59,57 +58,28 @@ class Report:
     trained: list[str] = field(default_factory=list)
     """Parents that the demo trains: there is nothing to check or to measure yet."""
 
-    @property
-    def memory_bytes(self) -> int:
-        """Bytes of weights among it."""
-        return self.memory.weights
-
 
 def render(report: Report) -> str:
     """The report as text: faults first, then notes, then what the run will need."""
     blocks = [f"fault: {fault}" for fault in report.faults]
     blocks += [f"note: {note}" for note in report.notes]
-    blocks += [f"to prepare: {text} ({_size(size)})" for text, size in report.prepared.items()]
+    blocks += [f"to prepare: {text} ({shown(size)})" for text, size in report.prepared.items()]
     if report.trained:
         names = ", ".join(report.trained)
         blocks.append(
             f"to train, some minutes: {names} (the demo's; not checked, nor counted here)"
         )
-    counted = bool(report.disk_bytes or report.memory_bytes or not report.trained)
+    counted = bool(report.disk_bytes or report.memory.weights or not report.trained)
     if counted:
-        download, disk = _size(report.download_bytes), _size(report.disk_bytes)
+        download, disk = shown(report.download_bytes), shown(report.disk_bytes)
         blocks.append(f"to download: {download}; on disk: {disk}")
         if report.memory.weights:
-            each = "memory of each evaluating job, at most about: "
-            blocks.append(f"{each}{_memory(report.memory)}")
+            blocks.append(f"memory of each evaluating job, at most about: {report.memory}")
     if count := len(report.faults):
         blocks.append(f"{count} fault{'s' * (count != 1)} in the parents")
     elif counted:
         blocks.append("the parents are sound")
     return "\n".join(blocks)
-
-
-def _memory(memory: Memory) -> str:
-    logits = (
-        f"log-likelihoods of {memory.rows} prompts of {memory.prompt} tokens {_size(memory.logits)}"
-    )
-    libraries = LIBRARIES_ON_GPU if memory.gpu else LIBRARIES
-    counted = [
-        f"weights of its models and the merged one {_size(memory.weights)}",
-        f"kept between candidates {_size(memory.kept)}",
-        f"Python and its libraries {_size(libraries)}",
-    ]
-    if memory.gpu:
-        on_gpu = [f"the merged model {_size(memory.merged)}", *[logits] * bool(memory.logits)]
-        beside = f"; on the GPU {_size(memory.on_gpu)} and keys and values ({', '.join(on_gpu)})"
-    else:
-        counted += [logits] * bool(memory.logits)
-        beside = ""
-    return f"{_size(memory.main)} ({', '.join(counted)}){beside}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def preflight(

@@ -46,15 +46,39 @@ class Memory:
     """Whether the model that is scored is on a GPU; the next one is merged in main memory."""
 
     @property
+    def libraries(self) -> int:
+        """Bytes of Python and its libraries."""
+        return LIBRARIES_ON_GPU if self.gpu else LIBRARIES
+
+    @property
     def main(self) -> int:
         """Bytes of main memory."""
-        model = LIBRARIES_ON_GPU if self.gpu else LIBRARIES + self.logits
-        return self.weights + self.kept + model
+        return self.weights + self.kept + self.libraries + (0 if self.gpu else self.logits)
 
     @property
     def on_gpu(self) -> int:
         """Bytes of the GPU's memory."""
         return self.merged + self.logits if self.gpu else 0
+
+    def __str__(self) -> str:
+        of_prompts = f"log-likelihoods of {self.rows} prompts of {self.prompt} tokens"
+        logits = [f"{of_prompts} {shown(self.logits)}"] * bool(self.logits)
+        counted = [
+            f"weights of its models and the merged one {shown(self.weights)}",
+            f"kept between candidates {shown(self.kept)}",
+            f"Python and its libraries {shown(self.libraries)}",
+            *(() if self.gpu else logits),
+        ]
+        text = f"{shown(self.main)} ({', '.join(counted)})"
+        if self.gpu:
+            on_gpu = ", ".join([f"the merged model {shown(self.merged)}", *logits])
+            text += f"; on the GPU {shown(self.on_gpu)} and keys and values ({on_gpu})"
+        return text
+
+
+def shown(count: int) -> str:
+    """Bytes as people read them, in MB or GB (10^6 or 10^9)."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def download_bytes(sources: Iterable[ParentFiles]) -> int:
