@@ -8,10 +8,10 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from tsugiki.config.evaluation import Goal
+from tsugiki.config.lm_eval_tasks import task_sources
 from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.config.task_files import task_sources
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.items import decided_evaluation
