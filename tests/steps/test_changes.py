@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.runs_for_tests import raw_config, write_tasks
+from tsugiki.config.lm_eval_tasks import task_sources
 from tsugiki.config.load import dump_config, parse_config
-from tsugiki.config.task_files import task_sources
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import LineageError
 from tsugiki.evaluate.items import ItemSets
@@ -60,7 +60,7 @@ class Begun:
         raw = copy.deepcopy(self.raw)
         change(raw)
         lines: list[str] = []
-        announce_changes(self.files, parse_config(raw, where="x"), say=lines.append)
+        announce_changes(self.files, parse_config(raw, where="x"), log=lines.append)
         return [line.removeprefix("changed since the last start: ") for line in lines]
 
 

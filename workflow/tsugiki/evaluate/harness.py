@@ -16,8 +16,7 @@ from lm_eval.evaluator import evaluate
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import PLACE, Evaluation, Goal, Objective
-from tsugiki.config.lm_eval_tasks import local_tasks
-from tsugiki.config.task_files import source_digest
+from tsugiki.config.lm_eval_tasks import local_tasks, source_digest
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.aggregation import aggregation_of, finite_number, write_part
 from tsugiki.evaluate.faults import is_machine_fault

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from tsugiki import atomic
 from tsugiki.canonical import digest
+from tsugiki.config.lm_eval_tasks import task_folders, used_files
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.config.task_files import task_folders, used_files
 from tsugiki.contracts.layout import BASELINES, TEST, GenerationFiles, RunFiles
 from tsugiki.evaluate.share import jobs_that_scored, write_splits
 from tsugiki.tracking.marks import pending
@@ -30,6 +31,8 @@ class Plan:
         self.finalists = {config.finalists_of(name): name for name in self.stages}
         self.finals = [BASELINES, *self.finalists, TEST]
         self.on_disk = config.evaluation.storage == "disk"
+        self.caught_up = atomic.never_there(files.root / "caught-up")
+        """Says that MLflow has caught up; not there when a workflow is planned, so that this is done."""
         self._jobs_that_scored = cache(jobs_that_scored)
 
     def path(self, name: str) -> str:

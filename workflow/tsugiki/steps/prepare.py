@@ -10,8 +10,8 @@ from datetime import UTC, date, datetime
 
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
+from tsugiki.config.lm_eval_tasks import task_sources
 from tsugiki.config.run import RunConfig
-from tsugiki.config.task_files import task_sources
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.evaluate.harness import Harness
 from tsugiki.evaluate.items import divide_for, read_items
