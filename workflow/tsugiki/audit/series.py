@@ -64,6 +64,8 @@ def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterato
     identity = evaluation_of(files.series(series))
     evaluation = decided_evaluation(config, files.items)
     aggregations = Aggregations(evaluation)
+    stage = config.stage(series)
+    weighed = stage is None or stage.strategy.weighs
     seen: set[str] = set()
     for entry in entries(files.series(series)):
         documents = _documents(files, config, entry.population.split)
@@ -79,7 +81,7 @@ def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterato
                 identity,
                 ranked.outcome.evaluation,
             )
-            fitness = fitness_of(ranked.outcome, evaluation.objectives)
+            fitness = fitness_of(ranked.outcome, evaluation.objectives) if weighed else None
             yield from _differs(
                 f"candidate {ranked.id} has another fitness", where, fitness, ranked.fitness
             )

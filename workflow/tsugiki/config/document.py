@@ -24,12 +24,7 @@ from tsugiki.config.stage import Budget, Gene, ParameterSpace, Stage
 from tsugiki.contracts.data import NAME_RULE, Name
 from tsugiki.contracts.recipe import Gradient
 from tsugiki.errors import ConfigError
-from tsugiki.strategies.bit_cma import BitCma
-from tsugiki.strategies.cma_es import CmaEs
-from tsugiki.strategies.cma_es_margin import CmaEsMargin
-from tsugiki.strategies.genetic import Genetic
-from tsugiki.strategies.random_search import RandomSearch
-from tsugiki.strategies.sep_cma import SeparableCmaEs
+from tsugiki.strategies.registry import AnyStrategy
 
 FOLDER = Path("config")
 
@@ -135,12 +130,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("stages[].space.genes.<parameter>", Gene),
     ("stages[].space.genes.<parameter>.grouping, a gradient", Gradient),
     ("stages[].space, kind: dataflow", DataflowSpace),
-    ("stages[].strategy, kind: cma_es", CmaEs),
-    ("stages[].strategy, kind: cma_es_margin", CmaEsMargin),
-    ("stages[].strategy, kind: sep_cma", SeparableCmaEs),
-    ("stages[].strategy, kind: bit_cma", BitCma),
-    ("stages[].strategy, kind: genetic", Genetic),
-    ("stages[].strategy, kind: random", RandomSearch),
+    *((f"stages[].strategy, kind: {one.kind_name()}", one) for one in typing.get_args(AnyStrategy)),
     ("stages[].budget", Budget),
     ("evaluation", Evaluation),
     ("evaluation.objectives[] and .monitors[]", Objective),

@@ -153,6 +153,8 @@ def stages(config: RunConfig) -> Iterator[str]:
         yield from _members(config, stage, earlier, key)
         yield from _tokenizer(stage, key)
         yield from stage_faults(stage, key)
+        for fault in stage.strategy.faults(len(config.evaluation.objectives)):
+            yield f"`{key}.strategy`: {fault}"
         earlier[stage.name] = stage
 
 

@@ -1,9 +1,4 @@
-"""Write the ledger's entry of a generation.
-
-The first generation of a stage.
-
-Draw the next generation, on files.
-"""
+"""The generations of a stage on files: the first one, ranking one, and drawing the next."""
 
 from __future__ import annotations
 
@@ -45,27 +40,18 @@ from tsugiki.space.read import read_genome
 from tsugiki.steps.finals import write_recipes
 from tsugiki.strategies.state import read_state
 
-FULL = {"cma_es", "cma_es_margin"}
-MOST_GENES = 2000
-"""A full covariance of so many genes puts three matrices of 32 MB into each state."""
-
 
 def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:
     """Write space.json and the first generation.
 
     Raises:
-        ConfigError: the strategy cannot handle so many genes.
+        ConfigError: the strategy cannot search this space.
         ParentError: the parents cannot be merged.
     """
     space = build_genome(config, stage, models_of(files, config, stage.name))
-    if (genes := len(space.start)) > MOST_GENES and stage.strategy.kind in FULL:
-        raise ConfigError(
-            f"the space has too many genes for {stage.strategy.kind}",
-            where=f"stage {stage.name}",
-            expected=f"at most {MOST_GENES:,} genes, since it learns all their covariances",
-            got=f"{genes:,}",
-            fix="use the strategy `sep_cma`, or fewer genes",
-        )
+    objectives = len(config.evaluation.objectives)
+    for fault in stage.strategy.faults(objectives, len(space.start)):
+        raise ConfigError(fault, where=f"stage {stage.name}")
     series = files.series(stage.name)
     following = first(config, stage, space)
     atomic.write_bytes(series.space, space.to_json())
@@ -127,6 +113,7 @@ def select_from_files(files: RunFiles, config: RunConfig, stage: Stage, generati
         population_bytes=current.population.read_bytes(),
         state_bytes=current.state.read_bytes(),
         outcomes_bytes=current.outcomes.read_bytes(),
+        objectives=decided_evaluation(config, files.items).objectives,
     )
 
 
@@ -151,8 +138,9 @@ def write_ranked(
     outcomes = read_outcomes(series, population)
     refuse_mixed(current, outcomes, evaluation_of(series) if generation else None)
     refuse_if_all_failed(outcomes, first=generation == 0, where=str(series.root))
-    objectives = decided_evaluation(config, files.items).objectives
-    entry = rank(population, population_bytes, outcomes, objectives)
+    stage, objectives = config.stage(name), decided_evaluation(config, files.items).objectives
+    weighed = stage is None or stage.strategy.weighs
+    entry = rank(population, population_bytes, outcomes, objectives, weighed=weighed)
     atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
     if config.stage(name) is not None and entry.ranked:
         say(f"{name}: {generation_line(files, config, name, generation)}")

@@ -1,8 +1,6 @@
-"""The population of baselines.
+"""The populations that no search draws: baselines, finalists, and what is scored on held-out documents.
 
-Writing the recipes of a population; the population itself comes last.
-
-Finalists, and what is scored on the held-out documents.
+Recipes are written first, the population that names them last.
 """
 
 from __future__ import annotations
@@ -33,7 +31,6 @@ from tsugiki.merge.registry import METHODS
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.parents.locate import locate
 from tsugiki.space.read import read_genome
-from tsugiki.strategies.registry import make_strategy
 from tsugiki.strategies.state import read_state
 from tsugiki.strategies.strategy import clip
 
@@ -113,7 +110,7 @@ def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:
 def _final_mean(series: SeriesFiles, stage: Stage) -> AnyRecipe | None:
     last = series.generation(stage.budget.generations)
     state = read_state(last.state)
-    mean = make_strategy(stage.strategy).mean(state)
+    mean = stage.strategy.mean(state)
     if mean is None:
         return None
     return read_genome(series.space).decode([float(value) for value in clip(np.asarray(mean))])
