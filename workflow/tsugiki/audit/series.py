@@ -24,8 +24,8 @@ from tsugiki.evaluate.aggregation import Aggregation, Aggregations
 from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.evaluate.items import read_items as read_item_sets
 from tsugiki.evolve.rank import fitness_of
-from tsugiki.finalists.compare import parts_of
 from tsugiki.finalists.files import read_items
+from tsugiki.finalists.measures import parts_of
 from tsugiki.parents.run_models import run_digests
 
 Reselect = Callable[[Entry, Entry], str | None]

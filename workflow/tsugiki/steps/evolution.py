@@ -33,7 +33,7 @@ from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.plan import make_plan
 from tsugiki.parents.run_models import RunModels, models_of
 from tsugiki.progress.progress import generation_line
-from tsugiki.progress.summary import only_fitness
+from tsugiki.progress.summary import only_score
 from tsugiki.space.dataflow_space import build_dataflow_genome
 from tsugiki.space.parameter_space import build_parameter_genome
 from tsugiki.space.read import read_genome
@@ -142,11 +142,12 @@ def write_ranked(
     weighed = stage is None or stage.strategy.weighs
     entry = rank(population, population_bytes, outcomes, objectives, weighed=weighed)
     atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
-    if config.stage(name) is not None and entry.ranked:
+    if stage is not None and entry.ranked:
         say(f"{name}: {generation_line(files, config, name, generation)}")
-        if (fitness := only_fitness(entry)) is not None:
+        if (score := only_score(entry, objectives, stage)) is not None:
+            same = f"fitness, {score[0]:.4f}" if weighed else "scores"
             say(
-                f"{name}: all candidates of this generation have the same fitness, {fitness:.4f}, which "
+                f"{name}: all candidates of this generation have the same {same}, which "
                 "tells the search nothing: look at what they answer, or use more or other documents"
             )
     elif entry.ranked:

@@ -20,6 +20,7 @@ from tsugiki.contracts.ledger import read_generation, read_population, scored_ge
 from tsugiki.contracts.locks import ParentsLock, read_lock
 from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
+from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.finalists.baselines import baseline_population, tuned
 from tsugiki.finalists.choose import (
     best_distinct,
@@ -57,7 +58,9 @@ def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = No
     stage = stage or config.stages[-1]
     name = config.finalists_of(stage.name)
     searched, series = files.series(stage.name), files.series(name)
-    chosen = best_distinct(scored_generations(searched), config.finalists.top)
+    objectives = decided_evaluation(config, files.items).objectives
+    history = scored_generations(searched)
+    chosen = best_distinct(history, config.finalists.top, stage, objectives)
     recipes = _recipes(searched, [entry.recipe for entry in chosen])
     mean = _final_mean(searched, stage) if config.finalists.mean else None
     write_recipes(series, [*recipes, *([mean] if mean else [])])
