@@ -178,11 +178,11 @@ def choice(table: FinalTable) -> str:
 
 def weighing(table: FinalTable) -> str:
     """The weighted sum of several objectives, such as `even + 0.5 choice`."""
-    terms = [
-        f"{MINUS if weight < 0 else '+'} "
-        + (name if abs(weight) == 1 else f"{abs(weight):g} {name}")
-        for name, weight in table.weights.items()
-    ]
+    terms = []
+    for one in table.objectives:
+        weight = table.weights[one.objective]
+        size = "" if abs(weight) == 1 else f"{abs(weight):g} "
+        terms.append(f"{MINUS if weight < 0 else '+'} {size}{one.objective}")
     return " ".join(terms).removeprefix("+ ")
 
 

@@ -23,15 +23,13 @@ FIRST_SPREAD = 0.15
 """Standard deviation of the first generation about the start, in units of the genes' ranges."""
 
 
-class Genetic(Strategy):
-    """Genetic algorithm: tournaments, simulated binary crossover, polynomial mutation."""
+class Breeding(Strategy):
+    """What genetic algorithms share: a first generation about the start, and two children of two parents."""
 
-    kind: Literal["genetic"]
-    """Genetic algorithm."""
+    kind: str
+    """Its name."""
     population: Annotated[int, Field(ge=4)] = 24
     """Candidates in a generation."""
-    elite: Annotated[int, Field(ge=0)] = 2
-    """Best candidates that are kept unchanged."""
     crossover: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Probability that a pair is crossed."""
     eta_crossover: Annotated[float, Field(gt=0)] = 15.0
@@ -42,39 +40,24 @@ class Genetic(Strategy):
     """Probability that a gene is mutated; 1/n if absent."""
 
     def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
-        """No parents yet: the first generation is drawn about the start."""
+        """No parents yet."""
         del kinds
         return State(self.kind, {"start": np.asarray(start, dtype=np.float64)})
 
-    def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
-        """The elite, then children of tournament winners."""
-        if "genomes" not in state.arrays:
-            return first_generation(state.arrays["start"], self.population, key)
-        genomes, fitness = state.arrays["genomes"], state.arrays["fitness"]
-        order = np.argsort(-fitness, kind="stable")
-        asked = [
-            Asked(genomes[index], (int(index),))
-            for index in order[: min(self.elite, self.population)]
-        ]
-        with seeded_globals(key):
-            while len(asked) < self.population:
-                parents = tuple(_tournament(fitness) for _ in range(2))
-                asked.extend(Asked(child, parents) for child in self.children(genomes, parents))
-        return asked[: self.population]
+    def first(self, state: State, key: Sequence[str | int]) -> list[Asked]:
+        """The start itself, and normal draws about it, moved into the unit cube."""
+        start = state.arrays["start"]
+        noise = generator(*key).normal(size=(self.population, len(start)))
+        noise[0] = 0.0
+        return [Asked(np.clip(start + FIRST_SPREAD * row, 0.0, 1.0)) for row in noise]
 
-    def tell(self, state: State, genomes: Array, scores: Scores) -> State:
-        """Remember the generation."""
-        arrays = {"genomes": genomes, "fitness": weighted_sum(scores)}
-        return State(self.kind, {"start": state.arrays["start"], **arrays})
-
-    def children(self, genomes: Array, parents: Sequence[int]) -> list[Array]:
+    def children(self, genomes: Array) -> list[Array]:
         """Two children of two parents, drawn from the global generators.
 
         Args:
-            genomes: shape (population, genes), in the unit cube.
-            parents: Indices of the two.
+            genomes: Of the parents; shape (2, genes), in the unit cube.
         """
-        children = [genomes[index].tolist() for index in parents]
+        children = genomes.tolist()
         if np.random.random() < self.crossover:  # noqa: NPY002 - seeded by `seeded_globals`
             tools.cxSimulatedBinaryBounded(*children, eta=self.eta_crossover, low=0.0, up=1.0)
         rate = self.mutation if self.mutation is not None else 1 / genomes.shape[1]
@@ -83,13 +66,41 @@ class Genetic(Strategy):
         return [np.array(child) for child in children]
 
 
-def first_generation(start: Array, population: int, key: Sequence[str | int]) -> list[Asked]:
-    """The start itself, and normal draws about it, moved into the unit cube."""
-    noise = generator(*key).normal(size=(population, len(start)))
-    noise[0] = 0.0
-    return [Asked(np.clip(start + FIRST_SPREAD * row, 0.0, 1.0)) for row in noise]
+class Genetic(Breeding):
+    """Genetic algorithm: tournaments, simulated binary crossover, polynomial mutation."""
+
+    kind: Literal["genetic"]
+    """Genetic algorithm."""
+    elite: Annotated[int, Field(ge=0)] = 2
+    """Best candidates that are kept unchanged."""
+
+    def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
+        """The elite, then children of tournament winners."""
+        if "genomes" not in state.arrays:
+            return self.first(state, key)
+        genomes, fitness = state.arrays["genomes"], state.arrays["fitness"]
+        order = np.argsort(-fitness, kind="stable")
+        asked = [
+            Asked(genomes[index], (int(index),))
+            for index in order[: min(self.elite, self.population)]
+        ]
+        with seeded_globals(key):
+            while len(asked) < self.population:
+                pair = [tournament(fitness) for _ in range(2)]
+                asked.extend(Asked(child, tuple(pair)) for child in self.children(genomes[pair]))
+        return asked[: self.population]
+
+    def tell(self, state: State, genomes: Array, scores: Scores) -> State:
+        """Remember the generation."""
+        arrays = {"genomes": genomes, "fitness": weighted_sum(scores)}
+        return State(self.kind, {"start": state.arrays["start"], **arrays})
 
 
-def _tournament(fitness: Array) -> int:
-    drawn = np.random.choice(len(fitness), 2)  # noqa: NPY002 - seeded by `seeded_globals`
-    return int(max(drawn, key=lambda one: (fitness[one], -one)))
+def tournament(merit: Array) -> int:
+    """The better of two candidates that are drawn from the global generator; of equals the first.
+
+    Args:
+        merit: shape (candidates,), larger is better.
+    """
+    drawn = np.random.choice(len(merit), 2)  # noqa: NPY002 - seeded by `seeded_globals`
+    return int(max(drawn, key=lambda one: (merit[one], -one)))
