@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from tests.synthetic_runs import SyntheticRun, make_run
 from tsugiki.audit.series import check_candidates, check_chain
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.contracts.ledger import read_generation, scored_generations
+from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
 from tsugiki.contracts.scores import scores_of
 from tsugiki.finalists.files import load_final_table, write_final_table
 from tsugiki.finalists.measures import WEIGHTED
@@ -23,7 +23,9 @@ from tsugiki.report.page import write_report
 from tsugiki.steps.finals import write_finalists, write_test
 from tsugiki.tracking.projection import catch_up
 
-STRATEGIES: dict[str, dict[str, Any]] = {"genetic": {"kind": "genetic", "population": 8}}
+STRATEGIES: dict[str, dict[str, Any]] = {
+    name: {"kind": name, "population": 8} for name in ("genetic", "nsga2")
+}
 TOP = 4
 
 
@@ -174,3 +176,24 @@ def test_a_table_of_the_first_objective_alone_is_still_audited(run: SyntheticRun
     assert WEIGHTED not in before.row("evolved").test
     assert before.row("evolved").test["ja_maths"] == table.row("evolved").test["ja_maths"]
     assert before.row("base").against_winner == table.row("base").of("ja_maths").against_winner
+
+
+def test_finalists_of_a_front_are_on_it(run: SyntheticRun) -> None:
+    """Of all candidates of the search no other is better on one objective and as good on the other."""
+    if run.config.stages[0].strategy.weighs:
+        pytest.skip("this one has no front")
+    history = scored_generations(run.files.series("ps"))
+    outcomes = {one.recipe: one.outcome for entry in history for one in entry.ranked}
+    scores = scores_of(outcomes.values(), run.config.evaluation.objectives)
+    found = dict(zip(outcomes, map(tuple, scores.values.tolist()), strict=True))
+    finalists = read_population(run.files.series("finalists").generation(0).population)
+    front = {
+        recipe
+        for recipe, mine in found.items()
+        if not any(
+            one != mine and one[0] >= mine[0] and one[1] >= mine[1] for one in found.values()
+        )
+    }
+    chosen = [one.recipe for one in finalists.candidates]
+    assert len(chosen) == min(TOP, len(front))
+    assert set(chosen) <= front
