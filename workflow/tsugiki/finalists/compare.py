@@ -20,9 +20,9 @@ from tsugiki.finalists.measures import (
     ItemScores,
     Measure,
     Model,
-    OfObjective,
-    WeightedSum,
     item_scores,
+    measure_of,
+    measures_of,
 )
 from tsugiki.finalists.table import Comparison, Difference, FinalTable, Kind, Row, RowScores
 
@@ -64,7 +64,8 @@ def final_table(
     main, *others = measures_of(evaluation, aggregations, config.seed)
     winner = _winner(population)
     models = _models(population, generation, items, evaluation)
-    shown = (main, *others, *_of_objectives(evaluation, aggregations, config.seed))
+    monitors = (measure_of(one, aggregations, config.seed) for one in evaluation.monitors)
+    shown = (main, *others, *monitors)
     compared = {one.name: _differences(one, winner, models) for one in (main, *others)}
     rows = []
     for candidate, entry in zip(population.candidates, generation.ranked, strict=True):
@@ -104,22 +105,6 @@ def final_table(
         else {},
         pareto=bool(others) and not config.stages[-1].strategy.weighs,
     )
-
-
-def measures_of(
-    evaluation: Evaluation, aggregations: Mapping[str, Aggregation | None], seed: int
-) -> list[Measure]:
-    """What models are compared on: the one objective, or the weighted sum first and then each."""
-    single = [OfObjective(one, aggregations.get(one.name), seed) for one in evaluation.objectives]
-    if len(single) == 1:
-        return [*single]
-    return [WeightedSum(tuple(single), seed), *single]
-
-
-def _of_objectives(
-    evaluation: Evaluation, aggregations: Mapping[str, Aggregation | None], seed: int
-) -> list[OfObjective]:
-    return [OfObjective(one, aggregations.get(one.name), seed) for one in evaluation.monitors]
 
 
 def aggregations_of(
@@ -229,7 +214,7 @@ def _comparison(
     parents = [models[row.name] for row in rows if row.kind in PARENTS and row.name in models]
     gained, lost = (), ()
     solved = gap = None
-    if winner in models and not isinstance(measure, WeightedSum):
+    if winner in models and len(measure.terms) == 1:
         ours = measure.sign * measure.by_document(models[winner])
         theirs = [measure.sign * measure.by_document(model) for model in parents]
         if theirs:

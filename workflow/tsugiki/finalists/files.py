@@ -16,8 +16,8 @@ from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import LineageError
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
 from tsugiki.evaluate.items import decided_evaluation
-from tsugiki.finalists.compare import Values, aggregations_of, final_table, measures_of
-from tsugiki.finalists.measures import Model, item_scores
+from tsugiki.finalists.compare import Values, aggregations_of, final_table
+from tsugiki.finalists.measures import Model, item_scores, measures_of
 from tsugiki.finalists.table import FinalTable
 
 

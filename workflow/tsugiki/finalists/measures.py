@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
-from tsugiki.config.evaluation import Objective
+from tsugiki.config.evaluation import Evaluation, Objective
 from tsugiki.errors import LineageError
 from tsugiki.evaluate.aggregation import Aggregation, read_part
 from tsugiki.evaluate.statistics import (
-    CONFIDENCE,
-    CORPUS_RESAMPLES,
-    SELECTION_RESAMPLES,
     Floats,
     Interval,
+    Key,
     Places,
     Statistic,
     bootstrap_interval,
@@ -28,12 +26,9 @@ from tsugiki.evaluate.statistics import (
     score_interval,
     selection_bias,
 )
-from tsugiki.keyed import generator
 
 WEIGHTED = "weighted sum"
 """Name of that measure; no objective can have it."""
-PIECE = 100
-"""Resamples of a weighted sum that are held in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +41,11 @@ class ItemScores:
     """NaN for documents that contribute other than a number."""
     parts: tuple[Any, ...]
     """What each document contributes to an aggregation: its value, where that is all."""
+
+    @property
+    def identity(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """Equal for scores on the same documents."""
+        return self.documents, self.hashes
 
 
 Model = Mapping[str, ItemScores]
@@ -88,244 +88,166 @@ def parts_of(table: Any) -> tuple[Any, ...]:
     )
 
 
-class Measure(Protocol):
-    """A number for each model, and how sure it is."""
-
-    @property
-    def name(self) -> str:
-        """Of the objective, or `WEIGHTED`."""
-        ...
-
-    @property
-    def sign(self) -> float:
-        """1 if larger is better, -1 if smaller is."""
-        ...
-
-    def of(self, values: Mapping[str, float]) -> float | None:
-        """From values of the objectives, by name; None if one is missing."""
-        ...
-
-    def by_document(self, model: Model) -> Floats:
-        """What each document alone comes to, shape (documents,)."""
-        ...
-
-    def interval(self, model: Model) -> Interval:
-        """A model's score."""
-        ...
-
-    def difference(self, ours: Model, theirs: Model) -> Interval:
-        """The first model's score minus the other's, on the same documents."""
-        ...
-
-    def p(self, ours: Model, theirs: Model) -> float:
-        """Two-sided p-value that two models score alike."""
-        ...
-
-    def selection_bias(self, models: Sequence[Model]) -> float:
-        """By how much the best of many is expected to look better than it is; see `statistics`."""
-        ...
-
-
 @dataclass(frozen=True)
-class OfObjective:
-    """One objective, by itself."""
+class Term:
+    """One objective in a measure."""
 
-    objective: Objective
+    objective: str
     aggregation: Aggregation | None
     """None for the mean over documents."""
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """The objective's."""
-        return self.objective.name
-
-    @property
-    def sign(self) -> float:
-        """The objective's."""
-        return self.objective.sign
-
-    def of(self, values: Mapping[str, float]) -> float | None:
-        """The objective's value."""
-        return values.get(self.name)
+    weight: float = 1.0
+    """What a unit of it adds to the measure."""
 
     def by_document(self, model: Model) -> Floats:
         """Values of documents; of an aggregation, that of each document alone."""
-        scores = model[self.name]
+        scores = model[self.objective]
         if self.aggregation is None:
             return scores.values
         places = np.arange(len(scores.parts))[:, np.newaxis]
         return self.aggregation.statistic(scores.parts)(places)
 
     def value(self, model: Model) -> float:
-        """The score over all documents."""
-        scores = model[self.name]
+        """The objective over all documents."""
+        scores = model[self.objective]
         if self.aggregation is None:
             return float(scores.values.mean())
         return self.aggregation(scores.parts)
 
-    def statistic(self, *models: Model) -> Statistic:
-        """The score over samples of documents; the places of a second model follow the first one's."""
+    def statistic(self, models: Sequence[Model]) -> Statistic:
+        """The objective over samples of documents; those of a second model follow the first one's."""
         if self.aggregation is not None:
             return self.aggregation.statistic(
-                tuple(part for model in models for part in model[self.name].parts)
+                tuple(part for model in models for part in model[self.objective].parts)
             )
-        values = np.concatenate([model[self.name].values for model in models])
+        values = np.concatenate([model[self.objective].values for model in models])
         return lambda places: np.asarray(values[places].mean(axis=1))
-
-    def interval(self, model: Model) -> Interval:
-        """Wilson's or by bootstrap."""
-        key = (self.seed, self.name)
-        if self.aggregation is None:
-            return score_interval(model[self.name].values, key)
-        size = len(model[self.name].parts)
-        return resampled_interval(self.value(model), self.statistic(model), size, key)
-
-    def difference(self, ours: Model, theirs: Model) -> Interval:
-        """By paired bootstrap."""
-        key, first, second = (
-            (self.seed, "difference", self.name),
-            ours[self.name],
-            theirs[self.name],
-        )
-        if self.aggregation is None:
-            return bootstrap_interval(first.values - second.values, key)
-        pool, size = self.statistic(ours, theirs), len(first.parts)
-        value = self.value(ours) - self.value(theirs)
-        return resampled_interval(
-            value, lambda places: pool(places) - pool(places + size), size, key
-        )
-
-    def p(self, ours: Model, theirs: Model) -> float:
-        """Of the paired test of means, or of a permutation test."""
-        key, first, second = (self.seed, self.name), ours[self.name], theirs[self.name]
-        if self.aggregation is None:
-            return paired_test(first.values, second.values, key)
-        return permutation_test(self.statistic(ours, theirs), len(first.parts), key)
-
-    def selection_bias(self, models: Sequence[Model]) -> float:
-        """By bootstrap over the documents that all share."""
-        key = (self.seed, self.name)
-        if self.aggregation is None:
-            values = np.stack([model[self.name].values for model in models])
-            return selection_bias(self.sign * values, key)
-        size = len(models[0][self.name].parts)
-        statistics = [self.statistic(model) for model in models]
-        return resampled_selection_bias(statistics, size, self.sign, key)
-
-
-Samples = Sequence[Places]
-"""Places of documents, shape (samples, documents), for each set of documents."""
 
 
 @dataclass(frozen=True)
-class WeightedSum:
-    """The sum of all objectives by their weights, costs subtracted: larger is better.
+class Measure:
+    """A number for each model, and how sure it is: an objective, or the weighted sum of several.
 
-    Objectives of the same documents are resampled together, those of others independently. Intervals
-    are percentile intervals of the bootstrap, p-values of permutation tests, as in `statistics`.
+    The mean of an objective has Wilson's or a bootstrap interval and a paired test. Other measures are
+    computed again for each of many samples of documents; objectives of the same documents are resampled
+    together, those of others independently.
     """
 
-    objectives: tuple[OfObjective, ...]
+    name: str
+    sign: float
+    """1 if larger is better, -1 if smaller is."""
+    terms: tuple[Term, ...]
     seed: int
-    name: str = WEIGHTED
-    sign: float = 1.0
 
-    def _sum(self, values: Sequence[Any]) -> Any:
-        return sum(
-            one.sign * one.objective.weight * value
-            for one, value in zip(self.objectives, values, strict=True)
-        )
+    @property
+    def is_mean(self) -> bool:
+        """Whether it is the mean of one objective over its documents."""
+        return len(self.terms) == 1 and self.terms[0].aggregation is None
+
+    @property
+    def _key(self) -> Key:
+        return (self.seed, self.name)
 
     def of(self, values: Mapping[str, float]) -> float | None:
-        """The weighted sum."""
-        if any(one.name not in values for one in self.objectives):
+        """From values of objectives, by name; None if one is missing."""
+        if any(term.objective not in values for term in self.terms):
             return None
-        return float(self._sum([values[one.name] for one in self.objectives]))
+        return float(sum(term.weight * values[term.objective] for term in self.terms))
 
     def by_document(self, model: Model) -> Floats:
-        """What each document adds to all objectives that are scored on it."""
+        """What each document alone adds to the measure, shape (documents,)."""
         sums: dict[object, Floats] = {}
-        for one in self.objectives:
-            documents = (model[one.name].documents, model[one.name].hashes)
-            added = one.sign * one.objective.weight * one.by_document(model)
+        for term in self.terms:
+            added = term.weight * term.by_document(model)
+            documents = model[term.objective].identity
             sums[documents] = sums[documents] + added if documents in sums else added
         return np.concatenate(list(sums.values()))
 
-    def _value(self, model: Model) -> float:
-        return float(self._sum([one.value(model) for one in self.objectives]))
-
-    def _statistic(self, *models: Model) -> tuple[list[int], Callable[[Samples], Floats]]:
-        """Sizes of the sets of documents, and the weighted sum over samples of each of them."""
-        sets: dict[tuple[tuple[int, ...], tuple[str, ...]], int] = {}
-        scores = [models[0][one.name] for one in self.objectives]
-        of_set = [sets.setdefault((one.documents, one.hashes), len(sets)) for one in scores]
-        statistics = [one.statistic(*models) for one in self.objectives]
-
-        def values(samples: Samples) -> Floats:
-            found = [one(samples[place]) for one, place in zip(statistics, of_set, strict=True)]
-            return np.asarray(self._sum(found))
-
-        return [len(documents) for documents, _ in sets], values
-
-    def _resampled(
-        self, value: float, sizes: Sequence[int], values: Callable[[Samples], Floats], use: str
-    ) -> Interval:
-        random = generator("bootstrap", self.seed, use, self.name)
-        drawn = np.concatenate(
-            [values(_places(random, sizes, PIECE)) for _ in range(CORPUS_RESAMPLES // PIECE)]
-        )
-        known = drawn[np.isfinite(drawn)]
-        tail = (1 - CONFIDENCE) / 2
-        low, high = np.quantile(known, (tail, 1 - tail)) if known.size else (value, value)
-        return Interval(value=value, low=float(low), high=float(high), items=sum(sizes))
-
     def interval(self, model: Model) -> Interval:
-        """By bootstrap."""
-        sizes, values = self._statistic(model)
-        return self._resampled(self._value(model), sizes, values, "score")
+        """A model's score."""
+        if self.is_mean:
+            return score_interval(self.by_document(model), self._key)
+        return resampled_interval(
+            self._value(model), self._statistic(model), self._sizes(model), self._key
+        )
 
     def difference(self, ours: Model, theirs: Model) -> Interval:
-        """By paired bootstrap."""
-        sizes, pool = self._statistic(ours, theirs)
-
-        def values(samples: Samples) -> Floats:
-            others = [places + size for places, size in zip(samples, sizes, strict=True)]
-            return pool(samples) - pool(others)
-
+        """The first model's score minus the other's, on the same documents."""
+        key, sizes = (self.seed, "difference", self.name), self._sizes(ours)
+        if self.is_mean:
+            return bootstrap_interval(self.by_document(ours) - self.by_document(theirs), key)
+        pool, items = self._statistic(ours, theirs), sum(sizes)
         value = self._value(ours) - self._value(theirs)
-        return self._resampled(value, sizes, values, "difference")
+        return resampled_interval(
+            value, lambda places: pool(places) - pool(places + items), sizes, key
+        )
 
     def p(self, ours: Model, theirs: Model) -> float:
-        """Of a permutation test: it is chance which of the two gave which answers to a document."""
-        sizes, pool = self._statistic(ours, theirs)
-        random = generator("permutation", self.seed, self.name)
-
-        def difference(swapped: Samples) -> Floats:
-            """Absolute, where the documents that are 1 in `swapped` have changed sides."""
-            first = [np.arange(n) + one * n for n, one in zip(sizes, swapped, strict=True)]
-            second = [np.arange(n) + (1 - one) * n for n, one in zip(sizes, swapped, strict=True)]
-            return np.asarray(np.abs(pool(first) - pool(second)))
-
-        observed = difference([np.zeros((1, n), dtype=np.int64) for n in sizes])[0]
-        reached = 1
-        for _ in range(CORPUS_RESAMPLES // PIECE):
-            found = difference([random.integers(2, size=(PIECE, n)) for n in sizes])
-            reached += int((~(found < observed * (1 - 1e-12))).sum())
-        return reached / (1 + CORPUS_RESAMPLES)
+        """Two-sided p-value that two models score alike."""
+        if self.is_mean:
+            return paired_test(self.by_document(ours), self.by_document(theirs), self._key)
+        return permutation_test(self._statistic(ours, theirs), sum(self._sizes(ours)), self._key)
 
     def selection_bias(self, models: Sequence[Model]) -> float:
-        """By bootstrap over the documents that all share."""
-        found = [self._statistic(model) for model in models]
-        sizes = found[0][0]
-        random = generator("selection-bias", self.seed, self.name)
-        samples = _places(random, sizes, SELECTION_RESAMPLES)
-        scores = np.array([self._value(model) for model in models])
-        resampled = np.stack([values(samples) for _, values in found], axis=1)
-        resampled = np.where(np.isfinite(resampled), resampled, scores)
-        best = resampled.argmax(axis=1)
-        return float((resampled[np.arange(len(best)), best] - scores[best]).mean())
+        """By how much the best of models of the same documents is expected to look better than it is."""
+        if self.is_mean:
+            values = np.stack([self.by_document(model) for model in models])
+            return selection_bias(self.sign * values, self._key)
+        statistics = [self._statistic(model) for model in models]
+        return resampled_selection_bias(statistics, self._sizes(models[0]), self.sign, self._key)
+
+    def _value(self, model: Model) -> float:
+        return float(sum(term.weight * term.value(model) for term in self.terms))
+
+    def _sizes(self, model: Model) -> list[int]:
+        """Of the distinct sets of documents."""
+        sets = dict.fromkeys(model[term.objective].identity for term in self.terms)
+        return [len(documents) for documents, _ in sets]
+
+    def _statistic(self, *models: Model) -> Statistic:
+        """The measure over samples of documents, whose sets stand one after another."""
+        starts: dict[object, int] = {}
+        end = 0
+        terms = []
+        for term in self.terms:
+            scores = models[0][term.objective]
+            if scores.identity not in starts:
+                starts[scores.identity], end = end, end + len(scores.parts)
+            place = (starts[scores.identity], len(scores.parts))
+            terms.append((term.weight, *place, term.statistic(models)))
+
+        def values(places: Places) -> Floats:
+            total = np.zeros(len(places))
+            for weight, start, size, statistic in terms:
+                own = places[:, start : start + size] - start
+                total += weight * statistic(own - (own >= end) * (end - size))
+            return total
+
+        return values
 
 
-def _places(random: np.random.Generator, sizes: Sequence[int], count: int) -> list[Places]:
-    return [random.integers(size, size=(count, size)) for size in sizes]
+def measures_of(
+    evaluation: Evaluation, aggregations: Mapping[str, Aggregation | None], seed: int
+) -> list[Measure]:
+    """What models are compared on: the one objective, or the weighted sum first and then each.
+
+    Args:
+        evaluation: With goals as decided.
+        aggregations: By objective; the mean where there is none.
+        seed: Of the run.
+    """
+    single = [measure_of(one, aggregations, seed) for one in evaluation.objectives]
+    if len(single) == 1:
+        return single
+    terms = tuple(
+        Term(one.name, aggregations.get(one.name), one.sign * one.weight)
+        for one in evaluation.objectives
+    )
+    return [Measure(WEIGHTED, 1.0, terms, seed), *single]
+
+
+def measure_of(
+    objective: Objective, aggregations: Mapping[str, Aggregation | None], seed: int
+) -> Measure:
+    """An objective or monitor, by itself."""
+    term = Term(objective.name, aggregations.get(objective.name))
+    return Measure(objective.name, objective.sign, (term,), seed)
