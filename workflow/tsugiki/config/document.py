@@ -1,7 +1,4 @@
-"""The JSON schema and the key reference, both generated from the models.
-
-A commented configuration to start from.
-"""
+"""Documents on configurations: schema and key reference, made from the models, and a file to start from."""
 
 from __future__ import annotations
 

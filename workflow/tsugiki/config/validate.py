@@ -1,11 +1,4 @@
-"""Check a configuration against what exists: methods, parents, tasks, metrics.
-
-Check where a configuration puts results: by name, and by what stands there.
-
-Check what a configuration says of parents: adapters, vocabulary, accepted differences.
-
-Check the stages of a configuration: their names, and what they merge.
-"""
+"""Check a configuration against what exists: folders, parents, stages, methods, tasks and metrics."""
 
 from __future__ import annotations
 

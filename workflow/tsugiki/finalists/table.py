@@ -32,7 +32,7 @@ class Difference(Data):
     p: float
     """Two-sided p-value of the paired test."""
     p_holm: float
-    """The same, adjusted for the number of rows."""
+    """`p`, adjusted for the number of rows by Holm's method."""
 
 
 class RowScores(Data):

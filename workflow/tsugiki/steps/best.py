@@ -1,9 +1,4 @@
-"""The best model of a stage that later stages merge, and building a whole chain of them again.
-
-How far a saved model in data-flow space is from its explicit form, measured when it is saved.
-
-The best model of a run.
-"""
+"""The best models of a run and of its stages: written, locked, measured, and built again."""
 
 from __future__ import annotations
 
