@@ -1,7 +1,4 @@
-"""What a candidate's evaluation took. Differs between runs, so no digest covers it.
-
-What came of evaluating a candidate: a score, or a failure with its reason. Nothing else.
-"""
+"""What came of evaluating a candidate: a score, or a failure with its reason. And what it took."""
 
 from __future__ import annotations
 
@@ -87,7 +84,7 @@ OUTCOME: TypeAdapter[Scored | Failed] = TypeAdapter(Outcome)
 
 
 class Cost(BaseModel):
-    """cost.json."""
+    """cost.json: what an evaluation took. Differs between runs, so that no digest covers it."""
 
     model_config = ConfigDict(frozen=True)
 
