@@ -36,7 +36,7 @@ from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.evaluate import candidate_model
 from tsugiki.evaluate.ahead import Ahead, twin
 from tsugiki.evaluate.candidate_model import CandidateModel
-from tsugiki.evaluate.harness import Harness
+from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.score import score
 from tsugiki.evaluate.staging import Staging
 from tsugiki.merge.resident import ResidentMerger
@@ -87,13 +87,13 @@ def measure(
     merging = Ahead if way == "merged ahead" else WithoutBeginning
     candidate_model.Ahead = merging  # type: ignore[misc]
     model = CandidateModel(folders, DIGESTS, evaluation)
-    harness = Harness(evaluation)
+    evaluators = Evaluators(evaluation)
     costs: list[dict[str, Any]] = []
     recipes = [recipe(method, step) for step in range(given.candidates + 1)]
     for one, following in zip(recipes, [*recipes[1:], None], strict=True):
         scored = score(
             partial(built, model, one, following),
-            harness,
+            evaluators,
             recipe=one.digest,
             ids={TASK: list(range(given.items))},
             evaluation="",

@@ -45,7 +45,7 @@ from tsugiki.steps.evolution import write_ranked
 from tsugiki.steps.prepare import write_items
 
 DAY = timedelta(days=1)
-EVALUATE = "tsugiki.evaluate.harness.evaluate"
+EVALUATE = "tsugiki.evaluate.evaluators.harness.evaluate"
 """lm-eval's function, as the harness calls it."""
 
 

@@ -18,9 +18,9 @@ from tsugiki.contracts.ledger import read_generation, read_outcome, read_populat
 from tsugiki.contracts.locks import read_lock
 from tsugiki.contracts.outcome import read_cost
 from tsugiki.contracts.recipe import read_recipe
+from tsugiki.contracts.records import read_records
 from tsugiki.errors import TsugikiError
 from tsugiki.evaluate.items import read_items
-from tsugiki.finalists import files as tables
 from tsugiki.finalists.table import read_final_table
 from tsugiki.mergekit.document import read_document
 from tsugiki.parents.run_models import read_stage_lock
@@ -38,7 +38,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "space.json": read_genome,
     "recipe.json": read_recipe,
     "outcome.json": read_outcome,
-    "items.parquet": tables.read_items,
+    "items.parquet": read_records,
     "cost.json": read_cost,
     "final.json": read_final_table,
 }

@@ -19,13 +19,12 @@ from tsugiki.contracts.ledger import Entry, entries, evaluation_of, read_outcome
 from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.population import Candidate, Ranked
 from tsugiki.contracts.recipe import read_recipe
+from tsugiki.contracts.records import read_records
 from tsugiki.errors import EvaluationError
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
-from tsugiki.evaluate.items import decided_evaluation
-from tsugiki.evaluate.items import read_items as read_item_sets
+from tsugiki.evaluate.items import decided_evaluation, read_items
 from tsugiki.evolve.rank import fitness_of
 from tsugiki.finalists.compare import parts_of
-from tsugiki.finalists.files import read_items
 from tsugiki.parents.run_models import run_digests
 
 Reselect = Callable[[Entry, Entry], str | None]
@@ -166,7 +165,7 @@ def _check_items(
         yield Finding("the record of the items is missing", where)
         return
     yield from _differs("has changed since it was scored", where, outcome.records, _digest(path))
-    scored = _by_objective(read_items(path, ["objective", "doc_id", "value", "part"]))
+    scored = _by_objective(read_records(path, ["objective", "doc_id", "value", "part"]))
     for name, measured in outcome.measured.items():
         of_name = scored.get(name, {})
         yield from _differs(
@@ -204,7 +203,7 @@ def _by_objective(table: pa.Table) -> dict[str, dict[int, Any]]:
 def _documents(files: RunFiles, config: RunConfig, split: Any) -> Documents:
     if not files.items.is_file():
         return {}
-    ids = read_item_sets(files.items).ids(split)
+    ids = read_items(files.items).ids(split)
     measured = (*config.evaluation.objectives, *config.evaluation.monitors)
     return {one.name: ids[one.task] for one in measured if one.task in ids}
 

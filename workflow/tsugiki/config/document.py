@@ -17,7 +17,13 @@ from pydantic_core import PydanticUndefined
 from tsugiki import atomic
 from tsugiki.config.baselines import Baseline, StackBaseline
 from tsugiki.config.dataflow import DataflowSpace
-from tsugiki.config.evaluation import Evaluation, Items, Objective, Vllm
+from tsugiki.config.evaluation import (
+    Evaluation,
+    FunctionObjective,
+    Items,
+    LmEvalObjective,
+    Vllm,
+)
 from tsugiki.config.parents import DemoParent, HubParent, LocalParent, Vocabulary
 from tsugiki.config.run import Finalists, RunConfig, Tracking
 from tsugiki.config.stage import Budget, Gene, ParameterSpace, Stage
@@ -143,7 +149,8 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("stages[].strategy, kind: random", RandomSearch),
     ("stages[].budget", Budget),
     ("evaluation", Evaluation),
-    ("evaluation.objectives[] and .monitors[]", Objective),
+    ("evaluation.objectives[] and .monitors[]", LmEvalObjective),
+    ("evaluation.objectives[] and .monitors[], of your own function", FunctionObjective),
     ("evaluation.items", Items),
     ("evaluation.vllm", Vllm),
     ("baselines[], kind: merge", Baseline),

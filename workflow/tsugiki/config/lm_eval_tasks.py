@@ -192,7 +192,7 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _parsed(path: Path, _modified: int, _size: int) -> Mapping[str, Any]:
-    """The same of a file as it is at a time: a resident process asks for it at every step."""
+    """The content of a file as it is at a time: a resident process asks for it at every step."""
     try:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     except (OSError, yaml.YAMLError, UnicodeDecodeError):

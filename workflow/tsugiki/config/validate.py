@@ -1,19 +1,18 @@
-"""Check a configuration against what exists: methods, parents, tasks, metrics.
+"""Check a configuration against what exists, before any file of a parent is read.
 
-Check where a configuration puts results: by name, and by what stands there.
-
-Check what a configuration says of parents: adapters, vocabulary, accepted differences.
-
-Check the stages of a configuration: their names, and what they merge.
+That is: folders of results and tasks, parents and vocabulary, stages and what they merge, baselines,
+tasks and their metrics, functions, and the backend.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from tsugiki.config.dataflow import DataflowSpace
+from tsugiki.config.evaluation import FunctionObjective
 from tsugiki.config.lm_eval_tasks import (
     broken_files,
     built_in_names,
@@ -25,6 +24,7 @@ from tsugiki.config.load import nearest
 from tsugiki.config.parents import LocalParent, adapter_base
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
+from tsugiki.config.task_files import measured_files
 from tsugiki.config.validate_backend import backend_faults
 from tsugiki.config.validate_methods import baseline_faults, stage_faults
 from tsugiki.contracts.data import folder_of
@@ -55,6 +55,9 @@ def folder_faults(config: RunConfig) -> Iterator[str]:
                 f"`parents.{name}.path`: {source.path!r} lies in the run's own folder, where the run "
                 "replaces what it has written; choose another name for the run"
             )
+    for file in measured_files(config.evaluation) if config.evaluation.functions else ():
+        if UNUSABLE & set(str(file)):
+            yield f"`evaluation.objectives`: {str(file)!r} has {IN_WORDS}"
     for folder in config.evaluation.task_folders:
         for path in [folder, *sorted(folder.rglob("*"))]:
             if UNUSABLE & set(str(path)):
@@ -230,11 +233,13 @@ def _tasks(config: RunConfig) -> Iterator[str]:
         yield f"`evaluation.task_paths`: there is no folder {path!r}"
     folders = [folder_of(path) for path in evaluation.task_paths if path not in missing]
     known = local_tasks(folders)
-    named = {objective.task for objective in [*evaluation.objectives, *evaluation.monitors]}
+    measured = {objective.task for objective in evaluation.measured}
+    named = measured - {objective.task for objective in evaluation.functions}
     known |= built_in_tasks(named - known.keys())
     names = built_in_names() if named - known.keys() else set()
-    for task in sorted(evaluation.document_keys.keys() - named):
-        yield f"`evaluation.document_keys`: no objective has the task {task!r}; {nearest(task, named)}"
+    for task in sorted(evaluation.document_keys.keys() - measured):
+        near = nearest(task, measured)
+        yield f"`evaluation.document_keys`: no objective has the task {task!r}; {near}"
     used: set[str] = set()
     for section, objectives in (
         ("objectives", evaluation.objectives),
@@ -245,6 +250,9 @@ def _tasks(config: RunConfig) -> Iterator[str]:
             if objective.name in used:
                 yield f"`{key}.name`: {objective.name!r} is used twice"
             used.add(objective.name)
+            if isinstance(objective, FunctionObjective):
+                yield from _function(objective, key)
+                continue
             members = [] if objective.task in known else group_members(objective.task, folders)
             if members:
                 more = f" and {len(members) - 20} more" if len(members) > 20 else ""
@@ -264,3 +272,40 @@ def _tasks(config: RunConfig) -> Iterator[str]:
                     f"`{key}.metric`: task {objective.task} has no metric "
                     f"{objective.metric!r}; {nearest(objective.metric, metrics)}"
                 )
+
+
+def _function(objective: FunctionObjective, key: str) -> Iterator[str]:
+    """Faults of an objective that names a function, as far as they show without running its code."""
+    if objective.documents is not None and not folder_of(objective.documents).is_file():
+        yield f"`{key}.documents`: there is no file {objective.documents!r}"
+    if not objective.file.is_file():
+        yield f"`{key}.function`: there is no file {str(objective.file)!r}"
+        return
+    try:
+        tree = ast.parse(objective.file.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        yield f"`{key}.function`: {str(objective.file)!r} is no Python: {error}"
+        return
+    names = {
+        name
+        for node in ast.walk(tree)
+        for name in (
+            [node.name]
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            else [alias.asname or alias.name for alias in node.names]
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            else [node.id]
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            else []
+        )
+    }
+    if objective.function_name not in names:
+        yield (
+            f"`{key}.function`: {str(objective.file)!r} has no function "
+            f"{objective.function_name!r}; {nearest(objective.function_name, names)}"
+        )
+    if objective.documents is None and "documents" not in names:
+        yield (
+            f"`{key}`: {str(objective.file)!r} has no function `documents`; write one, or name a file "
+            "of documents as `documents`"
+        )

@@ -42,7 +42,12 @@ def backend_faults(config: RunConfig) -> Iterator[str]:
 
 
 def vllm_faults(evaluation: Evaluation) -> Iterator[str]:
-    """What is wrong with the installed vLLM."""
+    """What is wrong with the installed vLLM, and what it cannot score."""
+    for one in evaluation.functions:
+        yield (
+            f"objective {one.name!r} is a Python function, which is given a model of transformers; set "
+            "`evaluation.backend: transformers`"
+        )
     build = installed_vllm()
     if build is None or build.version not in SpecifierSet(VLLM_VERSIONS):
         yield (

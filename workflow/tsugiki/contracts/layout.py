@@ -1,9 +1,7 @@
-"""Where the files of a run are. Every path in the project is made here.
-
-Names that tsugiki gives itself, and that nothing in a configuration may have.
+"""Where the files of a run are, and which names they take. Every path in the project is made here.
 
 Rows of the final table are named after parents, stages and baselines; folders of a run after stages;
-folders of results after runs. Each has its own names that are taken.
+folders of results after runs. Each has names of its own that nothing in a configuration may have.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a candidate's evaluation took. Differs between runs, so no digest covers it.
+"""What came of evaluating a candidate: a score, or a failure with its reason; and what it took.
 
-What came of evaluating a candidate: a score, or a failure with its reason. Nothing else.
+What it took differs between runs, so no digest covers it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Recipes of either space, and reading them.
+"""Recipes: everything that determines a merged model, as plain data.
 
-The recipe: everything that determines a merged model, as plain data.
-
-The recipe of a merge in data-flow space: a path through the layers of the parents.
+In parameter space that is a method and its parameters, in data-flow space a path through the layers of the
+parents.
 """
 
 from __future__ import annotations

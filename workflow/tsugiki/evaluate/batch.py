@@ -21,7 +21,7 @@ from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
 from tsugiki.evaluate.chat_template import chat_identity
-from tsugiki.evaluate.harness import Harness
+from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.items import ItemSets, read_items
 from tsugiki.evaluate.materialized import read_weights_digest
 from tsugiki.evaluate.meanwhile import one_after_another
@@ -39,8 +39,8 @@ class Evaluator:
         torch.set_num_threads(config.evaluation.threads)
         self._files = files
         self._job = job
-        self._harness = Harness(config.evaluation)
-        require_backend(self._harness)
+        self._evaluators = Evaluators(config.evaluation)
+        require_backend(self._evaluators)
         self._items = read_items(files.items)
         self._config = dated(config, self._items)
         self._digests: dict[str, str] | None = None
@@ -73,7 +73,9 @@ class Evaluator:
         population = read_population(files.population)
         population_bytes = files.population.read_bytes()
         chats = self._chats(population, series_files)
-        identity = evaluation_identity(self._harness, self._items, population, self._model, chats)
+        identity = evaluation_identity(
+            self._evaluators, self._items, population, self._model, chats
+        )
         if self._config.stage(series) is not None:  # before anything recorded is scored anew
             before = evaluation_of(series_files)
             require_one_evaluation([identity], before, where=str(files.root))
@@ -95,7 +97,7 @@ class Evaluator:
                         partial(
                             self._build, recipes[one], written, recipes.get(following.get(one, ""))
                         ),
-                        self._harness,
+                        self._evaluators,
                         recipe=one,
                         ids=self._items.ids(population.split),
                         evaluation=identity,
@@ -148,7 +150,7 @@ class Evaluator:
 
 
 def evaluation_identity(
-    harness: Harness,
+    evaluators: Evaluators,
     items: ItemSets,
     population: Population,
     model: Candidates,
@@ -160,7 +162,7 @@ def evaluation_identity(
         computed.pop("threads", None)  # not named then, and such a run goes on
     return digest(
         {
-            "harness": harness.identity(),
+            **evaluators.identity(),
             "items": items.digest(population.split),
             **computed,
             **chats,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,37 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from tsugiki.canonical import digest_bytes
 from tsugiki.contracts.outcome import Failed, Measured, Scored
+from tsugiki.contracts.records import ItemRecord, rows_of, to_parquet
 from tsugiki.errors import EvaluationError, InfrastructureError, RecipeError
 from tsugiki.evaluate.aggregation import Aggregation, read_part
 from tsugiki.evaluate.backends import Model
+from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.faults import is_machine_fault
-from tsugiki.evaluate.harness import Harness, ItemRecord
 from tsugiki.evaluate.language_model import BrokenModelError
-
-ITEM_SCHEMA = pa.schema(
-    [
-        ("objective", pa.string()),
-        ("doc_id", pa.int64()),
-        ("doc_hash", pa.string()),
-        ("prompt", pa.string()),
-        ("prompt_hash", pa.string()),
-        ("response", pa.string()),
-        ("target", pa.string()),
-        ("value", pa.float64()),
-        ("tokens", pa.int64()),
-        ("truncated", pa.bool_()),
-        ("empty", pa.bool_()),
-        ("language", pa.float64()),
-        ("parsed", pa.float64()),
-    ]
-)
-PART = pa.field("part", pa.string())
-"""One column more, where some objective's documents contribute other than numbers."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +33,7 @@ class Evaluated:
 
 def score(
     build: Callable[[], tuple[Model, str]],
-    harness: Harness,
+    evaluators: Evaluators,
     *,
     recipe: str,
     ids: Mapping[str, Sequence[int]],
@@ -68,7 +45,7 @@ def score(
 
     Args:
         build: Makes the model and returns it with the digest of its weights.
-        harness: The tasks.
+        evaluators: What scores it.
         recipe: Digest of the recipe.
         ids: Document ids by task.
         evaluation: Identity of the evaluation.
@@ -88,15 +65,16 @@ def score(
         model, weights = build()
         merged = time.perf_counter() - clock
         model.clock.reset()
-        records = harness.run(model, ids)
+        records = evaluators.score(model, ids)
         forward = model.clock.stop()
-        table, rows = item_table(records, model.tokenizer, prompts=prompts)
+        rows = rows_of(records, _tokens(records, model.tokenizer), prompts=prompts)
+        table = to_parquet(rows)
         answers = generated_answers(records, rows)
         tokens = sum(row["tokens"] for row in answers)
         outcome = Scored(
             recipe=recipe,
             evaluation=evaluation,
-            measured=_measure(records, harness.aggregations),
+            measured=_measure(records, evaluators.aggregations),
             rates=_rates(answers) | _share_cut(records, model.cut),
             weights=weights,
             records=digest_bytes(table),
@@ -138,44 +116,9 @@ def describe_failure(
     return "model" if isinstance(error, BrokenModelError) else "evaluation", str(error)
 
 
-def item_table(
-    records: Sequence[ItemRecord], tokenizer: Any, *, prompts: bool
-) -> tuple[bytes, list[dict[str, Any]]]:
-    """items.parquet, and its rows as plain data; prompts are kept only where asked for."""
-    answers = {record.response for record in records if record.max_tokens is not None}
-    lengths = _tokens(answers, tokenizer)
-    rows = []
-    for record in records:
-        generated = record.max_tokens is not None
-        tokens = lengths[record.response] if generated else 0
-        rows.append(
-            {
-                "objective": record.objective,
-                "doc_id": record.doc_id,
-                "doc_hash": record.doc_hash,
-                "prompt": record.prompt if prompts else None,
-                "prompt_hash": record.prompt_hash,
-                "response": record.response,
-                "target": record.target,
-                "value": record.value,
-                "tokens": tokens,
-                "truncated": generated and tokens >= (record.max_tokens or 0),
-                "empty": generated and not record.response.strip(),
-                "language": record.language,
-                "parsed": record.parsed,
-                "part": record.part,
-            }
-        )
-    whole = any(record.part is not None for record in records)
-    schema = ITEM_SCHEMA.append(PART) if whole else ITEM_SCHEMA
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema), buffer, compression="zstd")
-    return buffer.getvalue(), rows
-
-
-def _tokens(answers: set[str], tokenizer: Any) -> dict[str, int]:
-    """How many tokens each answer has; many documents have the same one."""
-    texts = sorted(answers)
+def _tokens(records: Sequence[ItemRecord], tokenizer: Any) -> dict[str, int]:
+    """How many tokens each generated answer has; many documents have the same one."""
+    texts = sorted({one.response or "" for one in records if one.max_tokens is not None})
     encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
     return {text: len(ids) for text, ids in zip(texts, encoded, strict=True)}
 
@@ -225,8 +168,9 @@ def _rates(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def _share_cut(records: Sequence[ItemRecord], cut: set[tuple[str, bool]]) -> dict[str, float]:
     """Share of documents whose prompt lost its start; nothing where all were read whole."""
-    prompts = {
+    lost = {
         (record.task, record.doc_id): (record.prompt, record.max_tokens is not None) in cut
         for record in records
+        if record.prompt is not None
     }
-    return {"cut": sum(prompts.values()) / len(prompts)} if any(prompts.values()) else {}
+    return {"cut": sum(lost.values()) / len(lost)} if any(lost.values()) else {}

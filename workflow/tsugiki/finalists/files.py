@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from tsugiki.atomic import write_if_changed
 from tsugiki.config.run import RunConfig
@@ -15,7 +12,7 @@ from tsugiki.contracts.layout import BASELINES, TEST, RunFiles, SeriesFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
 from tsugiki.contracts.population import Generation
 from tsugiki.contracts.recipe import read_recipe
-from tsugiki.errors import LineageError
+from tsugiki.contracts.records import read_records
 from tsugiki.evaluate.aggregation import Aggregations
 from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.evaluate.statistics import resampled_selection_bias, selection_bias
@@ -51,7 +48,7 @@ def load_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
         population,
         generation,
         {
-            entry.recipe: read_items(test.candidate(entry.recipe).items)
+            entry.recipe: read_records(test.candidate(entry.recipe).items)
             for entry in generation.ranked
             if entry.outcome.status == "scored"
         },
@@ -66,22 +63,6 @@ def load_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
         ),
         selection_bias=_search_bias(files, config),
     )
-
-
-def read_items(path: Path, columns: list[str] | None = None) -> Any:
-    """Read items.parquet (or those of some columns that it has) as a `pyarrow.Table`.
-
-    Raises:
-        LineageError: the file is missing or damaged.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            known = file.schema_arrow.names
-            return file.read([name for name in columns or known if name in known])
-    except (OSError, ValueError) as error:  # pyarrow's own errors derive from these
-        raise LineageError(
-            "the record of the items cannot be read", where=str(path), got=str(error)
-        ) from error
 
 
 def _measured(series: Iterable[SeriesFiles], objective: str) -> dict[str, float]:
@@ -103,7 +84,7 @@ def _search_bias(files: RunFiles, config: RunConfig) -> float | None:
     columns = ["objective", "doc_id", "doc_hash", "value", "part"]
     scores = [
         item_scores(
-            read_items(series.candidate(recipe).items, columns),
+            read_records(series.candidate(recipe).items, columns),
             objective.name,
             where=f"items of candidate {recipe[:12]}",
         )

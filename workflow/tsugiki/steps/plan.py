@@ -9,7 +9,7 @@ from typing import Any
 from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.config.task_files import task_folders, used_files
+from tsugiki.config.task_files import measured_files
 from tsugiki.config.validate import common_bases
 from tsugiki.contracts.layout import BASELINES, TEST, GenerationFiles, RunFiles
 from tsugiki.evaluate.share import jobs_that_scored, write_splits
@@ -38,9 +38,8 @@ class Plan:
         return f"{self.files.root}/{{series}}/gen-{{gen}}/{name}"
 
     def task_files(self) -> list[str]:
-        """Files of local tasks: another task means other documents and other scores."""
-        folders = set(task_folders(self.config.evaluation).values())
-        return sorted({str(path) for folder in folders for path in used_files(folder)})
+        """Files of the user's tasks and functions: others mean other documents and other scores."""
+        return sorted(map(str, measured_files(self.config.evaluation)))
 
     def before(self, name: str) -> Callable[[Any], str]:
         """File of the generation before the one in the wildcards `stage` and `gen`."""

@@ -1,7 +1,4 @@
-"""Divide the tasks' documents; record the environment.
-
-Fetch, prepare and lock the parents of a run, and refuse those that do not fit together.
-"""
+"""What a run needs before its first generation: locked parents, divided documents."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.config.task_files import task_sources
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.evaluate.harness import Harness
+from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.items import divide_for, read_items
 from tsugiki.evaluate.preflight import refuse_broken
 from tsugiki.models.fault import refuse
@@ -43,11 +40,11 @@ def write_items(files: RunFiles, config: RunConfig) -> None:
         ConfigError: a task is unknown, has too few documents, or has a fault in its file, its code
             or its data.
     """
-    harness = Harness(config.evaluation)
-    sets = divide_for(config, harness.document_hashes(), harness.document_keys())
-    refuse_broken(harness, sets, config)
-    goals = harness.goals()
-    open_goals = {one.name: goals[one.name] for one in harness.objectives if one.goal is None}
+    evaluators = Evaluators(config.evaluation)
+    sets = divide_for(config, evaluators.document_hashes(), evaluators.document_keys())
+    refuse_broken(evaluators, sets, config)
+    goals = evaluators.goals()
+    open_goals = {one.name: goals[one.name] for one in evaluators.objectives if one.goal is None}
     sets = sets.model_copy(update={"goals": open_goals, "date": _date(files, config)})
     recorded = {**environment(), "tasks": task_sources(config.evaluation)}
     atomic.write_bytes(files.environment, pretty_json(recorded))
