@@ -97,7 +97,6 @@ def measure(
             recipe=one.digest,
             ids={TASK: list(range(given.items))},
             evaluation="",
-            hardware=model.hardware,
         )
         if not isinstance(scored.outcome, Scored):
             raise SystemExit(f"{way}: {scored.outcome}")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsugiki.canonical import digest_bytes
-from tsugiki.config.evaluation import Objective
+from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Candidate, Generation, Population, Ranked
 from tsugiki.errors import LineageError
@@ -17,8 +17,8 @@ from tsugiki.evolve.rank import finite_fitness, fitness_of, rank
 
 ZERO = "0" * 64
 OBJECTIVES = [
-    Objective(name="right", task="t", metric="acc,none", weight=2.0),
-    Objective(name="perplexity", task="t", metric="ppl,none", goal="minimize", weight=0.5),
+    LmEvalObjective(name="right", task="t", metric="acc,none", weight=2.0),
+    LmEvalObjective(name="perplexity", task="t", metric="ppl,none", goal="minimize", weight=0.5),
 ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tsugiki.audit.finding import Finding, collect
 from tsugiki.audit.run import check_config, check_final, check_items, check_parents, check_stage
+from tsugiki.audit.rungs import check_rungs
 from tsugiki.audit.series import Reselect, check_candidates, check_chain, check_reselect
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
@@ -26,6 +27,7 @@ def audit(
     - Each generation names the digest of the one before, of its own state and population.
     - Each recipe has the digest it is known by, and names locked parents.
     - One evaluation scored all candidates of a series.
+    - Which candidates went on from a rung follows from their records.
     - Each outcome is the one in the ledger, its items have the digest it names, are the documents
       of its split, and make the values it states; fitness follows from it.
     - A stage's best model, where a later stage merges it, is the one that was locked, and was made
@@ -51,6 +53,7 @@ def audit(
         say(f"checking {series}")
         findings += collect(check_chain(files, series, config), series)
         findings += collect(check_candidates(files, series, config), series)
+        findings += collect(check_rungs(files, series, config), series)
         if reselect is not None:
             findings += collect(check_reselect(files, series, reselect), series)
     for stage in merged_stages(config):

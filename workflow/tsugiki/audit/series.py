@@ -22,7 +22,8 @@ from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.records import read_records
 from tsugiki.errors import EvaluationError
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
-from tsugiki.evaluate.items import decided_evaluation, read_items
+from tsugiki.evaluate.items import Split, decided_evaluation, read_items
+from tsugiki.evaluate.rungs import documents_by_rung
 from tsugiki.evolve.rank import fitness_of
 from tsugiki.finalists.compare import parts_of
 from tsugiki.parents.run_models import run_digests
@@ -65,7 +66,7 @@ def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterato
     aggregations = Aggregations(evaluation)
     seen: set[str] = set()
     for entry in entries(files.series(series)):
-        documents = _documents(files, config, entry.population.split)
+        documents = _documents(files, config, series, entry.population.split)
         for candidate in entry.population.candidates:
             if candidate.recipe not in seen:
                 folder = files.series(series).candidate(candidate.recipe)
@@ -83,8 +84,10 @@ def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterato
                 f"candidate {ranked.id} has another fitness", where, fitness, ranked.fitness
             )
             if ranked.recipe not in seen:
-                folder = files.series(series).candidate(ranked.recipe)
-                yield from _check_outcome(files, folder, ranked, documents, aggregations)
+                folder = files.series(series).candidate(ranked.recipe).at(ranked.outcome.rung)
+                rung = ranked.outcome.rung
+                its = documents[-1 if rung is None else rung]
+                yield from _check_outcome(files, folder, ranked, its, aggregations)
         seen |= {candidate.recipe for candidate in entry.population.candidates}
 
 
@@ -200,12 +203,13 @@ def _by_objective(table: pa.Table) -> dict[str, dict[int, Any]]:
     return scored
 
 
-def _documents(files: RunFiles, config: RunConfig, split: Any) -> Documents:
+def _documents(files: RunFiles, config: RunConfig, series: str, split: Split) -> list[Documents]:
+    """What a series is scored on, by rung."""
     if not files.items.is_file():
-        return {}
-    ids = read_items(files.items).ids(split)
-    measured = (*config.evaluation.objectives, *config.evaluation.monitors)
-    return {one.name: ids[one.task] for one in measured if one.task in ids}
+        return [{}]
+    rungs = documents_by_rung(config, read_items(files.items), series, split)
+    measured = config.evaluation.measured
+    return [{one.name: ids[one.task] for one in measured if one.task in ids} for ids in rungs]
 
 
 def _differs(what: str, where: str, expected: Any, got: Any) -> Iterator[Finding]:

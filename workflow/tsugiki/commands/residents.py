@@ -20,6 +20,7 @@ def done_by_resident(
     generation: int,
     job: int = 0,
     *,
+    rung: int | None = None,
     say: Callable[[str], None],
 ) -> bool:
     """Have a long-lived process do a step; False if this process has to do it.
@@ -39,7 +40,7 @@ def done_by_resident(
     try:
         call(
             role,
-            request_for(command, str(files.root), series, generation, job),
+            request_for(command, str(files.root), series, generation, job, rung),
             config=files.config,
             threads=1 if command in HERE_TOO else settings.evaluation.threads,
             log=files.root / "logs" / f"resident-{role}.log",

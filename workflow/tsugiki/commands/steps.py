@@ -69,14 +69,17 @@ def materialize(config: Path, series: str, generation: int, job: int) -> None:
 @SERIES
 @GENERATION
 @JOB
-def evaluate(config: Path, series: str, generation: int, job: int) -> None:
+@click.option("--rung", type=int, help="Score on that rung's documents; on all if absent.")
+def evaluate(config: Path, series: str, generation: int, job: int, rung: int | None) -> None:
     """Score a job's share of a generation."""
     from tsugiki.evaluate.offline import stay_offline
 
     os.environ.setdefault("TQDM_DISABLE", "1")  # the log has a line per candidate instead
     stay_offline()
     files, settings = open_run(config)
-    if done_by_resident(files, settings, "evaluate", series, generation, job, say=click.echo):
+    if done_by_resident(
+        files, settings, "evaluate", series, generation, job, rung=rung, say=click.echo
+    ):
         return
     from tsugiki.evaluate.vllm_backend.gpu import see_one_gpu
 
@@ -89,7 +92,20 @@ def evaluate(config: Path, series: str, generation: int, job: int) -> None:
     evaluator = Evaluator(files, settings, job=job)
     loaded = time.perf_counter()
     click.echo(f"libraries: {imported - begun:.2f} s, tasks: {loaded - imported:.2f} s")
-    evaluator.evaluate(series, generation, say=click.echo)
+    evaluator.evaluate(series, generation, rung=rung, say=click.echo)
+
+
+@main.command()
+@CONFIG
+@click.option("--stage", required=True, help="Name of the stage.")
+@GENERATION
+@click.option("--rung", type=int, required=True, help="Number of the rung, from 0.")
+def promote(config: Path, stage: str, generation: int, rung: int) -> None:
+    """Write which candidates of a generation go on from a rung."""
+    from tsugiki.steps.rungs import write_promotion
+
+    files, settings = open_run(config)
+    write_promotion(files, settings, find_stage(settings, stage), generation, rung, say=click.echo)
 
 
 @main.command()

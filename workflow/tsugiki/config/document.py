@@ -22,6 +22,7 @@ from tsugiki.config.evaluation import (
     FunctionObjective,
     Items,
     LmEvalObjective,
+    Rungs,
     Vllm,
 )
 from tsugiki.config.parents import DemoParent, HubParent, LocalParent, Vocabulary
@@ -152,6 +153,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("evaluation.objectives[] and .monitors[]", LmEvalObjective),
     ("evaluation.objectives[] and .monitors[], of your own function", FunctionObjective),
     ("evaluation.items", Items),
+    ("evaluation.rungs", Rungs),
     ("evaluation.vllm", Vllm),
     ("baselines[], kind: merge", Baseline),
     ("baselines[], kind: stack", StackBaseline),

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date as calendar_date
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from tsugiki.contracts.data import Name, Section, folder_of
+from tsugiki.strategies.rungs.registry import RULES
 
 Goal = Literal["maximize", "minimize"]
 
@@ -111,6 +121,28 @@ class Items(Section):
     """Documents that are used once, for the final table."""
 
 
+def _known_rule(name: str) -> str:
+    if name not in RULES:
+        raise ValueError(f"there is no rule {name!r}; there are: {', '.join(sorted(RULES))}")
+    return name
+
+
+class Rungs(Section):
+    """Scoring the candidates of a generation on a few search documents first, and on more then."""
+
+    documents: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    """Documents of each task by rung, ascending, `items.search` at most: those of a rung are among those
+    of the next one. The last number is how many score a candidate that goes all the way."""
+    rule: Annotated[str, AfterValidator(_known_rule)] = "none"
+    """What decides after each rung but the last which candidates go on; `none` leaves nobody."""
+
+    @model_validator(mode="after")
+    def _rungs_ascend(self) -> Rungs:
+        if any(later <= before for before, later in pairwise(self.documents)):
+            raise ValueError("`documents` have to ascend: each rung has more than the one before")
+        return self
+
+
 class Vllm(Section):
     """How vLLM uses its device, for `backend: vllm`. Part of the score's identity."""
 
@@ -134,6 +166,8 @@ class Evaluation(Section):
     """Further metrics, measured on the test items only."""
     items: Items = Items()
     """Sizes of the three sets of documents."""
+    rungs: Rungs | None = None
+    """Score the candidates of stages in rungs; at once on all search documents if absent."""
     document_keys: dict[str, str] = {}
     """By task (or file of documents): the column that says which document is which, or `#` for its place in the data set,
     where tasks have the same documents in other words, such as translations. Documents of one key are
@@ -168,6 +202,27 @@ class Evaluation(Section):
     resident: bool = False
     """Keep processes alive between generations: one per evaluating job, one that ranks and selects,
     one that tracks. On one machine only: a cluster's jobs go on without."""
+
+    @model_validator(mode="after")
+    def _rungs_are_of_search_documents(self) -> Evaluation:
+        if self.rungs is not None and self.rungs.documents[-1] > self.items.search:
+            raise ValueError(
+                f"`rungs.documents`: there are {self.items.search} search documents (`items.search`)"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_rungs(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that digests and files of runs without rungs stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        if self.rungs is None:
+            fields.pop("rungs", None)
+        return fields
+
+    @property
+    def search_documents(self) -> int:
+        """Documents of each task that score a candidate of a stage."""
+        return self.items.search if self.rungs is None else self.rungs.documents[-1]
 
     @property
     def task_folders(self) -> list[Path]:

@@ -47,7 +47,7 @@ class Ranked(Data):
     id: str
     recipe: str
     fitness: float | None
-    """Weighted sum of the objectives, larger is better; None if it failed."""
+    """Weighted sum of the objectives, larger is better; None if it failed, or was left at a rung."""
     outcome: Outcome
 
 

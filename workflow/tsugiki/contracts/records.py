@@ -75,7 +75,7 @@ class ItemRecord:
 def rows_of(
     records: Sequence[ItemRecord], lengths: Mapping[str, int], *, prompts: bool
 ) -> list[dict[str, Any]]:
-    """The rows of items.parquet as plain data, with all columns.
+    """The rows of items.parquet as plain data, with all columns, and with `task` and `generated` besides.
 
     Args:
         records: What came of each objective and document.
@@ -103,8 +103,25 @@ def rows_of(
                 "language": record.language,
                 "parsed": record.parsed,
                 "part": record.part,
+                "task": record.task,
+                "generated": generated,
             }
         )
+    return rows
+
+
+def rows_again(table: Any, tasks: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The rows that an items.parquet was made of, as `rows_of` gives them.
+
+    Args:
+        table: What `read_records` returns.
+        tasks: Source of the documents by objective.
+    """
+    rows = []
+    for row in table.to_pylist():
+        whole = {**dict.fromkeys(SCHEMA.names), **row, "task": tasks[row["objective"]]}
+        # an answer of no tokens is empty, and what was not generated has no tokens and is not
+        rows.append({**whole, "generated": bool(whole["tokens"] or whole["empty"])})
     return rows
 
 

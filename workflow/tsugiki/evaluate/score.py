@@ -28,7 +28,18 @@ class Evaluated:
     items: bytes | None
     """Content of items.parquet; None for a failure."""
     cost: dict[str, Any]
-    """Content of cost.json."""
+    """Content of cost.json, but for the device."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What came of a candidate on the documents of the rungs before."""
+
+    outcome: Scored
+    rows: list[dict[str, Any]]
+    """Of items.parquet, as `rows_again` gives them."""
+    cost: Mapping[str, Any]
+    """Content of cost.json; empty where it is lost."""
 
 
 def score(
@@ -38,8 +49,9 @@ def score(
     recipe: str,
     ids: Mapping[str, Sequence[int]],
     evaluation: str,
-    hardware: str,
     prompts: bool = False,
+    rung: int | None = None,
+    earlier: Earlier | None = None,
 ) -> Evaluated:
     """Build a candidate and score it.
 
@@ -47,10 +59,11 @@ def score(
         build: Makes the model and returns it with the digest of its weights.
         evaluators: What scores it.
         recipe: Digest of the recipe.
-        ids: Document ids by task.
+        ids: Document ids by task; not those it was scored on earlier.
         evaluation: Identity of the evaluation.
-        hardware: What the model computes with, for cost.json.
         prompts: Keep the prompts' text in items.parquet.
+        rung: Number of the rung, for the outcome.
+        earlier: What came of it on other documents: the outcome, its records and the cost are of both.
 
     Raises:
         InfrastructureError: the machine failed, not the candidate.
@@ -67,21 +80,22 @@ def score(
         model.clock.reset()
         records = evaluators.score(model, ids)
         forward = model.clock.stop()
-        rows = rows_of(records, _tokens(records, model.tokenizer), prompts=prompts)
+        new = rows_of(records, _tokens(records, model.tokenizer), prompts=prompts)
+        tokens = sum(row["tokens"] for row in generated_answers(new))
+        rows = new if earlier is None else _together(earlier.rows, new)
         table = to_parquet(rows)
-        answers = generated_answers(records, rows)
-        tokens = sum(row["tokens"] for row in answers)
         outcome = Scored(
             recipe=recipe,
             evaluation=evaluation,
-            measured=_measure(records, evaluators.aggregations),
-            rates=_rates(answers) | _share_cut(records, model.cut),
+            measured=_measure(rows, evaluators.aggregations),
+            rates=_rates(generated_answers(rows)) | _share_cut(records, model.cut, earlier),
             weights=weights,
             records=digest_bytes(table),
+            rung=rung,
         )
     except (RecipeError, EvaluationError) as error:
         kind, reason = describe_failure(error)
-        outcome = Failed(recipe=recipe, evaluation=evaluation, kind=kind, reason=reason)
+        outcome = Failed(recipe=recipe, evaluation=evaluation, kind=kind, reason=reason, rung=rung)
     except Exception as error:
         if not is_machine_fault(error):
             raise  # a fault of the parents, the configuration or tsugiki: no candidate is to blame
@@ -91,20 +105,30 @@ def score(
             got=f"{type(error).__name__}: {error}",
             fix="the job is tried again, on another node where there is one",
         ) from error
+    before = {} if earlier is None else earlier.cost
     return Evaluated(
         outcome,
         table,
         {
-            "seconds_merge": merged,
-            "seconds_forward": forward,
-            "seconds_total": time.perf_counter() - clock,
-            "tokens": tokens,
+            "seconds_merge": merged + before.get("seconds_merge", 0.0),
+            "seconds_forward": forward + before.get("seconds_forward", 0.0),
+            "seconds_total": time.perf_counter() - clock + before.get("seconds_total", 0.0),
+            "tokens": tokens + before.get("tokens", 0),
             "host": os.uname().nodename,
-            "device": hardware,
-            "started": started.isoformat(),
+            "started": before.get("started", started.isoformat()),
             "finished": datetime.now(UTC).isoformat(),
         },
     )
+
+
+def _together(
+    earlier: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows as if all documents had been scored at once: by objective, then by place."""
+    order = {
+        name: place for place, name in enumerate(dict.fromkeys(row["objective"] for row in new))
+    }
+    return sorted([*earlier, *new], key=lambda row: (order[row["objective"]], row["doc_id"]))
 
 
 def describe_failure(
@@ -123,37 +147,36 @@ def _tokens(records: Sequence[ItemRecord], tokenizer: Any) -> dict[str, int]:
     return {text: len(ids) for text, ids in zip(texts, encoded, strict=True)}
 
 
-def generated_answers(
-    records: Sequence[ItemRecord], rows: Sequence[Mapping[str, Any]]
-) -> list[Mapping[str, Any]]:
+def generated_answers(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Rows with a generated answer, each answer once: several objectives may judge the same one."""
     answers: dict[tuple[str, int], Mapping[str, Any]] = {}
-    for record, row in zip(records, rows, strict=True):
-        if record.max_tokens is not None:
-            answers.setdefault((record.task, record.doc_id), row)
+    for row in rows:
+        if row["generated"]:
+            answers.setdefault((row["task"], row["doc_id"]), row)
     return list(answers.values())
 
 
 def _measure(
-    records: Sequence[ItemRecord], aggregations: Mapping[str, Aggregation | None]
+    rows: Sequence[Mapping[str, Any]], aggregations: Mapping[str, Aggregation | None]
 ) -> dict[str, Measured]:
-    by_objective: dict[str, list[ItemRecord]] = {}
-    for record in records:
-        if record.value is None and (record.part is None or not aggregations[record.objective]):
+    by_objective: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        name = row["objective"]
+        if row["value"] is None and (row["part"] is None or not aggregations[name]):
             raise EvaluationError(
-                f"objective {record.objective} has no finite value for document {record.doc_id}",
+                f"objective {name} has no finite value for document {row['doc_id']}",
                 fix="use a metric that is defined for every document",
             )
-        by_objective.setdefault(record.objective, []).append(record)
+        by_objective.setdefault(name, []).append(row)
     return {name: _aggregate(of_name, aggregations[name]) for name, of_name in by_objective.items()}
 
 
-def _aggregate(records: Sequence[ItemRecord], aggregation: Aggregation | None) -> Measured:
+def _aggregate(rows: Sequence[Mapping[str, Any]], aggregation: Aggregation | None) -> Measured:
     """One objective's value, from what items.parquet holds, so that it can be computed again."""
     if aggregation is None:
-        values = [record.value or 0.0 for record in records]
+        values = [row["value"] or 0.0 for row in rows]
         return Measured(value=sum(values) / len(values), items=len(values))
-    parts = [record.value if record.part is None else read_part(record.part) for record in records]
+    parts = [row["value"] if row["part"] is None else read_part(row["part"]) for row in rows]
     return Measured(value=aggregation(parts), items=len(parts), aggregation=aggregation.name)
 
 
@@ -166,11 +189,19 @@ def _rates(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return rates
 
 
-def _share_cut(records: Sequence[ItemRecord], cut: set[tuple[str, bool]]) -> dict[str, float]:
+def _share_cut(
+    records: Sequence[ItemRecord], cut: set[tuple[str, bool]], earlier: Earlier | None
+) -> dict[str, float]:
     """Share of documents whose prompt lost its start; nothing where all were read whole."""
     lost = {
         (record.task, record.doc_id): (record.prompt, record.max_tokens is not None) in cut
         for record in records
         if record.prompt is not None
     }
-    return {"cut": sum(lost.values()) / len(lost)} if any(lost.values()) else {}
+    count, total = sum(lost.values()), len(lost)
+    if earlier is not None:
+        rows = (row for row in earlier.rows if row["prompt_hash"] is not None)
+        before = len({(row["task"], row["doc_id"]) for row in rows})
+        count += round(earlier.outcome.rates.get("cut", 0.0) * before)
+        total += before
+    return {"cut": count / total} if count else {}

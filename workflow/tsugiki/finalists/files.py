@@ -10,7 +10,7 @@ from tsugiki.atomic import write_if_changed
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import BASELINES, TEST, RunFiles, SeriesFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
-from tsugiki.contracts.population import Generation
+from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.records import read_records
 from tsugiki.evaluate.aggregation import Aggregations
@@ -84,11 +84,11 @@ def _search_bias(files: RunFiles, config: RunConfig) -> float | None:
     columns = ["objective", "doc_id", "doc_hash", "value", "part"]
     scores = [
         item_scores(
-            read_records(series.candidate(recipe).items, columns),
+            read_records(series.candidate(one.recipe).at(one.outcome.rung).items, columns),
             objective.name,
-            where=f"items of candidate {recipe[:12]}",
+            where=f"items of candidate {one.recipe[:12]}",
         )
-        for recipe in _scored_recipes(history)
+        for one in _scored(history)
     ]
     if not scores or not _same_documents(scores):
         return None
@@ -105,16 +105,13 @@ def _search_bias(files: RunFiles, config: RunConfig) -> float | None:
     return resampled_selection_bias(statistics, len(scores[0].parts), objective.sign, key)
 
 
-def _scored_recipes(generations: Iterable[Generation]) -> list[str]:
-    """Distinct recipes that have scores, in the order they were first scored."""
-    return list(
-        dict.fromkeys(
-            entry.recipe
-            for generation in generations
-            for entry in generation.ranked
-            if entry.outcome.status == "scored"
-        )
-    )
+def _scored(generations: Iterable[Generation]) -> list[Ranked]:
+    """Candidates that have scores, each recipe once, in the order they were first scored."""
+    found: dict[str, Ranked] = {}
+    for entry in (entry for generation in generations for entry in generation.ranked):
+        if entry.outcome.status == "scored":
+            found.setdefault(entry.recipe, entry)
+    return list(found.values())
 
 
 def _same_documents(scores: list[ItemScores]) -> bool:

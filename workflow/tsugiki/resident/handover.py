@@ -12,7 +12,7 @@ from typing import Any
 from tsugiki.errors import InfrastructureError, TsugikiError
 from tsugiki.resident.address import socket_path
 from tsugiki.resident.conversation import ask, connect
-from tsugiki.resident.requests import ANNOUNCED, HERE_TOO, OPTIONS, request_for, role_of
+from tsugiki.resident.requests import ANNOUNCED, HERE_TOO, OPTIONS, RUNG, request_for, role_of
 from tsugiki.resident.switch import residents_allowed
 from tsugiki.terminal import Terminal
 
@@ -55,10 +55,19 @@ def _read(arguments: list[str]) -> tuple[str, str, dict[str, Any]] | None:
     if len(arguments) < 4 or arguments[0] != "--log" or arguments[2] not in OPTIONS:
         return None
     log, command, config, options = arguments[1], arguments[2], arguments[3], arguments[4:]
+    rung = None
+    if command == "evaluate" and options[-2:-1] == [RUNG]:
+        *options, _, rung = options
     if tuple(options[::2]) != OPTIONS[command]:
         return None
     series, generation, job = [*options[1::2], "0"][:3]
-    if not (generation.isdecimal() and job.isdecimal()):
+    if not all(number.isdecimal() for number in (generation, job, rung or "0")):
         return None
     run = os.path.dirname(config)  # noqa: PTH120 - pathlib takes longer to import than this to run
-    return log, config, request_for(command, run, series, int(generation), int(job))
+    return (
+        log,
+        config,
+        request_for(
+            command, run, series, int(generation), int(job), None if rung is None else int(rung)
+        ),
+    )

@@ -31,7 +31,13 @@ def role_of(command: str, job: int) -> str:
     return ROLES[command].format(job=job)
 
 
-def request_for(command: str, run: str, series: str, generation: int, job: int) -> dict[str, Any]:
+RUNG = "--rung"
+"""The option that `evaluate` has besides, at the end, for a rung before the last."""
+
+
+def request_for(
+    command: str, run: str, series: str, generation: int, job: int, rung: int | None = None
+) -> dict[str, Any]:
     """The request, as JSON data; `run` is the run's folder."""
     return {
         "command": command,
@@ -39,4 +45,5 @@ def request_for(command: str, run: str, series: str, generation: int, job: int) 
         "series": series,
         "generation": generation,
         "job": job,
+        "rung": rung,
     }

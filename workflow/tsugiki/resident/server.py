@@ -65,7 +65,7 @@ class Worker:
                 track_generation(files, series, generation, config, say=say)
             case "evaluate":
                 self._evaluator(files, config, job).evaluate(
-                    series, generation, say=say, go_on=go_on
+                    series, generation, rung=request.get("rung"), say=say, go_on=go_on
                 )
 
     def _evaluator(self, files: RunFiles, config: RunConfig, job: int) -> Any:

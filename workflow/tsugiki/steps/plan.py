@@ -30,6 +30,7 @@ class Plan:
         self.stages = [stage.name for stage in config.stages]
         self.finalists = {config.finalists_of(name): name for name in self.stages}
         self.finals = [BASELINES, *self.finalists, TEST]
+        self.rungs = config.evaluation.rungs.documents if config.evaluation.rungs else []
         self.on_disk = config.evaluation.storage == "disk"
         self._jobs_that_scored = cache(jobs_that_scored)
 
@@ -54,6 +55,19 @@ class Plan:
         """The files that say that the generation in the wildcards is scored."""
         files = self.files.series(wildcards.series).generation(int(wildcards.gen))
         return [str(files.evaluated(job)) for job in range(self.jobs_of(wildcards))]
+
+    def promoted(self, wildcards: Any) -> list[str]:
+        """Who is scored on the documents of the rung in the wildcards, of the last one without any."""
+        last = len(self.rungs) - 1 if wildcards.series in self.stages else 0
+        rung = int(getattr(wildcards, "rung", last))
+        files = self.files.series(wildcards.series).generation(int(wildcards.gen))
+        return [str(files.promotion(rung - 1))] if rung > 0 else []
+
+    def evaluated_at(self, wildcards: Any) -> list[str]:
+        """The files that say that the generation in the wildcards is scored on a rung's documents."""
+        files = self.files.series(wildcards.series).generation(int(wildcards.gen))
+        rung = int(wildcards.rung)
+        return [str(files.evaluated(job, rung)) for job in range(self.jobs_of(wildcards))]
 
     def jobs_of(self, wildcards: Any) -> int:
         """How many jobs the generation in the wildcards is split into."""
