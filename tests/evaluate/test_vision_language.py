@@ -19,7 +19,7 @@ from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.materialized import materialize
 from tsugiki.finalists.baselines import baseline_population
 from tsugiki.parents.preflight import preflight
-from tsugiki.steps.evolution import write_first
+from tsugiki.steps.start import write_first
 
 
 @pytest.fixture

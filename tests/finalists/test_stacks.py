@@ -19,7 +19,7 @@ from tsugiki.errors import ConfigError
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.finalists.baselines import stack_recipes, tuned
 from tsugiki.steps.evolution import write_ranked
-from tsugiki.steps.finals import write_baselines
+from tsugiki.steps.start import write_baselines
 
 DIGESTS = {"a": "a" * 64, "b": "b" * 64}
 LAYERS = {"a": 8, "b": 8}

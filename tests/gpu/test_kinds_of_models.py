@@ -14,7 +14,7 @@ from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.evaluate.batch import Evaluator
-from tsugiki.steps.evolution import write_first
+from tsugiki.steps.start import write_first
 
 
 @pytest.fixture

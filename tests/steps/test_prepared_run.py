@@ -18,9 +18,10 @@ from tsugiki.errors import ParentError
 from tsugiki.parents.locate import locate
 from tsugiki.steps.audit import reproduce_best, reselect
 from tsugiki.steps.best import write_best
-from tsugiki.steps.evolution import write_first, write_next
+from tsugiki.steps.evolution import write_next
 from tsugiki.steps.finals import write_finalists
 from tsugiki.steps.prepare import write_parents
+from tsugiki.steps.start import write_first
 
 
 def test_a_run_merges_what_was_prepared(tiny_tasks: Path, tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ from tsugiki.parents.run_models import models_of, read_stage_lock, run_models
 from tsugiki.report.page import write_report
 from tsugiki.steps.audit import reproduce_best, reselect
 from tsugiki.steps.best import write_best, write_stage_best
-from tsugiki.steps.evolution import write_first, write_next, write_ranked
-from tsugiki.steps.finals import write_baselines, write_finalists, write_test
+from tsugiki.steps.evolution import write_next, write_ranked
+from tsugiki.steps.finals import write_finalists, write_test
+from tsugiki.steps.start import write_baselines, write_first
 
 
 def quiet(_line: str) -> None:

@@ -25,8 +25,9 @@ from tsugiki.errors import EvaluationError, LineageError
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.steps.audit import reproduce_best, reselect
 from tsugiki.steps.best import write_best
-from tsugiki.steps.evolution import write_first, write_next, write_ranked
-from tsugiki.steps.finals import write_baselines, write_finalists, write_test
+from tsugiki.steps.evolution import write_next, write_ranked
+from tsugiki.steps.finals import write_finalists, write_test
+from tsugiki.steps.start import write_baselines, write_first
 
 GENERATIONS = 2
 

@@ -115,7 +115,7 @@ def test_a_strategy_goes_on_bit_for_bit_in_a_new_process(
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from tests.evolve.test_strategies import SETTINGS, sphere\n"
+        "from tests.strategies.test_strategies import SETTINGS, sphere\n"
         "from tsugiki.strategies.registry import make_strategy\n"
         "from tsugiki.strategies.state import State\n"
         "folder, kind, generation = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import sqlite3
@@ -22,6 +21,7 @@ from tests.tracking.test_store import with_uri
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import InfrastructureError
+from tsugiki.locked import locked
 from tsugiki.tracking import database as tracking_database
 from tsugiki.tracking import projection as mlflow_projection
 from tsugiki.tracking.database import make_if_absent
@@ -138,8 +138,7 @@ def test_a_writer_that_does_not_end_is_not_waited_for(
     """Such as a rebuilding that was stopped in another terminal."""
     monkeypatch.setattr(tracking_database, "PATIENCE", 0)
     said: list[str] = []
-    with (ready.root / ".mlflow.db.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(ready.root / ".mlflow.db.lock"):
         track_generation(ready, "ps", 0, finished.config, say=said.append)
     assert "another process" in said[0]
     assert pending(ready, finished.config) == [("ps", 0)]

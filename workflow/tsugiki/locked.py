@@ -19,8 +19,9 @@ def locked(path: Path, *, timeout: float = -1) -> Iterator[None]:
 
     Raises:
         TimeoutError: another process has held it for so long.
-        OSError: the file cannot be made.
+        OSError: the file cannot be made, or its file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path, timeout=timeout, thread_local=False):
+    # no lock by a file's existence, which would outlive a holder that is killed
+    with FileLock(path, timeout=timeout, thread_local=False, fallback_to_soft=False):
         yield

@@ -18,7 +18,6 @@ from tests.runs_for_tests import (
     start_run,
     write_tasks,
 )
-from tsugiki.config.evaluation import Vllm
 from tsugiki.config.run import RunConfig
 
 WORDS = [{"name": "even", "task": "words", "metric": "even,none"}]
@@ -73,5 +72,5 @@ def run_of(
 
 
 def on_vllm(run: TinyRun, **changes: Any) -> RunConfig:
-    """The run's configuration with the other backend, and little memory: no engine is ever freed."""
-    return with_evaluation(run, backend="vllm", vllm=Vllm(memory=0.002), **changes)
+    """The run's configuration with the other backend."""
+    return with_evaluation(run, backend="vllm", device="cuda", **changes)

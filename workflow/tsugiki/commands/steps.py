@@ -45,7 +45,7 @@ def items(config: Path) -> None:
 def start(config: Path, stage: str) -> None:
     """Write the first generation of a stage."""
     with quick_imports():
-        from tsugiki.steps.evolution import write_first
+        from tsugiki.steps.start import write_first
 
     files, settings = open_run(config)
     write_first(files, settings, find_stage(settings, stage))
@@ -81,7 +81,7 @@ def evaluate(config: Path, series: str, generation: int, job: int, rung: int | N
         files, settings, "evaluate", series, generation, job, rung=rung, say=click.echo
     ):
         return
-    from tsugiki.evaluate.vllm_backend.gpu import see_one_gpu
+    from tsugiki.evaluate.vllm_backend.engine import see_one_gpu
 
     see_one_gpu(settings.evaluation, job)
     begun = time.perf_counter()
@@ -142,7 +142,7 @@ def select(config: Path, stage: str, generation: int) -> None:
 def baselines(config: Path) -> None:
     """Write the recipes that the result is compared with."""
     with quick_imports():
-        from tsugiki.steps.finals import write_baselines
+        from tsugiki.steps.start import write_baselines
 
     write_baselines(*open_run(config))
 

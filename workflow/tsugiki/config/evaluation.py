@@ -144,11 +144,10 @@ class Rungs(Section):
 
 
 class Vllm(Section):
-    """How vLLM uses its device, for `backend: vllm`. Part of the score's identity."""
+    """How vLLM uses the GPU, for `backend: vllm`. Part of the score's identity."""
 
     memory: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Share of the GPU's memory that vLLM takes, for weights, keys and values: 0.9 if absent. On a
-    processor: share of the machine's memory for keys and values alone, 0.1 if absent."""
+    """Share of the GPU's memory that vLLM takes, for weights, keys and values: 0.9 if absent."""
     max_length: Annotated[int, Field(ge=1)] | None = None
     """Most tokens of a prompt and its answer; what the model allows if absent. Models for long texts
     need it, or vLLM finds no memory for the longest one."""
@@ -192,7 +191,7 @@ class Evaluation(Section):
     """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
     backend: Literal["transformers", "vllm"] = "transformers"
     """What runs the models: `transformers`, or `vllm` for tasks that generate answers. vLLM is
-    installed apart, in a build for GPUs or for processors: see docs/hpc.md."""
+    installed apart, and needs a GPU: see docs/hpc.md."""
     vllm: Vllm = Vllm()
     """Settings for `backend: vllm`."""
     storage: Literal["memory", "disk", "scratch"] = "memory"

@@ -109,6 +109,11 @@ class RunConfig(Section):
             names.extend([member] if behind is None else self.origins(behind))
         return tuple(dict.fromkeys(names))
 
+    @property
+    def common_bases(self) -> set[str]:
+        """The bases of the stages that are parents of the run."""
+        return {stage.base for stage in self.stages if stage.base in self.parents and stage.base}
+
     def owner(self, stage: Stage) -> str:
         """The parent whose configuration, tokenizer and chat template a stage's models have."""
         before = self.stage(stage.owner)

@@ -120,17 +120,12 @@ def _vocabulary(config: RunConfig) -> Iterator[str]:
     if vocabulary.of not in config.parents:
         near = nearest(vocabulary.of, config.parents)
         yield f"`vocabulary.of`: unknown parent {vocabulary.of!r}; {near}"
-    bases = sorted(common_bases(config))
+    bases = sorted(config.common_bases)
     if len(bases) > 1:
         yield (
             f"`vocabulary`: rows that a model lacks are taken from the base, but the stages have "
             f"several: {', '.join(bases)}; give them one base"
         )
-
-
-def common_bases(config: RunConfig) -> set[str]:
-    """The bases of the stages that are parents of the run."""
-    return {stage.base for stage in config.stages if stage.base in config.parents and stage.base}
 
 
 def _accepted(keys: list[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Iterator
 
 from packaging.specifiers import SpecifierSet
@@ -11,7 +12,6 @@ from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
-from tsugiki.config.vllm_build import installed_vllm
 
 VLLM_VERSIONS = ">=0.25,<0.34"
 """The versions whose interface `evaluate/vllm_backend` was written for; as in pyproject.toml."""
@@ -41,6 +41,14 @@ def backend_faults(config: RunConfig) -> Iterator[str]:
             yield f"task {name!r} generates no answers: `evaluation.backend: vllm` cannot score it"
 
 
+def installed_vllm() -> str | None:
+    """Version of vLLM, without importing it; None if it is not installed."""
+    try:
+        return importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def vllm_faults(evaluation: Evaluation) -> Iterator[str]:
     """What is wrong with the installed vLLM, and what it cannot score."""
     for one in evaluation.functions:
@@ -48,17 +56,17 @@ def vllm_faults(evaluation: Evaluation) -> Iterator[str]:
             f"objective {one.name!r} is a Python function, which is given a model of transformers; set "
             "`evaluation.backend: transformers`"
         )
-    build = installed_vllm()
-    if build is None or build.version not in SpecifierSet(VLLM_VERSIONS):
+    found = installed_vllm()
+    # a build for processors is another distribution, or has `cpu` in its version
+    if found is None or "cpu" in found or found not in SpecifierSet(VLLM_VERSIONS):
         yield (
-            f"`evaluation.backend`: vLLM {VLLM_VERSIONS} is needed, and "
-            + ("vLLM is not installed" if build is None else f"{build.version} is installed")
-            + "; install it, for GPUs or for processors, into an environment of its own "
-            "(docs/hpc.md), or set `backend: transformers`"
+            f"`evaluation.backend`: vLLM {VLLM_VERSIONS}, built for GPUs, is needed, and "
+            + ("is not installed" if found is None else f"{found} is installed")
+            + "; install it into an environment of its own (docs/hpc.md), or set "
+            "`backend: transformers`"
         )
-    if build is not None and evaluation.device not in ("auto", build.device):
+    if evaluation.device == "cpu":
         yield (
-            f"`evaluation.device`: the vLLM that is installed computes on `{build.device}` only; set "
-            f"`device: {build.device}`, install the other build of vLLM instead (docs/hpc.md), or "
-            "set `backend: transformers`"
+            "`evaluation.device`: vLLM computes on GPUs only; set `device: cuda`, or set "
+            "`backend: transformers`"
         )

@@ -7,10 +7,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from tsugiki.demo.facts import OPERANDS, Fact, Operator, draw_fact, pick
-from tsugiki.demo.questions import Question, maths_question, reading_questions
-from tsugiki.demo.stories import join, sentences
-from tsugiki.demo.words import Language
+from tsugiki.demo.stories import Question, join, maths_question, reading_questions, sentences
+from tsugiki.demo.world import OPERANDS, Fact, Language, Operator, draw_fact, pick
 
 DocumentKind = Literal[
     "story_en",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tsugiki import atomic
 from tsugiki.demo.specification import SHAPE, TRAINING, ModelName, Training, key
+from tsugiki.locked import locked
 
 REPORT_EVERY = 100
 """Steps between two lines of progress."""
@@ -53,10 +52,9 @@ def ensure_trained(
     folder = cache / f"{name}-seed{seed}-{key(name, seed, trainings)[:8]}"
     if folder.is_dir():
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
     start = trainings[name].start
     start_folder = ensure_trained(start, seed, cache, trainings, say=say) if start else None
-    with _lock(cache / f".{folder.name}.lock"):
+    with locked(cache / f".{folder.name}.lock"):
         atomic.sweep(cache)
         if not folder.is_dir():
             _train_into(folder, name, seed, trainings[name], start_folder, say)
@@ -120,11 +118,3 @@ Kinds of documents and their relative frequency:
 
 {kinds}
 """
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold a lock that the system releases if this process dies."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -12,14 +12,14 @@ import numpy as np
 from datasets import Dataset
 
 from tsugiki.demo.documents import draw_reading, prompt
-from tsugiki.demo.facts import Fact, draw_fact
-from tsugiki.demo.questions import Question, maths_question
-from tsugiki.demo.words import Language
-from tsugiki.evaluate.language import is_in_language
+from tsugiki.demo.stories import Question, maths_question
+from tsugiki.demo.world import Fact, Language, draw_fact
 from tsugiki.keyed import generator
 
 MATHS_DOCUMENTS = 2000
 READING_DOCUMENTS = 2000
+SCRIPTS = {"en": ("LATIN",), "ja": ("HIRAGANA", "KATAKANA", "CJK", "IDEOGRAPHIC")}
+"""How the Unicode names of a language's letters begin."""
 
 Row = dict[str, Any]
 
@@ -77,6 +77,21 @@ def last_number(text: str) -> int | None:
     """The last run of digits in a text, full-width digits included; None if there is none."""
     found = re.findall(r"[0-9]+", unicodedata.normalize("NFKC", text))
     return int(found[-1]) if found else None
+
+
+def is_in_language(text: str, language: Language) -> bool:
+    """Whether more than half of a text's letters are of the scripts that the language is written in.
+
+    Digits, signs and spaces do not count. Full-width and half-width forms count as their ordinary
+    counterparts. A text without letters is in no language.
+    """
+    letters = [
+        character
+        for character in unicodedata.normalize("NFKC", text)
+        if unicodedata.category(character).startswith(("L", "Nl"))
+    ]
+    inside = sum(unicodedata.name(letter, "").startswith(SCRIPTS[language]) for letter in letters)
+    return inside > len(letters) / 2
 
 
 def rows(kind: str, language: Language, count: int) -> list[Row]:

@@ -14,10 +14,8 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from tsugiki.demo.facts import draw_fact
-from tsugiki.demo.questions import maths_question, reading_questions
-from tsugiki.demo.stories import sentences
-from tsugiki.demo.words import FEWER, GAINS, ITEMS, LOSSES, MORE, NAMES
+from tsugiki.demo.stories import maths_question, reading_questions, sentences
+from tsugiki.demo.world import FEWER, GAINS, ITEMS, LOSSES, MORE, NAMES, draw_fact
 from tsugiki.keyed import generator
 
 SPECIAL = {

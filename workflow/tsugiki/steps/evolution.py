@@ -1,20 +1,14 @@
-"""Write the ledger's entry of a generation.
-
-The first generation of a stage.
-
-Draw the next generation, on files.
-"""
+"""Rank a generation, and draw the next one, on files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
-from tsugiki.config.stage import ParameterSpace, Stage
-from tsugiki.contracts.genome import Genome
+from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import GenerationFiles, RunFiles, SeriesFiles
 from tsugiki.contracts.ledger import (
     evaluation_of,
@@ -25,78 +19,17 @@ from tsugiki.contracts.ledger import (
 )
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.population import Population
-from tsugiki.contracts.recipe import with_names
+from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.rungs import left_at
-from tsugiki.errors import ConfigError, EvaluationError, LineageError
+from tsugiki.errors import EvaluationError, LineageError
 from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.evaluate.share import distinct_recipes
 from tsugiki.evolve.rank import rank
-from tsugiki.evolve.select import Next, first, select
-from tsugiki.merge.dataflow.parents import DataflowParents
-from tsugiki.merge.models import Models
-from tsugiki.merge.registry import get_method
-from tsugiki.models.checkpoint import Checkpoint
-from tsugiki.models.plan import make_plan
-from tsugiki.parents.run_models import RunModels, models_of
+from tsugiki.evolve.select import Next, select
 from tsugiki.progress.progress import generation_line
 from tsugiki.progress.summary import only_fitness
-from tsugiki.space.dataflow_space import build_dataflow_genome
-from tsugiki.space.parameter_space import build_parameter_genome
 from tsugiki.space.read import read_genome
-from tsugiki.steps.finals import write_recipes
 from tsugiki.strategies.state import read_state
-
-FULL = {"cma_es", "cma_es_margin"}
-MOST_GENES = 2000
-"""A full covariance of so many genes puts three matrices of 32 MB into each state."""
-
-
-def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:
-    """Write space.json and the first generation.
-
-    Raises:
-        ConfigError: the strategy cannot handle so many genes.
-        ParentError: the parents cannot be merged.
-    """
-    space = build_genome(config, stage, models_of(files, config, stage.name))
-    if (genes := len(space.start)) > MOST_GENES and stage.strategy.kind in FULL:
-        raise ConfigError(
-            f"the space has too many genes for {stage.strategy.kind}",
-            where=f"stage {stage.name}",
-            expected=f"at most {MOST_GENES:,} genes, since it learns all their covariances",
-            got=f"{genes:,}",
-            fix="use the strategy `sep_cma`, or fewer genes",
-        )
-    series = files.series(stage.name)
-    following = first(config, stage, space)
-    atomic.write_bytes(series.space, space.to_json())
-    write_recipes(series, following.recipes)
-    generation = series.generation(0)
-    atomic.write_bytes(generation.state, following.state)
-    atomic.write_bytes(generation.population, following.population)
-
-
-def build_genome(config: RunConfig, stage: Stage, models: RunModels) -> Genome:
-    """What the genomes of a stage mean, from the headers of its models."""
-    if not isinstance(stage.space, ParameterSpace):
-        folders = {name: models.folders[name] for name in stage.parents}
-        parents = DataflowParents(Models(folders, models.digests))
-        layers = {name: len(parents.parts(name).layers) for name in stage.parents}
-        genome = build_dataflow_genome(stage, digests=models.digests, layers=layers)
-        parents.check(genome.decode([1.0] * len(genome.start)))
-        return genome
-    members = sorted(stage.members)
-    given = config.tensor_names
-    plan = make_plan([Checkpoint(name, models.folders[name], given.get(name)) for name in members])
-    method = get_method(stage.space.method)
-    space = build_parameter_genome(
-        stage,
-        seed=config.seed,
-        digests=models.digests,
-        tensor_names=[planned.name for planned in plan.tensors if planned.merged],
-        per_parent={parameter.name: parameter.per_parent for parameter in method.parameters},
-    )
-    return space.model_copy(update={"frame": with_names(space.frame, given)})
 
 
 def write_next(files: RunFiles, config: RunConfig, stage: Stage, generation: int) -> None:
@@ -239,3 +172,20 @@ def refuse_if_all_failed(outcomes: dict[str, Scored | Failed], *, first: bool, w
             got=f"first reason: {failed[0].kind}: {failed[0].reason}",
             fix=f"mend the cause, remove the folder {where}, and run again",
         )
+
+
+def write_recipes(series: SeriesFiles, recipes: Iterable[AnyRecipe]) -> None:
+    """Write recipe.json of each candidate, where it is not there yet."""
+    files = {series.candidate(recipe.digest).recipe: recipe.to_json() for recipe in recipes}
+    atomic.write_all(
+        {
+            path: content
+            for path, content in files.items()
+            if not (path.is_file() and path.read_bytes() == content)
+        }
+    )
+
+
+def write_population(path: Path, population: Population) -> None:
+    """Write population.json."""
+    atomic.write_bytes(path, pretty_json(population.model_dump(mode="json")))

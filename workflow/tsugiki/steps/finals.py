@@ -1,58 +1,26 @@
-"""The population of baselines.
-
-Writing the recipes of a population; the population itself comes last.
-
-Finalists, and what is scored on the held-out documents.
-"""
+"""Finalists, and what is scored on the held-out documents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-
 import numpy as np
 
-from tsugiki import atomic
-from tsugiki.canonical import pretty_json
-from tsugiki.config.baselines import StackBaseline
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import BASELINES, FINALISTS, TEST, RunFiles, SeriesFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
-from tsugiki.contracts.locks import ParentsLock, read_lock
-from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
-from tsugiki.finalists.baselines import baseline_population, tuned
+from tsugiki.finalists.baselines import tuned
 from tsugiki.finalists.choose import (
     best_distinct,
     finalist_population,
     held_out_population,
     winner,
 )
-from tsugiki.merge.registry import METHODS
-from tsugiki.models.checkpoint import Checkpoint
-from tsugiki.parents.locate import locate
 from tsugiki.space.read import read_genome
+from tsugiki.steps.evolution import write_population, write_recipes
 from tsugiki.strategies.registry import make_strategy
 from tsugiki.strategies.state import read_state
 from tsugiki.strategies.strategy import clip
-
-
-def write_recipes(series: SeriesFiles, recipes: Iterable[AnyRecipe]) -> None:
-    """Write recipe.json of each candidate, where it is not there yet."""
-    files = {series.candidate(recipe.digest).recipe: recipe.to_json() for recipe in recipes}
-    atomic.write_all(
-        {
-            path: content
-            for path, content in files.items()
-            if not (path.is_file() and path.read_bytes() == content)
-        }
-    )
-
-
-def write_population(path: Path, population: Population) -> None:
-    """Write population.json."""
-    atomic.write_bytes(path, pretty_json(population.model_dump(mode="json")))
 
 
 def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = None) -> None:
@@ -121,29 +89,3 @@ def _final_mean(series: SeriesFiles, stage: Stage) -> AnyRecipe | None:
 
 def _recipes(series: SeriesFiles, digests: list[str]) -> list[AnyRecipe]:
     return [read_recipe(series.candidate(digest).recipe) for digest in digests]
-
-
-def write_baselines(files: RunFiles, config: RunConfig) -> None:
-    """Write the population of baselines."""
-    per_parent = {
-        name: {parameter.name: parameter.per_parent for parameter in method.parameters}
-        for name, method in METHODS.items()
-    }
-    lock = read_lock(files.parents)
-    layers = layers_of_parents(config, lock) if _stacks(config) else {}
-    population, recipes = baseline_population(config, lock.digests, per_parent, layers)
-    series = files.series(BASELINES)
-    write_recipes(series, recipes)
-    write_population(series.generation(0).population, population)
-
-
-def layers_of_parents(config: RunConfig, lock: ParentsLock) -> dict[str, int]:
-    """Number of layers of every parent, by name."""
-    return {
-        name: int(Checkpoint(name, folder).config["num_hidden_layers"])
-        for name, folder in locate(config, lock).items()
-    }
-
-
-def _stacks(config: RunConfig) -> bool:
-    return any(isinstance(baseline, StackBaseline) for baseline in config.baselines)

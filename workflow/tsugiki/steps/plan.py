@@ -10,7 +10,6 @@ from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.config.task_files import measured_files
-from tsugiki.config.validate import common_bases
 from tsugiki.contracts.layout import BASELINES, TEST, GenerationFiles, RunFiles
 from tsugiki.evaluate.share import jobs_that_scored, write_splits
 from tsugiki.tracking.marks import pending
@@ -190,7 +189,7 @@ class Plan:
         vocabulary = self.config.vocabulary
         if vocabulary.kind == "same":
             return self._key(parents=parents)
-        bases = sorted(common_bases(self.config))
+        bases = sorted(self.config.common_bases)
         return self._key(parents=parents, vocabulary=vocabulary.model_dump(), bases=bases)
 
     def baselines_key(self) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
 
 from tsugiki.errors import LineageError
+from tsugiki.locked import locked
 
-_held: dict[Path, IO[str]] = {}
+_held: dict[Path, ExitStack] = {}
 
 
 def hold_run_lock(root: Path) -> None:
@@ -23,24 +23,17 @@ def hold_run_lock(root: Path) -> None:
     path = (root / ".lock").absolute()
     if path in _held:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+", encoding="utf-8")
+    lock = ExitStack()
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.seek(0)
-        holder = file.read().strip()
-        file.close()
+        lock.enter_context(locked(path, timeout=0))
+    except TimeoutError as error:
         raise LineageError(
             "another workflow is at work on this run",
             where=str(root),
-            got=f"process {holder}",
+            got=f"process {path.read_text(encoding='utf-8').strip()}",
             fix="wait for it, or end it",
         ) from error
     except OSError:
         pass  # a file system without locks; Snakemake's outputs are still atomic
-    file.seek(0)
-    file.truncate()
-    file.write(f"{os.getpid()} on {os.uname().nodename}\n")
-    file.flush()
-    _held[path] = file
+    path.write_text(f"{os.getpid()} on {os.uname().nodename}\n", encoding="utf-8")
+    _held[path] = lock

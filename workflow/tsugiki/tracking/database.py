@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import sqlite3
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from tsugiki import atomic
 from tsugiki.errors import InfrastructureError
+from tsugiki.locked import locked
 
 PATIENCE = 60.0
 """Seconds to wait for another writer."""
@@ -90,19 +89,13 @@ def one_writer(lock: Path) -> Iterator[None]:
     Raises:
         InfrastructureError: another process has held it for too long.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    until = time.monotonic() + PATIENCE
-    with lock.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() >= until:
-                    raise InfrastructureError(
-                        "another process has been writing to MLflow's store for too long",
-                        where=str(lock),
-                        fix="wait for it, or end it",
-                    ) from error
-                time.sleep(0.05)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(lock, timeout=PATIENCE))
+        except TimeoutError as error:
+            raise InfrastructureError(
+                "another process has been writing to MLflow's store for too long",
+                where=str(lock),
+                fix="wait for it, or end it",
+            ) from error
         yield

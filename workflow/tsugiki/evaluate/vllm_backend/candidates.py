@@ -13,7 +13,7 @@ import transformers
 from lm_eval.models.utils import resolve_max_length
 
 from tsugiki.config.evaluation import Evaluation
-from tsugiki.config.vllm_build import installed_vllm
+from tsugiki.config.validate_backend import installed_vllm
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, RecipeError
 from tsugiki.evaluate.chat_template import stop_clock
@@ -23,6 +23,7 @@ from tsugiki.evaluate.vllm_backend.engine import (
     OF_SCORES,
     engine_key,
     engine_settings,
+    gpu_name,
     prepare_environment,
     share_of_memory,
     start_engine,
@@ -44,22 +45,15 @@ class VllmCandidates:
         job: int = 0,
         names: Mapping[str, Names] | None = None,
     ) -> None:
-        """`job` is of no use: this process sees one GPU only (see `gpu.see_one_gpu`).
+        """`job` is of no use: this process sees one GPU only (see `see_one_gpu`).
 
         Raises:
-            InfrastructureError: vLLM is built for GPUs, and there is none that works.
+            InfrastructureError: there is no GPU that works.
         """
         del job
         prepare_environment()
-        self._build = installed_vllm()
-        if not self._on_processor and not torch.cuda.is_available():
-            raise InfrastructureError(
-                "vLLM needs a GPU, and torch finds none that works",
-                where=f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')} on "
-                f"{os.uname().nodename}",
-                fix="the job is tried again; ask for a GPU, or install vLLM's build for processors "
-                "(docs/hpc.md), or set `evaluation.backend: transformers`",
-            )
+        self.hardware = gpu_name()
+        """The GPU's name."""
         self.hold(folders, digests)
         self._names = dict(names or {})
         self._evaluation = evaluation
@@ -74,39 +68,24 @@ class VllmCandidates:
         self._models: dict[str, VllmLanguageModel] = {}
 
     @property
-    def _on_processor(self) -> bool:
-        return self._build is not None and self._build.device == "cpu"
-
-    @property
     def identity(self) -> dict[str, Any]:
         """What determines the answers of a model, besides its weights.
 
-        The GPU's name, or the processor's instructions, are part of it, since vLLM chooses its
-        kernels by them; on a processor it shares out the sums of attention among the threads.
+        The GPU's name is part of it, since vLLM chooses its kernels by that.
         """
-        if self._on_processor:
-            kernels = torch.backends.cpu.get_cpu_capability()
-            device = f"cpu, {kernels}, threads: {self._evaluation.threads}"
-        else:
-            device = self.hardware
         return {
             "backend": "vllm",
-            "vllm": self._build.version if self._build else None,
+            "vllm": installed_vllm(),
             "settings": {
-                "memory": share_of_memory(self._evaluation, on_cpu=self._on_processor),
+                "memory": share_of_memory(self._evaluation),
                 "max_length": self._evaluation.vllm.max_length,
             },
             "variables": {name: os.environ.get(name) for name in OF_SCORES},
             "batch_size": self._evaluation.batch_size,
-            "device": device,
+            "device": self.hardware,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
-
-    @property
-    def hardware(self) -> str:
-        """The GPU's name, or `cpu`."""
-        return "cpu" if self._on_processor else torch.cuda.get_device_name()
 
     def build(self, recipe: AnyRecipe) -> tuple[VllmLanguageModel, str]:
         """Merge a recipe into the engine's model; returns it with the digest of its weights.
@@ -189,9 +168,8 @@ class VllmCandidates:
         longest = resolve_max_length(config, tokenizer)
         max_length = min(self._evaluation.vllm.max_length or longest, longest)
         if self._engine is None:
-            on_cpu = self._on_processor
-            settings = engine_settings(folder, dtype, self._evaluation, max_length, on_cpu=on_cpu)
-            self._engine = start_engine(settings, on_cpu=on_cpu)
+            settings = engine_settings(folder, dtype, self._evaluation, max_length)
+            self._engine = start_engine(settings)
         from vllm import SamplingParams
 
         return VllmLanguageModel(

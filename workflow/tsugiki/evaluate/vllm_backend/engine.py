@@ -1,4 +1,4 @@
-"""Starting vLLM, and which models can share one engine."""
+"""Starting vLLM on the GPU of a job, and which models can share one engine."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 
 from tsugiki.canonical import digest, digest_file
 from tsugiki.config.evaluation import Evaluation
-from tsugiki.errors import ConfigError
-from tsugiki.evaluate.faults import is_machine_fault
-from tsugiki.evaluate.vllm_backend.processor import cache_bytes, start_on_processor
+from tsugiki.errors import ConfigError, InfrastructureError
 
 WORKER = "tsugiki.evaluate.vllm_backend.worker.MergingWorker"
 ENVIRONMENT = {
@@ -47,23 +45,53 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def share_of_memory(evaluation: Evaluation, *, on_cpu: bool) -> float:
-    """Of a GPU's memory, all that vLLM takes; of a machine's, what it takes for keys and values."""
+def see_one_gpu(evaluation: Evaluation, job: int) -> None:
+    """Let this process see one GPU, if it is to run vLLM: jobs on one machine share them out.
+
+    vLLM takes the first one that it sees. CUDA reads the variable once: call this before anything
+    uses a GPU.
+    """
+    if evaluation.backend != "vllm":
+        return
+    import torch
+
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is None:
+        seen = [str(index) for index in range(torch.cuda.device_count())]
+    else:
+        seen = [name for name in given.split(",") if name]
+    if seen:
+        os.environ["CUDA_VISIBLE_DEVICES"] = seen[job % len(seen)]
+
+
+def gpu_name() -> str:
+    """Name of the GPU that vLLM takes.
+
+    Raises:
+        InfrastructureError: there is none that works.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise InfrastructureError(
+            "vLLM needs a GPU, and torch finds none that works",
+            where=f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')} on "
+            f"{os.uname().nodename}",
+            fix="the job is tried again; ask for a GPU, or set `evaluation.backend: transformers`",
+        )
+    return torch.cuda.get_device_name()
+
+
+def share_of_memory(evaluation: Evaluation) -> float:
+    """Share of the GPU's memory that vLLM takes."""
     given = evaluation.vllm.memory
-    return (0.1 if on_cpu else 0.9) if given is None else given
+    return 0.9 if given is None else given
 
 
 def engine_settings(
-    folder: Path, dtype: str, evaluation: Evaluation, max_length: int, *, on_cpu: bool = False
+    folder: Path, dtype: str, evaluation: Evaluation, max_length: int
 ) -> dict[str, Any]:
     """Arguments of vLLM's `LLM` for models with the configuration and tokenizer of `folder`."""
-    memory = share_of_memory(evaluation, on_cpu=on_cpu)
-    room: dict[str, Any]
-    if on_cpu:
-        # the share that vLLM knows would count all that this process holds, the parents included
-        room = {"kv_cache_memory_bytes": cache_bytes(memory)}
-    else:
-        room = {"gpu_memory_utilization": memory}
     return {
         "model": str(folder),
         "tokenizer": str(folder),
@@ -72,27 +100,29 @@ def engine_settings(
         "worker_extension_cls": WORKER,
         "tensor_parallel_size": 1,
         "max_model_len": max_length,
+        "gpu_memory_utilization": share_of_memory(evaluation),
         "max_num_seqs": evaluation.batch_size,
         # what a candidate has computed must not be found by the next one
         "enable_prefix_caching": False,
         "generation_config": "vllm",  # none of the parents' settings, such as penalties
         "seed": 0,
         "trust_remote_code": False,
-        **room,
     }
 
 
-def start_engine(settings: dict[str, Any], *, on_cpu: bool = False) -> Any:
+def start_engine(settings: dict[str, Any]) -> Any:
     """Start vLLM in this process.
 
     Raises:
         ConfigError: vLLM does not start with these models or settings.
     """
     prepare_environment()
+    # not above: `see_one_gpu` comes before torch is imported
+    from tsugiki.evaluate.faults import is_machine_fault
     from vllm import LLM
 
     try:
-        return start_on_processor(settings) if on_cpu else LLM(**settings)
+        return LLM(**settings)
     except (ValueError, NotImplementedError, RuntimeError) as error:
         if is_machine_fault(error):
             raise

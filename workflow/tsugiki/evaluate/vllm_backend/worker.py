@@ -7,16 +7,16 @@ is. Only recipes, paths and digests go between the processes, never weights.
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from tsugiki.contracts.recipe import Recipe
-from tsugiki.errors import RecipeError
-from tsugiki.evaluate.vllm_backend.packed import forget_packed, pack_tied
-from tsugiki.evaluate.vllm_backend.replaced import poison, require_replaced, unwritten_is_nan
+from tsugiki.errors import ParentError, RecipeError
 from tsugiki.evaluate.vllm_backend.weights import (
     MergedWeights,
     OnProcessor,
@@ -77,14 +77,61 @@ def replace_weights(worker: Any, weights: OnProcessor) -> None:
     checked = getattr(worker, "tsugiki_checked", False)
     with ExitStack() as around:
         if not checked:
-            poison(model)
-            around.enter_context(unwritten_is_nan())
-        forget_packed(model)
+            _poison(model)
+            around.enter_context(_unwritten_is_nan())
         around.enter_context(torch.device(worker.device))
         around.enter_context(set_current_vllm_config(worker.vllm_config))
         worker.reload_weights(weights_iterator=weights)
-        pack_tied(model)
     require_taken(weights)
     if not checked:
-        require_replaced(model)
+        _require_replaced(model)
         worker.tsugiki_checked = True
+
+
+def _poison(model: nn.Module) -> None:
+    """Make every weight NaN, to tell those that nothing is put into.
+
+    vLLM says nothing about them: it would answer with numbers that it made up when it started.
+    """
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.is_floating_point():
+                weight.fill_(float("nan"))
+
+
+@contextmanager
+def _unwritten_is_nan() -> Iterator[None]:
+    """Let new memory be NaN until it is written to.
+
+    vLLM puts the parts of a fused layer together in new memory, and copies that over the old weights.
+    What is merged meanwhile has the same bits as else.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(mode=before, warn_only=warn_only)
+
+
+def _require_replaced(model: nn.Module) -> None:
+    """Check that no weight is poisoned any more.
+
+    Once is enough: each candidate has the same tensors, all of them finite.
+
+    Raises:
+        ParentError: vLLM's model has weights that the merged model's tensors did not reach.
+    """
+    left = [
+        name
+        for name, weight in model.named_parameters()
+        if weight.is_floating_point() and not bool(torch.isfinite(weight).all())
+    ]
+    if left:
+        raise ParentError(
+            "vLLM's model has weights that the merged model does not have",
+            where=type(model).__name__,
+            got=", ".join(left[:5]),
+            fix="set `evaluation.backend: transformers` for these models",
+        )

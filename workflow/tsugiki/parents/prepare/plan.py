@@ -9,7 +9,6 @@ from functools import cached_property
 
 from tsugiki.config.parents import DemoParent, HubParent
 from tsugiki.config.run import RunConfig
-from tsugiki.config.validate import common_bases
 from tsugiki.models.checks.architecture import NAME_OF_BASE
 from tsugiki.models.checks.embeddings import check_embeddings
 from tsugiki.models.companions import TOKENIZER
@@ -79,7 +78,7 @@ def plan_preparation(
         adapters: Adapters, by name.
     """
     sources, changes, faults = _adapted(config, models, adapters)
-    base = next(iter(sorted(common_bases(config) & sources.keys())), None)
+    base = next(iter(sorted(config.common_bases & sources.keys())), None)
     if config.vocabulary.kind == "same":
         return Preparation(sources, dict(sources), changes, None, base, faults)
     faults += check_alignable(list(sources.values()), config.vocabulary)

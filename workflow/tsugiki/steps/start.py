@@ -1,0 +1,103 @@
+"""The first generation of a stage, and the population of baselines: both need the models."""
+
+from __future__ import annotations
+
+from tsugiki import atomic
+from tsugiki.config.baselines import StackBaseline
+from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import ParameterSpace, Stage
+from tsugiki.contracts.genome import Genome
+from tsugiki.contracts.layout import BASELINES, RunFiles
+from tsugiki.contracts.locks import ParentsLock, read_lock
+from tsugiki.contracts.recipe import with_names
+from tsugiki.errors import ConfigError
+from tsugiki.evolve.select import first
+from tsugiki.finalists.baselines import baseline_population
+from tsugiki.merge.dataflow.parents import DataflowParents
+from tsugiki.merge.models import Models
+from tsugiki.merge.registry import METHODS, get_method
+from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.plan import make_plan
+from tsugiki.parents.locate import locate
+from tsugiki.parents.run_models import RunModels, models_of
+from tsugiki.space.dataflow_space import build_dataflow_genome
+from tsugiki.space.parameter_space import build_parameter_genome
+from tsugiki.steps.evolution import write_population, write_recipes
+
+FULL = {"cma_es", "cma_es_margin"}
+MOST_GENES = 2000
+"""A full covariance of so many genes puts three matrices of 32 MB into each state."""
+
+
+def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:
+    """Write space.json and the first generation.
+
+    Raises:
+        ConfigError: the strategy cannot handle so many genes.
+        ParentError: the parents cannot be merged.
+    """
+    space = build_genome(config, stage, models_of(files, config, stage.name))
+    if (genes := len(space.start)) > MOST_GENES and stage.strategy.kind in FULL:
+        raise ConfigError(
+            f"the space has too many genes for {stage.strategy.kind}",
+            where=f"stage {stage.name}",
+            expected=f"at most {MOST_GENES:,} genes, since it learns all their covariances",
+            got=f"{genes:,}",
+            fix="use the strategy `sep_cma`, or fewer genes",
+        )
+    series = files.series(stage.name)
+    following = first(config, stage, space)
+    atomic.write_bytes(series.space, space.to_json())
+    write_recipes(series, following.recipes)
+    generation = series.generation(0)
+    atomic.write_bytes(generation.state, following.state)
+    atomic.write_bytes(generation.population, following.population)
+
+
+def build_genome(config: RunConfig, stage: Stage, models: RunModels) -> Genome:
+    """What the genomes of a stage mean, from the headers of its models."""
+    if not isinstance(stage.space, ParameterSpace):
+        folders = {name: models.folders[name] for name in stage.parents}
+        parents = DataflowParents(Models(folders, models.digests))
+        layers = {name: len(parents.parts(name).layers) for name in stage.parents}
+        genome = build_dataflow_genome(stage, digests=models.digests, layers=layers)
+        parents.check(genome.decode([1.0] * len(genome.start)))
+        return genome
+    members = sorted(stage.members)
+    given = config.tensor_names
+    plan = make_plan([Checkpoint(name, models.folders[name], given.get(name)) for name in members])
+    method = get_method(stage.space.method)
+    space = build_parameter_genome(
+        stage,
+        seed=config.seed,
+        digests=models.digests,
+        tensor_names=[planned.name for planned in plan.tensors if planned.merged],
+        per_parent={parameter.name: parameter.per_parent for parameter in method.parameters},
+    )
+    return space.model_copy(update={"frame": with_names(space.frame, given)})
+
+
+def write_baselines(files: RunFiles, config: RunConfig) -> None:
+    """Write the population of baselines."""
+    per_parent = {
+        name: {parameter.name: parameter.per_parent for parameter in method.parameters}
+        for name, method in METHODS.items()
+    }
+    lock = read_lock(files.parents)
+    layers = layers_of_parents(config, lock) if _stacks(config) else {}
+    population, recipes = baseline_population(config, lock.digests, per_parent, layers)
+    series = files.series(BASELINES)
+    write_recipes(series, recipes)
+    write_population(series.generation(0).population, population)
+
+
+def layers_of_parents(config: RunConfig, lock: ParentsLock) -> dict[str, int]:
+    """Number of layers of every parent, by name."""
+    return {
+        name: int(Checkpoint(name, folder).config["num_hidden_layers"])
+        for name, folder in locate(config, lock).items()
+    }
+
+
+def _stacks(config: RunConfig) -> bool:
+    return any(isinstance(baseline, StackBaseline) for baseline in config.baselines)
