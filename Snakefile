@@ -4,6 +4,8 @@
 #
 # Inputs:  the configuration, the parents it names.
 # Outputs: results/<run>/: see results/README.md.
+import os
+import sys
 from pathlib import Path
 
 from snakemake.utils import min_version
@@ -16,14 +18,14 @@ from tsugiki.contracts.layout import RunFiles
 from tsugiki.progress.progress import finished_table
 from tsugiki.steps.run_lock import hold_run_lock
 from tsugiki.tracking.store import tracking_uri
-from tsugiki.resident.switch import forbid_residents
 from tsugiki.steps.changes import announce_changes
 from tsugiki.steps.plan import Plan
 from tsugiki.steps.scheduler_words import hush_scheduler
-from tsugiki.this_environment import use_this_environment
+from tsugiki.workers.dispatch import forbid_workers
 
 min_version("9.0")
-use_this_environment()
+# shell commands, also of a job on a node, find the `tsugiki` of this Python
+os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 if not config:
@@ -46,7 +48,8 @@ hush_scheduler(is_dry_run=lambda: workflow.dryrun, at_rest=lambda: finished_tabl
 
 onstart:
     hold_run_lock(RUN.root)
-    forbid_residents(unless=workflow.local_exec)
+    if not workflow.local_exec:
+        forbid_workers()
     atomic.sweep(RUN.root)
     atomic.write_if_changed(RUN.config, dump_config(SETTINGS))
     PLAN.write_splits()

@@ -81,25 +81,12 @@ def test_a_job_that_has_written_is_asked_for_soon(clock: Clock, tmp_path: Path) 
     assert clock.now == PAUSE
 
 
-def test_a_job_that_has_not_written_is_left_alone(clock: Clock, tmp_path: Path) -> None:
-    """The scheduler has others to serve, until it is asked for another reason."""
-    assert run(Checks(tmp_path / "missing")) == 2
-    assert clock.now == HOURS
-
-
-def test_a_job_that_says_that_it_has_failed_is_asked_for_soon(
-    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_has_not_written_is_asked_for_once_a_minute(
+    clock: Clock, tmp_path: Path
 ) -> None:
-    """It writes no outputs; what an attempt before it said does not count."""
-    monkeypatch.chdir(tmp_path)
-    checks = Checks(tmp_path / "missing")
-    (submitted,) = checks.active_jobs
-    checks._failures.file_for(submitted.job).touch()
-    file = checks._failures.file_for(submitted.job)
-    assert checks._failures.among([submitted]) == set()
-    file.touch()
-    assert run(checks) == 2
-    assert clock.now == PAUSE
+    """The scheduler has others to serve, but a job that has failed never writes."""
+    assert run(Checks(tmp_path / "missing")) == 2
+    assert clock.now == 60.0
 
 
 def test_the_workflow_ends_without_waiting(clock: Clock, tmp_path: Path) -> None:

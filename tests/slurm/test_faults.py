@@ -33,7 +33,6 @@ def workspace(cluster: Cluster, tmp_path: Path) -> SlurmWorkspace:
     sbatch = cluster.command("sh", "-c", "command -v sbatch").strip()
     (programs / "sbatch").write_text(BUSY.format(mark=tmp_path / "refused", sbatch=sbatch))
     (programs / "sbatch").chmod(0o755)
-    scratch = tmp_path / "node-disk"
     config = small(jobs=1, resident=False, storage="scratch")
     config["tracking"] = {"enabled": False}
     return make_slurm_workspace(
@@ -41,7 +40,8 @@ def workspace(cluster: Cluster, tmp_path: Path) -> SlurmWorkspace:
         cluster,
         config,
         profile=site_profile(
-            tmp_path / "profile", evaluate={"gres": "gpu:2", "tmpdir": str(scratch)}
+            tmp_path / "profile",
+            evaluate={"gres": "gpu:2", "tmpdir": f"{tmp_path}/disk-of-$SLURMD_NODENAME"},
         ),
         programs=programs,
     )
@@ -120,9 +120,9 @@ def _kill_the_workflow(run: Run, job: str) -> Run:
 
 
 def _check_the_nodes_disk(workspace: SlurmWorkspace) -> None:
-    """Candidates went through the temporary folder of the profile, and left nothing there."""
-    scratch = workspace.root.parent / "node-disk"
+    """Candidates went through the profile's folder, as the node names it, and left nothing there."""
     seen = workspace.seen("finalists-0-0")[-1]
+    scratch = workspace.root.parent / f"disk-of-{seen.node}"
     assert seen.environment["TMPDIR"] == str(scratch)
     assert not list(scratch.glob("tsugiki-*"))
     assert not list(workspace.files.root.rglob("weights-*"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.slurm.cluster import Cluster
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.slurm
 def test_a_run_on_the_cluster_gives_the_bytes_of_a_run_on_one_machine(
     cluster: Cluster, local_run: Workspace, tmp_path: Path
 ) -> None:
-    """Jobs on one node have a GPU each, no network, no resident processes, and no Snakemake."""
+    """Jobs on one node have a GPU each, no network, and no workers that outlive them."""
     workspace = make_slurm_workspace(tmp_path / "run", cluster, small(jobs=1, resident=True))
     workspace.close("ps-0-0", "baselines-0-0")
     with cluster.only("n1"):
@@ -28,7 +27,6 @@ def test_a_run_on_the_cluster_gives_the_bytes_of_a_run_on_one_machine(
     assert {one.node for one in together} == {"n1"}
     assert {one.environment["CUDA_VISIBLE_DEVICES"] for one in together} == {"0", "1"}
     for one in together:
-        assert "-m tsugiki.slurm.job" in " ".join(psutil.Process(one.pid).parent().cmdline())
         assert one.environment["HF_HUB_OFFLINE"] == one.environment["HF_DATASETS_OFFLINE"] == "1"
     workspace.open("ps-0-0", "baselines-0-0")
     output = run.finish()

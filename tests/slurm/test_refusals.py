@@ -13,8 +13,7 @@ from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
 from snakemake_interface_common.exceptions import WorkflowError
 
 from tsugiki.slurm import executor
-from tsugiki.slurm.executor import Executor
-from tsugiki.slurm.refusals import PAUSES
+from tsugiki.slurm.executor import REFUSED_PAUSES, Executor
 
 SAID = "SLURM sbatch failed. The error message was '{}'.\n    sbatch call:\n        sbatch {}\n"
 BUSY = (
@@ -38,6 +37,7 @@ class Submits(Executor):
         self.waited: list[float] = []
         self.logger = logging.getLogger(__name__)
         self._ending = SimpleNamespace(wait=self._wait)
+        self._refused = {}
 
     def _wait(self, pause: float) -> bool:
         self.waited.append(pause)
@@ -60,11 +60,9 @@ def answers(monkeypatch: pytest.MonkeyPatch, found: Iterator[str | None]) -> Non
     """Have sbatch answer so, one call after the other; None is a job that it takes."""
 
     def run_job(self: Any, job: Any) -> None:
-        try:
-            if (message := next(found)) is not None:
-                self._report_job_error_threadsafe(job, SAID.format(message, "--comment timed-out"))
-        except Exception as error:  # noqa: BLE001 - as the plugin does
-            self._report_job_error_threadsafe(job, f"Job submission failed with exception: {error}")
+        if (message := next(found)) is not None:
+            said = SAID.format(message, "--comment timed-out")
+            self._report_job_error_threadsafe(SimpleNamespace(job=job), said)
 
     monkeypatch.setattr(SlurmExecutor, "run_job", run_job)
 
@@ -77,7 +75,7 @@ def test_a_refused_submission_is_made_again_and_fails_no_job(
     answers(monkeypatch, iter([message, message, None]))
     submits = Submits()
     submits.run_job(object())
-    assert (failures, submits.waited) == ([], [*PAUSES[:2]])
+    assert (failures, submits.waited) == ([], [*REFUSED_PAUSES[:2]])
 
 
 def test_a_controller_that_refuses_for_long_fails_the_job(
@@ -87,7 +85,7 @@ def test_a_controller_that_refuses_for_long_fails_the_job(
     answers(monkeypatch, iter([BUSY[0]] * 100))
     submits = Submits()
     submits.run_job(object())
-    assert submits.waited == [*PAUSES]
+    assert submits.waited == [*REFUSED_PAUSES]
     assert [BUSY[0] in message for message in failures] == [True]
 
 

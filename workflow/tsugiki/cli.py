@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from tsugiki.resident.handover import hand_over
 from tsugiki.terminal import end_by_hand
+from tsugiki.workers.dispatch import dispatch
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command.
 
-    What a resident process can do is handed to it before anything else is imported: most of a short
-    step's time would be spent on imports.
+    What a worker can do is dispatched to it before anything else is imported: most of a short step's
+    time would be spent on imports.
     """
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        status = hand_over(given)
+        status = dispatch(given)
         if status is not None:
             sys.exit(status)
         from tsugiki.commands.all import main as run

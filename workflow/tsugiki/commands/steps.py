@@ -10,9 +10,9 @@ import click
 
 from tsugiki.commands.arguments import CONFIG, GENERATION, JOB, PLACE, SERIES, find_stage, open_run
 from tsugiki.commands.group import main
-from tsugiki.commands.residents import done_by_resident
 from tsugiki.quick_imports import quick_imports
 from tsugiki.terminal import Terminal
+from tsugiki.workers.client import done_by_worker
 
 
 @main.command()
@@ -77,8 +77,8 @@ def evaluate(config: Path, series: str, generation: int, job: int, rung: int | N
     os.environ.setdefault("TQDM_DISABLE", "1")  # the log has a line per candidate instead
     stay_offline()
     files, settings = open_run(config)
-    if done_by_resident(
-        files, settings, "evaluate", series, generation, job, rung=rung, say=click.echo
+    if done_by_worker(
+        files, settings, "evaluate", series, generation, job, rung=rung, log=click.echo
     ):
         return
     from tsugiki.evaluate.vllm_backend.engine import see_one_gpu
@@ -116,7 +116,7 @@ def promote(config: Path, stage: str, generation: int, rung: int) -> None:
 def rank(terminal: Terminal, config: Path, series: str, generation: int) -> None:
     """Write the ledger's entry of a generation: its candidates with their fitness."""
     files, settings = open_run(config)
-    if done_by_resident(files, settings, "rank", series, generation, say=terminal.announce):
+    if done_by_worker(files, settings, "rank", series, generation, log=terminal.announce):
         return
     from tsugiki.steps.evolution import write_ranked
 
@@ -130,7 +130,7 @@ def rank(terminal: Terminal, config: Path, series: str, generation: int) -> None
 def select(config: Path, stage: str, generation: int) -> None:
     """Draw the generation that follows a ranked one."""
     files, settings = open_run(config)
-    if done_by_resident(files, settings, "select", stage, generation, say=click.echo):
+    if done_by_worker(files, settings, "select", stage, generation, log=click.echo):
         return
     from tsugiki.steps.evolution import write_next
 
@@ -224,7 +224,7 @@ def track(
         run = mlflow_projection.rebuild if rebuild else mlflow_projection.catch_up
         run(files, settings)
         return
-    if done_by_resident(files, settings, "track", series, generation, say=terminal.announce):
+    if done_by_worker(files, settings, "track", series, generation, log=terminal.announce):
         return
     from tsugiki.tracking.projection import track_generation
 

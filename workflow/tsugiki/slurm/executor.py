@@ -1,36 +1,43 @@
 """Snakemake's executor for SLURM, without waiting that nobody needs.
 
-It is that of snakemake-executor-plugin-slurm in all but four things. A job runs its rule's command, not
-a Snakemake that starts another that runs the command. SLURM is asked about jobs when they have
-written their outputs or failed, not minutes after. A submission that a busy controller refuses is made
-again, and is no failure of its job. And there are no job arrays.
+It is that of snakemake-executor-plugin-slurm in all but three things. SLURM is asked about jobs when
+they have written their outputs, and once a minute besides, not only minutes after. A submission that a
+busy controller refuses is made again, and is no failure of its job. And there are no job arrays.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shlex
+import re
 import threading
 import time
-from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
 from snakemake_executor_plugin_slurm import ExecutorSettings, common_settings
 
-from tsugiki.slurm.failures import Failures
-from tsugiki.slurm.plain import as_node_job
-from tsugiki.slurm.refusals import PAUSES, Refused, is_refusal
 from tsugiki.slurm.watch import Watch, jobs_that_have_written
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
 LOOK = 1.0
 """Seconds between two looks at the file system."""
+LONGEST_PAUSE = 60.0
+"""Seconds after which the scheduler is asked in any case: a job that failed has written no outputs."""
+REFUSED_PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 60.0, 60.0, 60.0)
+"""Seconds between one call of `sbatch` and the next, while the controller is too busy to take a job;
+after the last, the refusal counts as a failure of the job."""
 WORTH_A_LINE = 30.0
 """Seconds of waiting for a busy controller, after which people are told."""
+BUSY = re.compile(
+    "temporarily unable to accept job|resource temporarily unavailable|unable to contact slurm controller"
+    "|socket timed out|connection refused|connection reset|connection timed out|transport endpoint"
+    "|zero bytes were transmitted|backup controller|standby mode|rate limit|too many requests"
+    "|job submit limit|maxsubmitjob",
+    re.IGNORECASE,
+)
+"""What SLURM says when the same call may do a moment later, limits on jobs in the queue included."""
 
 
 class Executor(SlurmExecutor):  # type: ignore[misc]
@@ -45,59 +52,46 @@ class Executor(SlurmExecutor):  # type: ignore[misc]
                 "Remove the setting: jobs are submitted one by one, in milliseconds each."
             )
         self._ending = threading.Event()
+        self._refused: dict[Any, tuple[Any, str]] = {}
         super().__post_init__(test_mode)
 
     def run_job(self, job: Any) -> None:
         """Submit a job; wait and submit it again while the controller is too busy to take it."""
-        for pause in (*PAUSES, None):
-            try:
-                super().run_job(job)
-            except Refused as refusal:
-                if pause is None or self._ending.wait(pause):
-                    super()._report_job_error_threadsafe(refusal.job, refusal.message)
-                    return
-                if pause >= WORTH_A_LINE:
-                    self.logger.warning("SLURM's controller refuses jobs still: it is asked again")
-            else:
+        for pause in (*REFUSED_PAUSES, None):
+            super().run_job(job)
+            refusal = self._refused.pop(job, None)
+            if refusal is None:
                 return
+            if pause is None or self._ending.wait(pause):
+                super()._report_job_error_threadsafe(*refusal)
+                return
+            if pause >= WORTH_A_LINE:
+                self.logger.warning("SLURM's controller refuses jobs still: it is asked again")
 
     def _report_job_error_threadsafe(self, job_info: Any, msg: str) -> None:
         """What the plugin does with a job that it could not submit, and with other failures."""
         if is_refusal(msg):
-            raise Refused(job_info, msg)
-        super()._report_job_error_threadsafe(job_info, msg)
+            self._refused[job_info.job] = (job_info, msg)
+        else:
+            super()._report_job_error_threadsafe(job_info, msg)
 
     def shutdown(self) -> None:
         """End, without waiting for a controller."""
         self._ending.set()
         super().shutdown()
 
-    def format_job_exec(self, job: Any) -> str:
-        """What a job's script runs; Snakemake itself for a job that is more than a shell command."""
-        plain = as_node_job(job, self.workflow)
-        if plain is None:
-            return str(super().format_job_exec(job))
-        plain = replace(plain, failed=str(self._failures.file_for(job)))
-        program = [self.get_python_executable(), "-m", "tsugiki.slurm.job"]
-        command = shlex.join([*program, plain.to_json()])
-        if self.workflow.executor_settings.pass_command_as_script:
-            return command
-        return _for_double_quotes(command)
-
     async def sleep(self) -> None:
         """Wait until the next check of jobs is due.
 
         The plugin checks ever less often, up to every three minutes, while a whole generation waits
         for the last of its jobs. Outputs are on a disk that this machine sees too, and to look there
-        costs the scheduler nothing. Once a job has written its outputs, or said that it has failed,
-        the scheduler is asked soon. The usual checks go on, for jobs that are killed, and a job's
-        state is only ever taken from the scheduler.
+        costs the scheduler nothing: once a job has written its own, the scheduler is asked soon. A
+        job's state is only ever taken from the scheduler.
         """
         begun = time.monotonic()
-        usual = begun + self.next_seconds_between_status_checks
+        usual = begun + min(LONGEST_PAUSE, self.next_seconds_between_status_checks)
         while self.wait and (now := time.monotonic()) < usual:
-            active = list(self.active_jobs)
-            self._watch.look(jobs_that_have_written(active) | self._failures.among(active), now)
+            self._watch.look(jobs_that_have_written(list(self.active_jobs)), now)
             if now >= begun + self._pause and self._watch.is_due(now):
                 return
             await asyncio.sleep(min(LOOK, usual - now))
@@ -108,16 +102,15 @@ class Executor(SlurmExecutor):  # type: ignore[misc]
         return float(settings.seconds_between_status_checks)
 
     @cached_property
-    def _failures(self) -> Failures:
-        return Failures(Path(".snakemake"))
-
-    @cached_property
     def _watch(self) -> Watch:
         return Watch(self._pause)
 
 
-def _for_double_quotes(command: str) -> str:
-    """The plugin hands a command to a shell in double quotes, and only sees to quotes within."""
-    for special in "\\$`":
-        command = command.replace(special, f"\\{special}")
-    return command
+def is_refusal(message: str) -> bool:
+    """Whether the plugin speaks of an `sbatch` that failed, although nothing is wrong with the job.
+
+    Args:
+        message: What the plugin says; the call that failed, which names files, is below that.
+    """
+    said, _, _ = message.partition("sbatch call:")
+    return said.startswith("SLURM sbatch failed") and BUSY.search(said) is not None

@@ -1,4 +1,4 @@
-"""A job's command, handed to the process that waits for it."""
+"""A job's command, dispatched to the worker that waits for it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakeRun
-from tests.resident.conftest import Servers
 from tests.runs_for_tests import TinyRun
+from tests.workers.calls import socket_of
+from tests.workers.conftest import Servers
 from tsugiki.commands.all import main as commands
 from tsugiki.errors import EvaluationError, InfrastructureError
-from tsugiki.resident.address import socket_path
-from tsugiki.resident.handover import hand_over
-from tsugiki.resident.requests import OPTIONS, role_of
-from tsugiki.resident.switch import SWITCH
+from tsugiki.workers.dispatch import (
+    OPTIONS,
+    SWITCH,
+    Request,
+    dispatch,
+    forbid_workers,
+    socket_path,
+    workers_allowed,
+)
 
 MAIN = "from tsugiki.cli import main; main()"
 LARGE = {"click", "pydantic", "yaml", "pathlib", "tempfile", "subprocess", "numpy", "torch"}
@@ -40,7 +46,7 @@ def serve(run: TinyRun, servers: Servers) -> Serve:
     """Starts the process of a command, in a thread."""
 
     def start(command: str) -> Path:
-        path = Path(socket_path(role_of(command, 0), str(run.files.config)))
+        path = socket_of(run, command)
         servers.start(path)
         return path
 
@@ -93,7 +99,7 @@ def test_ranking_and_selection_are_the_same_by_a_process_and_without(
     assert found[0] == found[1]
 
 
-def test_an_evaluation_is_handed_over_and_told_to_the_log_alone(run: TinyRun, serve: Serve) -> None:
+def test_an_evaluation_is_dispatched_and_told_to_the_log_alone(run: TinyRun, serve: Serve) -> None:
     """A line for each candidate."""
     serve("evaluate")
     done = job(words(run, "evaluate"))
@@ -166,16 +172,16 @@ def test_a_process_that_holds_what_has_changed_does_nothing_and_ends(
 ) -> None:
     """And the next one is started by the command itself."""
     path = serve("rank")
-    assert hand_over(words(run, "rank")) == 0
+    assert dispatch(words(run, "rank")) == 0
     run.files.series("ps").generation(0).outcomes.unlink()
     run.files.config.write_text(run.files.config.read_text() + "\n# another\n")
-    assert hand_over(words(run, "rank")) is None
+    assert dispatch(words(run, "rank")) is None
     servers.end(path)
     assert not path.exists()
     assert not run.files.series("ps").generation(0).outcomes.exists()
 
 
-def test_only_what_the_rules_write_is_handed_over(
+def test_only_what_the_rules_write_is_dispatched(
     run: TinyRun, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything else goes its usual way, defaults and help included."""
@@ -190,25 +196,25 @@ def test_only_what_the_rules_write_is_handed_over(
         ["--log", "x", "report", str(run.files.config)],
         words(run, "rank", config=run.files.root / "other.yaml"),
     ):
-        assert hand_over(wrong) is None
+        assert dispatch(wrong) is None
     monkeypatch.setenv(SWITCH, "no")
-    assert hand_over(right) is None
+    assert dispatch(right) is None
     monkeypatch.delenv(SWITCH)
-    assert hand_over(right) == 0
+    assert dispatch(right) == 0
 
 
-def test_without_a_folder_for_sockets_nothing_is_handed_over(
+def test_without_a_folder_for_sockets_nothing_is_dispatched(
     run: TinyRun, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The command goes its usual way, and says what is wrong if it needs one."""
     serve("rank")
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TMPDIR", str(tmp_path / "file"))
-    monkeypatch.setattr("tsugiki.resident.address.LONGEST_SOCKET_PATH", 10_000)
-    assert hand_over(words(run, "rank")) is None
+    monkeypatch.setattr("tsugiki.workers.dispatch.LONGEST_SOCKET_PATH", 10_000)
+    assert dispatch(words(run, "rank")) is None
 
 
-def test_handing_over_imports_nothing_large(run: TinyRun, serve: Serve) -> None:
+def test_dispatching_imports_nothing_large(run: TinyRun, serve: Serve) -> None:
     """What it costs is most of what a short step costs."""
     serve("rank")
     done = subprocess.run(
@@ -218,5 +224,42 @@ def test_handing_over_imports_nothing_large(run: TinyRun, serve: Serve) -> None:
         text=True,
     )
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "tsugiki.resident.handover" in imported
+    assert "tsugiki.workers.dispatch" in imported
     assert not imported & LARGE
+
+
+def test_another_run_folder_or_job_has_another_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the path of the configuration is written; and the folder is nobody else's."""
+
+    def path_of(config: str, job: int = 0) -> str:
+        return socket_path(Request("evaluate", config, "ps", 0, job))
+
+    first = path_of(str(tmp_path / "run/config.lock.yaml"))
+    monkeypatch.chdir(tmp_path)
+    here = path_of(str(tmp_path / "run/config.lock.yaml"))
+    assert path_of("run/../run/config.lock.yaml") == here
+    others = {path_of("run/config.lock.yaml", job=1), path_of("other/config.lock.yaml")}
+    assert len({first, here, *others}) == 4
+    assert Path(first).parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_long_temporary_folder_still_has_room_for_a_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unix limits a socket's path to 107 bytes."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ("long" * 30)))
+    path = socket_path(Request("rank", "run/config.lock.yaml", "ps", 0))
+    assert len(path) <= 107
+    assert Path(path).parent.is_dir()
+
+
+def test_workers_are_allowed_until_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment carries it to jobs on other nodes."""
+    monkeypatch.delenv(SWITCH, raising=False)
+    assert workers_allowed()
+    monkeypatch.setenv(SWITCH, "yes")
+    assert workers_allowed()
+    forbid_workers()
+    assert not workers_allowed()

@@ -1,30 +1,31 @@
-"""How a resident process is started and found, and how it ends."""
+"""How a worker is started and found, and how it ends."""
 
 from __future__ import annotations
 
-import fcntl
-import json
+import select
 import socket
 import sys
 import threading
-from typing import Any
+from contextlib import nullcontext
 
 import pytest
 
 from tests.conftest import MakeRun
-from tests.resident.calls import (
+from tests.workers.calls import (
     ask,
     call,
     connected,
+    listening,
     outcomes,
     request,
+    said,
     socket_of,
     wait_until,
     with_candidates,
 )
-from tests.resident.conftest import Servers
+from tests.workers.conftest import Servers
 from tsugiki.errors import InfrastructureError
-from tsugiki.resident import client
+from tsugiki.workers import client
 
 pytestmark = pytest.mark.usefixtures("_unedited")
 
@@ -35,7 +36,7 @@ def test_a_client_need_not_wait_until_its_process_has_come_up(
     """That may take long on a busy machine: what is asked meanwhile is answered then."""
     run = with_candidates(make_run(), 1)
     path = socket_of(run)
-    listener = client.listen(path)
+    listener = listening(path)
     with connected(run) as connection:
         threading.Timer(0.1, servers.serve, (path, listener)).start()
         assert ask(connection, run)[-1] == {"done": True}
@@ -49,9 +50,9 @@ def test_a_process_that_is_coming_up_is_found_by_the_next_client(
     path = socket_of(run)
     started: list[socket.socket] = []
     monkeypatch.setattr(client, "_start", lambda _path, own, *_: started.append(own.dup()))
-    client._connect(path, 1, run.files.root / "resident.log").close()
+    client._connect(request(run), 1).close()
     assert len(started) == 1
-    client._connect(path, 1, run.files.root / "resident.log").close()
+    client._connect(request(run), 1).close()
     assert len(started) == 1
     servers.serve(path, started[0])
     call(run)
@@ -66,7 +67,7 @@ def test_a_process_that_does_not_come_up_is_a_fault_of_the_machine(
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(InfrastructureError, match="ended before its work began") as caught:
         call(run)
-    assert "resident.log" in str(caught.value.fix)
+    assert "logs/resident-evaluate-0.log" in str(caught.value.fix)
 
 
 def test_a_socket_that_cannot_be_made_is_a_fault_of_the_machine(
@@ -101,9 +102,9 @@ def test_a_client_that_dies_before_it_has_asked_ends_no_process(
     run = with_candidates(make_run(), 1)
     servers.start(socket_of(run))
     monkeypatch.delattr(client, "_start")
-    for said in (b"", json.dumps(request(run)).encode()[:20]):
+    for part in (b"", said(run)[:20]):
         with connected(run) as connection:
-            connection.sendall(said)
+            connection.sendall(part)
     call(run)
     assert len(outcomes(run)) == 1
 
@@ -123,43 +124,20 @@ def test_a_connection_ends_with_its_work(
     assert len(kept) == 1
 
 
-def test_a_client_that_comes_at_the_last_moment_is_served(
-    make_run: MakeRun, servers: Servers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between the time-out and the end of the process."""
-    run = with_candidates(make_run(), 1)
-    path = socket_of(run)
-    waiting: list[socket.socket] = []
-    real = fcntl.flock
-
-    def late(*arguments: Any) -> None:
-        if not waiting:
-            waiting.append(connected(run))
-        real(*arguments)
-
-    servers.start(path)
-    with monkeypatch.context() as patched:
-        patched.setattr(fcntl, "flock", late)
-        servers.leave_alone(path)
-        wait_until(lambda: bool(waiting))
-    with waiting[0] as connection:
-        assert ask(connection, run)[-1] == {"done": True}
-    servers.end(path)
-
-
+@pytest.mark.parametrize("accepts", [True, False], ids=["accepted", "at the last moment"])
 def test_a_call_taken_by_a_dying_process_goes_to_the_next(
-    make_run: MakeRun, servers: Servers, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, servers: Servers, monkeypatch: pytest.MonkeyPatch, *, accepts: bool
 ) -> None:
-    """It accepts, and ends without a word."""
+    """It ends without a word, before or after it has accepted the connection."""
     run = with_candidates(make_run(), 1)
     path = socket_of(run)
-    dying = client.listen(path)
+    dying = listening(path)
     started: list[socket.socket] = []
 
     def die() -> None:
-        connection, _ = dying.accept()
-        dying.close()
-        connection.close()
+        select.select([dying], [], [])
+        with dying, dying.accept()[0] if accepts else nullcontext():
+            pass
 
     def start(_path: object, listener: socket.socket, *_: object) -> None:
         started.append(listener.dup())

@@ -1,4 +1,4 @@
-"""Calls of a resident process, as jobs make them, and what came of them."""
+"""Calls of a worker, as jobs make them, and what came of them."""
 
 from __future__ import annotations
 
@@ -12,50 +12,53 @@ from typing import Any
 import psutil
 
 from tests.runs_for_tests import TinyRun
-from tsugiki.resident import client
-from tsugiki.resident.address import socket_path
+from tsugiki.workers import client
+from tsugiki.workers.dispatch import Request, connect, socket_path
 
-ROLE = "evaluate-0"
 PATIENCE = 600.0
 """Seconds after which a broken test ends."""
 
 
-def socket_of(run: TinyRun, role: str = ROLE) -> Path:
-    """Where the process listens."""
-    return Path(socket_path(role, str(run.files.config)))
-
-
-def request(run: TinyRun, **changes: Any) -> dict[str, Any]:
+def request(run: TinyRun, **changes: Any) -> Request:
     """Evaluate the first generation."""
-    plain = {"command": "evaluate", "run": str(run.files.root), "series": "ps", "generation": 0}
-    return plain | {"job": 0} | changes
+    return Request("evaluate", str(run.files.config), "ps", 0)._replace(**changes)
 
 
-def call(run: TinyRun, say: Callable[[str], None] = lambda _line: None, **changes: Any) -> None:
-    """Hand over the work, and wait."""
-    client.call(
-        ROLE,
-        request(run, **changes),
-        config=run.files.config,
-        threads=1,
-        log=run.files.root / "logs" / "resident.log",
-        say=say,
-    )
+def socket_of(run: TinyRun, command: str = "evaluate") -> Path:
+    """Where the worker for a command listens."""
+    return Path(socket_path(request(run, command=command)))
+
+
+def listening(path: Path) -> socket.socket:
+    """A socket for a worker, as its client makes it."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
+
+
+def call(run: TinyRun, log: Callable[[str], None] = lambda _line: None, **changes: Any) -> None:
+    """Have a worker do the work, and wait."""
+    client.call(request(run, **changes), log, threads=1)
+
+
+def said(run: TinyRun) -> bytes:
+    """What a client sends."""
+    return json.dumps(request(run)._asdict()).encode() + b"\n"
 
 
 def ask(connection: socket.socket, run: TinyRun) -> list[dict[str, Any]]:
-    """Hand over the work by a connection that is there; returns all that is answered."""
-    with connection.makefile("rw") as stream:
-        stream.write(json.dumps(request(run)) + "\n")
-        stream.flush()
+    """Ask by a connection that is there; returns all that is answered."""
+    connection.sendall(said(run))
+    with connection.makefile() as stream:
         return [json.loads(line) for line in stream]
 
 
 def connected(run: TinyRun) -> socket.socket:
-    """A connection to the process that listens."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    """A connection to the worker that listens."""
+    connection = connect(str(socket_of(run)))
+    assert connection is not None
     connection.settimeout(PATIENCE)
-    connection.connect(str(socket_of(run)))
     return connection
 
 

@@ -1,8 +1,7 @@
-"""Work handed to a long-lived process, and what happens when it or its client dies."""
+"""Work done by a worker, and what happens when it or its client dies."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
@@ -12,23 +11,22 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeRun
-from tests.resident.calls import (
+from tests.runs_for_tests import TinyRun, evaluation_section, write_tasks
+from tests.workers.calls import (
     PATIENCE,
     call,
     connected,
     outcomes,
     process_behind,
-    request,
+    said,
     socket_of,
     with_candidates,
 )
-from tests.resident.conftest import Servers
-from tests.runs_for_tests import TinyRun, evaluation_section, write_tasks
+from tests.workers.conftest import Servers
 from tsugiki import errors
 from tsugiki.errors import InfrastructureError, LineageError, TsugikiError
 from tsugiki.evaluate import batch
-from tsugiki.resident.address import socket_path
-from tsugiki.resident.kept import code_stamp as real_code_stamp
+from tsugiki.workers.fingerprint import code_stamp
 
 pytestmark = pytest.mark.usefixtures("_unedited")
 
@@ -75,7 +73,7 @@ def test_a_killed_process_is_a_fault_of_the_machine_and_the_next_call_goes_on(
 
     with pytest.raises(InfrastructureError, match="ended before") as caught:
         call(run, kill)
-    assert "resident.log" in str(caught.value.fix)
+    assert "logs/resident-evaluate-0.log" in str(caught.value.fix)
     assert [line[:6] for line in lines] == ["[1/4] "]
     (first,) = outcomes(run)
     written = first.stat().st_mtime_ns
@@ -160,9 +158,8 @@ def test_work_stops_between_candidates_when_its_client_is_gone(
     score = batch.score
     monkeypatch.setattr(batch, "score", wait_in_the_second)
     servers.start(socket_of(run))
-    with connected(run) as connection, connection.makefile("rw") as stream:
-        stream.write(json.dumps(request(run)) + "\n")
-        stream.flush()
+    with connected(run) as connection, connection.makefile() as stream:
+        connection.sendall(said(run))
         assert "[1/5]" in stream.readline()
     gone.set()
     call(run, generation=1)
@@ -172,24 +169,8 @@ def test_work_stops_between_candidates_when_its_client_is_gone(
     assert len(lines) == len(outcomes(run)) == len(scored) == 5
 
 
-def test_another_run_folder_or_role_has_another_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However the path of the configuration is written; and the folder is nobody else's."""
-    first = socket_path("evaluate-0", str(tmp_path / "run/config.lock.yaml"))
-    monkeypatch.chdir(tmp_path)
-    here = socket_path("evaluate-0", str(tmp_path / "run/config.lock.yaml"))
-    assert socket_path("evaluate-0", "run/../run/config.lock.yaml") == here
-    others = {
-        socket_path("evaluate-1", "run/config.lock.yaml"),
-        socket_path("evaluate-0", "other/config.lock.yaml"),
-    }
-    assert len({first, here, *others}) == 4
-    assert Path(first).parent.stat().st_mode & 0o777 == 0o700
-
-
 def test_code_is_stamped_by_its_newest_file() -> None:
     """Nanoseconds, over all of the package."""
     package = Path(errors.__file__).parent
     newest = max(path.stat().st_mtime_ns for path in package.rglob("*.py"))
-    assert real_code_stamp() == newest
+    assert code_stamp() == newest

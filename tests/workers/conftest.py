@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.resident.calls import PATIENCE
-from tsugiki.resident import kept, server
-from tsugiki.resident.client import listen
-from tsugiki.resident.conversation import connect
+from tests.workers.calls import PATIENCE, listening
+from tsugiki.workers import server
+from tsugiki.workers.dispatch import connect
 
 HOURS = 1e5
 
@@ -28,7 +27,7 @@ class Servers:
 
     def start(self, path: Path) -> None:
         """Serve on a socket; clients can connect when this returns."""
-        self.serve(path, listen(path))
+        self.serve(path, listening(path))
 
     def serve(self, path: Path, listener: socket.socket) -> None:
         """Serve on a socket that listens already."""
@@ -73,4 +72,3 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
 def _unedited(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package may be edited while tests run."""
     monkeypatch.setattr(server, "code_stamp", lambda: 1)
-    monkeypatch.setattr(kept, "code_stamp", lambda: 1)

@@ -1,4 +1,4 @@
-"""What a process holds in memory, against what is on disk."""
+"""What a worker holds in memory, against what is on disk."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun, write_tasks
+from tsugiki.config.load import read_config
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError
-from tsugiki.resident import kept
-from tsugiki.resident.kept import Kept
+from tsugiki.workers.server import Run
 
 Change = Callable[[TinyRun], object]
 
@@ -37,8 +37,7 @@ def run(make_run: MakeRun, tiny_tasks: Path, tmp_path: Path) -> TinyRun:
     folder = write_tasks(tmp_path / "own")
     text = made.files.config.read_text().replace(str(tiny_tasks), str(folder))
     made.files.config.write_text(text)
-    config = Kept(made.files, kept.code_stamp()).config
-    return TinyRun(made.files, config)
+    return TinyRun(made.files, read_config(made.files.config))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +53,7 @@ def run(make_run: MakeRun, tiny_tasks: Path, tmp_path: Path) -> TinyRun:
 )
 def test_a_change_of_a_file_is_noticed(run: TinyRun, change: Change) -> None:
     """Even within the same instant, as its size is another."""
-    held = Kept(run.files, kept.code_stamp())
+    held = Run(run.files)
     assert held.is_current()
     change(run)
     assert not held.is_current()
@@ -62,7 +61,7 @@ def test_a_change_of_a_file_is_noticed(run: TinyRun, change: Change) -> None:
 
 def test_a_file_that_is_written_again_with_the_same_content_is_no_change(run: TinyRun) -> None:
     """The workflow writes the configuration whenever it starts."""
-    held = Kept(run.files, kept.code_stamp())
+    held = Run(run.files)
     content = run.files.config.read_bytes()
     run.files.config.unlink()
     run.files.config.write_bytes(content)
@@ -73,12 +72,7 @@ def test_a_file_that_is_written_again_with_the_same_content_is_no_change(run: Ti
     assert not held.is_current()
 
 
-def test_edited_code_is_noticed(run: TinyRun) -> None:
-    """Since the process started, not since it was asked for the first time."""
-    assert not Kept(run.files, kept.code_stamp() - 1).is_current()
-
-
 def test_a_missing_configuration_is_a_fault(tmp_path: Path) -> None:
     """One that the caller sees."""
     with pytest.raises(ConfigError):
-        Kept(RunFiles(tmp_path), kept.code_stamp())
+        Run(RunFiles(tmp_path))

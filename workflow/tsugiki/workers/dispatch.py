@@ -1,0 +1,216 @@
+"""Dispatch a job's command to the worker that waits for it, before anything else is imported.
+
+A job's own process would import for half a second what the worker has in memory. So this module needs
+nothing but small modules of the standard library. Where no worker waits, the command goes its usual
+way, and starts one.
+
+A job and a worker talk in lines of JSON on a socket. The job sends one request. The worker answers with
+`log` (a line of progress) as often as it likes, and at last with `done`, `error`, or `stale`: it holds
+files in memory that have changed since, has done nothing, and ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from tsugiki import errors
+from tsugiki.errors import InfrastructureError, TsugikiError
+from tsugiki.terminal import Terminal
+
+OPTIONS = {
+    "evaluate": ("--series", "--generation", "--job"),
+    "rank": ("--series", "--generation"),
+    "select": ("--stage", "--generation"),
+    "track": ("--series", "--generation"),
+}
+"""The commands that workers do, and the options that the rules give them, in this order."""
+RUNG = "--rung"
+"""The option that an evaluation has besides, at the end, for a rung before the last."""
+WORKERS = {"evaluate": "evaluate-{job}", "rank": "select", "select": "select", "track": "track"}
+"""The worker of each command. `rank` and `select` have one of their own: they must not wait for an
+evaluation, and need little memory."""
+SWITCH = "TSUGIKI_RESIDENT"
+"""Environment variable that says whether workers may be used; jobs on other nodes inherit it."""
+LONGEST_SOCKET_PATH = 100
+"""Unix limits the path of a socket to about 107 bytes."""
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+
+
+class Request(NamedTuple):
+    """What a worker is asked to do."""
+
+    command: str
+    config: str
+    """The run's `config.lock.yaml`."""
+    series: str
+    generation: int
+    job: int = 0
+    rung: int | None = None
+
+    @property
+    def worker(self) -> str:
+        """Name of the worker that does it."""
+        return WORKERS[self.command].format(job=self.job)
+
+    @property
+    def log_path(self) -> str:
+        """Where that worker writes what it prints."""
+        return f"{os.path.dirname(self.config)}/logs/resident-{self.worker}.log"  # noqa: PTH120
+
+    @property
+    def has_fallback(self) -> bool:
+        """Whether the job does it itself if the worker fails, whatever the reason.
+
+        All but an evaluation takes little longer there than a worker takes to start. What is wrong is
+        raised there again, and shown.
+        """
+        return self.command != "evaluate"
+
+
+def forbid_workers() -> None:
+    """Have all jobs that are started from now on do their work themselves.
+
+    A process that outlives its job is killed with it by a scheduler, or takes a GPU that the
+    scheduler gives to the next job. Workers change no result, so that a configuration with
+    `resident: true` is good for a cluster too.
+    """
+    os.environ[SWITCH] = "no"
+
+
+def workers_allowed() -> bool:
+    """Whether this process may use workers."""
+    return os.environ.get(SWITCH) != "no"
+
+
+def dispatch(arguments: list[str]) -> int | None:
+    """Have a worker do a command.
+
+    Args:
+        arguments: The command line, without the program's name.
+
+    Returns:
+        The exit status; None if this process has to do it: the command is another one or not written
+        as the rules write it, no worker waits, or the one that did could not do it.
+    """
+    request = _read(arguments)
+    if request is None or not workers_allowed():
+        return None
+    try:
+        connection = connect(socket_path(request))
+    except (InfrastructureError, OSError):
+        return None  # the same is raised, and shown, where a worker would be started
+    if connection is None:
+        return None
+    with connection, Terminal(arguments[1]) as terminal:
+        log = print if request.command == "evaluate" else terminal.announce
+        try:
+            return 0 if ask(connection, request, log) else None
+        except TsugikiError as error:
+            if request.has_fallback:
+                return None
+            terminal.complain(f"tsugiki: {error}")
+            return 75 if isinstance(error, InfrastructureError) else 1
+
+
+def _read(arguments: list[str]) -> Request | None:
+    """The request of a command line; None if it is not one of the rules'."""
+    if len(arguments) < 4 or arguments[0] != "--log" or arguments[2] not in OPTIONS:
+        return None
+    command, config, options = arguments[2], arguments[3], arguments[4:]
+    wanted = OPTIONS[command]
+    if command == "evaluate" and options[-2:-1] == [RUNG]:
+        wanted = (*wanted, RUNG)
+    if tuple(options[::2]) != wanted:
+        return None
+    series, *numbers = options[1::2]
+    if not all(number.isdecimal() for number in numbers):
+        return None
+    return Request(command, config, series, *map(int, numbers))
+
+
+def socket_path(request: Request) -> str:
+    """The socket of the worker for a request.
+
+    The same run, in another folder or by another installation of the package, has another socket.
+    Whether the process behind it still holds what is on disk is for that process to know.
+
+    Raises:
+        InfrastructureError: another user has made the folder for sockets.
+        OSError: the folder cannot be made.
+    """
+    # no pathlib, which takes longer to import than all this to run
+    config = os.path.abspath(request.config)  # noqa: PTH100
+    where = [request.worker, config, os.getcwd(), PACKAGE, sys.executable]  # noqa: PTH109
+    name = hashlib.sha256("\0".join(where).encode()).hexdigest()[:20]
+    folder = os.path.join(os.environ.get("TMPDIR") or "/tmp", f"tsugiki-{os.getuid()}")  # noqa: PTH118, S108
+    if len(folder) + len(name) > LONGEST_SOCKET_PATH:
+        folder = f"/tmp/tsugiki-{os.getuid()}"  # noqa: S108 - made with mode 0700 below
+    os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
+    if os.stat(folder).st_uid != os.getuid():  # noqa: PTH116
+        raise InfrastructureError(
+            "the folder for the sockets of workers belongs to another user",
+            where=folder,
+            fix="set TMPDIR to a folder of your own, or `resident: false`",
+        )
+    return f"{folder}/{name}"
+
+
+def connect(path: str) -> socket.socket | None:
+    """A connection to the worker that listens on a socket; None if there is none."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        return None
+    return connection
+
+
+def ask(connection: socket.socket, request: Request, log: Callable[[str], None]) -> bool:
+    """Have a worker do a request, and wait for it.
+
+    Args:
+        connection: To the worker.
+        request: What to do.
+        log: Takes each line of progress.
+
+    Returns:
+        Whether it was done; False if the worker ended before it began.
+
+    Raises:
+        InfrastructureError: the worker died in the middle.
+        TsugikiError: what the work itself raised.
+    """
+    begun = False
+    for answer in _answers(connection, request):
+        if "log" in answer:
+            begun = True
+            log(answer["log"])
+        elif "error" in answer:
+            kind = getattr(errors, answer["error"].pop("type"))
+            raise kind(**answer["error"])
+        else:
+            return "done" in answer
+    if begun:
+        raise InfrastructureError(
+            "the worker ended before its work was done",
+            where=request.command,
+            fix=f"see {request.log_path}; the job is tried again",
+        )
+    return False
+
+
+def _answers(connection: socket.socket, request: Request) -> Iterator[dict[str, Any]]:
+    """What the worker answers, for as long as it lives."""
+    # it may be killed at any time, perhaps in the middle of a line
+    with suppress(OSError, json.JSONDecodeError), connection.makefile(encoding="utf-8") as lines:
+        connection.sendall(json.dumps(request._asdict()).encode() + b"\n")
+        for line in lines:
+            yield json.loads(line)

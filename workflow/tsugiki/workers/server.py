@@ -1,0 +1,169 @@
+"""A worker: takes one request at a time on a socket, and ends when left idle."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from tsugiki.config.load import read_config
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.errors import ConfigError, InfrastructureError, TsugikiError
+from tsugiki.quick_imports import quick_imports
+from tsugiki.workers.dispatch import Request
+from tsugiki.workers.fingerprint import code_stamp, digest_of, fingerprint
+
+POLITE = 10
+"""How far the tracker's process stands back from those that evaluate (see nice(2))."""
+IDLE_SECONDS = float(os.environ.get("TSUGIKI_RESIDENT_IDLE", "45"))
+
+
+class Run:
+    """A run, as a worker holds it between requests.
+
+    Args:
+        files: The run's files.
+
+    Raises:
+        ConfigError: the run's configuration cannot be read.
+    """
+
+    def __init__(self, files: RunFiles) -> None:
+        self._files = files
+        before = digest_of(files.config)
+        self._config = read_config(files.config)
+        self._held = {**fingerprint(files, self._config), files.config: before}
+        self._evaluator: Any = None
+
+    def is_current(self) -> bool:
+        """Whether the files that are held are the same still."""
+        return fingerprint(self._files, self._config) == self._held
+
+    def do(
+        self, request: Request, log: Callable[[str], None], should_continue: Callable[[], bool]
+    ) -> None:
+        """Do one request; the work is left as it is when it should not continue."""
+        files, config = self._files, self._config
+        series, generation = request.series, request.generation
+        match request.command:
+            case "rank":
+                from tsugiki.steps.evolution import write_ranked
+
+                write_ranked(files, config, series, generation, say=log)
+            case "select":
+                from tsugiki.steps.evolution import write_next
+
+                stage = config.stage(series)
+                if stage is None:
+                    raise ConfigError(f"there is no stage {series!r}", where=str(files.config))
+                write_next(files, config, stage, generation)
+            case "track":
+                os.nice(max(0, POLITE - os.nice(0)))  # candidates come first
+                from tsugiki.tracking.projection import track_generation
+
+                track_generation(files, series, generation, config, say=log)
+            case "evaluate":
+                if self._evaluator is None:
+                    self._evaluator = self._open_evaluator(request.job)
+                self._evaluator.evaluate(
+                    series, generation, rung=request.rung, say=log, go_on=should_continue
+                )
+
+    def _open_evaluator(self, job: int) -> Any:
+        from tsugiki.evaluate.vllm_backend.engine import see_one_gpu
+
+        see_one_gpu(self._config.evaluation, job)
+        with quick_imports():
+            from tsugiki.evaluate.batch import Evaluator
+
+        return Evaluator(self._files, self._config, job=job)
+
+
+class Worker:
+    """Answers requests, all of them about the same run."""
+
+    def __init__(self) -> None:
+        self._code = code_stamp()
+        self._run: Run | None = None
+        self.usable = True
+        """Whether another request may be made of this process."""
+
+    def answer(
+        self, request: Request, log: Callable[[str], None], should_continue: Callable[[], bool]
+    ) -> dict[str, Any]:
+        """Do one request; returns the last line for the client."""
+        try:
+            if self._run is None:
+                self._run = Run(RunFiles(Path(request.config).parent))
+            if code_stamp() != self._code or not self._run.is_current():
+                self.usable = False
+                return {"stale": True}
+            self._run.do(request, log, should_continue)
+        except TsugikiError as error:
+            # after a fault of the machine this process may be damaged (a CUDA context never heals)
+            self.usable = not isinstance(error, InfrastructureError)
+            return {"error": {"type": type(error).__name__, **vars(error)}}
+        except Exception:  # noqa: BLE001 - reported to the client, which fails
+            self.usable = False
+            traceback.print_exc()
+            fault = TsugikiError("a worker met an unexpected error", got=traceback.format_exc())
+            return {"error": {"type": "TsugikiError", **vars(fault)}}
+        return {"done": True}
+
+
+def serve(path: Path, listener: socket.socket) -> None:
+    """Answer who connects to a socket, until nobody has for a while.
+
+    Who connects at the last moment and is not answered asks again, and finds no socket.
+
+    Args:
+        path: Where clients find the socket; removed at the end.
+        listener: It listens already.
+    """
+    worker = Worker()
+    with suppress(TimeoutError), ExitStack() as listening:
+        listening.enter_context(listener)
+        listening.callback(path.unlink, missing_ok=True)
+        while worker.usable:
+            listener.settimeout(IDLE_SECONDS)
+            with listener.accept()[0] as connection:
+                _converse(worker, connection, listening.close)
+
+
+def _converse(worker: Worker, connection: socket.socket, leave: Callable[[], None]) -> None:
+    """Read a request, do it, and send what comes of it."""
+
+    def send(message: dict[str, Any]) -> None:
+        with suppress(OSError):  # the client is gone: `should_continue` stops the work
+            connection.sendall(json.dumps(message).encode() + b"\n")
+
+    with connection.makefile(encoding="utf-8") as stream:
+        line = stream.readline()
+    if not line.endswith("\n"):
+        return  # the client is gone before it has said what it wants
+    gone = select.poll()  # a client says nothing after its request
+    gone.register(connection, select.POLLIN)
+    last = worker.answer(
+        Request(**json.loads(line)), lambda text: send({"log": text}), lambda: not gone.poll(0)
+    )
+    if not worker.usable:
+        leave()  # before the client is told, and starts another worker
+    send(last)
+
+
+def main() -> None:
+    """Serve on the socket that a client has handed over: its path, and its number in this process."""
+    listener = socket.socket(fileno=int(sys.argv[2]))
+    listener.set_inheritable(False)  # a program that outlives this process must not keep it open
+    serve(Path(sys.argv[1]), listener)
+
+
+if __name__ == "__main__":
+    main()
