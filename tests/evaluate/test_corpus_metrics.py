@@ -26,6 +26,7 @@ from tests.runs_for_tests import (
 from tsugiki.audit.series import check_candidates
 from tsugiki.canonical import digest, pretty_json
 from tsugiki.config.evaluation import Evaluation
+from tsugiki.contracts.item_sets import ItemSets
 from tsugiki.contracts.outcome import OUTCOME, Measured, Scored
 from tsugiki.contracts.population import Generation
 from tsugiki.contracts.recipe import Recipe
@@ -34,7 +35,6 @@ from tsugiki.errors import ConfigError
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.evaluators.tasks import refuse_unaggregated
-from tsugiki.evaluate.items import ItemSets
 from tsugiki.steps.evolution import write_ranked
 
 DATA = "custom_dataset: !function tiny.load\ntest_split: test\nnum_fewshot: 0\n"

@@ -15,13 +15,13 @@ from tests.runs_for_tests import TinyRun, evaluation_section, raw_config, start_
 from tsugiki.audit.audit import audit
 from tsugiki.canonical import digest_file
 from tsugiki.config.load import parse_config
+from tsugiki.contracts.item_sets import ItemSets, read_items
 from tsugiki.contracts.ledger import read_generation, read_outcome
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.records import read_records
 from tsugiki.contracts.rungs import read_promotion
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.batch import Evaluator
-from tsugiki.evaluate.items import ItemSets, read_items
 from tsugiki.evaluate.rungs import documents_by_rung
 from tsugiki.evaluate.score import score
 from tsugiki.steps.audit import reselect

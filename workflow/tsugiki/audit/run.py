@@ -12,12 +12,13 @@ from tsugiki.canonical import digest_file
 from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.item_sets import read_items
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import read_generation
 from tsugiki.contracts.locks import LockedParent, read_lock
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.items import decided_evaluation, read_items
+from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.finalists.choose import winner
 from tsugiki.finalists.files import load_final_table
 from tsugiki.finalists.table import read_final_table

@@ -14,6 +14,7 @@ import pyarrow as pa
 from tsugiki.audit.finding import Finding
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.item_sets import Split, read_items
 from tsugiki.contracts.layout import CandidateFiles, RunFiles
 from tsugiki.contracts.ledger import Entry, entries, evaluation_of, read_outcome
 from tsugiki.contracts.outcome import Scored
@@ -22,7 +23,7 @@ from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.records import read_records
 from tsugiki.errors import EvaluationError
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
-from tsugiki.evaluate.items import Split, decided_evaluation, read_items
+from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.evaluate.rungs import documents_by_rung
 from tsugiki.evolve.rank import fitness_of
 from tsugiki.finalists.compare import parts_of

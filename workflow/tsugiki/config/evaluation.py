@@ -19,9 +19,8 @@ from pydantic import (
 )
 
 from tsugiki.contracts.data import Name, Section, folder_of
+from tsugiki.contracts.item_sets import Goal
 from tsugiki.strategies.rungs.registry import RULES
-
-Goal = Literal["maximize", "minimize"]
 
 PLACE = "#"
 """In place of a column: documents are told apart by their place in the data set."""

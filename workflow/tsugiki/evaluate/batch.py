@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from tsugiki import atomic
 from tsugiki.canonical import digest, digest_bytes, digest_file, pretty_json
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.item_sets import ItemSets, read_items
 from tsugiki.contracts.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
 from tsugiki.contracts.ledger import (
     evaluation_of,
@@ -29,7 +30,6 @@ from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
 from tsugiki.evaluate.chat_template import chat_identity
 from tsugiki.evaluate.evaluators.registry import Evaluators
-from tsugiki.evaluate.items import ItemSets, read_items
 from tsugiki.evaluate.materialized import read_weights_digest
 from tsugiki.evaluate.rungs import Ids, documents_by_rung
 from tsugiki.evaluate.score import Earlier, Evaluated, score

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.item_sets import ItemSets, TaskItems
 from tsugiki.errors import ConfigError, InfrastructureError
 from tsugiki.evaluate.evaluators.evaluator import Evaluator
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.evaluators.tasks import refuse
-from tsugiki.evaluate.items import ItemSets, TaskItems, divide_for
+from tsugiki.evaluate.items import divide_for
 from tsugiki.evaluate.offline import without_network
 from tsugiki.evaluate.readers import note_ends, open_readers
 

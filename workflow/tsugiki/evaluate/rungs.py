@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tsugiki.config.run import RunConfig
-from tsugiki.evaluate.items import Document, ItemSets, Split
+from tsugiki.contracts.item_sets import Document, ItemSets, Split
 from tsugiki.keyed import key64
 
 Ids = dict[str, list[int]]

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tsugiki.config.evaluation import Goal
 from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.config.task_files import task_sources
+from tsugiki.contracts.item_sets import Goal
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.items import decided_evaluation

@@ -9,9 +9,10 @@ from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.config.task_files import task_sources
+from tsugiki.contracts.item_sets import read_items
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.evaluate.evaluators.registry import Evaluators
-from tsugiki.evaluate.items import divide_for, read_items
+from tsugiki.evaluate.items import divide_for
 from tsugiki.evaluate.preflight import refuse_broken
 from tsugiki.models.fault import refuse
 from tsugiki.parents.locate import source_folders

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from tsugiki.canonical import digest_bytes
-from tsugiki.config.evaluation import PLACE, Evaluation, Goal, Objective
+from tsugiki.config.evaluation import PLACE, Evaluation, Objective
+from tsugiki.contracts.item_sets import Goal
 from tsugiki.contracts.records import ItemRecord
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.aggregation import Aggregation

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from lm_eval.api.instance import Instance
 
-from tsugiki.config.evaluation import Evaluation, FunctionObjective, Goal
+from tsugiki.config.evaluation import Evaluation, FunctionObjective
 from tsugiki.config.task_files import function_digest
 from tsugiki.contracts.data import folder_of
+from tsugiki.contracts.item_sets import Goal
 from tsugiki.contracts.records import ItemRecord
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.aggregation import Aggregation, finite_number

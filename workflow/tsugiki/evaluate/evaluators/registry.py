@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tsugiki.config.evaluation import Evaluation, FunctionObjective, Goal, LmEvalObjective
+from tsugiki.config.evaluation import Evaluation, FunctionObjective, LmEvalObjective
+from tsugiki.contracts.item_sets import Goal
 from tsugiki.contracts.records import ItemRecord
 from tsugiki.evaluate.aggregation import Aggregation
 from tsugiki.evaluate.evaluators.evaluator import Evaluator

@@ -10,8 +10,9 @@ from typing import Any
 
 from lm_eval.tasks import TaskManager
 
-from tsugiki.config.evaluation import Goal, LmEvalObjective
+from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.config.lm_eval_tasks import TaskFile, built_in_tasks
+from tsugiki.contracts.item_sets import Goal
 from tsugiki.errors import ConfigError, InfrastructureError
 from tsugiki.evaluate.aggregation import aggregation_of, plain, restored
 from tsugiki.evaluate.faults import is_machine_fault
