@@ -25,8 +25,9 @@ from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.rungs import documents_by_rung
 from tsugiki.evaluate.score import score
 from tsugiki.steps.audit import reselect
-from tsugiki.steps.evolution import write_first, write_next, write_ranked
+from tsugiki.steps.evolution import write_next, write_ranked
 from tsugiki.steps.rungs import write_promotion
+from tsugiki.steps.start import write_first
 from tsugiki.strategies.rungs.registry import RULES
 from tsugiki.strategies.rungs.rule import Standing
 

@@ -27,8 +27,9 @@ from tsugiki.evaluate.preflight import check_tasks
 from tsugiki.finalists.files import write_final_table
 from tsugiki.steps.audit import reselect
 from tsugiki.steps.best import write_best
-from tsugiki.steps.evolution import read_outcomes, write_first, write_next, write_ranked
+from tsugiki.steps.evolution import read_outcomes, write_next, write_ranked
 from tsugiki.steps.finals import write_baselines, write_finalists, write_test
+from tsugiki.steps.start import write_first
 
 SCORES = '''
 import torch
