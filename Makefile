@@ -5,6 +5,7 @@ CONFIG ?= config/config.yaml
 WORKERS ?= 3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+LOOPS = $(VENV)/.loops
 SOURCES = workflow tests bench config/tasks
 
 .DEFAULT_GOAL := help
@@ -13,7 +14,7 @@ SOURCES = workflow tests bench config/tasks
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(READY)  ## make the environment from the lock file
+setup: $(LOOPS)  ## make the environment from the lock file
 
 $(READY): envs/requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -23,10 +24,14 @@ $(READY): envs/requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-run: $(READY)  ## evolve the merge of CONFIG (the embedded demo if not set)
+$(LOOPS): $(READY) $(wildcard workflow/tsugiki/merge/kernels/*.py)
+	-$(BIN)/python -m tsugiki.merge.kernels  # without it, each process compiles
+	@touch $@
+
+run: $(LOOPS)  ## evolve the merge of CONFIG (the embedded demo if not set)
 	$(BIN)/snakemake --profile config/profiles/default --configfile $(CONFIG)
 
-test: $(READY)  ## run all tests, in WORKERS processes
+test: $(LOOPS)  ## run all tests, in WORKERS processes
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(READY)  ## lint, format, types, generated files

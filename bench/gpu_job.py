@@ -4,11 +4,11 @@
                             [--items 64] [--tokens 128] [--batch 64] [--folder /dev/shm]
 
 Makes a base and two parents of random weights, in a folder that should be in memory, and then builds and
-scores candidates of a method as an `evaluate` job does, in two ways: with the next candidate merged
-while one is scored, as jobs do; and merged when its turn comes. Prints for each the seconds a candidate takes, those of its forward passes, those that it
-waits for its merge, and all beside the forward passes. The first candidate, which loads, is left
-out. `merge` is one merge in main memory alone, `copy` the driver's copy of a model to the GPU, and
-`staged copy` the one that jobs of more than one thread use.
+scores candidates of a method as an `evaluate` job does, in two ways: with the parents held on the GPU, which
+merges; and merged by the processor, and copied. Prints for each the seconds a candidate takes, those of
+its forward passes, those of its merge, and all beside the forward passes. The first candidate, which loads,
+is left out. `merge` is one merge in main memory alone, `on gpu` one on the GPU with its digest, and `copied`
+one by the processor into the GPU's model.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,24 +33,16 @@ from tsugiki.config.evaluation import Evaluation
 from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.evaluate import candidate_model
-from tsugiki.evaluate.ahead import Ahead, twin
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.score import score
-from tsugiki.evaluate.staging import Staging
-from tsugiki.merge.resident import ResidentMerger
+from tsugiki.merge.in_place import InPlaceMerger
 
 NAMES = ("base", "a", "b")
 DIGESTS = {name: f"{index:064x}" for index, name in enumerate(NAMES)}
 TASK = "demo_ja_maths"
+HELD, COPIED = "held on the GPU", "merged and copied"
 DENSE = {"ties": 0.5, "dare_ties": 0.5}
-
-
-class WithoutBeginning(Ahead):
-    """Merges beside the GPU's model, but only when it is a candidate's turn."""
-
-    def begin(self, merger: Any, recipe: Recipe) -> None:
-        """Nothing."""
 
 
 def recipe(method: str, step: int) -> Recipe:
@@ -84,15 +75,14 @@ def measure(
     way: str, method: str, folders: dict[str, Path], evaluation: Evaluation, given: Any
 ) -> None:
     """Score candidates, and print what the later ones cost."""
-    merging = Ahead if way == "merged ahead" else WithoutBeginning
-    candidate_model.Ahead = merging  # type: ignore[misc]
+    candidate_model.fits_on_device = lambda _needed, _free: way == HELD
     model = CandidateModel(folders, DIGESTS, evaluation)
     evaluators = Evaluators(evaluation)
     costs: list[dict[str, Any]] = []
-    recipes = [recipe(method, step) for step in range(given.candidates + 1)]
-    for one, following in zip(recipes, [*recipes[1:], None], strict=True):
+    for step in range(given.candidates + 1):
+        one = recipe(method, step)
         scored = score(
-            partial(built, model, one, following),
+            partial(model.build, one),
             evaluators,
             recipe=one.digest,
             ids={TASK: list(range(given.items))},
@@ -107,48 +97,36 @@ def measure(
         for name in ("total", "forward", "merge")
     )
     print(
-        f"{method:12}{way:28}{total:8.2f} s a candidate  forward {forward:7.2f}  waits {waited:6.2f}  "
+        f"{method:12}{way:28}{total:8.2f} s a candidate  forward {forward:7.2f}  merge {waited:6.2f}  "
         f"beside forward {total - forward:6.2f}  ratio {total / forward:5.2f}  "
         f"first {first['seconds_total']:6.1f} s  {later[0]['tokens']} tokens",
         flush=True,
     )
 
 
-def built(model: CandidateModel, one: Recipe, following: Recipe | None) -> Any:
-    """Build a candidate, and have the next one begun."""
-    found = model.build(one)
-    if following is not None:
-        model.begin(following)
-    return found
-
-
 def merge_alone(method: str, folders: dict[str, Path], threads: int) -> None:
-    """Time merges and copies by themselves."""
-    model = parent_in_memory(folders["a"])
-    merger = ResidentMerger(folders, DIGESTS)
-    size = sum(weights.numel() for weights in model.parameters())
-    live = twin(model, torch.device("cuda"))
-    pairs = [(weights, live.state_dict()[name]) for name, weights in model.state_dict().items()]
-    staging = Staging(torch.device("cuda"))
-    ways: dict[str, Callable[[int], Any]] = {
-        "merge": lambda step: merger.load_into(recipe(method, step), model, threads=threads),
-        "copy": lambda _step: live.load_state_dict(model.state_dict()),
-        "staged copy": lambda _step: staging.copy(pairs),
-    }
-    for way, work in ways.items():
-        took = [seconds(partial(work, step)) for step in range(4)]
+    """Time merges by themselves."""
+    for way, place, held in (
+        ("merge", "cpu", False),
+        ("copied", "cuda", False),
+        ("on gpu", "cuda", True),
+    ):
+        model = AutoModelForCausalLM.from_pretrained(folders["a"], dtype=torch.bfloat16)
+        model = model.eval().requires_grad_(requires_grad=False).to(place)
+        size = sum(weights.numel() for weights in model.parameters())
+        merger = InPlaceMerger(folders, DIGESTS)
+        if held:
+            merger.hold_on(torch.device(place))
+        took = [
+            seconds(partial(merger.load_into, recipe(method, step), model, threads=threads))
+            for step in range(4)
+        ]
         best = min(took[1:])
         print(
             f"{method:12}{way:12}{threads:3} threads{best:8.2f} s  {2 * size / best / 1e9:6.1f} GB/s  "
             f"{best * threads / size * 1e9:6.2f} ns a weight and thread  first {took[0]:5.1f} s",
             flush=True,
         )
-
-
-def parent_in_memory(folder: Path) -> Any:
-    """A parent in main memory."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
-    return model.eval().requires_grad_(requires_grad=False)
 
 
 def main() -> None:
@@ -181,7 +159,7 @@ def main() -> None:
         for method in given.methods:
             merge_alone(method, folders, given.threads)
             torch.cuda.empty_cache()
-            for way in ("merged ahead", "merged in its turn"):
+            for way in (HELD, COPIED):
                 measure(way, method, folders, Evaluation.model_validate(plain), given)
                 gc.collect()
                 torch.cuda.empty_cache()

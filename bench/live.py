@@ -25,7 +25,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from materialize import CASES, DIGESTS, NAMES, Case, Time, recipe_of
 from tsugiki.contracts.recipe import Recipe
-from tsugiki.merge.resident import ResidentMerger
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.models.checkpoint import SINGLE
 
 SHAPES = {512: (5, 3000), 1024: (19, 32000)}
@@ -71,7 +71,7 @@ def measure(
 ) -> None:
     """Time all cases in turns with the copy, and print a row for each."""
     model = LlamaForCausalLM.from_pretrained(folders["base"], dtype=dtype)
-    merger = ResidentMerger(folders, DIGESTS)
+    merger = InPlaceMerger(folders, DIGESTS)
     copies: list[Time] = []
     merges: dict[tuple[str, int], list[Time]] = {}
     for step in range(rounds + 1):  # the first one compiles loops and fills what is kept

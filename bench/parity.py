@@ -25,8 +25,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2
 
 from mergekit_environment import mergekit_python
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.registry import METHODS
-from tsugiki.merge.resident import ResidentMerger
 
 HERE = Path(__file__).parent
 KINDS = {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config}
@@ -140,7 +140,7 @@ def ours(case: Case, folders: Mapping[str, Path]) -> dict[str, torch.Tensor]:
         dtype="float32",
         tokenizer="base",
     )
-    return dict(ResidentMerger(folders, DIGESTS).tensors(recipe))
+    return dict(InPlaceMerger(folders, DIGESTS).tensors(recipe))
 
 
 def theirs(case: Case, folders: Mapping[str, Path]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import torch
 
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
-from tsugiki.evaluate.candidate_model import CandidateModel
+from tsugiki.errors import InfrastructureError
+from tsugiki.evaluate.candidate_model import CandidateModel, choose_device
 from tsugiki.merge.parallel import Threads
 from tsugiki.merge.write import write_merge
 
@@ -101,3 +102,35 @@ def test_tensors_are_merged_by_the_jobs_threads(
     recipe = run.recipe("dare_ties", weight=0.7, density=0.5)
     assert live.build(recipe)[1] == model_of(run, tiny_models).build(recipe)[1]
     assert used == [3, 1]
+
+
+def test_jobs_spread_over_the_visible_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two jobs on two GPUs take one each; without a GPU, `auto` is the processor."""
+    assert choose_device("cpu", 3) == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [choose_device("auto", job).index for job in range(4)] == [0, 1, 0, 1]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert choose_device("auto", 0) == torch.device("cpu")
+
+
+def test_a_job_that_sees_one_device_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its number: a scheduler shows each job its own GPU only."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert {choose_device("auto", job).index for job in range(4)} == {0}
+
+
+def test_a_gpu_that_was_given_but_does_not_work_is_a_fault_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A node with a broken driver must not score on its processor in silence."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    for setting in ("auto", "cuda"):
+        with pytest.raises(InfrastructureError, match="can use"):
+            choose_device(setting, 0)
+    assert choose_device("cpu", 0) == torch.device("cpu")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert choose_device("auto", 0) == torch.device("cpu")

@@ -1,8 +1,7 @@
-"""Candidates that are merged in main memory and scored on a GPU."""
+"""Candidates that are merged and scored on a GPU, or merged by the processor and copied."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from tsugiki.contracts.recipe import Recipe
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.evaluate.materialized import materialize
-from tsugiki.merge.resident import ResidentMerger
+from tsugiki.merge.in_place import InPlaceMerger
+from tsugiki.merge.registry import METHODS
 
 
 def recipes(run: TinyRun, **fields: Any) -> list[Recipe]:
@@ -76,30 +76,59 @@ def test_answers_are_those_of_the_processor(make_run: MakeRun) -> None:
     assert sum(one == other for one, other in pairs) >= 0.9 * len(pairs)
 
 
-def test_the_next_candidate_is_merged_meanwhile(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", METHODS)
+def test_a_gpu_that_holds_the_models_gives_the_processors_bits(
+    make_run: MakeRun, tiny_models: Path, name: str, dtype: str
 ) -> None:
-    """By another thread, with the bytes of candidates that are scored alone."""
+    """By every method, with divisions, random masks and thresholds; and where it is only copied to."""
     run = make_run()
-    made = [run.recipe("dare_ties", weight=0.1 * n, density=0.5) for n in range(1, 7)]
-    config = on("cuda", run)
-    alone = []
-    for recipe in made:
-        evaluate(run, config, [recipe])
-        alone.append(content(run, recipe))
-    merged_by: list[str] = []
-    load_into = ResidentMerger.load_into
+    method = METHODS[name]
+    parents = ("a", "b")[: method.max_parents or 2]
+    values = {
+        spec.name: value
+        for spec in method.parameters
+        if (value := {"weight": 0.7, "density": 0.37}.get(spec.name)) is not None
+    }
+    recipe = run.recipe(
+        name,
+        base=None if method.base == "unused" else "base",
+        parents=parents,
+        options={"normalize": True} if method.option("normalize") else {},
+        dtype=dtype,
+        **values,
+    )
+    folders = {model: tiny_models / model for model in run.digests}
+    weights, digests = [], []
+    for device, held in (("cuda", True), ("cuda", False), ("cpu", False)):
+        merger = InPlaceMerger(folders, run.digests)
+        if held:
+            merger.hold_on(torch.device(device))
+        live = CandidateModel(folders, run.digests, on(device, run).evaluation)
+        model = live.build(run.recipe(weight=0.1, dtype=dtype))[0].model
+        digests.append(merger.load_into(recipe, model, threads=2))
+        weights.append({name: values.cpu() for name, values in model.state_dict().items()})
+    assert digests[0] == digests[1] == digests[2]
+    assert same(weights[0], weights[2])
+    assert same(weights[1], weights[2])
 
-    def noting(self: ResidentMerger, *arguments: Any, **options: Any) -> str:
-        merged_by.append(threading.current_thread().name)
-        return load_into(self, *arguments, **options)
 
-    monkeypatch.setattr(ResidentMerger, "load_into", noting)
-    evaluate(run, config, made)
-    assert [content(run, recipe) for recipe in made] == alone
-    assert merged_by[0] == threading.main_thread().name
-    assert all(name.startswith("merge-ahead") for name in merged_by[1:])
-    assert len(merged_by) == len(made)
+def test_models_that_do_not_fit_are_merged_by_the_processor(
+    make_run: MakeRun, tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights are the same, and so is the digest."""
+    run = make_run()
+    folders = {name: tiny_models / name for name in run.digests}
+    held: list[torch.device] = []
+    monkeypatch.setattr(InPlaceMerger, "hold_on", lambda _, device: held.append(device))
+    recipe = run.recipe("dare_ties", weight=0.7, density=0.5)
+    digests = []
+    for free in (1 << 40, 0):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, free))
+        live = CandidateModel(folders, run.digests, on("cuda", run).evaluation)
+        digests.append(live.build(recipe)[1])
+        assert len(held) == 1
+    assert digests[0] == digests[1]
 
 
 @pytest.mark.parametrize("storage", ["disk", "scratch"])

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tsugiki.merge.fused import alike, bits_of
+from tsugiki.merge.blockwise import bits_of, in_one_format
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels.elements import Bits
 from tsugiki.merge.masks import mask_key, uniforms
 from tsugiki.merge.method import Method
-from tsugiki.merge.operands import Operands
 from tsugiki.merge.registry import get_method
 from tsugiki.merge.selection import Magnitudes, nth_largest
 
@@ -48,7 +48,7 @@ class InMemory:
 
     def largest(self, index: int, count: int) -> float:
         """The `count`-th largest magnitude."""
-        base, parent = alike([self.bits(None), self.bits(index)])
+        base, parent = in_one_format([self.bits(None), self.bits(index)])
         return nth_largest(Magnitudes(base, parent), count)
 
     def uniforms(self, index: int, mask_seed: int) -> Tensor:
@@ -63,9 +63,9 @@ class InMemory:
         return tensor
 
 
-def operands_for(
+def inputs_for(
     method: Method, parents: Sequence[Any], base: Any = None, **values: Any
-) -> Operands:
+) -> MergeInputs:
     """Tensors and values as the method is given them; a single number is for every parent."""
     tensors = [torch.as_tensor(parent) for parent in parents]
     per_parent, shared = {}, {}
@@ -80,12 +80,12 @@ def operands_for(
     mask_seed = values.pop("mask_seed", 0)
     options = {spec.name: values.pop(spec.name, spec.default) for spec in method.options}
     assert not values, f"{method.name} has no {sorted(values)}"
-    return Operands(
+    return MergeInputs(
         name=NAME,
         shape=tuple(tensors[0].shape),
         parents=tuple(f"p{index}" for index in range(len(tensors))),
         digests=tuple(f"{index:064x}" for index in range(len(tensors))),
-        source=InMemory(tensors, None if base is None else torch.as_tensor(base)),
+        tensors=InMemory(tensors, None if base is None else torch.as_tensor(base)),
         per_parent=per_parent,
         shared=shared,
         options=options,
@@ -99,4 +99,4 @@ def merge(name: str, parents: Sequence[Any], base: Any = None, **values: Any) ->
     if "lambda_" in values:
         values["lambda"] = values.pop("lambda_")
     method = get_method(name)
-    return method.merge(operands_for(method, parents, base, **values))
+    return method.merge(inputs_for(method, parents, base, **values))

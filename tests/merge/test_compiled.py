@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.merge.tensors_for_tests import operands_for
+from tests.merge.tensors_for_tests import inputs_for
 from tsugiki.errors import ParentError
-from tsugiki.merge import fused
+from tsugiki.merge import blockwise
+from tsugiki.merge.blockwise import BlockwiseMerge
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.method import Method
-from tsugiki.merge.operands import Operands
 from tsugiki.merge.registry import METHODS
 
-COMPILED = [name for name, method in METHODS.items() if method.compiled]
+COMPILED = [name for name, method in METHODS.items() if method.blockwise]
 SUMS = [
     name
     for name in COMPILED
@@ -42,11 +43,11 @@ def values_for(method: Method, count: int) -> dict[str, Any]:
     }
 
 
-def made(name: str, operands: Operands, dtype: torch.dtype) -> fused.Fused:
+def made(name: str, inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge:
     """What the method's compiled loop is about to make."""
-    compiled = METHODS[name].compiled
+    compiled = METHODS[name].blockwise
     assert compiled is not None
-    result = compiled(operands, dtype)
+    result = compiled(inputs, dtype)
     assert result is not None
     return result
 
@@ -58,14 +59,14 @@ def test_an_empty_tensor_stays_empty(name: str, shape: tuple[int, ...]) -> None:
     method = METHODS[name]
     count = min(3, method.max_parents or 3)
     empty = torch.zeros(shape)
-    operands = operands_for(method, [empty] * count, empty, **values_for(method, count))
-    assert method.merge(operands).shape == shape
-    if method.compiled is None:
+    inputs = inputs_for(method, [empty] * count, empty, **values_for(method, count))
+    assert method.merge(inputs).shape == shape
+    if method.blockwise is None:
         return
     for dtype in FORMATS:
-        merged, bad = made(name, operands, dtype).whole()
+        merged, bad = made(name, inputs, dtype).whole()
         assert (merged.shape, merged.dtype, bad) == (shape, dtype, 0)
-        assert list(made(name, operands, dtype).pieces(merged)) == []
+        assert list(made(name, inputs, dtype).pieces(merged)) == []
 
 
 @pytest.mark.parametrize("normalize", [False, True])
@@ -91,10 +92,10 @@ def test_the_compiled_loop_gives_the_bits_of_the_formula(
     elif normalize:
         return
     for base, *parents in mixes:
-        operands = operands_for(method, parents[:count], base, **values)
-        expected = method.merge(operands)
+        inputs = inputs_for(method, parents[:count], base, **values)
+        expected = method.merge(inputs)
         for dtype in FORMATS:
-            merged, bad = made(name, operands, dtype).whole()
+            merged, bad = made(name, inputs, dtype).whole()
             assert bad == 0
             assert merged.dtype == dtype
             assert torch.equal(merged, expected.to(dtype))
@@ -104,9 +105,9 @@ def test_the_compiled_loop_gives_the_bits_of_the_formula(
 def test_the_compiled_loop_without_a_base(name: str) -> None:
     """The parents themselves are combined."""
     torch.manual_seed(0)
-    operands = operands_for(METHODS[name], list(torch.randn(2, 3000)), weight=(0.4, 0.9))
-    expected = METHODS[name].merge(operands)
-    assert torch.equal(made(name, operands, torch.float32).whole()[0], expected)
+    inputs = inputs_for(METHODS[name], list(torch.randn(2, 3000)), weight=(0.4, 0.9))
+    expected = METHODS[name].merge(inputs)
+    assert torch.equal(made(name, inputs, torch.float32).whole()[0], expected)
 
 
 @pytest.mark.parametrize("name", SUMS)
@@ -115,9 +116,9 @@ def test_the_compiled_loop_counts_what_overflows(name: str) -> None:
     method = METHODS[name]
     big = torch.tensor([3.3e38, 1.0, -3.3e38])
     values = {"normalize": False} if method.option("normalize") else {}
-    operands = operands_for(method, [big, big], torch.zeros(3), weight=1.0, **values)
+    inputs = inputs_for(method, [big, big], torch.zeros(3), weight=1.0, **values)
     for dtype in FORMATS:
-        assert made(name, operands, dtype).whole()[1] == 2
+        assert made(name, inputs, dtype).whole()[1] == 2
 
 
 @pytest.mark.parametrize("name", COMPILED)
@@ -131,31 +132,31 @@ def test_what_is_not_finite_in_a_parent_is_found(
     torch.manual_seed(2)
     base, *parents = torch.randn(1 + count, 1500)
     parents[-1][1400] = bad
-    operands = operands_for(method, parents, base, **values_for(method, count))
+    inputs = inputs_for(method, parents, base, **values_for(method, count))
 
     def refuse(_: object) -> None:
         raise ParentError("not finite")
 
-    monkeypatch.setattr(type(operands.source), "require_finite", refuse)
+    monkeypatch.setattr(type(inputs.tensors), "require_finite", refuse)
     with pytest.raises(ParentError, match="not finite"):
-        made(name, operands, torch.float32).whole()
+        made(name, inputs, torch.float32).whole()
 
 
 @pytest.mark.parametrize("name", COMPILED)
 def test_pieces_are_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random masks go on where the piece before has ended; rows are not divided."""
-    monkeypatch.setattr(fused, "PIECE", 1024)
+    monkeypatch.setattr(blockwise, "PIECE", 1024)
     method = METHODS[name]
     count = min(2, method.max_parents or 2)
     generator = torch.Generator().manual_seed(3)
     base, *parents = (torch.randn(9, 375, generator=generator) for _ in range(1 + count))
-    operands = operands_for(method, parents, base, **values_for(method, count))
+    inputs = inputs_for(method, parents, base, **values_for(method, count))
     for dtype in FORMATS:
-        pieces = [piece.clone() for piece, _ in made(name, operands, dtype).pieces()]
+        pieces = [piece.clone() for piece, _ in made(name, inputs, dtype).pieces()]
         assert len(pieces) > 3
-        whole = made(name, operands, dtype).whole()[0]
+        whole = made(name, inputs, dtype).whole()[0]
         assert torch.equal(torch.cat(pieces).view(9, 375), whole)
-        assert torch.equal(whole, method.merge(operands).to(dtype))
+        assert torch.equal(whole, method.merge(inputs).to(dtype))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_pieces_are_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_what_has_no_loop_is_left_to_the_formula(name: str, options: dict[str, Any]) -> None:
     """Vectors that are rows."""
-    compiled = METHODS[name].compiled
+    compiled = METHODS[name].blockwise
     assert compiled is not None
-    operands = operands_for(METHODS[name], list(torch.randn(2, 4, 5)), torch.randn(4, 5), **options)
-    assert compiled(operands, torch.float32) is None
+    inputs = inputs_for(METHODS[name], list(torch.randn(2, 4, 5)), torch.randn(4, 5), **options)
+    assert compiled(inputs, torch.float32) is None

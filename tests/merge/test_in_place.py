@@ -1,199 +1,203 @@
-"""Candidates are built in the memory of the live model, by as many threads as are given."""
+"""Merging into a live model."""
 
 from __future__ import annotations
 
-import gc
-import weakref
-from collections.abc import Callable
+import json
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
-from tests.merge.models_for_tests import digests_of, recipe_of, save_model, save_tokenizer
-from tsugiki.contracts.recipe import Recipe
-from tsugiki.errors import RecipeError
-from tsugiki.merge import fused, live, resident
+from tests.merge.models_for_tests import digests_of, recipe_of, save_model
+from tsugiki.contracts.recipe import Parameter
+from tsugiki.errors import LineageError, ParentError, RecipeError
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.registry import METHODS
-from tsugiki.merge.resident import ResidentMerger
-from tsugiki.merge.write import write_merge
+from tsugiki.models.checkpoint import INDEX, SINGLE
+from tsugiki.models.grouping import groups
 
 Folders = dict[str, Path]
-FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-@pytest.fixture(autouse=True)
-def _many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let these small models be work for several threads."""
-    monkeypatch.setattr(resident, "RUN", 300)
-
-
-def merger_of(folders: Folders) -> ResidentMerger:
+def merger_of(folders: Folders, **options: int) -> InPlaceMerger:
     """A merger of these models."""
-    return ResidentMerger(folders, digests_of(folders))
+    return InPlaceMerger(folders, digests_of(folders), **options)
 
 
-def live_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """A model whose weights are all NaN, so that one which is not written shows."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.fill_(torch.nan)
-    return model  # type: ignore[no-any-return]
-
-
-def written(recipe: Recipe, folders: Folders, out: Path) -> tuple[str, dict[str, Tensor]]:
-    """Digest and weights of the same merge on disk."""
-    digest = write_merge(recipe, folders, digests_of(folders), out)
-    loaded = AutoModelForCausalLM.from_pretrained(out, dtype="auto")
-    return digest, loaded.state_dict()
-
-
-def spied(loop: Callable[..., bool], places: list[tuple[int, int]]) -> Callable[..., bool]:
-    """A loop that notes from where to where in memory it writes."""
-
-    def spying(*arguments: Any) -> bool:
-        out = arguments[-1]
-        places.append((out.ctypes.data, out.ctypes.data + out.nbytes))
-        return loop(*arguments)
-
-    return spying
-
-
-@pytest.mark.parametrize("dtype", list(FORMATS))
-def test_the_loop_writes_into_the_models_own_memory(
-    trio: Folders, dtype: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every byte of it, and nowhere else; parameters stay where they were."""
-    places: list[tuple[int, int]] = []
-    monkeypatch.setattr(fused, "sum_models", spied(fused.sum_models, places))
-    model = live_model(trio["base"], FORMATS[dtype])
-    before = {values.data_ptr(): values.data_ptr() + values.nbytes for values in model.parameters()}
-    merger_of(trio).load_into(recipe_of("linear", dtype=dtype), model)
-    assert dict(places) == before
-    assert [values.data_ptr() for values in model.parameters()] == list(before)
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("alive", list(FORMATS))
-@pytest.mark.parametrize("method", list(METHODS))
-def test_the_live_model_is_the_one_on_disk_for_any_number_of_threads(
-    trio: Folders, tmp_path: Path, method: str, alive: str, threads: int
-) -> None:
-    """For every method: the digest, and every weight, in the recipe's format or in float32."""
-    parents = ("a", "b") if (METHODS[method].max_parents or 2) > 1 else ("a",)
-    values = {
-        spec.name: value
-        for spec in METHODS[method].parameters
-        if (value := {"weight": 0.7, "density": 0.4, "t": 0.3}.get(spec.name)) is not None
-    }
-    base = None if METHODS[method].base == "unused" else "base"
-    recipe = recipe_of(
-        method, parents, base=base, values=values, dtype="bfloat16", tokenizer="base"
-    )
-    digest, weights = written(recipe, trio, tmp_path / "out")
-    model = live_model(trio["base"], FORMATS[alive])
-    assert merger_of(trio).load_into(recipe, model, threads=threads) == digest
-    for name, merged in model.state_dict().items():
-        assert merged.dtype == FORMATS[alive]
-        assert torch.equal(merged, weights[name].to(merged.dtype)), name
-
-
-@pytest.fixture
-def large(tmp_path: Path) -> Folders:
-    """A base, and a model some of whose weights are beyond bfloat16's range when doubled."""
-    base = save_model(tmp_path / "base", dtype=torch.bfloat16)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
-    with torch.no_grad():
-        for layer in model.model.layers:
-            layer.mlp.up_proj.weight[:, :3] = 3e38
-    model.save_pretrained(tmp_path / "a")
-    save_tokenizer(tmp_path / "a")
-    return {"base": base, "a": tmp_path / "a"}
-
-
-def times(factor: float) -> Recipe:
-    """The model `a`, multiplied."""
-    recipe = recipe_of("linear", ("a",), base=None, values={"weight": factor}, dtype="bfloat16")
-    return recipe.model_copy(update={"options": {"normalize": False}})
-
-
-@pytest.mark.parametrize("alive", list(FORMATS))
-@pytest.mark.parametrize("threads", [1, 3])
-def test_a_result_that_is_not_finite_is_told_the_same_from_memory_and_disk(
-    large: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int, alive: str
-) -> None:
-    """The first such tensor is named, and all its elements are counted, whatever the pieces."""
-    monkeypatch.setattr(fused, "PIECE", 64)
-    with pytest.raises(RecipeError) as on_disk:
-        write_merge(times(2.0), large, digests_of(large), tmp_path / "out", threads=threads)
-    model = live_model(large["base"], FORMATS[alive])
-    with pytest.raises(RecipeError) as in_memory:
-        merger_of(large).load_into(times(2.0), model, threads=threads)
-    assert str(in_memory.value) == str(on_disk.value)
-    assert "model.layers.0.mlp.up_proj.weight" in str(in_memory.value)
-    assert f"{24 * 3} NaN or infinite" in str(in_memory.value)
-
-
-def test_the_next_candidate_is_whole_after_one_that_was_not_finite(large: Folders) -> None:
-    """What was half written is written over."""
-    merger = merger_of(large)
-    model = live_model(large["base"], torch.bfloat16)
-    digest = merger.load_into(times(0.5), model)
-    weights = {name: values.clone() for name, values in model.state_dict().items()}
-    with pytest.raises(RecipeError, match="not finite"):
-        merger.load_into(times(2.0), model, threads=2)
-    assert merger.load_into(times(0.5), model, threads=2) == digest
-    for name, values in model.state_dict().items():
-        assert torch.equal(values, weights[name])
-
-
-def test_a_weight_that_lies_in_memory_in_another_order_is_copied(
-    trio: Folders, tmp_path: Path
-) -> None:
-    """A transposed weight is given its elements by place, not by memory."""
-    recipe = recipe_of("ties", values={"density": 0.5}, dtype="bfloat16")
-    digest, weights = written(recipe, trio, tmp_path / "out")
-    model = live_model(trio["base"], torch.bfloat16)
-    layer = model.model.layers[0].mlp
-    turned = layer.up_proj.weight.detach().T.contiguous().T
-    layer.up_proj.weight = nn.Parameter(turned)
-    assert merger_of(trio).load_into(recipe, model) == digest
-    assert torch.equal(turned, weights["model.layers.0.mlp.up_proj.weight"])
-
-
-def test_where_tensors_go_is_found_once_until_the_model_is_moved(
-    trio: Folders, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A weight that was replaced is noticed, and its successor written."""
-    calls = []
-    found = live.bind
-
-    def counting(*given: Any) -> dict[str, Tensor]:
-        calls.append(given)
-        return found(*given)
-
-    monkeypatch.setattr(live, "bind", counting)
-    merger, recipe = merger_of(trio), recipe_of("linear", dtype="bfloat16")
-    model = live_model(trio["base"], torch.bfloat16)
-    digests = [merger.load_into(recipe, model) for _ in range(3)]
-    assert len(calls) == 1
-    head = model.lm_head.weight
-    model.lm_head.weight = nn.Parameter(torch.full_like(head, torch.nan))
-    assert merger.load_into(recipe, model) == digests[0]
-    assert torch.equal(model.lm_head.weight, head)
-    assert len(calls) == 2
-
-
-def test_a_model_that_nobody_uses_is_not_kept(trio: Folders) -> None:
-    """Neither it nor the memory of its weights."""
+def test_weights_are_the_formula_in_every_block(trio: Folders) -> None:
+    """Task arithmetic with other weights in each block, against a computation of its own."""
     merger = merger_of(trio)
-    model = live_model(trio["base"], torch.float32)
-    merger.load_into(recipe_of("linear"), model)
-    gone = weakref.ref(model), weakref.ref(model.lm_head.weight.untyped_storage())
-    del model
-    gc.collect()
-    assert [kept() for kept in gone] == [None, None]
+    names = groups(merger.plan("base").names, "block")
+    weights = {
+        parent: {group: 0.1 * (number + start) for number, group in enumerate(names)}
+        for start, parent in enumerate(("a", "b"))
+    }
+    recipe = recipe_of("task_arithmetic").model_copy(
+        update={"parameters": {"weight": Parameter(grouping="block", values=weights)}}
+    )
+    model = AutoModelForCausalLM.from_pretrained(trio["base"], dtype=torch.float32)
+    merger.load_into(recipe, model)
+    stored = {name: load_file(folder / SINGLE) for name, folder in trio.items()}
+    for tensor, group in [
+        ("model.embed_tokens.weight", "embeddings"),
+        ("model.layers.1.mlp.up_proj.weight", "block.1"),
+        ("lm_head.weight", "head"),
+    ]:
+        base = stored["base"][tensor]
+        expected = base.clone()
+        for parent in ("a", "b"):
+            expected += weights[parent][group] * (stored[parent][tensor] - base)
+        assert torch.allclose(model.state_dict()[tensor], expected, atol=1e-6)
+
+
+def test_a_merge_depends_on_the_recipe_alone(trio: Folders) -> None:
+    """Not on earlier recipes, nor on what is kept in memory between them."""
+    recipes = [
+        recipe_of(method, values={"weight": (0.3, 0.8), "density": density})
+        for method in ("ties", "dare_ties")
+        for density in (0.4, 0.7)
+    ]
+    model = AutoModelForCausalLM.from_pretrained(trio["base"], dtype=torch.float32)
+    keeping, forgetting = merger_of(trio), merger_of(trio, cache_bytes=0)
+    scarce = merger_of(trio, cache_bytes=10_000)
+    first = [keeping.load_into(recipe, model) for recipe in recipes]
+    again = [keeping.load_into(recipe, model) for recipe in reversed(recipes)]
+    assert first == again[::-1]
+    assert first == [forgetting.load_into(recipe, model) for recipe in recipes]
+    assert first == [scarce.load_into(recipe, model) for recipe in recipes]
+    assert len(set(first)) == 4
+
+
+def test_the_digest_changes_with_any_value_and_the_number_format(trio: Folders) -> None:
+    """Equal digests mean equal weights."""
+    merger = merger_of(trio)
+    model = AutoModelForCausalLM.from_pretrained(trio["base"], dtype=torch.float32)
+    digests = {
+        merger.load_into(recipe_of("linear", values={"weight": (0.5, w)}, dtype=dtype), model)
+        for w in (0.5, 0.5000001)
+        for dtype in ("float32", "bfloat16")
+    }
+    assert len(digests) >= 3
+
+
+@pytest.mark.parametrize("method", ["linear", "task_arithmetic", "ties", "dare_ties"])
+def test_names_and_order_of_parents_change_no_bit(trio: Folders, method: str) -> None:
+    """The same files under other names, listed the other way round."""
+    weights = {"a": 0.3, "b": 0.9}
+    density = {"density": 0.5} if METHODS[method].parameter("density") else {}
+    renamed = {"base": trio["base"], "z": trio["a"], "b": trio["b"]}
+    digests = digests_of(trio)
+    other_digests = {"base": digests["base"], "z": digests["a"], "b": digests["b"]}
+    one = recipe_of(method, ("a", "b"), values={"weight": tuple(weights.values()), **density})
+    two = recipe_of(
+        method, ("b", "z"), values={"weight": (0.9, 0.3), **density}, digests=other_digests
+    )
+    model = AutoModelForCausalLM.from_pretrained(trio["base"], dtype=torch.float32)
+    first = merger_of(trio).load_into(one, model)
+    assert InPlaceMerger(renamed, other_digests).load_into(two, model) == first
+
+
+def test_shards_change_no_bit(trio: Folders, tmp_path: Path) -> None:
+    """The same weights in two files, in another order."""
+    folder = Path(shutil.copytree(trio["a"], tmp_path / "a"))
+    tensors = load_file(folder / SINGLE)
+    (folder / SINGLE).unlink()
+    names = sorted(tensors, key=lambda name: name[::-1])
+    places = {}
+    for file, part in (("y.safetensors", names[:9]), ("x.safetensors", names[9:])):
+        save_file({name: tensors[name] for name in part}, folder / file)
+        places.update(dict.fromkeys(part, file))
+    (folder / INDEX).write_text(json.dumps({"weight_map": places}))
+    recipe = recipe_of("dare_ties", values={"density": 0.5})
+    model = AutoModelForCausalLM.from_pretrained(trio["base"], dtype=torch.float32)
+    whole = merger_of(trio).load_into(recipe, model)
+    assert merger_of(trio | {"a": folder}).load_into(recipe, model) == whole
+
+
+def test_tied_weights_stay_tied(tied: Folders) -> None:
+    """The head is the embeddings, before and after."""
+    model = AutoModelForCausalLM.from_pretrained(tied["base"], dtype=torch.float32)
+    merger_of(tied).load_into(recipe_of("task_arithmetic", values={"weight": 0.5}), model)
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    logits = model(torch.tensor([[1, 2, 3]])).logits
+    assert bool(torch.isfinite(logits).all())
+
+
+def test_parents_of_mixed_formats_are_merged_in_float32(trio: Folders, tmp_path: Path) -> None:
+    """bfloat16 parents, float32 base, bfloat16 asked for: rounded once, at the end."""
+    a = save_model(tmp_path / "a", seed=1, like=trio["base"], dtype=torch.bfloat16)
+    b = save_model(tmp_path / "b", seed=2, like=trio["base"], dtype=torch.bfloat16)
+    folders = {"base": trio["base"], "a": a, "b": b}
+    recipe = recipe_of("task_arithmetic", values={"weight": 0.5}, dtype="bfloat16")
+    merged = dict(merger_of(folders).tensors(recipe))
+    name = "model.layers.0.mlp.up_proj.weight"
+    base, one, two = (load_file(folder / SINGLE)[name].float() for folder in folders.values())
+    assert merged[name].dtype == torch.bfloat16
+    assert torch.equal(merged[name], (base + ((one - base) * 0.5 + (two - base) * 0.5)).bfloat16())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_parent_that_is_not_finite_is_named_even_at_weight_0(
+    trio: Folders, tmp_path: Path, value: float
+) -> None:
+    """0 * NaN is NaN."""
+    folder = Path(shutil.copytree(trio["b"], tmp_path / "b"))
+    tensors = load_file(folder / SINGLE)
+    tensors["model.norm.weight"][3] = value
+    save_file(tensors, folder / SINGLE)
+    recipe = recipe_of("dare_ties", values={"weight": (1.0, 0.0), "density": 0.5})
+    model = AutoModelForCausalLM.from_pretrained(trio["base"], dtype=torch.float32)
+    with pytest.raises(ParentError) as caught:
+        merger_of(trio | {"b": folder}).load_into(recipe, model)
+    assert "`b`" in str(caught.value)
+    assert "model.norm.weight" in str(caught.value)
+
+
+def test_a_result_that_is_not_finite_is_the_recipes_fault(trio: Folders, tmp_path: Path) -> None:
+    """Values that float16 cannot hold: the tensor is named."""
+    folder = Path(shutil.copytree(trio["b"], tmp_path / "b"))
+    tensors = load_file(folder / SINGLE)
+    tensors["model.norm.weight"][3] = 60_000.0
+    save_file(tensors, folder / SINGLE)
+    recipe = recipe_of("task_arithmetic", values={"weight": 3.0}, dtype="float16")
+    with pytest.raises(RecipeError, match=r"model\.norm\.weight"):
+        dict(merger_of(trio | {"b": folder}).tensors(recipe))
+
+
+def test_another_parent_under_the_same_name_is_refused(trio: Folders) -> None:
+    """The recipe names its parents by digest."""
+    merger = InPlaceMerger(trio, digests_of(trio) | {"a": "0" * 64})
+    with pytest.raises(LineageError, match="`a`"):
+        dict(merger.tensors(recipe_of("linear")))
+    with pytest.raises(RecipeError, match="`c`"):
+        dict(merger.tensors(recipe_of("linear", ("b", "c"))))
+
+
+def test_a_model_of_another_shape_is_refused(trio: Folders, tied: Folders, tmp_path: Path) -> None:
+    """Before any weight is written."""
+    recipe = recipe_of("linear")
+    larger = AutoModelForCausalLM.from_pretrained(
+        save_model(tmp_path / "m", num_hidden_layers=3), dtype=torch.float32
+    )
+    with pytest.raises(ParentError, match="not in the checkpoints"):
+        merger_of(trio).load_into(recipe, larger)
+    tied_model = AutoModelForCausalLM.from_pretrained(tied["base"], dtype=torch.float32)
+    with pytest.raises(ParentError, match="tied to"):
+        merger_of(trio).load_into(recipe, tied_model)
+    half = AutoModelForCausalLM.from_pretrained(trio["base"], dtype=torch.bfloat16)
+    with pytest.raises(ParentError, match="number format"):
+        merger_of(trio).load_into(recipe, half)
+
+
+def test_the_number_of_threads_is_left_as_it_was(trio: Folders) -> None:
+    """Merging uses one thread per operation, evaluation what it had."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        dict(merger_of(trio).tensors(recipe_of("linear")))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

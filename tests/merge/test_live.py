@@ -19,8 +19,8 @@ from transformers.core_model_loading import MergeModulelist
 
 from tests.merge.models_for_tests import digests_of, recipe_of, save_tokenizer
 from tests.merge.vision_models import TEXT
-from tsugiki.merge import resident
-from tsugiki.merge.resident import ResidentMerger
+from tsugiki.merge import in_place
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.write import write_merge
 from tsugiki.models.checkpoint import SINGLE
 
@@ -40,7 +40,7 @@ CONFIGS: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def _many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let these small models be work for several threads."""
-    monkeypatch.setattr(resident, "RUN", 300)
+    monkeypatch.setattr(in_place, "RUN", 300)
 
 
 @pytest.fixture(params=list(CONFIGS))
@@ -58,7 +58,7 @@ def experts(request: pytest.FixtureRequest, tmp_path: Path) -> Folders:
 def live_and_written(folders: Folders, out: Path) -> tuple[PreTrainedModel, PreTrainedModel]:
     """A merge in memory, over another one's weights, and the same on disk, loaded."""
     recipe = recipe_of("ties", values={"density": 0.5, "weight": (0.4, 0.9)})
-    merger = ResidentMerger(folders, digests_of(folders))
+    merger = InPlaceMerger(folders, digests_of(folders))
     live = AutoModelForCausalLM.from_pretrained(folders["base"], dtype=torch.float32)
     places = {name: values.data_ptr() for name, values in live.state_dict().items()}
     merger.load_into(recipe_of("linear", base=None), live)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.merge.tensors_for_tests import merge, operands_for
+from tests.merge.tensors_for_tests import inputs_for, merge
 from tsugiki.errors import RecipeError
-from tsugiki.merge import fused
+from tsugiki.merge import blockwise
 from tsugiki.merge.methods.della import keep_probabilities
 from tsugiki.merge.methods.karcher import karcher_mean
 from tsugiki.merge.methods.model_stock import ratio
@@ -173,19 +173,19 @@ def test_the_compiled_slerp_gives_the_bits_of_the_formula(
     size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In every number format, as a whole and in pieces; the angle is numpy's, in float64."""
-    monkeypatch.setattr(fused, "PIECE", 1024)
+    monkeypatch.setattr(blockwise, "PIECE", 1024)
     generator = torch.Generator().manual_seed(size)
     start, end = (torch.randn(size, generator=generator) + 0.3 for _ in range(2))
-    operands = operands_for(METHODS["slerp"], [end.bfloat16()], start, t=0.3)
-    formula = METHODS["slerp"].merge(operands)
+    inputs = inputs_for(METHODS["slerp"], [end.bfloat16()], start, t=0.3)
+    formula = METHODS["slerp"].merge(inputs)
     x, y = start.double().numpy(), end.bfloat16().double().numpy()
     angle = np.arccos(np.clip(x @ y / np.linalg.norm(x) / np.linalg.norm(y), -1, 1))
     if size > 1:
         expected = (np.sin(0.7 * angle) * x + np.sin(0.3 * angle) * y) / np.sin(angle)
         assert close(formula, expected.astype(np.float32))
-    assert METHODS["slerp"].compiled is not None
+    assert METHODS["slerp"].blockwise is not None
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        made = METHODS["slerp"].compiled(operands, dtype)
+        made = METHODS["slerp"].blockwise(inputs, dtype)
         pieces = [piece.clone() for piece, _ in made.pieces()]
         assert torch.equal(made.whole()[0], formula.to(dtype))
         assert torch.equal(torch.cat(pieces), formula.to(dtype))
@@ -308,8 +308,8 @@ def test_a_common_factor_goes_through_every_method(name: str) -> None:
     torch.manual_seed(3)
     base, *parents = torch.randn(3, 6, 7)
     parents = parents[: method.max_parents or 2]
-    once = method.merge(operands_for(method, parents, base))
-    twice = method.merge(operands_for(method, [2 * parent for parent in parents], 2 * base))
+    once = method.merge(inputs_for(method, parents, base))
+    twice = method.merge(inputs_for(method, [2 * parent for parent in parents], 2 * base))
     assert torch.allclose(twice, 2 * once, rtol=1e-5, atol=1e-5)
 
 
@@ -322,5 +322,5 @@ def test_equal_parents_give_themselves(name: str) -> None:
     count = min(2, method.max_parents or 2)
     values = {"weight": 1.0 / count} if method.parameter("weight") else {}
     values |= {"t": 1.0} if method.parameter("t") else {}
-    merged = method.merge(operands_for(method, [parent] * count, base, **values))
+    merged = method.merge(inputs_for(method, [parent] * count, base, **values))
     assert torch.allclose(merged, parent, rtol=1e-5, atol=1e-5)

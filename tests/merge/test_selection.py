@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tsugiki.merge import selection
-from tsugiki.merge.fused import bits_of
+from tsugiki.merge.blockwise import bits_of
 from tsugiki.merge.selection import SAMPLE, Magnitudes, nth_largest
 
 SIZE = 6 * SAMPLE + 5

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.merge.tensors_for_tests import merge, operands_for
+from tests.merge.tensors_for_tests import inputs_for, merge
 from tsugiki.errors import RecipeError
 from tsugiki.merge.registry import METHODS
 
@@ -149,7 +149,7 @@ def test_inputs_are_not_changed(name: str) -> None:
     torch.manual_seed(1)
     tensors = torch.randn(1 + max(method.min_parents, 1), 6, 4)
     before = tensors.clone()
-    method.merge(operands_for(method, list(tensors[1:]), tensors[0]))
+    method.merge(inputs_for(method, list(tensors[1:]), tensors[0]))
     assert torch.equal(tensors, before)
 
 

@@ -14,7 +14,7 @@ from tests.merge.models_for_tests import digests_of, recipe_of, save_model
 from tests.merge.vision_models import save_llava, save_qwen2_vl
 from tsugiki.contracts.recipe import Recipe, with_names
 from tsugiki.errors import ParentError, RecipeError
-from tsugiki.merge.resident import ResidentMerger
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.write import write_merge
 from tsugiki.models.checkpoint import SINGLE
 from tsugiki.steps.export_mergekit import export_recipe
@@ -147,7 +147,7 @@ def test_the_live_model_is_what_is_written(family: Folders, tmp_path: Path) -> N
         "task_arithmetic", ("text", "eyes"), values={"weight": (0.2, 0.7)}, tokenizer="eyes"
     )
     digest = write_merge(recipe, family, digests_of(family), tmp_path / "out")
-    merger = ResidentMerger(family, digests_of(family))
+    merger = InPlaceMerger(family, digests_of(family))
     live = AutoModelForImageTextToText.from_pretrained(family["eyes"], dtype=torch.float32)
     merger.load_into(recipe_of("linear", ("text", "eyes"), base=None, tokenizer="eyes"), live)
     assert merger.load_into(recipe, live) == digest
@@ -171,7 +171,7 @@ def test_qwen2_vl_is_merged_with_qwen2(tmp_path: Path) -> None:
         assert torch.allclose(values, expected, atol=1e-6)
         assert name in text or torch.equal(values, eyes[name])
     live = AutoModelForImageTextToText.from_pretrained(folders["eyes"], dtype=torch.float32)
-    merger = ResidentMerger(folders, digests_of(folders))
+    merger = InPlaceMerger(folders, digests_of(folders))
     assert merger.load_into(recipe, live) == write_merge(
         recipe, folders, digests_of(folders), tmp_path / "again"
     )
@@ -206,7 +206,7 @@ def test_towers_under_their_old_names_are_copied_and_loaded(
     assert merged.keys() == tensors.keys()
     assert torch.equal(merged[positions], torch.arange(5))
     live = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
-    ResidentMerger(folders, digests_of(folders)).load_into(recipe, live)
+    InPlaceMerger(folders, digests_of(folders)).load_into(recipe, live)
     loaded = AutoModelForImageTextToText.from_pretrained(tmp_path / "out", dtype=torch.float32)
     for name, values in loaded.state_dict().items():
         assert torch.equal(values, live.state_dict()[name]), name

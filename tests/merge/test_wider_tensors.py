@@ -14,8 +14,8 @@ from tests.merge.models_for_tests import TEXT, digests_of, recipe_of, save_token
 from tsugiki.contracts.recipe import DataflowRecipe, Hop, ParentRef
 from tsugiki.evaluate.vllm_backend.weights import MergedWeights
 from tsugiki.merge.dataflow.live import LiveDataflow
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.models import Models
-from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.write import write_merge
 from tsugiki.models.checkpoint import SINGLE, Checkpoint
 
@@ -86,7 +86,7 @@ def test_live_model_holds_what_a_loader_holds(routed: Folders, tmp_path: Path) -
     digest = write_merge(recipe, routed, digests_of(routed), tmp_path / "out")
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.bfloat16)
     live = AutoModelForCausalLM.from_pretrained(routed["b"], dtype=torch.bfloat16)
-    merger = ResidentMerger(routed, digests_of(routed))
+    merger = InPlaceMerger(routed, digests_of(routed))
     assert merger.load_into(recipe, live) == digest
     assert live.state_dict()[BIAS].dtype == torch.float32
     for name, values in loaded.state_dict().items():
@@ -97,7 +97,7 @@ def test_vllm_is_given_the_wider_format(routed: Folders, tmp_path: Path) -> None
     """The worker's tensors, and their digest, are those of the files."""
     recipe = recipe_of("linear", base=None, values={"weight": (0.5, 0.7)}, dtype="bfloat16")
     digest = write_merge(recipe, routed, digests_of(routed), tmp_path / "out")
-    weights = MergedWeights(ResidentMerger(routed, digests_of(routed)), recipe)
+    weights = MergedWeights(InPlaceMerger(routed, digests_of(routed)), recipe)
     assert dict(weights)[BIAS].dtype == torch.float32
     assert weights.digest() == digest
 
@@ -109,7 +109,7 @@ def test_live_model_rounds_what_a_loader_rounds(normed: Folders, tmp_path: Path)
     assert load_file(tmp_path / "out" / SINGLE)[NORM].dtype == torch.float32
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.bfloat16)
     live = AutoModelForCausalLM.from_pretrained(normed["b"], dtype=torch.bfloat16)
-    assert ResidentMerger(normed, digests_of(normed)).load_into(recipe, live) == digest
+    assert InPlaceMerger(normed, digests_of(normed)).load_into(recipe, live) == digest
     for name, values in loaded.state_dict().items():
         assert torch.equal(values, live.state_dict()[name]), name
 
@@ -142,7 +142,7 @@ def test_float64_beside_float32_stays_so(tmp_path: Path) -> None:
     recipe = recipe_of("linear", base=None, values={"weight": 0.5}, dtype="float32")
     write_merge(recipe, folders, digests_of(folders), tmp_path / "out")
     written = load_file(tmp_path / "out" / SINGLE)[NORM]
-    made = dict(ResidentMerger(folders, digests_of(folders)).tensors(recipe))[NORM]
+    made = dict(InPlaceMerger(folders, digests_of(folders)).tensors(recipe))[NORM]
     assert written.dtype == made.dtype == torch.float64
     assert torch.equal(made, written)
     torch.testing.assert_close(written, mean(folders, NORM), rtol=1e-5, atol=1e-6)

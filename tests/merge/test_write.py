@@ -19,8 +19,8 @@ from tests.parents.checkpoints import write_llama
 from tsugiki.canonical import digest_file
 from tsugiki.contracts.recipe import Recipe, read_recipe
 from tsugiki.errors import InfrastructureError, ParentError
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.registry import METHODS
-from tsugiki.merge.resident import ResidentMerger
 from tsugiki.merge.stream import shards
 from tsugiki.merge.write import write_merge
 from tsugiki.models.checkpoint import INDEX, SINGLE
@@ -53,7 +53,7 @@ def test_transformers_loads_what_the_live_model_was_given(
     recipe = recipe_of("dare_ties", values={"density": 0.5, "weight": 0.7}, dtype=dtype)
     digest = write(recipe, folders, tmp_path / "out")
     live = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    assert ResidentMerger(folders, digests_of(folders)).load_into(recipe, live) == digest
+    assert InPlaceMerger(folders, digests_of(folders)).load_into(recipe, live) == digest
     loaded, report = AutoModelForCausalLM.from_pretrained(
         tmp_path / "out", dtype="auto", output_loading_info=True
     )
@@ -231,7 +231,7 @@ def test_of_two_writers_one_wins(trio: Folders, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "o").iterdir()] == ["out"]
     written = load_file(tmp_path / "o" / "out" / SINGLE)
     recipe = read_recipe(tmp_path / "o" / "out" / "recipe.json")
-    for name, values in ResidentMerger(trio, digests_of(trio)).tensors(recipe):
+    for name, values in InPlaceMerger(trio, digests_of(trio)).tensors(recipe):
         assert torch.equal(written[name], values)
 
 
@@ -243,4 +243,4 @@ def test_every_method_writes_what_it_loads(name: str, trio: Folders, tmp_path: P
     recipe = recipe_of(name, parents, base=None if method.base == "unused" else "base")
     digest = write(recipe, trio, tmp_path / "out", threads=2)
     model = AutoModelForCausalLM.from_pretrained(trio["base"], dtype=torch.float32)
-    assert ResidentMerger(trio, digests_of(trio)).load_into(recipe, model) == digest
+    assert InPlaceMerger(trio, digests_of(trio)).load_into(recipe, model) == digest

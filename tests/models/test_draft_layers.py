@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.parents.checkpoints import write_llama
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
-from tsugiki.merge.resident import ResidentMerger
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.write import write_merge
 from tsugiki.models.names import is_draft
 
@@ -64,7 +64,7 @@ def test_others_are_left_out(folders: dict[str, Path], tmp_path: Path) -> None:
 def test_a_live_model_takes_the_rest(folders: dict[str, Path]) -> None:
     """Transformers does not load draft layers."""
     model = AutoModelForCausalLM.from_pretrained(folders["a"])
-    ResidentMerger(folders, DIGESTS).load_into(recipe("a"), model)
+    InPlaceMerger(folders, DIGESTS).load_into(recipe("a"), model)
     a, b = (load_file(folder / "model.safetensors") for folder in folders.values())
     name = "model.layers.1.mlp.up_proj.weight"
     assert torch.allclose(model.state_dict()[name], (a[name] + b[name]) / 2)

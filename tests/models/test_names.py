@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from tests.merge.models_for_tests import digests_of, recipe_of
 from tsugiki.contracts.recipe import with_names
 from tsugiki.errors import LineageError, ParentError
-from tsugiki.merge.resident import ResidentMerger
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.write import write_merge
 from tsugiki.models.checkpoint import SINGLE
 from tsugiki.models.names import naming
@@ -83,7 +83,7 @@ def test_parents_with_other_names_are_merged_by_a_declared_map(
     assert recipe.digest != plain.digest
     with pytest.raises(ParentError, match="absent"):
         write_merge(plain, folders, digests_of(folders), tmp_path / "no")
-    merger = ResidentMerger(folders, digests_of(folders), names=names)
+    merger = InPlaceMerger(folders, digests_of(folders), names=names)
     with pytest.raises(LineageError, match="not named as the recipe says"):
         dict(merger.tensors(plain))
     assert dict(merger.tensors(recipe)).keys() == tensors.keys()

@@ -15,13 +15,13 @@ from tests.runs_for_tests import TinyRun
 from tsugiki.contracts.recipe import ParentRef, Recipe
 from tsugiki.errors import InfrastructureError, RecipeError
 from tsugiki.evaluate.vllm_backend.weights import MergedWeights, StoredWeights, require_taken
-from tsugiki.merge.resident import ResidentMerger
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.write import write_merge
 
 
-def merger_of(run: TinyRun, models: Path) -> ResidentMerger:
+def merger_of(run: TinyRun, models: Path) -> InPlaceMerger:
     """A merger of the run's models."""
-    return ResidentMerger({name: models / name for name in run.digests}, run.digests)
+    return InPlaceMerger({name: models / name for name in run.digests}, run.digests)
 
 
 STEEP = "model.layers.1.mlp.up_proj.weight"
@@ -73,7 +73,7 @@ def test_a_merge_that_fails_half_way_still_gives_every_tensor_once(
 ) -> None:
     """Layers of vLLM cannot be left half-way; the failure is told afterwards."""
     run = make_run()
-    merger = ResidentMerger(*with_steep(run, tiny_models, tmp_path))
+    merger = InPlaceMerger(*with_steep(run, tiny_models, tmp_path))
     recipe = steep(run)
     weights = MergedWeights(merger, recipe, threads)
     names = [name for name, _ in weights]

@@ -16,7 +16,7 @@ from tsugiki.errors import ParentError
 from tsugiki.evaluate.vllm_backend.candidates import VllmCandidates
 from tsugiki.evaluate.vllm_backend.weights import MergedWeights, OnProcessor
 from tsugiki.evaluate.vllm_backend.worker import replace_weights
-from tsugiki.merge.resident import ResidentMerger
+from tsugiki.merge.in_place import InPlaceMerger
 
 FUSED = {
     "qkv_proj": ("q_proj", "k_proj", "v_proj"),
@@ -55,7 +55,7 @@ def test_the_weights_are_those_of_the_merge(tmp_path: Path, dtype: Any, *, tied:
     """Bit for bit, each of them, for one candidate after another."""
     run = run_of(tmp_path, tie_word_embeddings=tied)
     candidates = opened(run, tmp_path)
-    merger = ResidentMerger(folders_of(run, tmp_path), run.digests)
+    merger = InPlaceMerger(folders_of(run, tmp_path), run.digests)
     for weight in (0.3, 1.2):
         recipe = run.recipe(weight=weight, dtype=dtype)
         _, digest = candidates.build(recipe)
@@ -90,7 +90,7 @@ def test_weights_that_nothing_is_put_into_are_noticed(
     candidates = opened(run, tmp_path)
     recipe = run.recipe(weight=0.5)
     candidates._opened(recipe)
-    merger = ResidentMerger(folders_of(run, tmp_path), run.digests)
+    merger = InPlaceMerger(folders_of(run, tmp_path), run.digests)
     kept = ((name, tensor) for name, tensor in MergedWeights(merger, recipe) if missing not in name)
     with pytest.raises(ParentError, match=rf"{named}\.weight"):
         replace_weights(worker_of(candidates), OnProcessor(kept))

@@ -54,11 +54,8 @@ class Candidates(Protocol):
     def build(self, recipe: AnyRecipe) -> tuple[Model, str]:
         """Make a recipe's model in memory; returns it with the digest of its weights."""
 
-    def begin(self, recipe: AnyRecipe) -> None:
-        """Say which recipe is built next, once the last one's model is at work."""
-
     def build_through_scratch(self, recipe: AnyRecipe) -> tuple[Model, str]:
-        """The same, through a temporary folder."""
+        """Make a recipe's model through a temporary folder, with no memory for the merge."""
 
     def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[Model, str]:
         """Take the weights of a merged model on disk."""

@@ -1,10 +1,13 @@
-"""One live model in which candidates are built, one after another, without a file between."""
+"""One live model in which candidates are built, one after another, and the device that it is on."""
 
 from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,13 @@ import transformers
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import InfrastructureError, ParentError
-from tsugiki.evaluate.ahead import Ahead, InPlace, Merging
 from tsugiki.evaluate.chat_template import stop_clock
-from tsugiki.evaluate.device import choose_device, hardware_name
 from tsugiki.evaluate.language_model import LanguageModel
-from tsugiki.evaluate.scratch import merged_in_scratch
 from tsugiki.merge.dataflow.live import LiveDataflow
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.models import Models
-from tsugiki.merge.resident import ResidentMerger
+from tsugiki.merge.on_device import fits_on_device
+from tsugiki.merge.write import write_merge
 from tsugiki.models.language_settings import has_vision
 from tsugiki.models.names import Names
 
@@ -30,7 +32,8 @@ from tsugiki.models.names import Names
 class CandidateModel:
     """Holds the parents once, and one model that takes each candidate's weights in turn.
 
-    On a GPU, the next candidate is merged in main memory while one is scored.
+    A GPU holds the parents too, if they fit into its memory, and merges them where the method gives the
+    same bits there. Otherwise the processor merges, and the weights are copied tensor by tensor.
     """
 
     def __init__(
@@ -51,12 +54,12 @@ class CandidateModel:
         self._trusted = trusted
         self._device = choose_device(evaluation.device, job)
         if self._device.type == "cuda":
-            torch.cuda.set_device(self._device)  # streams are the current device's
-        self._merger: ResidentMerger | None = None
+            torch.cuda.set_device(self._device)
+        self._merger: InPlaceMerger | None = None
         self._held: set[str] = set()
         self._dataflow: LiveDataflow | None = None
         self._tokenizers: dict[str, Any] = {}
-        self._live: dict[tuple[str, str], tuple[Merging, LanguageModel]] = {}
+        self._live: dict[tuple[str, str], LanguageModel] = {}
 
     @property
     def device(self) -> torch.device:
@@ -93,21 +96,15 @@ class CandidateModel:
         """Make a recipe's model in memory; returns it with the digest of its weights."""
         if isinstance(recipe, DataflowRecipe):
             self._let_go()
+            self._merger = None
             if self._dataflow is None:
                 self._dataflow = LiveDataflow(Models(self._folders, self._digests), self._device)
             assembled, weights = self._dataflow.assemble(recipe)
             return self._wrapped(assembled, recipe.tokenizer), weights
         self._dataflow = None
-        merging, language_model = self._model(recipe)
-        return language_model, merging.finish(self._parents(recipe), recipe)
-
-    def begin(self, recipe: AnyRecipe) -> None:
-        """Merge a recipe beside the model at work, if that is of use and all it needs is open."""
-        if isinstance(recipe, DataflowRecipe) or self._merger is None:
-            return
-        live = self._live.get((recipe.tokenizer, recipe.dtype))
-        if live is not None and _models_of(recipe) <= self._held:
-            live[0].begin(self._merger, recipe)
+        live = self._model(recipe)
+        merger, threads = self._parents(recipe), self._evaluation.threads
+        return live, merger.load_into(recipe, live.model, threads=threads)
 
     def build_through_scratch(self, recipe: AnyRecipe) -> tuple[LanguageModel, str]:
         """Merge a recipe to a temporary folder on this machine, read it, and remove it.
@@ -128,9 +125,9 @@ class CandidateModel:
             self._let_go()
             model = self._pretrained(folder, recipe).to(self._device)
             return self._wrapped(model, recipe.tokenizer), weights
-        merging, language_model = self._model(recipe)
+        language_model = self._model(recipe)
         parents = self._parents(recipe)
-        live = parents.live_weights(recipe.tokenizer, merging.live)
+        live = parents.live_weights(recipe.tokenizer, language_model.model)
         missing = {planned.stored for planned in parents.plan(recipe.tokenizer).tensors}
         try:
             for file in sorted(folder.glob("*.safetensors")):
@@ -146,22 +143,26 @@ class CandidateModel:
             live.finish()
         return language_model, weights
 
-    def _parents(self, recipe: Recipe) -> ResidentMerger:
+    def _parents(self, recipe: Recipe) -> InPlaceMerger:
         """Models of a recipe, and perhaps others; not all models of a run fit together."""
         names = _models_of(recipe)
         if self._merger is None or not names <= self._held:
             folders = {name: self._folders[name] for name in self._folders if name in names}
-            self._merger, self._held = (
-                ResidentMerger(folders, self._digests, names=self._names),
-                names,
-            )
+            self._merger, self._held = None, names  # which may hold models on the GPU
+            self._merger = InPlaceMerger(folders, self._digests, names=self._names)
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+                free, _ = torch.cuda.mem_get_info(self._device)
+                if fits_on_device(self._merger.bytes_on_device, free):
+                    self._merger.hold_on(self._device)
         return self._merger
 
-    def _model(self, recipe: Recipe) -> tuple[Merging, LanguageModel]:
+    def _model(self, recipe: Recipe) -> LanguageModel:
         key = (recipe.tokenizer, recipe.dtype)
         if key not in self._live:
             self._let_go()
-            self._live[key] = self._load(recipe)
+            model = self._pretrained(self._folders[recipe.tokenizer], recipe).to(self._device)
+            self._live[key] = self._wrapped(model, recipe.tokenizer)
         return self._live[key]
 
     def _let_go(self) -> None:
@@ -169,16 +170,6 @@ class CandidateModel:
         self._live.clear()
         if self._device.type == "cuda":
             gc.collect()  # lm-eval's models refer to themselves
-
-    def _load(self, recipe: Recipe) -> tuple[Merging, LanguageModel]:
-        model = self._pretrained(self._folders[recipe.tokenizer], recipe)
-        threads = self._evaluation.threads
-        merging: Merging
-        if self._device.type != "cpu" and self._evaluation.storage == "memory":
-            merging = Ahead(model, self._device, threads)
-        else:
-            merging = InPlace(model.to(self._device), threads)
-        return merging, self._wrapped(merging.live, recipe.tokenizer)
 
     def _pretrained(self, folder: Path, recipe: AnyRecipe) -> Any:
         model, info = _loader(folder).from_pretrained(
@@ -231,3 +222,46 @@ def not_whole(folder: Path, got: str) -> InfrastructureError:
         got=got,
         fix="the job is tried again; if this persists, remove the generation's weights folders",
     )
+
+
+@contextmanager
+def merged_in_scratch(
+    recipe: AnyRecipe, folders: Mapping[str, Path], digests: Mapping[str, str], *, threads: int
+) -> Iterator[tuple[Path, str]]:
+    """Merge a recipe, yield the model's folder and the digest of its weights, and remove it.
+
+    Raises:
+        RecipeError, LineageError, ParentError, InfrastructureError: as `write_merge` does.
+    """
+    with tempfile.TemporaryDirectory(prefix="tsugiki-") as scratch:
+        folder = Path(scratch) / "model"
+        yield folder, write_merge(recipe, folders, digests, folder, threads=threads)
+
+
+def choose_device(setting: str, job: int) -> torch.device:
+    """The device of a job: jobs on one machine spread over its visible GPUs.
+
+    Raises:
+        InfrastructureError: the job was given a GPU that does not work, and its processor would take
+            for ever, and round differently; or it is to use one and has none.
+    """
+    works = torch.cuda.is_available()
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if not works and (setting == "cuda" or (setting == "auto" and given[:1].isdigit())):
+        raise InfrastructureError(
+            "this job is to use a GPU, and torch finds none that it can use",
+            where=f"evaluation.device: {setting}, on {os.uname().nodename}",
+            got=f"CUDA_VISIBLE_DEVICES={given}",
+            fix="the job is tried again; ask for a GPU (docs/hpc.md), keep it from this node if the "
+            "node is broken, install the build of torch for its driver, or set `device: cpu`",
+        )
+    if setting == "auto":
+        setting = "cuda" if works else "cpu"
+    if setting == "cuda":
+        return torch.device("cuda", job % max(torch.cuda.device_count(), 1))
+    return torch.device(setting)
+
+
+def hardware_name(device: torch.device) -> str:
+    """The name of a GPU, or the kind of a device that has none."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

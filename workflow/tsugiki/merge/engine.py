@@ -11,9 +11,10 @@ from torch import Tensor
 
 from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import RecipeError
-from tsugiki.merge.fused import Fused
+from tsugiki.merge.blockwise import BlockwiseMerge
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.models import Models, TensorSource
-from tsugiki.merge.operands import Operands
+from tsugiki.merge.on_device import HeldModels, HeldTensors
 from tsugiki.merge.settings import Settings
 from tsugiki.models.checkpoint import DTYPES as FORMATS
 from tsugiki.models.plan import PlannedTensor
@@ -68,13 +69,23 @@ class Merge:
         """
         if not planned.merged:
             return self.models.stored(self.owner.name, planned.name)
-        operands, method = self._operands(planned), self.settings.method
-        fused = self._fused(planned, operands)
-        if fused is not None:
-            return self._finite(planned, *fused.whole())
-        result = method.merge(operands).to(self.format(planned))
-        assert result.shape == planned.shape, f"{method.name} changed a tensor's shape"
-        return self._finite(planned, result, int((~torch.isfinite(result)).sum()))
+        inputs = self._inputs(planned)
+        blockwise = self._blockwise(planned, inputs)
+        if blockwise is not None:
+            return self._finite(planned, *blockwise.whole())
+        return self._by_formula(planned, inputs)
+
+    def on_device(self, planned: PlannedTensor, held: HeldModels) -> Tensor:
+        """Merge one tensor on the device that the models are held on, with the bits of `tensor`.
+
+        The method is to be `elementwise`.
+
+        Raises:
+            RecipeError: the result is not finite.
+            ParentError: a model's tensor is not finite.
+        """
+        assert self.settings.method.elementwise, "others round differently on another device"
+        return self._by_formula(planned, self._inputs(planned, held))
 
     def pieces(self, planned: PlannedTensor, into: Tensor | None = None) -> Iterator[Tensor]:
         """The elements of `tensor(planned)` in their order, piece by piece.
@@ -90,30 +101,37 @@ class Merge:
             RecipeError: the result is not finite.
             ParentError: a model's tensor is not finite.
         """
-        fused = self._fused(planned, self._operands(planned)) if planned.merged else None
-        if fused is None:
+        blockwise = self._blockwise(planned, self._inputs(planned)) if planned.merged else None
+        if blockwise is None:
             made = self.tensor(planned)
             if into is not None:
                 into.copy_(made)
             yield made
             return
-        pieces = fused.pieces(into)
+        pieces = blockwise.pieces(into)
         for piece, bad in pieces:
             rest = sum(more for _, more in pieces) if bad else 0  # all of the tensor are counted
             yield self._finite(planned, piece, bad + rest)
 
-    def _fused(self, planned: PlannedTensor, operands: Operands) -> Fused | None:
-        compiled = self.settings.method.compiled
-        return compiled(operands, self.format(planned)) if compiled is not None else None
+    def _blockwise(self, planned: PlannedTensor, inputs: MergeInputs) -> BlockwiseMerge | None:
+        blockwise = self.settings.method.blockwise
+        return blockwise(inputs, self.format(planned)) if blockwise is not None else None
 
-    def _operands(self, planned: PlannedTensor) -> Operands:
+    def _by_formula(self, planned: PlannedTensor, inputs: MergeInputs) -> Tensor:
+        method = self.settings.method
+        result = method.merge(inputs).to(self.format(planned))
+        assert result.shape == planned.shape, f"{method.name} changed a tensor's shape"
+        return self._finite(planned, result, int((~torch.isfinite(result)).sum()))
+
+    def _inputs(self, planned: PlannedTensor, held: HeldModels | None = None) -> MergeInputs:
         settings = self.settings
-        return Operands(
+        place = (self.models, planned.name, settings.parents, self._base)
+        return MergeInputs(
             name=planned.name,
             shape=planned.shape,
             parents=tuple(parent.name for parent in settings.parents),
             digests=tuple(parent.digest for parent in settings.parents),
-            source=TensorSource(self.models, planned.name, settings.parents, self._base),
+            tensors=TensorSource(*place) if held is None else HeldTensors(*place, held),
             per_parent=settings.per_parent(planned.name),
             shared=settings.shared(planned.name),
             options=settings.options,

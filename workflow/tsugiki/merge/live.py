@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -96,6 +97,31 @@ class LiveWeights:
         target = model.state_dict()
         for name, values in fresh.state_dict().items():
             target[name].copy_(values)
+
+
+class LiveModels:
+    """Finds where the tensors of a plan go in a model, once for as long as the model lives.
+
+    It keeps no model alive, nor the memory of its weights.
+    """
+
+    def __init__(self) -> None:
+        self._found: WeakKeyDictionary[nn.Module, tuple[Plan, LiveWeights]] = WeakKeyDictionary()
+
+    def weights(self, plan: Plan, model: nn.Module) -> LiveWeights:
+        """Where they go.
+
+        They are found anew after another plan, or if a weight of the model has been replaced.
+
+        Raises:
+            ParentError: the model has other weights than the plan.
+        """
+        known, weights = self._found.get(model, (None, None))
+        if weights is None or known is not plan or not weights.fits(model):
+            weights = LiveWeights(plan, model)
+            if weights.in_place:  # a merge that fails leaves nothing in them
+                self._found[model] = (plan, weights)
+        return weights
 
 
 def bind(plan: Plan, model: nn.Module) -> dict[str, Tensor]:

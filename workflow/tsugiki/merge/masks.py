@@ -28,7 +28,9 @@ BITS = 24
 UNIT = 1.0 / (1 << BITS)
 """Step between uniform numbers."""
 PIECE = 1 << 16
-"""Elements drawn at a time, so that the integers stay in the processor's cache."""
+"""Elements that a processor draws at a time, so that the integers stay in its cache."""
+PIECE_ON_DEVICE = 1 << 24
+"""Elements that another device draws at a time: the integers take some hundred megabytes."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -44,8 +46,9 @@ def uniforms(key: int, count: int, device: torch.device | str = "cpu") -> Tensor
         float32 of shape (count,), multiples of 2**-24 in [0, 1).
     """
     out = torch.empty(count, dtype=torch.float32, device=device)
-    for start in range(0, count, PIECE):
-        piece = out[start : start + PIECE]
+    step = PIECE if out.is_cpu else PIECE_ON_DEVICE
+    for start in range(0, count, step):
+        piece = out[start : start + step]
         counter = torch.arange(start + 1, start + 1 + piece.numel(), device=device)
         bits = _mix(counter.mul_(_signed(GAMMA)).add_(_signed(key)))
         piece.copy_(_shift(bits, 64 - BITS)).mul_(UNIT)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import Tensor, dtype
 
-    from tsugiki.merge.fused import Fused
-    from tsugiki.merge.operands import Operands
+    from tsugiki.merge.blockwise import BlockwiseMerge
+    from tsugiki.merge.inputs import MergeInputs
 
 Value = bool | float | str
 
@@ -60,12 +60,16 @@ class Method:
     """Authors, year and address of the source."""
     equation: str
     """The rule for one tensor, in plain text."""
-    merge: Callable[[Operands], Tensor]
+    merge: Callable[[MergeInputs], Tensor]
     """Pure function of one tensor of all models: float32 of the tensor's shape. It mutates none of
     its inputs."""
-    compiled: Callable[[Operands, dtype], Fused | None] | None = None
-    """The same in one pass on the processor: the result of `merge` cast to a number format, bit for
-    bit, as a whole or piece by piece. None if the options ask for what has no such loop."""
+    blockwise: Callable[[MergeInputs, dtype], BlockwiseMerge | None] | None = None
+    """Merges in one pass on the processor, as a whole or piece by piece: the result of `merge` cast to
+    a number format, bit for bit. None if the options ask for what has no such loop."""
+    elementwise: bool = False
+    """Whether `merge` gives the same bits on every device: it computes each element by itself, by
+    single operations of IEEE 754 in a fixed order. Methods that sum over elements are merged on the
+    processor."""
     parameters: tuple[ParameterSpec, ...] = ()
     options: tuple[OptionSpec, ...] = ()
     base: Literal["required", "optional", "unused"] = "required"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import torch
 from torch import Tensor
 
 from tsugiki.contracts.recipe import AnyRecipe, ParentRef
 from tsugiki.errors import LineageError, ParentError, RecipeError
-from tsugiki.merge.cache import TensorCache
-from tsugiki.merge.fused import alike, bits_of
+from tsugiki.merge.blockwise import bits_of, in_one_format
 from tsugiki.merge.kernels.elements import Bits
-from tsugiki.merge.kernels.finite import all_finite
+from tsugiki.merge.kernels.sums import all_finite
 from tsugiki.merge.masks import mask_key, uniforms
 from tsugiki.merge.selection import Magnitudes, nth_largest
 from tsugiki.models.checkpoint import Checkpoint
@@ -133,7 +133,7 @@ class Models:
 
 @dataclass(frozen=True)
 class TensorSource:
-    """One tensor of the models: what a method is given (see `operands.Source`)."""
+    """One tensor of the models: what a method is given (see `inputs.Tensors`)."""
 
     models: Models
     tensor: str
@@ -173,7 +173,7 @@ class TensorSource:
                 key, size, lambda: self.task_vector(index).abs().flatten().sort().values
             )
             return float(ascending[-count])
-        base, parent = alike([self.bits(None), self.bits(index)])
+        base, parent = in_one_format([self.bits(None), self.bits(index)])
         return nth_largest(Magnitudes(base, parent), count)
 
     def uniforms(self, index: int, mask_seed: int) -> Tensor:
@@ -202,3 +202,34 @@ class TensorSource:
             return self.parents[index].name
         assert self.base_name is not None, "the method's description says whether it has a base"
         return self.base_name
+
+
+class TensorCache:
+    """Keeps what is asked for until it is full; what does not fit is computed every time.
+
+    Results do not depend on what is kept. Several threads may ask, best for different tensors.
+
+    Args:
+        limit: Most bytes to hold.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._tensors: dict[Hashable, Tensor] = {}
+        self._lock = Lock()
+
+    def get(self, key: Hashable, size: int, make: Callable[[], Tensor]) -> Tensor:
+        """The tensor of that key, which takes `size` bytes."""
+        kept = self._tensors.get(key)
+        if kept is None:
+            kept = make()
+            with self._lock:
+                if key not in self._tensors and self.used + size <= self.limit:
+                    self._tensors[key] = kept
+                    self.used += size
+        return kept
+
+    def holds(self, key: Hashable, size: int) -> bool:
+        """Whether `get` would keep the tensor, or has kept it."""
+        return key in self._tensors or self.used + size <= self.limit

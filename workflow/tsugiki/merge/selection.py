@@ -16,8 +16,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tsugiki.merge.kernels.elements import BLOCK, Bits
-from tsugiki.merge.kernels.magnitudes import magnitudes, magnitudes_between
+from tsugiki.merge.kernels.elements import BLOCK, Bits, addresses
+from tsugiki.merge.kernels.selecting import magnitudes, magnitudes_between
 from tsugiki.merge.kernels.variance import variances, variances_between
 
 SAMPLE = 1 << 15
@@ -33,7 +33,7 @@ Numbers = NDArray[np.uint32]
 """Bits of float32 numbers that are not negative: they are in the order of the numbers."""
 
 
-class Ranked(Protocol):
+class Selectable(Protocol):
     """Numbers, one for each element of a tensor."""
 
     @property
@@ -70,7 +70,7 @@ class Magnitudes:
         return out
 
     def between(self, low: int, high: int, out: Numbers) -> tuple[int, int]:
-        """See `Ranked`."""
+        """Write those between two, and count what is larger (see `Selectable.between`)."""
         found, larger = magnitudes_between(self.base, self.parent, low, high, out)
         return int(found), int(larger)
 
@@ -91,20 +91,22 @@ class Variances:
         """Some of them."""
         base = _sampled(self.base)
         out = np.empty(base.size, np.uint32)
-        variances(base, tuple(_sampled(parent) for parent in self.parents), out)
+        parents = [_sampled(parent) for parent in self.parents]
+        variances(base, addresses(parents), out)
         return out
 
     def between(self, low: int, high: int, out: Numbers) -> tuple[int, int]:
-        """See `Ranked`."""
-        found, larger = variances_between(self.base, self.parents, low, high, out)
+        """Write those between two, and count what is larger (see `Selectable.between`)."""
+        parents = addresses(self.parents)
+        found, larger = variances_between(self.base, parents, low, high, out)
         return int(found), int(larger)
 
 
-def nth_largest(ranked: Ranked, count: int) -> float:
+def nth_largest(numbers: Selectable, count: int) -> float:
     """The `count`-th largest of some numbers, from 1 to as many as there are."""
-    found = np.empty(ranked.size + BLOCK, np.uint32)
-    for low, high in _brackets(ranked, count):
-        size, above = ranked.between(low, high, found)
+    found = np.empty(numbers.size + BLOCK, np.uint32)
+    for low, high in _brackets(numbers, count):
+        size, above = numbers.between(low, high, found)
         place = size - (count - above)
         if 0 <= place < size:
             answer = np.partition(found[:size], place)[place : place + 1]
@@ -112,16 +114,16 @@ def nth_largest(ranked: Ranked, count: int) -> float:
     raise AssertionError("the last bracket holds every element")
 
 
-def count_positive(ranked: Ranked) -> int:
+def count_positive(numbers: Selectable) -> int:
     """How many of the numbers are not zero."""
-    return ranked.size - ranked.between(0, 0, np.empty(ranked.size + BLOCK, np.uint32))[0]
+    return numbers.size - numbers.between(0, 0, np.empty(numbers.size + BLOCK, np.uint32))[0]
 
 
-def _brackets(ranked: Ranked, count: int) -> Iterator[tuple[int, int]]:
+def _brackets(numbers: Selectable, count: int) -> Iterator[tuple[int, int]]:
     """Bits of two numbers that the answer probably lies between, then of all numbers."""
-    if ranked.size > 4 * SAMPLE:
-        sample = ranked.sample()
-        share = 1.0 - count / ranked.size
+    if numbers.size > 4 * SAMPLE:
+        sample = numbers.sample()
+        share = 1.0 - count / numbers.size
         rank = share * sample.size
         spread = DEVIATIONS * math.sqrt(sample.size * share * (1.0 - share)) + DEVIATIONS
         first, last = math.floor(rank - spread), math.ceil(rank + spread)

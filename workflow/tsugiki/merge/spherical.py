@@ -1,13 +1,25 @@
-"""Interpolation along great circles, on tensors taken as single long vectors or row by row."""
+"""Geometry on a sphere: interpolation along great circles, and combinations of whole tensors.
+
+Any point that is made of vectors by geometry on a sphere is a sum of these vectors, each multiplied
+by a number. Lengths and angles, and so the numbers, follow from the inner products of the vectors:
+one pass over the models finds these, a second one adds them up.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from tsugiki.merge.blockwise import BlockwiseMerge, in_one_format, weighted_sum
+from tsugiki.merge.inputs import MergeInputs
+from tsugiki.merge.kernels import sums
+from tsugiki.merge.kernels.elements import addresses
+from tsugiki.merge.task_vectors import add_scaled
 
 SMALLEST_SINE = 1e-6
 """Below it two directions are taken for parallel or opposite, and a straight line is used."""
@@ -38,7 +50,7 @@ def slerp(t: float, start: Tensor, end: Tensor) -> Tensor:
 
 
 def arc(t: float, products: NDArray[np.float64]) -> tuple[float, float]:
-    """The same for two whole vectors: what each is multiplied by.
+    """What two whole vectors are multiplied by, to divide the arc between them (see `slerp`).
 
     Args:
         t: 0 for the start, 1 for the end.
@@ -66,3 +78,61 @@ def cosines(one: Tensor, other: Tensor) -> Tensor:
     product = (one * other).sum(dim=-1, keepdim=True, dtype=torch.float64)
     lengths = length(one) * length(other)
     return torch.where(lengths > 0.0, product / lengths, 0.0).clamp_(-1.0, 1.0)
+
+
+def inner_products(inputs: MergeInputs) -> NDArray[np.float64]:
+    """Inner products of the task vectors, or of the parents themselves if there is no base.
+
+    Returns:
+        float64, shape (parents, parents).
+    """
+    models = range(inputs.count)
+    if inputs.has_base:
+        return products_of(inputs, (None, *models), changes=True)
+    return products_of(inputs, models, changes=False)
+
+
+def products_of(
+    inputs: MergeInputs, models: Sequence[int | None], *, changes: bool
+) -> NDArray[np.float64]:
+    """Inner products of models, or of their changes against the first of them.
+
+    Args:
+        inputs: The tensor that is merged.
+        models: The models, by their places, None for the base.
+        changes: Whether the first one is subtracted from the others.
+
+    Raises:
+        ParentError: a model is not finite.
+    """
+    elements = in_one_format([inputs.tensors.bits(index) for index in models])
+    chosen = elements[1:] if changes else elements
+    products = np.empty((len(chosen), len(chosen)))
+    sums.inner_products(elements[0], addresses(chosen), changes, products)
+    if not np.isfinite(products).all():
+        inputs.tensors.require_finite()
+    return products
+
+
+def combine(inputs: MergeInputs, factors: Sequence[float]) -> Tensor:
+    """Sum of factor * parent, or base + sum of factor * task vector; float32."""
+    if inputs.has_base:
+        return sum_of(inputs.tensors.task_vector, factors).add_(inputs.tensors.base())
+    return sum_of(inputs.tensors.parent, factors)
+
+
+def sum_of(read: Callable[[int], Tensor], factors: Sequence[float]) -> Tensor:
+    """Sum of factor * tensor, in order; float32."""
+    total = read(0) * factors[0]
+    for index, factor in enumerate(factors[1:], start=1):
+        total.add_(read(index) * factor)
+    return total
+
+
+def combine_blockwise(
+    inputs: MergeInputs, factors: Sequence[float], dtype: torch.dtype
+) -> BlockwiseMerge:
+    """Sum of factor * parent, or base + sum of factor * task vector, by the compiled loops."""
+    if inputs.has_base:
+        return add_scaled(inputs, factors, dtype)
+    return weighted_sum(inputs, factors, dtype)

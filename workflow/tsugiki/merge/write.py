@@ -71,7 +71,7 @@ def write_merge(
         progress: Called after each tensor: tensors written, all tensors, bytes written.
 
     Returns:
-        Digest of the weights: the one that `ResidentMerger.load_into` or `LiveDataflow.assemble`
+        Digest of the weights: the one that `InPlaceMerger.load_into` or `LiveDataflow.assemble`
         returns for this recipe.
 
     Raises:

@@ -25,7 +25,7 @@ def tensor_digest(tensor: Tensor) -> str:
 
 
 def pieces_digest(pieces: Iterable[Tensor]) -> str:
-    """The same of a tensor that comes piece by piece; each is done with when the next one is made."""
+    """BLAKE3 of a tensor that comes piece by piece; each is done with when the next one is made."""
     content = blake3()
     for piece in pieces:
         content.update(raw_bytes(piece))

@@ -9,7 +9,7 @@ from math import prod
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.merge.resident import CACHE_BYTES
+from tsugiki.merge.in_place import CACHE_BYTES
 from tsugiki.models.files import needed
 from tsugiki.models.model import Model
 from tsugiki.models.sources import ParentFiles
@@ -23,7 +23,7 @@ WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 LIBRARIES = 700_000_000
 """Bytes that Python takes with torch, transformers and lm-eval; measured on processors."""
 LIBRARIES_ON_GPU = 5_000_000_000
-"""The same with what CUDA keeps in main memory, and pinned memory for copies; a generous figure."""
+"""Bytes of libraries together with what CUDA keeps in main memory; a generous figure."""
 PROMPT = 1000
 """Tokens of a long prompt, assumed."""
 
@@ -45,7 +45,7 @@ class Memory:
     prompt: int = 0
     """Tokens of each."""
     gpu: bool = False
-    """Whether the model that is scored is on a GPU; the next one is merged in main memory."""
+    """Whether the model that is scored is on a GPU, which it goes to through main memory."""
 
     @property
     def main(self) -> int:

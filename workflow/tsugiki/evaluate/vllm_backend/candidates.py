@@ -16,9 +16,9 @@ from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.validate_backend import installed_vllm
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, RecipeError
+from tsugiki.evaluate.candidate_model import merged_in_scratch
 from tsugiki.evaluate.chat_template import stop_clock
 from tsugiki.evaluate.language_model import end_tokens, generation_config
-from tsugiki.evaluate.scratch import merged_in_scratch
 from tsugiki.evaluate.vllm_backend.engine import (
     OF_SCORES,
     engine_key,
@@ -101,9 +101,6 @@ class VllmCandidates:
             what, where, expected, got, fix = answer["refused"]
             raise RecipeError(what, where=where, expected=expected, got=got, fix=fix)
         return model, answer["digest"]
-
-    def begin(self, recipe: AnyRecipe) -> None:
-        """Nothing: the engine takes tensors as they are merged."""
 
     def build_through_scratch(self, recipe: AnyRecipe) -> tuple[VllmLanguageModel, str]:
         """Merge a recipe to a temporary folder on this machine, read it, and remove it."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import InfrastructureError, RecipeError
 from tsugiki.evaluate.candidate_model import not_whole
-from tsugiki.merge.resident import ResidentMerger
+from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.models.digest import WeightsDigest
 from tsugiki.models.plan import Plan
 
@@ -55,7 +55,7 @@ class MergedWeights(OnProcessor):
         LineageError: a model is not the one that the recipe was made for.
     """
 
-    def __init__(self, merger: ResidentMerger, recipe: Recipe, threads: int = 1) -> None:
+    def __init__(self, merger: InPlaceMerger, recipe: Recipe, threads: int = 1) -> None:
         self._merger = merger
         self._owner = recipe.tokenizer
         self._digest = WeightsDigest()

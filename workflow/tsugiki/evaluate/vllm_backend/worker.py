@@ -23,7 +23,7 @@ from tsugiki.evaluate.vllm_backend.weights import (
     StoredWeights,
     require_taken,
 )
-from tsugiki.merge.resident import ResidentMerger
+from tsugiki.merge.in_place import InPlaceMerger
 
 
 class MergingWorker:
@@ -37,12 +37,12 @@ class MergingWorker:
         """Hold other models.
 
         Args:
-            models: JSON with the arguments of `ResidentMerger`, the folders as text, and the number
+            models: JSON with the arguments of `InPlaceMerger`, the folders as text, and the number
                 of threads that merge.
         """
         given = json.loads(models)
         folders = {name: Path(folder) for name, folder in given["folders"].items()}
-        self.tsugiki_merger = ResidentMerger(folders, given["digests"], names=given["names"])
+        self.tsugiki_merger = InPlaceMerger(folders, given["digests"], names=given["names"])
         self.tsugiki_threads = int(given["threads"])
 
     def tsugiki_merge(self, recipe: str) -> dict[str, Any]:

@@ -1,18 +1,24 @@
-"""Reading and writing the elements of a tensor, block by block."""
+"""Reading and writing the elements of tensors, block by block."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from tsugiki.merge.kernels.compiling import compiled
-from tsugiki.merge.kernels.instructions import bits_of, fetch, float_of
 
 Bits = NDArray[Any]
 """uint32 or uint16."""
 Floats = NDArray[np.float32]
+Addresses = NDArray[np.uint64]
+"""Where the elements of several models begin in memory (see `addresses`)."""
 
 BLOCK = 1024
 """Elements worked on at a time: few enough that all intermediate results stay in the cache."""
@@ -26,6 +32,71 @@ ZERO, ONE = np.float32(0), np.float32(1)
 # or infinite.
 
 
+def addresses(models: Sequence[Bits]) -> Addresses:
+    """How loops are given any number of models by one signature; the models are to stay in memory.
+
+    Args:
+        models: Elements of each, as many, in one format, and contiguous.
+    """
+    return np.array([model.ctypes.data for model in models], np.uint64)
+
+
+def _reinterpret(source: Any, target: Any, code: Any) -> Callable[[Any], Any]:
+    """A function that reads the bits of one type as another, at no cost."""
+
+    def typed(_context: Any, _value: Any) -> Any:
+        def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            return builder.bitcast(arguments[0], code)
+
+        return target(source), generate
+
+    function: Callable[[Any], Any] = intrinsic(typed)
+    return function
+
+
+def _pointing() -> Callable[[Any, Any], Any]:
+    """A function that makes a pointer of an address, to elements like those of an array."""
+
+    def typed(_context: Any, like: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            kind = context.get_value_type(types.CPointer(like.dtype))
+            return builder.inttoptr(arguments[1], kind)
+
+        return types.CPointer(like.dtype)(like, address), generate
+
+    function: Callable[[Any, Any], Any] = intrinsic(typed)
+    return function
+
+
+def _fetching() -> Callable[[Any, Any], None]:
+    """A function that asks for an element of an array before it is needed."""
+
+    def typed(_context: Any, array: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+            place = context.make_array(array)(context, builder, arguments[0]).data
+            number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+            function = cgutils.get_or_insert_function(
+                builder.module,
+                ir.FunctionType(ir.VoidType(), [byte, number, number, number]),
+                "llvm.prefetch.p0",
+            )
+            address = builder.bitcast(builder.gep(place, [arguments[1]]), byte)
+            # For reading, into the nearest cache, as data.
+            builder.call(function, [address, *(ir.Constant(number, one) for one in (0, 3, 1))])
+            return context.get_dummy_value()
+
+        return types.void(array, index), generate
+
+    function: Callable[[Any, Any], None] = intrinsic(typed)
+    return function
+
+
+fetch = _fetching()
+pointer = _pointing()
+float_of = _reinterpret(types.uint32, types.float32, ir.FloatType())
+bits_of = _reinterpret(types.float32, types.uint32, ir.IntType(32))
+
+
 @compiled
 def ahead(source: Bits, start: int, stop: int) -> Bits:
     """The elements of a block; those of the next one are asked for meanwhile.
@@ -35,6 +106,12 @@ def ahead(source: Bits, start: int, stop: int) -> Bits:
     for j in range(stop, min(stop + BLOCK, source.size), LINE // source.itemsize):
         fetch(source, j)
     return source[start:stop]
+
+
+@compiled
+def block(like: Bits, address: np.uint64, start: int, stop: int) -> Bits:
+    """The elements of a block of the model at an address, which has the size and format of `like`."""
+    return ahead(carray(pointer(like, address), like.size), start, stop)
 
 
 @compiled

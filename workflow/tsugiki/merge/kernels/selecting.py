@@ -1,4 +1,7 @@
-"""Collecting the values that lie in a range."""
+"""Collecting values that lie in a range, and ranking them: magnitudes of task vectors, as bits.
+
+The bits of float32 numbers that are not negative are in the order of the numbers.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsugiki.merge.kernels.compiling import compiled
-from tsugiki.merge.kernels.instructions import LANES, PACKS, pack
-
-
-@compiled
-def pack_all(
-    values: NDArray[np.uint32],
-    low: np.uint32,
-    width: np.uint32,
-    out: NDArray[np.uint32],
-    place: np.uint64,
-) -> np.uint64:
-    """Write the values from `low` to `low + width` to `out`, from `place` on; returns their end.
-
-    There are no branches: what is not wanted is overwritten by what follows.
-    """
-    for j in range(values.size):
-        out[place] = values[j]
-        place += np.uint64(np.uint32(values[j] - low) <= width)
-    return place
-
-
-@compiled
-def pack_lanes(
-    values: NDArray[np.uint32],
-    low: np.uint32,
-    width: np.uint32,
-    out: NDArray[np.uint32],
-    place: np.uint64,
-) -> np.uint64:
-    """The same for a whole number of `LANES`."""
-    for j in range(0, values.size, LANES):
-        place = pack(values, np.uint64(j), low, width, out, place)
-    return place
+from tsugiki.merge.kernels.elements import BLOCK, Bits, Floats, ahead, at, bits_of
 
 
 @compiled
@@ -47,14 +18,64 @@ def between(
 ) -> tuple[np.int64, np.int64]:
     """Write those values that lie between two, inclusive, to `out`, from `place` on.
 
+    There are no branches: what is not wanted is overwritten by what follows.
+
     Returns:
-        Where the next ones go, and how many are larger. `out` needs room for `LANES` more.
+        Where the next ones go, and how many are larger. `out` needs room for one more.
     """
     lowest, width, highest = np.uint32(low), np.uint32(high - low), np.uint32(high)
     larger = np.uint32(0)
     for j in range(values.size):
         larger = np.uint32(larger + np.uint32(values[j] > highest))
-    whole = values.size // LANES * LANES if PACKS else 0
-    end = pack_lanes(values[:whole], lowest, width, out, np.uint64(place))
-    end = pack_all(values[whole:], lowest, width, out, end)
+    end = np.uint64(place)
+    for j in range(values.size):
+        out[end] = values[j]
+        end += np.uint64(np.uint32(values[j] - lowest) <= width)
     return np.int64(end), np.int64(larger)
+
+
+@compiled
+def magnitudes(base: Bits, parent: Bits, out: NDArray[np.uint32]) -> None:
+    """Write the magnitudes of parent - base to `out`, as bits, which are in the same order."""
+    for j in range(out.size):
+        out[j] = bits_of(abs(at(parent, j) - at(base, j)))
+
+
+@compiled
+def magnitudes_between(
+    base: Bits, parent: Bits, low: int, high: int, out: NDArray[np.uint32]
+) -> tuple[np.int64, np.int64]:
+    """Write those magnitudes of parent - base that lie between two, inclusive, to `out`.
+
+    Returns:
+        How many were written, and how many are larger. `out` needs room for `BLOCK` more.
+    """
+    values = np.empty(BLOCK, np.uint32)
+    found, larger = np.int64(0), np.int64(0)
+    for start in range(0, base.size, BLOCK):
+        stop = min(start + BLOCK, base.size)
+        block = values[: stop - start]
+        magnitudes(ahead(base, start, stop), ahead(parent, start, stop), block)
+        found, more = between(block, low, high, out, found)
+        larger += more
+    return found, larger
+
+
+@compiled
+def ranking_keys(base: Bits, parent: Bits, width: int, out: NDArray[np.uint64]) -> None:
+    """Write numbers whose order is that of the magnitudes of parent - base, then of their places.
+
+    The lower half of each is its place in its row of `width` elements.
+    """
+    for begin in range(0, out.size, width):
+        for j in range(width):
+            change = abs(at(parent, begin + j) - at(base, begin + j))
+            out[begin + j] = (np.uint64(bits_of(change)) << np.uint64(32)) | np.uint64(j)
+
+
+@compiled
+def by_rank(keys: NDArray[np.uint64], width: int, steps: Floats, out: Floats) -> None:
+    """Give each element of each row that step of `steps` which is its rank; `keys` are sorted."""
+    for begin in range(0, out.size, width):
+        for j in range(width):
+            out[begin + (keys[begin + j] & np.uint64(0xFFFFFFFF))] = steps[j]

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
-from torch import Tensor
-
-from tsugiki.merge.fused_vectors import Kept
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels.task_vectors import LARGE
 from tsugiki.merge.method import Method, ParameterSpec
-from tsugiki.merge.operands import Operands
-from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, normalize
-from tsugiki.merge.thinning import Thinning
-from tsugiki.merge.trimming import bounds, trim
+from tsugiki.merge.sparsify import SparseTerm, bounds
+from tsugiki.merge.task_vectors import (
+    DENSITY,
+    LAMBDA,
+    WEIGHT,
+    add_terms,
+    add_terms_blockwise,
+    normalize,
+)
 
 
-def _bounds(operands: Operands) -> Iterator[tuple[float, float]]:
-    pairs = zip(operands.per_parent["density"], operands.per_parent["gamma"], strict=True)
-    for index, (density, gamma) in enumerate(pairs):
-        yield bounds(operands, index, density, gamma)
-
-
-def _kept(operands: Operands) -> list[Kept]:
-    weights = operands.per_parent["weight"]
+def _terms(inputs: MergeInputs) -> list[SparseTerm]:
+    names = ("weight", "density", "gamma")
+    values = zip(*(inputs.per_parent[name] for name in names), strict=True)
     return [
-        Kept(weight, LARGE, low, high)
-        for weight, (low, high) in zip(weights, _bounds(operands), strict=True)
+        SparseTerm(weight, LARGE, *bounds(inputs, index, density, gamma))
+        for index, (weight, density, gamma) in enumerate(values)
     ]
 
 
-def _weighted(operands: Operands) -> Iterator[Tensor]:
-    weights = operands.per_parent["weight"]
-    for index, (weight, span) in enumerate(zip(weights, _bounds(operands), strict=True)):
-        yield trim(operands.source.task_vector(index), *span).mul_(weight)
-
-
-THINNING = Thinning(_weighted, _kept)
 PAPER = "Davari and Belilovsky 2024, Model breadcrumbs, https://arxiv.org/abs/2312.06795"
 GAMMA = ParameterSpec(
     "gamma", True, 0.0, 1.0, 0.01, (0.0, 0.1), "Share of the largest changes that is dropped."
@@ -47,8 +38,9 @@ LINEAR = Method(
     paper=PAPER,
     equation="merged = base + lambda * sum_i weight_i * m_i * (parent_i - base),  "
     "m_i drops the share gamma_i of the largest changes and keeps the share density_i after them",
-    merge=THINNING.merge(consensus=False),
-    compiled=THINNING.compiled(consensus=False),
+    merge=partial(add_terms, terms=_terms, consensus=False),
+    blockwise=partial(add_terms_blockwise, terms=_terms, consensus=False),
+    elementwise=True,
     parameters=(WEIGHT, DENSITY, GAMMA),
     options=(normalize(default=False), LAMBDA),
 )
@@ -60,8 +52,9 @@ TIES = Method(
     equation="merged = base + lambda * sum_i a_i * t_i,  "
     "t_i = weight_i * m_i * (parent_i - base) as for breadcrumbs,  "
     "a_i = [sign(t_i) = sign(sum_j t_j)]",
-    merge=THINNING.merge(consensus=True),
-    compiled=THINNING.compiled(consensus=True),
+    merge=partial(add_terms, terms=_terms, consensus=True),
+    blockwise=partial(add_terms_blockwise, terms=_terms, consensus=True),
+    elementwise=True,
     parameters=(WEIGHT, DENSITY, GAMMA),
     options=(normalize(default=False), LAMBDA),
 )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
-import torch
-from torch import Tensor
-
-from tsugiki.merge.fused_vectors import Kept
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels.task_vectors import ALL, RANDOM
 from tsugiki.merge.masks import cut
 from tsugiki.merge.method import Method
-from tsugiki.merge.operands import Operands
-from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, normalize
-from tsugiki.merge.thinning import Thinning
+from tsugiki.merge.sparsify import SparseTerm
+from tsugiki.merge.task_vectors import (
+    DENSITY,
+    LAMBDA,
+    WEIGHT,
+    add_terms,
+    add_terms_blockwise,
+    normalize,
+)
 
 
 def scale(weight: float, density: float) -> float:
@@ -24,25 +27,14 @@ def scale(weight: float, density: float) -> float:
     return weight / cut(density) if density > 0.0 else 0.0
 
 
-def _kept(operands: Operands) -> list[Kept]:
-    pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
+def _terms(inputs: MergeInputs) -> list[SparseTerm]:
+    pairs = zip(inputs.per_parent["weight"], inputs.per_parent["density"], strict=True)
     return [
-        Kept(scale(weight, density), RANDOM if density < 1.0 else ALL, cut(density))
+        SparseTerm(scale(weight, density), RANDOM if density < 1.0 else ALL, cut(density))
         for weight, density in pairs
     ]
 
 
-def _weighted(operands: Operands) -> Iterator[Tensor]:
-    pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
-    for index, (weight, density) in enumerate(pairs):
-        vector = operands.source.task_vector(index)
-        if density < 1.0:
-            keep = operands.source.uniforms(index, operands.mask_seed) < cut(density)
-            vector = torch.where(keep, vector, 0.0)
-        yield vector * scale(weight, density)
-
-
-THINNING = Thinning(_weighted, _kept)
 PAPER = "Yu et al. 2024, Language models are super Mario, https://arxiv.org/abs/2311.03099"
 
 LINEAR = Method(
@@ -51,8 +43,9 @@ LINEAR = Method(
     paper=PAPER,
     equation="merged = base + lambda * sum_i weight_i * m_i * (parent_i - base) / density_i,  "
     "m_i = 1 with probability density_i, else 0",
-    merge=THINNING.merge(consensus=False),
-    compiled=THINNING.compiled(consensus=False),
+    merge=partial(add_terms, terms=_terms, consensus=False),
+    blockwise=partial(add_terms_blockwise, terms=_terms, consensus=False),
+    elementwise=True,
     parameters=(WEIGHT, DENSITY),
     options=(normalize(default=False), LAMBDA),
 )
@@ -64,8 +57,9 @@ TIES = Method(
     equation="merged = base + lambda * sum_i a_i * t_i,  "
     "t_i = weight_i * m_i * (parent_i - base) / density_i,  "
     "m_i = 1 with probability density_i, else 0,  a_i = [sign(t_i) = sign(sum_j t_j)]",
-    merge=THINNING.merge(consensus=True),
-    compiled=THINNING.compiled(consensus=True),
+    merge=partial(add_terms, terms=_terms, consensus=True),
+    blockwise=partial(add_terms_blockwise, terms=_terms, consensus=True),
+    elementwise=True,
     parameters=(WEIGHT, DENSITY),
     options=(normalize(default=False), LAMBDA),
 )

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge.fused_vectors import Kept
+from tsugiki.merge.blockwise import BlockwiseMerge
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels.elements import Bits, Floats
-from tsugiki.merge.kernels.ranks import by_rank, ranking_keys
+from tsugiki.merge.kernels.selecting import by_rank, ranking_keys
 from tsugiki.merge.kernels.task_vectors import PROBABLE
 from tsugiki.merge.method import Method, OptionSpec
-from tsugiki.merge.operands import Operands
-from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, normalize
-from tsugiki.merge.thinning import Thinning
+from tsugiki.merge.sparsify import SparseTerm
+from tsugiki.merge.task_vectors import (
+    DENSITY,
+    LAMBDA,
+    WEIGHT,
+    add_terms,
+    add_terms_blockwise,
+    normalize,
+)
 
 
 def keep_probabilities(vector: Tensor, density: float, epsilon: float) -> Tensor:
@@ -39,13 +45,14 @@ def keep_probabilities(vector: Tensor, density: float, epsilon: float) -> Tensor
     width = vector.shape[-1] if vector.dim() else 1
     if width == 1:
         return torch.full_like(vector, density)
-    steps = torch.linspace(density - spread, density + spread, width).expand(vector.shape)
+    # evenly spaced by the processor: others round the steps differently
+    steps = torch.linspace(density - spread, density + spread, width).to(vector.device)
     order = vector.abs().argsort(dim=-1, stable=True)
-    return torch.empty_like(vector).scatter_(-1, order, steps)
+    return torch.empty_like(vector).scatter_(-1, order, steps.expand(vector.shape))
 
 
 def probabilities(base: Bits, parent: Bits, width: int, density: float, epsilon: float) -> Floats:
-    """The same for the elements of rows of `width`, flat, by sorting whole rows of numbers."""
+    """`keep_probabilities` of the changes in rows of `width`, flat, by sorting whole rows of numbers."""
     spread = min(epsilon, density, 1.0 - density)
     if width == 1 or spread == 0.0:
         return np.full(base.size, density, np.float32)
@@ -58,33 +65,30 @@ def probabilities(base: Bits, parent: Bits, width: int, density: float, epsilon:
     return found
 
 
-def _width(operands: Operands) -> int:
-    return operands.shape[-1] if operands.shape else 1
+def _width(inputs: MergeInputs) -> int:
+    return inputs.shape[-1] if inputs.shape else 1
 
 
-def _kept(operands: Operands) -> list[Kept]:
-    width, epsilon = _width(operands), operands.number("epsilon")
-    pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
+def _terms(inputs: MergeInputs) -> list[SparseTerm]:
+    width, epsilon = _width(inputs), inputs.number("epsilon")
+    pairs = zip(inputs.per_parent["weight"], inputs.per_parent["density"], strict=True)
     return [
-        Kept(
+        SparseTerm(
             weight,
             PROBABLE,
-            probabilities=partial(probabilities, width=width, density=density, epsilon=epsilon),
+            probabilities=partial(keep_probabilities, density=density, epsilon=epsilon),
+            probabilities_of_rows=partial(
+                probabilities, width=width, density=density, epsilon=epsilon
+            ),
         )
         for weight, density in pairs
     ]
 
 
-def _weighted(operands: Operands) -> Iterator[Tensor]:
-    pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
-    for index, (weight, density) in enumerate(pairs):
-        vector = operands.source.task_vector(index)
-        probability = keep_probabilities(vector, density, operands.number("epsilon"))
-        kept = operands.source.uniforms(index, operands.mask_seed) < probability
-        yield torch.where(kept, vector / probability, 0.0).mul_(weight)
+def _blockwise(inputs: MergeInputs, dtype: torch.dtype, *, consensus: bool) -> BlockwiseMerge:
+    return add_terms_blockwise(inputs, dtype, _terms, consensus=consensus, row=_width(inputs))
 
 
-THINNING = Thinning(_weighted, _kept, _width)
 PAPER = "Deep et al. 2024, DELLA-Merging, https://arxiv.org/abs/2406.11617"
 EPSILON = OptionSpec(
     "epsilon", 0.15, "Half the spread of the probabilities within a row.", 0.0, 0.5
@@ -97,8 +101,9 @@ LINEAR = Method(
     equation="merged = base + lambda * sum_i weight_i * m_i * (parent_i - base) / p_i,  "
     "m_i = 1 with probability p_i, else 0,  p_i from density_i - epsilon to density_i + epsilon "
     "by the rank of the magnitude in its row",
-    merge=THINNING.merge(consensus=False),
-    compiled=THINNING.compiled(consensus=False),
+    merge=partial(add_terms, terms=_terms, consensus=False),
+    blockwise=partial(_blockwise, consensus=False),
+    elementwise=True,
     parameters=(WEIGHT, DENSITY),
     options=(EPSILON, normalize(default=False), LAMBDA),
 )
@@ -110,8 +115,9 @@ TIES = Method(
     equation="merged = base + lambda * sum_i a_i * t_i / sum_i a_i * weight_i,  "
     "t_i = weight_i * m_i * (parent_i - base) / p_i as for della_linear,  "
     "a_i = [sign(t_i) = sign(sum_j t_j)]; the division only with normalize",
-    merge=THINNING.merge(consensus=True),
-    compiled=THINNING.compiled(consensus=True),
+    merge=partial(add_terms, terms=_terms, consensus=True),
+    blockwise=partial(_blockwise, consensus=True),
+    elementwise=True,
     parameters=(WEIGHT, DENSITY),
     options=(EPSILON, normalize(default=True), LAMBDA),
 )

@@ -10,34 +10,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsugiki.merge import fused
-from tsugiki.merge.combination import products_of, sum_of
-from tsugiki.merge.fused import Fused
+from tsugiki.merge.blockwise import BlockwiseMerge, weighted_sum
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.method import Method, OptionSpec, ParameterSpec
-from tsugiki.merge.operands import Operands
+from tsugiki.merge.spherical import products_of, sum_of
 
 
-def merge(operands: Operands) -> Tensor:
+def merge(inputs: MergeInputs) -> Tensor:
     """Step from the mean of directions along the mean of the logarithms until the step is small."""
-    return sum_of(operands.source.parent, factors(operands))
+    return sum_of(inputs.tensors.parent, factors(inputs))
 
 
-def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused:
-    """The same in two passes."""
-    return fused.weighted_sum(operands, factors(operands), dtype)
+def merge_blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge:
+    """Sum of factor * parent, by the compiled loop."""
+    return weighted_sum(inputs, factors(inputs), dtype)
 
 
-def factors(operands: Operands) -> Sequence[float]:
+def factors(inputs: MergeInputs) -> Sequence[float]:
     """What each parent is multiplied by."""
-    products = products_of(operands, range(operands.count), changes=False)
+    products = products_of(inputs, range(inputs.count), changes=False)
     lengths = np.sqrt(products.diagonal())
-    weights = np.array(operands.per_parent["weight"]) / operands.weights_summing()
+    weights = np.array(inputs.per_parent["weight"]) / inputs.weights_summing()
     present = (lengths > 0.0) & (weights != 0.0)
-    numbers = np.zeros(operands.count)
+    numbers = np.zeros(inputs.count)
     if present.any():
         sizes = lengths[present]
         cosines = products[np.ix_(present, present)] / np.outer(sizes, sizes)
-        tolerance, steps = operands.number("tolerance"), int(operands.number("iterations"))
+        tolerance, steps = inputs.number("tolerance"), int(inputs.number("iterations"))
         mean = karcher_mean(cosines, weights[present], tolerance, steps)
         numbers[present] = mean * float(weights @ lengths) / sizes
     return list(numbers)
@@ -100,7 +99,7 @@ METHOD = Method(
     equation="merged = r * argmin_u sum_i w_i * angle(u, parent_i)^2,  r = sum_i w_i |parent_i|,  "
     "w_i = weight_i / sum_j weight_j",
     merge=merge,
-    compiled=merge_compiled,
+    blockwise=merge_blockwise,
     parameters=(ParameterSpec("weight", True, 0.0, 10.0, 1.0, (0.0, 1.0), "Share of the parent."),),
     options=(
         OptionSpec("iterations", 10.0, "Most steps of the search.", 1.0, 1000.0),

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge.combination import combine, combine_compiled, inner_products
-from tsugiki.merge.fused import Fused
+from tsugiki.merge.blockwise import BlockwiseMerge
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.method import Method, OptionSpec
-from tsugiki.merge.operands import Operands
-from tsugiki.merge.spherical import cosines
+from tsugiki.merge.spherical import combine, combine_blockwise, cosines, inner_products
 
 
 def ratio(cosine: Tensor, count: int) -> Tensor:
@@ -25,45 +24,45 @@ def ratio(cosine: Tensor, count: int) -> Tensor:
     return count * cosine / (1.0 + (count - 1) * cosine)
 
 
-def share(operands: Operands) -> float:
+def share(inputs: MergeInputs) -> float:
     """Share of the average for the whole tensor."""
-    products = inner_products(operands)
+    products = inner_products(inputs)
     lengths = np.sqrt(np.outer(products.diagonal(), products.diagonal()))
     cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0.0)
-    pairs = cosines[np.triu_indices(operands.count, k=1)]
-    return float(ratio(torch.tensor(pairs.mean()), operands.count))
+    pairs = cosines[np.triu_indices(inputs.count, k=1)]
+    return float(ratio(torch.tensor(pairs.mean()), inputs.count))
 
 
-def merge(operands: Operands) -> Tensor:
+def merge(inputs: MergeInputs) -> Tensor:
     """Base plus ratio * mean task vector, with one ratio for the tensor, or one for each row."""
-    if not _by_row(operands):
-        return combine(operands, _factors(operands))
+    if not _by_row(inputs):
+        return combine(inputs, _factors(inputs))
     vectors = [
-        operands.source.task_vector(index).reshape(operands.shape[0], -1)
-        for index in range(operands.count)
+        inputs.tensors.task_vector(index).reshape(inputs.shape[0], -1)
+        for index in range(inputs.count)
     ]
     angles = [cosines(one, other) for one, other in combinations(vectors, 2)]
-    shares = ratio(torch.stack(angles).mean(dim=0), operands.count).float()
+    shares = ratio(torch.stack(angles).mean(dim=0), inputs.count).float()
     mean = vectors[0].clone()
     for vector in vectors[1:]:
         mean.add_(vector)
-    mean.div_(operands.count).mul_(shares)
-    return mean.view(operands.shape).add_(operands.source.base())
+    mean.div_(inputs.count).mul_(shares)
+    return mean.view(inputs.shape).add_(inputs.tensors.base())
 
 
-def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused | None:
-    """The same in two passes, if there is one ratio for the tensor."""
-    if _by_row(operands):
+def merge_blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge | None:
+    """Base plus ratio * mean task vector, by the compiled loops, if there is one ratio for the tensor."""
+    if _by_row(inputs):
         return None
-    return combine_compiled(operands, _factors(operands), dtype)
+    return combine_blockwise(inputs, _factors(inputs), dtype)
 
 
-def _factors(operands: Operands) -> list[float]:
-    return [share(operands) / operands.count] * operands.count
+def _factors(inputs: MergeInputs) -> list[float]:
+    return [share(inputs) / inputs.count] * inputs.count
 
 
-def _by_row(operands: Operands) -> bool:
-    return operands.flag("filter_wise") and len(operands.shape) > 1
+def _by_row(inputs: MergeInputs) -> bool:
+    return inputs.flag("filter_wise") and len(inputs.shape) > 1
 
 
 METHOD = Method(
@@ -73,7 +72,7 @@ METHOD = Method(
     equation="merged = base + r * mean_i(parent_i - base),  r = k * c / (1 + (k - 1) * c),  "
     "c = mean cosine between the k task vectors, at least 0",
     merge=merge,
-    compiled=merge_compiled,
+    blockwise=merge_blockwise,
     options=(
         OptionSpec("filter_wise", False, "Measure the angle for each row instead of each tensor."),
     ),

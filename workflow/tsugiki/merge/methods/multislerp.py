@@ -11,37 +11,37 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tsugiki.errors import RecipeError
-from tsugiki.merge.combination import combine, combine_compiled, inner_products
-from tsugiki.merge.fused import Fused
+from tsugiki.merge.blockwise import BlockwiseMerge
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.method import Method, ParameterSpec
-from tsugiki.merge.operands import Operands
+from tsugiki.merge.spherical import combine, combine_blockwise, inner_products
 
 SHORTEST = 1e-6
 """Length below which the mean of directions has no direction, but is what rounding has left."""
 
 
-def merge(operands: Operands) -> Tensor:
+def merge(inputs: MergeInputs) -> Tensor:
     """Project directions onto the plane that touches the sphere at their mean; average; go back.
 
     Raises:
         RecipeError: the weights cancel, or three or more directions do.
     """
-    return combine(operands, _factors(operands))
+    return combine(inputs, _factors(inputs))
 
 
-def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused:
-    """The same in two passes."""
-    return combine_compiled(operands, _factors(operands), dtype)
+def merge_blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge:
+    """Add up what `merge` adds up, by the compiled loops."""
+    return combine_blockwise(inputs, _factors(inputs), dtype)
 
 
-def _factors(operands: Operands) -> Sequence[float]:
-    total = operands.weights_summing()
-    weights = np.array(operands.per_parent["weight"]) / total
-    found = factors(inner_products(operands), weights)
+def _factors(inputs: MergeInputs) -> Sequence[float]:
+    total = inputs.weights_summing()
+    weights = np.array(inputs.per_parent["weight"]) / total
+    found = factors(inner_products(inputs), weights)
     if found is None:
         raise RecipeError(
             "directions that cancel have no mean on the sphere",
-            where=f"tensor {operands.name}",
+            where=f"tensor {inputs.name}",
             fix="use other weights, or the method `linear`",
         )
     return found
@@ -76,7 +76,7 @@ METHOD = Method(
     "parent_i - base,  m = direction of sum_i w_i u_i,  r = sum_i w_i |parent_i - base|,  "
     "w_i = weight_i / sum_j weight_j; without a base, of the parents themselves",
     merge=merge,
-    compiled=merge_compiled,
+    blockwise=merge_blockwise,
     parameters=(
         ParameterSpec("weight", True, -10.0, 10.0, 1.0, (0.0, 1.0), "Share of the parent."),
     ),

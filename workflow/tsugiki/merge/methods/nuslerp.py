@@ -5,44 +5,43 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tsugiki.merge.combination import combine, combine_compiled, inner_products
-from tsugiki.merge.fused import Fused
+from tsugiki.merge.blockwise import BlockwiseMerge
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.method import Method, OptionSpec, ParameterSpec
-from tsugiki.merge.operands import Operands
-from tsugiki.merge.spherical import arc, slerp
+from tsugiki.merge.spherical import arc, combine, combine_blockwise, inner_products, slerp
 
 
-def merge(operands: Operands) -> Tensor:
+def merge(inputs: MergeInputs) -> Tensor:
     """Interpolate between two tensors as single vectors, or row by row, or column by column."""
-    t = _share(operands)
-    if _whole(operands):
-        return combine(operands, arc(t, inner_products(operands)))
-    if operands.has_base:
-        start, end = operands.source.task_vector(0), operands.source.task_vector(1)
+    t = _share(inputs)
+    if _whole(inputs):
+        return combine(inputs, arc(t, inner_products(inputs)))
+    if inputs.has_base:
+        start, end = inputs.tensors.task_vector(0), inputs.tensors.task_vector(1)
     else:
-        start, end = operands.source.parent(0), operands.source.parent(1)
-    if operands.options["vectors"] == "rows":
+        start, end = inputs.tensors.parent(0), inputs.tensors.parent(1)
+    if inputs.options["vectors"] == "rows":
         merged = slerp(t, start, end)
     else:
         columns = slerp(t, start.transpose(0, -1), end.transpose(0, -1))
         merged = columns.transpose(0, -1).contiguous()
-    return merged.add_(operands.source.base()) if operands.has_base else merged
+    return merged.add_(inputs.tensors.base()) if inputs.has_base else merged
 
 
-def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused | None:
-    """The same in two passes, if the tensors are single vectors."""
-    t = _share(operands)
-    if not _whole(operands):
+def merge_blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge | None:
+    """Interpolate between two tensors, by the compiled loops, if these are single vectors."""
+    t = _share(inputs)
+    if not _whole(inputs):
         return None
-    return combine_compiled(operands, arc(t, inner_products(operands)), dtype)
+    return combine_blockwise(inputs, arc(t, inner_products(inputs)), dtype)
 
 
-def _share(operands: Operands) -> float:
-    return operands.per_parent["weight"][1] / operands.weights_summing()
+def _share(inputs: MergeInputs) -> float:
+    return inputs.per_parent["weight"][1] / inputs.weights_summing()
 
 
-def _whole(operands: Operands) -> bool:
-    return operands.options["vectors"] == "tensor" or len(operands.shape) < 2
+def _whole(inputs: MergeInputs) -> bool:
+    return inputs.options["vectors"] == "tensor" or len(inputs.shape) < 2
 
 
 METHOD = Method(
@@ -53,7 +52,7 @@ METHOD = Method(
     equation="merged = base + slerp(t, parent_1 - base, parent_2 - base),  "
     "t = weight_2 / (weight_1 + weight_2); without a base, of the parents themselves",
     merge=merge,
-    compiled=merge_compiled,
+    blockwise=merge_blockwise,
     parameters=(
         ParameterSpec("weight", True, -10.0, 10.0, 1.0, (0.0, 1.0), "Share of the parent."),
     ),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.method import Method, ParameterSpec
-from tsugiki.merge.operands import Operands
 
 
-def merge(operands: Operands) -> Tensor:
+def merge(inputs: MergeInputs) -> Tensor:
     """Scale * parent."""
-    return operands.source.parent(0) * operands.per_parent["scale"][0]
+    return inputs.tensors.parent(0) * inputs.per_parent["scale"][0]
 
 
 METHOD = Method(
@@ -20,6 +20,7 @@ METHOD = Method(
     "https://arxiv.org/abs/2403.13187, scale the output of layers so)",
     equation="merged = scale * parent",
     merge=merge,
+    elementwise=True,
     parameters=(
         ParameterSpec(
             "scale", True, -10.0, 10.0, 1.0, (0.5, 1.5), "Factor of the parent's tensor."

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge.fused import Fused, changed
-from tsugiki.merge.kernels.elements import Bits
-from tsugiki.merge.kernels.minority import erase_minority, squares
+from tsugiki.merge.blockwise import BlockwiseMerge, base_and_parents
+from tsugiki.merge.inputs import MergeInputs
+from tsugiki.merge.kernels.elements import Bits, addresses
+from tsugiki.merge.kernels.variance import erase_minority, squares
 from tsugiki.merge.method import Method, ParameterSpec
-from tsugiki.merge.operands import Operands
 from tsugiki.merge.selection import Variances, count_positive, nth_largest
 
 
@@ -32,7 +32,7 @@ def least_variance(share: float, base: Bits, parents: tuple[Bits, ...]) -> float
 def shares(least: float, base: Bits, parents: tuple[Bits, ...]) -> list[float]:
     """Each parent's share of the sum of squares of what is selected; equal ones if it is zero."""
     sums = np.empty(len(parents))
-    squares(base, parents, np.float32(least), sums)
+    squares(base, addresses(parents), np.float32(least), sums)
     total = float(sums.sum())
     return [float(part) / total if total else 1.0 / len(parents) for part in sums]
 
@@ -49,12 +49,12 @@ def variance(vectors: list[Tensor]) -> Tensor:
     return total.div_(len(vectors))
 
 
-def merge(operands: Operands) -> Tensor:
+def merge(inputs: MergeInputs) -> Tensor:
     """Base plus the average of the selected changes that agree in sign, by their squares."""
-    base, *parents = changed(operands)
-    least = least_variance(operands.shared["select_topk"], base, tuple(parents))
+    base, *parents = base_and_parents(inputs)
+    least = least_variance(inputs.shared["select_topk"], base, tuple(parents))
     weights = shares(least, base, tuple(parents))
-    vectors = [operands.source.task_vector(index) for index in range(operands.count)]
+    vectors = [inputs.tensors.task_vector(index) for index in range(inputs.count)]
     selected = variance(vectors) >= least
     vectors = [torch.where(selected, vector, 0.0) for vector in vectors]
     added = torch.zeros_like(vectors[0])
@@ -68,24 +68,24 @@ def merge(operands: Operands) -> Tensor:
         total.add_(vector * agrees * weight)
         weight_sum.add_(agrees * weight)
     weight_sum.masked_fill_(weight_sum == 0.0, 1.0)
-    return total.div_(weight_sum).add_(operands.source.base())
+    return total.div_(weight_sum).add_(inputs.tensors.base())
 
 
-def merge_compiled(operands: Operands, dtype: torch.dtype) -> Fused:
-    """The same in one pass, after those for the least variance and for the weights."""
-    base, *parents = changed(operands)
-    least = least_variance(operands.shared["select_topk"], base, tuple(parents))
+def merge_blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge:
+    """Average the selected changes, by the compiled loops."""
+    base, *parents = base_and_parents(inputs)
+    least = least_variance(inputs.shared["select_topk"], base, tuple(parents))
     threshold = np.float32(least)
     weights = np.array(shares(least, base, tuple(parents)), np.float32)
 
     def merge(begin: int, end: int, out: Bits) -> bool:
-        these = tuple(parent[begin:end] for parent in parents)
+        these = addresses([parent[begin:end] for parent in parents])
         finite, finite_vectors = erase_minority(base[begin:end], these, threshold, weights, out)
         if not finite_vectors:
-            operands.source.require_finite()
+            inputs.tensors.require_finite()
         return bool(finite)
 
-    return Fused(operands.shape, dtype, merge)
+    return BlockwiseMerge(inputs.shape, dtype, merge)
 
 
 METHOD = Method(
@@ -96,7 +96,7 @@ METHOD = Method(
     "t_i = s * (parent_i - base),  s selects the share select_topk with the largest variance "
     "between parents,  w_i = |t_i|^2 / sum_j |t_j|^2,  a_i = [sign(t_i) = sign(sum_j t_j)]",
     merge=merge,
-    compiled=merge_compiled,
+    blockwise=merge_blockwise,
     parameters=(
         ParameterSpec(
             "select_topk",

@@ -5,28 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tsugiki.merge import fused
-from tsugiki.merge.combination import products_of
+from tsugiki.merge.blockwise import BlockwiseMerge, weighted_sum
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.method import Method, ParameterSpec
-from tsugiki.merge.operands import Operands
-from tsugiki.merge.spherical import arc
+from tsugiki.merge.spherical import arc, products_of
 
 
-def factors(operands: Operands) -> tuple[float, float]:
+def factors(inputs: MergeInputs) -> tuple[float, float]:
     """What base and parent, each taken as one vector, are multiplied by."""
-    return arc(operands.per_parent["t"][0], products_of(operands, (None, 0), changes=False))
+    return arc(inputs.per_parent["t"][0], products_of(inputs, (None, 0), changes=False))
 
 
-def merge(operands: Operands) -> Tensor:
+def merge(inputs: MergeInputs) -> Tensor:
     """Interpolate between the two tensors."""
-    of_base, of_parent = factors(operands)
-    merged = operands.source.base() * of_base
-    return merged.add_(operands.source.parent(0) * of_parent)
+    of_base, of_parent = factors(inputs)
+    merged = inputs.tensors.base() * of_base
+    return merged.add_(inputs.tensors.parent(0) * of_parent)
 
 
-def merge_compiled(operands: Operands, dtype: torch.dtype) -> fused.Fused:
-    """The same in one pass, after one for the angle."""
-    return fused.weighted_sum(operands, factors(operands), dtype, models=(None, 0))
+def merge_blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge:
+    """Interpolate between the two tensors, by the compiled loop."""
+    return weighted_sum(inputs, factors(inputs), dtype, models=(None, 0))
 
 
 METHOD = Method(
@@ -37,7 +36,7 @@ METHOD = Method(
     equation="merged = sin((1 - t) * theta) / sin(theta) * base + sin(t * theta) / sin(theta) * "
     "parent,  theta = angle between base and parent",
     merge=merge,
-    compiled=merge_compiled,
+    blockwise=merge_blockwise,
     parameters=(
         ParameterSpec("t", True, 0.0, 1.0, 0.5, (0.0, 1.0), "0 is the base, 1 is the parent."),
     ),

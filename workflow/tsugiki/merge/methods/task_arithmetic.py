@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
-from torch import Tensor
-
-from tsugiki.merge.fused_vectors import Kept
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.method import Method
-from tsugiki.merge.operands import Operands
-from tsugiki.merge.task_vectors import LAMBDA, WEIGHT, normalize
-from tsugiki.merge.thinning import Thinning
+from tsugiki.merge.sparsify import SparseTerm
+from tsugiki.merge.task_vectors import LAMBDA, WEIGHT, add_terms, add_terms_blockwise, normalize
 
 
-def _weighted(operands: Operands) -> Iterator[Tensor]:
-    for index, weight in enumerate(operands.per_parent["weight"]):
-        yield operands.source.task_vector(index) * weight
+def _terms(inputs: MergeInputs) -> list[SparseTerm]:
+    return [SparseTerm(weight) for weight in inputs.per_parent["weight"]]
 
-
-def _kept(operands: Operands) -> list[Kept]:
-    return [Kept(weight) for weight in operands.per_parent["weight"]]
-
-
-THINNING = Thinning(_weighted, _kept)
-"""Which leaves task vectors as they are."""
 
 METHOD = Method(
     name="task_arithmetic",
@@ -31,8 +20,9 @@ METHOD = Method(
     paper="Ilharco et al. 2023, Editing models with task arithmetic, "
     "https://arxiv.org/abs/2212.04089",
     equation="merged = base + lambda * sum_i weight_i * (parent_i - base)",
-    merge=THINNING.merge(consensus=False),
-    compiled=THINNING.compiled(consensus=False),
+    merge=partial(add_terms, terms=_terms, consensus=False),
+    blockwise=partial(add_terms_blockwise, terms=_terms, consensus=False),
+    elementwise=True,
     parameters=(WEIGHT,),
     options=(normalize(default=False), LAMBDA),
 )

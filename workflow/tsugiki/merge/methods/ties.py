@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
-from torch import Tensor
-
-from tsugiki.merge.fused_vectors import Kept
+from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels.task_vectors import LARGE
 from tsugiki.merge.method import Method
-from tsugiki.merge.operands import Operands
-from tsugiki.merge.task_vectors import DENSITY, LAMBDA, WEIGHT, normalize
-from tsugiki.merge.thinning import Thinning
-from tsugiki.merge.trimming import bounds, trim
+from tsugiki.merge.sparsify import SparseTerm, bounds
+from tsugiki.merge.task_vectors import (
+    DENSITY,
+    LAMBDA,
+    WEIGHT,
+    add_terms,
+    add_terms_blockwise,
+    normalize,
+)
 
 
-def _kept(operands: Operands) -> list[Kept]:
-    pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
+def _terms(inputs: MergeInputs) -> list[SparseTerm]:
+    pairs = zip(inputs.per_parent["weight"], inputs.per_parent["density"], strict=True)
     return [
-        Kept(weight, LARGE, *bounds(operands, index, density))
+        SparseTerm(weight, LARGE, *bounds(inputs, index, density))
         for index, (weight, density) in enumerate(pairs)
     ]
 
-
-def _weighted(operands: Operands) -> Iterator[Tensor]:
-    pairs = zip(operands.per_parent["weight"], operands.per_parent["density"], strict=True)
-    for index, (weight, density) in enumerate(pairs):
-        vector = operands.source.task_vector(index)
-        yield trim(vector, *bounds(operands, index, density)).mul_(weight)
-
-
-THINNING = Thinning(_weighted, _kept)
 
 METHOD = Method(
     name="ties",
@@ -39,8 +33,9 @@ METHOD = Method(
     equation="merged = base + lambda * sum_i a_i * t_i / sum_i a_i * weight_i,  "
     "t_i = weight_i * trim(parent_i - base, density_i),  "
     "a_i = [sign(t_i) = sign(sum_j t_j)]; the division only with normalize",
-    merge=THINNING.merge(consensus=True),
-    compiled=THINNING.compiled(consensus=True),
+    merge=partial(add_terms, terms=_terms, consensus=True),
+    blockwise=partial(add_terms_blockwise, terms=_terms, consensus=True),
+    elementwise=True,
     parameters=(WEIGHT, DENSITY),
     options=(normalize(default=True), LAMBDA),
 )

@@ -1,4 +1,4 @@
-"""A tensor that is merged by the compiled loops of `kernels`, as a whole or piece by piece."""
+"""Merging a tensor by the compiled loops of `kernels`, as a whole or piece by piece."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge.kernels.elements import Bits
-from tsugiki.merge.kernels.weighted_sum import weighted_sum as sum_models
-from tsugiki.merge.operands import Operands
+from tsugiki.merge.inputs import MergeInputs
+from tsugiki.merge.kernels import sums
+from tsugiki.merge.kernels.elements import Bits, addresses
 
 PIECE = 1 << 18
 """Elements of a piece: few enough to stay in the second-level cache until they are written, and a
@@ -25,16 +25,33 @@ WRITTEN = frozenset({torch.bfloat16, torch.float32})
 def bits_of(tensor: Tensor) -> Bits:
     """A tensor's elements, flat: uint16 for bfloat16, otherwise uint32 (converted to float32).
 
-    No copy is made of contiguous bfloat16 and float32.
+    No copy is made of contiguous bfloat16 and float32, unless a file has them at odd addresses.
     """
     flat = tensor.contiguous().flatten()
     if flat.dtype == torch.bfloat16:
-        return flat.view(torch.int16).numpy().view(np.uint16)
-    return flat.float().view(torch.int32).numpy().view(np.uint32)
+        bits: Bits = flat.view(torch.int16).numpy().view(np.uint16)
+    else:
+        bits = flat.float().view(torch.int32).numpy().view(np.uint32)
+    return np.require(bits, requirements="A")
+
+
+def in_one_format(models: Sequence[Bits]) -> tuple[Bits, ...]:
+    """The models' elements as float32, unless all are bfloat16."""
+    if all(model.itemsize == 2 for model in models):
+        return tuple(models)
+    return tuple(
+        model if model.itemsize == 4 else model.astype(np.uint32) << np.uint32(16)
+        for model in models
+    )
+
+
+def base_and_parents(inputs: MergeInputs) -> tuple[Bits, ...]:
+    """Elements of the base and of every parent, in one format."""
+    return in_one_format([inputs.tensors.bits(index) for index in (None, *range(inputs.count))])
 
 
 @dataclass(frozen=True)
-class Fused:
+class BlockwiseMerge:
     """A tensor that can be merged piece by piece."""
 
     shape: tuple[int, ...]
@@ -57,7 +74,7 @@ class Fused:
         return merged, sum(bad for _, bad in self.pieces(merged))
 
     def pieces(self, into: Tensor | None = None) -> Iterator[tuple[Tensor, int]]:
-        """The same, flat and piece by piece.
+        """The tensor's elements, flat and piece by piece, each with how many are not finite.
 
         Args:
             into: Where to write the elements: a contiguous tensor of as many. The loop itself writes
@@ -92,47 +109,32 @@ class Fused:
 
 
 def weighted_sum(
-    operands: Operands,
+    inputs: MergeInputs,
     weights: Sequence[float],
     dtype: torch.dtype,
     *,
     models: Sequence[int | None] | None = None,
-) -> Fused:
+) -> BlockwiseMerge:
     """Sum of weight * model in the number format `dtype`.
 
     Args:
-        operands: The tensor that is merged.
+        inputs: The tensor that is merged.
         weights: One for each model.
         dtype: Number format of the result.
         models: The models, by their places, None for the base; all parents if absent.
     """
-    chosen = range(operands.count) if models is None else models
-    summed = alike([operands.source.bits(index) for index in chosen])
+    chosen = range(inputs.count) if models is None else models
+    summed = in_one_format([inputs.tensors.bits(index) for index in chosen])
     factors = np.array(weights, np.float32)
 
     def merge(begin: int, end: int, out: Bits) -> bool:
-        parents = tuple(model[begin:end] for model in summed)
-        finite: bool = sum_models(parents, factors, out)
+        these = [model[begin:end] for model in summed]
+        finite = bool(sums.weighted_sum(these[0], addresses(these), factors, out))
         if not finite:  # even a weight of zero lets what is not finite through
-            operands.source.require_finite()
+            inputs.tensors.require_finite()
         return finite
 
-    return Fused(operands.shape, dtype, merge)
-
-
-def alike(models: Sequence[Bits]) -> tuple[Bits, ...]:
-    """The models' elements in one format: float32, unless all are bfloat16."""
-    if all(model.itemsize == 2 for model in models):
-        return tuple(models)
-    return tuple(
-        model if model.itemsize == 4 else model.astype(np.uint32) << np.uint32(16)
-        for model in models
-    )
-
-
-def changed(operands: Operands) -> tuple[Bits, ...]:
-    """Elements of the base and of every parent, in one format."""
-    return alike([operands.source.bits(index) for index in (None, *range(operands.count))])
+    return BlockwiseMerge(inputs.shape, dtype, merge)
 
 
 def _bits_type(dtype: torch.dtype) -> type[np.uint16 | np.uint32]:

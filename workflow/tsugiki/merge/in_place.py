@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,9 @@ from torch import Tensor, nn
 from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import ParentError
 from tsugiki.merge.engine import Merge, one_thread_per_operation
-from tsugiki.merge.live import LiveWeights
-from tsugiki.merge.live_models import LiveModels
+from tsugiki.merge.live import LiveModels, LiveWeights
 from tsugiki.merge.models import Models
+from tsugiki.merge.on_device import HeldModels, bytes_on_device
 from tsugiki.merge.parallel import Threads, runs
 from tsugiki.models.digest import FORMAT_NAMES, WeightsDigest, pieces_digest, tensor_digest
 from tsugiki.models.names import Names
@@ -25,7 +26,7 @@ RUN = 1 << 20
 """Elements that a thread merges at a time, at least: a millisecond's work."""
 
 
-class ResidentMerger:
+class InPlaceMerger:
     """Merges many recipes of the same models.
 
     Args:
@@ -48,11 +49,22 @@ class ResidentMerger:
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._models = Models(folders, digests, names=names, cache_bytes=cache_bytes)
-        self._kept: dict[tuple[str, str], str] = {}
+        self._held: HeldModels | None = None
+        self._on_device = Lock()
+        self._copied: dict[tuple[str, str], str] = {}
         self._live = LiveModels()
         self._threads = Threads()
         for name in folders:  # all faults before any work
             self._models.plan(name)
+
+    @property
+    def bytes_on_device(self) -> int:
+        """Bytes that `hold_on` may take on a device in the end, with room for merging there."""
+        return bytes_on_device(self._models)
+
+    def hold_on(self, device: torch.device) -> None:
+        """Hold the models on a device, where elementwise methods merge them from now on."""
+        self._held = HeldModels(self._models, device)
 
     def plan(self, owner: str) -> Plan:
         """The tensors of a merged model that has the configuration of `owner`."""
@@ -107,8 +119,10 @@ class ResidentMerger:
 
         Where a weight is in the processor's memory, whole and in the format that it is merged in, the
         compiled loops write straight into it. Others are copied piece by piece, to a GPU too, while
-        other threads merge. Neither weights nor digest depend on `threads`. A weight that is merged
-        in a wider format than the model holds it in is rounded, as by a loader that reads it.
+        other threads merge. On a device that holds the models, elementwise methods merge one tensor
+        after another, and the threads copy the bytes back for the digest. Neither weights nor digest
+        depend on where it is done, nor on `threads`. A weight that is merged in a wider format than
+        the model holds it in is rounded, as by a loader that reads it.
 
         If this raises half-way, the model holds a mixture of weights, until the next call has
         written them all.
@@ -160,7 +174,12 @@ class ResidentMerger:
             )
         place = live.place(planned.stored)
         if planned.merged and place is not None:
-            return pieces_digest(merge.pieces(planned, into=place))
+            if self._held is None or not merge.settings.method.elementwise:
+                return pieces_digest(merge.pieces(planned, into=place))
+            with self._on_device:  # whose memory has room for one tensor's formula
+                merged = merge.on_device(planned, self._held)
+                place.copy_(merged)
+            return tensor_digest(merged.cpu())
         tensor = merge.tensor(planned)
         live.put(planned.stored, tensor)
         return self._digest(merge.owner.name, planned, tensor)
@@ -170,6 +189,6 @@ class ResidentMerger:
         if planned.merged:
             return tensor_digest(tensor)
         key = (owner, planned.name)
-        if key not in self._kept:
-            self._kept[key] = tensor_digest(tensor)
-        return self._kept[key]
+        if key not in self._copied:
+            self._copied[key] = tensor_digest(tensor)
+        return self._copied[key]

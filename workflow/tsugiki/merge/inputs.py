@@ -13,8 +13,8 @@ from tsugiki.merge.kernels.elements import Bits
 from tsugiki.merge.method import Value
 
 
-class Source(Protocol):
-    """One tensor of the models, as an engine provides it: read anew, or kept in memory.
+class Tensors(Protocol):
+    """One tensor of every model, as an engine provides it: read anew, or kept in memory.
 
     Models are named by their place: parents from 0 on, in the order of their digests. What is
     returned may be shared with other calls and must not be changed.
@@ -46,7 +46,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Operands:
+class MergeInputs:
     """One tensor of every model, with the parameters and options that apply to it.
 
     Parents are in the order of their digests, so that sums are accumulated in an order that does
@@ -60,7 +60,7 @@ class Operands:
     """Names of the parents, for messages."""
     digests: tuple[str, ...]
     """Digests of the parents' files."""
-    source: Source
+    tensors: Tensors
     per_parent: Mapping[str, tuple[float, ...]]
     """Values of parameters, one for each parent."""
     shared: Mapping[str, float]
