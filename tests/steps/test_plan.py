@@ -240,3 +240,15 @@ def test_rungs_are_planned_one_after_another_for_stages_alone(raw: dict[str, Any
     assert plan.promoted(SimpleNamespace(series="finalists", gen="000")) == []
     del raw["evaluation"]["rungs"]
     assert plan_of(raw).promoted(generation) == []
+
+
+def test_documents_are_divided_again_when_a_function_or_its_documents_change(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    """They are inputs of the rule, with the modules beside them; other files are not."""
+    for name in ("scores.py", "beside.py", "documents.jsonl", "notes.txt"):
+        (tmp_path / name).write_text("import beside\n" if name == "scores.py" else "")
+    function = {"name": "it", "function": f"{tmp_path}/scores.py:it"}
+    raw["evaluation"]["objectives"] = [function | {"documents": f"{tmp_path}/documents.jsonl"}]
+    found = [Path(path).name for path in plan_of(raw).task_files()]
+    assert found == ["beside.py", "documents.jsonl", "scores.py"]

@@ -28,8 +28,8 @@ from tsugiki.finalists.files import write_final_table
 from tsugiki.steps.audit import reselect
 from tsugiki.steps.best import write_best
 from tsugiki.steps.evolution import read_outcomes, write_next, write_ranked
-from tsugiki.steps.finals import write_baselines, write_finalists, write_test
-from tsugiki.steps.start import write_first
+from tsugiki.steps.finals import write_finalists, write_test
+from tsugiki.steps.start import write_baselines, write_first
 
 SCORES = '''
 import torch
@@ -180,6 +180,17 @@ def test_answers_are_those_of_an_lm_eval_task_with_the_same_prompts(
         found[row["objective"]][row["doc_id"]] = row["response"], row["value"]
     assert len(found["even"]) == 8
     assert found["even"] == found["task"]
+
+
+def test_a_process_keeps_no_prompts_without_end(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function may ask every candidate something else; forgetting what was asked changes nothing."""
+    run = make_run(evaluation=functions(tmp_path, "even"))
+    kept, _, recipe = scored(run)
+    run.candidate(recipe).outcome.unlink()
+    monkeypatch.setattr("tsugiki.evaluate.language_model.ENCODED", 2)
+    assert scored(run)[0] == kept
 
 
 def test_records_without_text_have_no_columns_of_text(make_run: MakeRun, tmp_path: Path) -> None:
@@ -347,6 +358,17 @@ def test_an_objective_is_a_task_or_a_function() -> None:
     both = {"name": "it", "task": "words", "metric": "acc,none", "function": "it.py:it"}
     with pytest.raises(ConfigError, match="exactly one of the keys `task`, `function`"):
         parse_config(plain({"objectives": [both]}), where="test")
+
+
+def test_a_file_of_documents_with_the_name_of_a_task_is_refused(
+    tiny_tasks: Path, tmp_path: Path
+) -> None:
+    """Documents of one would be taken for those of the other."""
+    section = functions(tmp_path, "even") | {"task_paths": [str(tiny_tasks)]}
+    task = {"name": "task", "task": f"{tmp_path}/scores.py", "metric": "even,none"}
+    section["objectives"].append(task)
+    with pytest.raises(ConfigError, match="both a task and a file"):
+        validate_config(parse_config(plain(section), where="test"), where="test")
 
 
 def test_vllm_scores_no_function(tmp_path: Path) -> None:

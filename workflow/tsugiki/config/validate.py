@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tsugiki.config.dataflow import DataflowSpace
-from tsugiki.config.evaluation import FunctionObjective
+from tsugiki.config.evaluation import Evaluation, FunctionObjective
 from tsugiki.config.lm_eval_tasks import (
     broken_files,
     built_in_names,
@@ -228,13 +228,10 @@ def _tasks(config: RunConfig) -> Iterator[str]:
         yield f"`evaluation.task_paths`: there is no folder {path!r}"
     folders = [folder_of(path) for path in evaluation.task_paths if path not in missing]
     known = local_tasks(folders)
-    measured = {objective.task for objective in evaluation.measured}
-    named = measured - {objective.task for objective in evaluation.functions}
+    named = {one.task for one in evaluation.measured if not isinstance(one, FunctionObjective)}
     known |= built_in_tasks(named - known.keys())
     names = built_in_names() if named - known.keys() else set()
-    for task in sorted(evaluation.document_keys.keys() - measured):
-        near = nearest(task, measured)
-        yield f"`evaluation.document_keys`: no objective has the task {task!r}; {near}"
+    yield from _sources(evaluation, named)
     used: set[str] = set()
     for section, objectives in (
         ("objectives", evaluation.objectives),
@@ -304,3 +301,13 @@ def _function(objective: FunctionObjective, key: str) -> Iterator[str]:
             f"`{key}`: {str(objective.file)!r} has no function `documents`; write one, or name a file "
             "of documents as `documents`"
         )
+
+
+def _sources(evaluation: Evaluation, tasks: set[str]) -> Iterator[str]:
+    """Faults of the names of what documents come from; `tasks` are those of lm-eval's."""
+    files = {objective.task for objective in evaluation.functions}
+    for name in sorted(tasks & files):
+        yield f"`evaluation.objectives`: {name!r} is both a task and a file of documents; rename the file"
+    for name in sorted(evaluation.document_keys.keys() - tasks - files):
+        near = nearest(name, tasks | files)
+        yield f"`evaluation.document_keys`: no objective has the task {name!r}; {near}"
