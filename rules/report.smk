@@ -42,7 +42,7 @@ rule catch_up:  # planned while marks say that MLflow is to be told of something
     input:
         tracked=PLAN.tracked(),
     output:
-        done=CAUGHT_UP,
+        done=PLAN.caught_up,
     log:
         RUN.root / "logs/catch_up.log",
     benchmark:

@@ -119,7 +119,7 @@ def test_a_fault_of_the_machine_has_an_exit_status_of_its_own(
     def fail(*_arguments: object) -> None:
         raise InfrastructureError("the disk is full", where="/scratch")
 
-    monkeypatch.setattr("tsugiki.steps.evolution.write_first", fail)
+    monkeypatch.setattr("tsugiki.steps.start.write_first", fail)
     result = invoke("start", str(path), "--stage", "ps")
     assert result.exit_code == 75
     assert result.stderr == "tsugiki: the disk is full\n  where: /scratch\n"
@@ -135,7 +135,7 @@ def test_ctrl_c_says_how_to_go_on(
     def stop(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tsugiki.steps.evolution.write_first", stop)
+    monkeypatch.setattr("tsugiki.steps.start.write_first", stop)
     result = invoke("start", str(path), "--stage", "ps")
     assert result.exit_code == 130
     assert result.stderr.strip() == "stopped; give the same command to go on"
@@ -167,7 +167,7 @@ def test_an_error_of_the_system_names_its_file(
     def fail(*_arguments: object) -> None:
         raise fault
 
-    monkeypatch.setattr("tsugiki.steps.evolution.write_first", fail)
+    monkeypatch.setattr("tsugiki.steps.start.write_first", fail)
     result = invoke("start", str(path), "--stage", "ps")
     assert result.exit_code == status
     assert result.stderr == f"tsugiki: {fault.strerror}\n  where: /scratch/x\n"

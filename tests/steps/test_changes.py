@@ -60,7 +60,7 @@ class Begun:
         raw = copy.deepcopy(self.raw)
         change(raw)
         lines: list[str] = []
-        announce_changes(self.files, parse_config(raw, where="x"), say=lines.append)
+        announce_changes(self.files, parse_config(raw, where="x"), log=lines.append)
         return [line.removeprefix("changed since the last start: ") for line in lines]
 
 

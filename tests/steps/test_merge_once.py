@@ -18,6 +18,7 @@ from tests.conftest import MakeRun
 from tests.hostile import builders
 from tests.merge.models_for_tests import recipe_of, save_trio
 from tests.parents.checkpoints import VOCABULARY, write_llama
+from tsugiki import api
 from tsugiki.canonical import digest_file, pretty_json
 from tsugiki.commands.all import main
 from tsugiki.contracts.locks import digest_of_files
@@ -28,7 +29,6 @@ from tsugiki.errors import ConfigError, LineageError, ParentError, RecipeError
 from tsugiki.models.files import digest_folder
 from tsugiki.parents.between import check_merged
 from tsugiki.parents.preflight import check_folders, preflight
-from tsugiki.steps.merge_once import merge_once
 
 Folders = dict[str, Path]
 WEIGHTS = "model.safetensors"
@@ -76,8 +76,7 @@ def write_recipe(path: Path, recipe: Recipe) -> Path:
 
 def merge(file: Path, out: Path, models: dict[str, Any] | None = None, threads: int = 1) -> Path:
     """Merge once; return the folder."""
-    places = {name: str(place) for name, place in (models or {}).items()}
-    merge_once(file, places, out, threads=threads, say=lambda _: None)
+    api.merge(file, out, models, threads=threads)
     return out
 
 
@@ -186,9 +185,9 @@ def test_weights_are_not_read_for_a_recipe_that_is_invalid(models: Folders, tmp_
     said: list[str] = []
     recipe = recipe_of("linear", base=None, values={"weight": 99.0}, digests=digests(models))
     file = write_recipe(tmp_path / "recipe.json", recipe)
-    places = {"a": str(models["a"]), "b": str(models["b"])}
+    places = {"a": models["a"], "b": models["b"]}
     with pytest.raises(RecipeError, match="out of range"):
-        merge_once(file, places, tmp_path / "out", threads=1, say=said.append)
+        api.merge(file, tmp_path / "out", places, log=said.append)
     assert said == []
 
 
@@ -236,7 +235,7 @@ def test_what_check_refuses_is_not_merged(build: builders.Builder, tmp_path: Pat
     assert preflight(build(tmp_path)).faults
     said: list[str] = []
     with pytest.raises(ParentError):
-        merge_once(write_pair(tmp_path), {}, tmp_path / "out", threads=1, say=said.append)
+        api.merge(write_pair(tmp_path), tmp_path / "out", log=said.append)
     assert said == []
     assert not (tmp_path / "out").exists()
 
@@ -272,7 +271,7 @@ def test_what_check_notes_of_models_is_said_before_they_are_merged(tmp_path: Pat
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"normalizer": {"type": "Lowercase"}}))
     said: list[str] = []
-    merge_once(write_pair(tmp_path), {}, tmp_path / "out", threads=1, say=said.append)
+    api.merge(write_pair(tmp_path), tmp_path / "out", log=said.append)
     notes = [line for line in said if line.startswith("note: ")]
     assert said[: len(notes)] == notes
     assert sum("8 of 72 embedding rows are padding" in note for note in notes) == 2

@@ -102,7 +102,8 @@ def test_what_is_the_users_stays(
     run: TinyRun, command: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One clear error, before any work."""
-    monkeypatch.setattr("tsugiki.merge.write.open_merge", lambda *_: pytest.fail("it began"))
+    for module in ("tsugiki.steps.merge_once", "tsugiki.merge.write"):
+        monkeypatch.setattr(f"{module}.open_merge", lambda *_: pytest.fail("it began"))
     stand(kind, Path("mine"))
     before = content(Path.cwd())
     result = invoke(run, command, "mine")

@@ -21,13 +21,13 @@ from tests.merge.dataflow.paths_for_tests import (
 )
 from tests.merge.models_for_tests import digests_of
 from tests.tensors import same
+from tsugiki.api import merge
 from tsugiki.contracts.locks import digest_of_files
 from tsugiki.contracts.recipe import DataflowRecipe, ParentRef, Recipe, read_recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge.write import write_merge
 from tsugiki.models.files import digest_folder
 from tsugiki.steps.export_mergekit import export_recipe
-from tsugiki.steps.merge_once import merge_once
 
 Folders = dict[str, Path]
 
@@ -63,8 +63,7 @@ def stack(folder: Path, folders: Folders, pieces: list[tuple[Any, ...]], **chang
 
 def merged(file: Path, out: Path, models: Folders | None = None) -> Path:
     """Merge once; return the folder."""
-    places = {name: str(folder) for name, folder in (models or {}).items()}
-    merge_once(file, places, out, threads=1, say=lambda _: None)
+    merge(file, out, models)
     return out
 
 

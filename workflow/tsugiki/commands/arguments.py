@@ -11,59 +11,58 @@ import click
 if TYPE_CHECKING:
     from tsugiki.config.run import RunConfig
     from tsugiki.config.stage import Stage
-    from tsugiki.contracts.layout import RunFiles
 
 
 class _Place(click.Path):
     """A path in which a leading `~` is the user's home, also where no shell has seen to that."""
 
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        given = os.fsdecode(super().convert(value, param, ctx))
-        return Path(os.path.expanduser(given))  # noqa: PTH111 - leaves the `~` of an unknown user
+        from tsugiki.contracts.data import folder_of
+
+        return folder_of(os.fsdecode(super().convert(value, param, ctx)))
 
 
+def _open(_context: click.Context, _parameter: click.Parameter, config: Path) -> Any:
+    from tsugiki.api import open_run
+
+    return open_run(config)
+
+
+FILE = click.Path(path_type=Path)
 PLACE = _Place()
-CONFIG = click.argument("config", type=click.Path(path_type=Path))
+RUN = click.argument("run", metavar="CONFIG", type=FILE, callback=_open)
+STAGE = click.option("--stage", required=True, help="Name of the stage.")
 JOB = click.option("--job", type=int, default=0, show_default=True, help="Number of the job.")
 SERIES = click.option("--series", required=True, help="Stage, or baselines, finalists, test.")
 GENERATION = click.option(
     "--generation", type=int, default=0, show_default=True, help="Number of the generation."
 )
+THREADS = click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
 
 
-def open_run(config: Path) -> tuple[RunFiles, RunConfig]:
-    """Files and settings of the run that a configuration file describes."""
-    from tsugiki.config.load import read_config
-    from tsugiki.contracts.layout import RunFiles
+def find_stage(config: RunConfig, name: str) -> Stage:
+    """The stage of that name.
 
-    settings = read_config(config)
-    return RunFiles(settings.folder), settings
-
-
-def find_stage(settings: RunConfig, name: str) -> Stage:
-    """The stage of that name."""
+    Raises:
+        ConfigError: there is none.
+    """
     from tsugiki.config.load import nearest
     from tsugiki.errors import ConfigError
 
-    for stage in settings.stages:
-        if stage.name == name:
-            return stage
-    names = [stage.name for stage in settings.stages]
-    raise ConfigError(f"unknown stage {name!r}", fix=nearest(name, names))
+    if (stage := config.stage(name)) is None:
+        names = [stage.name for stage in config.stages]
+        raise ConfigError(f"unknown stage {name!r}", fix=nearest(name, names))
+    return stage
 
 
-def name_and_place(
+def _name_and_place(
     _: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, str]:
     """Read NAME=PLACE, given once for each model."""
     pairs = [value.partition("=") for value in values]
-    if wrong := [
-        value for value, (name, _, path) in zip(values, pairs, strict=True) if not (name and path)
-    ]:
-        raise click.BadParameter(f"`{wrong[0]}` is not NAME=PLACE", param=parameter)
+    for value, (name, _equals, path) in zip(values, pairs, strict=True):
+        if not (name and path):
+            raise click.BadParameter(f"`{value}` is not NAME=PLACE", param=parameter)
     return {name: path for name, _, path in pairs}
 
 
@@ -71,6 +70,6 @@ MODELS = click.option(
     "--models",
     multiple=True,
     metavar="NAME=PLACE",
-    callback=name_and_place,
+    callback=_name_and_place,
     help="Where a model is: a folder, or (export) a repository of the Hub. Once for each model.",
 )

@@ -1,18 +1,24 @@
-"""Deriving a run again: every generation, and the best model."""
+"""Deriving a run again: every generation, and the best model with those that it is made from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import Entry
+from tsugiki.contracts.locks import read_lock
+from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.errors import LineageError
-from tsugiki.steps.best import rebuild
+from tsugiki.merge.write import write_merge
+from tsugiki.parents.locate import locate
+from tsugiki.parents.run_models import lock_stage, read_stage_lock, run_digests
 from tsugiki.steps.evolution import select_from_files
 from tsugiki.steps.finals import winning_recipe
+from tsugiki.steps.output import require_place_beside
 
 
 def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry, Entry], str | None]:
@@ -36,19 +42,59 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry, Entry], str
 def reproduce_best(files: RunFiles, config: RunConfig, out: Path) -> str:
     """Build the best model from its recipe alone, and compare it with results/<run>/best.
 
-    Best models of earlier stages that it is made from are built again first.
+    The best models of earlier stages that it is made from are built first, in a temporary folder
+    beside `out`, and compared with their locks.
 
     Raises:
-        LineageError: a file differs.
         ConfigError: what stands at `out` may not be replaced (see `require_place`).
+        LineageError: a file differs, a stage's best model comes out differently, or a parent's files
+            are not those that were locked.
     """
-    rebuild(files, config, winning_recipe(files), out, threads=config.evaluation.threads)
+    recipe = winning_recipe(files)
+    replace = require_place_beside(files, config, out)
+    parents = locate(config, read_lock(files.parents), read=True)
+    digests, threads = run_digests(files, config), config.evaluation.threads
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-stages-") as temporary:
+        folders = dict(parents)
+        for stage, before in _needed(files, config, recipe).items():
+            folders[stage] = Path(temporary) / stage
+            write_merge(before, folders, digests, folders[stage], threads=threads)
+            _compare(files, stage, before, folders[stage])
+        write_merge(recipe, folders, digests, out, replace=replace, threads=threads)
     for path in sorted(files.best.glob("[!.]*")):
         if not (out / path.name).is_file() or digest_file(out / path.name) != digest_file(path):
-            raise LineageError(
+            raise _other(
                 "the best model could not be reproduced",
                 where=str(out / path.name),
                 expected=f"the bytes of {path}",
-                fix="compare environment.json with this machine",
             )
     return f"{out}: the same bytes as {files.best}"
+
+
+def _needed(files: RunFiles, config: RunConfig, recipe: AnyRecipe) -> dict[str, AnyRecipe]:
+    """Recipe of each stage's best model that a recipe is made from, the earliest stage first."""
+    names = {ref.name for ref in recipe.models}
+    found: dict[str, AnyRecipe] = {}
+    for stage in reversed(config.stages):
+        if stage.name in names:
+            found[stage.name] = winning_recipe(files, config.finalists_of(stage.name))
+            names |= {ref.name for ref in found[stage.name].models}
+    return dict(reversed(found.items()))
+
+
+def _compare(files: RunFiles, stage: str, recipe: AnyRecipe, folder: Path) -> None:
+    lock = files.series(stage).best_lock
+    expected, got = read_stage_lock(lock), lock_stage(stage, folder, recipe.digest)
+    if expected != got:
+        raise _other(
+            f"the best model of stage `{stage}` could not be reproduced",
+            where=str(lock),
+            expected=expected.digest,
+            got=got.digest,
+        )
+
+
+def _other(what: str, *, where: str, expected: str, got: str | None = None) -> LineageError:
+    fix = "compare environment.json with this machine"
+    return LineageError(what, where=where, expected=expected, got=got, fix=fix)

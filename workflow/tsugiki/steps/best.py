@@ -1,15 +1,13 @@
-"""The best model of a stage that later stages merge, and building a whole chain of them again.
+"""Writing the best model of a run, or of a stage that later stages merge.
 
-How far a saved model in data-flow space is from its explicit form, measured when it is saved.
-
-The best model of a run.
+A model in data-flow space is written in an ordinary architecture, its input scales folded into
+weights; how far that is from the explicit form is measured when it is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
@@ -17,22 +15,12 @@ from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.contracts.locks import read_lock
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe
-from tsugiki.errors import LineageError
 from tsugiki.merge.dataflow.explicit import FoldingDifference, folding_difference, is_scaled
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import Models
 from tsugiki.merge.write import write_merge
-from tsugiki.parents.locate import locate
-from tsugiki.parents.run_models import (
-    lock_stage,
-    models_of,
-    read_stage_lock,
-    run_digests,
-    run_models,
-    write_stage_lock,
-)
+from tsugiki.parents.run_models import lock_stage, models_of, run_models, write_stage_lock
 from tsugiki.steps.finals import winning_recipe
 from tsugiki.steps.output import require_place_beside
 
@@ -40,7 +28,15 @@ from tsugiki.steps.output import require_place_beside
 def measure_folding(
     recipe: AnyRecipe, folders: Mapping[str, Path], digests: Mapping[str, str]
 ) -> FoldingDifference | None:
-    """The difference, on the CPU; None for a recipe that scales no hidden state."""
+    """How far a written model is from its explicit form; None for a recipe that scales no hidden state.
+
+    Computed on the CPU.
+
+    Args:
+        recipe: The recipe.
+        folders: Folder of each model, by name.
+        digests: Digest of each one's files, by name.
+    """
     if not isinstance(recipe, DataflowRecipe) or not is_scaled(recipe):
         return None
     here = {ref.name: folders[ref.name] for ref in recipe.parents}
@@ -60,7 +56,7 @@ def record_folding(files: RunFiles, config: RunConfig) -> FoldingDifference | No
 
 
 def describe_folding(measured: FoldingDifference) -> str:
-    """One line about it."""
+    """One line on a measured difference."""
     return (
         f"input scales folded into the weights: logits differ from the explicit form by "
         f"{measured.relative:.1e} of their spread, the same token in {measured.agreement:.1%} of "
@@ -105,54 +101,3 @@ def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads:
     locked = lock_stage(stage, series.best, recipe.digest)
     write_stage_lock(series.best_lock, locked)
     return locked.digest
-
-
-def rebuild(
-    files: RunFiles, config: RunConfig, recipe: AnyRecipe, out: Path, *, threads: int
-) -> str:
-    """Build a model from its recipe and the parents alone; returns the digest of its weights.
-
-    The best models of earlier stages that it is made from are built first, in a temporary folder
-    beside `out`, and compared with their locks.
-
-    Raises:
-        ConfigError: what stands at `out` may not be replaced (see `require_place`).
-        LineageError: a stage's best model comes out differently, or a parent's files are not those
-            that were locked.
-    """
-    replace = require_place_beside(files, config, out)
-    parents = locate(config, read_lock(files.parents), read=True)
-    digests = run_digests(files, config)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-stages-") as temporary:
-        folders = dict(parents)
-        for stage in _needed(files, config, recipe):
-            folders[stage] = Path(temporary) / stage
-            before = winning_recipe(files, config.finalists_of(stage))
-            write_merge(before, folders, digests, folders[stage], threads=threads)
-            _compare(files, stage, before, folders[stage])
-        return write_merge(recipe, folders, digests, out, replace=replace, threads=threads)
-
-
-def _needed(files: RunFiles, config: RunConfig, recipe: AnyRecipe) -> Iterator[str]:
-    """Stages whose best models a recipe is made from, the earliest first."""
-    names = {ref.name for ref in recipe.models}
-    found: dict[str, AnyRecipe] = {}
-    for stage in reversed(config.stages):
-        if stage.name in names:
-            found[stage.name] = winning_recipe(files, config.finalists_of(stage.name))
-            names |= {ref.name for ref in found[stage.name].models}
-    return reversed(list(found))
-
-
-def _compare(files: RunFiles, stage: str, recipe: AnyRecipe, folder: Path) -> None:
-    lock = files.series(stage).best_lock
-    expected, got = read_stage_lock(lock), lock_stage(stage, folder, recipe.digest)
-    if expected != got:
-        raise LineageError(
-            f"the best model of stage `{stage}` could not be reproduced",
-            where=str(lock),
-            expected=expected.digest,
-            got=got.digest,
-            fix="compare environment.json with this machine",
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from tsugiki.config.load import changed_keys, read_config
@@ -24,11 +25,11 @@ class Effect(NamedTuple):
     """One thing that is done anew."""
 
     line: str
-    stages: set[str]
+    stages: AbstractSet[str] = frozenset()
     """The stages whose recorded generations it would replace."""
 
 
-def announce_changes(files: RunFiles, config: RunConfig, *, say: Callable[[str], None]) -> None:
+def announce_changes(files: RunFiles, config: RunConfig, *, log: Callable[[str], None]) -> None:
     """Say what is done anew and why; refuse what would replace recorded generations of a stage.
 
     The configuration is compared with the one that the run was last started with, and the files of its
@@ -39,11 +40,6 @@ def announce_changes(files: RunFiles, config: RunConfig, *, say: Callable[[str],
     """
     if not files.config.is_file():
         return
-    recorded = {
-        stage.name
-        for stage in config.stages
-        if files.series(stage.name).generation(0).outcomes.is_file()
-    }
     try:
         before = read_config(files.config)
     except ConfigError as error:
@@ -53,7 +49,12 @@ def announce_changes(files: RunFiles, config: RunConfig, *, say: Callable[[str],
             got=error.what,
             fix="put the file back; or set another `name`, or move the run's folder away",
         ) from error
-    effects = [*effects_of(Plan(files, before), Plan(files, config)), *_of_tasks(files, config)]
+    names = [stage.name for stage in config.stages]
+    recorded = {name for name in names if files.series(name).generation(0).outcomes.is_file()}
+    effects = [
+        *_Edit(Plan(files, before), Plan(files, config)).effects(),
+        *_of_tasks(files, config),
+    ]
     if replaced := [effect.line for effect in effects if effect.stages & recorded]:
         raise LineageError(
             "recorded results of the search would be replaced",
@@ -62,17 +63,7 @@ def announce_changes(files: RunFiles, config: RunConfig, *, say: Callable[[str],
             fix="set another `name` for a new run, or move the folder away, or undo the change",
         )
     for effect in effects:
-        say(f"changed since the last start: {effect.line}")
-
-
-def effects_of(before: Plan, after: Plan) -> Iterator[Effect]:
-    """What is done anew because the configuration has changed."""
-    edit = _Edit(before, after)
-    yield from edit.of_evaluation()
-    yield from edit.of_parents()
-    for stage in after.config.stages:
-        yield from edit.of_stage(stage)
-    yield from edit.of_finals()
+        log(f"changed since the last start: {effect.line}")
 
 
 class _Edit:
@@ -81,8 +72,7 @@ class _Edit:
     def __init__(self, before: Plan, after: Plan) -> None:
         self.before, self.after = before, after
         self.changed = changed_keys(before.config, after.config)
-        then, now = (_goals(plan) for plan in (before, after))
-        self.same_goals = then == now
+        self.same_goals = _goals(before) == _goals(after)
         if self.same_goals:
             # older versions wrote out the goals that a configuration leaves to the task
             self.changed = {
@@ -91,28 +81,38 @@ class _Edit:
                 if not (key.endswith("].goal") and values[1] == "null")
             }
 
-    def why(self, *keys: str) -> str:
-        """Those of the changed keys that are below some keys, in words."""
-        found = [
-            f"`{key}` {then} → {now}"
-            for key, (then, now) in self.changed.items()
-            if _below(key, keys)
-        ]
+    def effects(self) -> Iterator[Effect]:
+        """What is done anew because of the edit."""
+        yield from self._of_evaluation()
+        yield from self._of_parents()
+        for stage in self.after.config.stages:
+            yield from self._of_stage(stage)
+        yield from self._of_finals()
+
+    def _below(self, *above: str) -> dict[str, tuple[str, str]]:
+        """Those of the changed keys that are, or are below, some keys, with both values."""
+        return {
+            key: values
+            for key, values in self.changed.items()
+            if any(key == one or key.startswith((f"{one}.", f"{one}[")) for one in above)
+        }
+
+    def _why(self, *above: str) -> str:
+        """Those keys in words."""
+        found = [f"`{key}` {then} → {now}" for key, (then, now) in self._below(*above).items()]
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         return ", ".join(found[:SHOWN]) + more
 
-    def of_evaluation(self) -> Iterator[Effect]:
+    def _of_evaluation(self) -> Iterator[Effect]:
         if self.same_goals and self.before.evaluation_key() == self.after.evaluation_key():
             return
-        why = self.why("evaluation", "seed")
-        if {key for key in self.changed if _below(key, ("evaluation", "seed"))} == {
-            "evaluation.task_paths"
-        }:
-            yield Effect(f"{why}: steps are planned again, and what has a score keeps it", set())
+        why = self._why("evaluation", "seed")
+        if set(self._below("evaluation", "seed")) == {"evaluation.task_paths"}:
+            yield Effect(f"{why}: steps are planned again, and what has a score keeps it")
         else:
             yield Effect(f"{why}: every model is scored anew", set(self.after.stages))
 
-    def of_parents(self) -> Iterator[Effect]:
+    def _of_parents(self) -> Iterator[Effect]:
         if self.before.parents_key() == self.after.parents_key():
             return
         then, now = self.before.config, self.after.config
@@ -120,31 +120,31 @@ class _Edit:
         if then.vocabulary != now.vocabulary:
             other = set(now.parents)
         made = {stage.name for stage in now.stages if other & set(now.origins(stage))}
-        yield Effect(f"{self.why('parents', 'vocabulary')}: the parents are locked anew", made)
+        yield Effect(f"{self._why('parents', 'vocabulary')}: the parents are locked anew", made)
 
-    def of_stage(self, stage: Stage) -> Iterator[Effect]:
-        old = self.before.config.stage(stage.name)
+    def _of_stage(self, stage: Stage) -> Iterator[Effect]:
+        old, name = self.before.config.stage(stage.name), stage.name
         if old is None:
             return
-        if self.before.stage_key(stage.name) != self.after.stage_key(stage.name):
-            names = sorted({stage.name, *_behind(self.after, stage.name)})
-            why = self.why("seed", *(f"stages[{name}]" for name in names))
-            yield Effect(f"{why}: stage {stage.name} starts anew", {stage.name})
+        if self.before.stage_key(name) != self.after.stage_key(name):
+            names = sorted({name, *_behind(self.after, name)})
+            why = self._why("seed", *(f"stages[{one}]" for one in names))
+            yield Effect(f"{why}: stage {name} starts anew", {name})
         elif old.budget.generations != stage.budget.generations:
-            merging = {one for one in self.after.stages if stage.name in _behind(self.after, one)}
-            why = self.why(f"stages[{stage.name}]")
-            yield Effect(f"{why}: what follows from stage {stage.name} is done anew", merging)
+            merging = {one for one in self.after.stages if name in _behind(self.after, one)}
+            why = self._why(f"stages[{name}]")
+            yield Effect(f"{why}: what follows from stage {name} is done anew", merging)
 
-    def of_finals(self) -> Iterator[Effect]:
+    def _of_finals(self) -> Iterator[Effect]:
         if self.before.baselines_key() != self.after.baselines_key():
-            why = self.why("baselines", "stages", "seed")
-            yield Effect(f"{why}: baselines and the final table are made anew", set())
+            why = self._why("baselines", "stages", "seed")
+            yield Effect(f"{why}: baselines and the final table are made anew")
         if self.before.finalists_key() != self.after.finalists_key():
             merging = {name for name in self.after.stages if _behind(self.after, name)}
             line = "finalists are chosen anew, and what follows from them is done anew"
-            yield Effect(f"{self.why('finalists')}: {line}", merging)
+            yield Effect(f"{self._why('finalists')}: {line}", merging)
         if self.before.tracking_key() != self.after.tracking_key():
-            yield Effect(f"{self.why('tracking')}: all generations are tracked anew", set())
+            yield Effect(f"{self._why('tracking')}: all generations are tracked anew")
 
 
 def _of_tasks(files: RunFiles, config: RunConfig) -> Iterator[Effect]:
@@ -156,9 +156,8 @@ def _of_tasks(files: RunFiles, config: RunConfig) -> Iterator[Effect]:
     stages = {stage.name for stage in config.stages}
     for name, now in task_sources(config.evaluation).items():
         if then.get(name, now) != now:
-            yield Effect(
-                f"files of the task {name} have changed: every model is scored anew", stages
-            )
+            line = f"files of the task {name} have changed: every model is scored anew"
+            yield Effect(line, stages)
 
 
 def _goals(plan: Plan) -> dict[str, Goal | None]:
@@ -172,7 +171,3 @@ def _behind(plan: Plan, name: str) -> set[str]:
     stage = plan.config.stage(name)
     merged = {one for one in stage.members if one in plan.stages} if stage else set()
     return merged.union(*(_behind(plan, one) for one in merged))
-
-
-def _below(key: str, above: tuple[str, ...]) -> bool:
-    return any(key == one or key.startswith((f"{one}.", f"{one}[")) for one in above)

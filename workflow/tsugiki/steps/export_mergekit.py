@@ -8,16 +8,18 @@ from pathlib import Path
 
 from tsugiki.config.parents import HubParent, LocalParent
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.data import folder_of
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.locks import read_lock
-from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
-from tsugiki.errors import ParentError, RecipeError
+from tsugiki.contracts.recipe import AnyRecipe, Recipe
+from tsugiki.errors import RecipeError
 from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.merge.dataflow.parents import DataflowParents
 from tsugiki.merge.models import Models
 from tsugiki.mergekit.exporting import export_mergekit, is_whole_model
 from tsugiki.mergekit.stacks import export_stack
 from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.fault import refuse
 from tsugiki.models.headers import read_headers
 from tsugiki.models.plan import make_plan
 from tsugiki.parents import hub
@@ -40,11 +42,8 @@ def export_recipe(recipe: AnyRecipe, models: Mapping[str, str]) -> str:
         RecipeError: mergekit cannot express the recipe, or a model is not given.
         ParentError: a model cannot be read.
     """
-    if isinstance(recipe, DataflowRecipe):
-        return _export_path(recipe, {name: Path(path) for name, path in models.items()}, models)
-    here = {name: Path(place).expanduser() for name, place in models.items()}
-    _require_whole(recipe, {name: folder for name, folder in here.items() if folder.is_dir()})
-    return export_mergekit(recipe, models, _tensors(recipe, models))
+    folders = {name: folder_of(place) for name, place in models.items()}
+    return _export(recipe, {n: one for n, one in folders.items() if one.is_dir()}, models)
 
 
 def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -> str:
@@ -64,7 +63,6 @@ def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -
     recipe = winning_recipe(files)
     lock = read_lock(files.parents)
     folders = run_models(files, config).folders
-    _require_whole(recipe, folders)
     sources = {name: str(folder) for name, folder in folders.items()}
     for name, source in config.parents.items():
         if lock.parents[name].prepared is not None:
@@ -73,25 +71,30 @@ def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -
             sources[name] = f"{source.hub}@{lock.parents[name].commit}"
         elif isinstance(source, LocalParent):
             sources[name] = os.path.expanduser(source.path)  # noqa: PTH111 - keeps a leading `./`
-    if isinstance(recipe, DataflowRecipe):
-        return _export_path(recipe, folders, sources | dict(models))
-    names = _names_in(recipe.parents[0].name, folders[recipe.parents[0].name])
-    return export_mergekit(recipe, sources | dict(models), names)
+    return _export(recipe, folders, sources | dict(models))
 
 
-def _export_path(
-    recipe: DataflowRecipe, folders: Mapping[str, Path], sources: Mapping[str, str]
-) -> str:
+def _export(recipe: AnyRecipe, folders: Mapping[str, Path], sources: Mapping[str, str]) -> str:
+    """Write a recipe.
+
+    Args:
+        recipe: The recipe.
+        folders: Folder of each model that is in one.
+        sources: What each model is called in the configuration.
+    """
+    _require_whole(recipe, folders)
+    if isinstance(recipe, Recipe):
+        return export_mergekit(recipe, sources, _tensors(recipe, folders, sources))
     for ref in recipe.parents:
-        if ref.name not in folders or not folders[ref.name].expanduser().is_dir():
+        if ref.name not in folders:
             raise RecipeError(
                 "a path can be exported only where its parents' configurations can be read",
                 where=f"model {ref.name}",
                 expected="a folder",
-                got=str(folders.get(ref.name, "nothing")),
+                got=sources.get(ref.name, "nothing"),
                 fix=f"fetch it, then add --models {ref.name}=FOLDER",
             )
-    here = {ref.name: folders[ref.name].expanduser() for ref in recipe.parents}
+    here = {ref.name: folders[ref.name] for ref in recipe.parents}
     models = Models(here, {ref.name: ref.digest for ref in recipe.parents})
     return export_stack(DataflowMerge(recipe, DataflowParents(models)), sources)
 
@@ -108,33 +111,29 @@ def _require_whole(recipe: AnyRecipe, folders: Mapping[str, Path]) -> None:
             )
 
 
-def _tensors(recipe: Recipe, models: Mapping[str, str]) -> list[str]:
+def _tensors(recipe: Recipe, folders: Mapping[str, Path], sources: Mapping[str, str]) -> list[str]:
+    """Names of all tensors that are merged, as far as the recipe depends on them."""
     if is_whole_model(recipe):
         return ["model"]
-    names = [parent.name for parent in recipe.parents if parent.name in models]
+    names = [parent.name for parent in recipe.parents if parent.name in sources]
     for name in names:
-        if (folder := Path(models[name]).expanduser()).is_dir():
-            return _names_in(name, folder)
+        if name in folders:
+            plan = make_plan([Checkpoint(name, folders[name])])
+            return [planned.name for planned in plan.tensors if planned.merged]
     if not names:
         raise RecipeError(
             "it is not said where the recipe's models are",
             expected=", ".join(parent.name for parent in recipe.parents),
-            got=", ".join(sorted(models)) or "none",
+            got=", ".join(sorted(sources)) or "none",
             fix=f"add --models {recipe.parents[0].name}=PATH",
         )
-    return _names_on_hub(names[0], models[names[0]])
-
-
-def _names_in(name: str, folder: Path) -> list[str]:
-    plan = make_plan([Checkpoint(name, folder)])
-    return [planned.name for planned in plan.tensors if planned.merged]
+    return _names_on_hub(names[0], sources[names[0]])
 
 
 def _names_on_hub(name: str, source: str) -> list[str]:
     repo, _, revision = source.partition("@")
     try:
-        listing = hub.list_repo(repo, revision or "main")
-        headers, faults = read_headers(name, HubFiles(listing))
+        headers, faults = read_headers(name, HubFiles(hub.list_repo(repo, revision or "main")))
     except HubUnreachableError as error:
         raise RecipeError(
             "values differ between tensors, but no model is here to read their names from",
@@ -142,8 +141,5 @@ def _names_on_hub(name: str, source: str) -> list[str]:
             expected="a folder of at least one parent, or access to the Hub",
             got=f"{source}: {error}",
         ) from error
-    for fault in faults:
-        raise ParentError(
-            fault.what, where=fault.where, expected=fault.expected, got=fault.got, fix=fault.fix
-        )
+    refuse(faults)
     return sorted(headers)

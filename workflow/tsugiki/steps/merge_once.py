@@ -1,25 +1,27 @@
-"""One merge without evolution, from a recipe or from a mergekit configuration.
-
-How far a merge has come, on one line of a terminal.
-"""
+"""One merge without evolution: from a recipe or a mergekit configuration to what can be merged."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from tsugiki.config.load import nearest
+from tsugiki.contracts.data import folder_of
 from tsugiki.contracts.locks import digest_of_files
-from tsugiki.contracts.recipe import AnyRecipe, ParentRef, Recipe, names_in, read_recipe
+from tsugiki.contracts.recipe import (
+    AnyRecipe,
+    DataflowRecipe,
+    ParentRef,
+    Recipe,
+    names_in,
+    read_recipe,
+)
 from tsugiki.errors import ParentError, RecipeError
 from tsugiki.merge.models import Models
-from tsugiki.merge.settings import Settings
-from tsugiki.merge.write import open_merge, write_merge
-from tsugiki.mergekit.document import Document, read_document
+from tsugiki.merge.write import open_merge
+from tsugiki.mergekit.document import Document, parse_document, read_document
 from tsugiki.mergekit.importing import import_mergekit
 from tsugiki.mergekit.stacks import import_stack, is_stack
 from tsugiki.models.checkpoint import Checkpoint
@@ -32,204 +34,93 @@ from tsugiki.models.names import Names
 from tsugiki.models.plan import make_plan
 from tsugiki.parents.between import check_merged, note_merged
 from tsugiki.parents.preflight import check_folders
-from tsugiki.steps.best import describe_folding, measure_folding
 from tsugiki.steps.output import require_place
-
-Progress = Callable[[int, int, int], None]
-"""Called after each tensor: tensors written, all tensors, bytes written."""
-
-INTERVAL = 0.1
-"""Seconds between two changes of the line."""
-WIDTH = 24
-"""Characters of the bar."""
-
-
-def progress_bar(
-    stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
-) -> Progress | None:
-    """A bar on `stream` (the process's standard error if absent); None unless that is a terminal.
-
-    Args:
-        stream: Where the bar goes.
-        clock: Seconds.
-    """
-    place = sys.stderr if stream is None else stream
-    if not place.isatty():
-        return None
-    start = shown = clock()
-
-    def show(done: int, all_: int, size: int) -> None:
-        nonlocal shown
-        now = clock()
-        if done < all_ and now - shown < INTERVAL:
-            return
-        shown = now
-        end = "\n" if done == all_ else ""
-        with suppress(OSError):  # a terminal that has gone away does not end a merge
-            place.write(f"\r{line(done, all_, size, now - start)}{end}")
-            place.flush()
-
-    return show
-
-
-def line(done: int, all_: int, size: int, seconds: float) -> str:
-    """The bar, tensors, gigabytes (10^9 bytes) and gigabytes a second."""
-    filled = WIDTH * done // all_
-    speed = size / 1e9 / seconds if seconds > 0 else 0.0
-    bar = "#" * filled + "-" * (WIDTH - filled)
-    return f"[{bar}] {done}/{all_} tensors  {size / 1e9:.2f} GB  {speed:.2f} GB/s"
-
 
 UNREAD = "0" * 64
 """Stands for the digest of a model until its files are read."""
 FORMATS = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
-def merge_once(
-    file: Path,
-    models: Mapping[str, str],
-    out: Path,
-    *,
-    threads: int,
-    say: Callable[[str], None],
-    progress: Progress | None = None,
-    accepted: Collection[str] = (),
-) -> str:
-    """Merge once and write the model to the folder `out`.
+@dataclass(frozen=True)
+class SingleMerge:
+    """A merge whose models are here, fit together, and are read.
 
-    Everything that headers and tokenizers can tell is checked before the models' weights are read, as
-    for the parents of a run.
+    Attributes:
+        recipe: The recipe.
+        folders: Folder of each model, by name.
+        digests: Digest of each one's files, by name.
+        replace: Whether an earlier merge stands where the model is to go.
+    """
+
+    recipe: AnyRecipe
+    folders: dict[str, Path]
+    digests: dict[str, str]
+    replace: bool
+
+
+def open_single(
+    source: str | Path | AnyRecipe | Mapping[str, Any],
+    models: Mapping[str, str],
+    out: Path | None = None,
+    *,
+    log: Callable[[str], None],
+    accepted: Collection[str] = (),
+) -> SingleMerge:
+    """Find the models of a merge, and check all that headers and tokenizers tell, as for a run's parents.
+
+    Only then the models' files are read, for their digests.
 
     Args:
-        file: recipe.json, or a mergekit configuration (.yaml, .yml).
-        models: Folder of each model, by name. For a mergekit configuration it names the folders
-            that stand there (the others are named as their folders are), or says where a model is
-            that stands there as a repository of the Hub.
-        out: Where the model goes. Only an empty folder or an earlier merge is replaced (see
-            `require_place`).
-        threads: CPU threads.
-        say: Where progress goes, line by line.
-        progress: Called after each tensor that is written.
+        source: A recipe, recipe.json, or a mergekit configuration (.yaml, .yml, or its content).
+        models: Folder of each model, by name (see `tsugiki.api.merge`).
+        out: Where the model is to go, if it is written.
+        log: Takes lines on what is done.
         accepted: Settings in which the models may differ; the result has those of the tokenizer's.
-
-    Returns:
-        Digest of the weights.
 
     Raises:
         ConfigError: `out` may not be replaced, or the method does not exist.
-        RecipeError: the file describes no valid merge, or a model is not given.
+        RecipeError: the source describes no valid merge, or a model is not given.
         ParentError: a model cannot be read, or does not fit the others.
-        LineageError: a model is not the one that the recipe was made for.
-        InfrastructureError: the disk is full or fails.
     """
-    if file.suffix in {".yaml", ".yml"}:
-        document = read_document(file)
-        folders, names = _places(document, models)
-        replace = require_place(out, folders.values())
-        checked, notes = _read(folders, {})
-        recipe: AnyRecipe = _from_mergekit(document, names, folders)
-        default = document.tokenizer is None
-        refuse(_faults_together(recipe, checked, accepted, str(file), default=default))
-        _say_notes([*notes, *_notes_together(recipe, checked, accepted)], say)
-        digests = {name: _digest(name, folders[name], None, say) for name in sorted(folders)}
-        recipe = _with_digests(recipe, digests)
+    read = _read(source)
+    document = read if isinstance(read, Document) else None
+    renamed: Mapping[str, Names] = {}
+    if isinstance(read, Document):
+        folders, names = _places(read, models)
     else:
-        recipe = read_recipe(_existing(file))
-        folders = _given(recipe, models)
-        replace = require_place(out, folders.values())
-        checked, notes = _read(folders, names_in(recipe.models))
-        _check(recipe, folders)
-        refuse(_faults_together(recipe, checked, accepted, str(file), default=False))
-        _say_notes([*notes, *_notes_together(recipe, checked, accepted)], say)
-        wanted = {ref.name: ref.digest for ref in recipe.models}
-        digests = {
-            name: _digest(name, folder, wanted.get(name), say)
-            for name, folder in sorted(folders.items())
-        }
-    say(f"merging by {recipe.method}: {', '.join(parent.name for parent in recipe.parents)}")
-    weights = write_merge(
-        recipe, folders, digests, out, replace=replace, threads=threads, progress=progress
-    )
-    if (measured := measure_folding(recipe, folders, digests)) is not None:
-        say(describe_folding(measured))
-    return weights
-
-
-def _read(
-    folders: Mapping[str, Path], names: Mapping[str, Names]
-) -> tuple[dict[str, Model], list[str]]:
-    """The models, each without faults of its own, and what to know of them."""
-    models, faults, notes = check_folders(folders, names)
+        folders, renamed = _given(read, models), names_in(read.models)
+    replace = out is not None and require_place(out, folders.values())
+    checked, faults, notes = check_folders(folders, renamed)
+    refuse(faults)  # of each model by itself
+    recipe = _from_mergekit(read, names, folders) if isinstance(read, Document) else read
+    where = str(source) if isinstance(source, str | Path) else "the merge"
+    faults, more = _look_together(recipe, checked, accepted, document, where)
     refuse(faults)
-    return models, notes
+    wanted = {ref.name: ref.digest for ref in recipe.models}
+    folders = {name: folders[name] for name in sorted({*wanted, recipe.tokenizer})}
+    open_merge(recipe, Models(folders, wanted, names=renamed))
+    for note in dict.fromkeys([*notes, *more]):
+        log(f"note: {note}")
+    digests = {name: _digest(name, folders[name], wanted.get(name), log) for name in folders}
+    if document is not None:
+        recipe = _with_digests(recipe, digests)
+    log(f"merging by {recipe.method}: {', '.join(parent.name for parent in recipe.parents)}")
+    return SingleMerge(recipe, folders, digests, replace)
 
 
-def _say_notes(notes: Iterable[str], say: Callable[[str], None]) -> None:
-    for note in dict.fromkeys(notes):
-        say(f"note: {note}")
-
-
-def _faults_together(
-    recipe: AnyRecipe,
-    models: Mapping[str, Model],
-    accepted: Collection[str],
-    where: str,
-    *,
-    default: bool,
-) -> list[Fault]:
-    """What is wrong with the models of a recipe together.
-
-    Args:
-        recipe: The recipe.
-        models: The models that it names.
-        accepted: Settings in which they may differ.
-        where: The file that was read.
-        default: Whether the owner is one by default, and not because the file names it.
-    """
-    owner = models[recipe.tokenizer]
-    faults = list(check_owner(owner, "`tokenizer_source`, or `tokenizer` of a recipe"))
-    faults += check_loading(owner)
-    if isinstance(recipe, Recipe):
-        together = _together(recipe, models)
-        faults += check_merged(together, accepted)
-        return faults + (
-            list(check_eyes(together, owner, where, "tokenizer_source")) if default else []
-        )
-    # `open_merge` compares what layers depend on; rows for tokens come from these two alone
-    return faults + list(check_tokenizers(owner, models[recipe.head or recipe.owner]))
-
-
-def _notes_together(
-    recipe: AnyRecipe, models: Mapping[str, Model], accepted: Collection[str]
-) -> Iterator[str]:
-    """What to know of the models of a recipe that are merged tensor by tensor."""
-    if isinstance(recipe, Recipe):
-        owner = models[recipe.tokenizer]
-        yield from note_merged(_together(recipe, models), owner, recipe.dtype, accepted)
-
-
-def _together(recipe: Recipe, models: Mapping[str, Model]) -> list[Model]:
-    """The models of a recipe: the base, or the first parent, and the others."""
-    first = [recipe.base.name] if recipe.base else []
-    order = dict.fromkeys([*first, *_merged(recipe), recipe.tokenizer])
-    return [models[name] for name in order]
-
-
-def _check(recipe: AnyRecipe, folders: Mapping[str, Path]) -> None:
-    """Check all that headers tell."""
-    if isinstance(recipe, Recipe):
-        names = names_in(recipe.models)
-        Settings(recipe, _tensors({name: folders[name] for name in _merged(recipe)}, names))
-    else:
-        open_merge(recipe, Models(folders, {ref.name: ref.digest for ref in recipe.models}))
-
-
-def _existing(file: Path) -> Path:
+def _read(source: str | Path | AnyRecipe | Mapping[str, Any]) -> AnyRecipe | Document:
+    if isinstance(source, Recipe | DataflowRecipe):
+        return source
+    if isinstance(source, Mapping):
+        return parse_document(source, where="the mergekit configuration")
+    file = folder_of(str(source))
+    if file.suffix in {".yaml", ".yml"}:
+        return read_document(file)
     if not file.is_file():
         raise RecipeError(
             "there is no such file", where=str(file), expected="recipe.json, or a mergekit YAML"
         )
-    return file
+    return read_recipe(file)
 
 
 def _places(
@@ -240,7 +131,7 @@ def _places(
     names: dict[str, str] = {}
     by_path = {path: name for name, path in models.items()}
     for model in document.models:
-        path = Path(models.get(model, model)).expanduser()
+        path = folder_of(models.get(model, model))
         name = by_path.get(model) or path.resolve().name
         if name in folders:
             raise RecipeError(
@@ -256,18 +147,16 @@ def _places(
                 fix=f"fetch it first (hf download), then add --models {model}=FOLDER",
             )
         folders[name], names[model] = path, name
-    unused = sorted(
-        name for name, path in models.items() if name not in names and path not in names
-    )
-    if unused:
-        raise _unknown(unused[0], names)
+    for name in sorted(name for name, path in models.items() if not {name, path} & names.keys()):
+        raise _unknown(name, names)
     return folders, names
 
 
 def _given(recipe: AnyRecipe, models: Mapping[str, str]) -> dict[str, Path]:
-    needed = sorted({*_merged(recipe), recipe.tokenizer})
-    if unused := sorted(models.keys() - set(needed)):
-        raise _unknown(unused[0], {name: name for name in needed})
+    """Folder of every model of a recipe, by its name."""
+    needed = sorted({*(ref.name for ref in recipe.models), recipe.tokenizer})
+    for name in sorted(models.keys() - set(needed)):
+        raise _unknown(name, needed)
     if missing := [name for name in needed if name not in models]:
         raise RecipeError(
             "it is not said where all of the recipe's models are",
@@ -275,10 +164,10 @@ def _given(recipe: AnyRecipe, models: Mapping[str, str]) -> dict[str, Path]:
             got=", ".join(sorted(models)) or "none",
             fix=" ".join(f"--models {name}=FOLDER" for name in missing),
         )
-    return {name: Path(models[name]).expanduser() for name in needed}
+    return {name: folder_of(models[name]) for name in needed}
 
 
-def _unknown(name: str, known: Mapping[str, str]) -> RecipeError:
+def _unknown(name: str, known: Collection[str]) -> RecipeError:
     return RecipeError(
         "the file names no such model", where="--models", got=name, fix=nearest(name, known)
     )
@@ -287,55 +176,65 @@ def _unknown(name: str, known: Mapping[str, str]) -> RecipeError:
 def _from_mergekit(
     document: Document, names: Mapping[str, str], folders: Mapping[str, Path]
 ) -> AnyRecipe:
-    merged = {name: folders[name] for model, name in names.items() if _takes_part(document, model)}
+    part = {document.base, *(model for piece in document.slices for model in piece.models)}
+    merged = {
+        model: Checkpoint(name, folders[name]) for model, name in names.items() if model in part
+    }
     refs = {model: ParentRef(name=name, digest=UNREAD) for model, name in names.items()}
+    dtype = _stored(merged.values())
     if document.method == "passthrough":
-        tensors = {
-            model: _tensors({name: merged[name]}) for model, name in names.items() if name in merged
-        }
+        tensors = {model: _tensors([one]) for model, one in merged.items()}
         if is_stack(document, tensors):
-            stack = import_stack(document, refs, tensors, dtype=_stored(merged))
-            _check(stack, merged)
-            return stack
-    return import_mergekit(document, refs, _tensors(merged), dtype=_stored(merged))
+            return import_stack(document, refs, tensors, dtype=dtype)
+    return import_mergekit(document, refs, _tensors(merged.values()), dtype=dtype)
 
 
-def _takes_part(document: Document, model: str) -> bool:
-    return model == document.base or any(model in piece.models for piece in document.slices)
-
-
-def _merged(recipe: AnyRecipe) -> list[str]:
-    return [ref.name for ref in recipe.models]
-
-
-def _tensors(
-    folders: Mapping[str, Path], names: Mapping[str, Mapping[str, str | None]] | None = None
-) -> list[str]:
-    given = names or {}
-    plan = make_plan([Checkpoint(name, folders[name], given.get(name)) for name in sorted(folders)])
+def _tensors(checkpoints: Collection[Checkpoint]) -> list[str]:
+    """Names of the tensors that a merge of these models merges."""
+    plan = make_plan(sorted(checkpoints, key=lambda one: one.name))
     return [planned.name for planned in plan.tensors if planned.merged]
 
 
-def _stored(folders: Mapping[str, Path]) -> str:
+def _stored(checkpoints: Collection[Checkpoint]) -> str:
     """The one number format that the models are stored in; float32 if there are several.
 
     Tensors in a wider format than most of their model do not count: they stay in it.
     """
     formats = {
         FORMATS.get(header.dtype, "float32")
-        for model in (Checkpoint(name, folder) for name, folder in folders.items())
-        for tensor, header in model.headers.items()
-        if header.is_float and model.wider(tensor) is None
+        for one in checkpoints
+        for tensor, header in one.headers.items()
+        if header.is_float and one.wider(tensor) is None
     }
     return formats.pop() if len(formats) == 1 else "float32"
 
 
-def _digest(name: str, folder: Path, wanted: str | None, say: Callable[[str], None]) -> str:
-    """Digest of a model's files.
+def _look_together(
+    recipe: AnyRecipe,
+    models: Mapping[str, Model],
+    accepted: Collection[str],
+    document: Document | None,
+    where: str,
+) -> tuple[list[Fault], Iterable[str]]:
+    """What is wrong with the models of a recipe together, and, if nothing is, what to know of them."""
+    owner = models[recipe.tokenizer]
+    faults = list(check_owner(owner, "`tokenizer_source`, or `tokenizer` of a recipe"))
+    faults += check_loading(owner)
+    if not isinstance(recipe, Recipe):
+        # `open_merge` compares what layers depend on; rows for tokens come from these two alone
+        return [*faults, *check_tokenizers(owner, models[recipe.head or recipe.owner])], ()
+    first = [recipe.base.name] if recipe.base else []
+    order = dict.fromkeys([*first, *(ref.name for ref in recipe.models), recipe.tokenizer])
+    together = [models[name] for name in order]
+    faults += check_merged(together, accepted)
+    if document is not None and document.tokenizer is None:
+        faults += check_eyes(together, owner, where, "tokenizer_source")
+    return faults, note_merged(together, owner, recipe.dtype, accepted)
 
-    That of a model whose code a run trusted covers its code too.
-    """
-    say(f"reading {name}: {folder}")
+
+def _digest(name: str, folder: Path, wanted: str | None, log: Callable[[str], None]) -> str:
+    """Digest of a model's files; that of one whose code a run trusted covers its code too."""
+    log(f"reading {name}: {folder}")
     files = digest_folder(folder, code=True)
     if wanted is not None and digest_of_files(files) == wanted:
         return wanted
@@ -346,7 +245,7 @@ def _with_digests(recipe: AnyRecipe, digests: Mapping[str, str]) -> AnyRecipe:
     def known(ref: ParentRef) -> ParentRef:
         return ref.model_copy(update={"digest": digests[ref.name]})
 
-    parents = tuple(known(parent) for parent in recipe.parents)
+    changes: dict[str, Any] = {"parents": tuple(known(parent) for parent in recipe.parents)}
     if isinstance(recipe, Recipe) and recipe.base:
-        return recipe.model_copy(update={"parents": parents, "base": known(recipe.base)})
-    return recipe.model_copy(update={"parents": parents})
+        changes["base"] = known(recipe.base)
+    return recipe.model_copy(update=changes)

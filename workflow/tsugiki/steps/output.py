@@ -14,6 +14,7 @@ from tsugiki.merge.marker import difference
 from tsugiki.parents.locate import demo_cache, places, prepared_cache
 
 OTHER = "name another folder as --out"
+TAKEN = "something else stands where the merged model is to go"
 
 
 def require_place(out: Path, models: Iterable[Path]) -> bool:
@@ -33,47 +34,30 @@ def require_place(out: Path, models: Iterable[Path]) -> bool:
         ConfigError: something else stands there; or it is a link, or one of `models`, the working
             folder or the folder of a run, or lies inside a model or a run, or one of them inside it.
     """
-    target = out.resolve()
+    target, where = out.resolve(), str(out)
     if out.is_symlink():
-        raise ConfigError(
-            "a link is not followed to the place of a model",
-            where=str(out),
-            got=str(target),
-            fix=OTHER,
-        )
+        what = "a link is not followed to the place of a model"
+        raise ConfigError(what, where=where, got=str(target), fix=OTHER)
     for folder in models:
         source = folder.resolve()
         if _is_in(source, target) or _is_in(target, source):
-            raise ConfigError(
-                f"the merged model would overwrite model `{folder}`, or lie inside it",
-                where=str(out),
-                fix=OTHER,
-            )
+            what = f"the merged model would overwrite model `{folder}`, or lie inside it"
+            raise ConfigError(what, where=where, fix=OTHER)
     if _is_in(Path.cwd(), target):
-        raise ConfigError(
-            "the merged model would overwrite the working folder", where=str(out), fix=OTHER
-        )
+        what = "the merged model would overwrite the working folder"
+        raise ConfigError(what, where=where, fix=OTHER)
     for folder in (target, *target.parents):
         if RunFiles(folder).exist():
-            raise ConfigError(
-                "the merged model would lie in the folder of a run",
-                where=str(out),
-                got=f"run in {folder}",
-                fix=OTHER,
-            )
+            what = "the merged model would lie in the folder of a run"
+            raise ConfigError(what, where=where, got=f"run in {folder}", fix=OTHER)
         if folder.exists() and not folder.is_dir():
-            raise ConfigError(
-                "something else stands where the merged model is to go",
-                where=str(out),
-                got=f"{folder} is no folder",
-                fix=OTHER,
-            )
+            raise ConfigError(TAKEN, where=where, got=f"{folder} is no folder", fix=OTHER)
     if not out.exists() or not any(out.iterdir()):
         return False
     if (found := difference(out)) is not None:
         raise ConfigError(
-            "something else stands where the merged model is to go",
-            where=str(out),
+            TAKEN,
+            where=where,
             expected="nothing, an empty folder, or a merged model as tsugiki wrote it",
             got=found,
             fix=f"{OTHER}, or remove it",
@@ -82,10 +66,15 @@ def require_place(out: Path, models: Iterable[Path]) -> bool:
 
 
 def require_place_beside(files: RunFiles, config: RunConfig, out: Path) -> bool:
-    """The same, for a model that a run makes besides its own: its parents and results have to stay.
+    """Refuse a folder for a model of a run, besides its own: as `require_place`, and more has to stay.
+
+    That is what a run needs: all results, its parents, the demo's models and prepared parents.
+
+    Returns:
+        Whether a merged model stands there, to be replaced.
 
     Raises:
-        ConfigError: as `require_place` does.
+        ConfigError: the folder is refused.
         LineageError: the parents are not locked.
         ParentError: a parent is not on this machine.
     """

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from tsugiki import atomic
 from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
@@ -31,6 +32,8 @@ class Plan:
         self.finals = [BASELINES, *self.finalists, TEST]
         self.rungs = config.evaluation.rungs.documents if config.evaluation.rungs else []
         self.on_disk = config.evaluation.storage == "disk"
+        self.caught_up = atomic.never_there(files.root / "caught-up")
+        """Says that MLflow has caught up; not there when a workflow is planned, so that this is done."""
         self._jobs_that_scored = cache(jobs_that_scored)
 
     def path(self, name: str) -> str:

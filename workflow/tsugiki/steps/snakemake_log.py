@@ -1,4 +1,4 @@
-"""What Snakemake says: less while all goes well, and enough when a job on a cluster fails."""
+"""Snakemake's log: less of it while all goes well, and enough when a job on a cluster fails."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
+
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.progress.progress import finished_table
 
 COMMENTARY = ("Select jobs to execute", "Execute ")
 
@@ -20,16 +23,16 @@ TAIL, WORDS = 8192, 10
 """Bytes of a job's log that are read, and lines that are repeated."""
 
 
-def hush_scheduler(*, is_dry_run: Callable[[], bool], at_rest: Callable[[], str | None]) -> None:
+def filter_log(files: RunFiles, *, is_dry_run: Callable[[], bool]) -> None:
     """Say less than Snakemake of each job, and more of a plan, of failures and of the end.
 
     Our profiles are quiet about rules and progress, and Snakemake then hides the plan of a dry run and
     failures too. A local job tells its own on the terminal; of one on a node nothing would be seen but
-    another attempt.
+    another attempt. Where nothing is to be done, the final table is shown again.
 
     Args:
+        files: The run.
         is_dry_run: Whether nothing but a plan is asked for.
-        at_rest: What to add where nothing is to be done.
     """
     from snakemake.logging import logger
 
@@ -47,7 +50,7 @@ def hush_scheduler(*, is_dry_run: Callable[[], bool], at_rest: Callable[[], str 
         if message.startswith(STOPPED):
             record.msg = "stopped; give the same command to go on"
             stopped = True
-        elif message.startswith(AT_REST) and (more := at_rest()):
+        elif message.startswith(AT_REST) and (more := finished_table(files)):
             record.msg = f"{message}\n{more}"
         return not message.startswith((*COMMENTARY, *(ENDED if stopped else ())))
 

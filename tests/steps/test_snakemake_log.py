@@ -11,18 +11,19 @@ import pytest
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from tsugiki.steps.scheduler_words import hush_scheduler
+from tests.synthetic_runs import SyntheticRun
+from tsugiki.steps.snakemake_log import filter_log
 
 
 @pytest.fixture
-def heard() -> Iterator[list[str]]:
-    """Messages that pass the logger, once it is hushed."""
+def heard(finished: SyntheticRun) -> Iterator[list[str]]:
+    """Messages that pass the logger, once it is filtered."""
     before = list(logger.filters)
     messages: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     logger.addHandler(handler)
-    hush_scheduler(is_dry_run=lambda: True, at_rest=lambda: "the table")
+    filter_log(finished.files, is_dry_run=lambda: True)
     yield messages
     logger.removeHandler(handler)
     logger.filters[:] = before
@@ -55,12 +56,13 @@ def test_a_stopped_run_says_how_to_go_on(heard: list[str]) -> None:
     assert heard == ["stopped; give the same command to go on"]
 
 
-def test_a_finished_run_shows_its_table_again(heard: list[str]) -> None:
+def test_a_finished_run_shows_its_table_again(heard: list[str], finished: SyntheticRun) -> None:
     """Below Snakemake's own words."""
     logger.warning("Nothing to be done (all requested files are present and up to date).")
     first, *table = heard[0].splitlines()
     assert first.startswith("Nothing to be done")
-    assert table == ["the table"]
+    assert table[0] == "synthetic: ja_maths on held-out items"
+    assert table[-1] == f"model: {finished.files.best}"
 
 
 def test_a_failure_on_a_cluster_is_told_with_its_logs(heard: list[str]) -> None:

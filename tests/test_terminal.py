@@ -9,7 +9,7 @@ import pytest
 
 from tests.merge.models_for_tests import digests_of, recipe_of, save_model
 from tsugiki.merge.write import write_merge
-from tsugiki.steps.merge_once import line, progress_bar
+from tsugiki.terminal import bar, progress_bar
 
 
 class FakeTerminal(io.StringIO):
@@ -22,10 +22,10 @@ class FakeTerminal(io.StringIO):
 
 def test_line_counts_tensors_and_measures_gigabytes_a_second() -> None:
     """3 GB in 2 s are 1.5 GB/s."""
-    assert line(3, 12, 3_000_000_000, 2.0) == (
+    assert bar(3, 12, 3_000_000_000, 2.0) == (
         "[######------------------] 3/12 tensors  3.00 GB  1.50 GB/s"
     )
-    assert "0.00 GB/s" in line(1, 1, 5, 0.0)
+    assert "0.00 GB/s" in bar(1, 1, 5, 0.0)
 
 
 def test_nothing_is_shown_where_no_terminal_is() -> None:

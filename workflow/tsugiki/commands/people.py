@@ -1,0 +1,159 @@
+"""Commands for people: write a configuration, look at a run, merge once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tsugiki.commands.arguments import FILE, MODELS, PLACE, RUN, THREADS
+from tsugiki.terminal import Terminal, progress_bar
+
+if TYPE_CHECKING:
+    from tsugiki.api import Run
+
+
+@click.command()
+@click.argument("name")
+def init(name: str) -> None:
+    """Write config/NAME.yaml, a commented start for your own models."""
+    from tsugiki.config.document import write_template
+
+    click.echo(write_template(name))
+
+
+@click.command()
+@click.argument("config", type=FILE)
+def check(config: Path) -> None:
+    """Check a configuration, its parents and its tasks; merge nothing."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # many of lm-eval's bars would be gone at once
+    from tsugiki.api import open_run
+    from tsugiki.config.validate import validate_config
+    from tsugiki.contracts.locks import read_lock
+    from tsugiki.parents.preflight import preflight, render
+    from tsugiki.quick_imports import quick_imports
+    from tsugiki.steps import estimate
+    from tsugiki.tracking.store import tracking_uri
+
+    with quick_imports():
+        from tsugiki.evaluate.preflight import check_tasks
+
+    run = open_run(config)
+    validate_config(run.config, where=str(config))
+    tracking_uri(run.files, run.config)
+    locked = read_lock(run.files.parents) if run.files.parents.is_file() else None
+    report = preflight(run.config, locked)
+    report.notes.extend(estimate.note_device(run.config))
+    click.echo(render(report))
+    tasks = check_tasks(run.config, parents_sound=not report.faults)
+    click.echo(tasks.render())
+    if report.faults or tasks.faults:
+        sys.exit(1)
+    click.echo(estimate.render(run.config, report.tensors))
+
+
+@click.command()
+@RUN
+def status(run: Run) -> None:
+    """Say how far a run has come, and how long the rest will take."""
+    click.echo(run.status())
+
+
+@click.command()
+@RUN
+def audit(run: Run) -> None:
+    """Check that a run's files agree; derive each generation again."""
+    findings = run.audit()
+    for finding in findings:
+        click.echo(str(finding), err=True)
+    if findings:
+        sys.exit(1)
+    click.echo("sound: every digest and every generation could be derived again")
+
+
+@click.command()
+@RUN
+@click.option("--out", type=PLACE, required=True, help="Folder to write.")
+def reproduce(run: Run, out: Path) -> None:
+    """Build the best model again from its recipe; compare the bytes."""
+    click.echo(run.reproduce(out))
+
+
+@click.command()
+@click.pass_obj
+@click.argument("file", type=FILE)
+@MODELS
+@click.option("--out", type=PLACE, required=True, help="Folder to write.")
+@THREADS
+@click.option(
+    "--accept-differences",
+    "accepted",
+    multiple=True,
+    metavar="KEY",
+    help="Setting of config.json in which the models may differ. Once for each.",
+)
+def merge(
+    terminal: Terminal,
+    file: Path,
+    models: dict[str, str],
+    out: Path,
+    threads: int,
+    accepted: tuple[str, ...],
+) -> None:
+    """Merge once, by FILE: recipe.json or a mergekit configuration."""
+    from tsugiki.api import merge as run
+
+    weights = run(
+        file,
+        out,
+        models,
+        threads=threads,
+        accept_differences=accepted,
+        log=terminal.announce,
+        progress=progress_bar(),
+    )
+    click.echo(f"{out}  weights {weights}")
+
+
+@click.command()
+@click.argument("recipe", type=FILE)
+@click.option("--mergekit", is_flag=True, help="As a mergekit configuration.")
+@MODELS
+@click.option("--out", type=PLACE, help="File to write; printed if absent.")
+def export(recipe: Path, mergekit: bool, models: dict[str, str], out: Path | None) -> None:
+    """Express RECIPE as a mergekit configuration.
+
+    RECIPE is a recipe.json, or the configuration of a run, whose best recipe is meant.
+    """
+    if not mergekit:
+        raise click.UsageError("name the format: --mergekit")
+    from tsugiki.api import open_run
+    from tsugiki.contracts.recipe import read_recipe
+    from tsugiki.steps.export_mergekit import export_best, export_recipe
+    from tsugiki.steps.output import write_beside
+
+    if recipe.suffix == ".json":
+        text = export_recipe(read_recipe(recipe), models)
+    else:
+        run = open_run(recipe)
+        text = export_best(run.files, run.config, models)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        write_beside(out, text.encode())
+
+
+@click.command()
+@click.option("--write", is_flag=True, help="Write the files instead of comparing them.")
+def schema(write: bool) -> None:
+    """Compare (or write) the JSON schema and config/README.md."""
+    from tsugiki.config.document import out_of_step, write_documents
+
+    if write:
+        write_documents()
+    elif path := out_of_step():
+        click.echo(f"{path} is out of step: run `tsugiki schema --write`", err=True)
+        sys.exit(1)

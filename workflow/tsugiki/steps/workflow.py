@@ -1,0 +1,63 @@
+"""What the Snakefile does besides its rules: before the plan, when a workflow starts, and when it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tsugiki import atomic
+from tsugiki.config.load import dump_config
+from tsugiki.config.validate import validate_config
+from tsugiki.steps.changes import announce_changes
+from tsugiki.steps.plan import Plan
+from tsugiki.steps.run_lock import hold_run_lock
+from tsugiki.tracking.store import tracking_uri
+from tsugiki.yaml_file import read_yaml
+
+
+def use_this_python() -> None:
+    """Let shell commands, also those of a job on a node, find the `tsugiki` of this Python."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+def look(plan: Plan, paths: Sequence[str | Path], *, log: Callable[[str], None]) -> None:
+    """Look at the configuration, and at what an edit of it changes, before anything is planned.
+
+    Args:
+        plan: The plan.
+        paths: Files that Snakemake has read as one configuration, in their order.
+        log: Takes a line for each thing that is done anew.
+
+    Raises:
+        ConfigError: a file has a key twice, or the configuration has a fault.
+        LineageError: recorded results of the search would be replaced.
+    """
+    for path in paths:
+        read_yaml(Path(path))
+    validate_config(plan.config, where=str(paths[-1]))
+    tracking_uri(plan.files, plan.config)
+    announce_changes(plan.files, plan.config, log=log)
+
+
+def start(plan: Plan) -> None:
+    """Take hold of the run's folder, clear what a killed workflow left, and record the configuration.
+
+    Raises:
+        LineageError: another workflow is at work on the run.
+    """
+    hold_run_lock(plan.files.root)
+    atomic.sweep(plan.files.root)
+    atomic.write_if_changed(plan.files.config, dump_config(plan.config))
+    plan.write_splits()
+
+
+def end(plan: Plan, path: str | Path) -> None:
+    """Say so if MLflow could not be told of all; `path` is the configuration's."""
+    plan.caught_up.unlink(missing_ok=True)
+    if behind := plan.behind():
+        print(  # noqa: T201 - on the workflow's terminal
+            f"MLflow lags behind by {behind} generations: "
+            f"`tsugiki track {path}` catches up, and so does the same command"
+        )
