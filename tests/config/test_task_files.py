@@ -9,7 +9,7 @@ import pytest
 
 from tests.runs_for_tests import write_tasks
 from tsugiki.canonical import digest
-from tsugiki.config.task_files import source_digest, used_files
+from tsugiki.config.lm_eval_tasks import source_digest, used_files
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -242,6 +243,18 @@ def test_a_series_that_makes_no_table_is_refused(
     """The message names what is wrong."""
     with pytest.raises(LineageError, match=message):
         table_of(config, rows)
+
+
+def test_a_population_that_was_not_scored_is_refused(tmp_path: Path) -> None:
+    """Such as one that was rewritten by hand after it was scored: fewer candidates, or another order."""
+    run = make_run(tmp_path)
+    run.write_all()
+    path = run.files.series("test").generation(0).population
+    written = json.loads(path.read_bytes())
+    for candidates in (written["candidates"][:-1], written["candidates"][::-1]):
+        path.write_text(json.dumps({**written, "candidates": candidates}))
+        with pytest.raises(LineageError, match="not the one that was scored"):
+            load_final_table(run.files, run.config)
 
 
 def test_an_objective_without_items_is_refused(finished: SyntheticRun) -> None:

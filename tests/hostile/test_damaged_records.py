@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from tests.space.test_parameter_space import space_of
 from tests.synthetic_runs import SyntheticRun, make_run
-from tsugiki.audit.run import check_config
+from tsugiki.audit.audit import check_config
 from tsugiki.commands.all import main
 from tsugiki.contracts.item_sets import read_items
 from tsugiki.contracts.ledger import read_generation, read_outcome, read_population

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -118,3 +119,23 @@ def test_a_memory_that_cannot_be_written_stops_nothing(tmp_path: Path, reads: li
     assert known_digest(file, file / "memory.json") == sha256(b"one")
     remember(file / "memory.json")
     assert reads == ["weights"]
+
+
+def test_files_that_are_gone_are_forgotten(
+    tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory holds what is there, whatever a run has read and removed; a `|` in a name is no end."""
+    memory, gone, kept = tmp_path / "memory.json", tmp_path / "gone", tmp_path / "a|b"
+    for file in (gone, kept):
+        file.write_bytes(b"one")
+        known_digest(file, memory)
+    another_process(monkeypatch, memory)
+    gone.unlink()
+    (tmp_path / "new").write_bytes(b"two")
+    known_digest(tmp_path / "new", memory)
+    another_process(monkeypatch, memory)
+    assert [Path(stamp.rsplit("|", 4)[0]).name for stamp in json.loads(memory.read_bytes())] == [
+        "a|b",
+        "new",
+    ]
+    assert reads == ["gone", "a|b", "new"]

@@ -68,7 +68,7 @@ def test_a_long_header_is_read_in_two_steps(hub: Hub, tmp_path: Path) -> None:
     hub.repo("x/a").push(files)
     report = preflight(run_of({"a": {"hub": "x/a"}}))
     assert report.faults == []
-    assert report.memory_bytes > 0
+    assert report.memory.weights > 0
 
 
 def test_a_file_that_was_uploaded_truncated_is_found_on_the_hub(hub: Hub, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_offline_a_filled_cache_is_checked(
     report = preflight(config)
     assert report.faults == []
     assert report.download_bytes == 0
-    assert report.memory_bytes > 0
+    assert report.memory.weights > 0
 
 
 @pytest.mark.usefixtures("hub")
@@ -158,7 +158,7 @@ def test_sizes_are_those_of_files_and_tensors(hub: Hub, tmp_path: Path) -> None:
     assert report.download_bytes == sum(
         len(content) for name, content in files.items() if name not in small
     )
-    assert report.memory_bytes == 3 * 4 * NUMBERS + 2 * NUMBERS
+    assert report.memory.weights == 3 * 4 * NUMBERS + 2 * NUMBERS
     assert report.disk_bytes == report.download_bytes + 2 * NUMBERS
 
 
@@ -188,11 +188,11 @@ def test_the_result_of_a_stage_counts_where_it_is_merged(tmp_path: Path) -> None
     report = preflight(config.model_copy(update={"stages": [first, second]}))
     assert report.faults == []
     assert report.disk_bytes == 2 * 4 * NUMBERS
-    assert report.memory_bytes == 3 * 4 * NUMBERS
+    assert report.memory.weights == 3 * 4 * NUMBERS
     alone = preflight(
         config.model_copy(update={"stages": [second.model_copy(update={"parents": ["a", "b"]})]})
     )
-    assert alone.memory_bytes == 2 * 4 * NUMBERS
+    assert alone.memory.weights == 2 * 4 * NUMBERS
 
 
 def test_memory_is_what_a_job_was_measured_to_take(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_memory_is_what_a_job_was_measured_to_take(tmp_path: Path) -> None:
         report = preflight(config.model_copy(update={"evaluation": evaluation}))
         assert report.faults == []
         assert report.memory.main / 1e9 == pytest.approx(peak, rel=0.15)
-        assert report.memory_bytes < 0.1e9
+        assert report.memory.weights < 0.1e9
         assert ("log-likelihoods of 8 prompts of 500 tokens" in render(report)) == (
             task == "choice"
         )
@@ -240,7 +240,7 @@ def test_models_of_the_demo_are_not_checked() -> None:
     """They are made by the run; nothing is said of their size, or that they are sound."""
     report = preflight(run_of({"one": {"demo": "base"}, "two": {"demo": "maths"}}))
     assert report.faults == []
-    assert report.memory_bytes == 0
+    assert report.memory.weights == 0
     assert render(report) == (
         "to train, some minutes: one, two (the demo's; not checked, nor counted here)"
     )

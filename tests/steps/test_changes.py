@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.runs_for_tests import raw_config, write_tasks
+from tsugiki.config.lm_eval_tasks import task_sources
 from tsugiki.config.load import dump_config, parse_config
-from tsugiki.config.task_files import task_sources
 from tsugiki.contracts.item_sets import ItemSets
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import LineageError

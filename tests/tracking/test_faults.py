@@ -22,12 +22,11 @@ from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import InfrastructureError
 from tsugiki.locked import locked
-from tsugiki.tracking import database as tracking_database
 from tsugiki.tracking import projection as mlflow_projection
-from tsugiki.tracking.database import make_if_absent
+from tsugiki.tracking import store as tracking_store
 from tsugiki.tracking.marks import pending
 from tsugiki.tracking.projection import catch_up, rebuild, track_generation
-from tsugiki.tracking.store import tracking_uri
+from tsugiki.tracking.store import make_if_absent, tracking_uri
 
 Answer = Callable[[BaseHTTPRequestHandler], bytes | None]
 
@@ -136,7 +135,7 @@ def test_a_writer_that_does_not_end_is_not_waited_for(
     finished: SyntheticRun, ready: RunFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as a rebuilding that was stopped in another terminal."""
-    monkeypatch.setattr(tracking_database, "PATIENCE", 0)
+    monkeypatch.setattr(tracking_store, "PATIENCE", 0)
     said: list[str] = []
     with locked(ready.root / ".mlflow.db.lock"):
         track_generation(ready, "ps", 0, finished.config, say=said.append)

@@ -7,17 +7,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SUFFIX = ".tmp"
-OPEN_FILES = 200
-"""Files that are written at the same time; systems allow 1,024 or more."""
 _OWNER = re.compile(r"\.(?P<host>[A-Za-z0-9-]+)~(?P<pid>\d+)~")
-
-OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
-"""Why a folder cannot be renamed to a path where something stands."""
 
 
 def never_there(path: Path) -> Path:
@@ -34,45 +29,33 @@ def write_bytes(path: Path, data: bytes, *, synced: bool = True) -> None:
         synced: Wait until the disk holds it. Whoever can make the file again, and would notice
             that a power failure has damaged it, may go on at once.
     """
-    _write([(path, data)], synced=synced)
+    write_all({path: data}, synced=synced)
 
 
-def write_all(files: Mapping[Path, bytes]) -> None:
-    """Write many files as `write_bytes` does, waiting for the disk once for many.
+def write_all(files: Mapping[Path, bytes], *, synced: bool = True) -> None:
+    """Write many files as `write_bytes` does, waiting for the disk once they are all written.
 
     A killed writer leaves the first ones, each whole.
     """
-    entries = list(files.items())
-    for start in range(0, len(entries), OPEN_FILES):
-        _write(entries[start : start + OPEN_FILES], synced=True)
-
-
-def _write(files: Sequence[tuple[Path, bytes]], *, synced: bool) -> None:
-    temporary: list[Path] = []
-    with ExitStack() as opened:
-        try:
-            streams = []
-            for path, data in files:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                handle, name = tempfile.mkstemp(
-                    dir=path.parent, prefix=_prefix(path), suffix=SUFFIX
-                )
-                temporary.append(Path(name))
-                streams.append(opened.enter_context(os.fdopen(handle, "wb")))
-                streams[-1].write(data)
-                streams[-1].flush()
-            for stream in streams if synced else ():
-                os.fsync(stream.fileno())
-            for written, (path, _) in zip(temporary, files, strict=True):
-                written.chmod(0o644)
-                written.replace(path)
-        except BaseException:
-            for written in temporary:
-                written.unlink(missing_ok=True)
-            raise
-    if synced:
-        for parent in dict.fromkeys(path.parent for path, _ in files):
-            sync_folder(parent)
+    temporary: dict[Path, Path] = {}
+    try:
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=SUFFIX)
+            temporary[path] = Path(name)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+        for written in temporary.values() if synced else ():
+            _sync(written)
+        for path, written in temporary.items():
+            written.chmod(0o644)
+            written.replace(path)
+    except BaseException:
+        for written in temporary.values():
+            written.unlink(missing_ok=True)
+        raise
+    for parent in {path.parent: None for path in files} if synced else ():
+        _sync(parent)
 
 
 def write_if_changed(path: Path, data: bytes) -> bool:
@@ -102,30 +85,21 @@ def folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
-                _sync_file(file)
+                _sync(file)
         temporary.chmod(0o755)
-        if replace:
-            replace_folder(temporary, path)
-        else:
-            temporary.rename(path)
-            sync_folder(path.parent)
+        while True:
+            try:
+                temporary.rename(path)
+                break
+            except OSError as error:
+                occupied = error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
+                if not (replace and occupied):
+                    raise
+            remove(path)
+        _sync(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-
-
-def replace_folder(source: Path, target: Path) -> None:
-    """Rename `source` to `target`, moving what stood there out of the way first."""
-    while True:
-        try:
-            source.rename(target)
-        except OSError as error:
-            if error.errno not in OCCUPIED:
-                raise
-            remove(target)
-        else:
-            sync_folder(target.parent)
-            return
 
 
 def write_new(path: Path, data: bytes) -> bool:
@@ -144,13 +118,14 @@ def remove(path: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def sync_folder(path: Path) -> None:
-    """Make renames inside a folder durable, where the file system can."""
+def _sync(path: Path) -> None:
+    """Wait until the disk holds a file's content, or a folder's names."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError:
-        pass  # some network file systems cannot sync a folder
+        if not path.is_dir():  # some network file systems cannot sync a folder
+            raise
     finally:
         os.close(handle)
 
@@ -194,11 +169,6 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except PermissionError:  # of another user
         return True
     return True
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-CHUNK = 1 << 20
-
 
 def canonical_json(value: Any) -> bytes:
     """Encode `value` as UTF-8 JSON with sorted keys and no white space.
@@ -42,8 +40,5 @@ def digest(value: Any) -> str:
 
 def digest_file(path: Path) -> str:
     """SHA-256 of a file's content, read in pieces."""
-    state = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(CHUNK):
-            state.update(piece)
-    return state.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

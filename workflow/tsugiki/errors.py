@@ -41,7 +41,7 @@ class TsugikiError(Exception):
         self.expected = expected
         self.got = got
         self.fix = fix
-        super().__init__(str(self))
+        super().__init__(what)
 
     def __str__(self) -> str:
         lines = [self.what]
@@ -54,20 +54,6 @@ class TsugikiError(Exception):
             if text is not None:
                 lines.append(f"  {label}: {text}")
         return "\n".join(lines)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.what, self.where, self.expected, self.got, self.fix))
-
-
-def _rebuild(
-    kind: type[TsugikiError],
-    what: str,
-    where: str | None,
-    expected: str | None,
-    got: str | None,
-    fix: str | None,
-) -> TsugikiError:
-    return kind(what, where=where, expected=expected, got=got, fix=fix)
 
 
 class ConfigError(TsugikiError):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.parents.checkpoints import read_folder, write_llama
-from tsugiki.audit.run import check_parents
+from tsugiki.audit.audit import check_parents
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.locks import read_lock

@@ -8,13 +8,12 @@ from safetensors.torch import load_file
 
 from tsugiki.models.model import read_model
 from tsugiki.models.sources import FolderFiles
-from tsugiki.parents.prepare.adapter import read_adapter
-from tsugiki.parents.prepare.changes import find_changes
-from tsugiki.parents.prepare.weights import (
-    AdaptedWeights,
-    StoredWeights,
+from tsugiki.parents.prepare.adapter import find_changes, read_adapter
+from tsugiki.parents.prepare.tensors import (
+    adapted_weights,
     merged_bias,
     merged_weight,
+    stored_weights,
 )
 
 from .adapters import PEFT
@@ -56,7 +55,7 @@ def test_large_weights_are_merged_in_blocks(monkeypatch: pytest.MonkeyPatch) -> 
     a, b = torch.randn(2, 5, generator=generator), torch.randn(7, 2, generator=generator)
     m = torch.rand(7, generator=generator)
     whole = merged_weight(weight, a, b, 0.3, magnitude=m)
-    monkeypatch.setattr("tsugiki.parents.prepare.weights.BLOCK", 10)
+    monkeypatch.setattr("tsugiki.parents.prepare.tensors.BLOCK", 10)
     torch.testing.assert_close(merged_weight(weight, a, b, 0.3, magnitude=m), whole)
 
 
@@ -70,13 +69,13 @@ def test_an_adapter_is_merged_as_peft_does(case: str) -> None:
     assert faults == []
     changes, faults = find_changes(adapter, base)
     assert faults == []
-    stored = StoredWeights("base", base_folder)
-    adapted = AdaptedWeights("a", PEFT / case, stored, changes, base.embeddings)
+    stored = stored_weights("base", base_folder)
+    adapted = adapted_weights("a", PEFT / case, stored, changes, base.embeddings)
     expected = load_file(PEFT / case / "merged.safetensors")
     changed = 0
     for name in base.tensors:
-        torch.testing.assert_close(adapted.tensor(name), expected[name], rtol=1e-5, atol=1e-6)
-        changed += not torch.equal(adapted.tensor(name), stored.tensor(name))
+        torch.testing.assert_close(adapted(name), expected[name], rtol=1e-5, atol=1e-6)
+        changed += not torch.equal(adapted(name), stored(name))
     assert changed == len(changes.tensors)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tsugiki.parents.prepare.write import RowSource, aligned_rows
+from tsugiki.parents.prepare.tensors import RowSource, aligned_rows
 
 
 def source(origins: list[int | None], rows: list[list[float]]) -> RowSource:

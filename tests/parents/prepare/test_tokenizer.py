@@ -17,7 +17,7 @@ from tsugiki.config.parents import Vocabulary
 from tsugiki.errors import ParentError
 from tsugiki.models.model import read_model
 from tsugiki.models.sources import FolderFiles
-from tsugiki.parents.prepare.alignment import Alignment, align, tokenizer_files
+from tsugiki.parents.prepare.vocabulary import Alignment, align, tokenizer_files
 
 TEXT = "grafting breeds language models: 接ぎ木 <|im_start|>user hello<|im_end|>"
 CHAT = ["<|im_start|>", "<|im_end|>"]

@@ -1,17 +1,31 @@
-"""Whether the files of a run agree with each other, from the parents to the winner."""
+"""Whether the files of a run agree with each other, from the parents to the winner.
+
+Files that a run has once are checked here, those of its series in `audit/series.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from tsugiki.audit.finding import Finding, collect
-from tsugiki.audit.run import check_config, check_final, check_items, check_parents, check_stage
+from tsugiki.audit.finding import Finding, collect, differs, place
 from tsugiki.audit.rungs import check_rungs
 from tsugiki.audit.series import Reselect, check_candidates, check_chain, check_reselect
+from tsugiki.canonical import digest_file
+from tsugiki.config.load import changed_keys, read_config
+from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.item_sets import read_items
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.contracts.ledger import existing_series
-from tsugiki.parents.run_models import merged_stages
+from tsugiki.contracts.ledger import existing_series, read_generation
+from tsugiki.contracts.locks import LockedParent, read_lock
+from tsugiki.contracts.recipe import read_recipe
+from tsugiki.errors import ConfigError
+from tsugiki.evaluate.items import decided_evaluation
+from tsugiki.finalists.choose import winner
+from tsugiki.finalists.files import load_final_table
+from tsugiki.finalists.table import read_final_table
+from tsugiki.parents.locate import changed_parents
+from tsugiki.parents.run_models import merged_stages, read_stage_lock
 
 
 def audit(
@@ -21,18 +35,9 @@ def audit(
     reselect: Reselect | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Finding]:
-    """Check every file of a run against those it was made from.
+    """Check every file of a run against those it was made from; each check's docstring says how.
 
-    - The configuration is the one that was locked; the parents' lock covers its parents.
-    - Each generation names the digest of the one before, of its own state and population.
-    - Each recipe has the digest it is known by, and names locked parents.
-    - One evaluation scored all candidates of a series.
-    - Which candidates went on from a rung follows from their records.
-    - Each outcome is the one in the ledger, its items have the digest it names, are the documents
-      of its split, and make the values it states; fitness follows from it.
-    - A stage's best model, where a later stage merges it, is the one that was locked, and was made
-      from the recipe of the stage's winner.
-    - The final table follows from the items; the best model's recipe is the winner's.
+    A new one is a generator of findings, called here by `collect`.
 
     Args:
         files: The run.
@@ -57,6 +62,109 @@ def audit(
         if reselect is not None:
             findings += collect(check_reselect(files, series, reselect), series)
     for stage in merged_stages(config):
-        where = f"{stage}/{files.series(stage).best_lock.name}"
+        where = place(files, files.series(stage).best_lock)
         findings += collect(check_stage(files, config, stage), where)
     return findings + collect(check_final(files, config), files.final.name)
+
+
+def check_config(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
+    """The configuration is the one that was locked."""
+    where = files.config.name
+    if not files.config.is_file():
+        yield Finding("the locked configuration is missing", where)
+        return
+    try:
+        locked = read_config(files.config)
+    except ConfigError as error:
+        yield Finding("the locked configuration cannot be read", where, got=error.got)
+        return
+    # a run that was locked before tasks were asked for their goals has them written out
+    locked, config = (
+        one.model_copy(update={"evaluation": decided_evaluation(one, files.items)})
+        for one in (locked, config)
+    )
+    for key, (then, now) in changed_keys(locked, config).items():
+        what = f"the configuration has changed since it was locked, in `{key}`"
+        yield Finding(what, where, expected=then, got=now)
+
+
+def check_parents(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
+    """The lock covers the configuration's parents and names their sources, and those at hand fit it.
+
+    What has not changed since it was read last is not read again.
+    """
+    where = files.parents.name
+    lock = read_lock(files.parents)
+    for name, source in config.parents.items():
+        if (locked := lock.parents.get(name)) is None:
+            yield Finding(f"parent {name} is not locked", where)
+        elif locked.source == (now := source.model_dump(mode="json")):
+            yield from _check_prepared(name, locked, config, where)
+        else:
+            what = f"parent {name} was locked from another source"
+            yield Finding(what, where, str(now), str(locked.source))
+    for error in changed_parents(config, lock):
+        yield Finding(error.what, error.where or where, error.expected, error.got)
+
+
+def _check_prepared(
+    name: str, locked: LockedParent, config: RunConfig, where: str
+) -> Iterator[Finding]:
+    """What is merged was prepared as the configuration says, from parents as they are locked."""
+    made = locked.prepared
+    if made is None:
+        if adapter_base(config.parents[name]) is not None:
+            yield Finding(f"adapter {name} was not merged into its base", where)
+        return
+    setting = config.vocabulary.model_dump(mode="json")
+    if made.vocabulary not in (None, setting):
+        what = f"parent {name} was prepared for another vocabulary"
+        yield Finding(what, where, str(setting), str(made.vocabulary))
+    else:
+        what = f"parent {name} was prepared from other files than those locked"
+        yield from differs(what, where, locked.digest, made.made_from.get(name))
+
+
+def check_items(files: RunFiles) -> Iterator[Finding]:
+    """Search, validation and test documents are disjoint, which reading them checks."""
+    if files.items.is_file():
+        read_items(files.items)
+    yield from ()
+
+
+def check_stage(files: RunFiles, config: RunConfig, stage: str) -> Iterator[Finding]:
+    """The stage's best model has the bytes that were locked, and the recipe of its winner.
+
+    A model that was removed to make room is no fault: its recipe builds it again.
+    """
+    series = files.series(stage)
+    if not series.best_lock.is_file():
+        return
+    best, locked = f"the best model of stage {stage}", read_stage_lock(series.best_lock)
+    for file in locked.files if series.best.is_dir() else ():
+        path = series.best / file.name
+        got = digest_file(path) if path.is_file() else "no such file"
+        what = f"{best} has changed since it was locked"
+        yield from differs(what, place(files, path), file.sha256, got)
+    outcomes = files.series(config.finalists_of(stage)).generation(0).outcomes
+    expected = winner(read_generation(outcomes)).recipe
+    what, made = f"{best} was not made from its winner's recipe", locked.source.get("recipe")
+    yield from differs(what, place(files, series.best_lock), expected, made)
+    if (recipe := series.best_recipe).is_file():
+        what, made = f"{best} holds another recipe", read_recipe(recipe).digest
+        yield from differs(what, place(files, recipe), expected, made)
+
+
+def check_final(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
+    """The final table follows from the test series; the best model is the winner."""
+    if not files.final.is_file():
+        return
+    where = files.final.name
+    table = read_final_table(files.final)
+    if load_final_table(files, config) != table:
+        yield Finding("the final table does not follow from the scored items", where)
+    recipe = files.best_recipe
+    if recipe.is_file():
+        expected, got = table.row(table.winner).recipe, read_recipe(recipe).digest
+        what = "the best model was not made from the winner's recipe"
+        yield from differs(what, place(files, recipe), expected, got)

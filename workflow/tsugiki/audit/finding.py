@@ -1,36 +1,43 @@
-"""One disagreement between the files of a run."""
+"""One disagreement between the files of a run, and how checks state it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import TsugikiError
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong and where.
-
-    Attributes:
-        what: One sentence.
-        where: File, relative to the run's folder.
-        expected: What the other files say.
-        got: What this file says.
-    """
+    """What is wrong and where."""
 
     what: str
+    """One sentence."""
     where: str
+    """File, relative to the run's folder."""
     expected: str | None = None
+    """What the other files say."""
     got: str | None = None
+    """What this file says."""
 
     def __str__(self) -> str:
-        lines = [f"{self.where}: {self.what}"]
-        if self.expected is not None:
-            lines.append(f"  expected: {self.expected}")
-        if self.got is not None:
-            lines.append(f"  got: {self.got}")
-        return "\n".join(lines)
+        what = f"{self.where}: {self.what}"
+        return str(TsugikiError(what, expected=self.expected, got=self.got))
+
+
+def differs(what: str, where: str, expected: Any, got: Any) -> Iterator[Finding]:
+    """A finding unless the two are equal."""
+    if expected != got:
+        yield Finding(what, where, str(expected), str(got))
+
+
+def place(files: RunFiles, path: Path) -> str:
+    """How a finding names a file of a run."""
+    return path.relative_to(files.root).as_posix()
 
 
 def collect(check: Iterator[Finding], where: str) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tsugiki.audit.finding import Finding
+from tsugiki.audit.finding import Finding, place
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import entries
@@ -25,9 +25,7 @@ def check_rungs(files: RunFiles, series: str, config: RunConfig) -> Iterator[Fin
         for rung, _ in enumerate(evaluation.rungs.documents[:-1]):
             path = entry.files.promotion(rung)
             again = promotion(folder, entry.files, rung, evaluation.rungs, evaluation.objectives)
-            yield from _differences(
-                again, read_promotion(path), path.relative_to(files.root).as_posix()
-            )
+            yield from _differences(again, read_promotion(path), place(files, path))
 
 
 def _differences(again: Promotion, written: Promotion, where: str) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tsugiki.audit.finding import Finding
+from tsugiki.audit.finding import Finding, differs, place
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.item_sets import Split, read_items
@@ -41,18 +41,17 @@ def check_chain(files: RunFiles, series: str, config: RunConfig) -> Iterator[Fin
     """Each generation names the digests of what it was made from."""
     previous: Entry | None = None
     for entry in entries(files.series(series)):
-        where = _relative(files, entry.files.population)
+        where = place(files, entry.files.population)
         population = entry.population
         stated = (population.run, population.series, population.generation)
-        yield from _differs(
+        yield from differs(
             "the population is of another place", where, (config.name, series, entry.number), stated
         )
         before = None if previous is None else _digest(previous.files.outcomes)
-        yield from _differs(
-            "does not follow from the generation before", where, before, population.previous
-        )
+        what = "does not follow from the generation before"
+        yield from differs(what, where, before, population.previous)
         if population.state is not None:
-            yield from _differs(
+            yield from differs(
                 "was not drawn from this state", where, _digest(entry.files.state), population.state
             )
         yield from _check_entry(files, entry)
@@ -60,7 +59,12 @@ def check_chain(files: RunFiles, series: str, config: RunConfig) -> Iterator[Fin
 
 
 def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterator[Finding]:
-    """Every candidate's recipe, outcome and items belong together; one evaluation scored them all."""
+    """Every candidate's recipe, outcome and items belong together; one evaluation scored them all.
+
+    A recipe has the digest that it is known by, and names locked parents. An outcome is the one in the
+    ledger; its items have the digest it names, are the documents of its split, and make the values it
+    states; fitness follows from these.
+    """
     digests = run_digests(files, config)
     identity = evaluation_of(files.series(series))
     evaluation = decided_evaluation(config, files.items)
@@ -73,17 +77,12 @@ def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterato
                 folder = files.series(series).candidate(candidate.recipe)
                 yield from _check_recipe(files, folder, candidate, digests)
         for ranked in entry.outcomes.ranked if entry.outcomes is not None else ():
-            where = _relative(files, entry.files.outcomes)
-            yield from _differs(
-                f"candidate {ranked.id} was scored by another evaluation than the first one",
-                where,
-                identity,
-                ranked.outcome.evaluation,
-            )
+            where = place(files, entry.files.outcomes)
+            what = f"candidate {ranked.id} was scored by another evaluation than the first one"
+            yield from differs(what, where, identity, ranked.outcome.evaluation)
             fitness = fitness_of(ranked.outcome, evaluation.objectives)
-            yield from _differs(
-                f"candidate {ranked.id} has another fitness", where, fitness, ranked.fitness
-            )
+            what = f"candidate {ranked.id} has another fitness"
+            yield from differs(what, where, fitness, ranked.fitness)
             if ranked.recipe not in seen:
                 folder = files.series(series).candidate(ranked.recipe).at(ranked.outcome.rung)
                 rung = ranked.outcome.rung
@@ -97,43 +96,35 @@ def check_reselect(files: RunFiles, series: str, reselect: Reselect) -> Iterator
     for first, second in pairwise(entries(files.series(series))):
         difference = reselect(first, second)
         if difference is not None:
-            yield Finding(difference, _relative(files, second.files.population))
+            yield Finding(difference, place(files, second.files.population))
 
 
 def _check_entry(files: RunFiles, entry: Entry) -> Iterator[Finding]:
     if entry.outcomes is None:
         return
-    where = _relative(files, entry.files.outcomes)
-    population = entry.population
-    yield from _differs(
-        "ranks another population",
-        where,
-        _digest(entry.files.population),
-        entry.outcomes.population,
+    where, outcomes = place(files, entry.files.outcomes), entry.outcomes
+    digest = _digest(entry.files.population)
+    yield from differs("ranks another population", where, digest, outcomes.population)
+    drawn, ranked = (
+        [(one.id, one.recipe) for one in those]
+        for those in (entry.population.candidates, outcomes.ranked)
     )
-    yield from _differs(
-        "ranks other candidates",
-        where,
-        [(c.id, c.recipe) for c in population.candidates],
-        [(r.id, r.recipe) for r in entry.outcomes.ranked],
-    )
+    yield from differs("ranks other candidates", where, drawn, ranked)
 
 
 def _check_recipe(
     files: RunFiles, folder: CandidateFiles, candidate: Candidate, digests: Mapping[str, str]
 ) -> Iterator[Finding]:
-    where = _relative(files, folder.recipe)
+    where = place(files, folder.recipe)
     if not folder.recipe.is_file():
         yield Finding("the recipe is missing", where)
         return
     recipe = read_recipe(folder.recipe)
-    yield from _differs(
-        f"is not the recipe of candidate {candidate.id}", where, candidate.recipe, recipe.digest
-    )
+    what = f"is not the recipe of candidate {candidate.id}"
+    yield from differs(what, where, candidate.recipe, recipe.digest)
     for parent in recipe.models:
-        yield from _differs(
-            f"names other weights for {parent.name}", where, digests.get(parent.name), parent.digest
-        )
+        what = f"names other weights for {parent.name}"
+        yield from differs(what, where, digests.get(parent.name), parent.digest)
 
 
 def _check_outcome(
@@ -143,38 +134,29 @@ def _check_outcome(
     documents: Documents,
     aggregations: Aggregations,
 ) -> Iterator[Finding]:
-    where = _relative(files, folder.outcome)
+    where = place(files, folder.outcome)
     if not folder.outcome.is_file():
         yield Finding("the outcome is missing", where)
         return
-    yield from _differs(
-        f"is not what the ledger says of candidate {ranked.id}",
-        where,
-        ranked.outcome,
-        read_outcome(folder.outcome),
-    )
+    what = f"is not what the ledger says of candidate {ranked.id}"
+    yield from differs(what, where, ranked.outcome, read_outcome(folder.outcome))
     if isinstance(ranked.outcome, Scored):
         yield from _check_items(files, folder.items, ranked.outcome, documents, aggregations)
 
 
 def _check_items(
-    files: RunFiles,
-    path: Path,
-    outcome: Scored,
-    documents: Documents,
-    aggregations: Aggregations,
+    files: RunFiles, path: Path, outcome: Scored, documents: Documents, aggregations: Aggregations
 ) -> Iterator[Finding]:
-    where = _relative(files, path)
+    where = place(files, path)
     if not path.is_file():
         yield Finding("the record of the items is missing", where)
         return
-    yield from _differs("has changed since it was scored", where, outcome.records, _digest(path))
+    yield from differs("has changed since it was scored", where, outcome.records, _digest(path))
     scored = _by_objective(read_records(path, ["objective", "doc_id", "value", "part"]))
     for name, measured in outcome.measured.items():
         of_name = scored.get(name, {})
-        yield from _differs(
-            f"`{name}` has another number of items", where, measured.items, len(of_name)
-        )
+        what = f"`{name}` has another number of items"
+        yield from differs(what, where, measured.items, len(of_name))
         aggregation = aggregations.find(name, measured.aggregation)
         value = _aggregate(list(of_name.values()), aggregation)
         if not math.isclose(value, measured.value, rel_tol=1e-9, abs_tol=1e-12):
@@ -213,14 +195,5 @@ def _documents(files: RunFiles, config: RunConfig, series: str, split: Split) ->
     return [{one.name: ids[one.task] for one in measured if one.task in ids} for ids in rungs]
 
 
-def _differs(what: str, where: str, expected: Any, got: Any) -> Iterator[Finding]:
-    if expected != got:
-        yield Finding(what, where, str(expected), str(got))
-
-
 def _digest(path: Path) -> str | None:
     return digest_file(path) if path.is_file() else None
-
-
-def _relative(files: RunFiles, path: Path) -> str:
-    return path.relative_to(files.root).as_posix()

@@ -1,7 +1,4 @@
-"""What the evolved merge is compared with.
-
-Stacks of layers (frankenmerges), to compare a search in data-flow space with.
-"""
+"""What the evolved merge is compared with: merges without evolution, and stacks of layers (frankenmerges)."""
 
 from __future__ import annotations
 
@@ -70,25 +67,20 @@ class Baseline(Section):
 
 def _kind(value: Any) -> str:
     """A baseline without a kind is a merge."""
-    if isinstance(value, dict):
-        return str(value.get("kind", "merge"))
-    return str(getattr(value, "kind", "merge"))
+    found = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return "merge" if found is None else str(found)
 
 
 AnyBaseline = Annotated[
-    Annotated[Baseline, Tag("merge")] | Annotated[StackBaseline, Tag("stack")],
-    Discriminator(_kind),
+    Annotated[Baseline, Tag("merge")] | Annotated[StackBaseline, Tag("stack")], Discriminator(_kind)
 ]
-
-TENTHS = [round(0.1 * step, 1) for step in range(1, 16)]
-FIFTHS = [round(0.2 * step, 1) for step in range(1, 7)]
 
 DEFAULT_BASELINES: list[AnyBaseline] = [
     Baseline(name="average", method="linear", parameters={"weight": 1.0}),
     Baseline(
         name="task-arithmetic-tuned",
         method="task_arithmetic",
-        parameters={"weight": FIFTHS},
+        parameters={"weight": [0.2, 0.4, 0.6, 0.8, 1.0, 1.2]},
         per_parent=["weight"],
     ),
     Baseline(
@@ -104,9 +96,7 @@ DEFAULT_BASELINES: list[AnyBaseline] = [
         options={"normalize": True, "lambda": [0.6, 0.8, 1.0, 1.2, 1.5]},
     ),
     Baseline(
-        name="dare-ties-default",
-        method="dare_ties",
-        parameters={"weight": 0.5, "density": 0.5},
+        name="dare-ties-default", method="dare_ties", parameters={"weight": 0.5, "density": 0.5}
     ),
     Baseline(
         name="dare-ties-tuned",

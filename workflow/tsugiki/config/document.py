@@ -1,13 +1,11 @@
-"""The JSON schema and the key reference, both generated from the models.
-
-A commented configuration to start from.
-"""
+"""Files made for users: the JSON schema, the reference of all keys, and a configuration to start from."""
 
 from __future__ import annotations
 
 import json
 import os
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,86 +13,14 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticUndefined
 
 from tsugiki import atomic
-from tsugiki.config.baselines import Baseline, StackBaseline
-from tsugiki.config.dataflow import DataflowSpace
-from tsugiki.config.evaluation import (
-    Evaluation,
-    FunctionObjective,
-    Items,
-    LmEvalObjective,
-    Rungs,
-    Vllm,
-)
-from tsugiki.config.parents import DemoParent, HubParent, LocalParent, Vocabulary
-from tsugiki.config.run import Finalists, RunConfig, Tracking
-from tsugiki.config.stage import Budget, Gene, ParameterSpace, Stage
+from tsugiki.config.run import RunConfig
 from tsugiki.contracts.data import NAME_RULE, Name
-from tsugiki.contracts.recipe import Gradient
 from tsugiki.errors import ConfigError
-from tsugiki.strategies.bit_cma import BitCma
-from tsugiki.strategies.cma_es import CmaEs
-from tsugiki.strategies.cma_es_margin import CmaEsMargin
-from tsugiki.strategies.genetic import Genetic
-from tsugiki.strategies.random_search import RandomSearch
-from tsugiki.strategies.sep_cma import SeparableCmaEs
 
 FOLDER = Path("config")
 
-TEMPLATE = """\
-# A merge of your own models. config/README.md explains every key; nothing here is final until
-# `snakemake` has run.
-#
-#   tsugiki check config/{name}.yaml                     reads headers only, downloads no weights
-#   snakemake --configfile config/{name}.yaml --cores all
-name: {name}
-seed: 1
-
-# The models, by names of your own: `hub` is a repository of the Hugging Face Hub, `path` a folder
-# with config.json, tokenizer and safetensors files. All have the same architecture and shapes. The
-# commit that a branch points to at the first run is locked.
-parents:
-  base: {{hub: mistralai/Mistral-7B-v0.1}}
-  japanese: {{hub: augmxnt/shisa-gamma-7b-v1}}
-  maths: {{hub: WizardLMTeam/WizardMath-7B-V1.1, revision: main}}
-  # mine: {{path: models/my-finetune}}
-
-stages:
-  - name: ps
-    parents: [japanese, maths]
-    base: base  # what the parents were fine-tuned from
-    space:
-      kind: parameter
-      method: dare_ties  # docs/methods.md has all methods and their parameters
-      dtype: bfloat16
-      tokenizer: japanese  # whose tokenizer and chat template the merged model gets
-      genes:
-        # grouping: one value for the whole `model`, each `block`, or each `block_part`
-        weight: {{range: [0.0, 1.5], start: 0.5, grouping: block}}
-        density: {{range: [0.1, 1.0], start: 0.5, grouping: block}}
-    # population: candidates in a generation, 4 + floor(3 ln n) for n genes if absent
-    strategy: {{kind: cma_es, sigma: 0.1667}}
-    budget: {{generations: 50, stagnation: 15}}
-
-evaluation:
-  # Tasks of lm-eval, or your own: name the folders of their YAML files in `task_paths`.
-  task_paths: []
-  objectives:
-    - {{name: ja_maths, task: mgsm_direct_ja, metric: "exact_match,flexible-extract"}}
-  # Measured on the held-out documents only: what the merge must not lose.
-  monitors:
-    - {{name: en_maths, task: mgsm_direct_en, metric: "exact_match,flexible-extract"}}
-  # Disjoint documents: for the search, for the choice among finalists, for the final table.
-  items: {{search: 100, validation: 50, test: 100}}
-  # The rows of one are translations of the other's: none is searched on here and tested on there.
-  document_keys: {{mgsm_direct_ja: "#", mgsm_direct_en: "#"}}
-  num_fewshot: 0
-  batch_size: 16
-  jobs: 1  # one for each GPU to use
-  device: auto
-  resident: false  # true on one machine: models stay in memory between generations
-
-finalists: {{top: 8, mean: true}}
-"""
+TEMPLATE = Path(__file__).with_name("template.yaml")
+"""A commented configuration to start from; `{name}` stands for the run's name."""
 
 
 def write_template(name: str) -> Path:
@@ -119,7 +45,7 @@ def write_template(name: str) -> Path:
             fix="choose another name, such as `my-merge`",
         ) from error
     path = FOLDER / f"{name}.yaml"
-    if not atomic.write_new(path, TEMPLATE.format(name=name).encode()):
+    if not atomic.write_new(path, TEMPLATE.read_bytes().replace(b"{name}", name.encode())):
         raise ConfigError(
             "the configuration is there already",
             where=str(path),
@@ -130,36 +56,6 @@ def write_template(name: str) -> Path:
 
 SCHEMA = Path("workflow/schemas/config.schema.json")
 REFERENCE = Path("config/README.md")
-
-SECTIONS: list[tuple[str, type[BaseModel]]] = [
-    ("(top level)", RunConfig),
-    ("parents.<name>, in a folder", LocalParent),
-    ("parents.<name>, on the Hub", HubParent),
-    ("parents.<name>, of the demo", DemoParent),
-    ("vocabulary", Vocabulary),
-    ("stages[]", Stage),
-    ("stages[].space, kind: parameter", ParameterSpace),
-    ("stages[].space.genes.<parameter>", Gene),
-    ("stages[].space.genes.<parameter>.grouping, a gradient", Gradient),
-    ("stages[].space, kind: dataflow", DataflowSpace),
-    ("stages[].strategy, kind: cma_es", CmaEs),
-    ("stages[].strategy, kind: cma_es_margin", CmaEsMargin),
-    ("stages[].strategy, kind: sep_cma", SeparableCmaEs),
-    ("stages[].strategy, kind: bit_cma", BitCma),
-    ("stages[].strategy, kind: genetic", Genetic),
-    ("stages[].strategy, kind: random", RandomSearch),
-    ("stages[].budget", Budget),
-    ("evaluation", Evaluation),
-    ("evaluation.objectives[] and .monitors[]", LmEvalObjective),
-    ("evaluation.objectives[] and .monitors[], of your own function", FunctionObjective),
-    ("evaluation.items", Items),
-    ("evaluation.rungs", Rungs),
-    ("evaluation.vllm", Vllm),
-    ("baselines[], kind: merge", Baseline),
-    ("baselines[], kind: stack", StackBaseline),
-    ("finalists", Finalists),
-    ("tracking", Tracking),
-]
 
 HEADER = """# Configuration
 
@@ -189,8 +85,9 @@ def write_documents() -> None:
     Raises:
         ConfigError: another file has the name of one.
     """
-    for path in WRITTEN:
-        if os.path.lexists(path) and not _is_written(path):
+    for path, sign in WRITTEN.items():
+        own = path.is_file() and not path.is_symlink() and sign.encode() in path.read_bytes()
+        if os.path.lexists(path) and not own:
             raise ConfigError(
                 "another file stands where the generated one is to go",
                 where=str(path),
@@ -204,10 +101,46 @@ def _documents() -> dict[Path, str]:
     return {SCHEMA: json_schema(), REFERENCE: reference()}
 
 
-def _is_written(path: Path) -> bool:
-    if path.is_symlink() or not path.is_file():
-        return False
-    return WRITTEN[path].encode() in path.read_bytes()
+def _sections() -> Iterator[tuple[str, type[BaseModel]]]:
+    """Every section that a configuration can have, after a title that says where it stands."""
+    titles: dict[type[BaseModel], str] = {RunConfig: "(top level)"}
+
+    def visit(section: type[BaseModel], place: str) -> None:
+        for name, field in section.model_fields.items():
+            found = dict(_models(field.annotation))
+            for model, entry in found.items():
+                title = f"{place}{name}{entry}"
+                if len(found) > 1:
+                    first = next(
+                        key
+                        for key in model.model_fields
+                        if key == "kind" or not all(key in other.model_fields for other in found)
+                    )
+                    (kind, *_) = typing.get_args(model.model_fields[first].annotation) or (None,)
+                    title += f", kind: {kind}" if first == "kind" else f", with `{first}`"
+                if model in titles:
+                    titles[model] += f" and {title}"
+                else:
+                    titles[model] = title
+                    visit(model, f"{place}{name}{entry}.")
+
+    visit(RunConfig, "")
+    for model, title in titles.items():
+        yield title, model
+
+
+def _models(annotation: Any, entry: str = "") -> Iterator[tuple[type[BaseModel], str]]:
+    """The sections that a type allows, each with what stands for an entry of a list or mapping."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation, entry
+    elif origin is not typing.Literal:
+        entry += {list: "[]", dict: ".<name>"}.get(origin, "")
+        for inner in arguments:
+            yield from _models(inner, entry)
+
+
+SECTIONS = list(_sections())
 
 
 def json_schema() -> str:
@@ -221,7 +154,8 @@ def reference() -> str:
     """config/README.md: a table of keys for every section."""
     parts = [HEADER]
     for title, model in SECTIONS:
-        lines = [f"\n## {title}\n\n{_first_line(model)}\n\n| key | type | default | meaning |"]
+        about = (model.__doc__ or "").strip().replace("\n", " ").replace("    ", "")
+        lines = [f"\n## {title}\n\n{about}\n\n| key | type | default | meaning |"]
         lines.append("|---|---|---|---|")
         for name, field in model.model_fields.items():
             cells = (
@@ -233,10 +167,6 @@ def reference() -> str:
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         parts.append("\n".join(lines) + "\n")
     return "".join(parts)
-
-
-def _first_line(model: type[BaseModel]) -> str:
-    return (model.__doc__ or "").strip().replace("\n", " ").replace("    ", "")
 
 
 def _type(annotation: Any) -> str:

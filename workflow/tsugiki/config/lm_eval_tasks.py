@@ -1,7 +1,8 @@
-"""Names and metrics of lm-eval tasks, read from their YAML files without importing lm-eval.
+"""lm-eval's tasks and the user's, read from their YAML files without importing lm-eval.
 
-lm-eval's own index of its 14,000 names takes ten seconds to build; a typing error in a
-configuration should be told at once.
+Names and metrics, because lm-eval's own index of its 14,000 names takes ten seconds to build, and a
+typing error in a configuration should be told at once; and the files of a task's folder that its
+prompts and scores can depend on.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tsugiki.canonical import digest, digest_file
+from tsugiki.config.evaluation import Evaluation
 
 _NAMED = re.compile(
     rb"""^[ \t]*(?:-[ \t]*)?["']?(?:task|group|tag)["']?:[ \t]*(?:["']?(\w[\w.()-]*)|((?:\s*-[^\n]*)+))""",
@@ -32,11 +36,16 @@ _GROUPED = re.compile(rb"""^["']?(?:group|tag)["']?:""", re.MULTILINE)
 _MEMBER = rb"""^["']?(?:group|tag)["']?:.*\bNAME\b|^[ \t]*-[ \t]*["']?NAME["']?[ \t]*$"""
 """A line that names a group, or an entry of a list."""
 
+CODE = frozenset({".py", ".yaml", ".yml"})
+DATA = frozenset({".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow"})
+BACKUP = re.compile(r"~$|^#.*#$|\.(bak|orig|rej|swp|swo|tmp)$")
+
 
 class _Loader(yaml.SafeLoader):
     """Reads YAML with lm-eval's ``!function`` tags, which are left unresolved."""
 
 
+UNREADABLE = (OSError, yaml.YAMLError, UnicodeDecodeError)
 _Loader.add_constructor("!function", lambda _loader, node: f"!function {node.value}")
 
 
@@ -53,14 +62,12 @@ class TaskFile:
 
 def local_tasks(folders: Iterable[Path]) -> dict[str, TaskFile]:
     """Tasks of the YAML files in `folders`, by name."""
-    found: dict[str, TaskFile] = {}
-    for folder in folders:
-        for path in sorted(folder.rglob("*.yaml")):
-            task = _read(path)
-            name = task.get("task")
-            if isinstance(name, str):
-                found[name] = TaskFile(path, metric_keys(task), max_tokens(task))
-    return found
+    tasks = {path: _read(path) for path in _files(folders)}
+    return {
+        task["task"]: TaskFile(path, metric_keys(task), max_tokens(task))
+        for path, task in tasks.items()
+        if isinstance(task.get("task"), str)
+    }
 
 
 def included(path: Path) -> set[Path]:
@@ -94,8 +101,7 @@ def group_members(name: str, folders: Iterable[Path] = ()) -> list[str]:
         name: What may be the name of one.
         folders: Where local ones are, besides those that come with lm-eval.
     """
-    paths = [path for folder in folders for path in sorted(folder.rglob("*.yaml"))]
-    texts = {path: path.read_bytes() for path in (*paths, *_built_in_files())}
+    texts = {path: path.read_bytes() for path in (*_files(folders), *_built_in_files())}
     grouped = {path: text for path, text in texts.items() if _GROUPED.search(text)}
     wanted, found, inner = [name], dict[str, None](), set[str]()
     while wanted:
@@ -123,12 +129,11 @@ def _members(content: Mapping[str, Any], group: str) -> list[str]:
 def broken_files(folders: Iterable[Path]) -> list[str]:
     """Local YAML files that cannot be read, each with the reason."""
     found = []
-    for folder in folders:
-        for path in sorted(folder.rglob("*.yaml")):
-            try:
-                yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
-            except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-                found.append(f"{path} cannot be read: {' '.join(str(error).split())}")
+    for path in _files(folders):
+        try:
+            _load(path)
+        except UNREADABLE as error:
+            found.append(f"{path} cannot be read: {' '.join(str(error).split())}")
     return found
 
 
@@ -166,6 +171,64 @@ def max_tokens(task: Mapping[str, Any]) -> int | None:
     return found if isinstance(found, int) else None
 
 
+def used_files(folder: Path) -> list[Path]:
+    """The files of a task's folder that count, sorted.
+
+    - Code and YAML, and whatever its YAML includes, from outside of the folder too.
+    - Data by its suffix: JSON, JSON lines, CSV, TSV, Parquet, Arrow.
+    - Any other file only if code or YAML has its name in it, that of a folder above it, or its suffix
+      as in `"*.txt"`.
+
+    Hidden files, backups of editors and what Python caches never count. So notes beside a task are no
+    part of it, and a document that it reads is.
+    """
+    folder = Path(os.path.normpath(folder))
+    paths = sorted(folder.rglob("*"))
+    files = [path for path in paths if path.is_file() and _is_visible(path, folder)]
+    code = [path for path in files if path.suffix in CODE]
+    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in code)
+    found = {path for path in files if path.suffix in CODE | DATA or _named(path, folder, text)}
+    return sorted(found.union(*(included(path) for path in code if path.suffix != ".py")))
+
+
+def task_folders(evaluation: Evaluation) -> dict[str, Path]:
+    """Folder of each measured task that is no task of lm-eval's own, by the task's name."""
+    local = local_tasks(evaluation.task_folders)
+    measured = {one.task for one in evaluation.measured}
+    return {name: local[name].path.parent for name in sorted(measured & local.keys())}
+
+
+def task_sources(evaluation: Evaluation) -> dict[str, str]:
+    """Digest of the files of each of these tasks, by its name."""
+    return {name: source_digest(folder) for name, folder in task_folders(evaluation).items()}
+
+
+def source_digest(folder: Path) -> str:
+    """Digest of a local task's folder: its YAML, code and data."""
+    names = {path: Path(os.path.relpath(path, folder)).as_posix() for path in used_files(folder)}
+    return digest([[name, digest_file(path)] for path, name in names.items()])
+
+
+def _is_visible(path: Path, folder: Path) -> bool:
+    parts = path.relative_to(folder).parts
+    hidden = "__pycache__" in parts or any(part.startswith(".") for part in parts)
+    return not hidden and BACKUP.search(path.name) is None
+
+
+def _named(path: Path, folder: Path, text: str) -> bool:
+    """Whether `text` has a file's name in it, that of a folder of it, or its suffix as a pattern."""
+    parts = path.relative_to(folder).parts
+    patterns = [rf"(?<![\w.-]){re.escape(part)}(?![\w-])" for part in parts]
+    suffixes = {path.suffix, "".join(path.suffixes)} - {""}
+    patterns += [rf"(?<!\w){re.escape(suffix)}(?!\w)" for suffix in suffixes]
+    return any(re.search(pattern, text) for pattern in patterns)
+
+
+def _files(folders: Iterable[Path]) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted(folder.rglob("*.yaml"))
+
+
 def _built_in_files() -> Iterator[Path]:
     spec = importlib.util.find_spec("lm_eval")
     if spec is not None and spec.origin is not None:
@@ -192,9 +255,13 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _parsed(path: Path, _modified: int, _size: int) -> Mapping[str, Any]:
-    """The content of a file as it is at a time: a resident process asks for it at every step."""
+    """What is in a file, as it is at a time: a resident process asks for it at every step."""
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        value = _load(path)
+    except UNREADABLE:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _load(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader

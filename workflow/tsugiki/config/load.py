@@ -1,7 +1,4 @@
-"""Read a configuration; report everything wrong with it at once.
-
-The keys in which two configurations of a run differ.
-"""
+"""Read and write a configuration, say everything that is wrong with it at once, and compare two."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +47,6 @@ def _flat(key: str, value: Any) -> dict[str, str]:
     return {name: text for place, one in inner.items() for name, text in _flat(place, one).items()}
 
 
-FORBIDDEN = "extra_forbidden"
 RETIRED = {"evaluation": {"cuda_graphs"}}
 """Keys by section that earlier versions had, and wrote into the locks of their runs: they are passed
 over, since what they chose between is one thing today."""
@@ -90,17 +86,20 @@ def parse_config(value: Any, *, where: str) -> RunConfig:
     try:
         return RunConfig.model_validate(_without_retired(value))
     except ValidationError as error:
-        faults = _describe_all(error.errors())
-        raise ConfigError(
-            f"{len(faults)} fault{'s' * (len(faults) != 1)} in the configuration",
-            where=where,
-            got="\n    - " + "\n    - ".join(faults),
-            fix="see config/README.md for every key",
-        ) from error
+        raise faults_in(_describe_all(error.errors()), where) from error
+
+
+def faults_in(faults: Sequence[str], where: str) -> ConfigError:
+    """The error for a configuration with faults, a line each."""
+    return ConfigError(
+        f"{len(faults)} fault{'s' * (len(faults) != 1)} in the configuration",
+        where=where,
+        got="\n    - " + "\n    - ".join(faults),
+        fix="see config/README.md for every key",
+    )
 
 
 def _without_retired(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping without the keys of `RETIRED`."""
     return {
         name: {key: one for key, one in section.items() if key not in RETIRED[name]}
         if name in RETIRED and isinstance(section, Mapping)
@@ -128,7 +127,7 @@ def _describe_all(faults: Iterable[Any]) -> list[str]:
 def _describe(fault: Any) -> tuple[str, str]:
     location = tuple(fault["loc"])
     kind, context = fault["type"], fault.get("ctx", {})
-    unknown = kind == FORBIDDEN
+    unknown = kind == "extra_forbidden"
     path, sections = _walk(location[:-1] if unknown else location)
     if unknown:
         valid = {key for section in sections for key in section.model_fields}
@@ -139,10 +138,8 @@ def _describe(fault: Any) -> tuple[str, str]:
         return f"{path}.kind", f"there is no {tag!r}; {nearest(tag, tags)}"
     if kind == "string_pattern_mismatch" and context["pattern"] == NAME_PATTERN:
         return path, f"not a valid name: {NAME_RULE} (got {fault['input']!r})"
-    if kind == "union_tag_not_found":
-        return f"{path}.kind", "required, but absent"
-    if kind == "missing":
-        return path, "required, but absent"
+    if kind in ("missing", "union_tag_not_found"):
+        return path + ".kind" * (kind != "missing"), "required, but absent"
     got = fault.get("input")
     shown = f" (got {got!r})" if isinstance(got, str | int | float | bool) else ""
     message = fault["msg"].removeprefix("Value error, ")
@@ -168,7 +165,7 @@ def _walk(location: tuple[str | int, ...]) -> tuple[str, list[type[BaseModel]]]:
                 continue
         in_list = any(typing.get_origin(item) in (list, tuple, set) for item in current)
         path += f"[{part}]" if in_list else f".{part}" if path else str(part)
-        current = [found for item in current for found in _step(item, part)]
+        current = [found for item in current for found in _step(item, str(part))]
     sections = [item for item in current if isinstance(item, type) and issubclass(item, BaseModel)]
     return path, sections
 
@@ -189,15 +186,13 @@ def _has_tag(annotation: Any, tag: str) -> bool:
     return tag in annotation.model_fields
 
 
-def _step(annotation: Any, part: str | int) -> list[Any]:
+def _step(annotation: Any, part: str) -> list[Any]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        field = annotation.model_fields.get(str(part))
+        field = annotation.model_fields.get(part)
         return _members(field.annotation) if field is not None else []
-    origin = typing.get_origin(annotation)
-    if origin in (list, tuple, set):
-        return _members(typing.get_args(annotation)[0])
-    if origin is dict:
-        return _members(typing.get_args(annotation)[1])
+    if typing.get_origin(annotation) in (list, tuple, set, dict):
+        of_mapping = typing.get_origin(annotation) is dict
+        return _members(typing.get_args(annotation)[of_mapping])
     return []
 
 

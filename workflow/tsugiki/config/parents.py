@@ -1,7 +1,4 @@
-"""Where parent models come from.
-
-Which vocabulary the models of a run get.
-"""
+"""Where parent models come from, and which vocabulary the models of a run get."""
 
 from __future__ import annotations
 
@@ -103,11 +100,8 @@ def _kind(value: Any) -> str | None:
     if isinstance(value, dict):
         found = [key for key in ("path", "hub", "demo") if key in value]
         return found[0] if len(found) == 1 else None
-    if isinstance(value, LocalParent):
-        return "path"
-    if isinstance(value, HubParent):
-        return "hub"
-    return "demo" if isinstance(value, DemoParent) else None
+    kinds: dict[type, str] = {LocalParent: "path", HubParent: "hub", DemoParent: "demo"}
+    return kinds.get(type(value))
 
 
 ParentSource = Annotated[

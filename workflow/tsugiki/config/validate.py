@@ -1,7 +1,7 @@
 """Check a configuration against what exists, before any file of a parent is read.
 
-That is: folders of results and tasks, parents and vocabulary, stages and what they merge, baselines,
-tasks and their metrics, functions, and the backend.
+Folders, parents, stages, baselines and tasks are checked here, each by one function that yields a
+line for every fault; methods and backends are in files of their own.
 """
 
 from __future__ import annotations
@@ -20,37 +20,62 @@ from tsugiki.config.lm_eval_tasks import (
     group_members,
     local_tasks,
 )
-from tsugiki.config.load import nearest
+from tsugiki.config.load import faults_in, nearest
 from tsugiki.config.parents import LocalParent, adapter_base
 from tsugiki.config.run import RunConfig
+from tsugiki.config.sources import measured_files
 from tsugiki.config.stage import Stage
-from tsugiki.config.task_files import measured_files
 from tsugiki.config.validate_backend import backend_faults
 from tsugiki.config.validate_methods import baseline_faults, stage_faults
 from tsugiki.contracts.data import folder_of
 from tsugiki.contracts.layout import FILES, row_is_taken, run_is_taken, stage_is_taken
-from tsugiki.errors import ConfigError
 from tsugiki.models.checks.architecture import NEVER_ACCEPTED
 
 UNUSABLE = frozenset("{}\n")
 IN_WORDS = "a brace or a line break in it, which Snakemake would take for a pattern of its own"
-
+OTHER = "is a name that tsugiki uses itself; choose another name"
 OF_A_RUN = ("config.lock.yaml", "parents.lock.json", "items.json", ".lock")
 """Any of these is in the folder of a run, as soon as there is anything."""
 
 
-def folder_faults(config: RunConfig) -> Iterator[str]:
+def validate_config(config: RunConfig, *, where: str) -> None:
+    """Check everything that can be checked before any file of a parent is read.
+
+    Raises:
+        ConfigError: naming every fault, with the nearest valid names.
+    """
+    faults = [
+        *_folders(config),
+        *_parents(config),
+        *_vocabulary(config),
+        *_accepted(config.accept_differences),
+        *_stages(config),
+        *_baselines(config),
+        *_tasks(config),
+        *backend_faults(config),
+    ]
+    if faults:
+        raise faults_in(faults, where)
+
+
+def _folders(config: RunConfig) -> Iterator[str]:
     """Faults of the folders that a run writes to, and of those of its tasks."""
     if run_is_taken(config.name):
-        yield f"`name`: {config.name!r} is a name that tsugiki uses itself; choose another name"
-    yield from _results(config.results, str(config.folder))
+        yield f"`name`: {config.name!r} {OTHER}"
+    wrong = {
+        f"has {IN_WORDS}": UNUSABLE & set(str(config.folder)),
+        "begins with `-`, and would be taken for an option": str(config.folder).startswith("-"),
+        "names the home folder of a user who is not there": str(config.folder).startswith("~"),
+    }
+    yield from (f"`results`: {config.results!r} {text}" for text, found in wrong.items() if found)
     for standing in _something_else(config):
         yield (
             f"`name`: the run would replace {str(standing)!r}, which is no run's; choose another name "
             "for the run, or another folder as `results`"
         )
+    own = config.folder.resolve()
     for name, source in config.parents.items():
-        if isinstance(source, LocalParent) and _is_in(source.folder, config.folder):
+        if isinstance(source, LocalParent) and source.folder.resolve().is_relative_to(own):
             yield (
                 f"`parents.{name}.path`: {source.path!r} lies in the run's own folder, where the run "
                 "replaces what it has written; choose another name for the run"
@@ -65,52 +90,33 @@ def folder_faults(config: RunConfig) -> Iterator[str]:
                 break
 
 
-def _results(written: str, folder: str) -> Iterator[str]:
-    if UNUSABLE & set(folder):
-        yield f"`results`: {written!r} has {IN_WORDS}"
-    if folder.startswith("-"):
-        yield f"`results`: {written!r} begins with `-`, and would be taken for an option"
-    if folder.startswith("~"):
-        yield f"`results`: {written!r} names the home folder of a user who is not there"
-
-
 def _something_else(config: RunConfig) -> Iterator[Path]:
     """What the run would replace or write into, though no run has written it."""
     folder = config.folder
     if not folder.is_dir():
         yield from [folder] if os.path.lexists(folder) else []
     elif not any((folder / name).is_file() for name in OF_A_RUN):
-        stages = {stage.name for stage in config.stages}
+        own = FILES | {stage.name for stage in config.stages}
         for path in sorted(folder.iterdir()):
-            if path.name in FILES | stages or stage_is_taken(path.name):
+            if path.name in own or stage_is_taken(path.name):
                 yield path
 
 
-def _is_in(folder: Path, above: Path) -> bool:
-    return above.resolve() in (folder.resolve(), *folder.resolve().parents)
-
-
-def parent_faults(config: RunConfig) -> Iterator[str]:
-    """Faults of the parents, and of what is said of them all."""
+def _parents(config: RunConfig) -> Iterator[str]:
     for name, source in config.parents.items():
         if row_is_taken(name):
-            yield f"`parents.{name}`: {name!r} is a name that tsugiki uses itself; choose another name"
+            yield f"`parents.{name}`: {name!r} {OTHER}"
         if isinstance(source, LocalParent) and not source.folder.is_dir():
             yield f"`parents.{name}.path`: there is no folder {source.path!r}"
-        if (base := adapter_base(source)) is not None:
-            yield from _adapter(config, name, base)
-    yield from _vocabulary(config)
-    yield from _accepted(config.accept_differences)
-
-
-def _adapter(config: RunConfig, name: str, base: str) -> Iterator[str]:
-    key = f"`parents.{name}.adapter_of`"
-    if base not in config.parents:
-        yield f"{key}: unknown parent {base!r}; {nearest(base, config.parents)}"
-    elif base == name:
-        yield f"{key}: an adapter cannot be its own base"
-    elif adapter_base(config.parents[base]) is not None:
-        yield f"{key}: {base!r} is an adapter too; name a whole model"
+        base, key = adapter_base(source), f"`parents.{name}.adapter_of`"
+        if base is None:
+            continue
+        if base not in config.parents:
+            yield f"{key}: unknown parent {base!r}; {nearest(base, config.parents)}"
+        elif base == name:
+            yield f"{key}: an adapter cannot be its own base"
+        elif adapter_base(config.parents[base]) is not None:
+            yield f"{key}: {base!r} is an adapter too; name a whole model"
 
 
 def _vocabulary(config: RunConfig) -> Iterator[str]:
@@ -139,8 +145,7 @@ def _accepted(keys: list[str]) -> Iterator[str]:
         yield "`accept_differences`: a key is listed twice"
 
 
-def stages(config: RunConfig) -> Iterator[str]:
-    """Faults of all stages."""
+def _stages(config: RunConfig) -> Iterator[str]:
     earlier: dict[str, Stage] = {}
     for index, stage in enumerate(config.stages):
         key = f"stages[{index}]"
@@ -149,7 +154,12 @@ def stages(config: RunConfig) -> Iterator[str]:
         if stage.name in config.parents:
             yield f"`{key}.name`: {stage.name!r} is the name of a parent; choose another name"
         yield from _members(config, stage, earlier, key)
-        yield from _tokenizer(stage, key)
+        tokenizer = getattr(stage.space, "tokenizer", None)
+        if tokenizer is not None and tokenizer not in stage.members:
+            yield (
+                f"`{key}.space.tokenizer`: {tokenizer!r} is not merged in this stage; "
+                f"{nearest(tokenizer, stage.members)}"
+            )
         yield from stage_faults(stage, key)
         earlier[stage.name] = stage
 
@@ -174,47 +184,12 @@ def _members(config: RunConfig, stage: Stage, earlier: dict[str, Stage], key: st
             )
 
 
-def _tokenizer(stage: Stage, key: str) -> Iterator[str]:
-    tokenizer = getattr(stage.space, "tokenizer", None)
-    if tokenizer is not None and tokenizer not in stage.members:
-        yield (
-            f"`{key}.space.tokenizer`: {tokenizer!r} is not merged in this stage; "
-            f"{nearest(tokenizer, [*stage.parents, *filter(None, [stage.base])])}"
-        )
-
-
-def validate_config(config: RunConfig, *, where: str) -> None:
-    """Check everything that can be checked before any file of a parent is read.
-
-    Raises:
-        ConfigError: naming every fault, with the nearest valid names.
-    """
-    faults = [
-        *folder_faults(config),
-        *parent_faults(config),
-        *stages(config),
-        *_baselines(config),
-        *_tasks(config),
-        *backend_faults(config),
-    ]
-    if faults:
-        raise ConfigError(
-            f"{len(faults)} fault{'s' * (len(faults) != 1)} in the configuration",
-            where=where,
-            got="\n    - " + "\n    - ".join(faults),
-            fix="see config/README.md for every key",
-        )
-
-
 def _baselines(config: RunConfig) -> Iterator[str]:
     names: set[str] = {*config.parents, *(stage.name for stage in config.stages)}
     for index, baseline in enumerate(config.baselines):
         key = f"baselines[{index}]"
         if row_is_taken(baseline.name):
-            yield (
-                f"`{key}.name`: {baseline.name!r} is a name that tsugiki uses itself; "
-                "choose another name"
-            )
+            yield f"`{key}.name`: {baseline.name!r} {OTHER}"
         if baseline.name in names:
             yield f"`{key}.name`: {baseline.name!r} is taken by a parent, a stage or another baseline"
         names.add(baseline.name)
@@ -223,14 +198,14 @@ def _baselines(config: RunConfig) -> Iterator[str]:
 
 def _tasks(config: RunConfig) -> Iterator[str]:
     evaluation = config.evaluation
-    missing = [path for path in evaluation.task_paths if not folder_of(path).is_dir()]
-    for path in missing:
-        yield f"`evaluation.task_paths`: there is no folder {path!r}"
-    folders = [folder_of(path) for path in evaluation.task_paths if path not in missing]
+    for path in evaluation.task_paths:
+        if not folder_of(path).is_dir():
+            yield f"`evaluation.task_paths`: there is no folder {path!r}"
+    folders = [folder for folder in evaluation.task_folders if folder.is_dir()]
     known = local_tasks(folders)
     named = {one.task for one in evaluation.measured if not isinstance(one, FunctionObjective)}
     known |= built_in_tasks(named - known.keys())
-    names = built_in_names() if named - known.keys() else set()
+    names = {*known, *(built_in_names() if named - known.keys() else ())}
     yield from _sources(evaluation, named)
     used: set[str] = set()
     for section, objectives in (
@@ -252,12 +227,9 @@ def _tasks(config: RunConfig) -> Iterator[str]:
                     f"`{key}.task`: {objective.task!r} is a group of tasks; name one of them: "
                     f"{', '.join(members[:20])}{more}"
                 )
-            elif objective.task not in {*known, *names}:
-                broken = [f"; {fault}" for fault in broken_files(folders)]
-                yield (
-                    f"`{key}.task`: unknown task {objective.task!r}; "
-                    f"{nearest(objective.task, {*known, *names})}{''.join(broken)}"
-                )
+            elif objective.task not in names:
+                hints = [nearest(objective.task, names), *broken_files(folders)]
+                yield f"`{key}.task`: unknown task {objective.task!r}; {'; '.join(hints)}"
             metrics = known[objective.task].metrics if objective.task in known else ()
             if metrics and objective.metric not in metrics:
                 yield (

@@ -96,13 +96,9 @@ def _models(method: Method, stage: Stage, parents: str, base: str) -> Iterator[s
 
 
 def _unknown(key: str, kind: str, method: Method, name: str) -> str:
-    specs: list[ParameterSpec | OptionSpec] = [*method.parameters]
-    if kind == "option":
-        specs.extend(method.options)
-    return (
-        f"`{key}`: method {method.name} has no such {kind}; "
-        f"{nearest(name, [spec.name for spec in specs])}"
-    )
+    options = method.options if kind == "option" else ()
+    near = nearest(name, [spec.name for specs in (method.parameters, options) for spec in specs])
+    return f"`{key}`: method {method.name} has no such {kind}; {near}"
 
 
 def _value(spec: ParameterSpec | OptionSpec, value: object, key: str) -> Iterator[str]:

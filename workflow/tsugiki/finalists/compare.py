@@ -108,6 +108,15 @@ def final_table(
     Raises:
         LineageError: the files contradict each other.
     """
+    drawn = [(candidate.id, candidate.recipe) for candidate in population.candidates]
+    if drawn != [(entry.id, entry.recipe) for entry in generation.ranked]:
+        raise LineageError(
+            "the population of the test series is not the one that was scored",
+            where=f"{population.series}/population.json",
+            expected=", ".join(entry.id for entry in generation.ranked),
+            got=", ".join(candidate.id for candidate in population.candidates),
+            fix="restore the file; or remove the series' folder, and let the workflow score it anew",
+        )
     objective = config.evaluation.objectives[0]
     aggregations = aggregations_of(generation, Aggregations(config.evaluation))
     winner = _winner(population)

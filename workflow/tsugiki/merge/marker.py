@@ -13,12 +13,14 @@ from typing import Literal
 
 from blake3 import blake3
 
-from tsugiki.canonical import CHUNK, digest_bytes, digest_file, pretty_json
+from tsugiki.canonical import digest_bytes, digest_file, pretty_json
 from tsugiki.contracts.data import Data
 from tsugiki.errors import TsugikiError
 from tsugiki.json_files import read_json
 from tsugiki.models.digest import WeightsDigest
 
+CHUNK = 1 << 20
+"""Bytes that are read at a time."""
 MARKER = ".tsugiki.json"
 """Hidden, so that it counts neither as a file of the model nor for the model's digest."""
 NOT_OURS = frozenset({".snakemake_timestamp"})

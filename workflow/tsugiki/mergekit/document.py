@@ -98,11 +98,7 @@ def read_document(path: Path) -> Document:
 
 
 def parse_document(value: Any, *, where: str) -> Document:
-    """Turn a mapping, as read from YAML, into a document.
-
-    Args:
-        value: The mapping.
-        where: The file's name, for messages.
+    """Turn a mapping, as read from the YAML file `where`, into a document.
 
     Raises:
         RecipeError: a key is unknown or cannot be expressed, or a value has the wrong kind.
@@ -133,10 +129,8 @@ def parse_document(value: Any, *, where: str) -> Document:
 
 def _models(value: Any, base: str | None, where: str) -> Slice:
     """All layers of the listed models, and of the base, which need not be listed."""
-    sources = [
-        _source(item, ("model", "parameters"), place)
-        for item, place in _items(value, f"{where}, models")
-    ]
+    listed = _items(value, f"{where}, models")
+    sources = [_source(item, place, of_layers=False) for item, place in listed]
     if base is not None and all(source.model != base for source in sources):
         sources.append(Source(base, None, {}))
     return _distinct(Slice(tuple(sources), {}), where)
@@ -144,18 +138,14 @@ def _models(value: Any, base: str | None, where: str) -> Slice:
 
 def _slice(value: Any, where: str) -> Slice:
     piece = _mapping(value, ("sources", "parameters"), where)
-    sources = tuple(
-        _source(item, ("model", "layer_range", "parameters"), place)
-        for item, place in _items(piece.get("sources"), f"{where}, sources")
-    )
+    listed = _items(piece.get("sources"), f"{where}, sources")
+    sources = tuple(_source(item, place, of_layers=True) for item, place in listed)
     return _distinct(Slice(sources, _parameters(piece, where)), where)
 
 
-def _source(value: Any, keys: Iterable[str], where: str) -> Source:
-    source = _mapping(value, keys, where)
-    layers = None
-    if "layer_range" in keys:
-        layers = _layers(source.get("layer_range"), f"{where}, layer_range")
+def _source(value: Any, where: str, *, of_layers: bool) -> Source:
+    source = _mapping(value, ("model", "parameters", *["layer_range"] * of_layers), where)
+    layers = _layers(source.get("layer_range"), f"{where}, layer_range") if of_layers else None
     return Source(_model(source.get("model"), where), layers, _parameters(source, where))
 
 

@@ -1,7 +1,4 @@
-"""From a recipe to a mergekit configuration.
-
-Where models are, as a mergekit configuration names them.
-"""
+"""From a recipe to a mergekit configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tsugiki.contracts.recipe import SHARED, Gradient, Recipe, names_in
+from tsugiki.contracts.recipe import SHARED, AnyRecipe, Gradient, Recipe, names_in
 from tsugiki.errors import RecipeError
 from tsugiki.merge.settings import Settings
 from tsugiki.mergekit.filters import as_filters
@@ -85,32 +82,51 @@ def export_mergekit(recipe: Recipe, sources: Mapping[str, str], tensors: Sequenc
     there = counterpart(recipe.method)
     values = _values(recipe, settings, there, tensors)
     _check_della(recipe, settings, values)
-    paths = {name: path_of(name, sources) for name in _named(recipe, settings)}
+    base = _base_model(recipe, settings)
+    named = {*_owners(recipe)[1:], recipe.tokenizer, *([] if base is None else [base])}
+    paths = {name: path_of(name, sources) for name in sorted(named)}
     document: Yaml = {"merge_method": recipe.method}
-    if (base := _base_model(recipe, settings)) is not None:
+    if base is not None:
         document["base_model"] = paths[base]
     document |= _slices(recipe, settings, values, paths, tensors)
     options = _options(recipe, there)
     lists = {} if "slices" in document else _gradients(recipe)[SHARED]
     if shared := _uniform(values[SHARED]) | lists | options:
         document["parameters"] = shared
-    document["dtype"] = "float32"
-    if recipe.dtype != "float32":
-        document["out_dtype"] = recipe.dtype
-    if base != recipe.tokenizer:
-        document["tokenizer_source"] = paths[recipe.tokenizer]
+    tokenizer = {} if base == recipe.tokenizer else {"tokenizer_source": paths[recipe.tokenizer]}
+    return as_text(document, recipe, _notes(recipe, settings, values, base), **tokenizer)
+
+
+def as_text(document: Yaml, recipe: AnyRecipe, notes: Iterable[str], **more: str) -> str:
+    """A mergekit configuration as YAML.
+
+    Args:
+        document: Its keys, but for the number formats.
+        recipe: What it expresses; it and its models are named in comments at the top.
+        notes: Further comments.
+        more: Keys that come last.
+    """
+    formats = {} if recipe.dtype == "float32" else {"out_dtype": recipe.dtype}
+    digests = {ref.name: ref.digest for ref in recipe.models}
+    lines = [
+        f"Written by tsugiki from recipe {recipe.digest}.",
+        *(f"{name}: files with digest {digest}" for name, digest in sorted(digests.items())),
+        *notes,
+    ]
     body = yaml.safe_dump(
-        document, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
+        {**document, "dtype": "float32", **formats, **more},
+        sort_keys=False,
+        default_flow_style=None,
+        allow_unicode=True,
+        width=100,
     )
-    return "".join(f"# {line}\n" for line in _notes(recipe, settings, values, base)) + body
+    return "".join(f"# {line}\n" for line in lines) + body
 
 
 def _values(
     recipe: Recipe, settings: Settings, there: Counterpart, tensors: Sequence[str]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    found: dict[str, dict[str, dict[str, float]]] = {
-        owner: {} for owner in (SHARED, *(parent.name for parent in recipe.parents))
-    }
+    found: dict[str, dict[str, dict[str, float]]] = {owner: {} for owner in _owners(recipe)}
     for spec in settings.method.parameters:
         name = there.parameters.get(spec.name)
         if name is None:
@@ -140,7 +156,7 @@ def _slices(
     paths: Mapping[str, str],
     tensors: Sequence[str],
 ) -> Yaml:
-    parents = [parent.name for parent in recipe.parents]
+    parents = _owners(recipe)[1:]
     differing = {owner: _differing(values[owner]) for owner in values}
     lists = _gradients(recipe)
     if all(differing[owner].keys() <= lists[owner].keys() for owner in values):
@@ -160,12 +176,14 @@ def _slices(
     return {"slices": slices}
 
 
-def _gradients(recipe: Recipe) -> dict[str, dict[str, Any]]:
+def _owners(recipe: Recipe) -> list[str]:
+    return [SHARED, *(parent.name for parent in recipe.parents)]
+
+
+def _gradients(recipe: Recipe) -> dict[str, Yaml]:
     """The anchors of every gradient, as mergekit writes them: by owner and mergekit's parameter."""
     there = counterpart(recipe.method).parameters
-    found: dict[str, dict[str, Any]] = {
-        owner: {} for owner in (SHARED, *(parent.name for parent in recipe.parents))
-    }
+    found: dict[str, Yaml] = {owner: {} for owner in _owners(recipe)}
     for name, parameter in recipe.parameters.items():
         if isinstance(parameter.grouping, Gradient) and name in there:
             for owner, anchors in parameter.values.items():
@@ -206,32 +224,26 @@ def _differing(values: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[s
     return {name: by for name, by in values.items() if len(set(by.values())) > 1}
 
 
-def _uniform(values: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    return {
-        name: next(iter(by.values())) for name, by in values.items() if len(set(by.values())) == 1
-    }
+def _uniform(values: Mapping[str, Mapping[str, float]]) -> Yaml:
+    distinct = {name: set(by.values()) for name, by in values.items()}
+    return {name: found.pop() for name, found in distinct.items() if len(found) == 1}
 
 
-def _written(values: Mapping[str, Mapping[str, float]], names: Iterable[str]) -> dict[str, Any]:
-    chosen = list(names)
-    return {
-        name: as_filters({tensor: by[tensor] for tensor in chosen}) for name, by in values.items()
-    }
+def _written(values: Mapping[str, Mapping[str, float]], tensors: Sequence[str]) -> Yaml:
+    return {name: as_filters({one: by[one] for one in tensors}) for name, by in values.items()}
 
 
 def _with_parameters(section: Yaml, parameters: Yaml) -> Yaml:
     return section | ({"parameters": parameters} if parameters else {})
 
 
-def _options(recipe: Recipe, there: Counterpart) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _options(recipe: Recipe, there: Counterpart) -> Yaml:
+    found: Yaml = {}
     for name, value in sorted(recipe.options.items()):
         if name == VECTORS:
             found |= to_nuslerp(str(value))
-        elif name == "iterations":
-            found[there.options[name]] = int(value)  # mergekit takes whole numbers only
-        else:
-            found[there.options[name]] = value
+        else:  # mergekit takes a whole number of iterations only
+            found[there.options[name]] = int(value) if name == "iterations" else value
     return found
 
 
@@ -242,27 +254,20 @@ def _base_model(recipe: Recipe, settings: Settings) -> str | None:
     """
     if settings.method.base != "unused":
         return recipe.base.name if recipe.base else None
-    parents = {parent.name for parent in recipe.parents}
-    return recipe.tokenizer if recipe.tokenizer in parents else None
-
-
-def _named(recipe: Recipe, settings: Settings) -> list[str]:
-    names = {parent.name for parent in recipe.parents} | {recipe.tokenizer}
-    if recipe.base and settings.method.base != "unused":
-        names.add(recipe.base.name)
-    return sorted(names)
+    return recipe.tokenizer if recipe.tokenizer in _owners(recipe) else None
 
 
 def _check_equal(
     recipe: Recipe, settings: Settings, parameter: str, tensors: Sequence[str]
 ) -> None:
     for tensor in tensors:
-        if len(set(settings.per_parent(tensor)[parameter])) > 1:
+        values = settings.per_parent(tensor)[parameter]
+        if len(set(values)) > 1:
             raise RecipeError(
                 f"mergekit's `{recipe.method}` counts all parents equally",
                 where=f"tensor {tensor}",
                 expected=f"one {parameter} for all parents",
-                got=", ".join(map(str, settings.per_parent(tensor)[parameter])),
+                got=", ".join(map(str, values)),
             )
 
 
@@ -283,14 +288,9 @@ def _check_della(recipe: Recipe, settings: Settings, values: Values) -> None:
 
 
 def _notes(recipe: Recipe, settings: Settings, values: Values, base: str | None) -> list[str]:
-    notes = [f"Written by tsugiki from recipe {recipe.digest}."]
-    notes += [f"{ref.name}: files with digest {ref.digest}" for ref in _refs(recipe)]
-    densities = {
-        density
-        for parameters in values.values()
-        for density in parameters.get("density", {}).values()
-    }
-    if recipe.method.startswith(("dare", "della")) and any(0 < d < 1 for d in densities):
+    notes = []
+    densities = [one for of in values.values() for one in of.get("density", {}).values()]
+    if recipe.method.startswith(("dare", "della")) and any(0 < one < 1 for one in densities):
         notes += [
             "NOT THE SAME MERGE: mergekit draws other random masks each time, not those of the",
             f"recipe (mask_seed {recipe.mask_seed}), and rescales each tensor to its sum of",
@@ -304,8 +304,3 @@ def _notes(recipe: Recipe, settings: Settings, values: Values, base: str | None)
             "its vocabulary, without rows for padding, and takes config.json from another model.",
         ]
     return notes
-
-
-def _refs(recipe: Recipe) -> list[Any]:
-    refs = {ref.name: ref for ref in (*recipe.parents, *([recipe.base] if recipe.base else []))}
-    return [refs[name] for name in sorted(refs)]

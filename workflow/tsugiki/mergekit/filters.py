@@ -1,101 +1,109 @@
-"""Writing values of tensors as mergekit's filters: parts of names, of which the first one counts.
-
-From a value for every tensor to a recipe's parameter, with the coarsest grouping that fits.
-"""
+"""Values of tensors as mergekit writes them, read and written: numbers, gradients over layers, filters."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
-from tsugiki.contracts.recipe import Grouping, Parameter
 from tsugiki.errors import RecipeError
-from tsugiki.models.grouping import BLOCK, group_of
 
-Named = Literal["model", "block", "block_part"] | dict[str, str]
-"""A grouping that puts each tensor into one group."""
-Row = tuple[float, ...]
-"""Values of one tensor, in order of the owners."""
+Value = bool | float
 
 
-def as_parameter(values: Mapping[str, Mapping[str, float]]) -> Parameter:
-    """The parameter with these values.
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor stands."""
 
-    Args:
-        values: `values[owner][tensor]`; the same tensors for every owner.
+    tensor: str
+    piece: int
+    """Number of its slice."""
+    t: float | None
+    """How far through the slice's layers: 0 at the first, 1 at the last (and at an only one), and
+    0 for tensors outside the layers. None in an image encoder, whose layers are others."""
+
+
+def resolve(scopes: Iterable[Mapping[str, Any]], name: str, place: Place) -> Value | None:
+    """The parameter's value from the first scope that has one for this tensor; None if none has.
+
+    A list of filters is tried in order; a filter that is absent or `*` fits every tensor, others
+    fit tensors whose names contain them. Where none fits, the next scope counts.
+
+    Raises:
+        RecipeError: a value is neither a number nor true or false.
     """
-    owners = sorted(values)
-    tensors = sorted(values[owners[0]])
-    rows = {tensor: tuple(values[owner][tensor] for owner in owners) for tensor in tensors}
-    named: tuple[Named, ...] = ("model", "block", "block_part")
-    for grouping in named:
-        with suppress(RecipeError):  # a tensor that this grouping has no group for
-            if (groups := _grouped(rows, grouping)) is not None:
-                return _parameter(owners, grouping, groups)
-    mapping = _explicit(rows)
-    groups = _grouped(rows, mapping)
-    assert groups is not None, "tensors of an explicit group share their values"
-    return _parameter(owners, mapping, groups)
+    for scope in scopes:
+        if name in scope and (value := _evaluate(scope[name], name, place)) is not None:
+            return value
+    return None
 
 
-def _parameter(owners: list[str], grouping: Grouping, groups: Mapping[str, Row]) -> Parameter:
-    return Parameter(
-        grouping=grouping,
-        values={
-            owner: {group: row[index] for group, row in groups.items()}
-            for index, owner in enumerate(owners)
-        },
+def _evaluate(setting: Any, name: str, place: Place) -> Value | None:
+    if isinstance(setting, Mapping):
+        setting = [setting]
+    if not isinstance(setting, list):
+        return _scalar(setting, name)
+    if not any(isinstance(item, Mapping) for item in setting):
+        return _interpolated([_scalar(item, name) for item in setting], name, place)
+    for item in setting:
+        pattern, value = _condition(item, name)
+        if pattern in (None, "*") or pattern in place.tensor:
+            return _evaluate(value, name, place)
+    return None
+
+
+def _interpolated(anchors: list[Value], name: str, place: Place) -> Value | None:
+    if len(set(anchors)) < 2:
+        return anchors[0] if anchors else None
+    if place.t is None:
+        raise RecipeError(
+            f"parameter `{name}` is a gradient over layers, which a recipe cannot express for an "
+            "image encoder",
+            where=f"tensor {place.tensor}",
+            fix="give image encoder and projector one value by a filter",
+        )
+    return gradient(anchors, place.t)
+
+
+def gradient(anchors: list[Value], t: float) -> Value:
+    """Linear interpolation between one or more anchors, spread evenly over [0, 1], at the place `t`."""
+    if any(isinstance(anchor, bool) for anchor in anchors):
+        raise RecipeError("true and false have nothing in between", got=str(anchors))
+    scaled = t * (len(anchors) - 1)
+    left = int(scaled)
+    right = min(left + 1, len(anchors) - 1)
+    share = scaled - left
+    return (1 - share) * anchors[left] + share * anchors[right]
+
+
+def _scalar(value: Any, name: str) -> Value:
+    """A number, or true or false. YAML reads `1e-3` as a text; it is taken for the number."""
+    if isinstance(value, bool | float):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise RecipeError(
+            f"parameter `{name}` has a value that is no number", got=repr(value)
+        ) from None
+
+
+def _condition(item: Any, name: str) -> tuple[str | None, Any]:
+    if isinstance(item, Mapping) and "value" in item and item.keys() <= {"filter", "value"}:
+        pattern = item.get("filter")
+        if (pattern is None or isinstance(pattern, str)) and not _nested(item["value"]):
+            return pattern, item["value"]
+    raise RecipeError(
+        f"parameter `{name}` has a filter that cannot be read",
+        expected="`filter` (part of tensor names) and `value` (a number or a list of numbers)",
+        got=repr(item),
     )
 
 
-def _grouped(rows: Mapping[str, Row], grouping: Named) -> dict[str, Row] | None:
-    """Values of each group; None where tensors of a group differ."""
-    groups: dict[str, Row] = {}
-    for tensor, row in rows.items():
-        if groups.setdefault(group_of(tensor, grouping), row) != row:
-            return None
-    return groups
-
-
-def _explicit(rows: Mapping[str, Row]) -> dict[str, str]:
-    """Named expressions, of which each tensor matches exactly one.
-
-    If tensors with the same place in their blocks have the same values in all blocks, an
-    expression stands for all blocks; otherwise each block has groups of its own.
-    """
-    patterns = {tensor: _any_block(tensor) for tensor in rows}
-    distinct = {(patterns[tensor], row) for tensor, row in rows.items()}
-    if len(distinct) == len(set(patterns.values())):
-        return _named({("", pattern): row for pattern, row in distinct})
-    return _named({(_prefix(tensor), re.escape(tensor)): row for tensor, row in rows.items()})
-
-
-def _named(rows: Mapping[tuple[str, str], Row]) -> dict[str, str]:
-    """One expression for all patterns of a prefix that share their values."""
-    classes: dict[tuple[str, Row], list[str]] = {}
-    for (prefix, pattern), row in sorted(rows.items()):
-        classes.setdefault((prefix, row), []).append(pattern)
-    counts: dict[str, int] = {}
-    mapping = {}
-    for (prefix, _), patterns in classes.items():
-        counts[prefix] = counts.get(prefix, 0) + 1
-        mapping[f"{prefix}tensors.{counts[prefix]}"] = f"^(?:{'|'.join(patterns)})$"
-    return mapping
-
-
-def _any_block(tensor: str) -> str:
-    """An expression for the tensor's counterparts in all blocks."""
-    block = BLOCK.search(tensor)
-    if block is None:
-        return re.escape(tensor)
-    return re.escape(tensor[: block.start(1)]) + r"\d+" + re.escape(tensor[block.end(1) :])
-
-
-def _prefix(tensor: str) -> str:
-    block = BLOCK.search(tensor)
-    return f"block.{int(block[1])}." if block else ""
+def _nested(value: Any) -> bool:
+    items = value if isinstance(value, list) else [value]
+    return any(isinstance(item, Mapping | list) for item in items)
 
 
 Written = float | list[dict[str, str | float]]
@@ -145,8 +153,4 @@ def _parts(tensors: Sequence[str], others: Sequence[str]) -> Iterator[str]:
 def _candidates(tensor: str) -> list[str]:
     """Runs of a name's components, such as `self_attn` or `mlp.up_proj`."""
     words = tensor.split(".")
-    return [
-        ".".join(words[start:end])
-        for start in range(len(words))
-        for end in range(start + 1, len(words) + 1)
-    ]
+    return [".".join(words[start:end]) for start, end in combinations(range(len(words) + 1), 2)]

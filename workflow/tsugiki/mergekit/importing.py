@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from tsugiki.config.load import nearest
-from tsugiki.contracts.recipe import SHARED, Parameter, ParentRef, Recipe
+from tsugiki.contracts.recipe import SHARED, Grouping, Parameter, ParentRef, Recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge.method import Method, ParameterSpec
 from tsugiki.merge.registry import get_method
 from tsugiki.merge.settings import Settings
 from tsugiki.mergekit.document import Document
-from tsugiki.mergekit.filters import as_parameter
+from tsugiki.mergekit.filters import Place, Value, resolve
 from tsugiki.mergekit.methods import (
     NUSLERP,
     PER_INPUT,
@@ -23,10 +25,13 @@ from tsugiki.mergekit.methods import (
     counterpart,
     from_nuslerp,
 )
-from tsugiki.mergekit.settings import Place, Value, resolve
 from tsugiki.models.grouping import BEFORE_BLOCKS, BLOCK, group_of
 
 Option = bool | float | str
+Named = Literal["model", "block", "block_part"] | dict[str, str]
+"""A grouping that puts each tensor into one group."""
+Row = tuple[float, ...]
+"""Values of one tensor, in order of the owners."""
 
 
 def import_mergekit(
@@ -50,7 +55,7 @@ def import_mergekit(
     method, there = get_method(document.method), counterpart(document.method)
     base = document.base if method.base != "unused" else None
     _check_names(document, there)
-    reading = _Reading(document, _parents(document, base), places(document, tensors))
+    reading = _Reading(document, _parents(document, base), _places(document, tensors))
     for name, only in there.fixed.items():
         if (value := reading.option(name)) not in (None, only):
             raise RecipeError(
@@ -72,13 +77,10 @@ def import_mergekit(
     return recipe
 
 
-def places(document: Document, tensors: Sequence[str]) -> list[Place]:
+def _places(document: Document, tensors: Sequence[str]) -> list[Place]:
     """Where each tensor stands: its slice, and how far through the slice's layers.
 
     What comes before the layers belongs to the first slice, what comes after them to the last.
-
-    Raises:
-        RecipeError: the slices are not all layers in their order, or a tensor has no place.
     """
     blocks = {tensor: _block(tensor) for tensor in tensors}
     numbers = {block for block in blocks.values() if block is not None}
@@ -186,7 +188,7 @@ def _check_names(document: Document, there: Counterpart) -> None:
 
 @dataclass(frozen=True)
 class _Reading:
-    """Looks up a document's parameters."""
+    """A document's parameters, as mergekit looks them up."""
 
     document: Document
     parents: list[str]
@@ -201,13 +203,8 @@ class _Reading:
 
     def is_given(self, name: str) -> bool:
         """Whether the parameter is mentioned for any parent, or for all."""
-        return self.is_given_by_parents(name) or any(
-            name in scope
-            for scope in (
-                self.document.parameters,
-                *(piece.parameters for piece in self.document.slices),
-            )
-        )
+        shared = (self.document.parameters, *(piece.parameters for piece in self.document.slices))
+        return self.is_given_by_parents(name) or any(name in scope for scope in shared)
 
     def is_given_by_parents(self, name: str) -> bool:
         """Whether the parameter is mentioned for any parent in particular."""
@@ -264,7 +261,7 @@ def _parameters(
             }
             for owner, model in owners.items()
         }
-        parameter = as_parameter(values)
+        parameter = _as_parameter(values)
         if parameter != Parameter(values={SHARED: {"model": spec.default}}):
             found[spec.name] = parameter
     return found
@@ -300,3 +297,76 @@ def _options(there: Counterpart, reading: _Reading) -> dict[str, Option]:
 
 def _text(value: Value | None) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _as_parameter(values: Mapping[str, Mapping[str, float]]) -> Parameter:
+    """The parameter with the coarsest grouping that fits `values[owner][tensor]`."""
+    owners = sorted(values)
+    tensors = sorted(values[owners[0]])
+    rows = {tensor: tuple(values[owner][tensor] for owner in owners) for tensor in tensors}
+    named: tuple[Named, ...] = ("model", "block", "block_part")
+    for grouping in named:
+        with suppress(RecipeError):  # a tensor that this grouping has no group for
+            if (groups := _grouped(rows, grouping)) is not None:
+                return _parameter(owners, grouping, groups)
+    mapping = _explicit(rows)
+    groups = _grouped(rows, mapping)
+    assert groups is not None, "tensors of an explicit group share their values"
+    return _parameter(owners, mapping, groups)
+
+
+def _parameter(owners: list[str], grouping: Grouping, groups: Mapping[str, Row]) -> Parameter:
+    return Parameter(
+        grouping=grouping,
+        values={
+            owner: {group: row[index] for group, row in groups.items()}
+            for index, owner in enumerate(owners)
+        },
+    )
+
+
+def _grouped(rows: Mapping[str, Row], grouping: Named) -> dict[str, Row] | None:
+    """Values of each group; None where tensors of a group differ."""
+    groups: dict[str, Row] = {}
+    for tensor, row in rows.items():
+        if groups.setdefault(group_of(tensor, grouping), row) != row:
+            return None
+    return groups
+
+
+def _explicit(rows: Mapping[str, Row]) -> dict[str, str]:
+    """Named expressions, of which each tensor matches exactly one.
+
+    If tensors with the same place in their blocks have the same values in all blocks, an
+    expression stands for all blocks; otherwise each block has groups of its own.
+    """
+    patterns = {tensor: _any_block(tensor) for tensor in rows}
+    distinct = {(patterns[tensor], row) for tensor, row in rows.items()}
+    if len(distinct) == len(set(patterns.values())):
+        return _named({("", pattern): row for pattern, row in distinct})
+    blocks = {tensor: BLOCK.search(tensor) for tensor in rows}
+    prefixes = {
+        tensor: f"block.{int(block[1])}." if block else "" for tensor, block in blocks.items()
+    }
+    return _named({(prefixes[tensor], re.escape(tensor)): row for tensor, row in rows.items()})
+
+
+def _named(rows: Mapping[tuple[str, str], Row]) -> dict[str, str]:
+    """One expression for all patterns of a prefix that share their values."""
+    classes: dict[tuple[str, Row], list[str]] = {}
+    for (prefix, pattern), row in sorted(rows.items()):
+        classes.setdefault((prefix, row), []).append(pattern)
+    counts: dict[str, int] = {}
+    mapping = {}
+    for (prefix, _), patterns in classes.items():
+        counts[prefix] = counts.get(prefix, 0) + 1
+        mapping[f"{prefix}tensors.{counts[prefix]}"] = f"^(?:{'|'.join(patterns)})$"
+    return mapping
+
+
+def _any_block(tensor: str) -> str:
+    """An expression for the tensor's counterparts in all blocks."""
+    block = BLOCK.search(tensor)
+    if block is None:
+        return re.escape(tensor)
+    return re.escape(tensor[: block.start(1)]) + r"\d+" + re.escape(tensor[block.end(1) :])

@@ -1,6 +1,6 @@
-"""A path as a mergekit configuration: `passthrough` of slices, the folding as scales of tensors.
+"""Stacks of layers, mergekit's `passthrough` with `slices`: read as a path in data-flow space, and written.
 
-Stacks of layer ranges: mergekit's `passthrough` with `slices`, read as a path.
+Factors of the tensors, a path's folded input scales among them, are mergekit's `scale` by filters.
 """
 
 from __future__ import annotations
@@ -9,15 +9,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-import yaml
-
 from tsugiki.contracts.recipe import DataflowRecipe, Hop, ParentRef
 from tsugiki.errors import RecipeError
 from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.mergekit.document import Document, Slice, Source
-from tsugiki.mergekit.exporting import path_of
-from tsugiki.mergekit.filters import Written, as_filters
-from tsugiki.mergekit.settings import Place, resolve
+from tsugiki.mergekit.exporting import Yaml, as_text, path_of
+from tsugiki.mergekit.filters import Place, Written, as_filters, resolve
 from tsugiki.models.grouping import BLOCK, group_of
 from tsugiki.models.plan import EMBEDDINGS
 
@@ -41,7 +38,7 @@ def is_stack(document: Document, tensors: Mapping[str, Sequence[str]]) -> bool:
     if None in ranges:
         return len(ranges) > 1
     taken = [layer for first, end in filter(None, ranges) for layer in range(first, end)]
-    return taken != list(range(_count(tensors[sources[0].model])))
+    return taken != list(range(len(_by_layer(tensors[sources[0].model]))))
 
 
 def import_stack(
@@ -121,7 +118,12 @@ def _hops(
             got=f"[{first}, {end}]",
         )
     scopes = (source.parameters, piece.parameters, document.parameters)
-    _check_names(document, scopes)
+    if unknown := [name for scope in scopes for name in scope if name != SCALE]:
+        raise RecipeError(
+            f"method `passthrough` has no parameter `{unknown[0]}` in mergekit",
+            where=document.where,
+            expected=f"`{SCALE}`",
+        )
     for offset, layer in enumerate(range(first, end)):
         t = offset / (end - first - 1) if end - first > 1 else 1.0
         factors: dict[str, float] = {}
@@ -129,39 +131,19 @@ def _hops(
             # mergekit's filters see the tensor's name in the model that it comes from.
             value = resolve(scopes, SCALE, Place(tensor, 0, t))
             if value is not None and float(value) != 1.0:
-                factors[within_block(tensor)] = float(value)
+                block = BLOCK.search(tensor)
+                assert block is not None, "tensors of layers have a number"
+                factors[tensor[block.end(1) + 1 :]] = float(value)
         yield Hop(parent=models[source.model].name, layer=layer, factors=factors)
-
-
-def within_block(tensor: str) -> str:
-    """A tensor's name within its layer."""
-    block = BLOCK.search(tensor)
-    assert block is not None, "tensors of layers have a number"
-    return tensor[block.end(1) + 1 :]
 
 
 def _by_layer(tensors: Sequence[str]) -> dict[int, list[str]]:
     layers: dict[int, list[str]] = {}
     for tensor in tensors:
-        if group_of(tensor, "block").startswith("block."):
-            number = int(group_of(tensor, "block").removeprefix("block."))
-            layers.setdefault(number, []).append(tensor)
+        kind, _, number = group_of(tensor, "block").partition(".")
+        if kind == "block":
+            layers.setdefault(int(number), []).append(tensor)
     return layers
-
-
-def _count(tensors: Sequence[str]) -> int:
-    return len(_by_layer(tensors))
-
-
-def _check_names(document: Document, scopes: Sequence[Mapping[str, Any]]) -> None:
-    for scope in scopes:
-        for name in scope:
-            if name != SCALE:
-                raise RecipeError(
-                    f"method `passthrough` has no parameter `{name}` in mergekit",
-                    where=document.where,
-                    expected=f"`{SCALE}`",
-                )
 
 
 def _check_outside(document: Document, first: Sequence[str], last: Sequence[str]) -> None:
@@ -186,7 +168,6 @@ def _check_outside(document: Document, first: Sequence[str], last: Sequence[str]
                 )
 
 
-Yaml = dict[str, Any]
 Factors = dict[str, float]
 """By name of a tensor."""
 
@@ -220,20 +201,9 @@ def export_stack(merge: DataflowMerge, sources: Mapping[str, str]) -> str:
         "merge_method": "passthrough",
         "base_model": paths[recipe.owner],
         "slices": slices,
-        "dtype": "float32",
     }
-    if recipe.dtype != "float32":
-        document["out_dtype"] = recipe.dtype
-    notes = [
-        f"Written by tsugiki from recipe {recipe.digest}.",
-        *(f"{ref.name}: files with digest {ref.digest}" for ref in recipe.parents),
-    ]
-    if any(hop.scale != 1.0 for hop in recipe.path):
-        notes.append("The scales are the recipe's input scales, folded (see docs/dataflow.md).")
-    body = yaml.safe_dump(
-        document, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
-    )
-    return "".join(f"# {line}\n" for line in notes) + body
+    note = "The scales are the recipe's input scales, folded (see docs/dataflow.md)."
+    return as_text(document, recipe, [note] * any(hop.scale != 1.0 for hop in recipe.path))
 
 
 def _factors(merge: DataflowMerge) -> tuple[Factors, list[Factors], Factors]:

@@ -53,11 +53,16 @@ def known_digest(path: Path, memory: Path) -> str:
 
 
 def remember(memory: Path) -> None:
-    """Keep what this process knows for others, if its folder is there and can be written to."""
+    """Keep what this process knows for others, if its folder is there and can be written to.
+
+    Files that are gone are forgotten then.
+    """
     before = _remembered(memory)
     if memory.parent.is_dir() and not _read.keys() <= before.keys():
+        known = before | _read
+        there = {one: known[one] for one in known if Path(one.rsplit("|", 4)[0]).exists()}
         with suppress(OSError):
-            atomic.write_bytes(memory, pretty_json(before | _read), synced=False)
+            atomic.write_bytes(memory, pretty_json(there), synced=False)
 
 
 def _remembered(memory: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from socket import create_connection
 from threading import Thread
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -99,8 +100,8 @@ def list_repo(repo: str, revision: str) -> Listing:
     return Listing(repo=repo, commit=info.sha, files=files)
 
 
-def download(repo: str, commit: str, *, code: bool) -> Path:
-    """Bring the needed files of a commit into the Hub's ordinary cache; return their folder.
+def download(repo: str, commit: str, *, code: bool) -> None:
+    """Bring the needed files of a commit into the Hub's ordinary cache.
 
     Raises:
         HubUnreachableError: the Hub cannot be asked now, and the cache lacks files.
@@ -109,53 +110,14 @@ def download(repo: str, commit: str, *, code: bool) -> Path:
     """
     _listen()
     with _plain_errors(repo, commit):
-        return Path(
-            snapshot_download(
-                repo,
-                revision=commit,
-                allow_patterns=_allowed(code=code),
-                ignore_patterns=list(IGNORED),
-            )
-        )
+        snapshot_download(repo, revision=commit, **_patterns(code=code))
 
 
 def download_again(repo: str, commit: str, name: str) -> Path:
-    """Replace one cached file by a fresh copy; return its path.
-
-    Raises:
-        HubUnreachableError: the Hub cannot be asked now.
-        ParentError: the repository may not be read.
-        InfrastructureError: the cache cannot be written.
-    """
+    """Replace one cached file by a fresh copy, and return its path; errors are those of `download`."""
     _listen()
     with _plain_errors(repo, commit):
         return Path(hf_hub_download(repo, name, revision=commit, force_download=True))
-
-
-def fetch_file(repo: str, commit: str, name: str) -> Path:
-    """Bring one small file into the cache; return its path.
-
-    Raises:
-        ParentError: the repository may not be read.
-        InfrastructureError: the Hub has become unreachable, or the cache cannot be written.
-    """
-    with _reachable(repo), _plain_errors(repo, commit):
-        return Path(hf_hub_download(repo, name, revision=commit))
-
-
-def read_start(repo: str, commit: str, name: str, count: int) -> bytes:
-    """The first bytes of a file, by a range request; nothing is cached.
-
-    Raises:
-        ParentError: the repository may not be read.
-        InfrastructureError: the Hub has become unreachable.
-    """
-    headers = {**build_hf_headers(), "Range": f"bytes=0-{count - 1}"}
-    url = hf_hub_url(repo, name, revision=commit)
-    with _reachable(repo), _plain_errors(repo, commit):
-        answer = get_session().get(url, headers=headers)
-        hf_raise_for_status(answer)
-        return answer.content[:count]
 
 
 def remember(repo: str, revision: str, commit: str) -> None:
@@ -175,17 +137,11 @@ def cached_snapshot(repo: str, revision: str, *, code: bool) -> Path | None:
 
     Its name is the commit. A branch means what it pointed to when it was last fetched.
     """
+    patterns = _patterns(code=code)
     try:
-        folder = snapshot_download(
-            repo,
-            revision=revision,
-            local_files_only=True,
-            allow_patterns=_allowed(code=code),
-            ignore_patterns=list(IGNORED),
-        )
+        return Path(snapshot_download(repo, revision=revision, local_files_only=True, **patterns))
     except LocalEntryNotFoundError:
         return None
-    return Path(folder)
 
 
 def cached_file(repo: str, commit: str, name: str) -> Path | None:
@@ -232,13 +188,10 @@ def is_absent(error: BaseException) -> bool:
 
 
 def _listen() -> None:
-    """See that somebody listens at the Hub's address.
+    """Refuse to ask (`HubUnreachableError`) where nobody listens at the Hub's address.
 
     Looking up a name takes ten seconds where no server answers, a connection minutes where packets
     are dropped; neither can be told to be quicker from within the client.
-
-    Raises:
-        HubUnreachableError: nobody does.
     """
     address = urlsplit(constants.ENDPOINT)
     host = address.hostname or ""
@@ -252,25 +205,25 @@ def _listen() -> None:
 @cache
 def _silence(host: str, port: int) -> str | None:
     """Why nobody answers at an address, or None if somebody does."""
-    found = [f"no answer within {PATIENCE:g} seconds"]
+    found: list[str | None] = [f"no answer within {PATIENCE:g} seconds"]
 
     def connect() -> None:
         try:
             create_connection((host, port), PATIENCE).close()
+            found.append(None)
         except OSError as error:
             found.append(error.strerror or str(error))
-        else:
-            found.clear()
 
     waiting = Thread(target=connect, daemon=True)  # looking up a name cannot be interrupted
     waiting.start()
     waiting.join(PATIENCE)
-    reasons = list(found)
-    return reasons[-1] if reasons else None
+    return found[-1]
 
 
-def _allowed(*, code: bool) -> list[str]:
-    return [*NEEDED, *CODE] if code else list(NEEDED)
+def _patterns(*, code: bool) -> dict[str, Any]:
+    """Which files of a repository are wanted, as the Hub's library is told."""
+    allowed = [*NEEDED, *CODE] if code else [*NEEDED]
+    return {"allow_patterns": allowed, "ignore_patterns": [*IGNORED]}
 
 
 @contextmanager
@@ -353,13 +306,31 @@ class HubFiles:
         """Bytes of every file, by name."""
         return {file.name: file.size or 0 for file in self.listing.files}
 
+    def cached(self, name: str) -> Path | None:
+        """Path of a file in the cache."""
+        return cached_file(self.listing.repo, self.listing.commit, name)
+
     def read(self, name: str) -> bytes:
-        """A small file."""
-        return fetch_file(self.listing.repo, self.listing.commit, name).read_bytes()
+        """A small file.
+
+        Raises:
+            ParentError: the repository may not be read.
+            InfrastructureError: the Hub has become unreachable, or the cache cannot be written.
+        """
+        repo, commit = self.listing.repo, self.listing.commit
+        with _reachable(repo), _plain_errors(repo, commit):
+            return Path(hf_hub_download(repo, name, revision=commit)).read_bytes()
 
     def start(self, name: str, count: int) -> bytes:
-        """The first `count` bytes of a file, or all of it if it is shorter."""
-        cached = cached_file(self.listing.repo, self.listing.commit, name)
-        if cached is not None:
+        """The first `count` bytes of a file, or all of it; by a range request if it is not cached.
+
+        Errors are those of `read`.
+        """
+        if (cached := self.cached(name)) is not None:
             return FolderFiles(cached.parent).start(name, count)
-        return read_start(self.listing.repo, self.listing.commit, name, count)
+        repo, commit = self.listing.repo, self.listing.commit
+        headers = {**build_hf_headers(), "Range": f"bytes=0-{count - 1}"}
+        with _reachable(repo), _plain_errors(repo, commit):
+            answer = get_session().get(hf_hub_url(repo, name, revision=commit), headers=headers)
+            hf_raise_for_status(answer)
+            return answer.content[:count]

@@ -28,41 +28,41 @@ def digest_memory(config: RunConfig) -> Path:
     return config.results_folder / "known-digests.json"
 
 
-def locate(config: RunConfig, lock: ParentsLock, *, read: bool = False) -> dict[str, Path]:
-    """Folder of what is merged of every parent, by name.
+def existing_folder(name: str, source: LocalParent) -> Path:
+    """The folder of a parent that lies on this machine.
 
-    Args:
-        config: The run.
-        lock: Its locked parents.
-        read: Read every file, even those that have not changed since they were read last.
+    Raises:
+        ParentError: it does not exist.
+    """
+    if not source.folder.is_dir():
+        raise ParentError(
+            f"the folder of parent `{name}` does not exist",
+            where=source.path,
+            expected="a folder with config.json, tokenizer and safetensors files",
+            fix="correct `path` in the configuration; it is relative to the working folder",
+        )
+    return source.folder
+
+
+def locate(config: RunConfig, lock: ParentsLock, *, read: bool = False) -> dict[str, Path]:
+    """Folder of what is merged of every parent, by name; with `read`, every file is read anew.
 
     Raises:
         LineageError: the lock lacks a parent of the configuration, or a parent's files are not
             those that were locked.
         ParentError: a parent's files are not on this machine.
     """
-    return {name: _merged_folder(config, name, lock, read=read) for name in config.parents}
-
-
-def places(config: RunConfig, lock: ParentsLock) -> list[Path]:
-    """Folder of every parent as it came, whatever is in its files.
-
-    Raises:
-        LineageError: the lock lacks a parent of the configuration.
-        ParentError: a parent is not on this machine.
-    """
-    return [_folder(config, name, _locked(config, name, lock)) for name in config.parents]
+    return {name: _checked(config, name, lock, merged=True, read=read) for name in config.parents}
 
 
 def source_folders(config: RunConfig, lock: ParentsLock) -> dict[str, Path]:
-    """Folder of every parent as it came, by name.
+    """Folder of every parent as it came, by name; errors are those of `locate`."""
+    return {name: _checked(config, name, lock, merged=False) for name in config.parents}
 
-    Raises:
-        LineageError: the lock lacks a parent of the configuration, or a parent's files are not
-            those that were locked.
-        ParentError: a parent's files are not on this machine.
-    """
-    return {name: _source_folder(config, name, lock) for name in config.parents}
+
+def places(config: RunConfig, lock: ParentsLock) -> list[Path]:
+    """Folder of every parent as it came, whatever is in its files; errors are those of `locate`."""
+    return [_folder(config, name, _locked(config, name, lock)) for name in config.parents]
 
 
 def changed_parents(config: RunConfig, lock: ParentsLock) -> Iterator[LineageError]:
@@ -74,9 +74,9 @@ def changed_parents(config: RunConfig, lock: ParentsLock) -> Iterator[LineageErr
         locked = lock.parents.get(name)
         if locked is None or locked.source != source.model_dump(mode="json"):
             continue
-        for folder in (_source_folder, _merged_folder) if locked.prepared else (_source_folder,):
+        for merged in (False, True) if locked.prepared else (False,):
             try:
-                folder(config, name, lock)
+                _checked(config, name, lock, merged=merged)
             except ParentError:
                 continue
             except LineageError as error:
@@ -108,7 +108,12 @@ def require_files(
         ParentError: a file is not there.
         LineageError: a file has other content, or was added.
     """
-    _check_sizes(model, folder, files, fix=fix)
+    if absent := [file.name for file in files if not (folder / file.name).is_file()]:
+        raise _absent(model, str(folder / absent[0]), "no such file")
+    sizes = {file.name: f"{file.size} bytes" for file in files}
+    present = {name: f"{(folder / name).stat().st_size} bytes" for name in sizes}
+    if present != sizes:
+        raise not_as_locked(model, str(folder), sizes, present, fix=fix)
     locked = {file.name: file.sha256 for file in files}
     digest = read_digest if read else lambda path: known_digest(path, memory)
     found = {name: digest(folder / name) for name in locked}
@@ -135,6 +140,11 @@ def not_as_locked(
     )
 
 
+def lock_anew(name: str) -> str:
+    """What to do about a parent's own files that have changed."""
+    return f"restore the files, or lock them as they are with `tsugiki parents --update {name}`"
+
+
 def _loaded() -> set[str]:
     """Names under which a loader finds a file by itself."""
     from tsugiki.models.checkpoint import INDEX, SINGLE
@@ -143,37 +153,22 @@ def _loaded() -> set[str]:
     return {"config.json", SINGLE, INDEX, *TOKENIZER, *OTHERS}
 
 
-def _source_folder(config: RunConfig, name: str, lock: ParentsLock, *, read: bool = False) -> Path:
+def _checked(
+    config: RunConfig, name: str, lock: ParentsLock, *, merged: bool, read: bool = False
+) -> Path:
+    """A parent's folder as it came, or what is merged of it, once its files are as locked."""
     locked = _locked(config, name, lock)
-    folder = _folder(config, name, locked)
     hub = isinstance(config.parents[name], HubParent)
-    require_files(
-        f"parent `{name}`",
-        folder,
-        locked.files,
-        digest_memory(config),
-        fix="run `tsugiki parents`, which fetches damaged files again"
-        if hub
-        else f"restore the files, or lock them as they are with `tsugiki parents --update {name}`",
-        closed=not hub,  # a commit's other files may arrive in the cache at any time
-        read=read,
-    )
-    return folder
-
-
-def _merged_folder(config: RunConfig, name: str, lock: ParentsLock, *, read: bool = False) -> Path:
-    prepared = _locked(config, name, lock).prepared
-    if prepared is None:
-        return _source_folder(config, name, lock, read=read)
-    folder = prepared_cache(config) / prepared.folder
-    require_files(
-        f"parent `{name}`",
-        folder,
-        prepared.files,
-        digest_memory(config),
-        fix="run `tsugiki parents`, which prepares it again",
-        read=read,
-    )
+    if merged and locked.prepared is not None:
+        files, closed = locked.prepared.files, True
+        folder = prepared_cache(config) / locked.prepared.folder
+        fix = "run `tsugiki parents`, which prepares it again"
+    else:
+        # a commit's other files may arrive in the Hub's cache at any time
+        files, closed, folder = locked.files, not hub, _folder(config, name, locked)
+        fix = "run `tsugiki parents`, which fetches damaged files again" if hub else lock_anew(name)
+    memory = digest_memory(config)
+    require_files(f"parent `{name}`", folder, files, memory, fix=fix, closed=closed, read=read)
     return folder
 
 
@@ -202,15 +197,6 @@ def _folder(config: RunConfig, name: str, locked: LockedParent) -> Path:
             )
         return first.parent
     return demo_cache(config) / str(locked.folder)
-
-
-def _check_sizes(model: str, folder: Path, files: tuple[LockedFile, ...], *, fix: str) -> None:
-    if absent := [file.name for file in files if not (folder / file.name).is_file()]:
-        raise _absent(model, str(folder / absent[0]), "no such file")
-    locked = {file.name: f"{file.size} bytes" for file in files}
-    found = {name: f"{(folder / name).stat().st_size} bytes" for name in locked}
-    if found != locked:
-        raise not_as_locked(model, str(folder), locked, found, fix=fix)
 
 
 def _absent(model: str, where: str, got: str) -> ParentError:

@@ -1,7 +1,4 @@
-"""Check all parents of a run from headers alone, before anything large is fetched.
-
-The result of checking a run's parents, and its text for the terminal.
-"""
+"""Check all parents of a run from headers alone, before anything large is fetched, and say what is wrong."""
 
 from __future__ import annotations
 
@@ -26,18 +23,17 @@ from tsugiki.parents import hub
 from tsugiki.parents.between import check_stage, note_stage
 from tsugiki.parents.fetch import not_in_cache
 from tsugiki.parents.hub import HubFiles, HubUnreachableError
-from tsugiki.parents.locate import changed_parents
-from tsugiki.parents.prepare.adapter import Adapter, read_adapter
-from tsugiki.parents.prepare.plan import note_bases, plan_preparation
+from tsugiki.parents.locate import changed_parents, existing_folder
+from tsugiki.parents.prepare.adapter import Adapter
+from tsugiki.parents.prepare.plan import note_bases, plan_preparation, read_parent
 from tsugiki.parents.relatives import note_copies, note_relatives, read_sample
 from tsugiki.parents.sizes import (
-    LIBRARIES,
-    LIBRARIES_ON_GPU,
     Memory,
     disk_bytes,
     download_bytes,
     memory,
     merged_tensors,
+    shown,
 )
 
 
@@ -62,66 +58,32 @@ class Report:
     trained: list[str] = field(default_factory=list)
     """Parents that the demo trains: there is nothing to check or to measure yet."""
 
-    @property
-    def memory_bytes(self) -> int:
-        """Bytes of weights among it."""
-        return self.memory.weights
-
 
 def render(report: Report) -> str:
     """The report as text: faults first, then notes, then what the run will need."""
     blocks = [f"fault: {fault}" for fault in report.faults]
     blocks += [f"note: {note}" for note in report.notes]
-    blocks += [f"to prepare: {text} ({_size(size)})" for text, size in report.prepared.items()]
+    blocks += [f"to prepare: {text} ({shown(size)})" for text, size in report.prepared.items()]
     if report.trained:
         names = ", ".join(report.trained)
         blocks.append(
             f"to train, some minutes: {names} (the demo's; not checked, nor counted here)"
         )
-    counted = bool(report.disk_bytes or report.memory_bytes or not report.trained)
-    blocks += [_sizes(report)] * counted
-    count = len(report.faults)
-    if count:
+    counted = bool(report.disk_bytes or report.memory.weights or not report.trained)
+    if counted:
+        download, disk = shown(report.download_bytes), shown(report.disk_bytes)
+        blocks.append(f"to download: {download}; on disk: {disk}")
+        if report.memory.weights:
+            blocks.append(f"memory of each evaluating job, at most about: {report.memory}")
+    if count := len(report.faults):
         blocks.append(f"{count} fault{'s' * (count != 1)} in the parents")
     elif counted:
         blocks.append("the parents are sound")
     return "\n".join(blocks)
 
 
-def _sizes(report: Report) -> str:
-    sizes = f"to download: {_size(report.download_bytes)}; on disk: {_size(report.disk_bytes)}"
-    if not report.memory.weights:
-        return sizes
-    return f"{sizes}\nmemory of each evaluating job, at most about: {_memory(report.memory)}"
-
-
-def _memory(memory: Memory) -> str:
-    logits = (
-        f"log-likelihoods of {memory.rows} prompts of {memory.prompt} tokens {_size(memory.logits)}"
-    )
-    libraries = LIBRARIES_ON_GPU if memory.gpu else LIBRARIES
-    counted = [
-        f"weights of its models and the merged one {_size(memory.weights)}",
-        f"kept between candidates {_size(memory.kept)}",
-        f"Python and its libraries {_size(libraries)}",
-    ]
-    if memory.gpu:
-        on_gpu = [f"the merged model {_size(memory.merged)}", *[logits] * bool(memory.logits)]
-        beside = f"; on the GPU {_size(memory.on_gpu)} and keys and values ({', '.join(on_gpu)})"
-    else:
-        counted += [logits] * bool(memory.logits)
-        beside = ""
-    return f"{_size(memory.main)} ({', '.join(counted)}){beside}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
 def preflight(
-    config: RunConfig,
-    lock: ParentsLock | None = None,
-    folders: Mapping[str, Path] | None = None,
+    config: RunConfig, lock: ParentsLock | None = None, folders: Mapping[str, Path] | None = None
 ) -> Report:
     """Check every parent alone, and those of a stage with each other; report all faults at once.
 
@@ -145,21 +107,18 @@ def preflight(
         try:
             here = (folders or {}).get(name)
             files = _open(name, source, lock) if here is None else FolderFiles(here)
-            if source.adapter_of is not None:
-                adapter, found = read_adapter(name, source.adapter_of, files)
-                adapters |= {name: adapter} if adapter is not None else {}
-            else:
-                models[name], found = read_model(
-                    name, files, trusted=source.trust_remote_code, names=source.names
-                )
+            parent, found = read_parent(config, name, files)
         except ParentError as error:
             faults.append(Fault.of(error, f"parent `{name}`"))
             continue
         sources[name] = files
         faults += found
-        if name in models:
-            faults += _faults_of(models[name])
-            notes += _notes_of(models[name])
+        if isinstance(parent, Adapter):
+            adapters[name] = parent
+        elif parent is not None:
+            models[name] = parent
+            faults += _faults_of(parent)
+            notes += _notes_of(parent)
     if lock is not None:
         faults += [Fault.of(error, error.what) for error in changed_parents(config, lock)]
     preparation = plan_preparation(config, models, adapters)
@@ -216,14 +175,7 @@ def check_folders(
 
 def _open(name: str, source: LocalParent | HubParent, lock: ParentsLock | None) -> ParentFiles:
     if isinstance(source, LocalParent):
-        folder = source.folder
-        if not folder.is_dir():
-            raise ParentError(
-                f"the folder of parent `{name}` does not exist",
-                where=source.path,
-                fix="correct `path` in the configuration; it is relative to the working folder",
-            )
-        return FolderFiles(folder)
+        return FolderFiles(existing_folder(name, source))
     locked = lock.parents.get(name) if lock is not None else None
     revision = locked.commit if locked is not None and locked.commit else source.revision
     try:

@@ -1,7 +1,4 @@
-"""Whether models look as if they had grown from one base, from a few of their weights.
-
-A few thousand weights of a parent on this machine, to see how far it lies from another.
-"""
+"""Whether models have grown from one base or are copies of each other, from a few thousand weights."""
 
 from __future__ import annotations
 
@@ -18,7 +15,6 @@ from tsugiki.models.files import needed
 from tsugiki.models.headers import INDEX, SINGLE
 from tsugiki.models.model import Model
 from tsugiki.models.sources import FolderFiles, ParentFiles
-from tsugiki.parents import hub
 from tsugiki.parents.hub import HubFiles
 
 MATRICES = 4
@@ -26,6 +22,8 @@ MATRICES = 4
 NUMBERS = 4096
 """About how many numbers are read of each."""
 IN_LAYER = re.compile(r"\.(\d+)\.")
+UNRELATED = 0.9
+"""A distance, as a share of the weights: independent ones have 1 at least, fine-tunes seldom 0.5."""
 
 Sample = Mapping[str, Sequence[float]]
 """Numbers by the name that their matrix has in the merge."""
@@ -40,7 +38,7 @@ def read_sample(model: Model, files: ParentFiles) -> Sample:
         places = json.loads(files.read(INDEX))["weight_map"] if INDEX in files.sizes else {}
         for name in _middle(model):
             stored = model.names[name]
-            path = local_path(files, places.get(stored, SINGLE))
+            path = _local_path(files, places.get(stored, SINGLE))
             if path is None:
                 return {}
             rows, columns = model.tensors[stored].shape
@@ -54,14 +52,14 @@ def read_sample(model: Model, files: ParentFiles) -> Sample:
     return sample
 
 
-def local_path(files: ParentFiles, name: str) -> Path | None:
+def _local_path(files: ParentFiles, name: str) -> Path | None:
     """Where a file of a parent lies on this machine, if it does."""
     if isinstance(files, HubFiles):
-        return hub.cached_file(files.listing.repo, files.listing.commit, name)
+        return files.cached(name)
     return files.folder / name if isinstance(files, FolderFiles) else None
 
 
-def distance(reference: Sample, other: Sample) -> float | None:
+def _distance(reference: Sample, other: Sample) -> float | None:
     """The median over matrices of ‖other - reference‖ / ‖reference‖; None if nothing can be compared.
 
     It is the square root of 2 for independent weights of one size, and at least 1 of any size.
@@ -75,24 +73,23 @@ def distance(reference: Sample, other: Sample) -> float | None:
     return sorted(ratios)[len(ratios) // 2] if ratios else None
 
 
-def same_weights(one: ParentFiles, other: ParentFiles) -> bool:
+def _same_weights(one: ParentFiles, other: ParentFiles) -> bool:
     """Whether two parents have weight files of the same names and digests."""
-    mine, theirs = _weights(one), _weights(other)
-    if not mine or {name: one.sizes[name] for name in mine} != {
-        name: other.sizes[name] for name in theirs
-    }:
-        return False
-    return all(_digest(one, name) == _digest(other, name) is not None for name in mine)
-
-
-def _weights(files: ParentFiles) -> list[str]:
-    return [name for name in needed(files.sizes) if name.endswith(".safetensors")]
+    mine, theirs = (
+        {name: files.sizes[name] for name in needed(files.sizes) if name.endswith(".safetensors")}
+        for files in (one, other)
+    )
+    return (
+        bool(mine)
+        and mine == theirs
+        and all(_digest(one, name) == _digest(other, name) is not None for name in mine)
+    )
 
 
 def _digest(files: ParentFiles, name: str) -> str | None:
     if isinstance(files, HubFiles):
         return next((file.sha256 for file in files.listing.files if file.name == name), None)
-    path = local_path(files, name)
+    path = _local_path(files, name)
     return digest_file(path) if path is not None else None
 
 
@@ -105,10 +102,6 @@ def _middle(model: Model) -> list[str]:
             layers.setdefault(int(match[1]), []).append(name)
     numbers = sorted(layers)
     return layers[numbers[len(numbers) // 2]][:MATRICES] if numbers else []
-
-
-UNRELATED = 0.9
-"""A distance, as a share of the weights: independent ones have 1 at least, fine-tunes seldom 0.5."""
 
 
 def note_relatives(
@@ -125,7 +118,7 @@ def note_relatives(
     far = {
         name: ratio
         for name in others
-        if (ratio := distance(samples.get(first, {}), samples.get(name, {}))) is not None
+        if (ratio := _distance(samples.get(first, {}), samples.get(name, {}))) is not None
         and ratio >= UNRELATED
     }
     if far:
@@ -144,5 +137,5 @@ def note_relatives(
 def note_copies(files: Mapping[str, ParentFiles], samples: Mapping[str, Sample]) -> Iterator[str]:
     """Say which parents have the same weights; large files are read only where samples are equal."""
     for (one, mine), (other, theirs) in combinations(files.items(), 2):
-        if samples.get(one, {}) == samples.get(other, {}) and same_weights(mine, theirs):
+        if samples.get(one, {}) == samples.get(other, {}) and _same_weights(mine, theirs):
             yield f"{one} and {other} have the same weights: merging them with each other does nothing"

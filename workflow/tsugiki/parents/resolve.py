@@ -1,11 +1,11 @@
-"""Pin every parent of a run: to a commit on the Hub, or to the bytes in a folder."""
+"""Pin every parent of a run, to a commit on the Hub or to the bytes in a folder, and prepare it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
-from tsugiki.config.parents import DemoParent, HubParent, LocalParent
+from tsugiki.config.parents import DemoParent, HubParent, LocalParent, adapter_base
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.locks import (
     LockedFile,
@@ -15,9 +15,13 @@ from tsugiki.contracts.locks import (
     read_lock,
     write_lock,
 )
-from tsugiki.errors import ConfigError, ParentError
+from tsugiki.errors import ConfigError, LineageError, ParentError
+from tsugiki.models.fault import Fault, refuse
 from tsugiki.models.files import digest_folder, remember
+from tsugiki.models.model import Model
+from tsugiki.models.sources import FolderFiles, ParentFiles
 from tsugiki.parents import hub
+from tsugiki.parents.between import check_stage
 from tsugiki.parents.fetch import (
     Say,
     fetch_listed,
@@ -26,16 +30,21 @@ from tsugiki.parents.fetch import (
     take_cached,
 )
 from tsugiki.parents.hub import HubUnreachableError
-from tsugiki.parents.locate import demo_cache, digest_memory, not_as_locked
-from tsugiki.parents.prepare.run import prepare_parents
+from tsugiki.parents.locate import (
+    demo_cache,
+    digest_memory,
+    existing_folder,
+    lock_anew,
+    not_as_locked,
+    prepared_cache,
+    source_folders,
+)
+from tsugiki.parents.prepare.adapter import Adapter
+from tsugiki.parents.prepare.plan import plan_preparation, read_parent
 
 
 def lock_parents(
-    config: RunConfig,
-    lock: Path,
-    *,
-    update: frozenset[str] = frozenset(),
-    say: Callable[[str], None] = print,
+    config: RunConfig, lock: Path, *, update: frozenset[str] = frozenset(), say: Say = print
 ) -> ParentsLock:
     """Resolve, fetch, verify, prepare and lock all parents of a run.
 
@@ -72,10 +81,69 @@ def lock_parents(
             before = None
         locked[name] = _lock_parent(config, name, before, say)
     kept = {name: parent for name, parent in previous.items() if name not in update}
-    result = prepare_parents(config, ParentsLock(parents=locked), kept, say)
+    result = _prepare_parents(config, ParentsLock(parents=locked), kept, say)
     write_lock(lock, result)
     remember(digest_memory(config))
     return result
+
+
+def _prepare_parents(
+    config: RunConfig, lock: ParentsLock, before: Mapping[str, LockedParent], say: Say
+) -> ParentsLock:
+    """Merge adapters into their bases and align vocabularies, and add that to the lock.
+
+    What was locked `before` tells whether the same sources have given the same bytes.
+    """
+    aligned = config.vocabulary.kind != "same"
+    if not aligned and not any(map(adapter_base, config.parents.values())):
+        return lock
+    from tsugiki.parents.prepare.write import AdapterFiles, Sources, ensure_prepared
+
+    folders = source_folders(config, lock)
+    files: dict[str, ParentFiles] = {name: FolderFiles(path) for name, path in folders.items()}
+    models: dict[str, Model] = {}
+    adapters: dict[str, Adapter] = {}
+    faults: list[Fault] = []
+    for name in config.parents:
+        parent, found = read_parent(config, name, files[name])
+        faults += found
+        if isinstance(parent, Adapter):
+            adapters[name] = parent
+        elif parent is not None:
+            models[name] = parent
+    preparation = plan_preparation(config, models, adapters)
+    faults += preparation.faults
+    for stage in config.stages:
+        faults += check_stage(config, stage, preparation.models)
+    refuse(faults)
+    for name, adapter in adapters.items():
+        files[name] = AdapterFiles(files[name], files[adapter.base])
+    sources = Sources(
+        preparation,
+        adapters,
+        folders,
+        files,
+        {name: parent.digest for name, parent in lock.parents.items()},
+        config.vocabulary.model_dump(mode="json") if aligned else None,
+    )
+    cache = prepared_cache(config)
+    locked = dict(lock.parents)
+    for name in preparation.names:
+        own = config.parents[adapter_base(config.parents[name]) or name]
+        code = not isinstance(own, DemoParent) and own.trust_remote_code
+        made = ensure_prepared(name, sources, cache, code=code, say=say)
+        old = before[name].prepared if name in before else None
+        if old is not None and old.key == made.key and old.digest != made.digest:
+            raise LineageError(
+                f"parent `{name}` was prepared from the same sources as before, but the bytes differ",
+                where=str(cache / made.folder),
+                expected=old.digest,
+                got=made.digest,
+                fix=f"copy the folder from the machine that made it, or start anew with "
+                f"`tsugiki parents --update {name}`",
+            )
+        locked[name] = locked[name].model_copy(update={"prepared": made})
+    return ParentsLock(parents=locked)
 
 
 def _lock_parent(
@@ -84,9 +152,21 @@ def _lock_parent(
     source = config.parents[name]
     if isinstance(source, HubParent):
         return _lock_hub(name, source, before, say)
-    if isinstance(source, DemoParent):
-        return _lock_demo(config, name, source, before, say)
-    return _lock_local(name, source, before)
+    made: str | None = None
+    if isinstance(source, LocalParent):
+        folder, where = existing_folder(name, source), source.path
+        refuse_without_weights(where, [entry.name for entry in folder.iterdir()])
+        files = digest_folder(folder, code=source.trust_remote_code)
+    else:
+        from tsugiki.demo.parents import ensure_demo_parent
+
+        where = f"the demo's model {source.demo}, seed {source.seed}"
+        folder = ensure_demo_parent(source.demo, source.seed, demo_cache(config), say=say)
+        files, made = digest_folder(folder), folder.name
+    if before is not None and before.files != files:
+        old, new = ({one.name: one.sha256 for one in those} for those in (before.files, files))
+        raise not_as_locked(f"parent `{name}`", where, old, new, fix=lock_anew(name))
+    return _locked(source, files, folder=made)
 
 
 def _lock_hub(name: str, source: HubParent, before: LockedParent | None, say: Say) -> LockedParent:
@@ -117,32 +197,6 @@ def _announce_move(name: str, source: HubParent, locked: str, say: Say) -> None:
         )
 
 
-def _lock_local(name: str, source: LocalParent, before: LockedParent | None) -> LockedParent:
-    folder = source.folder
-    if not folder.is_dir():
-        raise ParentError(
-            f"the folder of parent `{name}` does not exist",
-            where=source.path,
-            expected="a folder with config.json, tokenizer and safetensors files",
-            fix="correct `path` in the configuration; it is relative to the working folder",
-        )
-    refuse_without_weights(source.path, [entry.name for entry in folder.iterdir()])
-    files = digest_folder(folder, code=source.trust_remote_code)
-    _refuse_change(name, source.path, before, files)
-    return _locked(source, files)
-
-
-def _lock_demo(
-    config: RunConfig, name: str, source: DemoParent, before: LockedParent | None, say: Say
-) -> LockedParent:
-    from tsugiki.demo.parents import ensure_demo_parent
-
-    folder = ensure_demo_parent(source.demo, source.seed, demo_cache(config), say=say)
-    files = digest_folder(folder)
-    _refuse_change(name, f"the demo's model {source.demo}, seed {source.seed}", before, files)
-    return _locked(source, files, folder=folder.name)
-
-
 def _locked(
     source: LocalParent | HubParent | DemoParent,
     files: tuple[LockedFile, ...],
@@ -156,18 +210,4 @@ def _locked(
         folder=folder,
         files=files,
         digest=digest_of_files(files),
-    )
-
-
-def _refuse_change(
-    name: str, where: str, before: LockedParent | None, files: tuple[LockedFile, ...]
-) -> None:
-    if before is None or before.files == files:
-        return
-    raise not_as_locked(
-        f"parent `{name}`",
-        where,
-        {file.name: file.sha256 for file in before.files},
-        {file.name: file.sha256 for file in files},
-        fix=f"restore the files, or lock them as they are with `tsugiki parents --update {name}`",
     )

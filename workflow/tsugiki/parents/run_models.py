@@ -9,7 +9,7 @@ from pathlib import Path
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.layout import BASELINES, RunFiles, SeriesFiles
+from tsugiki.contracts.layout import BASELINES, RunFiles
 from tsugiki.contracts.locks import LockedParent, digest_of_files, read_lock
 from tsugiki.json_files import read_json
 from tsugiki.models.files import digest_folder
@@ -25,11 +25,7 @@ class RunModels:
 
 
 def run_models(
-    files: RunFiles,
-    config: RunConfig,
-    names: Iterable[str] | None = None,
-    *,
-    read: bool = False,
+    files: RunFiles, config: RunConfig, names: Iterable[str] | None = None, *, read: bool = False
 ) -> RunModels:
     """All parents, and best models of stages.
 
@@ -47,15 +43,20 @@ def run_models(
     """
     lock = read_lock(files.parents)
     wanted = set(merged_stages(config) if names is None else names)
-    folders, digests = (
-        locate(config, lock, read=read),
-        {name: lock.digests[name] for name in config.parents},
-    )
+    folders = locate(config, lock, read=read)
+    digests = {name: lock.digests[name] for name in config.parents}
     for stage in config.stages:
         series = files.series(stage.name)
         if stage.name in wanted and series.best_lock.is_file():
             locked = read_stage_lock(series.best_lock)
-            _require(config, stage.name, series, locked, read=read)
+            require_files(
+                f"the best model of stage `{stage.name}`",
+                series.best,
+                locked.files,
+                digest_memory(config),
+                fix=f"remove {series.best_lock} and run the workflow again",
+                read=read,
+            )
             folders[stage.name], digests[stage.name] = series.best, locked.digest
     return RunModels(folders, digests)
 
@@ -84,20 +85,13 @@ def run_digests(files: RunFiles, config: RunConfig) -> dict[str, str]:
     """Digest of each model, by name; where the models are is not asked."""
     digests = dict(read_lock(files.parents).digests)
     for stage in config.stages:
-        lock = files.series(stage.name).best_lock
-        if lock.is_file():
+        if (lock := files.series(stage.name).best_lock).is_file():
             digests[stage.name] = read_stage_lock(lock).digest
     return digests
 
 
 def lock_stage(stage: str, folder: Path, recipe: str) -> LockedParent:
-    """What a stage's best model consists of.
-
-    Args:
-        stage: Name of the stage.
-        folder: The model.
-        recipe: Digest of its recipe.
-    """
+    """What the best model of `stage` in `folder` consists of; `recipe` is its recipe's digest."""
     found = digest_folder(folder)
     source = {"stage": stage, "recipe": recipe}
     return LockedParent(source=source, files=found, digest=digest_of_files(found))
@@ -121,17 +115,4 @@ def read_stage_lock(path: Path) -> LockedParent:
         missing="the stage's best model is not written yet",
         make="let the workflow run; it writes it after the stage's last generation",
         mend="remove the file and run the workflow again",
-    )
-
-
-def _require(
-    config: RunConfig, stage: str, series: SeriesFiles, locked: LockedParent, *, read: bool
-) -> None:
-    require_files(
-        f"the best model of stage `{stage}`",
-        series.best,
-        locked.files,
-        digest_memory(config),
-        fix=f"remove {series.best_lock} and run the workflow again",
-        read=read,
     )

@@ -13,12 +13,10 @@ from tsugiki.merge.in_place import CACHE_BYTES
 from tsugiki.models.files import needed
 from tsugiki.models.model import Model
 from tsugiki.models.sources import ParentFiles
-from tsugiki.parents import hub
 from tsugiki.parents.hub import HubFiles
 
 WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of one number."""
-
 
 LIBRARIES = 700_000_000
 """Bytes that Python takes with torch, transformers and lm-eval; measured on processors."""
@@ -48,15 +46,39 @@ class Memory:
     """Whether the model that is scored is on a GPU, which it goes to through main memory."""
 
     @property
+    def libraries(self) -> int:
+        """Bytes of Python and its libraries."""
+        return LIBRARIES_ON_GPU if self.gpu else LIBRARIES
+
+    @property
     def main(self) -> int:
         """Bytes of main memory."""
-        model = LIBRARIES_ON_GPU if self.gpu else LIBRARIES + self.logits
-        return self.weights + self.kept + model
+        return self.weights + self.kept + self.libraries + (0 if self.gpu else self.logits)
 
     @property
     def on_gpu(self) -> int:
         """Bytes of the GPU's memory."""
         return self.merged + self.logits if self.gpu else 0
+
+    def __str__(self) -> str:
+        of_prompts = f"log-likelihoods of {self.rows} prompts of {self.prompt} tokens"
+        logits = [f"{of_prompts} {shown(self.logits)}"] * bool(self.logits)
+        counted = [
+            f"weights of its models and the merged one {shown(self.weights)}",
+            f"kept between candidates {shown(self.kept)}",
+            f"Python and its libraries {shown(self.libraries)}",
+            *(() if self.gpu else logits),
+        ]
+        text = f"{shown(self.main)} ({', '.join(counted)})"
+        if self.gpu:
+            on_gpu = ", ".join([f"the merged model {shown(self.merged)}", *logits])
+            text += f"; on the GPU {shown(self.on_gpu)} and keys and values ({on_gpu})"
+        return text
+
+
+def shown(count: int) -> str:
+    """Bytes as people read them, in MB or GB (10^6 or 10^9)."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def download_bytes(sources: Iterable[ParentFiles]) -> int:
@@ -66,7 +88,7 @@ def download_bytes(sources: Iterable[ParentFiles]) -> int:
         for source in sources
         if isinstance(source, HubFiles)
         for name in needed(source.sizes)
-        if hub.cached_file(source.listing.repo, source.listing.commit, name) is None
+        if source.cached(name) is None
     }
     return sum(lacking.values())
 
@@ -85,18 +107,6 @@ def disk_bytes(config: RunConfig, models: Mapping[str, Model]) -> int:
     return best + jobs * max(sizes.values())
 
 
-def memory_bytes(config: RunConfig, models: Mapping[str, Model]) -> int:
-    """Bytes of weights in an evaluating job: all models of a stage, and the merged one.
-
-    A path in data-flow space takes the parents' own layers: it adds nothing.
-    """
-    return max(
-        sum(_stored(config, name, models) for name in stage.members)
-        + (0 if stage.space.kind == "dataflow" else _merged_bytes(config, stage, models))
-        for stage in config.stages
-    )
-
-
 def memory(config: RunConfig, models: Mapping[str, Model]) -> Memory:
     """What an evaluating job holds in memory at most.
 
@@ -104,11 +114,16 @@ def memory(config: RunConfig, models: Mapping[str, Model]) -> Memory:
     and that of the batch before are held, and three masks while they are checked to be finite.
     Where a task's file says that it generates answers, only the last token's are made.
     """
-    weights = memory_bytes(config, models)
+    weights = max(
+        sum(_stored(config, name, models) for name in stage.members)
+        # a path in data-flow space takes the parents' own layers: it adds nothing
+        + (0 if stage.space.kind == "dataflow" else _merged_bytes(config, stage, models))
+        for stage in config.stages
+    )
     if not weights:
         return Memory()
     local = local_tasks(config.evaluation.task_folders)
-    asked = [one.task for one in (*config.evaluation.objectives, *config.evaluation.monitors)]
+    asked = {one.task for one in config.evaluation.measured}
     likelihoods = any(name not in local or not local[name].max_tokens for name in asked)
     rows, prompt, logits = config.evaluation.batch_size, PROMPT, 0
     for stage in config.stages:
@@ -138,14 +153,15 @@ def _stored(config: RunConfig, name: str, models: Mapping[str, Model]) -> int:
 
 def merged_tensors(config: RunConfig, models: Mapping[str, Model]) -> dict[str, dict[str, int]]:
     """Elements of each tensor that is merged, by stage; without stages of unknown parents."""
-    found = {}
-    for stage in config.stages:
-        known = [models[name] for name in config.origins(stage) if name in models]
-        if known:
-            found[stage.name] = {
-                name: prod(tensor.shape) for name, tensor in known[0].merged.items()
-            }
-    return found
+    known = {
+        stage.name: [models[name] for name in config.origins(stage) if name in models]
+        for stage in config.stages
+    }
+    return {
+        stage: {name: prod(tensor.shape) for name, tensor in found[0].merged.items()}
+        for stage, found in known.items()
+        if found
+    }
 
 
 def _merged_bytes(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> int:

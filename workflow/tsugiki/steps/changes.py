@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.run import RunConfig
+from tsugiki.config.sources import measured_sources
 from tsugiki.config.stage import Stage
-from tsugiki.config.task_files import task_sources
 from tsugiki.contracts.item_sets import Goal
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError, LineageError
@@ -154,7 +154,7 @@ def _of_tasks(files: RunFiles, config: RunConfig) -> Iterator[Effect]:
     except (OSError, ValueError):
         return
     stages = {stage.name for stage in config.stages}
-    for name, now in task_sources(config.evaluation).items():
+    for name, now in measured_sources(config.evaluation).items():
         if then.get(name, now) != now:
             line = f"files of the task {name} have changed: every model is scored anew"
             yield Effect(line, stages)

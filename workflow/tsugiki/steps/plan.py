@@ -9,8 +9,8 @@ from typing import Any
 from tsugiki import atomic
 from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
+from tsugiki.config.sources import measured_files
 from tsugiki.config.stage import Stage
-from tsugiki.config.task_files import measured_files
 from tsugiki.contracts.layout import BASELINES, TEST, GenerationFiles, RunFiles
 from tsugiki.evaluate.share import jobs_that_scored, write_splits
 from tsugiki.tracking.marks import pending

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
-from tsugiki.config.task_files import task_sources
+from tsugiki.config.sources import measured_sources
 from tsugiki.contracts.item_sets import read_items
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.evaluate.evaluators.registry import Evaluators
@@ -47,7 +47,7 @@ def write_items(files: RunFiles, config: RunConfig) -> None:
     goals = evaluators.goals()
     open_goals = {one.name: goals[one.name] for one in evaluators.objectives if one.goal is None}
     sets = sets.model_copy(update={"goals": open_goals, "date": _date(files, config)})
-    recorded = {**environment(), "tasks": task_sources(config.evaluation)}
+    recorded = {**environment(), "tasks": measured_sources(config.evaluation)}
     atomic.write_bytes(files.environment, pretty_json(recorded))
     atomic.write_bytes(files.items, sets.to_json())
 

@@ -15,24 +15,13 @@ PENDING = "pending"
 
 
 def mark(files: GenerationFiles, state: bool | str) -> None:
-    """Write the mark of a scored generation.
-
-    Args:
-        files: The generation.
-        state: True if MLflow has it, `PENDING` if it is to be told, False if it is not to be told.
-    """
+    """Mark a scored generation: True if MLflow has it, `PENDING` if it is to be told, False if not."""
     content = {"outcomes": digest_file(files.outcomes), "mlflow": state}
     write_if_changed(files.tracked, pretty_json(content))
 
 
 def mark_untold(files: RunFiles, config: RunConfig, *, all_of_them: bool = False) -> None:
-    """Mark as pending each scored generation that MLflow does not have as it is now.
-
-    Args:
-        files: The run's files.
-        config: Its configuration.
-        all_of_them: Those that MLflow has, too.
-    """
+    """Mark as pending each scored generation that MLflow does not have as it is now, or all."""
     for _, _, generation in _generations(files, config):
         if generation.outcomes.is_file():
             told = {"outcomes": digest_file(generation.outcomes), "mlflow": True}

@@ -1,6 +1,6 @@
-"""Where MLflow's records go, and how the store is opened.
+"""MLflow's store: where it is, how it is opened by one process, and given up when it does not answer.
 
-Calls that end in time, whatever a library does meanwhile.
+The run's own store is an SQLite database, which appears whole; another may be a server.
 """
 
 from __future__ import annotations
@@ -9,23 +9,28 @@ import logging
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, chdir, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
+from tsugiki import atomic
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError, InfrastructureError, TsugikiError
+from tsugiki.locked import locked
 from tsugiki.quick_imports import quick_imports
-from tsugiki.tracking.database import (
-    artifact_location,
-    make_if_absent,
-    one_writer,
-    sqlite_path,
-    sqlite_uri,
-)
 
+PATIENCE = 60.0
+"""Seconds to wait for another writer: SQLite answers it with "database is locked", and on a server two
+would write a run twice."""
+OF_EVERY_DATABASE = ("alembic_version", "workspaces")
+"""Tables with rows that MLflow writes before a database can be used."""
+WITH_MEANING = "%?#"
+"""Characters that mean something in a URI."""
 AGAIN = 1.0
 """Seconds after which a call is ended once more: a library may take the first time for a reason to retry."""
 
@@ -50,26 +55,15 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@dataclass(frozen=True)
 class Limited:
-    """An object each of whose methods takes no longer than some seconds.
+    """An object each of whose methods takes no longer than some seconds."""
 
-    Args:
-        inner: The object.
-        seconds: For each call.
-    """
-
-    def __init__(self, inner: Any, seconds: float) -> None:
-        self._inner = inner
-        self._seconds = seconds
+    inner: Any
+    seconds: float
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._inner, name)
-
-        def limited(*arguments: Any, **named: Any) -> Any:
-            with time_limit(self._seconds):
-                return method(*arguments, **named)
-
-        return limited
+        return time_limit(self.seconds)(getattr(self.inner, name))
 
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -85,6 +79,61 @@ MARGIN = 5
 LONGEST_REASON = 200
 KIND = "mlflow.experimentKind"
 """The tag that makes MLflow's pages open at the table of runs, not at traces of a chat."""
+
+
+def sqlite_uri(database: Path) -> str:
+    """MLflow's name for a database at an absolute path, whatever characters are in that."""
+    if not set(WITH_MEANING) & set(str(database)):
+        return f"sqlite:///{database}"
+    return f"sqlite+pysqlite:///file:{quote(str(database))}?uri=true"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file of an SQLite store; None for every other store."""
+    if not uri.startswith("sqlite"):
+        return None
+    database = uri.partition(":///")[2].partition("?")[0]
+    return Path(unquote(database[5:]) if database.startswith("file:") else database)
+
+
+def artifact_location(folder: Path) -> str:
+    """MLflow's name for a folder of artifacts at an absolute path."""
+    return folder.as_uri() if set(WITH_MEANING) & set(str(folder)) else str(folder)
+
+
+def make_if_absent(database: Path, make: Callable[[str], object]) -> None:
+    """Make a database aside and rename it into place, unless there is one.
+
+    MLflow makes hundreds of changes to a new one, and can neither use nor finish it when it was
+    stopped in between. One that an earlier version left so holds no record: it is made again.
+
+    Args:
+        database: Its path.
+        make: Makes a database, given its URI.
+    """
+    if database.is_file() and not _is_half_made(database):
+        return
+    # A plain path, as the working folder too: MLflow puts that into SQL as it is.
+    with tempfile.TemporaryDirectory() as plain, chdir(plain):
+        made = Path(plain) / database.name
+        make(sqlite_uri(made))
+        content = made.read_bytes()
+    for suffix in ("-journal", "-wal", "-shm"):  # SQLite would apply an old one to the new database
+        database.with_name(database.name + suffix).unlink(missing_ok=True)
+    atomic.write_bytes(database, content)
+
+
+def _is_half_made(database: Path) -> bool:
+    """Whether MLflow has not finished to make a database: no table has rows but its own beginnings."""
+    with closing(sqlite3.connect(database)) as connection:
+        tables = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).fetchall()
+        return not any(
+            connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone()  # noqa: S608 - its own names
+            for (name,) in tables
+            if name not in OF_EVERY_DATABASE
+        )
 
 
 def own_database(files: RunFiles) -> Path:
@@ -135,7 +184,15 @@ def open_store(files: RunFiles, config: RunConfig) -> Iterator[Any]:
     if database is not None:
         lock = database.parent / f".{database.name}.lock"
     try:
-        with one_writer(lock):
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(lock, timeout=PATIENCE))
+            except TimeoutError as error:
+                raise InfrastructureError(
+                    "another process has been writing to MLflow's store for too long",
+                    where=str(lock),
+                    fix="wait for it, or end it",
+                ) from error
             yield _open_server(uri) if database is None else _open_database(uri, database)
     except TsugikiError:
         raise
@@ -191,9 +248,14 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first[:LONGEST_REASON]}"
 
 
+def experiment_name(config: RunConfig) -> str:
+    """What the run's experiment is called."""
+    return config.tracking.experiment or config.name
+
+
 def open_experiment(client: Any, files: RunFiles, config: RunConfig) -> str:
     """Find or make the run's experiment; return its id."""
-    name = config.tracking.experiment or config.name
+    name = experiment_name(config)
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
@@ -201,11 +263,8 @@ def open_experiment(client: Any, files: RunFiles, config: RunConfig) -> str:
     location = None
     if database is not None:
         location = artifact_location(database.parent.resolve() / "mlflow-artifacts")
-    return str(
-        client.create_experiment(
-            name, artifact_location=location, tags={KIND: "custom_model_development"}
-        )
-    )
+    tags = {KIND: "custom_model_development"}
+    return str(client.create_experiment(name, artifact_location=location, tags=tags))
 
 
 def store_has_moved(client: Any, files: RunFiles, config: RunConfig) -> bool:
@@ -215,7 +274,7 @@ def store_has_moved(client: Any, files: RunFiles, config: RunConfig) -> bool:
     """
     if config.tracking.uri is not None:
         return False
-    found = client.get_experiment_by_name(config.tracking.experiment or config.name)
+    found = client.get_experiment_by_name(experiment_name(config))
     here = artifact_location(own_artifacts(files).resolve())
     return found is not None and found.artifact_location != here
 
@@ -225,7 +284,7 @@ def retire_experiment(client: Any, config: RunConfig) -> None:
 
     The database itself stays: MLflow may hold it open, and would go on with the removed file.
     """
-    name = config.tracking.experiment or config.name
+    name = experiment_name(config)
     found = client.get_experiment_by_name(name)
     client.rename_experiment(found.experiment_id, f"{name} (moved, {found.experiment_id})")
     client.delete_experiment(found.experiment_id)

@@ -18,7 +18,7 @@ import torch
 from lm_eval.api.instance import Instance
 
 from tsugiki.config.evaluation import Evaluation, FunctionObjective
-from tsugiki.config.task_files import function_digest
+from tsugiki.config.sources import function_digest
 from tsugiki.contracts.data import folder_of
 from tsugiki.contracts.item_sets import Goal
 from tsugiki.contracts.records import ItemRecord

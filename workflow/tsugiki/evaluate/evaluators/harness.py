@@ -13,8 +13,7 @@ import lm_eval
 from lm_eval.evaluator import evaluate
 
 from tsugiki.config.evaluation import Evaluation, LmEvalObjective
-from tsugiki.config.lm_eval_tasks import local_tasks
-from tsugiki.config.task_files import source_digest
+from tsugiki.config.lm_eval_tasks import local_tasks, source_digest
 from tsugiki.contracts.item_sets import Goal
 from tsugiki.contracts.records import ItemRecord
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError

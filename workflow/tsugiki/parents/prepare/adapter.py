@@ -1,4 +1,4 @@
-"""A LoRA adapter: its settings and the headers of its tensors."""
+"""A LoRA adapter, and which tensors of its base it changes: from settings, names and shapes alone."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from tsugiki.models.checks.embeddings import is_tied
 from tsugiki.models.checks.encoding import check_encoding
-from tsugiki.models.fault import Fault
+from tsugiki.models.checks.numbers import NAMES
+from tsugiki.models.fault import Fault, listed
 from tsugiki.models.headers import Tensors, read_header
+from tsugiki.models.model import Model
+from tsugiki.models.plan import HEAD
 from tsugiki.models.sources import ParentFiles
 from tsugiki.models.vocabulary import TokenizerData, read_tokenizer
 
@@ -112,19 +116,19 @@ def read_adapter(name: str, base: str, files: ParentFiles) -> tuple[Adapter | No
     missing = [file for file in (CONFIG, WEIGHTS) if file not in files.sizes]
     if missing:
         return None, [_no_adapter(name, files, missing)]
+    where = f"{files.where}, {CONFIG}"
     try:
         settings = json.loads(files.read(CONFIG))
-        faults = list(_refused(name, files.where, settings))
+        faults = list(_refused(name, where, settings))
     except (ValueError, AttributeError, TypeError) as error:
-        return None, [
-            Fault(
-                f"the settings of adapter `{name}` cannot be read",
-                f"{files.where}, {CONFIG}",
-                expected="a JSON object, as peft writes it",
-                got=str(error),
-                fix="fetch or save the adapter again",
-            )
-        ]
+        unread = Fault(
+            f"the settings of adapter `{name}` cannot be read",
+            where,
+            expected="a JSON object, as peft writes it",
+            got=str(error),
+            fix="fetch or save the adapter again",
+        )
+        return None, [unread]
     header = read_header(name, files, WEIGHTS)
     if isinstance(header, Fault):
         return None, [*faults, header]
@@ -150,14 +154,14 @@ def _no_adapter(name: str, files: ParentFiles, missing: list[str]) -> Fault:
 
 
 def _refused(name: str, where: str, settings: Mapping[str, Any]) -> Iterator[Fault]:
-    kind = settings.get("peft_type")
-    if kind != "LORA":
+    fix = "merge it with peft's merge_and_unload(), and name the result"
+    if (kind := settings.get("peft_type")) != "LORA":
         yield Fault(
             f"`{name}` is an adapter that cannot be merged",
-            f"{where}, {CONFIG}",
+            where,
             expected="peft_type LORA",
             got=f"peft_type {kind}",
-            fix="merge it with peft's merge_and_unload(), and name the result",
+            fix=fix,
         )
         return
     unknown = sorted(key for key in settings.keys() - USED - NEUTRAL if settings[key])
@@ -167,11 +171,11 @@ def _refused(name: str, where: str, settings: Mapping[str, Any]) -> Iterator[Fau
     if unknown or not settings.get("lora_alpha"):
         yield Fault(
             f"adapter `{name}` uses what tsugiki does not merge",
-            f"{where}, {CONFIG}",
+            where,
             expected="LoRA with rank-stabilised scaling, DoRA, patterns of ranks and alphas, "
             "whole modules, embeddings and rows of tokens at most",
             got=", ".join(unknown) or "no lora_alpha",
-            fix="merge it with peft's merge_and_unload(), and name the result",
+            fix=fix,
         )
 
 
@@ -181,3 +185,218 @@ def _pattern(settings: Mapping[str, Any], key: str, module: str, default: Any) -
         if re.match(rf"(.*\.)?({pattern})$", module):
             return value
     return default
+
+
+PART = re.compile(
+    r"(?P<module>.+)\.(?P<part>lora_A|lora_B|lora_embedding_A|lora_embedding_B"
+    r"|lora_magnitude_vector)(?:\.default)?(?P<bias>\.weight|\.bias)?$"
+)
+ROWS = re.compile(r"(?P<module>.+)\.token_adapter\.trainable_tokens_delta(?:\.default)?$")
+ROOT = "base_model.model."
+WRAPPED = re.compile(r"(?:\.token_adapter)?\.base_layer\.")
+INNER = ("model.", "transformer.")
+"""What a model with a head puts before the names of one without."""
+
+
+@dataclass
+class Change:
+    """What an adapter does to one module's weight: W + scaling · B·A, and perhaps DoRA."""
+
+    scaling: float
+    transposed: bool
+    """Whether the weight is stored as (in, out)."""
+    a: str = ""
+    """Name of A, (r, in), in the adapter's file."""
+    b: str = ""
+    """Name of B, (out, r)."""
+    magnitude: str | None = None
+    """Name of DoRA's magnitudes, (out,)."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of embeddings or head that an adapter has as a whole (`trainable_token_indices`)."""
+
+    name: str
+    """Name in the adapter's file: a tensor of shape (tokens, width)."""
+    tokens: tuple[int, ...]
+    """The rows that they replace, in order."""
+
+
+@dataclass
+class Changes:
+    """All that an adapter does to its base, by the names of the base's tensors."""
+
+    low_rank: dict[str, Change] = field(default_factory=dict)
+    biases: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Biases of B, with what they are multiplied with; added to the base's."""
+    replaced: dict[str, str] = field(default_factory=dict)
+    """Tensors that the adapter has as a whole (`modules_to_save`)."""
+    rows: dict[str, Rows] = field(default_factory=dict)
+    """Tensors of which it has some rows; a head that is tied to the embeddings gets theirs, too."""
+    tied_head: str | None = None
+    """An output head that the adapter has as a whole, for a base that ties it to its embeddings."""
+    tied_rows: Rows | None = None
+    """Rows of such a head."""
+
+    @property
+    def tensors(self) -> set[str]:
+        """Names of all tensors that are changed."""
+        return {*self.low_rank, *self.biases, *self.replaced, *self.rows}
+
+
+def find_changes(adapter: Adapter, base: Model) -> tuple[Changes, list[Fault]]:
+    """What an adapter changes in its base, and what about it does not fit."""
+    changes = Changes()
+    homeless: list[str] = []
+    for name in sorted(adapter.tensors):
+        plain = WRAPPED.sub(".", name.removeprefix(ROOT))
+        target: str | None
+        if some := ROWS.match(plain):
+            target = _take_rows(changes, name, some["module"], adapter, base)
+        elif part := PART.match(plain):
+            target = _take_part(changes, name, part, adapter, base)
+        elif HEAD.search(plain) and is_tied(base):
+            target = changes.tied_head = name
+        elif (target := _find(plain, base)) is not None:
+            changes.replaced[target] = name
+        if target is None:
+            homeless.append(name)
+    return changes, list(_faults(adapter, base, changes, homeless))
+
+
+def _find(name: str, base: Model) -> str | None:
+    shorter = [name.removeprefix(prefix) for prefix in INNER if name.startswith(prefix)]
+    names = [name, *(prefix + name for prefix in INNER), *shorter]
+    return next((found for found in names if found in base.tensors), None)
+
+
+def _take_rows(
+    changes: Changes, name: str, module: str, adapter: Adapter, base: Model
+) -> str | None:
+    rows = Rows(name, adapter.tokens(module) or ())
+    if HEAD.search(f"{module}.weight") and is_tied(base):
+        changes.tied_rows = rows
+        return name
+    target = _find(f"{module}.weight", base)
+    if target is not None:
+        changes.rows[target] = rows
+    return target
+
+
+def _take_part(
+    changes: Changes, name: str, match: re.Match[str], adapter: Adapter, base: Model
+) -> str | None:
+    module, part = match["module"], match["part"]
+    bias = match["bias"] == ".bias"
+    target = _find(f"{module}.{'bias' if bias else 'weight'}", base)
+    if target is None:
+        return None
+    scaling = adapter.scaling(module)
+    if bias:
+        changes.biases[target] = (name, scaling)
+        return target
+    transposed = "embedding" in part or bool(adapter.settings.get("fan_in_fan_out"))
+    change = changes.low_rank.setdefault(target, Change(scaling, transposed))
+    if part.endswith("_A"):
+        change.a = name
+    elif part.endswith("_B"):
+        change.b = name
+    else:
+        change.magnitude = name
+    return target
+
+
+def _faults(
+    adapter: Adapter, base: Model, changes: Changes, homeless: list[str]
+) -> Iterator[Fault]:
+    if not base.whole:
+        return  # what the base lacks is said of the base
+    where = f"{adapter.where}, {WEIGHTS}"
+    both = f"{where} and {base.where}"
+    fix = f"name the parent that `{adapter.name}` was trained on as its `adapter_of`"
+    if not adapter.tensors:
+        yield Fault(f"adapter `{adapter.name}` has no tensors", where, fix="save it again")
+    if homeless:
+        yield Fault(
+            f"adapter `{adapter.name}` changes tensors that `{base.name}` does not have",
+            both,
+            expected=f"modules of `{base.name}`",
+            got=listed(homeless),
+            fix=fix,
+        )
+    if wrong := [*_wrong_shapes(adapter, base, changes), *_wrong_rows(adapter, base, changes)]:
+        yield Fault(
+            f"adapter `{adapter.name}` does not fit `{base.name}`",
+            both,
+            expected="A of shape (r, in) and B of shape (out, r) for a weight of shape (out, in)",
+            got=listed(wrong),
+            fix=fix,
+        )
+    formats = {name: entry.dtype for name, entry in adapter.tensors.items()}
+    if packed := [f"{name} ({dtype})" for name, dtype in formats.items() if dtype not in NAMES]:
+        yield Fault(
+            f"adapter `{adapter.name}` is quantised",
+            where,
+            expected="tensors in float32, bfloat16 or float16",
+            got=listed(packed),
+            fix="use the adapter that it was quantised from",
+        )
+    yield from _tied(adapter, base, changes)
+
+
+def _wrong_shapes(adapter: Adapter, base: Model, changes: Changes) -> Iterator[str]:
+    tensors = adapter.tensors
+    for target, change in changes.low_rank.items():
+        weight = base.tensors[target].shape
+        if not change.a or not change.b:
+            yield f"{target}: no {'A' if not change.a else 'B'}"
+            continue
+        a, b = tensors[change.a].shape, tensors[change.b].shape
+        rank = adapter.rank(target.removesuffix(".weight"))
+        out, into = (weight[::-1] if change.transposed else weight) if len(weight) == 2 else (0, 0)
+        if a != (rank, into) or b != (out, rank):
+            yield f"{target}: r {rank}, A {list(a)}, B {list(b)}, weight {list(weight)}"
+        elif change.magnitude and tensors[change.magnitude].shape != (out,):
+            yield f"{target}: magnitudes {list(tensors[change.magnitude].shape)}, not {[out]}"
+    for target, (name, _) in changes.biases.items():
+        if tensors[name].shape != base.tensors[target].shape:
+            yield f"{target}: {list(tensors[name].shape)}"
+    rows = {base.embeddings, base.head}
+    for target, name in changes.replaced.items():
+        mine, theirs = tensors[name].shape, base.tensors[target].shape
+        if mine != theirs and not (target in rows and mine[1:] == theirs[1:]):
+            yield f"{target}: {list(mine)} instead of {list(theirs)}"
+
+
+def _wrong_rows(adapter: Adapter, base: Model, changes: Changes) -> Iterator[str]:
+    for target, some in changes.rows.items():
+        replaced = changes.replaced.get(target)
+        whole = adapter.tensors[replaced] if replaced else base.tensors[target]
+        shape, tokens = adapter.tensors[some.name].shape, set(some.tokens)
+        if not tokens or shape != (len(some.tokens), *whole.shape[1:]):
+            yield f"{target}: {list(shape)} for rows {list(some.tokens)} of {list(whole.shape)}"
+        elif len(tokens) != len(some.tokens) or not tokens <= set(range(whole.shape[0])):
+            yield f"{target}: rows {list(some.tokens)} instead of each once, below {whole.shape[0]}"
+
+
+def _tied(adapter: Adapter, base: Model, changes: Changes) -> Iterator[Fault]:
+    """A head that is tied to the embeddings stays so, or the adapter is refused."""
+    if not is_tied(base) or base.embeddings is None:
+        return
+    trained = changes.low_rank.keys() & {base.embeddings, base.head}
+    saved = tuple(adapter.settings.get("modules_to_save") or ())
+    copied = base.embeddings.removesuffix(".weight").endswith(saved) or "lm_head".endswith(saved)
+    both = base.embeddings in changes.replaced and changes.tied_head is not None
+    head_alone = changes.tied_head is not None and not both
+    rows, theirs = changes.rows.get(base.embeddings), changes.tied_rows
+    head_alone |= theirs is not None and (rows is None or rows.tokens != theirs.tokens)
+    if trained or head_alone or (copied and not both):
+        yield Fault(
+            f"adapter `{adapter.name}` trained embeddings or head apart from each other, "
+            f"which `{base.name}` ties",
+            adapter.where,
+            expected="embeddings and output head that are still one",
+            fix="untie the base first (tie_word_embeddings: false, with the head stored), or "
+            "merge the adapter with peft",
+        )

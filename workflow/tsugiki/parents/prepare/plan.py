@@ -14,13 +14,18 @@ from tsugiki.models.checks.embeddings import check_embeddings
 from tsugiki.models.companions import TOKENIZER
 from tsugiki.models.fault import Fault, listed
 from tsugiki.models.headers import TensorHeader
-from tsugiki.models.model import Model
+from tsugiki.models.model import Model, read_model
 from tsugiki.models.plan import EMBEDDINGS, HEAD
+from tsugiki.models.sources import ParentFiles
 from tsugiki.parents.hub import COMMIT
-from tsugiki.parents.prepare.adapter import CONFIG, Adapter
-from tsugiki.parents.prepare.alignment import Alignment, align, check_alignable
-from tsugiki.parents.prepare.changes import Changes, find_changes
-from tsugiki.parents.prepare.token_ids import with_rows, with_vocabulary
+from tsugiki.parents.prepare.adapter import CONFIG, Adapter, Changes, find_changes, read_adapter
+from tsugiki.parents.prepare.vocabulary import (
+    Alignment,
+    align,
+    check_alignable,
+    with_rows,
+    with_vocabulary,
+)
 
 HEAD_BIAS = re.compile(HEAD.pattern.replace("weight", "bias"))
 IN_A_BLOCK = re.compile(r"\.\d+\.")
@@ -34,7 +39,7 @@ class Preparation:
     sources: dict[str, Model]
     """Whole models in their own vocabularies: as stored, or with an adapter merged in."""
     models: dict[str, Model]
-    """The same as they will be merged."""
+    """What they will be when they are merged."""
     changes: dict[str, Changes] = field(default_factory=dict)
     """What adapters change, by their names."""
     alignment: Alignment | None = None
@@ -88,8 +93,25 @@ def plan_preparation(
         return Preparation(sources, {}, changes, None, base, faults)
     alignment = align(list(readable.values()), config.vocabulary)
     faults += [fault for model in readable.values() for fault in _hidden_rows(model, alignment)]
-    aligned = {name: as_aligned(model, alignment, owner) for name, model in readable.items()}
+    aligned = {name: _as_aligned(model, alignment, owner) for name, model in readable.items()}
     return Preparation(sources, aligned, changes, alignment, base, faults)
+
+
+def read_parent(
+    config: RunConfig, name: str, files: ParentFiles
+) -> tuple[Model | Adapter | None, list[Fault]]:
+    """A parent as it came, a whole model or an adapter, with its faults; None if it is no adapter.
+
+    Raises:
+        ParentError: the Hub refuses access.
+        InfrastructureError: the Hub has become unreachable, or its cache cannot be written.
+    """
+    source = config.parents[name]
+    if isinstance(source, DemoParent):
+        return read_model(name, files, trusted=False)
+    if source.adapter_of is not None:
+        return read_adapter(name, source.adapter_of, files)
+    return read_model(name, files, trusted=source.trust_remote_code, names=source.names)
 
 
 def row_tensors(model: Model) -> list[str]:
@@ -98,25 +120,22 @@ def row_tensors(model: Model) -> list[str]:
     return [name for name in model.tensors if any(p.search(name) for p in patterns)]
 
 
-def as_aligned(model: Model, alignment: Alignment, owner: Model) -> Model:
+def _as_aligned(model: Model, alignment: Alignment, owner: Model) -> Model:
     """What a model will be in the aligned vocabulary."""
     if alignment.fits(model):
         return model
-    tensors = dict(model.tensors)
-    for name in row_tensors(model):
-        tensors[name] = _with_rows(tensors[name], alignment.rows)
-    moved = with_vocabulary(
-        model.config, model.vocabulary or {}, alignment.vocabulary, owner.config
-    )
+    rows = {name: _with_rows(model.tensors[name], alignment.rows) for name in row_tensors(model)}
+    own, shared = model.vocabulary or {}, alignment.vocabulary
+    config = with_rows(with_vocabulary(model.config, own, shared, owner.config), alignment.rows)
     tokenizers = {name: owner.sizes[name] for name in TOKENIZER if name in owner.sizes}
     others = {name: size for name, size in model.sizes.items() if name not in TOKENIZER}
     refusal = owner.loaded.refusal if owner.loaded is not None else None
     return replace(
         model,
         sizes=others | tokenizers,
-        config=with_rows(moved, alignment.rows),
-        tensors=tensors,
-        vocabulary=alignment.vocabulary,
+        config=config,
+        tensors={**model.tensors, **rows},
+        vocabulary=shared,
         loaded=replace(model.loaded, refusal=refusal) if model.loaded is not None else owner.loaded,
     )
 
@@ -219,8 +238,7 @@ def _names_source(config: RunConfig, adapter: Adapter) -> bool:
         return trained == here or (not REPOSITORY.match(trained) and _last(trained) == _last(here))
     if isinstance(source, DemoParent):
         return trained == adapter.base
-    path = source.folder
-    return _last(trained) in {path.name.lower(), path.resolve().name.lower()}
+    return _last(trained) in {source.folder.name.lower(), source.folder.resolve().name.lower()}
 
 
 def _last(path: str) -> str:

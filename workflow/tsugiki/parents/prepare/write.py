@@ -1,19 +1,13 @@
-"""Write prepared parents: ordinary checkpoints in a cache, named by what they were made from.
-
-Rows of embeddings and heads, taken by token.
-"""
+"""Write prepared parents: ordinary checkpoints in a cache, named by what they were made from."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from tsugiki import atomic
 from tsugiki.canonical import digest, pretty_json
@@ -21,90 +15,34 @@ from tsugiki.contracts.locks import LockedFile, PreparedParent, digest_of_files
 from tsugiki.merge.engine import one_thread_per_operation
 from tsugiki.merge.stream import Stored, faults_of_the_disk, require_space, write_tensors
 from tsugiki.models.checks.embeddings import is_tied
+from tsugiki.models.companions import OTHERS, TOKENIZER
 from tsugiki.models.files import describe
 from tsugiki.models.model import Model
 from tsugiki.models.plan import DERIVED
 from tsugiki.models.sources import ParentFiles
 from tsugiki.parents.prepare.adapter import Adapter
-from tsugiki.parents.prepare.files import small_files
 from tsugiki.parents.prepare.plan import Preparation, row_tensors
-from tsugiki.parents.prepare.weights import AdaptedWeights, StoredWeights, Weights
-
-Origins = Sequence[int | None]
-"""For each aligned row, the row of a model's own tensor, or None."""
-
-
-@dataclass(frozen=True)
-class RowSource:
-    """One tensor of one model, which has a row for each token."""
-
-    origins: Origins
-    read: Callable[[], Tensor]
-    """Reads the tensor, of shape (own rows, ...)."""
-
-
-def aligned_rows(name: str, sources: Mapping[str, RowSource], base: str | None) -> Tensor:
-    """A model's tensor with its rows in the aligned order.
-
-    A row that the model lacks is the base's, so that its task vector there is zero. One that the
-    base lacks too is the mean of the rows of the models that have it; the base gets the same. One
-    that no model has (padding) is the mean of all rows that the base has.
-
-    Means are computed in float64 and cast once.
-
-    Args:
-        name: The model.
-        sources: That tensor in all models, by name.
-        base: Name of the base, if there is one.
-
-    Returns:
-        Shape (aligned rows, ...), in the model's own number format.
-    """
-    own = sources[name]
-    values = own.read()
-    result = torch.empty(len(own.origins), *values.shape[1:], dtype=values.dtype)
-    missing = torch.arange(len(own.origins))
-    missing = _take(result, missing, own.origins, values)
-    if base is not None and base != name and len(missing):
-        missing = _take(result, missing, sources[base].origins, sources[base].read())
-    if len(missing):
-        others = [source for other, source in sources.items() if other != base]
-        missing = _take_means(result, missing, others)
-    if len(missing):
-        reference = sources[base] if base is not None else own
-        known = [row for row in reference.origins if row is not None]
-        mean = reference.read()[known].double().mean(dim=0)
-        result[missing] = mean.to(result.dtype)
-    return result
-
-
-def _take(result: Tensor, missing: Tensor, origins: Origins, values: Tensor) -> Tensor:
-    """Fill in the missing rows that a model has; return those that are still missing."""
-    rows = torch.tensor([-1 if row is None else row for row in origins])[missing]
-    has = rows >= 0
-    result[missing[has]] = values[rows[has]].to(result.dtype)
-    return missing[~has]
-
-
-def _take_means(result: Tensor, missing: Tensor, sources: Sequence[RowSource]) -> Tensor:
-    total = torch.zeros(len(missing), *result.shape[1:], dtype=torch.float64)
-    count = torch.zeros(len(missing), dtype=torch.int64)
-    for source in sources:
-        rows = torch.tensor([-1 if row is None else row for row in source.origins])[missing]
-        has = rows >= 0
-        if bool(has.any()):
-            total[has] += source.read()[rows[has]].double()
-            count += has
-    known = count > 0
-    shape = (-1, *[1] * (result.dim() - 1))
-    result[missing[known]] = (total[known] / count[known].view(shape)).to(result.dtype)
-    return missing[~known]
-
+from tsugiki.parents.prepare.tensors import (
+    RowSource,
+    Weights,
+    adapted_weights,
+    aligned_rows,
+    stored_weights,
+)
+from tsugiki.parents.prepare.vocabulary import (
+    FILES,
+    ROLES,
+    read_settings,
+    tokenizer_files,
+    with_rows,
+    with_vocabulary,
+)
 
 VERSION = 1
 """To be raised when the same sources are to give other bytes."""
 MANIFEST = "prepared.json"
 """What a prepared parent was made from, and the digests of its files; no part of its digest."""
+TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
 @dataclass
@@ -114,11 +52,11 @@ class Sources:
     preparation: Preparation
     adapters: Mapping[str, Adapter]
     folders: Mapping[str, Path]
-    files: dict[str, ParentFiles]
+    files: Mapping[str, ParentFiles]
     """By name; those of adapters completed by their bases'."""
     digests: Mapping[str, str]
     """Of the files as they were locked, by name."""
-    vocabulary: Mapping[str, Any] | None
+    vocabulary: dict[str, Any] | None
     """The setting, if vocabularies are aligned."""
 
     def inputs(self, name: str) -> dict[str, Any]:
@@ -146,12 +84,12 @@ class Sources:
     def weights(self, name: str) -> Weights:
         """A parent's tensors in its own vocabulary."""
         if name not in self.adapters:
-            return StoredWeights(name, self.folders[name])
+            return stored_weights(name, self.folders[name])
         base = self.adapters[name].base
-        return AdaptedWeights(
+        return adapted_weights(
             name,
             self.folders[name],
-            StoredWeights(base, self.folders[base]),
+            stored_weights(base, self.folders[base]),
             self.preparation.changes[name],
             self.preparation.sources[base].embeddings,
         )
@@ -159,6 +97,40 @@ class Sources:
     def _identity(self, name: str) -> list[str]:
         names = [name, *([self.adapters[name].base] if name in self.adapters else [])]
         return [self.digests[one] for one in names]
+
+
+@dataclass(frozen=True)
+class AdapterFiles:
+    """An adapter's tokenizer and chat template, if it has them, and all else of its base."""
+
+    adapter: ParentFiles
+    base: ParentFiles
+
+    @property
+    def where(self) -> str:
+        """The adapter's folder."""
+        return self.adapter.where
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file, by name."""
+        mine = self.adapter.sizes
+        group = {*FILES, ROLES} if any(name in mine for name in TOKENIZER) else set()
+        group |= {*TEMPLATES} if group or any(name in mine for name in TEMPLATES) else set()
+        kept = {name: size for name, size in self.base.sizes.items() if name not in group}
+        return kept | {name: mine[name] for name in group if name in mine}
+
+    def read(self, name: str) -> bytes:
+        """A small file."""
+        return self._holder(name).read(name)
+
+    def start(self, name: str, count: int) -> bytes:
+        """The first `count` bytes of a file, or all of it if it is shorter."""
+        return self._holder(name).start(name, count)
+
+    def _holder(self, name: str) -> ParentFiles:
+        own = name in self.adapter.sizes and name in {*FILES, ROLES, *TEMPLATES}
+        return self.adapter if own else self.base
 
 
 def ensure_prepared(
@@ -186,11 +158,10 @@ def ensure_prepared(
         say(f"{sources.preparation.describe(name)}; writing {folder.name}")
         with faults_of_the_disk(folder), one_thread_per_operation():
             files = _write(folder, name, sources, inputs, code=code)
-    aligned = sources.preparation.is_aligned(name)
     return PreparedParent(
         folder=folder.name,
         key=key,
-        vocabulary=dict(sources.vocabulary or {}) if aligned else None,
+        vocabulary=sources.vocabulary if sources.preparation.is_aligned(name) else None,
         made_from=sources.made_from(name),
         files=files,
         digest=digest_of_files(files),
@@ -211,13 +182,11 @@ def _intact(folder: Path, inputs: Mapping[str, Any]) -> tuple[LockedFile, ...] |
 def _write(
     folder: Path, name: str, sources: Sources, inputs: Mapping[str, Any], *, code: bool
 ) -> tuple[LockedFile, ...]:
-    model = sources.preparation.models[name]
-    stored = stored_tensors(model)
+    stored = _stored_tensors(sources.preparation.models[name])
     tensor = _tensors(name, sources)
     require_space(folder.parent, sum(entry.size for entry in stored.values()))
     with atomic.folder(folder, replace=True) as temporary:
-        contents = small_files(name, sources.preparation, sources.files, code=code)
-        for file, content in contents.items():
+        for file, content in _small_files(name, sources, code=code).items():
             (temporary / file).write_bytes(content)
         write_tensors(temporary, stored, tensor)
         files = tuple(describe(path) for path in sorted(temporary.iterdir()))
@@ -226,7 +195,7 @@ def _write(
     return files
 
 
-def stored_tensors(model: Model) -> dict[str, Stored]:
+def _stored_tensors(model: Model) -> dict[str, Stored]:
     """The tensors that a prepared parent stores: no derived buffer, and no head that is tied."""
     tied = model.head if is_tied(model) and model.embeddings else None
     return {
@@ -236,23 +205,46 @@ def stored_tensors(model: Model) -> dict[str, Stored]:
     }
 
 
-def _tensors(name: str, sources: Sources) -> Callable[[str], Any]:
-    preparation = sources.preparation
-    if not preparation.is_aligned(name):
-        return sources.weights(name).tensor
-    assert preparation.alignment is not None, "only then is it aligned"
-    alignment = preparation.alignment
+def _tensors(name: str, sources: Sources) -> Weights:
+    preparation, alignment = sources.preparation, sources.preparation.alignment
+    if alignment is None or not preparation.is_aligned(name):
+        return sources.weights(name)
     weights = {one: sources.weights(one) for one in preparation.sources}
     origins = {one: alignment.origins(model) for one, model in preparation.sources.items()}
     rows = row_tensors(preparation.sources[name])
 
-    def tensor(tensor_name: str) -> Any:
-        if tensor_name not in rows:
-            return weights[name].tensor(tensor_name)
-        readers = {
-            one: RowSource(origins[one], partial(weights[one].tensor, tensor_name))
-            for one in weights
-        }
+    def tensor(target: str) -> Any:
+        if target not in rows:
+            return weights[name](target)
+        readers = {one: RowSource(origins[one], partial(weights[one], target)) for one in weights}
         return aligned_rows(name, readers, preparation.base)
 
     return tensor
+
+
+def _small_files(name: str, sources: Sources, *, code: bool) -> dict[str, bytes]:
+    """Configuration, tokenizer, chat template and the like of a prepared parent, by name."""
+    own, preparation = sources.files[name], sources.preparation
+    kept = {
+        entry
+        for entry in own.sizes
+        if entry in {*TOKENIZER, *OTHERS} or (code and entry.endswith(".py"))
+    }
+    config = read_settings(own, "config.json")
+    alignment = preparation.alignment
+    if alignment is None or not preparation.is_aligned(name):
+        rows = preparation.models[name].rows
+        made = {"config.json": pretty_json(with_rows(config, rows) if rows else config)}
+        return {entry: own.read(entry) for entry in sorted(kept)} | made
+    owner = sources.files[alignment.owner]
+    content = {entry: own.read(entry) for entry in sorted(kept - {*FILES, ROLES})}
+    content |= tokenizer_files(owner, own, alignment)
+    tokens = preparation.sources[name].vocabulary or {}
+    for entry in ("config.json", "generation_config.json"):
+        settings, others = read_settings(own, entry), read_settings(owner, entry)
+        moved = with_vocabulary(settings, tokens, alignment.vocabulary, others)
+        if entry == "config.json":
+            content[entry] = pretty_json(with_rows(moved, alignment.rows))
+        elif entry in content:
+            content[entry] = pretty_json(moved)
+    return content

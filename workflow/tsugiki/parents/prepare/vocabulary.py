@@ -1,11 +1,12 @@
-"""The tokenizer that aligned models get: the owner's, and the added tokens of the others.
+"""One vocabulary for several models: ids and rows of its tokens, tokenizer files, and settings.
 
-One vocabulary for several models: which token gets which id, and where its rows come from.
+All models get the tokenizer of one, the owner, and perhaps the added tokens of the others.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,6 +58,10 @@ class Alignment:
 def check_alignable(models: Sequence[Model], setting: Setting) -> Iterator[Fault]:
     """The models have vocabularies that can be read, and the union can be a real tokenizer."""
     owner = next((model for model in models if model.name == setting.of), None)
+    save = (
+        "save it as tokenizer.json beside the weights: "
+        "AutoTokenizer.from_pretrained(…).save_pretrained(…)"
+    )
     unread = [model for model in models if not model.vocabulary]
     for model in unread:
         yield Fault(
@@ -64,23 +69,20 @@ def check_alignable(models: Sequence[Model], setting: Setting) -> Iterator[Fault
             model.where,
             expected="tokenizer.json",
             got="tokenizer.model alone" if "tokenizer.model" in model.sizes else "no tokenizer",
-            fix="save it as tokenizer.json beside the weights: "
-            "AutoTokenizer.from_pretrained(…).save_pretrained(…)",
+            fix=save,
         )
-    if owner is None or unread:
+    if owner is None or unread or setting.kind != "union":
         return
-    appended = _appended(models, owner) if setting.kind == "union" else []
-    if appended and "tokenizer.json" not in owner.sizes:
+    if _appended(models, owner) and "tokenizer.json" not in owner.sizes:
         yield Fault(
             f"tokens cannot be added to the tokenizer of `{owner.name}`",
             owner.where,
             expected="tokenizer.json",
             got=listed(sorted(name for name in owner.sizes if not name.endswith(".safetensors"))),
-            fix="save it as tokenizer.json beside the weights: "
-            "AutoTokenizer.from_pretrained(…).save_pretrained(…)",
+            fix=save,
         )
     for model in models:
-        if setting.kind == "union" and (pieces := _unreachable(model, owner)):
+        if pieces := _unreachable(model, owner):
             yield Fault(
                 f"the tokenizer of `{owner.name}` could not reach {len(pieces)} tokens that "
                 f"`{model.name}` has",
@@ -142,6 +144,7 @@ FILES = (
     "vocab.txt",
 )
 """What a tokenizer consists of."""
+CONFIG = "tokenizer_config.json"
 ROLES = "special_tokens_map.json"
 """Which token begins a text, and so on. Its entries go into tokenizer_config.json."""
 OWN = ("bos_token", "eos_token", "pad_token")
@@ -176,10 +179,11 @@ def tokenizer_files(
     if alignment.appended:
         files["tokenizer.json"] = _extended(files["tokenizer.json"], owner.where, alignment)
         if "added_tokens.json" in files:
-            added = json.loads(files["added_tokens.json"])
-            added |= {token["content"]: token["id"] for token in alignment.appended}
-            files["added_tokens.json"] = pretty_json(added)
-    files["tokenizer_config.json"] = pretty_json(_config(owner, model, alignment))
+            added = {token["content"]: token["id"] for token in alignment.appended}
+            files["added_tokens.json"] = pretty_json(
+                read_settings(owner, "added_tokens.json") | added
+            )
+    files[CONFIG] = pretty_json(_config(owner, model, alignment))
     return files
 
 
@@ -204,14 +208,16 @@ def _extended(content: bytes, where: str, alignment: Alignment) -> bytes:
 
 
 def _config(owner: ParentFiles, model: ParentFiles, alignment: Alignment) -> dict[str, Any]:
-    config = {**_json(owner, ROLES), **_json(owner, "tokenizer_config.json")}
-    own = {**_json(model, ROLES), **_json(model, "tokenizer_config.json")}
+    config, own = (
+        read_settings(files, ROLES) | read_settings(files, CONFIG) for files in (owner, model)
+    )
     config.pop("chat_template", None)
     if "chat_template" in own:
         config["chat_template"] = own["chat_template"]
     for role in OWN:
-        if role in own and _content(own[role]) in alignment.vocabulary:
-            config[role] = own[role]
+        token = own.get(role)
+        if (token.get("content") if isinstance(token, dict) else token) in alignment.vocabulary:
+            config[role] = token
     if "added_tokens_decoder" in config:
         config["added_tokens_decoder"] = dict(config["added_tokens_decoder"]) | {
             str(token["id"]): {key: token.get(key, default) for key, default in ENTRY.items()}
@@ -221,9 +227,55 @@ def _config(owner: ParentFiles, model: ParentFiles, alignment: Alignment) -> dic
     return config
 
 
-def _content(token: Any) -> Any:
-    return token.get("content") if isinstance(token, Mapping) else token
-
-
-def _json(files: ParentFiles, name: str) -> dict[str, Any]:
+def read_settings(files: ParentFiles, name: str) -> dict[str, Any]:
+    """A file of settings (JSON); empty if there is none."""
     return dict(json.loads(files.read(name))) if name in files.sizes else {}
+
+
+IDS = re.compile(r"(?:^|_)token_(?:ids?|index)$|^(?:begin_)?suppress_tokens$")
+"""Settings that hold an id, or a list of ids."""
+
+
+def with_vocabulary(
+    config: Mapping[str, Any],
+    own: Mapping[str, int],
+    aligned: Mapping[str, int],
+    owner: Mapping[str, Any],
+) -> dict[str, Any]:
+    """A configuration whose token ids mean the same tokens in another vocabulary.
+
+    An id whose token the vocabulary lacks is replaced by what the owner's configuration has there,
+    or removed from its list.
+
+    Args:
+        config: config.json, generation_config.json, or a section of one.
+        own: The model's vocabulary.
+        aligned: The vocabulary that it gets.
+        owner: The same configuration of the model whose tokenizer it gets; empty if it has none.
+    """
+    tokens = {index: token for token, index in sorted(own.items(), reverse=True)}
+
+    def move(index: int) -> int | None:
+        return aligned.get(tokens[index]) if index in tokens else None
+
+    result = dict(config)
+    for key, value in config.items():
+        other = owner.get(key)
+        if isinstance(value, Mapping):
+            section = other if isinstance(other, Mapping) else {}
+            result[key] = with_vocabulary(value, own, aligned, section)
+        elif IDS.search(key) and isinstance(value, list):
+            moved = [new for index in value if (new := move(index)) is not None]
+            result[key] = moved if moved or not value else other
+        elif IDS.search(key) and isinstance(value, int) and not isinstance(value, bool):
+            new = move(value)
+            result[key] = other if new is None else new
+    return result
+
+
+def with_rows(config: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """A config.json with another number of embedding rows, wherever it states them."""
+    text = config.get("text_config")
+    if isinstance(text, Mapping) and "vocab_size" not in config:
+        return {**config, "text_config": {**text, "vocab_size": rows}}
+    return {**config, "vocab_size": rows}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tsugiki.errors import RecipeError
-from tsugiki.mergekit.settings import Place, gradient, resolve
+from tsugiki.mergekit.filters import Place, gradient, resolve
 
 MLP = "model.layers.1.mlp.up_proj.weight"
 ATTENTION = "model.layers.1.self_attn.q_proj.weight"
