@@ -21,14 +21,17 @@ from tsugiki.atomic import write_bytes
 from tsugiki.canonical import digest, digest_bytes, digest_file, pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles, SeriesFiles
+from tsugiki.contracts.ledger import read_population
 from tsugiki.contracts.locks import LockedFile, LockedParent, ParentsLock, digest_of_files
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Candidate, Generation, Population
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.evaluate.items import divide_all
 from tsugiki.evolve.rank import rank
+from tsugiki.evolve.select import first, select
 from tsugiki.finalists.files import write_final_table
 from tsugiki.keyed import generator
+from tsugiki.space.parameter_space import build_parameter_genome
 
 Split = Literal["search", "validation", "test"]
 PARENTS = ("japanese", "maths")
@@ -50,6 +53,9 @@ class SyntheticRun:
     baselines: Sequence[Mapping[str, Any]] | None = None
     tracking_uri: str | None = None
     prompts: bool = False
+    strategy: Mapping[str, Any] | None = None
+    second: bool = False
+    """A second objective, `en_maths`: the better at the first one, the worse at it."""
     config: RunConfig = field(init=False)
     lock: ParentsLock = field(init=False)
     clock: datetime = field(init=False, default=BEGIN)
@@ -59,7 +65,7 @@ class SyntheticRun:
         self.lock = _parents_lock(self.config)
         self.items_of = divide_all(
             {o.task: [digest([o.task, n]) for n in range(3 * self.items)] for o in self.measured},
-            objectives={"demo_ja_maths"},
+            objectives={one.task for one in self.config.evaluation.objectives},
             sizes=self.config.evaluation.items,
             seed=self.config.seed,
         )
@@ -115,6 +121,11 @@ class SyntheticRun:
             },
             "tracking": {"uri": self.tracking_uri},
         }
+        if self.second:
+            evaluation = raw["evaluation"]
+            evaluation["objectives"].append({**evaluation["monitors"].pop(0), "weight": 0.5})
+        if self.strategy is not None:
+            raw["stages"][0]["strategy"] = dict(self.strategy)
         if self.baselines is not None:
             raw["baselines"] = list(self.baselines)
         return RunConfig.model_validate(raw)
@@ -143,6 +154,49 @@ class SyntheticRun:
         recipes = [self.recipe(genome) for genome in genomes]
         candidates = self._candidates(self.generations, genomes, recipes)
         self._write_population("ps", self.generations, "search", candidates, recipes, previous)
+
+    def write_search(self) -> None:
+        """The stage `ps` as its strategy draws it: the more of `japanese`, the better at Japanese."""
+        stage, objectives = self.config.stages[0], self.config.evaluation.objectives
+        space = build_parameter_genome(
+            stage,
+            seed=self.config.seed,
+            digests=self.lock.digests,
+            tensor_names=["model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"],
+            per_parent={"weight": True, "density": True},
+        )
+        series = self.files.series(stage.name)
+        write_bytes(series.space, space.to_json())
+        drawn = first(self.config, stage, space)
+        for number in range(self.generations + 1):
+            files = series.generation(number)
+            write_bytes(files.state, drawn.state)
+            write_bytes(files.population, drawn.population)
+            for recipe in drawn.recipes:
+                write_bytes(series.candidate(recipe.digest).recipe, recipe.to_json())
+            if number < self.generations:
+                outcomes = self.score(stage.name, number)
+                drawn = select(
+                    self.config, stage, space, population_bytes=drawn.population,
+                    state_bytes=drawn.state, outcomes_bytes=outcomes, objectives=objectives,
+                )  # fmt: skip
+
+    def score(self, series: str, number: int = 0) -> bytes:
+        """Score a population that is drawn; returns the content of its outcomes.json."""
+        folder = self.files.series(series)
+        files = folder.generation(number)
+        population = read_population(files.population)
+        outcomes = {}
+        for candidate in population.candidates:
+            recipe = Recipe.model_validate_json(
+                folder.candidate(candidate.recipe).recipe.read_bytes()
+            )
+            weights = recipe.parameters["weight"].values.get("japanese", {"model": 0.3})
+            skill = 0.08 + 0.3 * float(np.mean(list(weights.values())))
+            outcomes[recipe.digest] = self._write_candidate(
+                folder, recipe, population.split, skill, failing=False
+            )
+        return self._write_outcomes(series, number, population, outcomes)
 
     def _genomes(self, number: int, mean: Any, sigma: float) -> list[Any]:
         random = generator("ask", number)
@@ -215,15 +269,26 @@ class SyntheticRun:
         """A scored generation; returns the content of its outcomes.json."""
         folder = self.files.series(series)
         population = self._write_population(series, number, split, candidates, recipes, previous)
-        files = folder.generation(number)
         outcomes = {
             recipe.digest: self._write_candidate(
                 folder, recipe, split, skill, failing=candidate.id in failing
             )
             for candidate, recipe, skill in zip(candidates, recipes, skills, strict=True)
         }
-        content = files.population.read_bytes()
-        entry = rank(population, content, outcomes, self.config.evaluation.objectives)
+        return self._write_outcomes(series, number, population, outcomes)
+
+    def _write_outcomes(
+        self,
+        series: str,
+        number: int,
+        population: Population,
+        outcomes: Mapping[str, Scored | Failed],
+    ) -> bytes:
+        files, stage = self.files.series(series).generation(number), self.config.stage(series)
+        entry = rank(
+            population, files.population.read_bytes(), outcomes,
+            self.config.evaluation.objectives, weighed=stage is None or stage.strategy.weighs,
+        )  # fmt: skip
         written = pretty_json(entry.model_dump(mode="json"))
         write_bytes(files.outcomes, written)
         return written
@@ -302,6 +367,8 @@ class SyntheticRun:
         rows = []
         for objective in self.measured:
             strength = skill if objective.name == "ja_maths" else min(1.0, 0.4 + skill)
+            if self.second and objective.name == "en_maths":
+                strength = 0.7 - skill
             for document in getattr(self.items_of.tasks[objective.task], split):
                 # Half of what decides an item is the item's own, so that models are correlated.
                 easy = generator("easy", document.hash).uniform()
@@ -328,9 +395,9 @@ class SyntheticRun:
                 rows.append(row)
         return rows
 
-    def write_baselines(self) -> None:
-        """The series `baselines`, one candidate for each."""
-        self._write_fixed("baselines", "search", self._fixed_rows(parents=False))
+    def write_baselines(self, *, parents: bool = False) -> None:
+        """The series `baselines`, one candidate for each, and one for each parent if so wanted."""
+        self._write_fixed("baselines", "search", self._fixed_rows(parents=parents))
 
     def write_test(self, *, failing: Sequence[str] = ()) -> None:
         """The series `finalists` and `test`; rows in `failing` (by name) have no score."""

@@ -67,6 +67,14 @@ FAULTS: list[tuple[str, Callable[[Raw], object], str]] = [
     ("the same name", lambda raw: second(raw).update(name="ps"), "'ps' is taken"),
     ("twice", lambda raw: second(raw).update(parents=["ps", "ps"]), "a parent is listed twice"),
     (
+        "a front of one objective",
+        lambda raw: (
+            raw["evaluation"]["objectives"].pop(),
+            second(raw)["strategy"].update(kind="nsga2"),
+        ),
+        "`stages\\[1\\].strategy`: nsga2 is for several objectives",
+    ),
+    (
         "a path merged by tensors",
         lambda raw: raw["stages"].append(
             {**raw["stages"][0], "name": "more", "parents": ["a", "dfs"]}

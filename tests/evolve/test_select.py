@@ -89,6 +89,7 @@ def follow(config: RunConfig, drawn: Next, outcomes: bytes) -> Next:
         population_bytes=drawn.population,
         state_bytes=drawn.state,
         outcomes_bytes=outcomes,
+        objectives=config.evaluation.objectives,
     )
 
 

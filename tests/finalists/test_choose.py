@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from tsugiki.config.evaluation import LmEvalObjective
+from tsugiki.config.stage import Stage
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.finalists.choose import best_distinct, finalist_population, held_out_population, winner
+from tsugiki.strategies.cma_es import CmaEs
 
 ZERO = "0" * 64
+OBJECTIVES = [LmEvalObjective(name="maths", task="t", metric="x")]
+STAGE = Stage.model_construct(strategy=CmaEs())
 
 
 def ranked(index: int, recipe: str, fitness: float | None) -> Ranked:
@@ -41,7 +46,7 @@ def generation(*found: tuple[str, float | None], series: str = "ps") -> Generati
 def test_each_stages_finalists_are_scored_on_validation_items() -> None:
     """Under the name of their own series; the mean only if it is another recipe."""
     history = [generation(("a", 0.2), ("b", None), ("c", 0.9), ("a", 0.2), ("d", 0.5))]
-    chosen = best_distinct(history, 2)
+    chosen = best_distinct(history, 2, STAGE, OBJECTIVES)
     assert [one.recipe[0] for one in chosen] == ["c", "d"]
     population = finalist_population("r", chosen, "e" * 64, series="finalists-ps")
     assert (population.series, population.split) == ("finalists-ps", "validation")
@@ -54,7 +59,7 @@ def test_each_stages_finalists_are_scored_on_validation_items() -> None:
 def test_the_held_out_test_has_the_winners_of_all_stages() -> None:
     """The last stage's is the run's, and comes first; the others are rows of their own kind."""
     finals = generation(("a", 0.2), ("c", 0.9), series="finalists")
-    chosen = best_distinct([finals], 2)
+    chosen = best_distinct([finals], 2, STAGE, OBJECTIVES)
     finalists = finalist_population("r", chosen, None)
     assert winner(finals).recipe == "c" * 64
     population = held_out_population(

@@ -145,7 +145,7 @@ def test_smaller_is_better_where_the_goal_says_so(finished: SyntheticRun) -> Non
             "low": ("parent", [0.4, 0.1, 0.5, 0.6]),
             "high": ("parent", [0.9, 0.9, 0.8, 0.95]),
         },
-        search={recipe(0).digest: 0.2},
+        search={recipe(0).digest: {"m": 0.2}},
     )
     assert table.best_parent == "low"
     assert (table.gained, table.lost) == ((10, 12), (11, 13))

@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.progress.test_summary import generation
+from tests.progress.test_summary import OBJECTIVES, generation
 from tests.synthetic_runs import SyntheticRun
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import read_population
 from tsugiki.progress.progress import duration, generation_line, progress_line, status
+from tsugiki.progress.summary import summarise
 
 
 def test_a_line_tells_generation_scores_failures_and_time() -> None:
     """Two of five generations at 30 s each."""
-    line = progress_line([generation(0, 0.2, 0.4), generation(1, 0.1, 0.3, None)], 30, 5)
+    line = progress_line(
+        summarise([generation(0, 0.2, 0.4), generation(1, 0.1, 0.3, None)], OBJECTIVES), 30, 5
+    )
     assert line == (
         "generation 2 of 5 | best so far 0.4000 | this one: best 0.3000, median 0.2000, "
         "spread 0.1000 | 1 of 3 failed | 30 s a generation"
@@ -23,7 +26,7 @@ def test_a_line_tells_generation_scores_failures_and_time() -> None:
 
 def test_a_line_without_times_or_scores_says_so() -> None:
     """The first generation may fail as a whole."""
-    assert progress_line([generation(0, None, None)], None, 5) == (
+    assert progress_line(summarise([generation(0, None, None)], OBJECTIVES), None, 5) == (
         "generation 1 of 5 | best so far nothing | no candidate of this generation was scored "
         "| 2 of 2 failed"
     )

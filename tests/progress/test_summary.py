@@ -2,9 +2,14 @@
 
 import pytest
 
+from tsugiki.config.evaluation import LmEvalObjective
+from tsugiki.config.stage import Stage
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Generation, Ranked
-from tsugiki.progress.summary import best_candidate, only_fitness, summarise
+from tsugiki.progress.summary import best_candidate, only_score, summarise
+from tsugiki.strategies.random_search import RandomSearch
+
+OBJECTIVES = [LmEvalObjective(name="m", task="t", metric="x")]
 
 
 def generation(number: int, *scores: float | None) -> Generation:
@@ -31,8 +36,11 @@ def generation(number: int, *scores: float | None) -> Generation:
 
 def test_quartiles_mean_and_spread_leave_failures_out() -> None:
     """By hand for 0.1, 0.2, 0.3, 0.4, 0.5."""
-    (one,) = summarise([generation(0, 0.5, None, 0.1, 0.3, 0.2, 0.4)])
-    assert (one.candidates, one.failures) == (6, 1)
+    (summary,) = summarise([generation(0, 0.5, None, 0.1, 0.3, 0.2, 0.4)], OBJECTIVES)
+    assert (summary.candidates, summary.failures) == (6, 1)
+    assert summary.objectives == {}
+    one = summary.fitness
+    assert one is not None
     assert (one.best, one.lower, one.median, one.upper) == pytest.approx((0.5, 0.2, 0.3, 0.4))
     assert one.mean == pytest.approx(0.3)
     assert one.spread == pytest.approx(0.02**0.5)
@@ -41,23 +49,26 @@ def test_quartiles_mean_and_spread_leave_failures_out() -> None:
 def test_best_so_far_never_falls() -> None:
     """A worse generation and one without any score leave it as it was."""
     found = summarise(
-        [generation(0, 0.2), generation(1, 0.6), generation(2, None, None), generation(3, 0.4)]
+        [generation(0, 0.2), generation(1, 0.6), generation(2, None, None), generation(3, 0.4)],
+        OBJECTIVES,
     )
-    assert [one.best_so_far for one in found] == [0.2, 0.6, 0.6, 0.6]
-    assert [one.best for one in found] == [0.2, 0.6, None, 0.4]
+    courses = [one.fitness for one in found if one.fitness is not None]
+    assert [one.best_so_far for one in courses] == [0.2, 0.6, 0.6, 0.6]
+    assert [one.best for one in courses] == [0.2, 0.6, None, 0.4]
 
 
 def test_the_first_of_equals_is_the_best_candidate() -> None:
     """Negative fitness counts like any other; failures never win."""
-    found = best_candidate([generation(0, None, -3.0), generation(1, -2.0, -2.0)])
+    found = best_candidate([generation(0, None, -3.0), generation(1, -2.0, -2.0)], OBJECTIVES)
     assert found is not None
-    assert found.id == "001-00"
-    assert best_candidate([generation(0, None)]) is None
+    assert (found[0].id, found[1]) == ("001-00", -2.0)
+    assert best_candidate([generation(0, None)], OBJECTIVES) is None
 
 
 def test_a_generation_of_equals_is_noticed() -> None:
     """Nothing can be selected from it; one candidate alone, or one failure, is another matter."""
-    assert only_fitness(generation(0, 0.0, 0.0, None)) == 0.0
-    assert only_fitness(generation(0, 0.0, 0.1)) is None
-    assert only_fitness(generation(0, 0.0, None)) is None
-    assert only_fitness(generation(0, None, None)) is None
+    stage = Stage.model_construct(strategy=RandomSearch(kind="random"))
+    assert only_score(generation(0, 0.0, 0.0, None), OBJECTIVES, stage) == (0.0,)
+    assert only_score(generation(0, 0.0, 0.1), OBJECTIVES, stage) is None
+    assert only_score(generation(0, 0.0, None), OBJECTIVES, stage) is None
+    assert only_score(generation(0, None, None), OBJECTIVES, stage) is None

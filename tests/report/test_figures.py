@@ -5,13 +5,14 @@ from itertools import pairwise
 
 import pytest
 
-from tests.progress.test_summary import generation
+from tests.progress.test_summary import OBJECTIVES, generation
 from tests.synthetic_runs import SyntheticRun
+from tsugiki.contracts.population import Generation
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.finalists.table import read_final_table
 from tsugiki.progress.summary import summarise
 from tsugiki.report.comparison import comparison_figure
-from tsugiki.report.fitness import fitness_figure
+from tsugiki.report.fitness import courses, fitness_figure
 from tsugiki.report.heatmap import ordered_groups, recipe_figure, short
 from tsugiki.report.svg import Figure
 
@@ -26,6 +27,12 @@ def elements(figure: Figure | None, name: str, class_: str = "") -> list[ET.Elem
     return [one for one in found if not class_ or class_ in one.get("class", "").split()]
 
 
+def search(**stages: list[Generation]) -> Figure | None:
+    """The figure of the fitness of stages."""
+    found = {name: summarise(stage, OBJECTIVES) for name, stage in stages.items()}
+    return fitness_figure(None, courses(found).get(None, {}))
+
+
 def marks(figure: Figure | None, name: str, class_: str) -> list[ET.Element]:
     """Without the one in the legend, which comes first."""
     return elements(figure, name, class_)[1:]
@@ -33,8 +40,8 @@ def marks(figure: Figure | None, name: str, class_: str) -> list[ET.Element]:
 
 def test_better_generations_stand_higher() -> None:
     """A dot for each, evenly spaced, heights in proportion to the fitness."""
-    stage = summarise([generation(0, 0.1), generation(1, 0.5), generation(2, 0.3)])
-    dots = marks(fitness_figure({"ps": stage}), "circle", "f-dot")
+    stage = [generation(0, 0.1), generation(1, 0.5), generation(2, 0.3)]
+    dots = marks(search(ps=stage), "circle", "f-dot")
     x, y = ([float(dot.get(axis, "")) for dot in dots] for axis in ("cx", "cy"))
     assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.02)
     assert (y[0] - y[1]) / (y[2] - y[1]) == pytest.approx(2, abs=0.01)
@@ -42,8 +49,8 @@ def test_better_generations_stand_higher() -> None:
 
 def test_best_so_far_is_a_stair_that_never_falls() -> None:
     """Each corner keeps one coordinate of the one before."""
-    stage = summarise([generation(0, 0.1), generation(1, 0.5), generation(2, 0.3)])
-    (stair,) = elements(fitness_figure({"ps": stage}), "path", "f-best")
+    stage = [generation(0, 0.1), generation(1, 0.5), generation(2, 0.3)]
+    (stair,) = elements(search(ps=stage), "path", "f-best")
     points = [
         tuple(float(one) for one in point.split())
         for point in stair.get("d", "").removeprefix("M").split(" L")
@@ -56,25 +63,21 @@ def test_best_so_far_is_a_stair_that_never_falls() -> None:
 
 def test_failures_are_counted_at_their_generation() -> None:
     """A cross with the number; none where nothing failed."""
-    stage = summarise([generation(0, 0.1, None, None), generation(1, 0.2)])
-    (label,) = elements(fitness_figure({"ps": stage}), "text", "f-failures")
+    stage = [generation(0, 0.1, None, None), generation(1, 0.2)]
+    (label,) = elements(search(ps=stage), "text", "f-failures")
     assert label.text == "2"
 
 
 def test_a_generation_of_failures_leaves_a_gap() -> None:
     """It has no dot, and the others keep their places."""
-    stage = summarise([generation(0, 0.1), generation(1, None), generation(2, 0.3)])
-    dots = marks(fitness_figure({"ps": stage}), "circle", "f-dot")
+    stage = [generation(0, 0.1), generation(1, None), generation(2, 0.3)]
+    dots = marks(search(ps=stage), "circle", "f-dot")
     assert len(dots) == 2
 
 
 def test_stages_stand_side_by_side() -> None:
     """With a line between them and their names above."""
-    stages = {
-        "ps": summarise([generation(0, 0.1), generation(1, 0.2)]),
-        "dfs": summarise([generation(0, 0.3)]),
-    }
-    figure = fitness_figure(stages)
+    figure = search(ps=[generation(0, 0.1), generation(1, 0.2)], dfs=[generation(0, 0.3)])
     assert len(elements(figure, "line", "f-divide")) == 1
     texts = [one.text for one in elements(figure, "text")]
     assert "ps" in texts
@@ -84,8 +87,8 @@ def test_stages_stand_side_by_side() -> None:
 @pytest.mark.parametrize("scores", [[0.0], [0.25, 0.25], [-3.5, -1.0], [1e6, 2e6]])
 def test_any_range_of_fitness_can_be_drawn(scores: list[float]) -> None:
     """One point, equal points, negative and large ones stay inside the figure."""
-    stage = summarise([generation(index, score) for index, score in enumerate(scores)])
-    figure = fitness_figure({"ps": stage})
+    stage = [generation(index, score) for index, score in enumerate(scores)]
+    figure = search(ps=stage)
     assert figure is not None
     for dot in marks(figure, "circle", "f-dot"):
         assert 0 < float(dot.get("cx", "")) < figure.width
@@ -94,14 +97,14 @@ def test_any_range_of_fitness_can_be_drawn(scores: list[float]) -> None:
 
 def test_nothing_scored_is_no_figure() -> None:
     """Not an empty one."""
-    assert fitness_figure({"ps": summarise([generation(0, None)])}) is None
-    assert fitness_figure({}) is None
+    assert search(ps=[generation(0, None)]) is None
+    assert search() is None
 
 
 def test_bars_are_as_long_as_scores_and_whiskers_as_intervals(finished: SyntheticRun) -> None:
     """Every row is drawn, from best to worst, in the colour of its kind."""
     table = read_final_table(finished.files.final)
-    figure = comparison_figure(table)
+    figure = comparison_figure(table, table)
     bars = [bar for bar in elements(figure, "rect", "f-bar") if bar.find(f"{SVG}title") is not None]
     names = [bar.findtext(f"{SVG}title") or "" for bar in bars]
     widths = [float(bar.get("width", "")) for bar in bars]

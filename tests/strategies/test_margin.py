@@ -7,10 +7,11 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from tests.strategies.scored import scored
 from tsugiki.contracts.genome import GeneKinds
 from tsugiki.strategies.cma_es_margin import CmaEsMargin, first_mean, with_margin
-from tsugiki.strategies.registry import Settings, make_strategy
 from tsugiki.strategies.sep_cma import SeparableCmaEs
+from tsugiki.strategies.strategy import Strategy
 
 BINARY = np.array([True, True, True, False])
 
@@ -40,15 +41,15 @@ def test_the_margin_is_the_least_probability_that_remains() -> None:
     [CmaEsMargin(kind="cma_es_margin", margin=0.02), SeparableCmaEs(kind="sep_cma", margin=0.02)],
     ids=lambda one: one.kind,
 )
-def test_no_indicator_dies_out_in_a_long_search(settings: Settings) -> None:
+def test_no_indicator_dies_out_in_a_long_search(settings: Strategy) -> None:
     """However clearly selection prefers one value, the other keeps its share of draws."""
-    strategy = make_strategy(settings)
+    strategy = settings
     kinds = GeneKinds(np.ones(6, dtype=np.bool_), np.full(6, -1))
     state = strategy.initial(np.full(6, 0.5), kinds)
     for generation in range(200):
         genomes = [one.genome for one in strategy.ask(state, (1, generation))]
         fitness = [float((genome > 0.5).sum()) for genome in genomes]
-        state = strategy.tell(state, genomes, fitness)
+        state = strategy.tell(state, np.array(genomes), scored(fitness))
     drawn = [one.genome for number in range(100) for one in strategy.ask(state, (2, number))]
     off = (np.array(drawn) <= 0.5).mean(axis=0)
     assert off.min() > 0.01

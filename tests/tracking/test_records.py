@@ -3,7 +3,7 @@
 import math
 from datetime import UTC, datetime
 
-from tests.progress.test_summary import generation
+from tests.progress.test_summary import OBJECTIVES, generation
 from tsugiki.contracts.outcome import Cost, Failed, Measured, Scored
 from tsugiki.contracts.population import Candidate, Ranked
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
@@ -99,7 +99,7 @@ def test_names_that_mlflow_refuses_are_replaced_and_stay_distinct() -> None:
 
 def test_a_generation_without_scores_has_counts_only() -> None:
     """No best, no mean, and no zero in their place."""
-    (summary,) = summarise([generation(0, None, None)])
+    (summary,) = summarise([generation(0, None, None)], OBJECTIVES)
     assert generation_metrics(summary, [None]) == {
         "failures": 2.0, "candidates": 2.0, "seconds": 0.0, "tokens": 0.0
     }  # fmt: skip

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
     from pandas import DataFrame
     from torch import nn
 
@@ -342,10 +341,12 @@ def strategy(kind: str, start: Sequence[float], *, seed: int = 0, **settings: An
     import numpy as np
     from pydantic import Field, TypeAdapter
 
-    from tsugiki.strategies.registry import Settings, make_strategy
+    from tsugiki.strategies.registry import AnyStrategy
 
-    kinds: TypeAdapter[Settings] = TypeAdapter(Annotated[Settings, Field(discriminator="kind")])
-    made = make_strategy(kinds.validate_python({"kind": kind, **settings}))
+    kinds: TypeAdapter[AnyStrategy] = TypeAdapter(
+        Annotated[AnyStrategy, Field(discriminator="kind")]
+    )
+    made = kinds.validate_python({"kind": kind, **settings})
     return Search(made, made.initial(np.array(start, dtype=np.float64)), seed)
 
 
@@ -379,20 +380,24 @@ class Search:
         """Take the scores of the points that were asked for.
 
         Args:
-            scores: shape (population,), or (population, objectives), whose sum then counts. Larger is
-                better. NaN says that a point has no score: it counts as worse than all others.
+            scores: shape (population,), or (population, objectives): most strategies take their sum,
+                `nsga2` looks for the front. Larger is better. NaN says that a point has no score.
 
         Raises:
             ValueError: there are more or fewer than were asked for.
         """
         import numpy as np
 
+        from tsugiki.contracts.scores import Scores
+
         genomes, values = self._genomes(), np.asarray(scores, dtype=np.float64)
         if values.ndim not in {1, 2} or len(values) != len(genomes):
             raise ValueError(f"expected scores of {len(genomes)} points, got shape {values.shape}")
         values = values.reshape(len(genomes), -1)
         failed = ~np.isfinite(values.sum(axis=1))
-        self.state = self.strategy.tell(self.state, list(genomes), _fitness(values, failed))
+        values = np.where(failed[:, None], np.nan, values)
+        told = Scores(values, failed, np.ones(values.shape[1]))
+        self.state = self.strategy.tell(self.state, genomes, told)
         self.generation += 1
 
     @property
@@ -409,17 +414,6 @@ class Search:
 
         asked = self.strategy.ask(self.state, (self.seed, "ask", self.generation))
         return np.stack([one.genome for one in asked])
-
-
-def _fitness(values: Array, failed: NDArray[np.bool_]) -> list[float]:
-    """One finite number for each point, those that failed below all others."""
-    import numpy as np
-
-    sums = values.sum(axis=1)
-    known = np.zeros(1) if failed.all() else sums[~failed]
-    spread = known.max() - known.min()
-    sums[failed] = known.min() - (spread if spread > 0 else 1.0)
-    return [float(one) for one in sums]
 
 
 def _result(outcome: Any) -> dict[str, Any]:

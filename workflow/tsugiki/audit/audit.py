@@ -161,7 +161,7 @@ def check_final(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
         return
     where = files.final.name
     table = read_final_table(files.final)
-    if load_final_table(files, config) != table:
+    if load_final_table(files, config, table) != table:
         yield Finding("the final table does not follow from the scored items", where)
     recipe = files.best_recipe
     if recipe.is_file():

@@ -26,7 +26,7 @@ from tsugiki.evaluate.aggregation import Aggregation, Aggregations
 from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.evaluate.rungs import documents_by_rung
 from tsugiki.evolve.rank import fitness_of
-from tsugiki.finalists.compare import parts_of
+from tsugiki.finalists.measures import parts_of
 from tsugiki.parents.run_models import run_digests
 
 Reselect = Callable[[Entry, Entry], str | None]
@@ -69,6 +69,8 @@ def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterato
     identity = evaluation_of(files.series(series))
     evaluation = decided_evaluation(config, files.items)
     aggregations = Aggregations(evaluation)
+    stage = config.stage(series)
+    weighed = stage is None or stage.strategy.weighs
     seen: set[str] = set()
     for entry in entries(files.series(series)):
         documents = _documents(files, config, series, entry.population.split)
@@ -80,7 +82,7 @@ def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterato
             where = place(files, entry.files.outcomes)
             what = f"candidate {ranked.id} was scored by another evaluation than the first one"
             yield from differs(what, where, identity, ranked.outcome.evaluation)
-            fitness = fitness_of(ranked.outcome, evaluation.objectives)
+            fitness = fitness_of(ranked.outcome, evaluation.objectives) if weighed else None
             what = f"candidate {ranked.id} has another fitness"
             yield from differs(what, where, fitness, ranked.fitness)
             if ranked.recipe not in seen:

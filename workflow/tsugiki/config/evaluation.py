@@ -41,7 +41,8 @@ class LmEvalObjective(Section):
     goal: Goal | None = None
     """Which way is better; what the task says of the metric (`higher_is_better`) if absent."""
     weight: Weight = 1.0
-    """Share in the fitness, which is the weighted sum of the objectives."""
+    """How much it counts in the weighted sum of the objectives, which most strategies optimise, and which
+    chooses the winner among the finalists of all."""
 
     @property
     def sign(self) -> float:

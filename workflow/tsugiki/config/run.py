@@ -19,7 +19,7 @@ class Finalists(Section):
     """Which candidates are tried on the held-out documents."""
 
     top: Annotated[int, Field(ge=1)] = 8
-    """Best distinct candidates of each stage, by search fitness."""
+    """Best distinct candidates of each stage, as its strategy sees them on the search items."""
     mean: bool = True
     """Also the strategy's final mean, where it has one."""
 

@@ -11,7 +11,7 @@ from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.contracts.data import Name, Section
 from tsugiki.contracts.recipe import Grouping
 from tsugiki.strategies.cma_es import CmaEs
-from tsugiki.strategies.registry import Settings
+from tsugiki.strategies.registry import AnyStrategy
 
 
 class Gene(Section):
@@ -99,7 +99,7 @@ class Stage(Section):
     space has no use for it, but the baselines of a run whose first stage it is may have."""
     space: Space
     """What is searched."""
-    strategy: Annotated[Settings, Field(discriminator="kind")] = CmaEs()
+    strategy: Annotated[AnyStrategy, Field(discriminator="kind")] = CmaEs()
     """How it is searched."""
     budget: Budget
     """For how long."""

@@ -161,6 +161,8 @@ def _stages(config: RunConfig) -> Iterator[str]:
                 f"{nearest(tokenizer, stage.members)}"
             )
         yield from stage_faults(stage, key)
+        for fault in stage.strategy.faults(len(config.evaluation.objectives)):
+            yield f"`{key}.strategy`: {fault}"
         earlier[stage.name] = stage
 
 

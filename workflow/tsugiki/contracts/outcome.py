@@ -1,7 +1,4 @@
-"""What came of evaluating a candidate: a score, or a failure with its reason; and what it took.
-
-What it took differs between runs, so no digest covers it.
-"""
+"""What came of evaluating a candidate: a score, or a failure with its reason. And what it took."""
 
 from __future__ import annotations
 
@@ -96,12 +93,17 @@ class Failed(_OfRung):
     """The rung at which it failed; None for the last one, or where there are none."""
 
 
+def is_whole(outcome: Scored | Failed) -> bool:
+    """Whether a candidate was scored on all documents: only such scores compare."""
+    return isinstance(outcome, Scored) and outcome.rung is None
+
+
 Outcome = Annotated[Scored | Failed, Field(discriminator="status")]
 OUTCOME: TypeAdapter[Scored | Failed] = TypeAdapter(Outcome)
 
 
 class Cost(BaseModel):
-    """cost.json."""
+    """cost.json: what an evaluation took. Differs between runs, so that no digest covers it."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -120,7 +120,7 @@ def score_interval(values: Floats, key: Key, *, confidence: float = CONFIDENCE) 
 def resampled_interval(
     value: float,
     statistic: Statistic,
-    items: int,
+    items: int | Sequence[int],
     key: Key,
     *,
     confidence: float = CONFIDENCE,
@@ -133,7 +133,8 @@ def resampled_interval(
     Args:
         value: The score over all items.
         statistic: The score over samples of the items; their places count from 0.
-        items: How many there are; at least 1.
+        items: How many there are, at least 1; of several sets that are resampled each by itself, and
+            whose places follow each other, how many each has.
         key: Names the random numbers.
         confidence: Coverage, between 0 and 1.
         resamples: Resamples drawn.
@@ -141,16 +142,17 @@ def resampled_interval(
     Raises:
         ValueError: there are no items.
     """
-    if items == 0:
+    sizes = [items] if isinstance(items, int) else items
+    if 0 in sizes:
         raise ValueError("an interval needs at least one item")
     random = generator("bootstrap", *key)
     drawn = np.concatenate(
-        [statistic(random.integers(items, size=(size, items))) for size in _chunks(resamples)]
+        [statistic(_resamples(random, sizes, size)) for size in _chunks(resamples)]
     )
     known = drawn[np.isfinite(drawn)]
     tail = (1 - confidence) / 2
     low, high = np.quantile(known, (tail, 1 - tail)) if known.size else (value, value)
-    return Interval(value=value, low=float(low), high=float(high), items=items)
+    return Interval(value=value, low=float(low), high=float(high), items=sum(sizes))
 
 
 def exact_mcnemar(gained: int, lost: int) -> float:
@@ -274,7 +276,7 @@ def selection_bias(scores: Floats, key: Key, *, resamples: int = 1000) -> float:
 
 def resampled_selection_bias(
     statistics: Sequence[Statistic],
-    items: int,
+    items: int | Sequence[int],
     sign: float,
     key: Key,
     *,
@@ -284,19 +286,28 @@ def resampled_selection_bias(
 
     Args:
         statistics: The score of each candidate over samples of its items; at least one.
-        items: How many items there are.
+        items: How many items there are, in one set or in each of several.
         sign: 1 if larger is better, -1 if smaller is.
         key: Names the random numbers.
         resamples: Resamples drawn.
     """
     random = generator("selection-bias", *key)
-    samples = random.integers(items, size=(resamples, items))
-    everything = np.arange(items)[np.newaxis]
+    samples = _resamples(random, [items] if isinstance(items, int) else items, resamples)
+    everything = np.arange(samples.shape[1])[np.newaxis]
     scores = sign * np.array([float(one(everything)[0]) for one in statistics])
     resampled = sign * np.stack([one(samples) for one in statistics], axis=1)
     resampled = np.where(np.isfinite(resampled), resampled, scores)
     winners = resampled.argmax(axis=1)
     return float((resampled[np.arange(resamples), winners] - scores[winners]).mean())
+
+
+def _resamples(random: np.random.Generator, sizes: Sequence[int], count: int) -> Places:
+    """Places of items, shape (count, items); each set of items is drawn from by itself."""
+    drawn, start = [], 0
+    for size in sizes:
+        drawn.append(start + random.integers(size, size=(count, size)))
+        start += size
+    return np.concatenate(drawn, axis=1)
 
 
 def _chunks(total: int) -> list[int]:

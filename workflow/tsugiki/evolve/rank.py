@@ -1,4 +1,4 @@
-"""Fitness of outcomes. Failures have none, and rank last."""
+"""The ledger's entry of a generation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Objective
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.population import Generation, Population, Ranked
-from tsugiki.errors import LineageError
+from tsugiki.contracts.scores import scores_of, weighted_sum
 
 
 def fitness_of(outcome: Scored | Failed, objectives: Sequence[Objective]) -> float | None:
@@ -19,18 +19,7 @@ def fitness_of(outcome: Scored | Failed, objectives: Sequence[Objective]) -> flo
     """
     if isinstance(outcome, Failed) or outcome.rung is not None:
         return None
-    total = 0.0
-    for objective in objectives:
-        if objective.name not in outcome.measured:
-            raise LineageError(
-                "an outcome lacks an objective",
-                where=f"recipe {outcome.recipe}",
-                expected=objective.name,
-                got=", ".join(sorted(outcome.measured)),
-                fix="evaluate the candidate again: remove its outcome.json",
-            )
-        total += objective.sign * objective.weight * outcome.measured[objective.name].value
-    return total
+    return float(weighted_sum(scores_of([outcome], objectives))[0])
 
 
 def rank(
@@ -38,6 +27,8 @@ def rank(
     population_bytes: bytes,
     outcomes: Mapping[str, Scored | Failed],
     objectives: Sequence[Objective],
+    *,
+    weighed: bool = True,
 ) -> Generation:
     """The ledger's entry for a generation.
 
@@ -45,8 +36,13 @@ def rank(
         population: The candidates.
         population_bytes: The file they were read from.
         outcomes: By recipe digest.
-        objectives: What fitness is made of.
+        objectives: What candidates are scored by, with their goals.
+        weighed: Whether to record the weighted sum, which a Pareto strategy has no use for.
+
+    Raises:
+        LineageError: an outcome lacks an objective.
     """
+    found = [outcomes[candidate.recipe] for candidate in population.candidates]
     return Generation(
         run=population.run,
         series=population.series,
@@ -56,22 +52,9 @@ def rank(
             Ranked(
                 id=candidate.id,
                 recipe=candidate.recipe,
-                fitness=fitness_of(outcomes[candidate.recipe], objectives),
-                outcome=outcomes[candidate.recipe],
+                fitness=fitness_of(outcome, objectives) if weighed else None,
+                outcome=outcome,
             )
-            for candidate in population.candidates
+            for candidate, outcome in zip(population.candidates, found, strict=True)
         ),
     )
-
-
-def finite_fitness(generation: Generation) -> list[float]:
-    """Fitness in population order, with failures below every score.
-
-    Optimisers compare numbers; NaN compares wrongly with all of them, so it never leaves here.
-    """
-    scores = [entry.fitness for entry in generation.ranked if entry.fitness is not None]
-    if not scores:
-        return [0.0] * len(generation.ranked)
-    spread = max(scores) - min(scores)
-    last = min(scores) - (spread if spread > 0 else 1.0)
-    return [last if entry.fitness is None else entry.fitness for entry in generation.ranked]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tsugiki.canonical import digest_bytes, pretty_json
+from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.genome import Genome
 from tsugiki.contracts.population import Candidate, Generation, Population
 from tsugiki.contracts.recipe import AnyRecipe
+from tsugiki.contracts.scores import further_first, scores_of
 from tsugiki.errors import LineageError
-from tsugiki.evolve.rank import finite_fitness
-from tsugiki.strategies.registry import make_strategy
 from tsugiki.strategies.state import State
-from tsugiki.strategies.strategy import Asked, Strategy, clip
+from tsugiki.strategies.strategy import Asked, clip
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,10 @@ class Next:
 
 def first(config: RunConfig, stage: Stage, space: Genome) -> Next:
     """The first generation of a stage."""
-    strategy = make_strategy(stage.strategy)
-    state = strategy.initial(np.array(space.start), space.kinds).with_scalars(
+    state = stage.strategy.initial(np.array(space.start), space.kinds).with_scalars(
         best=None, best_generation=0
     )
-    return _ask(config, stage, space, strategy, state, generation=0, previous=None, ids=())
+    return _ask(config, stage, space, state, generation=0, previous=None, ids=())
 
 
 def select(
@@ -51,6 +51,7 @@ def select(
     population_bytes: bytes,
     state_bytes: bytes,
     outcomes_bytes: bytes,
+    objectives: Sequence[Objective],
 ) -> Next:
     """Draw the generation that follows a ranked one.
 
@@ -61,6 +62,7 @@ def select(
         population_bytes: population.json of the generation.
         state_bytes: state.npz that it was drawn from.
         outcomes_bytes: outcomes.json of the generation.
+        objectives: What candidates are scored by, with their goals.
 
     Raises:
         LineageError: the files do not belong together.
@@ -84,21 +86,20 @@ def select(
             candidates=(),
         )
         return Next(_json(following), state_bytes, ())
-    strategy = make_strategy(stage.strategy)
-    genomes = [np.array(candidate.genome) for candidate in population.candidates]
-    told = strategy.tell(state, genomes, finite_fitness(entry))
-    told = told.with_scalars(**_best(state, entry))
-    ids = tuple(candidate.id for candidate in population.candidates)
-    return _ask(
-        config, stage, space, strategy, told, generation=generation, previous=previous, ids=ids
+    genomes = np.array([candidate.genome for candidate in population.candidates])
+    outcomes = [ranked.outcome for ranked in entry.ranked]
+    scores = further_first(scores_of(outcomes, objectives), [one.rung for one in outcomes])
+    told = stage.strategy.tell(state, genomes, scores).with_scalars(
+        **stage.strategy.progress(state, scores, entry.generation)
     )
+    ids = tuple(candidate.id for candidate in population.candidates)
+    return _ask(config, stage, space, told, generation=generation, previous=previous, ids=ids)
 
 
 def _ask(
     config: RunConfig,
     stage: Stage,
     space: Genome,
-    strategy: Strategy,
     state: State,
     *,
     generation: int,
@@ -107,7 +108,9 @@ def _ask(
 ) -> Next:
     state_bytes = state.to_bytes()
     stopped = stop_reason(stage, state, generation)
-    asked = [] if stopped else strategy.ask(state, (config.seed, stage.name, "ask", generation))
+    asked = (
+        [] if stopped else stage.strategy.ask(state, (config.seed, stage.name, "ask", generation))
+    )
     recipes = [space.decode([float(value) for value in clip(one.genome)]) for one in asked]
     source = digest_bytes(state_bytes)
     population = Population(
@@ -150,14 +153,6 @@ def _require_digest(name: str, content: bytes, expected: str | None, of: Populat
 
 def _json(population: Population) -> bytes:
     return pretty_json(population.model_dump(mode="json"))
-
-
-def _best(state: State, entry: Generation) -> dict[str, float | int | None]:
-    scores = [ranked.fitness for ranked in entry.ranked if ranked.fitness is not None]
-    known = state.scalars["best"]
-    if scores and (known is None or max(scores) > known):
-        return {"best": max(scores), "best_generation": entry.generation}
-    return {"best": known, "best_generation": state.scalars["best_generation"]}
 
 
 def stop_reason(stage: Stage, state: State, generation: int) -> str | None:

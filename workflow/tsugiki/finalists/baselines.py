@@ -1,7 +1,4 @@
-"""The recipes that the result is compared with: parents, base, and merges without evolution.
-
-Stacks of layers without a search: those of the configuration, and random ones.
-"""
+"""The recipes that the result is compared with: parents, base, merges and stacks without a search."""
 
 from __future__ import annotations
 

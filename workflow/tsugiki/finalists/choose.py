@@ -5,20 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from tsugiki.config.evaluation import Objective
+from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import EVOLVED
+from tsugiki.contracts.outcome import is_whole
 from tsugiki.contracts.population import Candidate, Generation, Population, Ranked
+from tsugiki.contracts.scores import scores_of
 from tsugiki.errors import EvaluationError
 
 
-def best_distinct(history: Sequence[Generation], count: int) -> list[Ranked]:
-    """The `count` fittest candidates of a stage, each recipe once; the earliest of equals first."""
-    best: dict[str, Ranked] = {}
+def best_distinct(
+    history: Sequence[Generation], count: int, stage: Stage, objectives: Sequence[Objective]
+) -> list[Ranked]:
+    """The best candidates of a stage, each recipe once, as its strategy sees them.
+
+    Args:
+        history: Its generations; the earliest of equals goes first.
+        count: Most candidates.
+        stage: The stage.
+        objectives: What candidates are scored by, with their goals.
+    """
+    found: dict[str, Ranked] = {}
     for generation in history:
         for entry in generation.ranked:
-            if entry.fitness is not None:
-                best.setdefault(entry.recipe, entry)
-    ordered = sorted(best.values(), key=lambda entry: -(entry.fitness or 0.0))
-    return ordered[:count]
+            if is_whole(entry.outcome):
+                found.setdefault(entry.recipe, entry)
+    entries = list(found.values())
+    scores = scores_of((entry.outcome for entry in entries), objectives)
+    return [entries[index] for index in stage.strategy.best(scores, count)]
 
 
 def finalist_population(
@@ -28,7 +42,7 @@ def finalist_population(
 
     Args:
         run: The run's name.
-        chosen: The fittest candidates.
+        chosen: The best candidates.
         mean: Recipe digest of the strategy's final mean, if it has one.
         series: The stage's series of finalists.
     """
@@ -40,7 +54,9 @@ def finalist_population(
 
 
 def winner(finals: Generation) -> Ranked:
-    """The finalist with the best validation fitness; of equals, the one that searched better.
+    """The finalist whose objectives have the largest weighted sum on the validation items.
+
+    Of equals, the one that searched better.
 
     Raises:
         EvaluationError: every finalist failed.

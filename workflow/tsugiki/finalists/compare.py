@@ -3,82 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tsugiki.config.evaluation import Objective
+from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.outcome import Failed
 from tsugiki.contracts.population import Candidate, Generation, Population
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.errors import LineageError
-from tsugiki.evaluate.aggregation import Aggregation, Aggregations, read_part
-from tsugiki.evaluate.statistics import (
-    Floats,
-    Interval,
-    Key,
-    bootstrap_interval,
-    holm,
-    paired_test,
-    permutation_test,
-    resampled_interval,
-    score_interval,
+from tsugiki.evaluate.aggregation import Aggregation, Aggregations
+from tsugiki.evaluate.statistics import holm
+from tsugiki.finalists.measures import (
+    ItemScores,
+    Measure,
+    Model,
+    item_scores,
+    measure_of,
+    measures_of,
 )
-from tsugiki.finalists.table import Difference, FinalTable, Kind, Row
+from tsugiki.finalists.table import Comparison, Difference, FinalTable, Kind, Row, RowScores
 
 PARENTS: tuple[Kind, ...] = ("parent", "base")
 
-
-@dataclass(frozen=True)
-class ItemScores:
-    """A model's scores on one objective, in the order of the documents."""
-
-    documents: tuple[int, ...]
-    hashes: tuple[str, ...]
-    values: Floats
-    """NaN for documents that contribute other than a number."""
-    parts: tuple[Any, ...]
-    """What each document contributes to an aggregation: its value, where that is all."""
-
-
-def item_scores(table: Any, objective: str, *, where: str = "items.parquet") -> ItemScores:
-    """Select one objective from a table of items.
-
-    Args:
-        table: A `pyarrow.Table` with the columns of items.parquet.
-        objective: Name of the objective or monitor.
-        where: Names the table in the error.
-
-    Raises:
-        LineageError: the table holds no item of the objective, or a document twice.
-    """
-    chosen = table.filter(pc.equal(table["objective"], objective)).sort_by("doc_id")
-    documents = tuple(chosen["doc_id"].to_pylist())
-    if not documents or len(set(documents)) != len(documents):
-        raise LineageError(
-            f"the items do not cover `{objective}`",
-            where=where,
-            expected="one row for every document",
-            got=f"{len(documents)} rows for {len(set(documents))} documents",
-        )
-    values = np.asarray(chosen["value"].to_numpy(), dtype=np.float64)
-    return ItemScores(documents, tuple(chosen["doc_hash"].to_pylist()), values, parts_of(chosen))
-
-
-def parts_of(table: Any) -> tuple[Any, ...]:
-    """What each row of a table of items contributes to an aggregation."""
-    values = table["value"].to_pylist()
-    if "part" not in table.column_names:
-        return tuple(values)
-    parts = table["part"].to_pylist()
-    return tuple(
-        value if part is None else read_part(part)
-        for value, part in zip(values, parts, strict=True)
-    )
+Values = Mapping[str, Mapping[str, float]]
+"""By recipe digest, the value of each objective."""
 
 
 def final_table(
@@ -88,9 +39,9 @@ def final_table(
     config: RunConfig,
     *,
     recipes: Mapping[str, AnyRecipe],
-    search: Mapping[str, float] | None = None,
-    validation: Mapping[str, float] | None = None,
-    selection_bias: float | None = None,
+    search: Values | None = None,
+    validation: Values | None = None,
+    biases: Mapping[str, float | None] | None = None,
 ) -> FinalTable:
     """Compare the winner with every other model of the test series.
 
@@ -101,9 +52,9 @@ def final_table(
         items: By recipe digest, the `pyarrow.Table` of items.parquet of every scored candidate.
         config: The run's configuration, with goals as decided; `maximize` where it has none.
         recipes: By digest.
-        search: By recipe digest, the main objective on the search items, where measured.
-        validation: The same on the validation items.
-        selection_bias: Expected winner's curse of the search.
+        search: Values on the search items, where measured.
+        validation: Values on the validation items.
+        biases: Expected winner's curse of the search, by measure.
 
     Raises:
         LineageError: the files contradict each other.
@@ -117,46 +68,51 @@ def final_table(
             got=", ".join(candidate.id for candidate in population.candidates),
             fix="restore the file; or remove the series' folder, and let the workflow score it anew",
         )
-    objective = config.evaluation.objectives[0]
-    aggregations = aggregations_of(generation, Aggregations(config.evaluation))
+    evaluation = config.evaluation
+    aggregations = aggregations_of(generation, Aggregations(evaluation))
+    main, *others = measures_of(evaluation, aggregations, config.seed)
     winner = _winner(population)
-    scored = _scored_items(population, generation, items, config)
-    rows = [
-        Row(
-            name=_name(candidate),
-            kind=_kind(candidate),
-            recipe=candidate.recipe,
-            method=_method(candidate, recipes),
-            search=(search or {}).get(candidate.recipe),
-            validation=(validation or {}).get(candidate.recipe),
-            test={
-                name: _interval(scores, aggregations.get(name), (config.seed, name))
-                for name, scores in scored.get(_name(candidate), {}).items()
-            },
-            failed=entry.outcome.reason if isinstance(entry.outcome, Failed) else None,
+    models = _models(population, generation, items, evaluation)
+    monitors = (measure_of(one, aggregations, config.seed) for one in evaluation.monitors)
+    shown = (main, *others, *monitors)
+    compared = {one.name: _differences(one, winner, models) for one in (main, *others)}
+    rows = []
+    for candidate, entry in zip(population.candidates, generation.ranked, strict=True):
+        name, model = _name(candidate), models.get(_name(candidate))
+        before = ((search or {}).get(candidate.recipe), (validation or {}).get(candidate.recipe))
+        scores = {
+            one.name: RowScores(
+                search=None if before[0] is None else one.of(before[0]),
+                validation=None if before[1] is None else one.of(before[1]),
+                against_winner=compared[one.name].get(name),
+            )
+            for one in (main, *others)
+        }
+        rows.append(
+            Row(
+                **dict(scores.pop(main.name)),
+                name=name,
+                kind=_kind(candidate),
+                recipe=candidate.recipe,
+                method=_method(candidate, recipes),
+                test={} if model is None else {one.name: one.interval(model) for one in shown},
+                failed=entry.outcome.reason if isinstance(entry.outcome, Failed) else None,
+                objectives=scores,
+            )
         )
-        for candidate, entry in zip(population.candidates, generation.ranked, strict=True)
-    ]
-    main = {name: by_objective[objective.name] for name, by_objective in scored.items()}
-    aggregation = aggregations.get(objective.name)
-    if aggregation is not None:
-        main = {name: _by_document(scores, aggregation) for name, scores in main.items()}
-    rows = _with_differences(rows, winner, main, objective, config.seed, aggregation)
-    best_parent = _best(rows, PARENTS, objective)
-    gained, lost = _changes(main, winner, best_parent, objective)
+    known = biases or {}
     return FinalTable(
+        **dict(_comparison(main, rows, winner, models, known.get(main.name))),
         run=population.run,
-        objective=objective.name,
-        goal=objective.goal or "maximize",
         winner=winner,
-        best_parent=best_parent,
-        best_baseline=_best(rows, ("baseline",), objective),
         rows=tuple(rows),
-        solved_by_no_parent=_solved_by_no_parent(rows, winner, main, objective),
-        gained=gained,
-        lost=lost,
-        search_gap=_search_gap(rows, winner, objective),
-        selection_bias=selection_bias,
+        objectives=tuple(
+            _comparison(one, rows, winner, models, known.get(one.name)) for one in others
+        ),
+        weights={one.name: one.sign * one.weight for one in evaluation.objectives}
+        if others
+        else {},
+        pareto=bool(others) and not config.stages[-1].strategy.weighs,
     )
 
 
@@ -170,19 +126,6 @@ def aggregations_of(
         if entry.outcome.status == "scored"
         for name, measured in entry.outcome.measured.items()
     }
-
-
-def _interval(scores: ItemScores, aggregation: Aggregation | None, key: Key) -> Interval:
-    if aggregation is None:
-        return score_interval(scores.values, key)
-    value, statistic = aggregation(scores.parts), aggregation.statistic(scores.parts)
-    return resampled_interval(value, statistic, len(scores.parts), key)
-
-
-def _by_document(scores: ItemScores, aggregation: Aggregation) -> ItemScores:
-    """The same, with the score of each document alone as its value, so that they can be compared."""
-    places = np.arange(len(scores.parts))[:, np.newaxis]
-    return replace(scores, values=aggregation.statistic(scores.parts)(places))
 
 
 def _name(candidate: Candidate) -> str:
@@ -219,14 +162,14 @@ def _winner(population: Population) -> str:
     return evolved[0]
 
 
-def _scored_items(
+def _models(
     population: Population,
     generation: Generation,
     items: Mapping[str, pa.Table],
-    config: RunConfig,
-) -> dict[str, dict[str, ItemScores]]:
-    """Row name -> objective or monitor -> scores; all rows on the same documents."""
-    names = [o.name for o in (*config.evaluation.objectives, *config.evaluation.monitors)]
+    evaluation: Evaluation,
+) -> dict[str, Model]:
+    """The scored models by row name; all on the same documents."""
+    names = [one.name for one in evaluation.measured]
     scored: dict[str, dict[str, ItemScores]] = {}
     for candidate, entry in zip(population.candidates, generation.ranked, strict=True):
         if entry.outcome.status == "scored":
@@ -243,106 +186,70 @@ def _scored_items(
                 where="series test",
                 fix="remove the series' folder and let the workflow score it again",
             )
-    return scored
+    return dict(scored)
 
 
-def _with_differences(
+def _differences(
+    measure: Measure, winner: str, models: Mapping[str, Model]
+) -> dict[str, Difference]:
+    """By row name, those of the winner to all other models that have scores."""
+    if winner not in models:
+        return {}
+    ours = models[winner]
+    others = {name: model for name, model in models.items() if name != winner}
+    tests = [measure.p(ours, model) for model in others.values()]
+    differences = {}
+    for (name, model), p, p_holm in zip(others.items(), tests, holm(tests), strict=True):
+        interval = measure.difference(ours, model)
+        better = measure.sign * (measure.by_document(ours) - measure.by_document(model))
+        differences[name] = Difference(
+            **dict(interval),
+            gained=int((better > 0).sum()),
+            lost=int((better < 0).sum()),
+            p=p,
+            p_holm=p_holm,
+        )
+    return differences
+
+
+def _comparison(
+    measure: Measure,
     rows: Sequence[Row],
     winner: str,
-    main: Mapping[str, ItemScores],
-    objective: Objective,
-    seed: int,
-    aggregation: Aggregation | None,
-) -> list[Row]:
-    if winner not in main:
-        return list(rows)
-    ours = main[winner]
-    others = [row.name for row in rows if row.name != winner and row.name in main]
-    key = (seed, objective.name)
-    tests = [_paired_test(ours, main[name], aggregation, key) for name in others]
-    differences = {
-        name: _difference(ours, main[name], objective, seed, p, aggregation)
-        for name, p in zip(others, zip(tests, holm(tests), strict=True), strict=True)
-    }
-    return [row.model_copy(update={"against_winner": differences.get(row.name)}) for row in rows]
-
-
-def _paired_test(
-    ours: ItemScores, theirs: ItemScores, aggregation: Aggregation | None, key: Key
-) -> float:
-    if aggregation is None:
-        return paired_test(ours.values, theirs.values, key)
-    pool = aggregation.statistic(ours.parts + theirs.parts)
-    return permutation_test(pool, len(ours.parts), key)
-
-
-def _difference(
-    ours: ItemScores,
-    theirs: ItemScores,
-    objective: Objective,
-    seed: int,
-    p: tuple[float, float],
-    aggregation: Aggregation | None,
-) -> Difference:
-    """`p`: before and after adjustment."""
-    key = (seed, "difference", objective.name)
-    if aggregation is None:
-        interval = bootstrap_interval(ours.values - theirs.values, key)
-    else:
-        interval = _resampled_difference(ours, theirs, aggregation, key)
-    better = objective.sign * (ours.values - theirs.values)
-    return Difference(
-        value=interval.value,
-        low=interval.low,
-        high=interval.high,
-        items=interval.items,
-        gained=int((better > 0).sum()),
-        lost=int((better < 0).sum()),
-        p=p[0],
-        p_holm=p[1],
-    )
-
-
-def _resampled_difference(
-    ours: ItemScores, theirs: ItemScores, aggregation: Aggregation, key: Key
-) -> Interval:
-    items = len(ours.parts)
-    pool = aggregation.statistic(ours.parts + theirs.parts)
-    value = aggregation(ours.parts) - aggregation(theirs.parts)
-    return resampled_interval(value, lambda places: pool(places) - pool(places + items), items, key)
-
-
-def _best(rows: Sequence[Row], kinds: Sequence[Kind], objective: Objective) -> str | None:
-    scored = [row for row in rows if row.kind in kinds and objective.name in row.test]
-    best = max(
-        scored, key=lambda row: objective.sign * row.test[objective.name].value, default=None
-    )
-    return None if best is None else best.name
-
-
-def _changes(
-    main: Mapping[str, ItemScores], winner: str, other: str | None, objective: Objective
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if winner not in main or other is None:
-        return (), ()
-    better = objective.sign * (main[winner].values - main[other].values)
-    documents = np.asarray(main[winner].documents, dtype=np.int64)
-    return tuple(documents[better > 0].tolist()), tuple(documents[better < 0].tolist())
-
-
-def _solved_by_no_parent(
-    rows: Sequence[Row], winner: str, main: Mapping[str, ItemScores], objective: Objective
-) -> int | None:
-    parents = [main[row.name].values for row in rows if row.kind in PARENTS and row.name in main]
-    if winner not in main or not parents:
-        return None
-    best = np.max([objective.sign * values for values in parents], axis=0)
-    return int((objective.sign * main[winner].values > best).sum())
-
-
-def _search_gap(rows: Sequence[Row], winner: str, objective: Objective) -> float | None:
+    models: Mapping[str, Model],
+    bias: float | None,
+) -> Comparison:
+    best_parent = _best(rows, PARENTS, measure)
+    parents = [models[row.name] for row in rows if row.kind in PARENTS and row.name in models]
+    gained, lost = (), ()
+    solved = gap = None
+    if winner in models and len(measure.terms) == 1:
+        ours = measure.sign * measure.by_document(models[winner])
+        theirs = [measure.sign * measure.by_document(model) for model in parents]
+        if theirs:
+            solved = int((ours > np.max(theirs, axis=0)).sum())
+        if best_parent is not None:
+            better = ours - measure.sign * measure.by_document(models[best_parent])
+            documents = np.asarray(models[winner][measure.name].documents, dtype=np.int64)
+            gained, lost = (tuple(documents[one].tolist()) for one in (better > 0, better < 0))
     row = next(row for row in rows if row.name == winner)
-    test: Interval | None = row.test.get(objective.name)
-    if row.search is None or test is None:
-        return None
-    return objective.sign * (row.search - test.value)
+    searched = row.of(measure.name).search
+    if searched is not None and measure.name in row.test:
+        gap = measure.sign * (searched - row.test[measure.name].value)
+    return Comparison(
+        objective=measure.name,
+        goal="maximize" if measure.sign > 0 else "minimize",
+        best_parent=best_parent,
+        best_baseline=_best(rows, ("baseline",), measure),
+        solved_by_no_parent=solved,
+        gained=gained,
+        lost=lost,
+        search_gap=gap,
+        selection_bias=bias,
+    )
+
+
+def _best(rows: Sequence[Row], kinds: Sequence[Kind], measure: Measure) -> str | None:
+    scored = [row for row in rows if row.kind in kinds and measure.name in row.test]
+    best = max(scored, key=lambda row: measure.sign * row.test[measure.name].value, default=None)
+    return None if best is None else best.name

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from tsugiki.atomic import write_if_changed
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import BASELINES, TEST, RunFiles, SeriesFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
-from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.records import read_records
-from tsugiki.evaluate.aggregation import Aggregations
+from tsugiki.evaluate.aggregation import Aggregation, Aggregations
 from tsugiki.evaluate.items import decided_evaluation
-from tsugiki.evaluate.statistics import resampled_selection_bias, selection_bias
-from tsugiki.finalists.compare import ItemScores, aggregations_of, final_table, item_scores
+from tsugiki.finalists.compare import Values, aggregations_of, final_table
+from tsugiki.finalists.measures import Model, item_scores, measures_of
 from tsugiki.finalists.table import FinalTable
 
 
@@ -31,19 +28,31 @@ def write_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
     return table
 
 
-def load_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
+def load_final_table(
+    files: RunFiles, config: RunConfig, recorded: FinalTable | None = None
+) -> FinalTable:
     """Build the final table from the ledger, without writing it.
+
+    Args:
+        files: The run.
+        config: Its configuration.
+        recorded: What is compared with the result. Tables of several objectives were on the first one
+            alone at one time; the result is of the same form.
 
     Raises:
         LineageError: a file that it needs is missing, or files contradict each other.
     """
     evaluation = decided_evaluation(config, files.items)
+    if recorded is not None and not recorded.objectives:
+        first, *others = evaluation.objectives
+        monitors = [*others, *evaluation.monitors]
+        evaluation = evaluation.model_copy(update={"objectives": [first], "monitors": monitors})
     config = config.model_copy(update={"evaluation": evaluation})
     test = files.series(TEST)
     population = read_population(test.generation(0).population)
     generation = read_generation(test.generation(0).outcomes)
-    objective = evaluation.objectives[0].name
     searched = [*(stage.name for stage in config.stages), BASELINES]
+    finalists = (config.finalists_of(stage.name) for stage in config.stages)
     return final_table(
         population,
         generation,
@@ -57,62 +66,46 @@ def load_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
             candidate.recipe: read_recipe(test.candidate(candidate.recipe).recipe)
             for candidate in population.candidates
         },
-        search=_measured((files.series(name) for name in searched), objective),
-        validation=_measured(
-            (files.series(config.finalists_of(stage.name)) for stage in config.stages), objective
-        ),
-        selection_bias=_search_bias(files, config),
+        search=_measured(files.series(name) for name in searched),
+        validation=_measured(files.series(name) for name in finalists),
+        biases=_search_biases(files.series(config.stages[-1].name), config),
     )
 
 
-def _measured(series: Iterable[SeriesFiles], objective: str) -> dict[str, float]:
-    """Recipe digest -> the objective's value, over whole series."""
+def _measured(series: Iterable[SeriesFiles]) -> Values:
+    """All values of whole series."""
     return {
-        entry.recipe: entry.outcome.measured[objective].value
+        entry.recipe: {name: one.value for name, one in entry.outcome.measured.items()}
         for one in series
         for generation in scored_generations(one)
         for entry in generation.ranked
-        if entry.outcome.status == "scored" and objective in entry.outcome.measured
+        if entry.outcome.status == "scored"
     }
 
 
-def _search_bias(files: RunFiles, config: RunConfig) -> float | None:
-    """Winner's curse of the last stage; None unless all its candidates share their items."""
-    objective = config.evaluation.objectives[0]
-    series = files.series(config.stages[-1].name)
+def _search_biases(series: SeriesFiles, config: RunConfig) -> dict[str, float]:
+    """Winner's curse of a stage, by measure; none unless all its candidates share their items."""
     history = scored_generations(series)
+    entries = (entry for generation in history for entry in generation.ranked)
+    places = {
+        entry.recipe: series.candidate(entry.recipe).at(entry.outcome.rung)
+        for entry in entries
+        if entry.outcome.status == "scored"
+    }
+    names = [one.name for one in config.evaluation.objectives]
     columns = ["objective", "doc_id", "doc_hash", "value", "part"]
-    scores = [
-        item_scores(
-            read_records(series.candidate(one.recipe).at(one.outcome.rung).items, columns),
-            objective.name,
-            where=f"items of candidate {one.recipe[:12]}",
-        )
-        for one in _scored(history)
-    ]
-    if not scores or not _same_documents(scores):
-        return None
-    key = (config.seed, objective.name)
-    known = Aggregations(config.evaluation)
-    found = [aggregations_of(one, known) for one in history]
-    aggregations = {one.name: one for of in found if (one := of.get(objective.name)) is not None}
-    if not aggregations:
-        return selection_bias(objective.sign * np.stack([one.values for one in scores]), key)
-    if len(aggregations) > 1:
-        return None
-    (aggregation,) = aggregations.values()
-    statistics = [aggregation.statistic(one.parts) for one in scores]
-    return resampled_selection_bias(statistics, len(scores[0].parts), objective.sign, key)
-
-
-def _scored(generations: Iterable[Generation]) -> list[Ranked]:
-    """Candidates that have scores, each recipe once, in the order they were first scored."""
-    found: dict[str, Ranked] = {}
-    for entry in (entry for generation in generations for entry in generation.ranked):
-        if entry.outcome.status == "scored":
-            found.setdefault(entry.recipe, entry)
-    return list(found.values())
-
-
-def _same_documents(scores: list[ItemScores]) -> bool:
-    return all(one.documents == scores[0].documents for one in scores)
+    models: list[Model] = []
+    for recipe, place in places.items():
+        table = read_records(place.items, columns)
+        where = f"items of candidate {recipe[:12]}"
+        models.append({name: item_scores(table, name, where=where) for name in names})
+    shared = {tuple(model[name].documents for name in names) for model in models}
+    if len(shared) != 1:
+        return {}
+    known, found = Aggregations(config.evaluation), dict[str, Aggregation | None]()
+    for generation in history:
+        for name, one in aggregations_of(generation, known).items():
+            if found.setdefault(name, one) != one:
+                return {}
+    measures = measures_of(config.evaluation, found, config.seed)
+    return {measure.name: measure.selection_bias(models) for measure in measures}

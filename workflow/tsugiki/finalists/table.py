@@ -1,7 +1,4 @@
-"""The final table for a terminal.
-
-The final table: held-out scores of the winner and of all it is compared with.
-"""
+"""The final table: held-out scores of the winner and of all it is compared with; its layout in text."""
 
 from __future__ import annotations
 
@@ -35,11 +32,22 @@ class Difference(Data):
     p: float
     """Two-sided p-value of the paired test."""
     p_holm: float
-    """The same, adjusted for the number of rows."""
+    """`p`, adjusted for the number of rows by Holm's method."""
 
 
-class Row(Data):
-    """One model."""
+class RowScores(Data):
+    """What is known of one model on one measure, beside its score on the test items."""
+
+    search: float | None = None
+    """On the search items, where it was measured."""
+    validation: float | None = None
+    """On the validation items, where it was measured."""
+    against_winner: Difference | None = None
+    """None for the winner itself and where one of the two failed."""
+
+
+class Row(RowScores):
+    """One model, and what is known of it on the measure that rows are ordered by."""
 
     name: str
     kind: Kind
@@ -49,36 +57,30 @@ class Row(Data):
     """Digest of its recipe."""
     method: str | None = None
     """Merge method of its recipe; None for a parent or the base, which are not merged."""
-    search: float | None = None
-    """Main objective on the search items, where it was measured."""
-    validation: float | None = None
-    """Main objective on the validation items, where it was measured."""
     test: dict[str, Interval] = Field(default_factory=dict)
-    """By objective and monitor, on the test items. Empty if it failed."""
-    against_winner: Difference | None = None
-    """On the main objective; None for the winner itself and where one of the two failed."""
+    """By objective and monitor, and of the weighted sum of several objectives, on the test items.
+    Empty if it failed."""
     failed: str | None = None
     """Why it has no scores."""
+    objectives: dict[str, RowScores] = Field(default_factory=dict)
+    """By objective, where there are several."""
+
+    def of(self, measure: str) -> RowScores:
+        """What is known on a measure of the table."""
+        return self.objectives.get(measure, self)
 
 
-class FinalTable(Data):
-    """final.json."""
+class Comparison(Data):
+    """The winner and the others on one measure."""
 
-    version: Literal[1] = 1
-    run: str
     objective: str
-    """The main objective: the first in the configuration."""
+    """The objective, or `weighted sum`."""
     goal: Literal["maximize", "minimize"]
-    """Which way is better on the main objective."""
-    confidence: float = CONFIDENCE
-    """Coverage of all intervals."""
-    winner: str
-    """Row of the evolved model that validation chose."""
+    """Which way is better."""
     best_parent: str | None = None
     """Row of the best parent or base on the test items."""
     best_baseline: str | None = None
     """Row of the best baseline on the test items."""
-    rows: tuple[Row, ...]
     solved_by_no_parent: int | None = None
     """Test items on which the winner is better than every parent and the base."""
     gained: tuple[int, ...] = ()
@@ -89,6 +91,33 @@ class FinalTable(Data):
     """By how much the winner looked better on the search items than it is on the test items."""
     selection_bias: float | None = None
     """How large that gap is expected to be because the best of many was taken."""
+
+
+class FinalTable(Comparison):
+    """final.json, and the comparison on the measure that chose the winner.
+
+    That is the objective, or the weighted sum of several. (Tables of several objectives that tsugiki
+    wrote before it compared all of them have the first one alone, and no `objectives`.)
+    """
+
+    version: Literal[1] = 1
+    run: str
+    confidence: float = CONFIDENCE
+    """Coverage of all intervals."""
+    winner: str
+    """Row of the evolved model that validation chose."""
+    rows: tuple[Row, ...]
+    objectives: tuple[Comparison, ...] = ()
+    """On each objective, where there are several."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """What a unit of each of several objectives adds to the weighted sum."""
+    pareto: bool = False
+    """Whether the search looked for a front of several objectives, and not for their weighted sum."""
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """On the measure that chose the winner, and on each of several objectives."""
+        return (self, *self.objectives)
 
     def row(self, name: str) -> Row:
         """The row of that name.
@@ -101,13 +130,17 @@ class FinalTable(Data):
                 return row
         raise KeyError(name)
 
-    def score(self, name: str) -> Interval | None:
-        """A row's interval on the main objective; None if it failed."""
-        return self.row(name).test.get(self.objective)
+    def score(self, name: str, measure: str | None = None) -> Interval | None:
+        """A row's interval on a measure, that which chose the winner if absent; None if it failed."""
+        return self.row(name).test.get(measure or self.objective)
 
     def to_json(self) -> bytes:
-        """The content of final.json."""
-        return pretty_json(self.model_dump(mode="json"))
+        """The content of final.json; of one objective, without what only several have."""
+        several = {"objectives", "weights", "pareto"}
+        content = self.model_dump(mode="json", exclude=None if self.objectives else several)
+        for row in content["rows"] if not self.objectives else ():
+            del row["objectives"]
+        return pretty_json(content)
 
 
 def read_final_table(path: Path) -> FinalTable:
@@ -127,34 +160,59 @@ def read_final_table(path: Path) -> FinalTable:
 
 MINUS = "\N{MINUS SIGN}"
 HEADINGS = ("", "model", "kind", "method", "test", "95 % interval", "winner ahead by", "p (Holm)")
-CHOICE = (
-    "The winner (*) is the finalist that is best on the validation items; test items choose nothing, "
-    "so that another finalist may stand above it."
-)
-"""Why the winner need not be the first row."""
 RIGHT = frozenset({4, 5, 6, 7})
 """Columns of numbers."""
 
 
-def render_table(table: FinalTable) -> str:
-    """Lay out the main objective of every row, best first, in plain text.
+def choice(table: FinalTable) -> str:
+    """What chose the winner, and why it need not be the first row."""
+    which = "that is best"
+    if table.objectives:
+        which = f"with the largest weighted sum ({weighing(table)})"
+    search = "The search kept a front of the objectives, and weighed none. " if table.pareto else ""
+    return (
+        f"{search}The winner (*) is the finalist {which} on the validation items; test items choose "
+        "nothing, so that another finalist may stand above it."
+    )
 
-    The winner is marked with `*`. Failed rows come last, with their reason below the table.
+
+def weighing(table: FinalTable) -> str:
+    """The weighted sum of several objectives, such as `even + 0.5 choice`."""
+    terms = []
+    for one in table.objectives:
+        weight = table.weights[one.objective]
+        size = "" if abs(weight) == 1 else f"{abs(weight):g} "
+        terms.append(f"{MINUS if weight < 0 else '+'} {size}{one.objective}")
+    return " ".join(terms).removeprefix("+ ")
+
+
+def render_table(table: FinalTable) -> str:
+    """Lay out every row on every measure, best first, in plain text.
+
+    The winner is marked with `*`. Failed rows come last, with their reason below the tables.
     """
-    ordered = ranked_rows(table)
-    cells = [HEADINGS, *(_cells(table, row) for row in ordered)]
-    lines = [f"{table.run}: {table.objective} on held-out items", *_columns(cells)]
-    lines.append(CHOICE)
-    lines += [f"{row.name} failed: {row.failed}" for row in ordered if row.failed is not None]
+    lines: list[str] = []
+    for one in table.comparisons:
+        ordered = ranked_rows(table, one)
+        cells = [HEADINGS, *(_cells(table, one, row) for row in ordered)]
+        lines += [f"{table.run}: {one.objective} on held-out items", *_columns(cells)]
+    lines.append(choice(table))
+    lines += [f"{row.name} failed: {row.failed}" for row in table.rows if row.failed is not None]
     return "\n".join(lines) + "\n"
 
 
-def ranked_rows(table: FinalTable) -> list[Row]:
-    """Rows from the best on the main objective to the worst, then the failed ones."""
-    direction = -1.0 if table.goal == "maximize" else 1.0
-    scored = [row for row in table.rows if table.objective in row.test]
-    scored.sort(key=lambda row: (direction * row.test[table.objective].value, row.name))
-    return scored + [row for row in table.rows if table.objective not in row.test]
+def ranked_rows(table: FinalTable, on: Comparison | None = None) -> list[Row]:
+    """Rows from the best on a measure to the worst, then the failed ones.
+
+    Args:
+        table: The final table.
+        on: The measure; that which chose the winner if absent.
+    """
+    one = on or table
+    direction = -1.0 if one.goal == "maximize" else 1.0
+    scored = [row for row in table.rows if one.objective in row.test]
+    scored.sort(key=lambda row: (direction * row.test[one.objective].value, row.name))
+    return scored + [row for row in table.rows if one.objective not in row.test]
 
 
 def shown(value: float) -> str:
@@ -172,12 +230,12 @@ def shown_p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _cells(table: FinalTable, row: Row) -> tuple[str, ...]:
+def _cells(table: FinalTable, on: Comparison, row: Row) -> tuple[str, ...]:
     mark = "*" if row.name == table.winner else ""
-    interval = row.test.get(table.objective)
+    interval = row.test.get(on.objective)
     if interval is None:
         return (mark, row.name, row.kind, row.method or "", "failed", "", "", "")
-    against = row.against_winner
+    against = row.of(on.objective).against_winner
     return (
         mark,
         row.name,

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from itertools import count
 
 from tsugiki.config.run import RunConfig
-from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import RunFiles, SeriesFiles
 from tsugiki.contracts.ledger import Entry, entries
-from tsugiki.contracts.population import Generation
 from tsugiki.finalists.table import read_final_table, render_table
-from tsugiki.progress.summary import Summary, summarise
+from tsugiki.progress.summary import Course, Summary, failures, summaries
 from tsugiki.progress.time_left import busy_seconds, generation_costs, seconds_left
 
 
@@ -21,16 +19,16 @@ def generation_line(files: RunFiles, config: RunConfig, name: str, generation: i
     Raises:
         LineageError: a file of the run is damaged.
     """
-    series, stage = files.series(name), config.stage(name)
+    stage = config.stage(name)
     stages = _stages(files, config)
     found = [one for one in stages.get(name, ()) if one.number <= generation]
     planned = stage.budget.generations if stage else len(found)
-    line = _stage_line(series, found, planned)
+    line = _stage_line(files, config, name, found, planned)
     left = seconds_left(files, config, stages)
     return f"{line} | {duration(left)} left" if left else line
 
 
-def progress_line(history: Sequence[Generation], seconds: float | None, generations: int) -> str:
+def progress_line(history: Sequence[Summary], seconds: float | None, generations: int) -> str:
     """One line on the latest generation of a stage.
 
     Args:
@@ -38,8 +36,17 @@ def progress_line(history: Sequence[Generation], seconds: float | None, generati
         seconds: How long the latest generations took to score; None where it is not known.
         generations: How many there will be at most.
     """
-    latest = summarise(history)[-1]
-    parts = [f"generation {len(history)} of {generations}", _scores(latest)]
+    latest = history[-1]
+    parts = [f"generation {len(history)} of {generations}"]
+    parts += (
+        [_scores(latest.fitness)] if latest.fitness is not None else [f"front of {latest.front}"]
+    )
+    for name, course in latest.objectives.items():
+        so_far, median = (
+            "nothing" if one is None else f"{one:.4f}"
+            for one in (course.best_so_far, course.median)
+        )
+        parts.append(f"{name}: best so far {so_far}, median {median}")
     if latest.failures:
         parts.append(f"{latest.failures} of {latest.candidates} failed")
     if seconds:
@@ -53,7 +60,6 @@ def status(files: RunFiles, config: RunConfig) -> str:
     Raises:
         LineageError: a file of the run is damaged.
     """
-    stages = {stage.name: stage for stage in config.stages}
     found = _stages(files, config)
     left = seconds_left(files, config, found)
     lines = [f"{config.name}: {files.root}" + (f" | {duration(left)} left" if left else "")]
@@ -62,7 +68,7 @@ def status(files: RunFiles, config: RunConfig) -> str:
     for name in names:
         series = files.series(name)
         begun = found[name] if name in found else list(entries(series))
-        line = _series_line(series, begun, stages.get(name))
+        line = _series_line(files, config, name, begun)
         lines.append(f"  {name:<{width}} {line}")
     text = "\n".join(lines) + "\n"
     if files.final.is_file():
@@ -94,17 +100,18 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def _scores(summary: Summary) -> str:
-    if summary.best is None or summary.median is None or summary.spread is None:
-        so_far = "nothing" if summary.best_so_far is None else f"{summary.best_so_far:.4f}"
+def _scores(course: Course) -> str:
+    if course.best is None or course.median is None or course.spread is None:
+        so_far = "nothing" if course.best_so_far is None else f"{course.best_so_far:.4f}"
         return f"best so far {so_far} | no candidate of this generation was scored"
     return (
-        f"best so far {summary.best_so_far:.4f} | this one: best {summary.best:.4f}, "
-        f"median {summary.median:.4f}, spread {summary.spread:.4f}"
+        f"best so far {course.best_so_far:.4f} | this one: best {course.best:.4f}, "
+        f"median {course.median:.4f}, spread {course.spread:.4f}"
     )
 
 
-def _series_line(series: SeriesFiles, found: Sequence[Entry], stage: Stage | None) -> str:
+def _series_line(files: RunFiles, config: RunConfig, name: str, found: Sequence[Entry]) -> str:
+    series, stage = files.series(name), config.stage(name)
     done = [one.outcomes for one in found if one.outcomes is not None and one.outcomes.ranked]
     stopped = next((one.population.stopped for one in found if one.population.stopped), None)
     if not found:
@@ -112,11 +119,11 @@ def _series_line(series: SeriesFiles, found: Sequence[Entry], stage: Stage | Non
     if not done:
         return _waiting(series, found[-1])
     if stage is None:
-        summary = summarise(done)[-1]
-        failed = f", {summary.failures} failed" if summary.failures else ""
-        return f"{summary.candidates} candidates scored{failed}"
+        failed = f", {count} failed" if (count := failures(done[-1])) else ""
+        return f"{len(done[-1].ranked)} candidates scored{failed}"
     planned = stage.budget.generations if stopped is None else len(done)
-    line = _stage_line(series, [one for one in found if one.number < planned], planned)
+    within = [one for one in found if one.number < planned]
+    line = _stage_line(files, config, name, within, planned)
     if stopped is not None:
         return f"{line} | ended: {stopped}"
     # The generation after the last one is drawn but never scored.
@@ -128,9 +135,12 @@ def _stages(files: RunFiles, config: RunConfig) -> dict[str, list[Entry]]:
     return {stage.name: list(entries(files.series(stage.name))) for stage in config.stages}
 
 
-def _stage_line(series: SeriesFiles, found: Sequence[Entry], planned: int) -> str:
-    history = [one.outcomes for one in found if one.outcomes is not None and one.outcomes.ranked]
-    times = [busy_seconds(costs) for costs in generation_costs(series, found)]
+def _stage_line(
+    files: RunFiles, config: RunConfig, name: str, found: Sequence[Entry], planned: int
+) -> str:
+    ranked = [one.outcomes for one in found if one.outcomes is not None and one.outcomes.ranked]
+    history = summaries(files, config, name, ranked)
+    times = [busy_seconds(costs) for costs in generation_costs(files.series(name), found)]
     known = [seconds for seconds in times if seconds]
     return progress_line(history, sum(known) / len(known) if known else None, planned)
 

@@ -3,40 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tsugiki.config.evaluation import Objective
+from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Stage
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.outcome import Failed, Scored, is_whole
 from tsugiki.contracts.population import Generation, Ranked
+from tsugiki.contracts.scores import scores_of, weighted_sum
+from tsugiki.evaluate.items import decided_evaluation
+
+
+@dataclass(frozen=True)
+class Course:
+    """One measure over a generation's candidates. None where every candidate failed."""
+
+    best: float | None = None
+    upper: float | None = None
+    """Upper quartile."""
+    median: float | None = None
+    lower: float | None = None
+    """Lower quartile."""
+    mean: float | None = None
+    spread: float | None = None
+    """Standard deviation over the scored candidates."""
+    best_so_far: float | None = None
+    """Best of this and all earlier generations."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Fitness in one generation. The numbers are None where every candidate failed."""
+    """One generation."""
 
     number: int
     candidates: int
     failures: int
-    best: float | None
-    upper: float | None
-    """Upper quartile."""
-    median: float | None
-    lower: float | None
-    """Lower quartile."""
-    mean: float | None
-    spread: float | None
-    """Standard deviation over the scored candidates."""
-    best_so_far: float | None
-    """Best of this and all earlier generations."""
+    fitness: Course | None
+    """Of the weighted sum of the objectives; None if the strategy weighs nothing."""
+    objectives: dict[str, Course] = field(default_factory=dict)
+    """Of each objective in its own unit, where there are several."""
+    front: int | None = None
+    """How many candidates of this and all earlier generations are on the front, if the strategy looks
+    for one."""
 
 
-def summarise(generations: Sequence[Generation]) -> list[Summary]:
-    """Summarise consecutive generations of one series."""
-    summaries: list[Summary] = []
+def summaries(
+    files: RunFiles, config: RunConfig, series: str, generations: Sequence[Generation]
+) -> list[Summary]:
+    """Summarise consecutive generations of a run's series.
+
+    Raises:
+        LineageError: an outcome lacks an objective, or items.json is damaged.
+    """
+    return summarise(generations, decided_objectives(files, config), config.stage(series))
+
+
+def decided_objectives(files: RunFiles, config: RunConfig) -> list[Objective]:
+    """The objectives of a run, each with its goal.
+
+    Raises:
+        LineageError: items.json is damaged.
+    """
+    return decided_evaluation(config, files.items).objectives
+
+
+def summarise(
+    generations: Sequence[Generation], objectives: Sequence[Objective], stage: Stage | None = None
+) -> list[Summary]:
+    """Summarise consecutive generations of one series.
+
+    Args:
+        generations: From the first one on.
+        objectives: What candidates are scored by, with their goals.
+        stage: The stage that the series is, if it is one.
+
+    Raises:
+        LineageError: an outcome lacks an objective.
+    """
+    found: list[Summary] = []
+    front: list[Scored | Failed] | None = None if stage is None or stage.strategy.weighs else []
     for generation in generations:
-        before = summaries[-1].best_so_far if summaries else None
-        summaries.append(_summary(generation, before))
-    return summaries
+        outcomes = [entry.outcome for entry in generation.ranked]
+        scores = scores_of(outcomes, objectives)
+        before = found[-1] if found else Summary(-1, 0, 0, None)
+        if stage is not None and front is not None:
+            front += [one for one in outcomes if is_whole(one)]
+            front = [
+                front[one] for one in stage.strategy.best(scores_of(front, objectives), len(front))
+            ]
+        whole = np.array([is_whole(one) for one in outcomes], dtype=np.bool_)
+        known = scores.values[whole]
+        of_each = {
+            one.name: _course(known[:, place], one.sign, before.objectives.get(one.name))
+            for place, one in enumerate(objectives)
+        }
+        weighed = weighted_sum(scores)[whole]
+        found.append(
+            Summary(
+                number=generation.generation,
+                candidates=len(outcomes),
+                failures=int(scores.failed.sum()),
+                fitness=_course(weighed, 1.0, before.fitness) if front is None else None,
+                objectives=of_each if len(objectives) > 1 else {},
+                front=None if front is None else len(front),
+            )
+        )
+    return found
 
 
 def failures(generation: Generation) -> int:
@@ -44,37 +120,57 @@ def failures(generation: Generation) -> int:
     return sum(entry.outcome.status == "failed" for entry in generation.ranked)
 
 
-def only_fitness(generation: Generation) -> float | None:
-    """The fitness that all scored candidates have, where there are two recipes or more; else None."""
-    of_recipes = {one.recipe: one.fitness for one in generation.ranked if one.fitness is not None}
-    values = set(of_recipes.values())
+def only_score(
+    generation: Generation, objectives: Sequence[Objective], stage: Stage
+) -> tuple[float, ...] | None:
+    """What all scored candidates have alike, where there are two recipes or more; else None.
+
+    Returns:
+        The weighted sum, or, if the strategy weighs nothing, the value of each objective.
+    """
+    of_recipes = {one.recipe: one.outcome for one in generation.ranked if is_whole(one.outcome)}
+    scores = scores_of(of_recipes.values(), objectives)
+    rows = weighted_sum(scores)[:, np.newaxis] if stage.strategy.weighs else scores.values
+    values = {tuple(row) for row in rows.tolist()}
     return values.pop() if len(of_recipes) > 1 and len(values) == 1 else None
 
 
-def best_candidate(generations: Sequence[Generation]) -> Ranked | None:
-    """The candidate of largest fitness, the first of equals; None where every one failed."""
-    scored = [
+def best_candidate(
+    generations: Sequence[Generation], objectives: Sequence[Objective]
+) -> tuple[Ranked, float] | None:
+    """The candidate of the largest weighted sum, and that sum; None where every one failed.
+
+    Of equals the first.
+    """
+    entries = [
         entry
         for generation in generations
         for entry in generation.ranked
-        if entry.fitness is not None
+        if is_whole(entry.outcome)
     ]
-    return max(scored, key=lambda entry: entry.fitness or 0.0, default=None)
+    if not entries:
+        return None
+    weighed = weighted_sum(scores_of((entry.outcome for entry in entries), objectives))
+    best = int(weighed.argmax())
+    return entries[best], float(weighed[best])
 
 
-def _summary(generation: Generation, before: float | None) -> Summary:
-    scored = [entry.fitness for entry in generation.ranked if entry.fitness is not None]
-    quartiles = np.quantile(scored, (0.25, 0.5, 0.75)).tolist() if scored else [None] * 3
-    best = max(scored, default=None)
-    return Summary(
-        number=generation.generation,
-        candidates=len(generation.ranked),
-        failures=failures(generation),
+def _course(larger: NDArray[np.float64], sign: float, before: Course | None) -> Course:
+    """`larger`: of the scored candidates; larger is better, whichever `sign` the objective has."""
+    best_so_far = None if before is None else before.best_so_far
+    if not larger.size:
+        return Course(best_so_far=best_so_far)
+    values = sign * larger
+    best = sign * float(larger.max())
+    lower, median, upper = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
+    if best_so_far is None or sign * best > sign * best_so_far:
+        best_so_far = best
+    return Course(
         best=best,
-        upper=quartiles[2],
-        median=quartiles[1],
-        lower=quartiles[0],
-        mean=float(np.mean(scored)) if scored else None,
-        spread=float(np.std(scored)) if scored else None,
-        best_so_far=max((value for value in (best, before) if value is not None), default=None),
+        upper=upper,
+        median=median,
+        lower=lower,
+        mean=float(np.mean(values)),
+        spread=float(np.std(values)),
+        best_so_far=best_so_far,
     )

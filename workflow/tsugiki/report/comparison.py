@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tsugiki.finalists.table import FinalTable, Row, ranked_rows, shown, shown_range
+from tsugiki.finalists.table import Comparison, FinalTable, Row, ranked_rows, shown, shown_range
 from tsugiki.report.svg import Figure, Scale, line, rectangle, text, ticks
 
 WIDTH = 860.0
@@ -19,23 +19,23 @@ LEGEND = {
 """Kinds of rows, with the room that each takes in the legend."""
 
 
-def comparison_figure(table: FinalTable) -> Figure | None:
-    """Draw the main objective, best first; None where no model has a score."""
-    rows = [row for row in ranked_rows(table) if table.objective in row.test]
+def comparison_figure(table: FinalTable, on: Comparison) -> Figure | None:
+    """Draw the models on a measure, best first; None where none has a score."""
+    rows = [row for row in ranked_rows(table, on) if on.objective in row.test]
     if not rows:
         return None
-    intervals = [row.test[table.objective] for row in rows]
+    intervals = [row.test[on.objective] for row in rows]
     height = TOP + PITCH * len(rows) + BOTTOM
     low, high = min(0.0, *(one.low for one in intervals)), max(one.high for one in intervals)
     x = Scale(low, max(high, low + 1e-9), LEFT, WIDTH - RIGHT)
-    parts = [_legend({row.kind for row in rows}), _axis(x, height, table.objective)]
-    parts += [_bar(table, row, x, TOP + PITCH * index) for index, row in enumerate(rows)]
+    parts = [_legend({row.kind for row in rows}), _axis(x, height, on.objective)]
+    parts += [_bar(table, on, row, x, TOP + PITCH * index) for index, row in enumerate(rows)]
     description = "; ".join(
         f"{row.name} {shown(one.value)} ({shown_range(one)})"
         for row, one in zip(rows, intervals, strict=True)
     )
-    title = f"{table.objective} on held-out items, with 95 % intervals"
-    return Figure("comparison", title, description, WIDTH, height, "".join(parts))
+    title = f"{on.objective} on held-out items, with 95 % intervals"
+    return Figure(figure_name(on, table), title, description, WIDTH, height, "".join(parts))
 
 
 def _axis(x: Scale, height: float, objective: str) -> str:
@@ -49,8 +49,13 @@ def _axis(x: Scale, height: float, objective: str) -> str:
     return "".join(parts)
 
 
-def _bar(table: FinalTable, row: Row, x: Scale, top: float) -> str:
-    interval = row.test[table.objective]
+def figure_name(on: Comparison, table: FinalTable) -> str:
+    """The name of a measure's figure; plain for the one that chose the winner."""
+    return "comparison" if on is table else f"comparison-{on.objective}"
+
+
+def _bar(table: FinalTable, on: Comparison, row: Row, x: Scale, top: float) -> str:
+    interval = row.test[on.objective]
     middle = top + PITCH / 2
     start, end = sorted((x(0), x(interval.value)))
     weight = "f-strong" if row.name == table.winner else "f-label"

@@ -1,9 +1,4 @@
-"""All that a report shows, loaded from a run's folder. Pieces that do not exist yet are absent.
-
-Items that the winner gains or loses against the best parent, with both answers.
-
-What a run was made from: parents, digests, environment.
-"""
+"""All that a report shows, loaded from a run's folder. Pieces that do not exist yet are absent."""
 
 from __future__ import annotations
 
@@ -24,8 +19,8 @@ from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.contracts.records import read_records
 from tsugiki.errors import LineageError
 from tsugiki.finalists.choose import winner
-from tsugiki.finalists.table import FinalTable, read_final_table
-from tsugiki.progress.summary import Summary, best_candidate, summarise
+from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
+from tsugiki.progress.summary import Summary, best_candidate, decided_objectives, summarise
 from tsugiki.report.costs import SeriesCost, StepCost, series_cost, step_costs
 
 LONGEST = 600
@@ -46,6 +41,15 @@ class Example:
     """The winner's answer."""
     parent: str
     """The best parent's."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Items that the winner gains or loses against the best parent on one objective."""
+
+    on: Comparison
+    gained: Sequence[Example]
+    lost: Sequence[Example]
 
 
 def examples(documents: Sequence[int], objective: str, winner: Any, parent: Any) -> list[Example]:
@@ -179,14 +183,13 @@ class ReportData:
     table: FinalTable | None
     """None until the test items are scored."""
     stages: Mapping[str, Sequence[Summary]]
-    best: Ranked | None
-    """Best of the last stage by search fitness."""
+    best: tuple[Ranked, float] | None
+    """The candidate of the last stage with the largest weighted sum on the search items, and that sum."""
     recipe: AnyRecipe | None
     """The winner's; before there is one, the best candidate's."""
     before: Mapping[str, AnyRecipe]
     """The recipe of the winner of each earlier stage that has one, by the stage's name."""
-    gained: Sequence[Example]
-    lost: Sequence[Example]
+    changes: Sequence[Changes]
     failures: Sequence[Failure]
     cut: float
     """Largest share of prompts that were too long for a candidate, and lost their start."""
@@ -209,17 +212,19 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
     }
     stages = {stage.name: ledger[stage.name] for stage in config.stages if ledger.get(stage.name)}
     table = read_final_table(files.final) if files.final.is_file() else None
-    best = best_candidate(next(reversed(stages.values()))) if stages else None
-    gained, lost = _examples(files, table)
+    objectives = decided_objectives(files, config)
+    best = best_candidate(next(reversed(stages.values())), objectives) if stages else None
     return ReportData(
         config=config,
         table=table,
-        stages={name: summarise(generations) for name, generations in stages.items()},
+        stages={
+            name: summarise(generations, objectives, config.stage(name))
+            for name, generations in stages.items()
+        },
         best=best,
-        recipe=_recipe(files, table, next(reversed(stages), None), best),
+        recipe=_recipe(files, table, next(reversed(stages), None), best and best[0]),
         before=_before(files, config),
-        gained=gained,
-        lost=lost,
+        changes=[] if table is None else _changes(files, table),
         failures=_failures(ledger),
         cut=_cut(ledger),
         costs=_costs(files, config),
@@ -251,19 +256,20 @@ def _before(files: RunFiles, config: RunConfig) -> dict[str, AnyRecipe]:
     return recipes
 
 
-def _examples(
-    files: RunFiles, table: FinalTable | None
-) -> tuple[Sequence[Example], Sequence[Example]]:
-    if table is None or table.best_parent is None or not (table.gained or table.lost):
-        return (), ()
-    winner, parent = (
-        read_records(files.series(TEST).candidate(table.row(name).recipe).items)
-        for name in (table.winner, table.best_parent)
-    )
-    return (
-        examples(table.gained, table.objective, winner, parent),
-        examples(table.lost, table.objective, winner, parent),
-    )
+def _changes(files: RunFiles, table: FinalTable) -> list[Changes]:
+    found = []
+    for on in table.comparisons:
+        if on.best_parent is not None and (on.gained or on.lost):
+            winner, parent = (
+                read_records(files.series(TEST).candidate(table.row(name).recipe).items)
+                for name in (table.winner, on.best_parent)
+            )
+            gained, lost = (
+                examples(documents, on.objective, winner, parent)
+                for documents in (on.gained, on.lost)
+            )
+            found.append(Changes(on, gained, lost))
+    return found
 
 
 def _failures(ledger: Mapping[str, Sequence[Generation]]) -> list[Failure]:

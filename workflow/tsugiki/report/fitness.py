@@ -1,30 +1,58 @@
-"""Figure: fitness by generation, with its spread and the failures."""
+"""Figures: what the search came to, by generation, with its spread and the failures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-from tsugiki.progress.summary import Summary
+from tsugiki.progress.summary import Course, Summary
 from tsugiki.report.svg import Figure, Scale, circle, line, number, padded, path, text, ticks
 
 WIDTH, HEIGHT = 860.0, 380.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 20.0, 44.0, 64.0
 
 Point = tuple[float, float]
+Courses = Mapping[str, Sequence[tuple[Summary, Course]]]
+"""One measure, by stage and generation."""
 
 
-def fitness_figure(stages: Mapping[str, Sequence[Summary]]) -> Figure | None:
+def courses(stages: Mapping[str, Sequence[Summary]]) -> dict[str | None, Courses]:
+    """What there is to show: the fitness (None), where a stage has one, and each of several objectives."""
+    weighed = {
+        name: [(one, one.fitness) for one in stage if one.fitness is not None]
+        for name, stage in stages.items()
+    }
+    found: dict[str | None, Courses] = {None: {name: of for name, of in weighed.items() if of}}
+    everything = [one for stage in stages.values() for one in stage]
+    for objective in dict.fromkeys(name for one in everything for name in one.objectives):
+        found[objective] = {
+            name: [(one, one.objectives[objective]) for one in stage]
+            for name, stage in stages.items()
+        }
+    return {measure: of for measure, of in found.items() if of}
+
+
+def search_name(measure: str | None) -> str:
+    """Name of the figure of the fitness (None), or of an objective."""
+    return "fitness" if measure is None else f"fitness-{measure}"
+
+
+def fitness_figure(measure: str | None, stages: Courses) -> Figure | None:
     """Draw the stages one after the other; None where nothing is scored yet.
 
     The band holds the middle half of a generation, the line in it is the median, dots are the
     best of each generation, and the stepped line is the best so far.
+
+    Args:
+        measure: The objective; None for the fitness.
+        stages: Its numbers, by stage and generation.
     """
-    summaries = [summary for stage in stages.values() for summary in stage]
+    label = measure or "fitness"
+    summaries = [one for stage in stages.values() for one in stage]
     values = [
         value
-        for one in summaries
-        for value in (one.best, one.lower, one.best_so_far)
+        for _, one in summaries
+        for value in (one.best, one.lower, one.upper, one.best_so_far)
         if value is not None
     ]
     if not values:
@@ -32,7 +60,7 @@ def fitness_figure(stages: Mapping[str, Sequence[Summary]]) -> Figure | None:
     low, high = padded(values)
     x = Scale(0, max(1, len(summaries) - 1), LEFT + 12, WIDTH - RIGHT - 12)
     y = Scale(low, high, HEIGHT - BOTTOM, TOP)
-    parts = [_axes(x, y, len(summaries)), _legend()]
+    parts = [_axes(x, y, len(summaries), label), _legend()]
     first = 0
     for name, stage in stages.items():
         parts.append(_stage(stage, [x(first + index) for index in range(len(stage))], y))
@@ -41,12 +69,11 @@ def fitness_figure(stages: Mapping[str, Sequence[Summary]]) -> Figure | None:
         if first:
             parts.append(line(x(first - 0.5), TOP, x(first - 0.5), HEIGHT - BOTTOM, "f-divide"))
         first += len(stage)
-    return Figure(
-        "fitness", "Fitness by generation", _description(stages), WIDTH, HEIGHT, "".join(parts)
-    )
+    title, words = f"{measure or 'Fitness'} by generation", _description(stages, label)
+    return Figure(search_name(measure), title, words, WIDTH, HEIGHT, "".join(parts))
 
 
-def _axes(x: Scale, y: Scale, generations: int) -> str:
+def _axes(x: Scale, y: Scale, generations: int, label: str) -> str:
     parts = []
     for tick in ticks(y.low, y.high):
         parts.append(line(LEFT, y(tick), WIDTH - RIGHT, y(tick), "f-grid"))
@@ -61,11 +88,11 @@ def _axes(x: Scale, y: Scale, generations: int) -> str:
     parts.append(text(middle, HEIGHT - BOTTOM + 40, "generation", "f-title", text_anchor="middle"))
     turned = f"rotate(-90 16 {number((TOP + HEIGHT - BOTTOM) / 2)})"
     height = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(text(16, height, "fitness", "f-title", text_anchor="middle", transform=turned))
+    parts.append(text(16, height, label, "f-title", text_anchor="middle", transform=turned))
     return "".join(parts)
 
 
-def _stage(stage: Sequence[Summary], x: Sequence[float], y: Scale) -> str:
+def _stage(stage: Sequence[tuple[Summary, Course]], x: Sequence[float], y: Scale) -> str:
     upper = _points(stage, x, y, lambda one: one.upper)
     lower = _points(stage, x, y, lambda one: one.lower)
     parts = [
@@ -73,12 +100,12 @@ def _stage(stage: Sequence[Summary], x: Sequence[float], y: Scale) -> str:
         path(_points(stage, x, y, lambda one: one.median), "f-median"),
         path(_steps(_points(stage, x, y, lambda one: one.best_so_far)), "f-best"),
     ]
-    for index, one in enumerate(stage):
+    for index, (summary, one) in enumerate(stage):
         if one.best is not None and one.median is not None:
-            tip = f"generation {one.number + 1}: best {one.best:.4f}, median {one.median:.4f}"
+            tip = f"generation {summary.number + 1}: best {one.best:.4f}, median {one.median:.4f}"
             parts.append(circle(x[index], y(one.best), 3.2, "f-dot", tip))
-        if one.failures:
-            parts.append(_failures(x[index], one))
+        if summary.failures:
+            parts.append(_failures(x[index], summary))
     return "".join(parts)
 
 
@@ -114,13 +141,13 @@ def _cross(x: float, y: float) -> str:
 
 
 def _points(
-    stage: Sequence[Summary],
+    stage: Sequence[tuple[Summary, Course]],
     x: Sequence[float],
     y: Scale,
-    value: Callable[[Summary], float | None],
+    value: Callable[[Course], float | None],
 ) -> list[Point]:
     """Pixels of one number over the generations, leaving out those without it."""
-    values = [(index, value(one)) for index, one in enumerate(stage)]
+    values = [(index, value(one)) for index, (_, one) in enumerate(stage)]
     return [(x[index], y(known)) for index, known in values if known is not None]
 
 
@@ -132,14 +159,14 @@ def _steps(points: Sequence[Point]) -> list[Point]:
     return stairs
 
 
-def _description(stages: Mapping[str, Sequence[Summary]]) -> str:
+def _description(stages: Courses, label: str) -> str:
     sentences = []
     for name, stage in stages.items():
-        best = [one.best_so_far for one in stage if one.best_so_far is not None]
-        failed = sum(one.failures for one in stage)
+        best = [one.best_so_far for _, one in stage if one.best_so_far is not None]
+        failed = sum(summary.failures for summary, _ in stage)
         if best:
             sentences.append(
-                f"Stage {name}: in {len(stage)} generations the best fitness went from "
+                f"Stage {name}: in {len(stage)} generations the best {label} went from "
                 f"{best[0]:.4f} to {best[-1]:.4f}; {failed} candidates failed."
             )
     return " ".join(sentences)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tsugiki.finalists.table import FinalTable, shown, shown_p, shown_range
+from tsugiki.finalists.table import Comparison, FinalTable, shown, shown_p, shown_range
 from tsugiki.progress.progress import duration
 from tsugiki.report.data import ReportData
 
@@ -19,33 +20,30 @@ class Tile:
 
 
 def headline(data: ReportData) -> str:
-    """What came of the run, in one or two sentences."""
+    """What came of the run, in one or two sentences: of all that was optimised, and nothing else."""
     if data.table is None:
-        if data.best is None or data.best.fitness is None:
-            return "Nothing is scored yet."
-        return (
-            f"The best candidate so far has a fitness of {shown(data.best.fitness)} on the search "
-            "items. Scores on held-out items come at the end of the run."
-        )
+        return _so_far(data)
     table = data.table
-    score = table.score(table.winner)
-    if score is None:
+    if table.score(table.winner) is None:
         return f"The evolved model has no held-out score: {table.row(table.winner).failed}."
-    sentence = (
-        f"The evolved model scores {shown(score.value)} ({shown_range(score)}) "
-        f"on {score.items} held-out items of {table.objective}"
+    found = list(table.objectives) if table.pareto else [table]
+    scores = (
+        [table] if not table.objectives else [*table.objectives, *([] if table.pareto else [table])]
     )
-    versus = [
-        _versus(table, name, kind)
-        for name, kind in ((table.best_parent, "parent"), (table.best_baseline, "baseline"))
-        if name is not None and table.row(name).against_winner is not None
-    ]
-    return f"{sentence}: {' and '.join(versus)}." if versus else f"{sentence}."
+    sentence = f"The evolved model scores {_listed([_score(table, on) for on in scores])}"
+    versus = [words for on in found for words in _versus(table, on)]
+    text = f"{sentence}: {_listed(versus)}." if versus else f"{sentence}."
+    if not table.objectives and len(data.config.evaluation.objectives) > 1:
+        text += (
+            " The search optimised a weighted sum of several objectives, and this table, of an earlier "
+            "version, compares on the first one alone."
+        )
+    return text
 
 
 def tiles(data: ReportData) -> list[Tile]:
     """The numbers at the top of the page."""
-    found = [] if data.table is None else _table_tiles(data.table)
+    found = [] if data.table is None else list(_table_tiles(data.table))
     candidates = sum(summary.candidates for stage in data.stages.values() for summary in stage)
     if candidates:
         generations = sum(len(stage) for stage in data.stages.values())
@@ -70,49 +68,84 @@ def cut_prompts(data: ReportData) -> str | None:
     )
 
 
-def luck(table: FinalTable) -> str | None:
-    """How much of the search's score was luck, in a sentence; None where it is not known."""
-    search = table.row(table.winner).search
-    if search is None or table.search_gap is None:
-        return None
-    worse = "less" if table.search_gap >= 0 else "more"
-    text = (
-        f"On the search items the winner scored {shown(search)}; on held-out items it scores "
-        f"{shown(abs(table.search_gap))} {worse}."
-    )
-    if table.selection_bias is None:
-        return text
-    return (
-        f"{text} Taking the best of many candidates alone makes a score look better by about "
-        f"{shown(table.selection_bias)} on so few items (bootstrap estimate)."
-    )
-
-
-def _table_tiles(table: FinalTable) -> list[Tile]:
-    tiles = []
-    for label, name in (
-        ("evolved", table.winner),
-        ("best parent", table.best_parent),
-        ("best baseline", table.best_baseline),
-    ):
-        score = None if name is None else table.score(name)
-        if name is not None and score is not None:
-            note = shown_range(score) if name == table.winner else name
-            tiles.append(Tile(label, shown(score.value), note))
-    if table.solved_by_no_parent is not None:
-        tiles.append(
-            Tile("better than every parent", str(table.solved_by_no_parent), "held-out items")
+def luck(table: FinalTable) -> list[str]:
+    """How much of the search's scores was luck, in a sentence for each measure of which it is known."""
+    found = []
+    for on in table.comparisons:
+        search, gap = table.row(table.winner).of(on.objective).search, on.search_gap
+        if search is None or gap is None:
+            continue
+        measure = f" ({on.objective})" if table.objectives else ""
+        word = "less" if (gap >= 0) == (on.goal == "maximize") else "more"
+        text = (
+            f"On the search items the winner scored {shown(search)}{measure}; on held-out items it "
+            f"scores {shown(abs(gap))} {word}."
         )
-    return tiles
+        if on.selection_bias is not None:
+            text += (
+                " Taking the best of many candidates alone makes a score look better by about "
+                f"{shown(on.selection_bias)} on so few items (bootstrap estimate)."
+            )
+        found.append(text)
+    return found
 
 
-def _versus(table: FinalTable, name: str, kind: str) -> str:
-    difference = table.row(name).against_winner
-    assert difference is not None
-    ahead = difference.value if table.goal == "maximize" else -difference.value
-    word = "better" if ahead >= 0 else "worse"
-    p = shown_p(difference.p_holm)
-    return (
-        f"{shown(abs(difference.value))} {word} than the best {kind}, “{name}” "
-        f"(p {p if p.startswith('<') else f'= {p}'})"
-    )
+def _so_far(data: ReportData) -> str:
+    if data.best is None:
+        return "Nothing is scored yet."
+    last = list(data.stages.values())[-1][-1]
+    if last.front is None:
+        so_far = (
+            f"The best candidate so far has a fitness of {shown(data.best[1])} on the search items."
+        )
+    else:
+        so_far = (
+            f"{last.front} of the candidates so far are on the front of "
+            f"{_listed(list(last.objectives))} on the search items."
+        )
+    return f"{so_far} Scores on held-out items come at the end of the run."
+
+
+def _score(table: FinalTable, on: Comparison) -> str:
+    score = table.score(table.winner, on.objective)
+    assert score is not None
+    number = f"{shown(score.value)} ({shown_range(score)})"
+    if table.objectives and on is table:
+        return f"{number} as the weighted sum that was optimised"
+    return f"{number} on {score.items} held-out items of {on.objective}"
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([*([", ".join(words[:-1])] if words[:-1] else []), *words[-1:]])
+
+
+def _table_tiles(table: FinalTable) -> Iterator[Tile]:
+    for on in table.comparisons:
+        measure = f", {on.objective}" if table.objectives else ""
+        for label, name in (
+            ("evolved", table.winner),
+            ("best parent", on.best_parent),
+            ("best baseline", on.best_baseline),
+        ):
+            score = None if name is None else table.score(name, on.objective)
+            if name is not None and score is not None:
+                note = shown_range(score) if name == table.winner else name
+                yield Tile(label + measure, shown(score.value), note)
+        if on.solved_by_no_parent is not None:
+            number = str(on.solved_by_no_parent)
+            yield Tile(f"better than every parent{measure}", number, "held-out items")
+
+
+def _versus(table: FinalTable, on: Comparison) -> Iterator[str]:
+    for name, kind in ((on.best_parent, "parent"), (on.best_baseline, "baseline")):
+        difference = None if name is None else table.row(name).of(on.objective).against_winner
+        if difference is None:
+            continue
+        ahead = difference.value if on.goal == "maximize" else -difference.value
+        word = "better" if ahead >= 0 else "worse"
+        measure = "" if on is table else f" on {on.objective}"
+        p = shown_p(difference.p_holm)
+        yield (
+            f"{shown(abs(difference.value))} {word}{measure} than the best {kind}, “{name}” "
+            f"(p {p if p.startswith('<') else f'= {p}'})"
+        )

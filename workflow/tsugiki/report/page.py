@@ -11,12 +11,12 @@ from tsugiki.atomic import write_if_changed
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.recipe import AnyRecipe
-from tsugiki.finalists.table import ranked_rows, shown, shown_p, shown_range
+from tsugiki.finalists.table import ranked_rows, shown, shown_p, shown_range, weighing
 from tsugiki.progress.progress import duration
-from tsugiki.report.comparison import comparison_figure
+from tsugiki.report.comparison import comparison_figure, figure_name
 from tsugiki.report.costs import cost_figure
 from tsugiki.report.data import ReportData, load
-from tsugiki.report.fitness import fitness_figure
+from tsugiki.report.fitness import courses, fitness_figure, search_name
 from tsugiki.report.headline import cut_prompts, headline, luck, tiles
 from tsugiki.report.heatmap import ordered_groups, recipe_figure
 from tsugiki.report.svg import STYLE, Figure
@@ -44,9 +44,10 @@ def write_report(files: RunFiles, config: RunConfig) -> Path:
 def figures(data: ReportData) -> dict[str, Figure]:
     """The figures that there is something to show in, by name."""
     names = data.config.figures()
+    table = data.table
     drawn = (
-        None if data.table is None else comparison_figure(data.table),
-        fitness_figure(data.stages),
+        *(() if table is None else (comparison_figure(table, on) for on in table.comparisons)),
+        *(fitness_figure(one, stages) for one, stages in courses(data.stages).items()),
         *(recipe_figure(recipe, names[stage]) for stage, recipe in stage_recipes(data).items()),
         cost_figure(list(data.costs)),
     )
@@ -60,9 +61,9 @@ def stage_recipes(data: ReportData) -> dict[str, AnyRecipe]:
 
 
 def other_measures(data: ReportData) -> list[str]:
-    """Objectives and monitors beside the main objective, in the order of the configuration."""
-    evaluation = data.config.evaluation
-    return [one.name for one in (*evaluation.objectives, *evaluation.monitors)][1:]
+    """Objectives and monitors that the table does not compare on, in the order of the configuration."""
+    compared = set() if data.table is None else {one.objective for one in data.table.comparisons}
+    return [one.name for one in data.config.evaluation.measured if one.name not in compared]
 
 
 def render(data: ReportData, drawn: dict[str, Figure]) -> str:
@@ -85,14 +86,18 @@ def render(data: ReportData, drawn: dict[str, Figure]) -> str:
     return environment.get_template("report.html.j2").render(
         data=data,
         table=data.table,
-        rows=[] if data.table is None else ranked_rows(data.table),
+        ranked_rows=ranked_rows,
+        weighing=weighing,
+        comparison_name=figure_name,
+        search_name=search_name,
+        courses=courses(data.stages),
         figures=drawn,
         recipes=stage_recipes(data),
         recipe_figures=data.config.figures(),
         headline=headline(data),
         cut=cut_prompts(data),
         tiles=tiles(data),
-        luck=None if data.table is None else luck(data.table),
+        luck=[] if data.table is None else luck(data.table),
         style=(TEMPLATES / "page.css").read_text("utf-8") + STYLE.read_text("utf-8"),
         version=__version__,
     )

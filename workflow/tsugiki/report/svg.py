@@ -22,7 +22,7 @@ class Figure:
     Attributes:
         name: File name without its ending; also makes the ids unique on a page.
         title: What it shows.
-        description: The same for those who cannot see it: the numbers that matter.
+        description: The numbers that matter, for those who cannot see it.
         width: In pixels.
         height: In pixels.
         body: SVG elements.

@@ -1,4 +1,4 @@
-"""Rank a generation, and draw the next one, on files."""
+"""The generations of a stage on files: ranking one, and drawing the next."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tsugiki.evaluate.share import distinct_recipes
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import Next, select
 from tsugiki.progress.progress import generation_line
-from tsugiki.progress.summary import only_fitness
+from tsugiki.progress.summary import only_score
 from tsugiki.space.read import read_genome
 from tsugiki.strategies.state import read_state
 
@@ -61,6 +61,7 @@ def select_from_files(files: RunFiles, config: RunConfig, stage: Stage, generati
         population_bytes=current.population.read_bytes(),
         state_bytes=current.state.read_bytes(),
         outcomes_bytes=current.outcomes.read_bytes(),
+        objectives=decided_evaluation(config, files.items).objectives,
     )
 
 
@@ -87,14 +88,16 @@ def write_ranked(
     outcomes = read_outcomes(series, population, left_at(current, range(last)))
     refuse_mixed(current, outcomes, evaluation_of(series) if generation else None)
     refuse_if_all_failed(outcomes, first=generation == 0, where=str(series.root))
-    objectives = decided_evaluation(config, files.items).objectives
-    entry = rank(population, population_bytes, outcomes, objectives)
+    stage, objectives = config.stage(name), decided_evaluation(config, files.items).objectives
+    weighed = stage is None or stage.strategy.weighs
+    entry = rank(population, population_bytes, outcomes, objectives, weighed=weighed)
     atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
-    if config.stage(name) is not None and entry.ranked:
+    if stage is not None and entry.ranked:
         say(f"{name}: {generation_line(files, config, name, generation)}")
-        if (fitness := only_fitness(entry)) is not None:
+        if (score := only_score(entry, objectives, stage)) is not None:
+            same = f"fitness, {score[0]:.4f}" if weighed else "scores"
             say(
-                f"{name}: all candidates of this generation have the same fitness, {fitness:.4f}, which "
+                f"{name}: all candidates of this generation have the same {same}, which "
                 "tells the search nothing: look at what they answer, or use more or other documents"
             )
     elif entry.ranked:

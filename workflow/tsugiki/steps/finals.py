@@ -1,4 +1,4 @@
-"""Finalists, and what is scored on the held-out documents."""
+"""Finalists, and what is scored on the held-out documents: recipes first, the population last."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import BASELINES, FINALISTS, TEST, RunFiles, SeriesFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
+from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.finalists.baselines import tuned
 from tsugiki.finalists.choose import (
     best_distinct,
@@ -18,7 +19,6 @@ from tsugiki.finalists.choose import (
 )
 from tsugiki.space.read import read_genome
 from tsugiki.steps.evolution import write_population, write_recipes
-from tsugiki.strategies.registry import make_strategy
 from tsugiki.strategies.state import read_state
 from tsugiki.strategies.strategy import clip
 
@@ -28,7 +28,9 @@ def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = No
     stage = stage or config.stages[-1]
     name = config.finalists_of(stage.name)
     searched, series = files.series(stage.name), files.series(name)
-    chosen = best_distinct(scored_generations(searched), config.finalists.top)
+    objectives = decided_evaluation(config, files.items).objectives
+    history = scored_generations(searched)
+    chosen = best_distinct(history, config.finalists.top, stage, objectives)
     recipes = _recipes(searched, [entry.recipe for entry in chosen])
     mean = _final_mean(searched, stage) if config.finalists.mean else None
     write_recipes(series, [*recipes, *([mean] if mean else [])])
@@ -81,7 +83,7 @@ def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:
 def _final_mean(series: SeriesFiles, stage: Stage) -> AnyRecipe | None:
     last = series.generation(stage.budget.generations)
     state = read_state(last.state)
-    mean = make_strategy(stage.strategy).mean(state)
+    mean = stage.strategy.mean(state)
     if mean is None:
         return None
     return read_genome(series.space).decode([float(value) for value in clip(np.asarray(mean))])

@@ -24,27 +24,18 @@ from tsugiki.space.dataflow_space import build_dataflow_genome
 from tsugiki.space.parameter_space import build_parameter_genome
 from tsugiki.steps.evolution import write_population, write_recipes
 
-FULL = {"cma_es", "cma_es_margin"}
-MOST_GENES = 2000
-"""A full covariance of so many genes puts three matrices of 32 MB into each state."""
-
 
 def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:
     """Write space.json and the first generation.
 
     Raises:
-        ConfigError: the strategy cannot handle so many genes.
+        ConfigError: the strategy cannot search this space.
         ParentError: the parents cannot be merged.
     """
     space = build_genome(config, stage, models_of(files, config, stage.name))
-    if (genes := len(space.start)) > MOST_GENES and stage.strategy.kind in FULL:
-        raise ConfigError(
-            f"the space has too many genes for {stage.strategy.kind}",
-            where=f"stage {stage.name}",
-            expected=f"at most {MOST_GENES:,} genes, since it learns all their covariances",
-            got=f"{genes:,}",
-            fix="use the strategy `sep_cma`, or fewer genes",
-        )
+    objectives = len(config.evaluation.objectives)
+    for fault in stage.strategy.faults(objectives, len(space.start)):
+        raise ConfigError(fault, where=f"stage {stage.name}")
     series = files.series(stage.name)
     following = first(config, stage, space)
     atomic.write_bytes(series.space, space.to_json())

@@ -8,7 +8,6 @@ only from candidates whose indicators put it to use.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -16,20 +15,18 @@ from deap import tools
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tsugiki.contracts.data import Section
 from tsugiki.contracts.genome import THRESHOLD, GeneKinds
+from tsugiki.contracts.scores import Scores, weighted_sum
 from tsugiki.keyed import generator
 from tsugiki.strategies.cma_es import boundary_penalty
 from tsugiki.strategies.sep_cma import Diagonal
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked, seeded_globals
-
-KIND = "bit_cma"
+from tsugiki.strategies.strategy import Asked, Strategy, seeded_globals
 
 Bits = NDArray[np.bool_]
 
 
-class BitCma(Section):
+class BitCma(Strategy):
     """A genetic algorithm on the indicators, separable CMA-ES on the numbers that are in use."""
 
     kind: Literal["bit_cma"]
@@ -46,17 +43,10 @@ class BitCma(Section):
     sigma: Annotated[float, Field(gt=0, le=1)] = 1 / 6
     """First step size of the numbers, in units of their ranges."""
 
-
-@dataclass(frozen=True)
-class BitCmaStrategy:
-    """The strategy with the settings of a stage."""
-
-    settings: BitCma
-
     def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
         """No survivors yet; numbers are normal about the start."""
         kinds = kinds or GeneKinds.numbers(len(start))
-        distribution = Diagonal.start(start[~kinds.binary], self.settings.sigma)
+        distribution = Diagonal.start(start[~kinds.binary], self.sigma)
         constant = {
             "start": np.asarray(start, dtype=np.float64),
             "binary": kinds.binary.astype(np.float64),
@@ -67,7 +57,7 @@ class BitCmaStrategy:
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
         """Children of the survivors; at first the start, and indicators as probable as it says."""
         binary = state.arrays["binary"] > 0
-        count = self.settings.population
+        count = self.population
         with seeded_globals(key):
             bred = [self._breed(state, index, binary) for index in range(count)]
         numbers = Diagonal.of(state.arrays, state.scalars).sample(count, generator(*key))
@@ -81,23 +71,22 @@ class BitCmaStrategy:
             asked.append(Asked(genome, parents))
         return asked
 
-    def tell(self, state: State, genomes: Sequence[Array], fitness: Sequence[float]) -> State:
+    def tell(self, state: State, genomes: Array, scores: Scores) -> State:
         """Let the best live, and the distribution of numbers learn."""
         binary = state.arrays["binary"] > 0
-        told, scores = np.asarray(genomes), np.asarray(fitness, dtype=np.float64)
-        distribution = Diagonal.of(state.arrays, state.scalars)
-        numbers, in_use = told[:, ~binary], used(told, state.arrays["switch"])[:, ~binary]
+        fitness, distribution = weighted_sum(scores), Diagonal.of(state.arrays, state.scalars)
+        numbers, in_use = genomes[:, ~binary], used(genomes, state.arrays["switch"])[:, ~binary]
         penalty = boundary_penalty(
-            np.where(in_use, numbers, THRESHOLD), scores, distribution.deviation**2
+            np.where(in_use, numbers, THRESHOLD), fitness, distribution.deviation**2
         )
-        updated = distribution.update(numbers, scores - penalty, in_use)
-        pool = np.concatenate([told, state.arrays["survivors"]])
-        pooled = np.concatenate([scores, state.arrays["fitness"]])
-        rank = np.concatenate([np.arange(len(told)), np.full(len(pooled) - len(told), -1.0)])
+        updated = distribution.update(numbers, fitness - penalty, in_use)
+        pool = np.concatenate([genomes, state.arrays["survivors"]])
+        pooled = np.concatenate([fitness, state.arrays["fitness"]])
+        rank = np.concatenate([np.arange(len(genomes)), np.full(len(pooled) - len(genomes), -1.0)])
         # of equals the newer lives: otherwise a plateau could not be crossed
         order = np.argsort(-pooled, kind="stable")
         order = order[_distinct(pool[order] > THRESHOLD if binary.all() else pool[order])]
-        order = order[: self.settings.survivors or max(2, self.settings.population // 2)]
+        order = order[: self.survivors or max(2, self.population // 2)]
         constant = {name: state.arrays[name] for name in ("start", "binary", "switch")}
         return _state(constant, pool[order], pooled[order], rank[order], updated)
 
@@ -117,12 +106,12 @@ class BitCmaStrategy:
             return bits, ()
         chosen = [_tournament(len(survivors)) for _ in range(2)]
         child, other = survivors[chosen[0]].tolist(), survivors[chosen[1]].tolist()
-        if np.random.random() < self.settings.crossover:  # noqa: NPY002 - as above
+        if np.random.random() < self.crossover:  # noqa: NPY002 - as above
             tools.cxUniform(child, other, indpb=0.5)
         else:
             chosen = chosen[:1]
         if child:
-            tools.mutFlipBit(child, indpb=min(1.0, self.settings.flips / len(child)))
+            tools.mutFlipBit(child, indpb=min(1.0, self.flips / len(child)))
         if binary.all() and child == survivors[chosen[0]].tolist():
             flipped = np.random.randint(len(child))  # noqa: NPY002 - as above
             child[flipped] = not child[flipped]  # there is nothing else to try
@@ -166,4 +155,4 @@ def _state(
 ) -> State:
     """`rank`: index of a survivor in the generation just told, or -1 if it is older."""
     arrays = {"survivors": survivors, "fitness": fitness, "rank": rank}
-    return State(KIND, {**constant, **arrays, **distribution.arrays()}, distribution.scalars())
+    return State("bit_cma", {**constant, **arrays, **distribution.arrays()}, distribution.scalars())

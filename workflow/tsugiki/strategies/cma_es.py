@@ -10,18 +10,20 @@ of its generation, so that the search feels the wall but never meets a plateau.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from deap import base, cma
 from pydantic import Field
 
-from tsugiki.contracts.data import Section
 from tsugiki.contracts.genome import GeneKinds
+from tsugiki.contracts.scores import Scores, weighted_sum
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked, seeded_globals
+from tsugiki.strategies.strategy import Asked, Strategy, seeded_globals
+
+MOST_GENES = 2000
+"""A full covariance of so many genes puts three matrices of 32 MB into each state."""
 
 _ARRAYS = ("centroid", "pc", "ps", "C", "B", "BD", "diagD")
 _SCALARS = ("sigma", "update_count")
@@ -37,50 +39,59 @@ class _Individual(list[float]):
         self.fitness = _Maximised()
 
 
-class CmaEs(Section):
-    """CMA-ES, as in the paper (Hansen and Ostermeier 2001)."""
+class FullCovariance(Strategy):
+    """A normal distribution with all covariances, in DEAP's `cma.Strategy`."""
 
-    kind: Literal["cma_es"] = "cma_es"
-    """CMA-ES."""
+    kind: str
+    """Its name."""
     sigma: Annotated[float, Field(gt=0, le=1)] = 1 / 6
     """First step size, in units of the genes' ranges."""
     population: Annotated[int, Field(ge=2)] | None = None
     """Candidates in a generation; 4 + floor(3 ln n) for n genes if absent."""
 
-
-@dataclass(frozen=True)
-class CmaEsStrategy:
-    """CMA-ES with the settings of a stage."""
-
-    settings: CmaEs
-
-    def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
-        """The paper's start: the identity as covariance, `sigma` as step."""
-        del kinds  # indicators are numbers to it; `cma_es_margin` knows better
-        population = self.settings.population or default_population(len(start))
-        strategy = cma.Strategy(
-            centroid=np.array(start), sigma=self.settings.sigma, lambda_=population
-        )
-        return freeze(strategy, population)
+    def faults(self, objectives: int, genes: int | None = None) -> Iterator[str]:
+        """No more genes than a state can hold the covariances of."""
+        del objectives
+        if genes is not None and genes > MOST_GENES:
+            yield (
+                f"{genes:,} genes are too many genes for {self.kind}, which learns all their "
+                f"covariances: it takes {MOST_GENES:,}; use the strategy `sep_cma`, or fewer genes"
+            )
 
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
         """Draw a generation from the normal distribution of the state."""
         with seeded_globals(key):
-            drawn = thaw(state).generate(_Individual)
-        return [Asked(np.array(individual, dtype=np.float64)) for individual in drawn]
-
-    def tell(self, state: State, genomes: Sequence[Array], fitness: Sequence[float]) -> State:
-        """Update mean, step and covariance."""
-        strategy = thaw(state)
-        penalised = fitness - boundary_penalty(
-            np.asarray(genomes), np.asarray(fitness), strategy.sigma**2 * np.diag(strategy.C)
-        )
-        strategy.update(individuals(genomes, penalised))
-        return freeze(strategy, state.scalars["population"])
+            drawn = thaw(state).generate(np.asarray)
+        return [Asked(np.array(genome, dtype=np.float64)) for genome in drawn]
 
     def mean(self, state: State) -> Array | None:
-        """The distribution's mean."""
+        """The distribution's mean: of an indicator, the more probable value."""
         return state.arrays["centroid"]
+
+    def start(self, mean: Array) -> State:
+        """The paper's start about a mean: the identity as covariance, `sigma` as step."""
+        size = self.population or default_population(len(mean))
+        return freeze(cma.Strategy(centroid=mean, sigma=self.sigma, lambda_=size), size, self.kind)
+
+
+class CmaEs(FullCovariance):
+    """CMA-ES, as in the paper (Hansen and Ostermeier 2001)."""
+
+    kind: Literal["cma_es"] = "cma_es"
+    """CMA-ES."""
+
+    def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
+        """Normal about the start. Indicators are numbers to it; `cma_es_margin` knows better."""
+        del kinds
+        return self.start(np.array(start))
+
+    def tell(self, state: State, genomes: Array, scores: Scores) -> State:
+        """Update mean, step and covariance."""
+        strategy, fitness = thaw(state), weighted_sum(scores)
+        variance = strategy.sigma**2 * np.diag(strategy.C)
+        penalised = fitness - boundary_penalty(genomes, fitness, variance)
+        strategy.update(individuals(genomes, penalised))
+        return freeze(strategy, state.scalars["population"])
 
 
 def default_population(genes: int) -> int:
@@ -88,7 +99,7 @@ def default_population(genes: int) -> int:
     return 4 + math.floor(3 * math.log(genes))
 
 
-def individuals(genomes: Sequence[Array], fitness: Sequence[float] | Array) -> list[Any]:
+def individuals(genomes: Array, fitness: Array) -> list[Any]:
     """Genomes with their fitness, as DEAP wants them."""
     made = []
     for genome, value in zip(genomes, fitness, strict=True):

@@ -1,41 +1,32 @@
 """CMA-ES with margin on DEAP's implementation: indicators and numbers together.
 
-Hamano, Saito, Nomura and Shirakawa, GECCO 2022. An indicator is on where its coordinate exceeds
-the threshold; after each update its mean is moved back until both values keep the probability of
-the margin, 1/(n lambda) by default. (The paper's further step, which widens single axes, is for
-integers with more than two values.)
-
-The margin: neither value of an indicator ever becomes too improbable.
-
 Hamano, Saito, Nomura and Shirakawa, "CMA-ES with Margin: Lower-Bounding Marginal Probability for
-Mixed-Integer Black-Box Optimization", GECCO 2022, section 4, for binary variables. Without it the
-distribution of an indicator soon lies on one side of the threshold as a whole, and the search
-stalls on a plateau.
+Mixed-Integer Black-Box Optimization", GECCO 2022, section 4, for binary variables. An indicator is on
+where its coordinate exceeds the threshold; after each update its mean is moved back until both values
+keep the probability of the margin, 1/(n lambda) by default. Without it the distribution of an indicator
+soon lies on one side of the threshold as a whole, and the search stalls on a plateau. (The paper's
+further step, which widens single axes, is for integers with more than two values.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Annotated, Literal
 
 import numpy as np
-from deap import cma
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tsugiki.contracts.data import Section
 from tsugiki.contracts.genome import THRESHOLD, GeneKinds
+from tsugiki.contracts.scores import Scores, weighted_sum
 from tsugiki.strategies.cma_es import (
+    FullCovariance,
     boundary_penalty,
-    default_population,
     freeze,
     individuals,
     thaw,
 )
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked, seeded_globals
 
 _SURE = 1e-9
 
@@ -71,65 +62,36 @@ def with_margin(
     return np.where(binary, kept, mean)
 
 
-KIND = "cma_es_margin"
-
-
-class CmaEsMargin(Section):
+class CmaEsMargin(FullCovariance):
     """CMA-ES with margin, for indicators and numbers together (Hamano et al. 2022)."""
 
     kind: Literal["cma_es_margin"]
     """CMA-ES with margin."""
-    sigma: Annotated[float, Field(gt=0, le=1)] = 1 / 6
-    """First step size, in units of the genes' ranges."""
-    population: Annotated[int, Field(ge=2)] | None = None
-    """Candidates in a generation; 4 + floor(3 ln n) for n genes if absent."""
     margin: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     """Smallest probability of either value of an indicator; 1/(n times population) if absent."""
 
-
-@dataclass(frozen=True)
-class CmaEsMarginStrategy:
-    """CMA-ES with margin, with the settings of a stage."""
-
-    settings: CmaEsMargin
-
     def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
-        """The identity as covariance, `sigma` as step, indicators as probable as `start` says."""
+        """Normal about the start, with indicators as probable as it says."""
         binary = (kinds or GeneKinds.numbers(len(start))).binary
-        population = self.settings.population or default_population(len(start))
-        strategy = cma.Strategy(
-            centroid=first_mean(start, binary, self.settings.sigma),
-            sigma=self.settings.sigma,
-            lambda_=population,
-        )
-        state = freeze(strategy, population, KIND)
-        return State(KIND, {**state.arrays, "binary": binary.astype(np.float64)}, state.scalars)
+        state = self.start(first_mean(start, binary, self.sigma))
+        return _with_binary(state, binary.astype(np.float64))
 
-    def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
-        """Draw a generation from the normal distribution of the state."""
-        with seeded_globals(key):
-            drawn = thaw(state).generate(np.asarray)
-        return [Asked(np.array(genome, dtype=np.float64)) for genome in drawn]
-
-    def tell(self, state: State, genomes: Sequence[Array], fitness: Sequence[float]) -> State:
+    def tell(self, state: State, genomes: Array, scores: Scores) -> State:
         """Update mean, step and covariance, then keep the margin."""
-        strategy = thaw(state)
+        strategy, fitness = thaw(state), weighted_sum(scores)
         binary = state.arrays["binary"] > 0
         variance = strategy.sigma**2 * np.diag(strategy.C)
-        penalty = boundary_penalty(
-            np.asarray(genomes)[:, ~binary], np.asarray(fitness), variance[~binary]
-        )
+        penalty = boundary_penalty(genomes[:, ~binary], fitness, variance[~binary])
         strategy.update(individuals(genomes, fitness - penalty))
         population = state.scalars["population"]
         strategy.centroid = with_margin(
             strategy.centroid,
             strategy.sigma * np.sqrt(np.diag(strategy.C)),
             binary,
-            self.settings.margin or 1 / (len(binary) * population),
+            self.margin or 1 / (len(binary) * population),
         )
-        told = freeze(strategy, population, KIND)
-        return State(KIND, {**told.arrays, "binary": state.arrays["binary"]}, told.scalars)
+        return _with_binary(freeze(strategy, population, self.kind), state.arrays["binary"])
 
-    def mean(self, state: State) -> Array | None:
-        """The distribution's mean: of an indicator, the more probable value."""
-        return state.arrays["centroid"]
+
+def _with_binary(state: State, binary: Array) -> State:
+    return State(state.kind, {**state.arrays, "binary": binary}, state.scalars)

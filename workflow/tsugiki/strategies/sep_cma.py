@@ -1,17 +1,14 @@
-"""Separable CMA-ES, for thousands of genes (Ros and Hansen, PPSN 2008).
+"""Separable CMA-ES, for thousands of genes: time and memory linear in their number.
 
-DEAP has no diagonal form of its CMA-ES. With 4,288 genes, each state of the full form would hold
-three matrices of 147 MB, and each step would decompose one. Here a state holds a few vectors.
-Indicators keep the margin of `cma_es_margin`.
+Ros and Hansen, "A Simple Modification in CMA-ES Achieving Linear Time and Space Complexity", PPSN 2008:
+the learning rates of the diagonal covariance are (n + 2)/3 times those of the full matrix. Other
+constants are those of DEAP's CMA-ES, which this equals for one gene and which has no diagonal form:
+with 4,288 genes, each of its states would hold three matrices of 147 MB, and each step would decompose
+one.
 
-CMA-ES with a diagonal covariance: time and memory linear in the number of genes.
-
-Ros and Hansen, "A Simple Modification in CMA-ES Achieving Linear Time and Space Complexity", PPSN
-2008: the learning rates of the covariance are (n + 2)/3 times those of the full matrix. Other
-constants are those of DEAP's CMA-ES, which this equals for one gene.
-
-Genes may be out of use in some candidates. They then tell nothing: means and variances are learned
-from the candidates that use a gene, and the step size from the genes that were in use.
+Genes may be out of use in some candidates. They then tell nothing: means and variances are learned from
+the candidates that use a gene, and the step size from the genes that were in use. Indicators keep the
+margin of `cma_es_margin`.
 """
 
 from __future__ import annotations
@@ -25,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tsugiki.contracts.data import Section
 from tsugiki.contracts.genome import GeneKinds
+from tsugiki.contracts.scores import Scores, weighted_sum
 from tsugiki.keyed import generator
 from tsugiki.strategies.cma_es import boundary_penalty, default_population
 from tsugiki.strategies.cma_es_margin import first_mean, with_margin
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked
+from tsugiki.strategies.strategy import Asked, Strategy
 
 
 @dataclass(frozen=True)
@@ -167,10 +164,7 @@ class Diagonal:
         )
 
 
-KIND = "sep_cma"
-
-
-class SeparableCmaEs(Section):
+class SeparableCmaEs(Strategy):
     """CMA-ES with a diagonal covariance, for thousands of genes (Ros and Hansen 2008).
 
     Indicators, if there are any, keep a margin as in `cma_es_margin`.
@@ -185,19 +179,12 @@ class SeparableCmaEs(Section):
     margin: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     """Smallest probability of either value of an indicator; 1/(n times population) if absent."""
 
-
-@dataclass(frozen=True)
-class SeparableStrategy:
-    """Separable CMA-ES with the settings of a stage."""
-
-    settings: SeparableCmaEs
-
     def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
         """Independent genes of standard deviation `sigma` about the start."""
         binary = (kinds or GeneKinds.numbers(len(start))).binary
-        mean = first_mean(start, binary, self.settings.sigma)
-        population = self.settings.population or default_population(len(start))
-        return _state(Diagonal.start(mean, self.settings.sigma), binary, max(population, 2))
+        mean = first_mean(start, binary, self.sigma)
+        population = self.population or default_population(len(start))
+        return self._state(Diagonal.start(mean, self.sigma), binary, max(population, 2))
 
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
         """Draw a generation from the normal distribution of the state."""
@@ -205,24 +192,22 @@ class SeparableStrategy:
         drawn = distribution.sample(state.scalars["population"], generator(*key))
         return [Asked(genome) for genome in drawn]
 
-    def tell(self, state: State, genomes: Sequence[Array], fitness: Sequence[float]) -> State:
+    def tell(self, state: State, genomes: Array, scores: Scores) -> State:
         """Update mean, step and variances, then keep the margin of indicators."""
         distribution = Diagonal.of(state.arrays, state.scalars)
-        binary = state.arrays["binary"] > 0
-        told, scores = np.asarray(genomes), np.asarray(fitness, dtype=np.float64)
+        binary, fitness = state.arrays["binary"] > 0, weighted_sum(scores)
         variance = distribution.deviation[~binary] ** 2
-        scores = scores - boundary_penalty(told[:, ~binary], scores, variance)
-        updated = distribution.update(told, scores)
+        penalty = boundary_penalty(genomes[:, ~binary], fitness, variance)
+        updated = distribution.update(genomes, fitness - penalty)
         population = int(state.scalars["population"])
-        probability = self.settings.margin or 1 / (len(binary) * population)
+        probability = self.margin or 1 / (len(binary) * population)
         mean = with_margin(updated.mean, updated.deviation, binary, probability)
-        return _state(replace(updated, mean=mean), binary, population)
+        return self._state(replace(updated, mean=mean), binary, population)
 
     def mean(self, state: State) -> Array | None:
         """The distribution's mean."""
         return state.arrays["mean"]
 
-
-def _state(distribution: Diagonal, binary: NDArray[np.bool_], population: int) -> State:
-    arrays = {**distribution.arrays(), "binary": binary.astype(np.float64)}
-    return State(KIND, arrays, {**distribution.scalars(), "population": population})
+    def _state(self, distribution: Diagonal, binary: NDArray[np.bool_], population: int) -> State:
+        arrays = {**distribution.arrays(), "binary": binary.astype(np.float64)}
+        return State(self.kind, arrays, {**distribution.scalars(), "population": population})

@@ -1,17 +1,20 @@
-"""What every strategy is: ask for candidates, tell their fitness; all state in the open."""
+"""What every strategy is: settings of a stage, and pure functions to ask for candidates and tell scores."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import getstate, setstate
 from random import seed as seed_random
-from typing import Protocol
+from typing import ClassVar, get_args
 
 import numpy as np
 
+from tsugiki.contracts.data import Section
 from tsugiki.contracts.genome import GeneKinds
+from tsugiki.contracts.scores import Scores, weighted_sum
 from tsugiki.keyed import key64
 from tsugiki.strategies.state import Array, State
 
@@ -29,9 +32,30 @@ class Asked:
     parents: tuple[int, ...] = field(default=())
 
 
-class Strategy(Protocol):
-    """A way to search the unit cube. Methods are pure: equal arguments, equal results."""
+class Strategy(Section, ABC):
+    """A way to search the unit cube; its fields are settings in the configuration of a stage.
 
+    Methods are pure: equal arguments, equal results. All that a search remembers is in its state.
+    """
+
+    weighs: ClassVar[bool] = True
+    """Whether it looks for the largest weighted sum of the objectives."""
+
+    kind: str
+    """Its name."""
+
+    @classmethod
+    def kind_name(cls) -> str:
+        """The `kind` that chooses it in a configuration."""
+        (name,) = get_args(cls.model_fields["kind"].annotation)
+        return str(name)
+
+    def faults(self, objectives: int, genes: int | None = None) -> Iterator[str]:
+        """What a search cannot be given, in words; `genes` is None before the models are read."""
+        del objectives, genes
+        yield from ()
+
+    @abstractmethod
     def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
         """The state before the first generation.
 
@@ -39,19 +63,48 @@ class Strategy(Protocol):
             start: shape (genes,): coordinates of numbers, probabilities of indicators.
             kinds: Which genes are indicators; all are numbers if absent.
         """
-        ...
 
+    @abstractmethod
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
         """A generation; all randomness comes from `key`."""
-        ...
 
-    def tell(self, state: State, genomes: Sequence[Array], fitness: Sequence[float]) -> State:
-        """The state after a generation. `fitness`: finite, larger is better, in asked order."""
-        ...
+    @abstractmethod
+    def tell(self, state: State, genomes: Array, scores: Scores) -> State:
+        """The state after a generation.
+
+        Args:
+            state: That the generation was drawn from.
+            genomes: shape (population, genes), raw, in the order in which they were asked for.
+            scores: Of the same candidates.
+        """
 
     def mean(self, state: State) -> Array | None:
         """The centre of the search distribution, shape (genes,), if the strategy has one."""
-        ...
+        del state
+        return None
+
+    def best(self, scores: Scores, count: int) -> list[int]:
+        """Which candidates deserve a second look: at most `count`, best first, none that failed.
+
+        Of equals the first one leads.
+        """
+        order = np.argsort(-weighted_sum(scores), kind="stable")
+        return [int(one) for one in order if not scores.failed[one]][:count]
+
+    def progress(self, state: State, scores: Scores, generation: int) -> dict[str, float | None]:
+        """Scalars to remember: `best_generation`, the last one with a better candidate than all before.
+
+        Args:
+            state: Before the generation was told.
+            scores: Of the generation.
+            generation: Its number.
+        """
+        known = state.scalars["best"]
+        if not scores.failed.all():
+            best = float(weighted_sum(scores).max())
+            if known is None or best > known:
+                return {"best": best, "best_generation": generation}
+        return {"best": known, "best_generation": state.scalars["best_generation"]}
 
 
 @contextmanager

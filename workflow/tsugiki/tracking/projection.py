@@ -22,7 +22,7 @@ from tsugiki.contracts.outcome import Cost, read_cost
 from tsugiki.contracts.population import Candidate
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import InfrastructureError, LineageError
-from tsugiki.progress.summary import summarise
+from tsugiki.progress.summary import summaries
 from tsugiki.tracking.marks import PENDING, mark, mark_untold, pending
 from tsugiki.tracking.records import (
     PREFIX,
@@ -188,7 +188,8 @@ class _Projection:
             self._log_run_files(parent)
         if entry.population.candidates:
             spent = [costs[recipe] for recipe in new_recipes(history)[-1]]
-            metrics = generation_metrics(summarise(outcomes)[-1], spent)
+            summary = summaries(self.files, self.config, series, outcomes)[-1]
+            metrics = generation_metrics(summary, spent)
             self._log(parent, metrics=metrics, timestamp=milliseconds(end), step=entry.number)
             self._log_candidates(parent, series, entry, costs, end)
         if self._is_last(series, entry):

@@ -1,8 +1,6 @@
-"""What MLflow is told of a candidate and of a generation: pure functions of the ledger.
+"""What MLflow is told of a candidate, its recipe and a generation: pure functions of the ledger.
 
 Times come from cost.json, so that logging the same files again logs the same records.
-
-A recipe as parameters of a run in MLflow.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from tsugiki.canonical import digest
 from tsugiki.contracts.outcome import Cost, Failed, Scored
 from tsugiki.contracts.population import Candidate, Ranked
 from tsugiki.contracts.recipe import SHARED, AnyRecipe, DataflowRecipe, Hop, Recipe
-from tsugiki.progress.summary import Summary
+from tsugiki.progress.summary import Course, Summary
 
 MOST_VALUES = 64
 """A recipe with more values keeps them in recipe.json only: MLflow's parameters are for tables."""
@@ -112,20 +110,30 @@ def candidate_record(
 
 
 def generation_metrics(summary: Summary, costs: Iterable[Cost | None]) -> dict[str, float]:
-    """Metrics of the parent run for one generation; `costs` are of what it had to score."""
+    """Metrics of the parent run for one generation; `costs` are of what it had to score.
+
+    Those of the weighted sum have plain names, those of each of several objectives end in its name.
+    """
     known = [cost for cost in costs if cost is not None]
     numbers = {
-        "best_so_far": summary.best_so_far,
-        "best": summary.best,
-        "mean": summary.mean,
-        "median": summary.median,
-        "spread": summary.spread,
+        **({} if summary.fitness is None else _course(summary.fitness)),
+        **{
+            f"{key}.{name}": value
+            for name, course in summary.objectives.items()
+            for key, value in _course(course).items()
+        },
+        "front": None if summary.front is None else float(summary.front),
         "failures": float(summary.failures),
         "candidates": float(summary.candidates),
         "seconds": sum(cost.seconds_total for cost in known),
         "tokens": float(sum(cost.tokens for cost in known)),
     }
     return _finite({name: number for name, number in numbers.items() if number is not None})
+
+
+def _course(course: Course) -> dict[str, float | None]:
+    names = ("best_so_far", "best", "mean", "median", "spread")
+    return {name: getattr(course, name) for name in names}
 
 
 def ledger_digest(ranked: Ranked) -> str:

@@ -1,0 +1,125 @@
+"""What a search is told of its candidates: a number for each objective, and which of them failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsugiki.contracts.outcome import Failed, Scored
+from tsugiki.errors import LineageError
+
+
+class Direction(Protocol):
+    """What scores need to know of an objective."""
+
+    @property
+    def name(self) -> str:
+        """As outcomes have it."""
+        ...
+
+    @property
+    def sign(self) -> float:
+        """1 if larger is better, -1 if smaller is."""
+        ...
+
+    @property
+    def weight(self) -> float:
+        """How much it counts in a weighted sum; positive."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of candidates, in their order.
+
+    Attributes:
+        values: float64, shape (population, objectives). Larger is better: objectives that are
+            minimised are negated. Rows of failures are NaN.
+        failed: bool, shape (population,).
+        weights: float64, shape (objectives,): how much each counts where one number is needed.
+    """
+
+    values: NDArray[np.float64]
+    failed: NDArray[np.bool_]
+    weights: NDArray[np.float64]
+
+
+def scores_of(outcomes: Iterable[Scored | Failed], objectives: Sequence[Direction]) -> Scores:
+    """The scores that outcomes hold.
+
+    Raises:
+        LineageError: an outcome lacks an objective.
+    """
+    rows = [_row(outcome, objectives) for outcome in outcomes]
+    return Scores(
+        values=np.array([row or [np.nan] * len(objectives) for row in rows], dtype=np.float64)
+        .reshape(len(rows), len(objectives)),
+        failed=np.array([row is None for row in rows], dtype=np.bool_),
+        weights=np.array([one.weight for one in objectives], dtype=np.float64),
+    )  # fmt: skip
+
+
+def _row(outcome: Scored | Failed, objectives: Sequence[Direction]) -> list[float] | None:
+    if isinstance(outcome, Failed):
+        return None
+    for objective in objectives:
+        if objective.name not in outcome.measured:
+            raise LineageError(
+                "an outcome lacks an objective",
+                where=f"recipe {outcome.recipe}",
+                expected=objective.name,
+                got=", ".join(sorted(outcome.measured)),
+                fix="evaluate the candidate again: remove its outcome.json",
+            )
+    return [one.sign * outcome.measured[one.name].value for one in objectives]
+
+
+def further_first(scores: Scores, rungs: Sequence[int | None]) -> Scores:
+    """Scores by which candidates that were left at a rung are behind all that came further.
+
+    Values on other documents do not compare. So those of candidates that were left are lowered together,
+    on each objective, below the worst of those that came further, by the spread of all (by 1 if they have
+    none). Their order among each other stays, and so do values on all documents.
+
+    Args:
+        scores: Scores of candidates.
+        rungs: At which rung each one was left; None for those that were scored on all documents.
+    """
+    if all(rung is None for rung in rungs):
+        return scores
+    values = scores.values.copy()
+    known = ~scores.failed
+    places = np.array([np.inf if rung is None else rung for rung in rungs])
+    spread = np.ptp(values[known], axis=0) if known.any() else np.zeros(values.shape[1])
+    margin = np.where(spread > 0, spread, 1.0)
+    worst = np.full(values.shape[1], np.inf)
+    for rung in sorted(set(places[known]), reverse=True):
+        here = known & (places == rung)
+        excess = values[here].max(axis=0) - (worst - margin)
+        values[here] -= np.where(np.isfinite(worst), np.maximum(excess, 0.0), 0.0)
+        worst = values[here].min(axis=0)
+    return replace(scores, values=values)
+
+
+def weighted_sum(scores: Scores) -> NDArray[np.float64]:
+    """One number for each candidate, larger is better, all finite.
+
+    A failure lies below the worst score by the whole spread of the scores (by 1 if they have none),
+    so that a search feels it; where everything failed, all are 0.
+
+    Returns:
+        float64, shape (population,).
+    """
+    total = np.zeros(len(scores.failed))
+    for weight, values in zip(scores.weights, scores.values.T, strict=True):
+        total += weight * values
+    known = total[~scores.failed]
+    if not known.size:
+        return np.zeros_like(total)
+    spread = known.max() - known.min()
+    total[scores.failed] = known.min() - (spread if spread > 0 else 1.0)
+    return total
