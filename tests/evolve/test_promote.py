@@ -52,12 +52,13 @@ def test_a_rule_sees_every_document_of_every_candidate_larger_is_better(
     rungs = Rungs(documents=[2, 4], rule="second")
     assert decide(found, 0, rungs, OBJECTIVES) == [None, "worse", "failed: model"]
     (standing,) = seen
-    np.testing.assert_array_equal(standing.values, [[0.5, -4], [0, -6], [np.nan, np.nan]])
-    np.testing.assert_array_equal(standing.scores[0], [[1, -3], [0, -5]])
-    assert standing.scores.shape == (3, 2, 2)
-    assert np.isnan(standing.scores[2]).all()
-    assert standing.failed.tolist() == [False, False, True]
-    assert (standing.documents, standing.weights) == ((2, 4), (2.0, 1.0))
+    np.testing.assert_array_equal(standing.scores.values, [[0.5, -4], [0, -6], [np.nan, np.nan]])
+    np.testing.assert_array_equal(standing.by_document[0], [[1, -3], [0, -5]])
+    assert standing.by_document.shape == (3, 2, 2)
+    assert np.isnan(standing.by_document[2]).all()
+    assert standing.scores.failed.tolist() == [False, False, True]
+    assert standing.documents == (2, 4)
+    assert standing.scores.weights.tolist() == [2.0, 1.0]
 
 
 def test_the_rule_none_leaves_only_what_has_failed() -> None:

@@ -20,6 +20,7 @@ from tsugiki.contracts.ledger import read_generation, read_outcome
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.records import read_records
 from tsugiki.contracts.rungs import read_promotion
+from tsugiki.contracts.scores import weighted_sum
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.rungs import documents_by_rung
@@ -247,7 +248,7 @@ def halving() -> Iterator[None]:
     """A rule that leaves the worse half."""
 
     def worse_half(standing: Standing) -> list[str | None]:
-        total = standing.values.sum(axis=1)
+        total = weighted_sum(standing.scores)
         kept = set(sorted(range(len(total)), key=lambda one: -total[one])[: (len(total) + 1) // 2])
         return [None if one in kept else "worse half" for one in range(len(total))]
 

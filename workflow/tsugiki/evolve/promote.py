@@ -15,6 +15,7 @@ from tsugiki.contracts.ledger import read_outcome, read_population
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.records import read_records
 from tsugiki.contracts.rungs import Judged, Promotion, left_at
+from tsugiki.contracts.scores import scores_of
 from tsugiki.errors import LineageError
 from tsugiki.strategies.rungs.registry import RULES
 from tsugiki.strategies.rungs.rule import Standing
@@ -30,7 +31,7 @@ class AtRung:
     outcome: Scored | Failed
     digest: str
     """SHA-256 of its outcome.json."""
-    scores: Floats | None
+    by_document: Floats | None
     """Shape (documents, objectives): each document's own number, NaN where it is none; None if it
     failed."""
 
@@ -86,23 +87,14 @@ def decide(
     if not found:
         return []
     signs = np.array([one.sign for one in objectives])
-    known = [one.scores for one in found if one.scores is not None]
-    shape = known[0].shape if known else (0, len(objectives))
-    nothing = np.full(shape, np.nan)
-    values = [
-        [
-            one.outcome.measured[of.name].value if isinstance(one.outcome, Scored) else np.nan
-            for of in objectives
-        ]
-        for one in found
-    ]
+    known = [one.by_document for one in found if one.by_document is not None]
+    nothing = np.full(known[0].shape if known else (0, len(objectives)), np.nan)
+    tables = [nothing if one.by_document is None else one.by_document for one in found]
     standing = Standing(
         rung=rung,
         documents=tuple(rungs.documents),
-        values=signs * np.array(values),
-        scores=signs * np.stack([nothing if one.scores is None else one.scores for one in found]),
-        weights=tuple(one.weight for one in objectives),
-        failed=np.array([isinstance(one.outcome, Failed) for one in found]),
+        scores=scores_of((one.outcome for one in found), objectives),
+        by_document=signs * np.stack(tables),
     )
     decided = RULES[rungs.rule](standing)
     return [
@@ -122,7 +114,7 @@ def _read(series: SeriesFiles, recipe: str, rung: int, objectives: Sequence[Obje
             got=f"{outcome.recipe}, rung {outcome.rung}",
             fix="remove the file and run again",
         )
-    scores = None
+    by_document = None
     if isinstance(outcome, Scored):
         rows = read_records(place.items, ["objective", "doc_id", "value"]).to_pylist()
         columns = [
@@ -133,5 +125,5 @@ def _read(series: SeriesFiles, recipe: str, rung: int, objectives: Sequence[Obje
             ]
             for of in objectives
         ]
-        scores = np.array(columns, dtype=np.float64).T
-    return AtRung(recipe, outcome, digest_file(place.outcome), scores)
+        by_document = np.array(columns, dtype=np.float64).T
+    return AtRung(recipe, outcome, digest_file(place.outcome), by_document)

@@ -7,4 +7,4 @@ from tsugiki.strategies.rungs.rule import Standing
 
 def none(standing: Standing) -> list[str | None]:
     """All go on."""
-    return [None] * len(standing.failed)
+    return [None] * len(standing.scores.failed)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tsugiki.contracts.scores import Scores
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -17,16 +19,11 @@ class Standing:
     """Number of the rung, from 0. After the last one nothing is decided."""
     documents: tuple[int, ...]
     """Documents of each task by rung; those of a rung are among those of the next."""
-    values: npt.NDArray[np.float64]
-    """Shape (candidates, objectives): values over the documents so far, larger is better; NaN for
-    candidates that failed."""
-    scores: npt.NDArray[np.float64]
+    scores: Scores
+    """Over the documents so far. Whoever failed is left whatever the rule says."""
+    by_document: npt.NDArray[np.float64]
     """Shape (candidates, documents, objectives): each document's own number, larger is better; NaN where it
     is none, and for candidates that failed. All candidates have the same documents, in the same order."""
-    weights: tuple[float, ...]
-    """Of the objectives."""
-    failed: npt.NDArray[np.bool_]
-    """Shape (candidates,). They are left whatever the rule says."""
 
 
 Rule = Callable[[Standing], list[str | None]]
