@@ -34,7 +34,7 @@ from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.evaluate import candidate_model
 from tsugiki.evaluate.candidate_model import CandidateModel
-from tsugiki.evaluate.harness import Harness
+from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.score import score
 from tsugiki.merge.in_place import InPlaceMerger
 
@@ -77,17 +77,16 @@ def measure(
     """Score candidates, and print what the later ones cost."""
     candidate_model.fits_on_device = lambda _needed, _free: way == HELD
     model = CandidateModel(folders, DIGESTS, evaluation)
-    harness = Harness(evaluation)
+    evaluators = Evaluators(evaluation)
     costs: list[dict[str, Any]] = []
     for step in range(given.candidates + 1):
         one = recipe(method, step)
         scored = score(
             partial(model.build, one),
-            harness,
+            evaluators,
             recipe=one.digest,
             ids={TASK: list(range(given.items))},
             evaluation="",
-            hardware=model.hardware,
         )
         if not isinstance(scored.outcome, Scored):
             raise SystemExit(f"{way}: {scored.outcome}")

@@ -2,9 +2,19 @@
 #
 # Inputs:  parents.lock.json, items.json, <series>/gen-NNN/population.json
 #          <series>/gen-NNN/weights-J/ with `storage: disk`
+#          <stage>/gen-NNN/rung-(N-1).json with `evaluation.rungs`
 # Outputs: <series>/gen-NNN/evaluated-J.json
 #          <series>/candidates/cand-*/{outcome.json,items.parquet,cost.json}   content-addressed, and
 #          kept: a job that is run again scores only what has no outcome yet
+#
+# With `evaluation.rungs`, each generation of a stage is scored on a few documents first. `evaluate_rung`
+# does that for each rung but the last, which is `evaluate`'s; `promote` decides between them who goes on.
+# Outputs: <stage>/gen-NNN/rung-N/evaluated-J.json, <stage>/gen-NNN/rung-N.json
+#          <stage>/candidates/cand-*/rung-N/{outcome.json,items.parquet,cost.json}
+
+
+localrules:
+    promote,
 
 
 rule evaluate:
@@ -12,6 +22,7 @@ rule evaluate:
         parents=RUN.parents,
         sets=RUN.items,
         population=PLAN.path("population.json"),
+        promoted=PLAN.promoted,
         weights=PLAN.path("weights-{job}") if PLAN.on_disk else [],
     output:
         evaluated=PLAN.path("evaluated-{job}.json"),
@@ -38,3 +49,66 @@ rule evaluate:
     shell:
         "OMP_NUM_THREADS={threads} tsugiki --log {log:q} evaluate {params.config:q} --series {wildcards.series}"
         " --generation {params.generation} --job {wildcards.job}"
+
+
+rule evaluate_rung:
+    input:
+        parents=RUN.parents,
+        sets=RUN.items,
+        population=PLAN.path("population.json"),
+        promoted=PLAN.promoted,
+        weights=PLAN.path("weights-{job}") if PLAN.on_disk else [],
+    output:
+        evaluated=PLAN.path("rung-{rung}/evaluated-{job}.json"),
+    log:
+        RUN.root / "logs/{series}/gen-{gen}/rung-{rung}/evaluate-{job}.log",
+    benchmark:
+        RUN.root / "benchmarks/{series}/gen-{gen}/rung-{rung}/evaluate-{job}.tsv"
+    wildcard_constraints:
+        series="|".join(PLAN.stages),
+        gen=r"\d\d\d+",
+        rung=r"\d+",
+        job=r"\d+",
+    priority: 10
+    retries: 2 if workflow.is_main_process else 0
+    conda:
+        "../envs/environment.yaml"
+    threads: SETTINGS.evaluation.threads
+    resources:
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=lambda wildcards, attempt: 32_000 * attempt,
+    params:
+        config=RUN.config,
+        key=PLAN.share_key,
+        generation=lambda wildcards: int(wildcards.gen),
+    shell:
+        "OMP_NUM_THREADS={threads} tsugiki --log {log:q} evaluate {params.config:q} --series {wildcards.series}"
+        " --generation {params.generation} --job {wildcards.job} --rung {wildcards.rung}"
+
+
+rule promote:
+    input:
+        population=PLAN.path("population.json"),
+        sets=RUN.items,
+        evaluated=PLAN.evaluated_at,
+    output:
+        promoted=PLAN.path("rung-{rung}.json"),
+    log:
+        RUN.root / "logs/{series}/gen-{gen}/promote-{rung}.log",
+    benchmark:
+        RUN.root / "benchmarks/{series}/gen-{gen}/promote-{rung}.tsv"
+    wildcard_constraints:
+        series="|".join(PLAN.stages),
+        gen=r"\d\d\d+",
+        rung=r"\d+",
+    priority: 20
+    conda:
+        "../envs/environment.yaml"
+    resources:
+        runtime=10,
+    params:
+        config=RUN.config,
+        generation=lambda wildcards: int(wildcards.gen),
+    shell:
+        "tsugiki --log {log:q} promote {params.config:q} --stage {wildcards.series}"
+        " --generation {params.generation} --rung {wildcards.rung}"

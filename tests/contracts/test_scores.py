@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.strategies.scored import scored as scores
-from tsugiki.config.evaluation import Objective
+from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.contracts.outcome import Failed, Measured, Scored
-from tsugiki.contracts.scores import scores_of, weighted_sum
+from tsugiki.contracts.scores import Scores, further_first, scores_of, weighted_sum
 from tsugiki.errors import LineageError
 
 ZERO = "0" * 64
 OBJECTIVES = [
-    Objective(name="right", task="t", metric="acc,none", weight=2.0),
-    Objective(name="perplexity", task="t", metric="ppl,none", goal="minimize", weight=0.5),
+    LmEvalObjective(name="right", task="t", metric="acc,none", weight=2.0),
+    LmEvalObjective(name="perplexity", task="t", metric="ppl,none", goal="minimize", weight=0.5),
 ]
 FAILED = Failed(recipe=ZERO, evaluation=ZERO, kind="model", reason="its logits are not finite")
 
@@ -93,3 +93,24 @@ def test_a_score_that_is_no_number_cannot_be_written_down(value: float) -> None:
     """NaN compares greater than everything in DEAP, so it never gets that far."""
     with pytest.raises(ValueError, match="finite"):
         Measured(value=value, items=1)
+
+
+def test_who_came_further_is_ahead_on_every_objective_whatever_the_scores() -> None:
+    """Those that were left keep their order, failures stay flagged, whole scores stay as they are."""
+    values = np.array(
+        [[1.0, -4.0], [0.5, -9.0], [9.0, 0.0], [8.0, -1.0], [99.0, 99.0], [np.nan, np.nan]]
+    )
+    failed = np.array([False] * 5 + [True])
+    scores = Scores(values=values, failed=failed, weights=np.array([1.0, 1.0]))
+    found = further_first(scores, [None, None, 1, 1, 0, 0]).values
+    np.testing.assert_array_equal(found[:2], values[:2])
+    assert (found[2:4].max(axis=0) < values[:2].min(axis=0)).all()
+    assert (found[4] < found[2:4].min(axis=0)).all()
+    np.testing.assert_allclose(found[2] - found[3], values[2] - values[3])
+    assert np.isnan(found[5]).all()
+
+
+def test_without_rungs_scores_stay_as_they_are() -> None:
+    """To the bit."""
+    scores = scores_of([scored(right=0.75, perplexity=3.0), FAILED], OBJECTIVES)
+    assert further_first(scores, [None, None]) is scores

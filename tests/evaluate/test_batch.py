@@ -33,18 +33,18 @@ from tests.runs_for_tests import (
 )
 from tsugiki import atomic
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.item_sets import read_items
 from tsugiki.contracts.outcome import OUTCOME, Failed, Scored
 from tsugiki.contracts.population import Generation
 from tsugiki.contracts.recipe import Parameter, Recipe
 from tsugiki.errors import InfrastructureError, LineageError
 from tsugiki.evaluate.batch import Evaluator
-from tsugiki.evaluate.items import read_items
 from tsugiki.evaluate.materialized import materialize
 from tsugiki.steps.evolution import write_ranked
 from tsugiki.steps.prepare import write_items
 
 DAY = timedelta(days=1)
-EVALUATE = "tsugiki.evaluate.harness.evaluate"
+EVALUATE = "tsugiki.evaluate.evaluators.harness.evaluate"
 """lm-eval's function, as the harness calls it."""
 
 

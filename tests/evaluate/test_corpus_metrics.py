@@ -26,15 +26,15 @@ from tests.runs_for_tests import (
 from tsugiki.audit.series import check_candidates
 from tsugiki.canonical import digest, pretty_json
 from tsugiki.config.evaluation import Evaluation
+from tsugiki.contracts.item_sets import ItemSets
 from tsugiki.contracts.outcome import OUTCOME, Measured, Scored
 from tsugiki.contracts.population import Generation
 from tsugiki.contracts.recipe import Recipe
+from tsugiki.contracts.records import read_records
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.batch import Evaluator
-from tsugiki.evaluate.harness import Harness
-from tsugiki.evaluate.items import ItemSets
-from tsugiki.evaluate.tasks import refuse_unaggregated
-from tsugiki.finalists.files import read_items
+from tsugiki.evaluate.evaluators.harness import Harness
+from tsugiki.evaluate.evaluators.tasks import refuse_unaggregated
 from tsugiki.steps.evolution import write_ranked
 
 DATA = "custom_dataset: !function tiny.load\ntest_split: test\nnum_fewshot: 0\n"
@@ -293,7 +293,9 @@ def test_a_metric_without_a_value_over_documents_is_refused(
 
 def test_a_metric_that_nobody_asked_for_fails_no_candidate(tasks: Path) -> None:
     """lm-eval itself cannot aggregate `likelihood`, which stands in the task beside `acc`."""
-    records = harness(tasks, objective("it", "odd", "acc,none")).run(DummyLM(), {"odd": [0, 1, 2]})
+    records = harness(tasks, objective("it", "odd", "acc,none")).score(
+        DummyLM(), {"odd": [0, 1, 2]}
+    )
     assert {record.value for record in records} <= {0.0, 1.0}
 
 
@@ -355,5 +357,5 @@ def test_items_from_before_are_read_without_their_parts(
     table = pq.read_table(run.candidate(recipe).items)
     pq.write_table(table.drop_columns(["part"]), tmp_path / "items.parquet")
     columns = ["objective", "doc_id", "value", "part"]
-    assert read_items(tmp_path / "items.parquet", columns).column_names == columns[:3]
-    assert read_items(run.candidate(recipe).items, columns).column_names == columns
+    assert read_records(tmp_path / "items.parquet", columns).column_names == columns[:3]
+    assert read_records(run.candidate(recipe).items, columns).column_names == columns

@@ -10,16 +10,9 @@ from hypothesis import strategies as st
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Items
+from tsugiki.contracts.item_sets import SPLITS, Document, ItemSets, Split, TaskItems, read_items
 from tsugiki.errors import ConfigError, LineageError
-from tsugiki.evaluate.items import (
-    SPLITS,
-    Document,
-    ItemSets,
-    Split,
-    TaskItems,
-    divide_all,
-    read_items,
-)
+from tsugiki.evaluate.items import divide_all
 from tsugiki.keyed import key64
 
 SIZES = Items(search=10, validation=5, test=20)

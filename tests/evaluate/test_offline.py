@@ -13,7 +13,7 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 from tests.runs_for_tests import evaluation_section
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import InfrastructureError
-from tsugiki.evaluate.harness import Harness
+from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.offline import SWITCHES, is_absent, stay_offline, without_network
 
 TASK = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tsugiki.config.evaluation import Objective
+from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Generation, Ranked
@@ -10,7 +10,7 @@ from tsugiki.finalists.choose import best_distinct, finalist_population, held_ou
 from tsugiki.strategies.cma_es import CmaEs
 
 ZERO = "0" * 64
-OBJECTIVES = [Objective(name="maths", task="t", metric="x")]
+OBJECTIVES = [LmEvalObjective(name="maths", task="t", metric="x")]
 STAGE = Stage.model_construct(strategy=CmaEs())
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tests.synthetic_runs import SyntheticRun, make_run
-from tsugiki.config.evaluation import Objective
+from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Candidate, Generation, Population, Ranked
@@ -58,7 +58,7 @@ def part(value: Any) -> str | None:
 
 def config_with(config: RunConfig, **objective: Any) -> RunConfig:
     """The configuration with the objective `m` alone."""
-    only = Objective(name="m", task="t", metric="x", **objective)
+    only = LmEvalObjective(name="m", task="t", metric="x", **objective)
     evaluation = config.evaluation.model_copy(update={"objectives": [only], "monitors": []})
     return config.model_copy(update={"evaluation": evaluation})
 
@@ -260,7 +260,7 @@ def test_a_population_that_was_not_scored_is_refused(tmp_path: Path) -> None:
 def test_an_objective_without_items_is_refused(finished: SyntheticRun) -> None:
     """Not taken for a score of 0."""
     other = config_with(finished.config)
-    monitors = [Objective(name="other", task="t", metric="x")]
+    monitors = [LmEvalObjective(name="other", task="t", metric="x")]
     evaluation = other.evaluation.model_copy(update={"monitors": monitors})
     with pytest.raises(LineageError, match="do not cover `other`"):
         table_of(other.model_copy(update={"evaluation": evaluation}), ROWS)

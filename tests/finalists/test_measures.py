@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.synthetic_runs import SyntheticRun
-from tsugiki.config.evaluation import Evaluation, Objective
+from tsugiki.config.evaluation import Evaluation, LmEvalObjective
 from tsugiki.evaluate.aggregation import Aggregations
 from tsugiki.evaluate.statistics import bootstrap_interval, exact_mcnemar
 from tsugiki.finalists.measures import WEIGHTED, ItemScores, Measure, Model, measures_of
@@ -27,8 +27,8 @@ def scores(values: Sequence[float], documents: str = "a") -> ItemScores:
 def evaluation(finished: SyntheticRun) -> Evaluation:
     """Right answers count once; costs, which are to be small, a half."""
     objectives = [
-        Objective(name="right", task="t", metric="x"),
-        Objective(name="cost", task="t", metric="y", goal="minimize", weight=0.5),
+        LmEvalObjective(name="right", task="t", metric="x"),
+        LmEvalObjective(name="cost", task="t", metric="y", goal="minimize", weight=0.5),
     ]
     return finished.config.evaluation.model_copy(update={"objectives": objectives, "monitors": []})
 

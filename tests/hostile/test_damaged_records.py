@@ -14,13 +14,13 @@ from tests.space.test_parameter_space import space_of
 from tests.synthetic_runs import SyntheticRun, make_run
 from tsugiki.audit.audit import check_config
 from tsugiki.commands.all import main
+from tsugiki.contracts.item_sets import read_items
 from tsugiki.contracts.ledger import read_generation, read_outcome, read_population
 from tsugiki.contracts.locks import read_lock
 from tsugiki.contracts.outcome import read_cost
 from tsugiki.contracts.recipe import read_recipe
+from tsugiki.contracts.records import read_records
 from tsugiki.errors import TsugikiError
-from tsugiki.evaluate.items import read_items
-from tsugiki.finalists import files as tables
 from tsugiki.finalists.table import read_final_table
 from tsugiki.mergekit.document import read_document
 from tsugiki.parents.run_models import read_stage_lock
@@ -38,7 +38,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "space.json": read_genome,
     "recipe.json": read_recipe,
     "outcome.json": read_outcome,
-    "items.parquet": tables.read_items,
+    "items.parquet": read_records,
     "cost.json": read_cost,
     "final.json": read_final_table,
 }

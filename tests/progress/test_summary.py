@@ -2,14 +2,14 @@
 
 import pytest
 
-from tsugiki.config.evaluation import Objective
+from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.progress.summary import best_candidate, only_score, summarise
 from tsugiki.strategies.random_search import RandomSearch
 
-OBJECTIVES = [Objective(name="m", task="t", metric="x")]
+OBJECTIVES = [LmEvalObjective(name="m", task="t", metric="x")]
 
 
 def generation(number: int, *scores: float | None) -> Generation:

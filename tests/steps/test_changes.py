@@ -13,9 +13,9 @@ import pytest
 from tests.runs_for_tests import raw_config, write_tasks
 from tsugiki.config.lm_eval_tasks import task_sources
 from tsugiki.config.load import dump_config, parse_config
+from tsugiki.contracts.item_sets import ItemSets
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import LineageError
-from tsugiki.evaluate.items import ItemSets
 from tsugiki.steps.changes import announce_changes
 
 Change = Callable[[dict[str, Any]], object]

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -57,6 +58,7 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("strategy", lambda raw: raw["stages"][0]["strategy"].update(sigma=0.3), {"stage"}),
     ("batch size", lambda raw: raw["evaluation"].update(batch_size=2), {"evaluation"}),
     ("date, of no prompt", lambda raw: raw["evaluation"].update(date="2026-03-07"), set()),
+    ("rungs", lambda raw: raw["evaluation"].update(rungs={"documents": [3, 8]}), {"evaluation"}),
     ("items", lambda raw: raw["evaluation"]["items"].update(search=9), {"evaluation"}),
     (
         "goal as before tasks were asked",
@@ -218,3 +220,35 @@ def test_a_date_counts_where_chat_templates_may_write_it(raw: dict[str, Any]) ->
     assert before.evaluation_key() == digest({"evaluation": content, "seed": 1})[:16]
     raw["evaluation"]["date"] = "2026-03-07"
     assert plan_of(raw).evaluation_key() != before.evaluation_key()
+
+
+def test_rungs_are_planned_one_after_another_for_stages_alone(raw: dict[str, Any]) -> None:
+    """Each rung waits for the decision after the one before; all jobs for one decision."""
+    raw["evaluation"].update(rungs={"documents": [2, 5, 8]}, jobs=2)
+    plan = plan_of(raw)
+    generation = SimpleNamespace(series="ps", gen="003")
+    folder = "results/tiny/ps/gen-003"
+    assert plan.promoted(SimpleNamespace(series="ps", gen="003", rung="0")) == []
+    assert plan.promoted(SimpleNamespace(series="ps", gen="003", rung="1")) == [
+        f"{folder}/rung-0.json"
+    ]
+    assert plan.promoted(generation) == [f"{folder}/rung-1.json"]
+    assert plan.evaluated_at(SimpleNamespace(series="ps", gen="003", rung="1")) == [
+        f"{folder}/rung-1/evaluated-0.json",
+        f"{folder}/rung-1/evaluated-1.json",
+    ]
+    assert plan.promoted(SimpleNamespace(series="finalists", gen="000")) == []
+    del raw["evaluation"]["rungs"]
+    assert plan_of(raw).promoted(generation) == []
+
+
+def test_documents_are_divided_again_when_a_function_or_its_documents_change(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    """They are inputs of the rule, with the modules beside them; other files are not."""
+    for name in ("scores.py", "beside.py", "documents.jsonl", "notes.txt"):
+        (tmp_path / name).write_text("import beside\n" if name == "scores.py" else "")
+    function = {"name": "it", "function": f"{tmp_path}/scores.py:it"}
+    raw["evaluation"]["objectives"] = [function | {"documents": f"{tmp_path}/documents.jsonl"}]
+    found = [Path(path).name for path in plan_of(raw).task_files()]
+    assert found == ["beside.py", "documents.jsonl", "scores.py"]

@@ -192,6 +192,7 @@ def test_only_what_the_rules_write_is_dispatched(
         right[2:],
         [*right, "--help"],
         right[:-2],
+        [*right, "--rung", "0"],
         [*right[:-1], "one"],
         ["--log", "x", "report", str(run.files.config)],
         words(run, "rank", config=run.files.root / "other.yaml"),

@@ -70,10 +70,10 @@ class Workspace:
         assert (done.returncode != 0) is fails, output
         return output
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start the workflow in a process group of its own, and go on."""
         return subprocess.Popen(
-            self.command(),
+            self.command(*arguments),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment(),
@@ -81,13 +81,13 @@ class Workspace:
             start_new_session=True,
         )
 
-    def run_until(self, reached: Callable[[], bool]) -> bool:
+    def run_until(self, reached: Callable[[], bool], *arguments: str) -> bool:
         """Run the workflow and SIGKILL it, with all it started, as soon as `reached` says so.
 
         Returns:
             Whether it was killed; False if it ended before.
         """
-        process = self.start()
+        process = self.start(*arguments)
         while process.poll() is None:
             if reached():
                 os.killpg(process.pid, signal.SIGKILL)

@@ -210,10 +210,10 @@ class Run:
         Raises:
             LineageError: there is no such candidate, or it has no record.
         """
-        from tsugiki.finalists.files import read_items
+        from tsugiki.contracts.records import read_records
 
         series = self.files.series(stage or self.config.stages[-1].name)
-        table = read_items(series.candidate(self._find(candidate, stage).recipe).items)
+        table = read_records(series.candidate(self._find(candidate, stage).recipe).items)
         return table.to_pandas()
 
     def recipe(self, candidate: str, stage: str | None = None) -> AnyRecipe:

@@ -35,7 +35,7 @@ from tsugiki.contracts.outcome import Failed
 from tsugiki.contracts.recipe import DataflowRecipe
 from tsugiki.errors import ConfigError, InfrastructureError
 from tsugiki.evaluate.backends import open_backend, require_backend
-from tsugiki.evaluate.harness import Harness
+from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.materialized import materialize
 from tsugiki.evaluate.vllm_backend.candidates import VllmCandidates
 from tsugiki.parents.run_models import RunModels
@@ -223,7 +223,7 @@ def test_tasks_that_vllm_cannot_score_are_refused(
     run = make_run()
     stand_in_for_vllm(monkeypatch)
     with pytest.raises(ConfigError, match="choice generates no answers"):
-        require_backend(Harness(on_vllm(run).evaluation))
+        require_backend(Evaluators(on_vllm(run).evaluation))
     shutil.copytree(tiny_tasks, tmp_path / "mine")
     yaml = tmp_path / "mine" / "words.yaml"
     yaml.write_text(
@@ -234,7 +234,7 @@ def test_tasks_that_vllm_cannot_score_are_refused(
         {**raw, "backend": "vllm", "device": "cuda"}
     )
     with pytest.raises(ConfigError, match="repetition_penalty"):
-        require_backend(Harness(evaluation))
+        require_backend(Evaluators(evaluation))
 
 
 def test_paths_through_layers_are_refused(

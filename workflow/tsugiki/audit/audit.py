@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tsugiki.audit.finding import Finding, collect, differs, place
+from tsugiki.audit.rungs import check_rungs
 from tsugiki.audit.series import Reselect, check_candidates, check_chain, check_reselect
 from tsugiki.canonical import digest_file
 from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.item_sets import read_items
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import existing_series, read_generation
 from tsugiki.contracts.locks import LockedParent, read_lock
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.items import decided_evaluation, read_items
+from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.finalists.choose import winner
 from tsugiki.finalists.files import load_final_table
 from tsugiki.finalists.table import read_final_table
@@ -56,6 +58,7 @@ def audit(
         say(f"checking {series}")
         findings += collect(check_chain(files, series, config), series)
         findings += collect(check_candidates(files, series, config), series)
+        findings += collect(check_rungs(files, series, config), series)
         if reselect is not None:
             findings += collect(check_reselect(files, series, reselect), series)
     for stage in merged_stages(config):

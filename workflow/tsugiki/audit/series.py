@@ -14,17 +14,18 @@ import pyarrow as pa
 from tsugiki.audit.finding import Finding, differs, place
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.item_sets import Split, read_items
 from tsugiki.contracts.layout import CandidateFiles, RunFiles
 from tsugiki.contracts.ledger import Entry, entries, evaluation_of, read_outcome
 from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.population import Candidate, Ranked
 from tsugiki.contracts.recipe import read_recipe
+from tsugiki.contracts.records import read_records
 from tsugiki.errors import EvaluationError
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
 from tsugiki.evaluate.items import decided_evaluation
-from tsugiki.evaluate.items import read_items as read_item_sets
+from tsugiki.evaluate.rungs import documents_by_rung
 from tsugiki.evolve.rank import fitness_of
-from tsugiki.finalists.files import read_items
 from tsugiki.finalists.measures import parts_of
 from tsugiki.parents.run_models import run_digests
 
@@ -72,7 +73,7 @@ def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterato
     weighed = stage is None or stage.strategy.weighs
     seen: set[str] = set()
     for entry in entries(files.series(series)):
-        documents = _documents(files, config, entry.population.split)
+        documents = _documents(files, config, series, entry.population.split)
         for candidate in entry.population.candidates:
             if candidate.recipe not in seen:
                 folder = files.series(series).candidate(candidate.recipe)
@@ -85,8 +86,10 @@ def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterato
             what = f"candidate {ranked.id} has another fitness"
             yield from differs(what, where, fitness, ranked.fitness)
             if ranked.recipe not in seen:
-                folder = files.series(series).candidate(ranked.recipe)
-                yield from _check_outcome(files, folder, ranked, documents, aggregations)
+                folder = files.series(series).candidate(ranked.recipe).at(ranked.outcome.rung)
+                rung = ranked.outcome.rung
+                its = documents[-1 if rung is None else rung]
+                yield from _check_outcome(files, folder, ranked, its, aggregations)
         seen |= {candidate.recipe for candidate in entry.population.candidates}
 
 
@@ -151,7 +154,7 @@ def _check_items(
         yield Finding("the record of the items is missing", where)
         return
     yield from differs("has changed since it was scored", where, outcome.records, _digest(path))
-    scored = _by_objective(read_items(path, ["objective", "doc_id", "value", "part"]))
+    scored = _by_objective(read_records(path, ["objective", "doc_id", "value", "part"]))
     for name, measured in outcome.measured.items():
         of_name = scored.get(name, {})
         what = f"`{name}` has another number of items"
@@ -185,11 +188,13 @@ def _by_objective(table: pa.Table) -> dict[str, dict[int, Any]]:
     return scored
 
 
-def _documents(files: RunFiles, config: RunConfig, split: Any) -> Documents:
+def _documents(files: RunFiles, config: RunConfig, series: str, split: Split) -> list[Documents]:
+    """What a series is scored on, by rung."""
     if not files.items.is_file():
-        return {}
-    ids = read_item_sets(files.items).ids(split)
-    return {one.name: ids[one.task] for one in config.evaluation.measured if one.task in ids}
+        return [{}]
+    rungs = documents_by_rung(config, read_items(files.items), series, split)
+    measured = config.evaluation.measured
+    return [{one.name: ids[one.task] for one in measured if one.task in ids} for ids in rungs]
 
 
 def _digest(path: Path) -> str | None:

@@ -79,13 +79,16 @@ def materialize(run: Run, series: str, generation: int, job: int) -> None:
 @SERIES
 @GENERATION
 @JOB
-def evaluate(run: Run, series: str, generation: int, job: int) -> None:
+@click.option("--rung", type=int, help="Score on that rung's documents; on all if absent.")
+def evaluate(run: Run, series: str, generation: int, job: int, rung: int | None) -> None:
     """Score a job's share of a generation."""
     from tsugiki.evaluate.offline import stay_offline
 
     os.environ.setdefault("TQDM_DISABLE", "1")  # the log has a line per candidate instead
     stay_offline()
-    if done_by_worker(run.files, run.config, "evaluate", series, generation, job, log=click.echo):
+    if done_by_worker(
+        run.files, run.config, "evaluate", series, generation, job, rung=rung, log=click.echo
+    ):
         return
     from tsugiki.evaluate.vllm_backend.engine import see_one_gpu
 
@@ -98,7 +101,20 @@ def evaluate(run: Run, series: str, generation: int, job: int) -> None:
     evaluator = Evaluator(run.files, run.config, job=job)
     loaded = time.perf_counter()
     click.echo(f"libraries: {imported - begun:.2f} s, tasks: {loaded - imported:.2f} s")
-    evaluator.evaluate(series, generation, say=click.echo)
+    evaluator.evaluate(series, generation, rung=rung, say=click.echo)
+
+
+@click.command()
+@RUN
+@click.option("--stage", required=True, help="Name of the stage.")
+@GENERATION
+@click.option("--rung", type=int, required=True, help="Number of the rung, from 0.")
+def promote(run: Run, stage: str, generation: int, rung: int) -> None:
+    """Write which candidates of a generation go on from a rung."""
+    from tsugiki.steps.rungs import write_promotion
+
+    files, config = run.files, run.config
+    write_promotion(files, config, find_stage(config, stage), generation, rung, say=click.echo)
 
 
 @click.command()

@@ -111,7 +111,11 @@ def _sections() -> Iterator[tuple[str, type[BaseModel]]]:
             for model, entry in found.items():
                 title = f"{place}{name}{entry}"
                 if len(found) > 1:
-                    first = next(iter(model.model_fields))
+                    first = next(
+                        key
+                        for key in model.model_fields
+                        if key == "kind" or not all(key in other.model_fields for other in found)
+                    )
                     (kind, *_) = typing.get_args(model.model_fields[first].annotation) or (None,)
                     title += f", kind: {kind}" if first == "kind" else f", with `{first}`"
                 if model in titles:

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date as calendar_date
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from tsugiki.contracts.data import Name, Section, folder_of
-
-Goal = Literal["maximize", "minimize"]
+from tsugiki.contracts.item_sets import Goal
+from tsugiki.strategies.rungs.registry import RULES
 
 PLACE = "#"
 """In place of a column: documents are told apart by their place in the data set."""
 
 
-class Objective(Section):
+Weight = Annotated[float, Field(gt=0)]
+
+
+class LmEvalObjective(Section):
     """A number to be made as large (or small) as possible: one metric of one lm-eval task."""
 
     name: Name
@@ -28,14 +40,74 @@ class Objective(Section):
     """Key of the metric in lm-eval's result, filter included, such as `exact_match,none`."""
     goal: Goal | None = None
     """Which way is better; what the task says of the metric (`higher_is_better`) if absent."""
-    weight: Annotated[float, Field(gt=0)] = 1.0
+    weight: Weight = 1.0
     """How much it counts in the weighted sum of the objectives, which most strategies optimise, and which
     chooses the winner among the finalists of all."""
 
     @property
     def sign(self) -> float:
         """1 if larger is better, -1 if smaller is. Without a goal, as in `Evaluation.with_goals`."""
-        return -1.0 if self.goal == "minimize" else 1.0
+        return _sign(self.goal)
+
+
+class FunctionObjective(Section):
+    """A number to be made as large (or small) as possible: a Python function's mean over documents."""
+
+    name: Name
+    """Short name in tables and figures."""
+    function: Annotated[str, Field(pattern=r"^.+\.py:[A-Za-z_]\w*$")]
+    """File and function, such as `my_scores.py:brevity`, relative to the working folder. Its code, that
+    of modules beside it that it imports, and files beside it that it names are part of the score's
+    identity."""
+    documents: Annotated[str, Field(pattern=r"\.(jsonl|json|csv)$")] | None = None
+    """File with the documents: JSON lines, a JSON list of objects, or CSV, relative to the working
+    folder; if absent, what the function `documents` in the same file returns."""
+    goal: Goal = "maximize"
+    """Which way is better."""
+    weight: Weight = 1.0
+    """Share in the fitness, which is the weighted sum of the objectives."""
+
+    @property
+    def task(self) -> str:
+        """Where its documents come from: objectives of one source are scored on the same ones."""
+        return self.documents or self.function.rpartition(":")[0]
+
+    @property
+    def file(self) -> Path:
+        """The file of the function."""
+        return folder_of(self.function.rpartition(":")[0])
+
+    @property
+    def function_name(self) -> str:
+        """The function, without its file."""
+        return self.function.rpartition(":")[2]
+
+    @property
+    def sign(self) -> float:
+        """1 if larger is better, -1 if smaller is."""
+        return _sign(self.goal)
+
+
+def _sign(goal: Goal | None) -> float:
+    return -1.0 if goal == "minimize" else 1.0
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, LmEvalObjective | FunctionObjective):
+        return "task" if isinstance(value, LmEvalObjective) else "function"
+    found = [key for key in ("task", "function") if isinstance(value, dict) and key in value]
+    return found[0] if len(found) == 1 else None
+
+
+Objective = Annotated[
+    Annotated[LmEvalObjective, Tag("task")] | Annotated[FunctionObjective, Tag("function")],
+    Discriminator(
+        _kind,
+        custom_error_type="objective",
+        custom_error_message="an objective has exactly one of the keys `task`, `function`",
+    ),
+]
+"""What is measured. Each kind has a name, a goal, a weight, and as `task` the source of its documents."""
 
 
 class Items(Section):
@@ -47,6 +119,28 @@ class Items(Section):
     """Documents that choose the winner among the finalists."""
     test: Annotated[int, Field(ge=1)] = 1000
     """Documents that are used once, for the final table."""
+
+
+def _known_rule(name: str) -> str:
+    if name not in RULES:
+        raise ValueError(f"there is no rule {name!r}; there are: {', '.join(sorted(RULES))}")
+    return name
+
+
+class Rungs(Section):
+    """Scoring the candidates of a generation on a few search documents first, and on more then."""
+
+    documents: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    """Documents of each task by rung, ascending, `items.search` at most: those of a rung are among those
+    of the next one. The last number is how many score a candidate that goes all the way."""
+    rule: Annotated[str, AfterValidator(_known_rule)] = "none"
+    """What decides after each rung but the last which candidates go on; `none` leaves nobody."""
+
+    @model_validator(mode="after")
+    def _rungs_ascend(self) -> Rungs:
+        if any(later <= before for before, later in pairwise(self.documents)):
+            raise ValueError("`documents` have to ascend: each rung has more than the one before")
+        return self
 
 
 class Vllm(Section):
@@ -71,8 +165,10 @@ class Evaluation(Section):
     """Further metrics, measured on the test items only."""
     items: Items = Items()
     """Sizes of the three sets of documents."""
+    rungs: Rungs | None = None
+    """Score the candidates of stages in rungs; at once on all search documents if absent."""
     document_keys: dict[str, str] = {}
-    """By task: the column that says which document is which, or `#` for its place in the data set,
+    """By task (or file of documents): the column that says which document is which, or `#` for its place in the data set,
     where tasks have the same documents in other words, such as translations. Documents of one key are
     never in different sets of two tasks, and of those in one task the first is used. Documents of equal
     content are known without it."""
@@ -106,18 +202,52 @@ class Evaluation(Section):
     """Keep processes alive between generations: one per evaluating job, one that ranks and selects,
     one that tracks. On one machine only: a cluster's jobs go on without."""
 
+    @model_validator(mode="after")
+    def _rungs_are_of_search_documents(self) -> Evaluation:
+        if self.rungs is not None and self.rungs.documents[-1] > self.items.search:
+            raise ValueError(
+                f"`rungs.documents`: there are {self.items.search} search documents (`items.search`)"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_rungs(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that digests and files of runs without rungs stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        if self.rungs is None:
+            fields.pop("rungs", None)
+        return fields
+
+    @property
+    def search_documents(self) -> int:
+        """Documents of each task that score a candidate of a stage."""
+        return self.items.search if self.rungs is None else self.rungs.documents[-1]
+
     @property
     def task_folders(self) -> list[Path]:
         """The folders of the user's own tasks."""
         return [folder_of(path) for path in self.task_paths]
 
     @property
+    def functions(self) -> list[FunctionObjective]:
+        """Objectives and monitors that a function of the user's scores."""
+        return [one for one in self.measured if isinstance(one, FunctionObjective)]
+
+    @property
     def measured(self) -> list[Objective]:
         """Objectives and monitors."""
         return [*self.objectives, *self.monitors]
 
+    def of_task(self, task: str) -> Evaluation:
+        """This section with what is measured on the documents of one source alone."""
+        keys = {name: column for name, column in self.document_keys.items() if name == task}
+        measured = [one for one in self.measured if one.task == task]
+        return self.model_copy(
+            update={"objectives": measured, "monitors": [], "document_keys": keys}
+        )
+
     def with_goals(self, goals: Mapping[str, Goal] | None = None) -> Evaluation:
-        """The same, with a goal for every objective and monitor.
+        """This section with a goal for every objective and monitor.
 
         Args:
             goals: By objective, where the configuration has none; `maximize` for those that are

@@ -6,11 +6,13 @@ line for every fault; methods and backends are in files of their own.
 
 from __future__ import annotations
 
+import ast
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from tsugiki.config.dataflow import DataflowSpace
+from tsugiki.config.evaluation import Evaluation, FunctionObjective
 from tsugiki.config.lm_eval_tasks import (
     broken_files,
     built_in_names,
@@ -21,6 +23,7 @@ from tsugiki.config.lm_eval_tasks import (
 from tsugiki.config.load import faults_in, nearest
 from tsugiki.config.parents import LocalParent, adapter_base
 from tsugiki.config.run import RunConfig
+from tsugiki.config.sources import measured_files
 from tsugiki.config.stage import Stage
 from tsugiki.config.validate_backend import backend_faults
 from tsugiki.config.validate_methods import baseline_faults, stage_faults
@@ -77,6 +80,9 @@ def _folders(config: RunConfig) -> Iterator[str]:
                 f"`parents.{name}.path`: {source.path!r} lies in the run's own folder, where the run "
                 "replaces what it has written; choose another name for the run"
             )
+    for file in measured_files(config.evaluation) if config.evaluation.functions else ():
+        if UNUSABLE & set(str(file)):
+            yield f"`evaluation.objectives`: {str(file)!r} has {IN_WORDS}"
     for folder in config.evaluation.task_folders:
         for path in [folder, *sorted(folder.rglob("*"))]:
             if UNUSABLE & set(str(path)):
@@ -200,11 +206,10 @@ def _tasks(config: RunConfig) -> Iterator[str]:
             yield f"`evaluation.task_paths`: there is no folder {path!r}"
     folders = [folder for folder in evaluation.task_folders if folder.is_dir()]
     known = local_tasks(folders)
-    named = {objective.task for objective in evaluation.measured}
+    named = {one.task for one in evaluation.measured if not isinstance(one, FunctionObjective)}
     known |= built_in_tasks(named - known.keys())
     names = {*known, *(built_in_names() if named - known.keys() else ())}
-    for task in sorted(evaluation.document_keys.keys() - named):
-        yield f"`evaluation.document_keys`: no objective has the task {task!r}; {nearest(task, named)}"
+    yield from _sources(evaluation, named)
     used: set[str] = set()
     for section, objectives in (
         ("objectives", evaluation.objectives),
@@ -215,6 +220,9 @@ def _tasks(config: RunConfig) -> Iterator[str]:
             if objective.name in used:
                 yield f"`{key}.name`: {objective.name!r} is used twice"
             used.add(objective.name)
+            if isinstance(objective, FunctionObjective):
+                yield from _function(objective, key)
+                continue
             members = [] if objective.task in known else group_members(objective.task, folders)
             if members:
                 more = f" and {len(members) - 20} more" if len(members) > 20 else ""
@@ -231,3 +239,50 @@ def _tasks(config: RunConfig) -> Iterator[str]:
                     f"`{key}.metric`: task {objective.task} has no metric "
                     f"{objective.metric!r}; {nearest(objective.metric, metrics)}"
                 )
+
+
+def _function(objective: FunctionObjective, key: str) -> Iterator[str]:
+    """Faults of an objective that names a function, as far as they show without running its code."""
+    if objective.documents is not None and not folder_of(objective.documents).is_file():
+        yield f"`{key}.documents`: there is no file {objective.documents!r}"
+    if not objective.file.is_file():
+        yield f"`{key}.function`: there is no file {str(objective.file)!r}"
+        return
+    try:
+        tree = ast.parse(objective.file.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        yield f"`{key}.function`: {str(objective.file)!r} is no Python: {error}"
+        return
+    names = {
+        name
+        for node in ast.walk(tree)
+        for name in (
+            [node.name]
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            else [alias.asname or alias.name for alias in node.names]
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            else [node.id]
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            else []
+        )
+    }
+    if objective.function_name not in names:
+        yield (
+            f"`{key}.function`: {str(objective.file)!r} has no function "
+            f"{objective.function_name!r}; {nearest(objective.function_name, names)}"
+        )
+    if objective.documents is None and "documents" not in names:
+        yield (
+            f"`{key}`: {str(objective.file)!r} has no function `documents`; write one, or name a file "
+            "of documents as `documents`"
+        )
+
+
+def _sources(evaluation: Evaluation, tasks: set[str]) -> Iterator[str]:
+    """Faults of the names of what documents come from; `tasks` are those of lm-eval's."""
+    files = {objective.task for objective in evaluation.functions}
+    for name in sorted(tasks & files):
+        yield f"`evaluation.objectives`: {name!r} is both a task and a file of documents; rename the file"
+    for name in sorted(evaluation.document_keys.keys() - tasks - files):
+        near = nearest(name, tasks | files)
+        yield f"`evaluation.document_keys`: no objective has the task {name!r}; {near}"

@@ -50,7 +50,12 @@ def installed_vllm() -> str | None:
 
 
 def vllm_faults(evaluation: Evaluation) -> Iterator[str]:
-    """What is wrong with the installed vLLM."""
+    """What is wrong with the installed vLLM, and what it cannot score."""
+    for one in evaluation.functions:
+        yield (
+            f"objective {one.name!r} is a Python function, which is given a model of transformers; set "
+            "`evaluation.backend: transformers`"
+        )
     found = installed_vllm()
     # a build for processors is another distribution, or has `cpu` in its version
     if found is None or "cpu" in found or found not in SpecifierSet(VLLM_VERSIONS):

@@ -1,9 +1,7 @@
-"""Where the files of a run are. Every path in the project is made here.
-
-Names that tsugiki gives itself, and that nothing in a configuration may have.
+"""Where the files of a run are, and which names they take. Every path in the project is made here.
 
 Rows of the final table are named after parents, stages and baselines; folders of a run after stages;
-folders of results after runs. Each has its own names that are taken.
+folders of results after runs. Each has names of its own that nothing in a configuration may have.
 """
 
 from __future__ import annotations
@@ -77,6 +75,10 @@ class CandidateFiles:
         """Seconds, tokens and the machine; differs between runs."""
         return self.root / "cost.json"
 
+    def at(self, rung: int | None) -> CandidateFiles:
+        """Where the same is recorded of a rung before the last; None stands for all documents."""
+        return self if rung is None else CandidateFiles(self.root / f"rung-{rung}")
+
 
 @dataclass(frozen=True)
 class GenerationFiles:
@@ -104,13 +106,18 @@ class GenerationFiles:
         """Marks that MLflow has the generation."""
         return self.root / "tracked.json"
 
-    def evaluated(self, job: int) -> Path:
-        """Marks that a job has scored its share."""
-        return self.root / f"evaluated-{job}.json"
+    def evaluated(self, job: int, rung: int | None = None) -> Path:
+        """Marks that a job has scored its share: on all documents, or on those of a rung before the last."""
+        return (self.root if rung is None else self.root / f"rung-{rung}") / f"evaluated-{job}.json"
 
     def all_evaluated(self) -> list[Path]:
-        """Such marks of any job that are there."""
-        return sorted(self.root.glob("evaluated-*.json"))
+        """Such marks of any job that are there, those of rungs first."""
+        rungs = sorted(self.root.glob("rung-*/evaluated-*.json"))
+        return [*rungs, *sorted(self.root.glob("evaluated-*.json"))]
+
+    def promotion(self, rung: int) -> Path:
+        """Which candidates go on from a rung."""
+        return self.root / f"rung-{rung}.json"
 
     def weights(self, job: int) -> Path:
         """Temporary merged models of a job (storage: disk)."""

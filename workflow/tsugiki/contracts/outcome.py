@@ -47,7 +47,17 @@ class Measured(Data):
         return fields
 
 
-class Scored(Data):
+class _OfRung(Data):
+    @model_serializer(mode="wrap")
+    def _all_documents_go_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that outcomes without rungs keep the bytes that they always had."""
+        fields: dict[str, Any] = handler(self)
+        if fields["rung"] is None:
+            fields.pop("rung")
+        return fields
+
+
+class Scored(_OfRung):
     """The candidate was scored."""
 
     status: Literal["scored"] = "scored"
@@ -65,9 +75,11 @@ class Scored(Data):
     """Digest of the merged weights that were scored."""
     records: str
     """SHA-256 of items.parquet, the record of every item."""
+    rung: int | None = None
+    """The rung whose documents it was scored on, from 0; None for the last one, or where there are none."""
 
 
-class Failed(Data):
+class Failed(_OfRung):
     """The candidate has no score. It ranks last."""
 
     status: Literal["failed"] = "failed"
@@ -77,6 +89,13 @@ class Failed(Data):
     """`recipe`: describes no valid merge. `model`: broken weights or outputs. `evaluation`: the
     task's own code failed on it. Faults of the machine are never an outcome."""
     reason: str
+    rung: int | None = None
+    """The rung at which it failed; None for the last one, or where there are none."""
+
+
+def is_whole(outcome: Scored | Failed) -> bool:
+    """Whether a candidate was scored on all documents: only such scores compare."""
+    return isinstance(outcome, Scored) and outcome.rung is None
 
 
 Outcome = Annotated[Scored | Failed, Field(discriminator="status")]
@@ -99,12 +118,17 @@ class Cost(BaseModel):
 
 
 def read_cost(path: Path) -> Cost | None:
-    """Read a cost file; None where there is none, since the ledger does not depend on it.
+    """Read a candidate's cost file, that of the last rung that it reached where it was left at one.
+
+    None where there is none, since the ledger does not depend on it.
 
     Raises:
         LineageError: the file is there and is not a cost file.
     """
-    try:
-        return read_json(path, Cost.model_validate_json, "cost file")
-    except FileNotFoundError:
-        return None
+    rungs = path.parent.glob(f"rung-*/{path.name}")
+    for place in (path, *sorted(rungs, key=lambda one: (len(one.parent.name), one), reverse=True)):
+        try:
+            return read_json(place, Cost.model_validate_json, "cost file")
+        except FileNotFoundError:
+            continue
+    return None

@@ -47,8 +47,8 @@ class Ranked(Data):
     id: str
     recipe: str
     fitness: float | None
-    """Weighted sum of the objectives, larger is better; None if it failed, or if the strategy that
-    drew it weighs nothing."""
+    """Weighted sum of the objectives, larger is better; None if it failed, was left at a rung, or if the
+    strategy that drew it weighs nothing."""
     outcome: Outcome
 
 

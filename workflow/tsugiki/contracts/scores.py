@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -76,6 +76,33 @@ def _row(outcome: Scored | Failed, objectives: Sequence[Direction]) -> list[floa
                 fix="evaluate the candidate again: remove its outcome.json",
             )
     return [one.sign * outcome.measured[one.name].value for one in objectives]
+
+
+def further_first(scores: Scores, rungs: Sequence[int | None]) -> Scores:
+    """Scores by which candidates that were left at a rung are behind all that came further.
+
+    Values on other documents do not compare. So those of candidates that were left are lowered together,
+    on each objective, below the worst of those that came further, by the spread of all (by 1 if they have
+    none). Their order among each other stays, and so do values on all documents.
+
+    Args:
+        scores: Scores of candidates.
+        rungs: At which rung each one was left; None for those that were scored on all documents.
+    """
+    if all(rung is None for rung in rungs):
+        return scores
+    values = scores.values.copy()
+    known = ~scores.failed
+    places = np.array([np.inf if rung is None else rung for rung in rungs])
+    spread = np.ptp(values[known], axis=0) if known.any() else np.zeros(values.shape[1])
+    margin = np.where(spread > 0, spread, 1.0)
+    worst = np.full(values.shape[1], np.inf)
+    for rung in sorted(set(places[known]), reverse=True):
+        here = known & (places == rung)
+        excess = values[here].max(axis=0) - (worst - margin)
+        values[here] -= np.where(np.isfinite(worst), np.maximum(excess, 0.0), 0.0)
+        worst = values[here].min(axis=0)
+    return replace(scores, values=values)
 
 
 def weighted_sum(scores: Scores) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """What a task makes of its documents: the aggregation of a metric, by a name that can be recorded.
 
-Corpus metrics that depend on sums over documents alone: samples of documents need no text again.
+Where it depends on sums over documents alone, as corpus metrics do, samples of documents need no text
+again.
 """
 
 from __future__ import annotations
@@ -263,7 +264,7 @@ class Aggregations:
 
     def _of_tasks(self) -> Mapping[str, Aggregation | None]:
         if self._own is None:
-            from tsugiki.evaluate.harness import Harness
+            from tsugiki.evaluate.evaluators.harness import Harness
 
             self._own = Harness(self._evaluation).aggregations
         return self._own

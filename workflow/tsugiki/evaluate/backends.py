@@ -10,7 +10,8 @@ from tsugiki.config.validate_backend import vllm_faults
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.candidate_model import CandidateModel
-from tsugiki.evaluate.harness import Harness
+from tsugiki.evaluate.evaluators.harness import Harness
+from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.vllm_backend.candidates import VllmCandidates
 from tsugiki.evaluate.vllm_backend.language_model import SETTINGS
 from tsugiki.parents.run_models import RunModels
@@ -76,18 +77,19 @@ def open_backend(
     )
 
 
-def require_backend(harness: Harness) -> None:
+def require_backend(evaluators: Evaluators) -> None:
     """Refuse what the backend cannot do, before anything is merged.
 
     Raises:
         ConfigError: vLLM is not installed, in a version that is known; or a task needs more than
             greedy answers.
     """
-    if harness.evaluation.backend != "vllm":
+    if evaluators.evaluation.backend != "vllm":
         return
-    for fault in vllm_faults(harness.evaluation):
+    for fault in vllm_faults(evaluators.evaluation):
         raise ConfigError("this configuration cannot be evaluated here", got=fault)
-    for name, task in harness.tasks.items():
+    harnesses = [one for one in evaluators.opened if isinstance(one, Harness)]
+    for name, task in harnesses[0].tasks.items() if harnesses else ():
         if task.config.output_type != "generate_until":
             raise ConfigError(
                 f"task {name} generates no answers",

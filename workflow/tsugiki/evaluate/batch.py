@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,25 @@ from pydantic import ValidationError
 from tsugiki import atomic
 from tsugiki.canonical import digest, digest_bytes, digest_file, pretty_json
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.item_sets import ItemSets, read_items
 from tsugiki.contracts.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
-from tsugiki.contracts.ledger import evaluation_of, read_population, require_one_evaluation
-from tsugiki.contracts.outcome import OUTCOME, Failed, Scored
+from tsugiki.contracts.ledger import (
+    evaluation_of,
+    read_population,
+    require_one_evaluation,
+)
+from tsugiki.contracts.outcome import OUTCOME, Failed, Scored, read_cost
 from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
+from tsugiki.contracts.records import read_records, rows_again
+from tsugiki.contracts.rungs import left_at
+from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
 from tsugiki.evaluate.chat_template import chat_identity
-from tsugiki.evaluate.harness import Harness
-from tsugiki.evaluate.items import ItemSets, read_items
+from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.materialized import read_weights_digest
-from tsugiki.evaluate.score import Evaluated, score
+from tsugiki.evaluate.rungs import Ids, documents_by_rung
+from tsugiki.evaluate.score import Earlier, Evaluated, score
 from tsugiki.evaluate.share import read_split, share_of
 from tsugiki.parents.run_models import models_of
 
@@ -37,8 +46,8 @@ class Evaluator:
         torch.set_num_threads(config.evaluation.threads)
         self._files = files
         self._job = job
-        self._harness = Harness(config.evaluation)
-        require_backend(self._harness)
+        self._evaluators = Evaluators(config.evaluation)
+        require_backend(self._evaluators)
         self._items = read_items(files.items)
         self._config = dated(config, self._items)
         self._digests: dict[str, str] | None = None
@@ -48,6 +57,7 @@ class Evaluator:
         series: str,
         generation: int,
         *,
+        rung: int | None = None,
         say: Callable[[str], None] = print,
         go_on: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -59,49 +69,90 @@ class Evaluator:
         Args:
             series: Stage name, series of its finalists, or `baselines`, `test`.
             generation: Its number.
+            rung: Score on the documents of that rung, one before the last, who has come so far.
             say: Takes a line for every candidate, once its outcome is on the disk.
             go_on: Asked before each candidate; the work is left as it is when it says no.
 
         Raises:
-            LineageError: another evaluation scored the stage until now.
+            ConfigError: there is no such rung.
+            LineageError: another evaluation scored the stage until now, or it is not decided who has
+                come so far.
         """
         self._hold_models_of(series)
         series_files = self._files.series(series)
         files = series_files.generation(generation)
         population = read_population(files.population)
         population_bytes = files.population.read_bytes()
+        rungs = documents_by_rung(self._config, self._items, series, population.split)
+        step = _step(rungs, rung)
         chats = self._chats(population, series_files)
-        identity = evaluation_identity(self._harness, self._items, population, self._model, chats)
+        identity = evaluation_identity(
+            self._evaluators, self._items, population, self._model, chats, rungs
+        )
         if self._config.stage(series) is not None:  # before anything recorded is scored anew
             before = evaluation_of(series_files)
             require_one_evaluation([identity], before, where=str(files.root))
         jobs = read_split(self._files, files, self._config.evaluation.jobs)
         mine = share_of(population, self._job, jobs)
-        recipes = {one: read_recipe(series_files.candidate(one).recipe) for one in mine}
-        order = self._in_groups(recipes)
-        known = {one: known_outcome(series_files.candidate(one), identity) for one in order}
-        for index, one in enumerate(order, start=1):
+        left = left_at(files, range(step.number))
+        recipes = {
+            one: read_recipe(series_files.candidate(one).recipe) for one in mine if one not in left
+        }
+        for index, one in enumerate(self._in_groups(recipes), start=1):
             if not go_on():
                 return
-            candidate, outcome = series_files.candidate(one), known[one]
+            candidate = series_files.candidate(one)
+            place = candidate.at(rung)
+            outcome = known_outcome(place, identity)
             if outcome is None:
                 written = files.weights(self._job) / candidate.root.name
                 evaluated = score(
                     partial(self._build, recipes[one], written),
-                    self._harness,
+                    self._evaluators,
                     recipe=one,
-                    ids=self._items.ids(population.split),
+                    ids=step.ids,
                     evaluation=identity,
-                    hardware=self._model.hardware,
                     prompts=population.split == "test",
+                    rung=rung,
+                    earlier=self._earlier(files, candidate.at(step.number - 1), identity)
+                    if step.number
+                    else None,
                 )
-                record(candidate, evaluated)
+                record(place, evaluated, self._model.hardware)
                 outcome = evaluated.outcome
-            say(f"[{index}/{len(mine)}] {one[:12]} {describe(outcome)}")
-        finish(files, series_files, self._job, population_bytes, mine)
+            say(f"[{index}/{len(recipes)}] {one[:12]} {describe(outcome)}")
+        places = {one: series_files.candidate(one).at(left.get(one, rung)) for one in mine}
+        if rung is not None:
+            places = {one: place for one, place in places.items() if one in recipes}
+        finish(files.evaluated(self._job, rung), population_bytes, places)
+
+    def _earlier(self, files: GenerationFiles, place: CandidateFiles, identity: str) -> Earlier:
+        """What came of a candidate on the documents of the rung before.
+
+        Raises:
+            LineageError: its record is damaged, or another evaluation made it. The marks that the
+                generation is scored are removed: the next run looks at each candidate again.
+        """
+        outcome = known_outcome(place, identity)
+        if not isinstance(outcome, Scored):
+            for mark in files.all_evaluated():
+                mark.unlink(missing_ok=True)
+            raise LineageError(
+                "what a candidate scored on the rung before cannot be used",
+                where=str(place.outcome),
+                expected=f"a score by evaluation {identity}, and the record that it names",
+                fix="give the same command again: what is not as it should be is scored anew",
+            )
+        tasks = {one.name: one.task for one in self._evaluators.objectives}
+        cost = read_cost(place.cost)
+        return Earlier(
+            outcome,
+            rows_again(read_records(place.items), tasks),
+            {} if cost is None else cost.model_dump(mode="json"),
+        )
 
     def _in_groups(self, recipes: Mapping[str, AnyRecipe]) -> list[str]:
-        """Recipes, by digest, with those together that the backend builds more cheaply so."""
+        """Digests of recipes, those together that the backend builds more cheaply so."""
         groups: dict[str, list[str]] = {}
         for digest_of_recipe, recipe in recipes.items():
             groups.setdefault(self._model.group(recipe), []).append(digest_of_recipe)
@@ -138,23 +189,48 @@ class Evaluator:
                 return self._model.build(recipe)
 
 
+@dataclass(frozen=True)
+class _Step:
+    """A rung, or all that there is."""
+
+    number: int
+    ids: Ids
+    """Documents that no rung before had, by task."""
+
+
+def _step(rungs: Sequence[Ids], rung: int | None) -> _Step:
+    number = len(rungs) - 1 if rung is None else rung
+    if not 0 <= number < len(rungs) - (rung is not None):
+        raise ConfigError(f"there is no rung {rung} before the last one", where="evaluation.rungs")
+    before = rungs[number - 1] if number else {}
+    new = {
+        task: sorted(set(ids) - set(before.get(task, ()))) for task, ids in rungs[number].items()
+    }
+    return _Step(number, {task: ids for task, ids in new.items() if ids} if number else rungs[0])
+
+
 def evaluation_identity(
-    harness: Harness,
+    evaluators: Evaluators,
     items: ItemSets,
     population: Population,
     model: Candidates,
     chats: Mapping[str, Any],
+    rungs: Sequence[Ids],
 ) -> str:
-    """Digest of everything, but the recipe, that determines an outcome."""
-    computed = dict(model.identity)
+    """Digest of everything, but the recipe, that determines an outcome.
+
+    It is the same for all rungs of a generation: which one an outcome is of, it says itself.
+    """
+    computed, every = dict(model.identity), items.ids(population.split)
     if items.version == 1:
         computed.pop("threads", None)  # not named then, and such a run goes on
     return digest(
         {
-            "harness": harness.identity(),
+            **evaluators.identity(),
             "items": items.digest(population.split),
             **computed,
             **chats,
+            **({"rungs": list(rungs)} if len(rungs) > 1 or rungs != [every] else {}),
         }
     )
 
@@ -178,23 +254,23 @@ def known_outcome(candidate: CandidateFiles, identity: str) -> Scored | Failed |
     return outcome if outcome.evaluation == identity else None
 
 
-def record(candidate: CandidateFiles, evaluated: Evaluated) -> None:
+def record(candidate: CandidateFiles, evaluated: Evaluated, device: str) -> None:
     """Write a candidate's files, the outcome last, which holds the digest of the records."""
     if evaluated.items is not None:
         atomic.write_bytes(candidate.items, evaluated.items, synced=False)
-    atomic.write_bytes(candidate.cost, pretty_json(evaluated.cost), synced=False)
+    atomic.write_bytes(
+        candidate.cost, pretty_json({**evaluated.cost, "device": device}), synced=False
+    )
     atomic.write_bytes(candidate.outcome, pretty_json(evaluated.outcome.model_dump(mode="json")))
 
 
-def finish(
-    files: GenerationFiles, series: SeriesFiles, job: int, population: bytes, recipes: list[str]
-) -> None:
-    """Write the file that says that a share is done."""
+def finish(mark: Path, population: bytes, places: Mapping[str, CandidateFiles]) -> None:
+    """Write the file that says that a share is done: which outcomes its recipes have, and of what."""
     content = {
         "population": digest_bytes(population),
-        "outcomes": {recipe: digest_file(series.candidate(recipe).outcome) for recipe in recipes},
+        "outcomes": {recipe: digest_file(place.outcome) for recipe, place in places.items()},
     }
-    atomic.write_bytes(files.evaluated(job), pretty_json(content))
+    atomic.write_bytes(mark, pretty_json(content))
 
 
 def describe(outcome: Scored | Failed) -> str:

@@ -1,122 +1,22 @@
-"""Which documents are for search, validation and test: disjoint by construction, and checked."""
+"""Dividing documents into those for search, validation and test."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date as calendar_date
 from pathlib import Path
-from typing import Any, Literal, get_args
 
-from pydantic import (
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
-
-from tsugiki.canonical import digest, pretty_json
-from tsugiki.config.evaluation import Evaluation, Goal, Items
+from tsugiki.config.evaluation import Evaluation, Items
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.data import Data
+from tsugiki.contracts.item_sets import (
+    SPLITS,
+    Document,
+    ItemSets,
+    Split,
+    TaskItems,
+    read_items,
+)
 from tsugiki.errors import ConfigError
-from tsugiki.json_files import read_json
 from tsugiki.keyed import key64
-
-Split = Literal["search", "validation", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
-
-
-class Document(Data):
-    """One document of a task."""
-
-    id: int
-    """Its place in lm-eval's list."""
-    hash: str
-    """SHA-256 of its content."""
-    key: str | None = None
-    """What tells it apart in place of its content, if the configuration names a column for that: of its
-    own task, or of another one that has a document of equal content."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent_key(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        if self.key is None:
-            fields.pop("key", None)
-        return fields
-
-
-class TaskItems(Data):
-    """The three sets of one task, each ordered by document id."""
-
-    search: tuple[Document, ...] = ()
-    validation: tuple[Document, ...] = ()
-    test: tuple[Document, ...]
-
-    @model_validator(mode="after")
-    def _sets_are_disjoint(self) -> TaskItems:
-        seen: dict[str, str] = {}
-        for split in SPLITS:
-            for document in getattr(self, split):
-                if document.hash in seen:
-                    raise ValueError(
-                        f"document {document.id} of {split} is also in {seen[document.hash]}"
-                    )
-                seen[document.hash] = split
-        return self
-
-
-class ItemSets(Data):
-    """items.json."""
-
-    version: Literal[1, 2] = 1
-    """1: each task was divided by itself; identities of scores name no threads. 2: all together, so
-    that no document is in different sets of two tasks."""
-    tasks: dict[str, TaskItems]
-    date: calendar_date | None = None
-    """The date that chat templates write; absent where none is used, and in older files."""
-    goals: dict[str, Goal] = {}
-    """Which way objectives are better that have no `goal` in the configuration, as their tasks say;
-    absent in runs from before tasks were asked, which took all of them for `maximize`."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty_goals(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        if not self.goals:
-            fields.pop("goals", None)
-        return fields
-
-    @model_validator(mode="after")
-    def _sets_of_all_tasks_are_disjoint(self) -> ItemSets:
-        seen: dict[str, str] = {}
-        for task, sets in self.tasks.items() if self.version > 1 else ():
-            for split in SPLITS:
-                for document in getattr(sets, split):
-                    if seen.setdefault(document.key or document.hash, split) != split:
-                        raise ValueError(
-                            f"document {document.id} of {task}, in {split}, is also in another "
-                            "task's other set"
-                        )
-        return self
-
-    def ids(self, split: Split) -> dict[str, list[int]]:
-        """Document ids of a split, by task; tasks without any are left out."""
-        found = {
-            task: [document.id for document in getattr(sets, split)]
-            for task, sets in self.tasks.items()
-        }
-        return {task: ids for task, ids in found.items() if ids}
-
-    def digest(self, split: Split) -> str:
-        """Identity of a split's documents."""
-        return digest(
-            {
-                task: [[document.id, document.hash] for document in getattr(sets, split)]
-                for task, sets in self.tasks.items()
-            }
-        )
-
-    def to_json(self) -> bytes:
-        """The content of items.json."""
-        return pretty_json(self.model_dump(mode="json", exclude_none=True))
 
 
 def divide_for(
@@ -317,22 +217,6 @@ def _too_few(task: str, needed: int, got: str) -> ConfigError:
         expected=f"search + validation + test = {needed}" if needed > 1 else "test documents",
         got=got,
         fix="ask for fewer, or use a larger task",
-    )
-
-
-def read_items(path: Path) -> ItemSets:
-    """Read items.json.
-
-    Raises:
-        LineageError: the file is missing or not valid.
-    """
-    return read_json(
-        path,
-        ItemSets.model_validate_json,
-        "division of the items",
-        missing="the items are not divided yet",
-        make="run `tsugiki items` with the run's configuration",
-        mend="remove the file and run the workflow again",
     )
 
 

@@ -21,6 +21,8 @@ PART_OF_CHARACTER = "\ufffd"
 
 DECODED = 10_000
 """Answers whose text is kept."""
+ENCODED = 100_000
+"""Prompts and batches whose tokens are kept: a function of the user's may have others for each candidate."""
 
 
 class BrokenModelError(EvaluationError):
@@ -155,18 +157,25 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         """As in HFLM; every candidate gets the same prompts, which are encoded once."""
         key = (string, settings, tuple(sorted(named.items())))
         if key not in self._encoded:
-            self._encoded[key] = super().tok_encode(string, *settings, **named)
+            self._keep(key, super().tok_encode(string, *settings, **named))
         return list(self._encoded[key])
 
     def tok_batch_encode(self, strings: list[str], *settings: Any, **named: Any) -> Any:
         """As in HFLM; every candidate gets the same batches, which are encoded once."""
         key = (tuple(strings), settings, tuple(sorted(named.items())))
-        if key not in self._encoded:
-            self._encoded[key] = super().tok_batch_encode(strings, *settings, **named)
+        encoded = self._encoded.get(key)
+        if encoded is None:
+            encoded = super().tok_batch_encode(strings, *settings, **named)
+            self._keep(key, encoded)
             if limit := named.get("left_truncate_len"):
                 self.cut |= {(text, True) for text in strings if len(self.tok_encode(text)) > limit}
-        ids, mask = self._encoded[key]
+        ids, mask = encoded
         return ids.clone(), mask.clone()
+
+    def _keep(self, key: Hashable, encoded: Any) -> None:
+        if len(self._encoded) >= ENCODED:
+            self._encoded.clear()
+        self._encoded[key] = encoded
 
     def tok_decode(self, tokens: Any, skip_special_tokens: bool = True) -> Any:
         """As in HFLM; many documents and candidates get the same answer, which is decoded once."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,37 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from tsugiki.canonical import digest_bytes
 from tsugiki.contracts.outcome import Failed, Measured, Scored
+from tsugiki.contracts.records import ItemRecord, rows_of, to_parquet
 from tsugiki.errors import EvaluationError, InfrastructureError, RecipeError
 from tsugiki.evaluate.aggregation import Aggregation, read_part
 from tsugiki.evaluate.backends import Model
+from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.faults import is_machine_fault
-from tsugiki.evaluate.harness import Harness, ItemRecord
 from tsugiki.evaluate.language_model import BrokenModelError
-
-ITEM_SCHEMA = pa.schema(
-    [
-        ("objective", pa.string()),
-        ("doc_id", pa.int64()),
-        ("doc_hash", pa.string()),
-        ("prompt", pa.string()),
-        ("prompt_hash", pa.string()),
-        ("response", pa.string()),
-        ("target", pa.string()),
-        ("value", pa.float64()),
-        ("tokens", pa.int64()),
-        ("truncated", pa.bool_()),
-        ("empty", pa.bool_()),
-        ("language", pa.float64()),
-        ("parsed", pa.float64()),
-    ]
-)
-PART = pa.field("part", pa.string())
-"""One column more, where some objective's documents contribute other than numbers."""
 
 
 @dataclass(frozen=True)
@@ -51,29 +28,42 @@ class Evaluated:
     items: bytes | None
     """Content of items.parquet; None for a failure."""
     cost: dict[str, Any]
-    """Content of cost.json."""
+    """Content of cost.json, but for the device."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What came of a candidate on the documents of the rungs before."""
+
+    outcome: Scored
+    rows: list[dict[str, Any]]
+    """Of items.parquet, as `rows_again` gives them."""
+    cost: Mapping[str, Any]
+    """Content of cost.json; empty where it is lost."""
 
 
 def score(
     build: Callable[[], tuple[Model, str]],
-    harness: Harness,
+    evaluators: Evaluators,
     *,
     recipe: str,
     ids: Mapping[str, Sequence[int]],
     evaluation: str,
-    hardware: str,
     prompts: bool = False,
+    rung: int | None = None,
+    earlier: Earlier | None = None,
 ) -> Evaluated:
     """Build a candidate and score it.
 
     Args:
         build: Makes the model and returns it with the digest of its weights.
-        harness: The tasks.
+        evaluators: What scores it.
         recipe: Digest of the recipe.
-        ids: Document ids by task.
+        ids: Document ids by task; not those it was scored on earlier.
         evaluation: Identity of the evaluation.
-        hardware: What the model computes with, for cost.json.
         prompts: Keep the prompts' text in items.parquet.
+        rung: Number of the rung, for the outcome.
+        earlier: What came of it on other documents: the outcome, its records and the cost are of both.
 
     Raises:
         InfrastructureError: the machine failed, not the candidate.
@@ -88,22 +78,24 @@ def score(
         model, weights = build()
         merged = time.perf_counter() - clock
         model.clock.reset()
-        records = harness.run(model, ids)
+        records = evaluators.score(model, ids)
         forward = model.clock.stop()
-        table, rows = item_table(records, model.tokenizer, prompts=prompts)
-        answers = generated_answers(records, rows)
-        tokens = sum(row["tokens"] for row in answers)
+        new = rows_of(records, _tokens(records, model.tokenizer), prompts=prompts)
+        tokens = sum(row["tokens"] for row in generated_answers(new))
+        rows = new if earlier is None else _together(earlier.rows, new)
+        table = to_parquet(rows)
         outcome = Scored(
             recipe=recipe,
             evaluation=evaluation,
-            measured=_measure(records, harness.aggregations),
-            rates=_rates(answers) | _share_cut(records, model.cut),
+            measured=_measure(rows, evaluators.aggregations),
+            rates=_rates(generated_answers(rows)) | _share_cut(records, model.cut, earlier),
             weights=weights,
             records=digest_bytes(table),
+            rung=rung,
         )
     except (RecipeError, EvaluationError) as error:
         kind, reason = describe_failure(error)
-        outcome = Failed(recipe=recipe, evaluation=evaluation, kind=kind, reason=reason)
+        outcome = Failed(recipe=recipe, evaluation=evaluation, kind=kind, reason=reason, rung=rung)
     except Exception as error:
         if not is_machine_fault(error):
             raise  # a fault of the parents, the configuration or tsugiki: no candidate is to blame
@@ -113,20 +105,30 @@ def score(
             got=f"{type(error).__name__}: {error}",
             fix="the job is tried again, on another node where there is one",
         ) from error
+    before = {} if earlier is None else earlier.cost
     return Evaluated(
         outcome,
         table,
         {
-            "seconds_merge": merged,
-            "seconds_forward": forward,
-            "seconds_total": time.perf_counter() - clock,
-            "tokens": tokens,
+            "seconds_merge": merged + before.get("seconds_merge", 0.0),
+            "seconds_forward": forward + before.get("seconds_forward", 0.0),
+            "seconds_total": time.perf_counter() - clock + before.get("seconds_total", 0.0),
+            "tokens": tokens + before.get("tokens", 0),
             "host": os.uname().nodename,
-            "device": hardware,
-            "started": started.isoformat(),
+            "started": before.get("started", started.isoformat()),
             "finished": datetime.now(UTC).isoformat(),
         },
     )
+
+
+def _together(
+    earlier: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows as if all documents had been scored at once: by objective, then by place."""
+    order = {
+        name: place for place, name in enumerate(dict.fromkeys(row["objective"] for row in new))
+    }
+    return sorted([*earlier, *new], key=lambda row: (order[row["objective"]], row["doc_id"]))
 
 
 def describe_failure(
@@ -138,79 +140,43 @@ def describe_failure(
     return "model" if isinstance(error, BrokenModelError) else "evaluation", str(error)
 
 
-def item_table(
-    records: Sequence[ItemRecord], tokenizer: Any, *, prompts: bool
-) -> tuple[bytes, list[dict[str, Any]]]:
-    """items.parquet, and its rows as plain data; prompts are kept only where asked for."""
-    answers = {record.response for record in records if record.max_tokens is not None}
-    lengths = _tokens(answers, tokenizer)
-    rows = []
-    for record in records:
-        generated = record.max_tokens is not None
-        tokens = lengths[record.response] if generated else 0
-        rows.append(
-            {
-                "objective": record.objective,
-                "doc_id": record.doc_id,
-                "doc_hash": record.doc_hash,
-                "prompt": record.prompt if prompts else None,
-                "prompt_hash": record.prompt_hash,
-                "response": record.response,
-                "target": record.target,
-                "value": record.value,
-                "tokens": tokens,
-                "truncated": generated and tokens >= (record.max_tokens or 0),
-                "empty": generated and not record.response.strip(),
-                "language": record.language,
-                "parsed": record.parsed,
-                "part": record.part,
-            }
-        )
-    whole = any(record.part is not None for record in records)
-    schema = ITEM_SCHEMA.append(PART) if whole else ITEM_SCHEMA
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema), buffer, compression="zstd")
-    return buffer.getvalue(), rows
-
-
-def _tokens(answers: set[str], tokenizer: Any) -> dict[str, int]:
-    """How many tokens each answer has; many documents have the same one."""
-    texts = sorted(answers)
+def _tokens(records: Sequence[ItemRecord], tokenizer: Any) -> dict[str, int]:
+    """How many tokens each generated answer has; many documents have the same one."""
+    texts = sorted({one.response or "" for one in records if one.max_tokens is not None})
     encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
     return {text: len(ids) for text, ids in zip(texts, encoded, strict=True)}
 
 
-def generated_answers(
-    records: Sequence[ItemRecord], rows: Sequence[Mapping[str, Any]]
-) -> list[Mapping[str, Any]]:
+def generated_answers(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Rows with a generated answer, each answer once: several objectives may judge the same one."""
     answers: dict[tuple[str, int], Mapping[str, Any]] = {}
-    for record, row in zip(records, rows, strict=True):
-        if record.max_tokens is not None:
-            answers.setdefault((record.task, record.doc_id), row)
+    for row in rows:
+        if row["generated"]:
+            answers.setdefault((row["task"], row["doc_id"]), row)
     return list(answers.values())
 
 
 def _measure(
-    records: Sequence[ItemRecord], aggregations: Mapping[str, Aggregation | None]
+    rows: Sequence[Mapping[str, Any]], aggregations: Mapping[str, Aggregation | None]
 ) -> dict[str, Measured]:
-    by_objective: dict[str, list[ItemRecord]] = {}
-    for record in records:
-        if record.value is None and (record.part is None or not aggregations[record.objective]):
+    by_objective: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        name = row["objective"]
+        if row["value"] is None and (row["part"] is None or not aggregations[name]):
             raise EvaluationError(
-                f"objective {record.objective} has no finite value for document {record.doc_id}",
+                f"objective {name} has no finite value for document {row['doc_id']}",
                 fix="use a metric that is defined for every document",
             )
-        by_objective.setdefault(record.objective, []).append(record)
+        by_objective.setdefault(name, []).append(row)
     return {name: _aggregate(of_name, aggregations[name]) for name, of_name in by_objective.items()}
 
 
-def _aggregate(records: Sequence[ItemRecord], aggregation: Aggregation | None) -> Measured:
+def _aggregate(rows: Sequence[Mapping[str, Any]], aggregation: Aggregation | None) -> Measured:
     """One objective's value, from what items.parquet holds, so that it can be computed again."""
     if aggregation is None:
-        values = [record.value or 0.0 for record in records]
+        values = [row["value"] or 0.0 for row in rows]
         return Measured(value=sum(values) / len(values), items=len(values))
-    parts = [record.value if record.part is None else read_part(record.part) for record in records]
+    parts = [row["value"] if row["part"] is None else read_part(row["part"]) for row in rows]
     return Measured(value=aggregation(parts), items=len(parts), aggregation=aggregation.name)
 
 
@@ -223,10 +189,19 @@ def _rates(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return rates
 
 
-def _share_cut(records: Sequence[ItemRecord], cut: set[tuple[str, bool]]) -> dict[str, float]:
+def _share_cut(
+    records: Sequence[ItemRecord], cut: set[tuple[str, bool]], earlier: Earlier | None
+) -> dict[str, float]:
     """Share of documents whose prompt lost its start; nothing where all were read whole."""
-    prompts = {
+    lost = {
         (record.task, record.doc_id): (record.prompt, record.max_tokens is not None) in cut
         for record in records
+        if record.prompt is not None
     }
-    return {"cut": sum(prompts.values()) / len(prompts)} if any(prompts.values()) else {}
+    count, total = sum(lost.values()), len(lost)
+    if earlier is not None:
+        rows = (row for row in earlier.rows if row["prompt_hash"] is not None)
+        before = len({(row["task"], row["doc_id"]) for row in rows})
+        count += round(earlier.outcome.rates.get("cut", 0.0) * before)
+        total += before
+    return {"cut": count / total} if count else {}

@@ -28,7 +28,7 @@ RESAMPLES = 10_000
 CORPUS_RESAMPLES = 1000
 """Resamples where a score is no mean, and is computed again for each."""
 SELECTION_RESAMPLES = 100
-"""The same where it is computed again for each candidate too."""
+"""Resamples where it is computed again for each candidate too."""
 CHUNK = 500
 """Resamples that are held in memory at once."""
 
@@ -282,7 +282,7 @@ def resampled_selection_bias(
     *,
     resamples: int = SELECTION_RESAMPLES,
 ) -> float:
-    """The same for a score that is no mean.
+    """How much better the best of several candidates looks than it is, for a score that is no mean.
 
     Args:
         statistics: The score of each candidate over samples of its items; at least one.

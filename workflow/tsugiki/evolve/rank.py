@@ -12,12 +12,12 @@ from tsugiki.contracts.scores import scores_of, weighted_sum
 
 
 def fitness_of(outcome: Scored | Failed, objectives: Sequence[Objective]) -> float | None:
-    """Weighted sum of the objectives, larger is better; None for a failure.
+    """Weighted sum of the objectives, larger is better; None for a failure, or on some documents only.
 
     Raises:
         LineageError: the outcome lacks an objective.
     """
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, Failed) or outcome.rung is not None:
         return None
     return float(weighted_sum(scores_of([outcome], objectives))[0])
 

@@ -14,7 +14,7 @@ from tsugiki.config.stage import Stage
 from tsugiki.contracts.genome import Genome
 from tsugiki.contracts.population import Candidate, Generation, Population
 from tsugiki.contracts.recipe import AnyRecipe
-from tsugiki.contracts.scores import scores_of
+from tsugiki.contracts.scores import further_first, scores_of
 from tsugiki.errors import LineageError
 from tsugiki.strategies.state import State
 from tsugiki.strategies.strategy import Asked, clip
@@ -87,7 +87,8 @@ def select(
         )
         return Next(_json(following), state_bytes, ())
     genomes = np.array([candidate.genome for candidate in population.candidates])
-    scores = scores_of((ranked.outcome for ranked in entry.ranked), objectives)
+    outcomes = [ranked.outcome for ranked in entry.ranked]
+    scores = further_first(scores_of(outcomes, objectives), [one.rung for one in outcomes])
     told = stage.strategy.tell(state, genomes, scores).with_scalars(
         **stage.strategy.progress(state, scores, entry.generation)
     )

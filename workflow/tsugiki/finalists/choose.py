@@ -8,6 +8,7 @@ from typing import Literal
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import EVOLVED
+from tsugiki.contracts.outcome import is_whole
 from tsugiki.contracts.population import Candidate, Generation, Population, Ranked
 from tsugiki.contracts.scores import scores_of
 from tsugiki.errors import EvaluationError
@@ -27,7 +28,8 @@ def best_distinct(
     found: dict[str, Ranked] = {}
     for generation in history:
         for entry in generation.ranked:
-            found.setdefault(entry.recipe, entry)
+            if is_whole(entry.outcome):
+                found.setdefault(entry.recipe, entry)
     entries = list(found.values())
     scores = scores_of((entry.outcome for entry in entries), objectives)
     return [entries[index] for index in stage.strategy.best(scores, count)]

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
-
-import pyarrow.parquet as pq
 
 from tsugiki.atomic import write_if_changed
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import BASELINES, TEST, RunFiles, SeriesFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
 from tsugiki.contracts.recipe import read_recipe
-from tsugiki.errors import LineageError
+from tsugiki.contracts.records import read_records
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
 from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.finalists.compare import Values, aggregations_of, final_table
@@ -61,7 +57,7 @@ def load_final_table(
         population,
         generation,
         {
-            entry.recipe: read_items(test.candidate(entry.recipe).items)
+            entry.recipe: read_records(test.candidate(entry.recipe).items)
             for entry in generation.ranked
             if entry.outcome.status == "scored"
         },
@@ -74,22 +70,6 @@ def load_final_table(
         validation=_measured(files.series(name) for name in finalists),
         biases=_search_biases(files.series(config.stages[-1].name), config),
     )
-
-
-def read_items(path: Path, columns: list[str] | None = None) -> Any:
-    """Read items.parquet (or those of some columns that it has) as a `pyarrow.Table`.
-
-    Raises:
-        LineageError: the file is missing or damaged.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            known = file.schema_arrow.names
-            return file.read([name for name in columns or known if name in known])
-    except (OSError, ValueError) as error:  # pyarrow's own errors derive from these
-        raise LineageError(
-            "the record of the items cannot be read", where=str(path), got=str(error)
-        ) from error
 
 
 def _measured(series: Iterable[SeriesFiles]) -> Values:
@@ -106,17 +86,17 @@ def _measured(series: Iterable[SeriesFiles]) -> Values:
 def _search_biases(series: SeriesFiles, config: RunConfig) -> dict[str, float]:
     """Winner's curse of a stage, by measure; none unless all its candidates share their items."""
     history = scored_generations(series)
-    recipes = dict.fromkeys(
-        entry.recipe
-        for generation in history
-        for entry in generation.ranked
+    entries = (entry for generation in history for entry in generation.ranked)
+    places = {
+        entry.recipe: series.candidate(entry.recipe).at(entry.outcome.rung)
+        for entry in entries
         if entry.outcome.status == "scored"
-    )
+    }
     names = [one.name for one in config.evaluation.objectives]
     columns = ["objective", "doc_id", "doc_hash", "value", "part"]
     models: list[Model] = []
-    for recipe in recipes:
-        table = read_items(series.candidate(recipe).items, columns)
+    for recipe, place in places.items():
+        table = read_records(place.items, columns)
         where = f"items of candidate {recipe[:12]}"
         models.append({name: item_scores(table, name, where=where) for name in names})
     shared = {tuple(model[name].documents for name in names) for model in models}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles, SeriesFiles
@@ -147,4 +148,7 @@ def _stage_line(
 def _waiting(series: SeriesFiles, entry: Entry) -> str:
     recipes = {candidate.recipe for candidate in entry.population.candidates}
     scored = sum(series.candidate(recipe).outcome.is_file() for recipe in recipes)
-    return f"generation {entry.number + 1}: {scored} of {len(recipes)} candidates scored"
+    line = f"generation {entry.number + 1}: {scored} of {len(recipes)} candidates scored"
+    rung = next(number for number in count() if not entry.files.promotion(number).is_file())
+    here = sum(series.candidate(recipe).at(rung).outcome.is_file() for recipe in recipes)
+    return f"{line}, {here} on rung {rung + 1}" if here else line

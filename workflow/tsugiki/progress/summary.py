@@ -12,7 +12,7 @@ from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.contracts.outcome import Failed, Scored
+from tsugiki.contracts.outcome import Failed, Scored, is_whole
 from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.contracts.scores import scores_of, weighted_sum
 from tsugiki.evaluate.items import decided_evaluation
@@ -91,16 +91,17 @@ def summarise(
         scores = scores_of(outcomes, objectives)
         before = found[-1] if found else Summary(-1, 0, 0, None)
         if stage is not None and front is not None:
-            front += outcomes
+            front += [one for one in outcomes if is_whole(one)]
             front = [
                 front[one] for one in stage.strategy.best(scores_of(front, objectives), len(front))
             ]
-        known = scores.values[~scores.failed]
+        whole = np.array([is_whole(one) for one in outcomes], dtype=np.bool_)
+        known = scores.values[whole]
         of_each = {
             one.name: _course(known[:, place], one.sign, before.objectives.get(one.name))
             for place, one in enumerate(objectives)
         }
-        weighed = weighted_sum(scores)[~scores.failed]
+        weighed = weighted_sum(scores)[whole]
         found.append(
             Summary(
                 number=generation.generation,
@@ -127,9 +128,7 @@ def only_score(
     Returns:
         The weighted sum, or, if the strategy weighs nothing, the value of each objective.
     """
-    of_recipes = {
-        one.recipe: one.outcome for one in generation.ranked if one.outcome.status == "scored"
-    }
+    of_recipes = {one.recipe: one.outcome for one in generation.ranked if is_whole(one.outcome)}
     scores = scores_of(of_recipes.values(), objectives)
     rows = weighted_sum(scores)[:, np.newaxis] if stage.strategy.weighs else scores.values
     values = {tuple(row) for row in rows.tolist()}
@@ -147,7 +146,7 @@ def best_candidate(
         entry
         for generation in generations
         for entry in generation.ranked
-        if entry.outcome.status == "scored"
+        if is_whole(entry.outcome)
     ]
     if not entries:
         return None

@@ -64,7 +64,8 @@ def seconds_left(
     if not busy:
         return None
     items, (searched, tested) = config.evaluation.items, _tasks(config)
-    seconds = [one.seconds_forward / (items.search * searched) for one in recent]
+    of_stage = config.evaluation.search_documents * searched
+    seconds = [one.seconds_forward / of_stage for one in recent]
     per_document = sum(seconds) / len(recent)
     rest = sum(one.seconds_total - one.seconds_forward for one in recent) / len(recent)
     at_once = sum(one.seconds_total for one in recent) / busy
@@ -80,7 +81,7 @@ def seconds_left(
         series = files.series(config.finalists_of(stage.name))
         waiting = _left_of_stage(files.series(stage.name), stage, stages[stage.name], size)
         unscored = finalists if waiting else _unscored(series, finalists)
-        left += take(waiting, items.search * searched)
+        left += take(waiting, of_stage)
         left += take(unscored, items.validation * searched)
         drawn = drawn and not waiting
     rows = others + finalists + len(config.stages) - 1

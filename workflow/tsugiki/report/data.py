@@ -16,9 +16,9 @@ from tsugiki.contracts.locks import LockedParent, read_lock
 from tsugiki.contracts.outcome import Failed, Scored, read_cost
 from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
+from tsugiki.contracts.records import read_records
 from tsugiki.errors import LineageError
 from tsugiki.finalists.choose import winner
-from tsugiki.finalists.files import read_items
 from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
 from tsugiki.progress.summary import Summary, best_candidate, decided_objectives, summarise
 from tsugiki.report.costs import SeriesCost, StepCost, series_cost, step_costs
@@ -67,12 +67,18 @@ def examples(documents: Sequence[int], objective: str, winner: Any, parent: Any)
         Example(
             document=document,
             prompt=_shortened(ours[document]["prompt"]) if "prompt" in ours[document] else None,
-            target=_shortened(ours[document]["target"]),
-            winner=_shortened(ours[document]["response"]),
-            parent=_shortened(theirs[document]["response"]),
+            target=_shortened(ours[document].get("target") or ""),
+            winner=_answer(ours[document]),
+            parent=_answer(theirs[document]),
         )
         for document in documents[:SHOWN]
     ]
+
+
+def _answer(row: Mapping[str, Any]) -> str:
+    """What a model answered; its value where the record holds no answer."""
+    response = row.get("response")
+    return f"{row['value']:g}" if response is None else _shortened(response)
 
 
 def _rows(table: Any, objective: str, documents: set[int]) -> dict[int, dict[str, Any]]:
@@ -255,7 +261,7 @@ def _changes(files: RunFiles, table: FinalTable) -> list[Changes]:
     for on in table.comparisons:
         if on.best_parent is not None and (on.gained or on.lost):
             winner, parent = (
-                read_items(files.series(TEST).candidate(table.row(name).recipe).items)
+                read_records(files.series(TEST).candidate(table.row(name).recipe).items)
                 for name in (table.winner, on.best_parent)
             )
             gained, lost = (

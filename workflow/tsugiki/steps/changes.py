@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from tsugiki.config.evaluation import Goal
-from tsugiki.config.lm_eval_tasks import task_sources
 from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.run import RunConfig
+from tsugiki.config.sources import measured_sources
 from tsugiki.config.stage import Stage
+from tsugiki.contracts.item_sets import Goal
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.items import decided_evaluation
@@ -154,7 +154,7 @@ def _of_tasks(files: RunFiles, config: RunConfig) -> Iterator[Effect]:
     except (OSError, ValueError):
         return
     stages = {stage.name for stage in config.stages}
-    for name, now in task_sources(config.evaluation).items():
+    for name, now in measured_sources(config.evaluation).items():
         if then.get(name, now) != now:
             line = f"files of the task {name} have changed: every model is scored anew"
             yield Effect(line, stages)

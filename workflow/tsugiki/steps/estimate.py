@@ -74,7 +74,9 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
     searched = tuple(sorted({one.task for one in evaluation.objectives}))
     all_tasks = tuple(sorted({one.task for one in [*evaluation.objectives, *evaluation.monitors]}))
     found = [
-        Share(stage.name, population * stage.budget.generations, items.search, searched)
+        Share(
+            stage.name, population * stage.budget.generations, evaluation.search_documents, searched
+        )
         for stage in config.stages
         if (population := _population(stage, tensors.get(stage.name)))
     ]

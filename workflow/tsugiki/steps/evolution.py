@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tsugiki import atomic
@@ -20,6 +20,7 @@ from tsugiki.contracts.ledger import (
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import AnyRecipe
+from tsugiki.contracts.rungs import left_at
 from tsugiki.errors import EvaluationError, LineageError
 from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.evaluate.share import distinct_recipes
@@ -82,7 +83,9 @@ def write_ranked(
     current = series.generation(generation)
     population = read_population(current.population)
     population_bytes = current.population.read_bytes()
-    outcomes = read_outcomes(series, population)
+    rungs = config.evaluation.rungs
+    last = len(rungs.documents) - 1 if rungs is not None and config.stage(name) is not None else 0
+    outcomes = read_outcomes(series, population, left_at(current, range(last)))
     refuse_mixed(current, outcomes, evaluation_of(series) if generation else None)
     refuse_if_all_failed(outcomes, first=generation == 0, where=str(series.root))
     stage, objectives = config.stage(name), decided_evaluation(config, files.items).objectives
@@ -101,15 +104,22 @@ def write_ranked(
         say(f"{name}: {len(outcomes)} scored on {population.split} items")
 
 
-def read_outcomes(series: SeriesFiles, population: Population) -> dict[str, Scored | Failed]:
+def read_outcomes(
+    series: SeriesFiles, population: Population, left: Mapping[str, int] | None = None
+) -> dict[str, Scored | Failed]:
     """Outcomes of a generation, by recipe digest.
+
+    Args:
+        series: Its series.
+        population: Its candidates.
+        left: The rung at which each recipe was left that was not scored on all documents.
 
     Raises:
         LineageError: an outcome is missing or belongs to another recipe.
     """
     outcomes: dict[str, Scored | Failed] = {}
     for recipe in distinct_recipes(population):
-        path: Path = series.candidate(recipe).outcome
+        path: Path = series.candidate(recipe).at((left or {}).get(recipe)).outcome
         outcome = read_outcome(path)
         if outcome.recipe != recipe:
             raise LineageError(

@@ -8,8 +8,8 @@ from typing import Any
 
 from tsugiki import atomic
 from tsugiki.canonical import digest
-from tsugiki.config.lm_eval_tasks import task_folders, used_files
 from tsugiki.config.run import RunConfig
+from tsugiki.config.sources import measured_files
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import BASELINES, TEST, GenerationFiles, RunFiles
 from tsugiki.evaluate.share import jobs_that_scored, write_splits
@@ -30,6 +30,7 @@ class Plan:
         self.stages = [stage.name for stage in config.stages]
         self.finalists = {config.finalists_of(name): name for name in self.stages}
         self.finals = [BASELINES, *self.finalists, TEST]
+        self.rungs = config.evaluation.rungs.documents if config.evaluation.rungs else []
         self.on_disk = config.evaluation.storage == "disk"
         self.caught_up = atomic.never_there(files.root / "caught-up")
         """Says that MLflow has caught up; not there when a workflow is planned, so that this is done."""
@@ -40,9 +41,8 @@ class Plan:
         return f"{self.files.root}/{{series}}/gen-{{gen}}/{name}"
 
     def task_files(self) -> list[str]:
-        """Files of local tasks: another task means other documents and other scores."""
-        folders = set(task_folders(self.config.evaluation).values())
-        return sorted({str(path) for folder in folders for path in used_files(folder)})
+        """Files of the user's tasks and functions: others mean other documents and other scores."""
+        return sorted(map(str, measured_files(self.config.evaluation)))
 
     def before(self, name: str) -> Callable[[Any], str]:
         """File of the generation before the one in the wildcards `stage` and `gen`."""
@@ -57,6 +57,19 @@ class Plan:
         """The files that say that the generation in the wildcards is scored."""
         files = self.files.series(wildcards.series).generation(int(wildcards.gen))
         return [str(files.evaluated(job)) for job in range(self.jobs_of(wildcards))]
+
+    def promoted(self, wildcards: Any) -> list[str]:
+        """Who is scored on the documents of the rung in the wildcards, of the last one without any."""
+        last = len(self.rungs) - 1 if wildcards.series in self.stages else 0
+        rung = int(getattr(wildcards, "rung", last))
+        files = self.files.series(wildcards.series).generation(int(wildcards.gen))
+        return [str(files.promotion(rung - 1))] if rung > 0 else []
+
+    def evaluated_at(self, wildcards: Any) -> list[str]:
+        """The files that say that the generation in the wildcards is scored on a rung's documents."""
+        files = self.files.series(wildcards.series).generation(int(wildcards.gen))
+        rung = int(wildcards.rung)
+        return [str(files.evaluated(job, rung)) for job in range(self.jobs_of(wildcards))]
 
     def jobs_of(self, wildcards: Any) -> int:
         """How many jobs the generation in the wildcards is split into."""

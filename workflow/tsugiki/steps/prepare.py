@@ -1,7 +1,4 @@
-"""Divide the tasks' documents; record the environment.
-
-Fetch, prepare and lock the parents of a run, and refuse those that do not fit together.
-"""
+"""What a run needs before its first generation: locked parents, divided documents."""
 
 from __future__ import annotations
 
@@ -10,11 +7,12 @@ from datetime import UTC, date, datetime
 
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
-from tsugiki.config.lm_eval_tasks import task_sources
 from tsugiki.config.run import RunConfig
+from tsugiki.config.sources import measured_sources
+from tsugiki.contracts.item_sets import read_items
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.evaluate.harness import Harness
-from tsugiki.evaluate.items import divide_for, read_items
+from tsugiki.evaluate.evaluators.registry import Evaluators
+from tsugiki.evaluate.items import divide_for
 from tsugiki.evaluate.preflight import refuse_broken
 from tsugiki.models.fault import refuse
 from tsugiki.parents.locate import source_folders
@@ -43,13 +41,13 @@ def write_items(files: RunFiles, config: RunConfig) -> None:
         ConfigError: a task is unknown, has too few documents, or has a fault in its file, its code
             or its data.
     """
-    harness = Harness(config.evaluation)
-    sets = divide_for(config, harness.document_hashes(), harness.document_keys())
-    refuse_broken(harness, sets, config)
-    goals = harness.goals()
-    open_goals = {one.name: goals[one.name] for one in harness.objectives if one.goal is None}
+    evaluators = Evaluators(config.evaluation)
+    sets = divide_for(config, evaluators.document_hashes(), evaluators.document_keys())
+    refuse_broken(evaluators, sets, config)
+    goals = evaluators.goals()
+    open_goals = {one.name: goals[one.name] for one in evaluators.objectives if one.goal is None}
     sets = sets.model_copy(update={"goals": open_goals, "date": _date(files, config)})
-    recorded = {**environment(), "tasks": task_sources(config.evaluation)}
+    recorded = {**environment(), "tasks": measured_sources(config.evaluation)}
     atomic.write_bytes(files.environment, pretty_json(recorded))
     atomic.write_bytes(files.items, sets.to_json())
 

@@ -231,7 +231,8 @@ class _Projection:
             step=step,
         )
         folder = self.files.series(series).candidate(candidate.recipe)
-        for path in (folder.recipe, folder.outcome, folder.items):
+        scored = folder.at(record.rung)
+        for path in (folder.recipe, scored.outcome, scored.items):
             if path.is_file():
                 self.client.log_artifact(run, str(path))
         if candidate.genome:

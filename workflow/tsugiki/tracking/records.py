@@ -79,6 +79,8 @@ class Record:
     """Milliseconds since 1970."""
     finished: int
     failed: bool
+    rung: int | None = None
+    """Where it was left, if it was not scored on all documents."""
 
 
 def candidate_record(
@@ -103,6 +105,7 @@ def candidate_record(
         started=milliseconds(started),
         finished=milliseconds(finished),
         failed=isinstance(ranked.outcome, Failed),
+        rung=ranked.outcome.rung,
     )
 
 

@@ -29,6 +29,7 @@ def done_by_worker(
     generation: int,
     job: int = 0,
     *,
+    rung: int | None = None,
     log: Callable[[str], None],
 ) -> bool:
     """Have a worker do a step; False if this process has to do it.
@@ -39,7 +40,7 @@ def done_by_worker(
     """
     if not (settings.evaluation.resident and workers_allowed()):
         return False
-    request = Request(command, str(files.config), series, generation, job)
+    request = Request(command, str(files.config), series, generation, job, rung)
     try:
         call(request, log, threads=1 if request.has_fallback else settings.evaluation.threads)
     except TsugikiError:

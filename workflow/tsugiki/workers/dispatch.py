@@ -31,6 +31,8 @@ OPTIONS = {
     "track": ("--series", "--generation"),
 }
 """The commands that workers do, and the options that the rules give them, in this order."""
+RUNG = "--rung"
+"""The option that an evaluation has besides, at the end, for a rung before the last."""
 WORKERS = {"evaluate": "evaluate-{job}", "rank": "select", "select": "select", "track": "track"}
 """The worker of each command. `rank` and `select` have one of their own: they must not wait for an
 evaluation, and need little memory."""
@@ -50,6 +52,7 @@ class Request(NamedTuple):
     series: str
     generation: int
     job: int = 0
+    rung: int | None = None
 
     @property
     def worker(self) -> str:
@@ -121,7 +124,10 @@ def _read(arguments: list[str]) -> Request | None:
     if len(arguments) < 4 or arguments[0] != "--log" or arguments[2] not in OPTIONS:
         return None
     command, config, options = arguments[2], arguments[3], arguments[4:]
-    if tuple(options[::2]) != OPTIONS[command]:
+    wanted = OPTIONS[command]
+    if command == "evaluate" and options[-2:-1] == [RUNG]:
+        wanted = (*wanted, RUNG)
+    if tuple(options[::2]) != wanted:
         return None
     series, *numbers = options[1::2]
     if not all(number.isdecimal() for number in numbers):

@@ -72,7 +72,9 @@ class Run:
             case "evaluate":
                 if self._evaluator is None:
                     self._evaluator = self._open_evaluator(request.job)
-                self._evaluator.evaluate(series, generation, say=log, go_on=should_continue)
+                self._evaluator.evaluate(
+                    series, generation, rung=request.rung, say=log, go_on=should_continue
+                )
 
     def _open_evaluator(self, job: int) -> Any:
         from tsugiki.evaluate.vllm_backend.engine import see_one_gpu

@@ -15,8 +15,8 @@ from tests.runs_for_tests import documents, evaluation_section, write_tasks
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.errors import ConfigError, EvaluationError
-from tsugiki.evaluate.harness import Harness
-from tsugiki.evaluate.tasks import task_index
+from tsugiki.evaluate.evaluators.harness import Harness
+from tsugiki.evaluate.evaluators.tasks import task_index
 
 
 def harness(folder: Path, **changes: Any) -> Harness:
@@ -36,7 +36,7 @@ def test_an_unknown_metric_key_lists_the_keys(tiny_tasks: Path) -> None:
     objective = {"name": "choice", "task": "choice", "metric": "acc"}
     tasks = harness(tiny_tasks, objectives=[objective])
     with pytest.raises(EvaluationError, match="reports no `acc`") as caught:
-        tasks.run(DummyLM(), {"choice": [0, 1]})
+        tasks.score(DummyLM(), {"choice": [0, 1]})
     assert caught.value.expected == "one of acc,none"
 
 
@@ -51,15 +51,15 @@ def test_an_answer_that_is_missing_is_noticed(
         results["samples"]["words"].pop()
         return results
 
-    monkeypatch.setattr("tsugiki.evaluate.harness.evaluate", forget)
+    monkeypatch.setattr("tsugiki.evaluate.evaluators.harness.evaluate", forget)
     with pytest.raises(EvaluationError, match="task words answered 2 of 3 documents"):
-        harness(tiny_tasks).run(DummyLM(), {"words": [3, 11, 20]})
+        harness(tiny_tasks).score(DummyLM(), {"words": [3, 11, 20]})
 
 
 def test_records_carry_the_documents_own_ids(tiny_tasks: Path) -> None:
     """lm-eval numbers a subset from 0."""
     tasks = harness(tiny_tasks)
-    records = tasks.run(DummyLM(), {"words": [3, 11, 20], "choice": [5]})
+    records = tasks.score(DummyLM(), {"words": [3, 11, 20], "choice": [5]})
     found = [(record.objective, record.doc_id, record.target) for record in records]
     rows = documents()
     assert found[:3] == [("even", index, rows[index]["target"]) for index in (3, 11, 20)]
@@ -79,8 +79,8 @@ def test_only_the_documents_asked_for_are_put_to_the_model(tiny_tasks: Path) -> 
             return list(super().generate_until(requests, disable_tqdm=disable_tqdm))
 
     tasks = harness(tiny_tasks)
-    tasks.run(Counting(), {"words": [2, 4]})
-    tasks.run(Counting(), {"words": [4, 6]})
+    tasks.score(Counting(), {"words": [2, 4]})
+    tasks.score(Counting(), {"words": [4, 6]})
     rows = documents()
     assert asked == [rows[index]["prompt"] for index in (2, 4, 4, 6)]
 
@@ -94,7 +94,7 @@ def test_the_other_documents_are_not_even_read(tiny_tasks: Path) -> None:
 
     tasks = harness(tiny_tasks)
     tasks.tasks["words"].test_docs = lambda: Documents(documents())
-    records = tasks.run(DummyLM(), {"words": [2, 4]})
+    records = tasks.score(DummyLM(), {"words": [2, 4]})
     assert [record.target for record in records] == [documents()[n]["target"] for n in (2, 4)]
 
 
@@ -107,9 +107,9 @@ def test_solved_examples_are_the_same_at_every_call(tmp_path: Path) -> None:
     prompts = []
     for tasks in (harness(folder), harness(folder)):
         for _ in range(2):
-            records = tasks.run(DummyLM(), {"words": [0, 1, 2]})
+            records = tasks.score(DummyLM(), {"words": [0, 1, 2]})
             prompts.append([record.prompt for record in records])
-        tasks.run(DummyLM(), {"words": [7, 8]})
+        tasks.score(DummyLM(), {"words": [7, 8]})
     assert prompts[0] == prompts[1] == prompts[2] == prompts[3]
     assert len(prompts[0][0].split()) > 3
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from lm_eval.tasks import TaskManager
 
-from tsugiki.config.evaluation import Goal, Objective
+from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.config.lm_eval_tasks import TaskFile, built_in_tasks
+from tsugiki.contracts.item_sets import Goal
 from tsugiki.errors import ConfigError, InfrastructureError
 from tsugiki.evaluate.aggregation import aggregation_of, plain, restored
 from tsugiki.evaluate.faults import is_machine_fault
@@ -49,16 +50,27 @@ def load_tasks(
             faults.append(broken_task(name, file, error, data=data))
     refuse(faults)
     if absent:
-        first = next(iter(absent.values()))
-        raise InfrastructureError(
-            "the documents of a task are not on this machine, and it may not use the network, "
-            "or gets no answer",
-            where=", ".join(absent),
-            got=f"{type(first).__name__}: {first}",
-            fix="run the step `items` first, where there is a network, with HF_HOME on a disk that "
-            "this machine sees too; or set HF_DATASETS_OFFLINE=0 and HF_HUB_OFFLINE=0",
-        ) from first
+        raise absent_documents(absent)
     return tasks
+
+
+def absent_documents(errors: Mapping[str, Exception]) -> InfrastructureError:
+    """The error for documents that are not on this machine.
+
+    Args:
+        errors: What was raised, by task.
+    """
+    first = next(iter(errors.values()))
+    error = InfrastructureError(
+        "the documents of a task are not on this machine, and it may not use the network, "
+        "or gets no answer",
+        where=", ".join(errors),
+        got=f"{type(first).__name__}: {first}",
+        fix="run the step `items` first, where there is a network, with HF_HOME on a disk that "
+        "this machine sees too; or set HF_DATASETS_OFFLINE=0 and HF_HUB_OFFLINE=0",
+    )
+    error.__cause__ = first
+    return error
 
 
 def broken_task(
@@ -168,7 +180,7 @@ def refuse_sampling(name: str, task: Any) -> None:
 
 
 def refuse_unaggregated(
-    name: str, task: Any, objective: Objective, file: Path | None = None
+    name: str, task: Any, objective: LmEvalObjective, file: Path | None = None
 ) -> None:
     """What a task makes of its documents must follow from what can be recorded of each.
 
@@ -214,7 +226,7 @@ def stated_goal(task: Any, metric: str) -> Goal | None:
     return None if higher is None else "maximize" if higher else "minimize"
 
 
-def note_goal(name: str, task: Any, objective: Objective) -> str | None:
+def note_goal(name: str, task: Any, objective: LmEvalObjective) -> str | None:
     """Says which way an objective goes, where that is not up: its task says so, nothing, or otherwise."""
     stated = stated_goal(task, objective.metric)
     if objective.goal is None and stated == "maximize":
@@ -264,7 +276,9 @@ def _aggregated(function: Any, parts: Sequence[Any]) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _not_aggregated(name: str, file: Path | None, objective: Objective, got: str) -> ConfigError:
+def _not_aggregated(
+    name: str, file: Path | None, objective: LmEvalObjective, got: str
+) -> ConfigError:
     return ConfigError(
         f"the metric `{objective.metric}` of task {name} has no value over a set of documents",
         where=f"objective {objective.name}" + (f", {file}" if file else ""),

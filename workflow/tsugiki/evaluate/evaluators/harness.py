@@ -3,70 +3,56 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import lm_eval
 from lm_eval.evaluator import evaluate
 
-from tsugiki.canonical import digest_bytes
-from tsugiki.config.evaluation import PLACE, Evaluation, Goal, Objective
+from tsugiki.config.evaluation import Evaluation, LmEvalObjective
 from tsugiki.config.lm_eval_tasks import local_tasks, source_digest
+from tsugiki.contracts.item_sets import Goal
+from tsugiki.contracts.records import ItemRecord
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
-from tsugiki.evaluate.aggregation import aggregation_of, finite_number, write_part
-from tsugiki.evaluate.faults import is_machine_fault
-from tsugiki.evaluate.tasks import (
+from tsugiki.evaluate.aggregation import Aggregation, aggregation_of
+from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
+from tsugiki.evaluate.evaluators.samples import record_of
+from tsugiki.evaluate.evaluators.task_checks import prompt_remarks, unknown_column
+from tsugiki.evaluate.evaluators.tasks import (
+    broken_task,
     load_tasks,
     note_goal,
     refuse,
     refuse_leaking_examples,
     refuse_sampling,
+    refuse_unaggregated,
     stated_goal,
 )
+from tsugiki.evaluate.faults import is_machine_fault
+from tsugiki.evaluate.offline import is_absent
+from tsugiki.evaluate.readers import Reader
 
 FEWSHOT_SEED = 1234
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
 
-@dataclass(frozen=True)
-class ItemRecord:
-    """What a model made of one document, for one objective."""
-
-    objective: str
-    task: str
-    doc_id: int
-    doc_hash: str
-    prompt: str
-    prompt_hash: str
-    response: str
-    target: str
-    value: float | None
-    """The metric on this document; None if it is no finite number."""
-    max_tokens: int | None
-    """Limit of the generated answer; None for tasks that generate nothing."""
-    language: float | None
-    parsed: float | None
-    part: str | None = None
-    """JSON of what the document contributes to an aggregation, where that is no finite number."""
-
-
 class Harness:
-    """The tasks of a configuration.
+    """Evaluator of all objectives that name an lm-eval task.
 
     Raises:
         ConfigError: a task does not exist, is a group, samples its answers, or would put test
             documents into its own prompts as solved examples.
     """
 
+    key: ClassVar[str] = "harness"
+
     def __init__(self, evaluation: Evaluation) -> None:
         self.evaluation = evaluation
-        self.objectives = evaluation.measured
+        self.objectives = _tasks_of(evaluation)
         names = sorted({objective.task for objective in self.objectives})
         local = local_tasks(evaluation.task_folders)
         self.files = {name: local[name].path for name in names if name in local}
@@ -79,7 +65,7 @@ class Harness:
             except ConfigError as error:
                 faults.append(error)
         refuse(faults)
-        self.aggregations = {
+        self.aggregations: dict[str, Aggregation | None] = {
             objective.name: aggregation_of(self.tasks[objective.task], objective.metric)
             for objective in self.objectives
         }
@@ -121,7 +107,7 @@ class Harness:
     def document_hashes(self) -> dict[str, list[str]]:
         """SHA-256 of every document of every task."""
         return {
-            name: [_hash_document(document) for document in task.eval_docs]
+            name: [hash_document(document) for document in task.eval_docs]
             for name, task in self.tasks.items()
         }
 
@@ -132,11 +118,9 @@ class Harness:
             ConfigError: a task's documents have no such column.
         """
         return {
-            name: [
-                str(place) if column == PLACE else _key_of(name, document, column)
-                for place, document in enumerate(self.tasks[name].eval_docs)
-            ]
+            name: keys_of(name, self.tasks[name].eval_docs, column)
             for name, column in self.evaluation.document_keys.items()
+            if name in self.tasks
         }
 
     def identity(self) -> dict[str, Any]:
@@ -149,7 +133,7 @@ class Harness:
             "sources": self._sources,
             "objectives": [
                 objective.model_dump(mode="json")
-                for objective in self.evaluation.with_goals().measured
+                for objective in _tasks_of(self.evaluation.with_goals())
             ],
             "num_fewshot": {
                 name: task.config.num_fewshot or 0 for name, task in self.tasks.items()
@@ -158,12 +142,12 @@ class Harness:
             "apply_chat_template": self.evaluation.apply_chat_template,
         }
 
-    def run(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[ItemRecord]:
-        """Evaluate a model.
+    def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[ItemRecord]:
+        """Score a model.
 
         Args:
             model: An lm-eval model.
-            ids: Document ids by task.
+            ids: Document ids by task; those of other evaluators are passed over.
 
         Returns:
             A record for every objective and document, in the order of the configuration.
@@ -172,7 +156,9 @@ class Harness:
             EvaluationError: the results lack a task or metric.
         """
         narrowed = {
-            name: self._narrowed(name, tuple(of_task)) for name, of_task in ids.items() if of_task
+            name: self._narrowed(name, tuple(of_task))
+            for name, of_task in ids.items()
+            if of_task and name in self.tasks
         }
         results = self._evaluate(model, narrowed)
         if results is None:
@@ -237,8 +223,43 @@ class Harness:
         )
         return list(task.instances)
 
+    def faults(
+        self, source: str, ids: Sequence[int], readers: Sequence[Reader]
+    ) -> Iterator[ConfigError]:
+        """The first fault of a task: of its metrics, its prompts for each reader, or its scoring.
+
+        Metrics are aggregated over made-up answers; a right answer to a local task is scored.
+        """
+        file, task = self.files.get(source), self.tasks[source]
+        if file is not None and (fault := unknown_column(task, source, file)):
+            yield fault
+            return
+        try:
+            for objective in self.objectives:
+                if objective.task == source:
+                    refuse_unaggregated(source, task, objective, file)
+        except ConfigError as error:
+            yield error
+            return
+        for reader in readers:
+            reader.answer = lambda one: str(self.tasks[one.task_name].doc_to_target(one.doc))
+            try:
+                self.requests(reader, source, ids)
+                if file is not None:
+                    self.score(reader, {source: list(ids[:1])})
+            except Exception as error:  # noqa: BLE001 - a task's own code and templates run here
+                cause = error.__cause__ if error.__cause__ is not None else error
+                if not (is_absent(cause) or is_machine_fault(cause)):
+                    yield broken_task(source, file, cause)
+                return
+
+    def remarks(self, source: str, ids: Sequence[int], readers: Sequence[Reader]) -> Iterator[str]:
+        """What to know of a task's prompts and answers."""
+        asked = {reader.name: self.requests(reader, source, ids) for reader in readers}
+        return prompt_remarks(source, readers, asked)
+
     def _records(
-        self, objective: Objective, results: Mapping[str, Any], ids: Sequence[int]
+        self, objective: LmEvalObjective, results: Mapping[str, Any], ids: Sequence[int]
     ) -> list[ItemRecord]:
         of_task = results["results"].get(objective.task)
         if of_task is None:
@@ -265,14 +286,14 @@ class Harness:
                 f"task {objective.task} answered {len(samples)} of {len(ids)} documents"
             )
         return [
-            _record(objective, metric, doc_id, self._hash(objective.task, doc_id, sample), sample)
+            record_of(objective, metric, doc_id, self._hash(objective.task, doc_id, sample), sample)
             for doc_id, sample in zip(ids, samples, strict=True)
         ]
 
     def _hash(self, task: str, doc_id: int, sample: Mapping[str, Any]) -> str:
         """The document's hash, which every candidate's record of it has."""
         if (task, doc_id) not in self._hashes:
-            self._hashes[task, doc_id] = _hash_document(sample["doc"])
+            self._hashes[task, doc_id] = hash_document(sample["doc"])
         return self._hashes[task, doc_id]
 
 
@@ -302,72 +323,6 @@ def _build_once(task: Any) -> Callable[..., None]:
     return build_all_requests
 
 
-def _record(
-    objective: Objective, metric: str, doc_id: int, doc_hash: str, sample: Mapping[str, Any]
-) -> ItemRecord:
-    arguments = sample["arguments"]
-    generation = next(
-        (part[1] for part in arguments if len(part) > 1 and isinstance(part[1], dict)), None
-    )
-    return ItemRecord(
-        objective=objective.name,
-        task=objective.task,
-        doc_id=doc_id,
-        doc_hash=doc_hash,
-        prompt=str(arguments[0][0]) if arguments else "",
-        prompt_hash=sample["prompt_hash"],
-        response=_response(sample["resps"]),
-        target=str(sample["target"]),
-        value=finite_number(sample.get(metric)),
-        part=_part(objective, doc_id, sample.get(metric)),
-        max_tokens=_limit(generation),
-        language=finite_number(sample.get("language")),
-        parsed=finite_number(sample.get("parsed")),
-    )
-
-
-def _response(responses: Any) -> str:
-    """The generated text, or the choices' log-likelihoods."""
-    first = responses[0][0] if responses and responses[0] else ""
-    if isinstance(first, str):
-        return first
-    scores = [one[0][0] if isinstance(one[0], tuple) else one[0] for one in responses if one]
-    return json.dumps([round(score, 4) for score in scores if isinstance(score, float)])
-
-
-def _limit(generation: Mapping[str, Any] | None) -> int | None:
-    if generation is None:
-        return None
-    for key in ("max_gen_toks", "max_new_tokens"):
-        if key in generation:
-            return int(generation[key])
-    return None
-
-
-def _part(objective: Objective, doc_id: int, value: Any) -> str | None:
-    """What a document contributes to a metric that is only defined over all documents."""
-    if value is None or finite_number(value) is not None:
-        return None
-    try:
-        return write_part(value)
-    except TypeError as error:
-        raise EvaluationError(
-            f"objective {objective.name} has a value that cannot be recorded for document {doc_id}",
-            got=str(error),
-        ) from error
-
-
-def _key_of(task: str, document: Mapping[str, Any], column: str) -> str:
-    if column not in document:
-        raise ConfigError(
-            f"the documents of task {task} have no column {column!r}",
-            where="evaluation.document_keys",
-            expected=f"one of {', '.join(sorted(map(str, document)))}",
-        )
-    return json.dumps(document[column], sort_keys=True, ensure_ascii=False, default=str)
-
-
-def _hash_document(document: Any) -> str:
-    return digest_bytes(
-        json.dumps(document, sort_keys=True, ensure_ascii=False, default=str).encode()
-    )
+def _tasks_of(evaluation: Evaluation) -> list[LmEvalObjective]:
+    """The objectives and monitors that are lm-eval's."""
+    return [one for one in evaluation.measured if isinstance(one, LmEvalObjective)]

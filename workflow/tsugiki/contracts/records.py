@@ -1,0 +1,156 @@
+"""items.parquet: what a model made of each document, a row for each objective and document."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tsugiki.errors import LineageError
+
+TEXT = frozenset(
+    {"prompt", "prompt_hash", "target", "tokens", "truncated", "empty", "language", "parsed"}
+)
+"""Columns of evaluators that put prompts to a model; absent where there is no other one."""
+RESPONSE = "response"
+"""Absent where no record has any."""
+PART = "part"
+"""Only there where some objective's documents contribute other than numbers."""
+SCHEMA = pa.schema(
+    [
+        ("objective", pa.string()),
+        ("doc_id", pa.int64()),
+        ("doc_hash", pa.string()),
+        ("prompt", pa.string()),
+        ("prompt_hash", pa.string()),
+        (RESPONSE, pa.string()),
+        ("target", pa.string()),
+        ("value", pa.float64()),
+        ("tokens", pa.int64()),
+        ("truncated", pa.bool_()),
+        ("empty", pa.bool_()),
+        ("language", pa.float64()),
+        ("parsed", pa.float64()),
+        (PART, pa.string()),
+    ]
+)
+"""All columns that there may be, in their order."""
+
+
+@dataclass(frozen=True)
+class ItemRecord:
+    """What a model made of one document, for one objective."""
+
+    objective: str
+    task: str
+    """Source of the document."""
+    doc_id: int
+    """Its place there."""
+    doc_hash: str
+    """SHA-256 of its content."""
+    value: float | None
+    """The metric on this document; None if it is no finite number."""
+    part: str | None = None
+    """JSON of what the document contributes to an aggregation, where that is no finite number."""
+    response: str | None = None
+    """What the model answered, where that can be told."""
+    prompt: str | None = None
+    """The text put to the model. This and what follows is None where an evaluator shows none."""
+    prompt_hash: str | None = None
+    target: str | None = None
+    """The right answer."""
+    max_tokens: int | None = None
+    """Limit of the generated answer; None where nothing is generated."""
+    language: float | None = None
+    """1 if the answer is in the language that was asked for; None if the task does not report it."""
+    parsed: float | None = None
+    """1 if an answer was found in the text; None if the task does not report it."""
+
+
+def rows_of(
+    records: Sequence[ItemRecord], lengths: Mapping[str, int], *, prompts: bool
+) -> list[dict[str, Any]]:
+    """The rows of items.parquet as plain data, with all columns, and with `task` and `generated` besides.
+
+    Args:
+        records: What came of each objective and document.
+        lengths: Tokens of each generated answer.
+        prompts: Whether the prompts' text is kept.
+    """
+    rows = []
+    for record in records:
+        generated, shown = record.max_tokens is not None, record.prompt_hash is not None
+        response = record.response or ""
+        tokens = lengths[response] if generated else 0
+        rows.append(
+            {
+                "objective": record.objective,
+                "doc_id": record.doc_id,
+                "doc_hash": record.doc_hash,
+                "prompt": record.prompt if prompts else None,
+                "prompt_hash": record.prompt_hash,
+                "response": record.response,
+                "target": record.target,
+                "value": record.value,
+                "tokens": tokens if shown else None,
+                "truncated": generated and tokens >= (record.max_tokens or 0) if shown else None,
+                "empty": generated and not response.strip() if shown else None,
+                "language": record.language,
+                "parsed": record.parsed,
+                "part": record.part,
+                "task": record.task,
+                "generated": generated,
+            }
+        )
+    return rows
+
+
+def rows_again(table: Any, tasks: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The rows that an items.parquet was made of, as `rows_of` gives them.
+
+    Args:
+        table: What `read_records` returns.
+        tasks: Source of the documents by objective.
+    """
+    rows = []
+    for row in table.to_pylist():
+        whole = {**dict.fromkeys(SCHEMA.names), **row, "task": tasks[row["objective"]]}
+        # an answer of no tokens is empty, and what was not generated has no tokens and is not
+        rows.append({**whole, "generated": bool(whole["tokens"] or whole["empty"])})
+    return rows
+
+
+def to_parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """The content of items.parquet: the columns that some row needs."""
+    absent: set[str] = set()
+    if all(row["prompt_hash"] is None for row in rows):
+        absent |= TEXT
+        if all(row[RESPONSE] is None for row in rows):
+            absent.add(RESPONSE)
+    if all(row[PART] is None for row in rows):
+        absent.add(PART)
+    schema = pa.schema([field for field in SCHEMA if field.name not in absent])
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows), schema), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def read_records(path: Path, columns: Sequence[str] | None = None) -> Any:
+    """Read items.parquet (or those of some columns that it has) as a `pyarrow.Table`.
+
+    Raises:
+        LineageError: the file is missing or damaged.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            known = file.schema_arrow.names
+            return file.read([name for name in columns or known if name in known])
+    except (OSError, ValueError) as error:  # pyarrow's own errors derive from these
+        raise LineageError(
+            "the record of the items cannot be read", where=str(path), got=str(error)
+        ) from error

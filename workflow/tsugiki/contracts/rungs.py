@@ -1,0 +1,64 @@
+"""rung-<n>.json: which candidates of a generation go on from a rung, and why others do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from tsugiki.contracts.data import Data
+from tsugiki.contracts.layout import GenerationFiles
+from tsugiki.json_files import read_json
+
+
+class Judged(Data):
+    """A candidate that was scored on a rung's documents."""
+
+    recipe: str
+    """Digest of its recipe."""
+    outcome: str
+    """SHA-256 of its outcome.json of this rung."""
+    left: str | None
+    """Why it is left here; None if it goes on."""
+
+
+class Promotion(Data):
+    """The decision after a rung, which says who is scored on the documents of the next one."""
+
+    version: Literal[1] = 1
+    run: str
+    series: str
+    generation: int
+    rung: int
+    population: str
+    """SHA-256 of population.json."""
+    candidates: tuple[Judged, ...]
+    """Those that came so far, each recipe once, in population order."""
+
+
+def read_promotion(path: Path) -> Promotion:
+    """Read rung-<n>.json.
+
+    Raises:
+        LineageError: the file is missing or no such decision.
+    """
+    return read_json(
+        path,
+        Promotion.model_validate_json,
+        "decision after a rung",
+        missing="the decision after a rung is missing",
+    )
+
+
+def left_at(files: GenerationFiles, rungs: Iterable[int]) -> dict[str, int]:
+    """The rung at which each recipe was left that does not go on, over some rungs of a generation.
+
+    Raises:
+        LineageError: a decision is missing or damaged.
+    """
+    return {
+        judged.recipe: rung
+        for rung in rungs
+        for judged in read_promotion(files.promotion(rung)).candidates
+        if judged.left is not None
+    }

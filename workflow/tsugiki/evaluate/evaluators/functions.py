@@ -1,0 +1,325 @@
+"""Objectives that are Python functions of the user's own: no task of lm-eval, no text needed."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import importlib.util
+import json
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from lm_eval.api.instance import Instance
+
+from tsugiki.config.evaluation import Evaluation, FunctionObjective
+from tsugiki.config.sources import function_digest
+from tsugiki.contracts.data import folder_of
+from tsugiki.contracts.item_sets import Goal
+from tsugiki.contracts.records import ItemRecord
+from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
+from tsugiki.evaluate.aggregation import Aggregation, finite_number
+from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
+from tsugiki.evaluate.evaluators.tasks import absent_documents, broken_task
+from tsugiki.evaluate.faults import is_machine_fault
+from tsugiki.evaluate.offline import is_absent
+from tsugiki.evaluate.readers import NotLoadedError, Reader
+
+Documents = list[dict[str, Any]]
+Function = Callable[["ScoredModel", Documents], Any]
+
+TRIED = 2
+"""Documents that a function is tried on before a run."""
+SEED = 1234
+"""All random generators start from it at each call of a function."""
+
+
+class ScoredModel:
+    """The candidate that a function scores. Its weights are to be left as they are."""
+
+    def __init__(self, backend: Any, *, chat: bool) -> None:
+        self._backend = backend
+        self._chat = chat
+
+    @property
+    def model(self) -> Any:
+        """The transformers model, in evaluation mode, on `device`."""
+        return self._backend.model
+
+    @property
+    def tokenizer(self) -> Any:
+        """The transformers tokenizer."""
+        return self._backend.tokenizer
+
+    @property
+    def device(self) -> Any:
+        """The `torch.device` that the model is on."""
+        return self._backend.device
+
+    def generate(
+        self, prompts: Sequence[str], *, max_tokens: int = 256, stop: Sequence[str] = ()
+    ) -> list[str]:
+        """Answers to some prompts: greedy, in batches of `evaluation.batch_size`.
+
+        With `evaluation.apply_chat_template`, each prompt is put as the one message of a chat.
+
+        Args:
+            prompts: The prompts. The start of one that is too long for the model is cut off.
+            max_tokens: Most tokens of an answer.
+            stop: Texts that end an answer, and are no part of it.
+        """
+        settings = {"until": list(stop), "max_gen_toks": max_tokens, "do_sample": False}
+        requests = [
+            Instance("generate_until", {}, (self._put(prompt), dict(settings)), index)
+            for index, prompt in enumerate(prompts)
+        ]
+        return list(self._backend.generate_until(requests)) if requests else []
+
+    def _put(self, prompt: str) -> str:
+        if not self._chat:
+            return prompt
+        return str(self._backend.apply_chat_template([{"role": "user", "content": prompt}]))
+
+
+class Functions:
+    """Evaluator of all objectives that name a function.
+
+    Raises:
+        ConfigError: a file or a function of it cannot be loaded, or its documents not be read.
+    """
+
+    key: ClassVar[str] = "functions"
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
+        self.objectives = evaluation.functions
+        self.aggregations: dict[str, Aggregation | None] = {
+            one.name: None for one in self.objectives
+        }
+        modules = {one.file: _load(one.file) for one in self.objectives}
+        self._functions = {one.name: _function(one, modules[one.file]) for one in self.objectives}
+        self._documents: dict[str, Documents] = {}
+        for one in self.objectives:
+            if one.task not in self._documents:
+                self._documents[one.task] = _documents(one, modules[one.file])
+        self._hashes = {
+            source: list(map(hash_document, found)) for source, found in self._documents.items()
+        }
+        self._sources = {one.function: function_digest(one.file) for one in self.objectives}
+
+    def identity(self) -> dict[str, Any]:
+        """The functions' files and the objectives."""
+        return {
+            "sources": self._sources,
+            "objectives": [one.model_dump(mode="json") for one in self.objectives],
+            "apply_chat_template": self._evaluation.apply_chat_template,
+        }
+
+    def document_hashes(self) -> dict[str, list[str]]:
+        """SHA-256 of every document, by source."""
+        return self._hashes
+
+    def document_keys(self) -> dict[str, list[str]]:
+        """What tells documents apart in place of their content, by source."""
+        return {
+            source: keys_of(source, self._documents[source], column)
+            for source, column in self._evaluation.document_keys.items()
+            if source in self._documents
+        }
+
+    def goals(self) -> dict[str, Goal]:
+        """Which way each objective is better, as configured."""
+        return {one.name: one.goal for one in self.objectives}
+
+    def notes(self) -> list[str]:
+        """Nothing."""
+        return []
+
+    def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[ItemRecord]:
+        """Call the functions on some documents.
+
+        Raises:
+            EvaluationError: a function raises, or returns something else than a number for each.
+        """
+        return [
+            record
+            for one in self.objectives
+            if ids.get(one.task)
+            for record in self._score(one, model, ids[one.task])
+        ]
+
+    def _score(
+        self, objective: FunctionObjective, model: Any, ids: Sequence[int]
+    ) -> Iterator[ItemRecord]:
+        try:
+            answers = self._call(objective, model, ids)
+        except TsugikiError:
+            raise
+        except Exception as error:
+            if is_machine_fault(error):
+                raise
+            raise EvaluationError(
+                f"{objective.function} failed", got=f"{type(error).__name__}: {error}"
+            ) from error
+        for place, answer in zip(ids, answers, strict=True):
+            response = answer.get("response") if isinstance(answer, Mapping) else None
+            yield ItemRecord(
+                objective=objective.name,
+                task=objective.task,
+                doc_id=place,
+                doc_hash=self._hashes[objective.task][place],
+                value=finite_number(_value(answer)),
+                response=None if response is None else str(response),
+            )
+
+    def _call(
+        self, objective: FunctionObjective, model: Any, ids: Sequence[int]
+    ) -> list[float | Mapping[str, Any]]:
+        """What a function returns for some documents, one for each."""
+        documents = copy.deepcopy([self._documents[objective.task][place] for place in ids])
+        scored = ScoredModel(model, chat=self._evaluation.apply_chat_template)
+        with _same_chance(), torch.no_grad():
+            returned = self._functions[objective.name](scored, documents)
+        answers = returned.tolist() if hasattr(returned, "tolist") else returned
+        if not isinstance(answers, list | tuple) or len(answers) != len(ids):
+            got = f"{len(answers)} values" if isinstance(answers, list | tuple) else repr(answers)
+            raise _wrong(objective, f"a list with a value for each of {len(ids)} documents", got)
+        for answer in answers:
+            if not isinstance(_value(answer), int | float):
+                raise _wrong(
+                    objective, "numbers, or mappings with a number as `value`", repr(answer)
+                )
+        return list(answers)
+
+    def faults(
+        self, source: str, ids: Sequence[int], readers: Sequence[Reader]
+    ) -> Iterator[ConfigError]:
+        """Each function is tried on a few documents, with empty answers in place of a model's."""
+        for objective, error in self._tried(source, ids, readers):
+            if isinstance(error, EvaluationError):
+                yield ConfigError(
+                    str(error.what),
+                    where=str(objective.file),
+                    expected=error.expected,
+                    got=error.got,
+                )
+            elif not isinstance(error, ValueError | ArithmeticError):
+                yield broken_task(objective.function, objective.file, error)
+
+    def remarks(self, source: str, ids: Sequence[int], readers: Sequence[Reader]) -> Iterator[str]:
+        """Which functions cannot take an empty answer: a candidate that gives one will fail."""
+        for objective, error in self._tried(source, ids, readers):
+            yield (
+                f"{objective.function} fails on empty answers, and a model that gives one with it: "
+                f"{type(error).__name__}: {error}"
+            )
+
+    def _tried(
+        self, source: str, ids: Sequence[int], readers: Sequence[Reader]
+    ) -> Iterator[tuple[FunctionObjective, Exception]]:
+        """What goes wrong with the functions of a source, the first thing of each."""
+        for one in self.objectives:
+            for reader in readers if one.task == source else ():
+                reader.answer = lambda _request: ""
+                try:
+                    self._call(one, reader, ids[:TRIED])
+                except NotLoadedError:
+                    continue  # it wants more than answers: scoring will tell
+                except Exception as error:  # noqa: BLE001 - the user's code
+                    if not is_machine_fault(error):
+                        yield one, error
+                    break
+
+
+def _value(answer: Any) -> Any:
+    """The number in an answer, be it one of torch or numpy."""
+    value: Any = answer.get("value") if isinstance(answer, Mapping) else answer
+    return value.item() if hasattr(value, "item") else value
+
+
+def _wrong(objective: FunctionObjective, expected: str, got: str) -> EvaluationError:
+    return EvaluationError(
+        f"{objective.function} returns something else than scores", expected=expected, got=got
+    )
+
+
+@contextmanager
+def _same_chance() -> Iterator[None]:
+    """Let code that draws random numbers draw the same ones at each call, and change no other's."""
+    state, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - what users use
+    try:
+        gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+        with torch.random.fork_rng(gpus):
+            random.seed(SEED)
+            np.random.seed(SEED)  # noqa: NPY002
+            torch.manual_seed(SEED)
+            yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(of_numpy)  # noqa: NPY002
+
+
+def _load(file: Path) -> Any:
+    """The module in a file, which may import others beside it."""
+    spec = importlib.util.spec_from_file_location(f"tsugiki_function_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(file.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        if is_machine_fault(error):
+            raise
+        raise broken_task(str(file), file, error) from error
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _function(objective: FunctionObjective, module: Any) -> Function:
+    found: Function | None = getattr(module, objective.function_name, None)
+    if not callable(found):
+        raise ConfigError(
+            f"objective {objective.name} names a function that is not there",
+            where=str(objective.file),
+            expected=f"a function `{objective.function_name}`",
+            got="none" if found is None else repr(found),
+        )
+    return found
+
+
+def _documents(objective: FunctionObjective, module: Any) -> Documents:
+    """The documents of an objective, from its file or from the function `documents`."""
+    where = objective.file if objective.documents is None else folder_of(objective.documents)
+    try:
+        found = list(module.documents()) if objective.documents is None else _read(where)
+    except Exception as error:
+        if is_machine_fault(error) or is_absent(error):
+            raise absent_documents({objective.task: error}) from error
+        raise broken_task(objective.task, where, error) from error
+    wrong = [one for one in found if not isinstance(one, dict)]
+    if wrong or not found:
+        raise ConfigError(
+            f"the documents of objective {objective.name} are no list of mappings",
+            where=str(where),
+            got=repr(wrong[0]) if wrong else "none",
+        )
+    return found
+
+
+def _read(path: Path) -> list[Any]:
+    text = path.read_text(encoding="utf-8-sig")
+    match path.suffix:
+        case ".jsonl":
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        case ".csv":
+            return list(csv.DictReader(text.splitlines(keepends=True)))
+        case _:
+            content = json.loads(text)
+            return content if isinstance(content, list) else [content]

@@ -1,0 +1,77 @@
+"""All kinds of evaluators, and those of a run together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tsugiki.config.evaluation import Evaluation, FunctionObjective, LmEvalObjective
+from tsugiki.contracts.item_sets import Goal
+from tsugiki.contracts.records import ItemRecord
+from tsugiki.evaluate.aggregation import Aggregation
+from tsugiki.evaluate.evaluators.evaluator import Evaluator
+from tsugiki.evaluate.evaluators.functions import Functions
+from tsugiki.evaluate.evaluators.harness import Harness
+
+EVALUATORS: dict[type, type[Evaluator]] = {
+    LmEvalObjective: Harness,
+    FunctionObjective: Functions,
+}
+"""By the kind of objective that each one scores."""
+
+
+class Evaluators:
+    """The evaluators that a configuration needs.
+
+    Raises:
+        ConfigError: one of them cannot be opened.
+        InfrastructureError: something that one of them needs is not on this machine.
+    """
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self.evaluation = evaluation
+        self.objectives = evaluation.measured
+        needed = {type(one) for one in self.objectives}
+        self.opened = [make(evaluation) for kind, make in EVALUATORS.items() if kind in needed]
+
+    @property
+    def aggregations(self) -> dict[str, Aggregation | None]:
+        """How each objective's value follows from its documents; None for their mean."""
+        return {name: how for one in self.opened for name, how in one.aggregations.items()}
+
+    def of(self, source: str) -> Evaluator:
+        """The one that has a source's documents."""
+        return next(one for one in self.opened if any(of.task == source for of in one.objectives))
+
+    def identity(self) -> dict[str, Any]:
+        """What determines scores beside weights, documents and the backend, by evaluator."""
+        return {one.key: one.identity() for one in self.opened}
+
+    def document_hashes(self) -> dict[str, list[str]]:
+        """SHA-256 of every document, by source."""
+        return {name: found for one in self.opened for name, found in one.document_hashes().items()}
+
+    def document_keys(self) -> dict[str, list[str]]:
+        """What tells documents apart in place of their content, by source, where it is configured."""
+        return {name: found for one in self.opened for name, found in one.document_keys().items()}
+
+    def goals(self) -> dict[str, Goal]:
+        """Which way each objective and monitor is better."""
+        return {name: goal for one in self.opened for name, goal in one.goals().items()}
+
+    def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[ItemRecord]:
+        """Score a model.
+
+        Args:
+            model: As the backend makes it.
+            ids: Places of documents by source.
+
+        Returns:
+            A record for every objective and document, in the order of the configuration.
+
+        Raises:
+            EvaluationError: the candidate could not be scored.
+        """
+        order = {one.name: place for place, one in enumerate(self.objectives)}
+        records = [record for one in self.opened for record in one.score(model, ids)]
+        return sorted(records, key=lambda record: order[record.objective])

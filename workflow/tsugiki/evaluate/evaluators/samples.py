@@ -1,0 +1,79 @@
+"""lm-eval's samples as records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tsugiki.config.evaluation import LmEvalObjective
+from tsugiki.contracts.records import ItemRecord
+from tsugiki.errors import EvaluationError
+from tsugiki.evaluate.aggregation import finite_number, write_part
+
+
+def record_of(
+    objective: LmEvalObjective, metric: str, doc_id: int, doc_hash: str, sample: Mapping[str, Any]
+) -> ItemRecord:
+    """What lm-eval says of one document, as a record.
+
+    Args:
+        objective: The objective.
+        metric: Its metric, without the filter.
+        doc_id: The document's place in the task.
+        doc_hash: Digest of its content.
+        sample: lm-eval's own record, of the objective's filter.
+
+    Raises:
+        EvaluationError: what the metric says of the document is no plain data.
+    """
+    arguments = sample["arguments"]
+    generation = next(
+        (part[1] for part in arguments if len(part) > 1 and isinstance(part[1], dict)), None
+    )
+    return ItemRecord(
+        objective=objective.name,
+        task=objective.task,
+        doc_id=doc_id,
+        doc_hash=doc_hash,
+        prompt=str(arguments[0][0]) if arguments else "",
+        prompt_hash=sample["prompt_hash"],
+        response=_response(sample["resps"]),
+        target=str(sample["target"]),
+        value=finite_number(sample.get(metric)),
+        part=_part(objective, doc_id, sample.get(metric)),
+        max_tokens=_limit(generation),
+        language=finite_number(sample.get("language")),
+        parsed=finite_number(sample.get("parsed")),
+    )
+
+
+def _response(responses: Any) -> str:
+    """The generated text, or the choices' log-likelihoods."""
+    first = responses[0][0] if responses and responses[0] else ""
+    if isinstance(first, str):
+        return first
+    scores = [one[0][0] if isinstance(one[0], tuple) else one[0] for one in responses if one]
+    return json.dumps([round(score, 4) for score in scores if isinstance(score, float)])
+
+
+def _limit(generation: Mapping[str, Any] | None) -> int | None:
+    if generation is None:
+        return None
+    for key in ("max_gen_toks", "max_new_tokens"):
+        if key in generation:
+            return int(generation[key])
+    return None
+
+
+def _part(objective: LmEvalObjective, doc_id: int, value: Any) -> str | None:
+    """What a document contributes to a metric that is only defined over all documents."""
+    if value is None or finite_number(value) is not None:
+        return None
+    try:
+        return write_part(value)
+    except TypeError as error:
+        raise EvaluationError(
+            f"objective {objective.name} has a value that cannot be recorded for document {doc_id}",
+            got=str(error),
+        ) from error

@@ -1,0 +1,91 @@
+"""What can be told of an lm-eval task by its columns, and by the prompts it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lm_eval.models.utils import normalize_gen_kwargs
+
+from tsugiki.errors import ConfigError
+from tsugiki.evaluate.readers import THINKING, Reader
+
+MEASURED = 50
+"""Prompts of a task, the longest ones in characters, whose tokens are counted."""
+
+
+def unknown_column(task: Any, name: str, file: Path) -> ConfigError | None:
+    """A column that is not there: lm-eval takes its name for a text, the same for all documents."""
+    for key in ("doc_to_text", "doc_to_target"):
+        value = getattr(task.config, key)
+        choices = task.config.doc_to_choice
+        if (
+            isinstance(value, str)
+            and value.isidentifier()
+            and value not in task.features
+            and not (isinstance(choices, list) and value in choices)
+        ):
+            return ConfigError(
+                f"task {name} names a column that its documents do not have",
+                where=f"{key} in {file}",
+                expected=f"one of {', '.join(task.features)}",
+                got=value,
+                fix="correct the name; a text that is the same for all documents is written as a "
+                f"template, such as \"{{{{ '{value}' }}}}\"",
+            )
+    return None
+
+
+def prompt_remarks(
+    name: str, readers: Sequence[Reader], asked: Mapping[str, Sequence[Any]]
+) -> Iterator[str]:
+    """What to know of a task's prompts and answers.
+
+    Args:
+        name: The task.
+        readers: Stand-ins for the parents.
+        asked: lm-eval's requests to each of them, by its name.
+    """
+    stops = {stop for requests in asked.values() for one in requests for stop in _stops(one)}
+    cut: dict[str, str] = {}
+    for reader in readers:
+        if reader.max_length is None:
+            continue
+        longest, answer = _longest(asked[reader.name], reader)
+        if longest + answer > reader.max_length:
+            cut[reader.name] = f"{reader.name} {longest} + {answer} of {reader.max_length}"
+    if cut:
+        yield (
+            f"prompts of task {name} are longer than a model can read, and are cut at their start "
+            f"(tokens of the longest one + its answer, of those that fit): {', '.join(cut.values())}"
+        )
+    thinking = [reader.name for reader in readers if reader.thinks]
+    if stops and thinking:
+        shown = ", ".join(repr(stop) for stop in sorted(stops)[:5])
+        yield (
+            f"task {name} ends answers at {shown}, which may stand within the thinking part of an "
+            f"answer ({', '.join(thinking)}: {' and '.join(THINKING)})"
+        )
+
+
+def _stops(request: Any) -> list[str]:
+    if request.request_type != "generate_until":
+        return []
+    until = request.args[1].get("until") or []
+    return [stop for stop in ([until] if isinstance(until, str) else until) if stop]
+
+
+def _longest(requests: Sequence[Any], reader: Reader) -> tuple[int, int]:
+    """Tokens of the longest prompt, and the most that its answer may have."""
+    found = (0, 0)
+    for request in sorted(requests, key=lambda one: -len(str(one.args[0])))[:MEASURED]:
+        if request.request_type == "loglikelihood_rolling":
+            continue
+        prompt = len(reader.tokenizer(request.args[0])["input_ids"])
+        if request.request_type == "generate_until":
+            answer = int(normalize_gen_kwargs(dict(request.args[1]), 256)["max_gen_toks"])
+        else:
+            answer = len(reader.tokenizer(request.args[1], add_special_tokens=False)["input_ids"])
+        found = max(found, (prompt, answer), key=sum)
+    return found

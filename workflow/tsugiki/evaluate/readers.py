@@ -1,0 +1,194 @@
+"""Stand-ins for the parents of a run, by which prompts are tried before a model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from lm_eval.api.model import LM
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import resolve_max_length
+
+from tsugiki.config.parents import DemoParent, HubParent
+from tsugiki.config.run import RunConfig
+from tsugiki.errors import ConfigError
+from tsugiki.evaluate.chat_template import stop_clock
+from tsugiki.evaluate.language_model import end_tokens, generation_config
+from tsugiki.parents import hub
+
+THINKING = ("<think>", "</think>")
+
+
+class NotLoadedError(Exception):
+    """Something was asked of a stand-in that only a model has."""
+
+
+class Reader(LM):  # type: ignore[misc]
+    """Stands for a parent before it is loaded: has its tokenizer, and gives answers that are made up.
+
+    Args:
+        name: The parent; empty if there is none, and prompts are plain text.
+        folder: Its files.
+        config: The run.
+    """
+
+    chat_template_args: Mapping[str, Any] = {}
+    apply_chat_template = HFLM.apply_chat_template
+
+    def __init__(
+        self, name: str = "", folder: Path | None = None, config: RunConfig | None = None
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self._tokenizer: Any = None
+        self.max_length: int | None = None
+        self.ends: list[int] = []
+        self.answer: Callable[[Any], str] = lambda _request: ""
+        """What it answers to a request of lm-eval."""
+        if folder is None or config is None:
+            return
+        trust = bool(getattr(config.parents[name], "trust_remote_code", False))
+        settings = {"local_files_only": True, "trust_remote_code": trust}
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **settings)
+        stop_clock(self.tokenizer, config.evaluation.date)
+        model = transformers.AutoConfig.from_pretrained(folder, **settings)
+        self.max_length = resolve_max_length(model, self.tokenizer)
+        self.ends = end_tokens(generation_config(folder, model), self.tokenizer)
+        if config.evaluation.backend == "vllm":
+            self.max_length = min(
+                self.max_length, config.evaluation.vllm.max_length or self.max_length
+            )
+
+    @property
+    def tokenizer(self) -> Any:
+        """The parent's tokenizer.
+
+        Raises:
+            NotLoadedError: it stands for no parent.
+        """
+        return _there(self._tokenizer)
+
+    @property
+    def model(self) -> Any:
+        """Raises NotLoadedError: that is what it stands for."""
+        return _there(None)
+
+    @property
+    def device(self) -> torch.device:
+        """The processor."""
+        return torch.device("cpu")
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Prompts are rendered once for each name."""
+        return self.name
+
+    @property
+    def thinks(self) -> bool:
+        """Whether its tokenizer or chat template knows marks around a thinking part."""
+        if self._tokenizer is None:
+            return False
+        template = str(self.tokenizer.chat_template or "")
+        vocabulary = self.tokenizer.get_vocab()
+        return any(mark in vocabulary or mark in template for mark in THINKING)
+
+    def generate_until(self, requests: Any, **settings: Any) -> list[str]:
+        """What `answer` says to each."""
+        del settings
+        return [self.answer(one) for one in requests]
+
+    def loglikelihood(self, requests: Any, **settings: Any) -> list[tuple[float, bool]]:
+        """One and the same number for all."""
+        del settings
+        return [(-1.0, True) for _ in requests]
+
+    def loglikelihood_rolling(self, requests: Any, **settings: Any) -> list[float]:
+        """One and the same number for all."""
+        del settings
+        return [-1.0 for _ in requests]
+
+
+def open_readers(config: RunConfig, faults: list[ConfigError], notes: list[str]) -> list[Reader]:
+    """A reader for each parent whose files are on this machine, or one of plain text.
+
+    Args:
+        config: The run.
+        faults: Takes those of tokenizers.
+        notes: Takes what else there is to say of them.
+    """
+    readers = []
+    for name, folder in _folders(config).items():
+        try:
+            reader = Reader(name, folder, config)
+        except Exception as error:  # noqa: BLE001 - tokenizers raises Exception itself
+            faults.append(
+                ConfigError(
+                    f"the tokenizer of `{name}` cannot be loaded",
+                    where=str(folder),
+                    got=f"{type(error).__name__}: {error}",
+                    fix="fetch or copy the tokenizer's files again",
+                )
+            )
+            continue
+        if config.evaluation.apply_chat_template and not reader.tokenizer.chat_template:
+            notes.append(f"{name} has no chat template: by itself it cannot be scored")
+            continue
+        readers.append(reader)
+    if readers or config.evaluation.apply_chat_template:
+        return readers
+    return [Reader()]
+
+
+def _folders(config: RunConfig) -> dict[str, Path]:
+    """Folders of the parents whose own tokenizers are used, as far as they are on this machine."""
+    folders = {}
+    shared = config.vocabulary
+    for name, source in config.parents.items():
+        if isinstance(source, DemoParent) or source.adapter_of is not None:
+            continue
+        if shared.kind != "same" and name != shared.of:
+            continue
+        folder: Path | None
+        if isinstance(source, HubParent):
+            folder = hub.cached_snapshot(source.hub, source.revision, code=source.trust_remote_code)
+        else:
+            folder = source.folder
+        if folder is not None and (folder / "config.json").is_file():
+            folders[name] = folder
+    return folders
+
+
+def note_ends(config: RunConfig, readers: Sequence[Reader]) -> Iterator[str]:
+    """Say at which tokens answers end, where the models of a stage differ in them."""
+    known = {reader.name: reader for reader in readers}
+    for stage in config.stages:
+        owner = known.get(config.owner(stage))
+        if owner is None:
+            continue
+        others = [known[name] for name in config.origins(stage) if name in known]
+        more = [other for other in others if set(other.ends) - set(owner.ends)]
+        if more:
+            yield (
+                f"answers of stage `{stage.name}` end at the tokens of {owner.name}, "
+                f"{_tokens(owner, owner.ends)}, and go on after those of "
+                + ", ".join(
+                    f"{one.name}, {_tokens(one, sorted({*one.ends} - {*owner.ends}))}"
+                    for one in more
+                )
+                + f": where answers are to end at these too, add them to eos_token_id in "
+                f"generation_config.json of {owner.name}"
+            )
+
+
+def _tokens(reader: Reader, ids: Sequence[int]) -> str:
+    texts = reader.tokenizer.convert_ids_to_tokens(list(ids))
+    return " ".join(f"{text} ({id_})" for text, id_ in zip(texts, ids, strict=True)) or "none"
+
+
+def _there(value: Any) -> Any:
+    if value is None:
+        raise NotLoadedError
+    return value

@@ -1,0 +1,50 @@
+"""Which documents the candidates of a stage are scored on, rung by rung."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tsugiki.config.run import RunConfig
+from tsugiki.contracts.item_sets import Document, ItemSets, Split
+from tsugiki.keyed import key64
+
+Ids = dict[str, list[int]]
+"""Document ids by task."""
+
+
+def documents_by_rung(config: RunConfig, items: ItemSets, series: str, split: Split) -> list[Ids]:
+    """The documents that score a series: by rung, those of a rung among those of the next one.
+
+    A series that is no stage, and a stage without rungs, has one rung: all documents of its split.
+
+    Args:
+        config: The run.
+        items: The division of its documents.
+        series: Its series.
+        split: What scores the series.
+    """
+    if config.evaluation.rungs is None or config.stage(series) is None:
+        return [items.ids(split)]
+    order = {
+        task: in_order(getattr(sets, split), ("rungs", config.seed))
+        for task, sets in items.tasks.items()
+    }
+    return [
+        {
+            task: sorted(one.id for one in of_task[:size])
+            for task, of_task in order.items()
+            if of_task
+        }
+        for size in config.evaluation.rungs.documents
+    ]
+
+
+def in_order(documents: Sequence[Document], key: tuple[str | int, ...]) -> list[Document]:
+    """Documents in an order of their own for each key: what comes first is a fair sample.
+
+    The order depends on what tells documents apart alone, so that tasks that have some of the same ones
+    take these at about the same time. Another key, such as one with a generation's number in it, gives a
+    fresh sample.
+    """
+    named = [(one.key or one.hash, one) for one in documents]
+    return [one for name, one in sorted(named, key=lambda pair: (key64(*key, pair[0]), pair[0]))]

@@ -1,0 +1,129 @@
+"""Deciding which candidates of a generation go on from a rung: a pure function of what is recorded of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tsugiki.canonical import digest_bytes, digest_file
+from tsugiki.config.evaluation import Objective, Rungs
+from tsugiki.contracts.layout import GenerationFiles, SeriesFiles
+from tsugiki.contracts.ledger import read_outcome, read_population
+from tsugiki.contracts.outcome import Failed, Scored
+from tsugiki.contracts.records import read_records
+from tsugiki.contracts.rungs import Judged, Promotion, left_at
+from tsugiki.contracts.scores import scores_of
+from tsugiki.errors import LineageError
+from tsugiki.strategies.rungs.registry import RULES
+from tsugiki.strategies.rungs.rule import Standing
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class AtRung:
+    """A candidate at a rung, as recorded."""
+
+    recipe: str
+    outcome: Scored | Failed
+    digest: str
+    """SHA-256 of its outcome.json."""
+    by_document: Floats | None
+    """Shape (documents, objectives): each document's own number, NaN where it is none; None if it
+    failed."""
+
+
+def promotion(
+    series: SeriesFiles,
+    files: GenerationFiles,
+    rung: int,
+    rungs: Rungs,
+    objectives: Sequence[Objective],
+) -> Promotion:
+    """Decide from the files of a generation; writes nothing.
+
+    Args:
+        series: The stage.
+        files: The generation.
+        rung: Number of the rung, from 0, that has been scored; not the last one.
+        rungs: The configuration of rungs.
+        objectives: What is optimised, with goals as decided.
+
+    Raises:
+        LineageError: a file is missing, or files contradict each other.
+    """
+    population = read_population(files.population)
+    left = left_at(files, range(rung))
+    recipes = dict.fromkeys(one.recipe for one in population.candidates)
+    found = [_read(series, recipe, rung, objectives) for recipe in recipes if recipe not in left]
+    reasons = decide(found, rung, rungs, objectives)
+    return Promotion(
+        run=population.run,
+        series=population.series,
+        generation=population.generation,
+        rung=rung,
+        population=digest_bytes(files.population.read_bytes()),
+        candidates=tuple(
+            Judged(recipe=one.recipe, outcome=one.digest, left=reason)
+            for one, reason in zip(found, reasons, strict=True)
+        ),
+    )
+
+
+def decide(
+    found: Sequence[AtRung], rung: int, rungs: Rungs, objectives: Sequence[Objective]
+) -> list[str | None]:
+    """Why each candidate is left at a rung; None for those that go on.
+
+    Args:
+        found: The candidates.
+        rung: Number of the rung.
+        rungs: The configuration of rungs.
+        objectives: What is optimised.
+    """
+    if not found:
+        return []
+    signs = np.array([one.sign for one in objectives])
+    known = [one.by_document for one in found if one.by_document is not None]
+    nothing = np.full(known[0].shape if known else (0, len(objectives)), np.nan)
+    tables = [nothing if one.by_document is None else one.by_document for one in found]
+    standing = Standing(
+        rung=rung,
+        documents=tuple(rungs.documents),
+        scores=scores_of((one.outcome for one in found), objectives),
+        by_document=signs * np.stack(tables),
+    )
+    decided = RULES[rungs.rule](standing)
+    return [
+        f"failed: {one.outcome.kind}" if isinstance(one.outcome, Failed) else reason
+        for one, reason in zip(found, decided, strict=True)
+    ]
+
+
+def _read(series: SeriesFiles, recipe: str, rung: int, objectives: Sequence[Objective]) -> AtRung:
+    place = series.candidate(recipe).at(rung)
+    outcome = read_outcome(place.outcome)
+    if (outcome.recipe, outcome.rung) != (recipe, rung):
+        raise LineageError(
+            "an outcome belongs to another recipe or rung",
+            where=str(place.outcome),
+            expected=f"{recipe}, rung {rung}",
+            got=f"{outcome.recipe}, rung {outcome.rung}",
+            fix="remove the file and run again",
+        )
+    by_document = None
+    if isinstance(outcome, Scored):
+        rows = read_records(place.items, ["objective", "doc_id", "value"]).to_pylist()
+        columns = [
+            [
+                np.nan if row["value"] is None else row["value"]
+                for row in sorted(rows, key=lambda row: int(row["doc_id"]))
+                if row["objective"] == of.name
+            ]
+            for of in objectives
+        ]
+        by_document = np.array(columns, dtype=np.float64).T
+    return AtRung(recipe, outcome, digest_file(place.outcome), by_document)
