@@ -12,7 +12,7 @@ from datetime import datetime
 from slurm_clock import SlurmJob
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.population import Population
-from tsugiki.evaluate.share import share_of
+from tsugiki.evaluate.shards import shard_of
 
 FORWARD = "candidates: forward passes"
 PARTS = (
@@ -92,7 +92,7 @@ def _read_share(files: RunFiles, stage: str, generation: int, job: int, jobs: in
     )
     costs = [
         json.loads(series.candidate(recipe).cost.read_bytes())
-        for recipe in share_of(population, job, jobs)
+        for recipe in shard_of(population, job, jobs)
     ]
     first, *others = sorted(costs, key=lambda cost: str(cost["started"]))
     usual = sum(cost["seconds_merge"] for cost in others) / max(len(others), 1)

@@ -1,4 +1,4 @@
-# Evaluate: a job's share of a generation, scored by one process that holds the parents once.
+# Evaluate: a job's shard of a generation, scored by one process that holds the parents once.
 #
 # Inputs:  parents.lock.json, items.json, <series>/gen-NNN/population.json
 #          <series>/gen-NNN/weights-J/ with `storage: disk`
@@ -44,7 +44,7 @@ rule evaluate:
         mem_mb=lambda wildcards, attempt: 32_000 * attempt,
     params:
         config=RUN.config,
-        key=PLAN.share_key,
+        key=PLAN.shard_key,
         generation=lambda wildcards: int(wildcards.gen),
     shell:
         "OMP_NUM_THREADS={threads} tsugiki --log {log:q} evaluate {params.config:q} --series {wildcards.series}"
@@ -79,7 +79,7 @@ rule evaluate_rung:
         mem_mb=lambda wildcards, attempt: 32_000 * attempt,
     params:
         config=RUN.config,
-        key=PLAN.share_key,
+        key=PLAN.shard_key,
         generation=lambda wildcards: int(wildcards.gen),
     shell:
         "OMP_NUM_THREADS={threads} tsugiki --log {log:q} evaluate {params.config:q} --series {wildcards.series}"

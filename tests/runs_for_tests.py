@@ -243,6 +243,6 @@ def start_run(raw: dict[str, Any]) -> TinyRun:
     config = parse_config(raw, where="test")
     files = RunFiles(Path(config.results) / config.name)
     atomic.write_bytes(files.config, dump_config(config))
-    lock_parents(config, files.parents, update=frozenset(), say=lambda _line: None)
+    lock_parents(config, files.parents, update=frozenset(), log=lambda _line: None)
     write_items(files, config)
     return TinyRun(files, config)

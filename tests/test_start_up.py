@@ -47,8 +47,8 @@ def heavy(*arguments: str) -> set[str]:
 
 def score(run: TinyRun, series: str) -> None:
     """Evaluate and rank the first generation of a series in this process."""
-    Evaluator(run.files, run.config, job=0).evaluate(series, 0, say=lambda _line: None)
-    write_ranked(run.files, run.config, series, 0, say=lambda _line: None)
+    Evaluator(run.files, run.config, job=0).evaluate(series, 0, log=lambda _line: None)
+    write_ranked(run.files, run.config, series, 0, log=lambda _line: None)
 
 
 def test_an_evaluating_process_imports_what_it_uses_and_no_more(make_run: MakeRun) -> None:

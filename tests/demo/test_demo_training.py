@@ -119,7 +119,7 @@ def _die_while_training_the_expert(cache: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     parents.REPORT_EVERY = 1
-    ensure_trained("maths", 1, cache, SHORT, say=die)
+    ensure_trained("maths", 1, cache, SHORT, log=die)
 
 
 def test_a_kill_leaves_the_base_and_no_half_written_expert(tmp_path: Path) -> None:

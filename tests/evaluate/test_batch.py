@@ -1,4 +1,4 @@
-"""A job's share of a generation, on real models and tasks."""
+"""A job's shard of a generation, on real models and tasks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ EVALUATE = "tsugiki.evaluate.evaluators.harness.evaluate"
 def evaluate(run: TinyRun, config: RunConfig | None = None, *, series: str = "ps") -> list[str]:
     """Score the first generation in a new evaluator; return its lines of progress."""
     lines: list[str] = []
-    Evaluator(run.files, config or run.config, job=0).evaluate(series, 0, say=lines.append)
+    Evaluator(run.files, config or run.config, job=0).evaluate(series, 0, log=lines.append)
     return lines
 
 
@@ -109,11 +109,11 @@ def test_a_parent_that_was_trained_again_is_refused_by_a_process_that_holds_it(
     first, second = (run.recipe(weight=weight) for weight in (0.5, 0.7))
     run.write_population([first])
     evaluator = Evaluator(run.files, run.config, job=0)
-    evaluator.evaluate("ps", 0, say=print)
+    evaluator.evaluate("ps", 0, log=print)
     write_llama(models / "a", seed=77)
     run.write_population([second])
     with pytest.raises(LineageError, match=r"parent `a`.*model\.safetensors"):
-        evaluator.evaluate("ps", 0, say=print)
+        evaluator.evaluate("ps", 0, log=print)
     assert run.candidate(first).outcome.is_file()
     assert not run.candidate(second).outcome.exists()
 
@@ -164,13 +164,13 @@ def test_a_candidate_evaluated_twice_gives_the_same_bytes(make_run: MakeRun) -> 
     run.write_population([recipe])
     evaluator = Evaluator(run.files, run.config, job=0)
     files = run.candidate(recipe)
-    evaluator.evaluate("ps", 0, say=lambda _line: None)
+    evaluator.evaluate("ps", 0, log=lambda _line: None)
     before = files.outcome.read_bytes(), files.items.read_bytes()
     run.write_population([run.recipe(weight=1.2)], series="other")
-    evaluator.evaluate("other", 0, say=lambda _line: None)
+    evaluator.evaluate("other", 0, log=lambda _line: None)
     files.outcome.unlink()
     files.items.unlink()
-    evaluator.evaluate("ps", 0, say=lambda _line: None)
+    evaluator.evaluate("ps", 0, log=lambda _line: None)
     assert (files.outcome.read_bytes(), files.items.read_bytes()) == before
 
 
@@ -331,7 +331,7 @@ def test_equal_candidates_are_evaluated_once_and_have_two_rows(make_run: MakeRun
     recipe, other = run.recipe(weight=0.5), run.recipe(weight=0.6)
     run.write_population([recipe, other, recipe])
     assert len(evaluate(run)) == 2
-    write_ranked(run.files, run.config, "ps", 0, say=lambda _line: None)
+    write_ranked(run.files, run.config, "ps", 0, log=lambda _line: None)
     written = run.files.series("ps").generation(0).outcomes.read_bytes()
     entry = Generation.model_validate_json(written)
     assert [ranked.id for ranked in entry.ranked] == ["000-00", "000-01", "000-02"]
@@ -390,13 +390,13 @@ def test_a_candidates_line_comes_when_its_outcome_is_on_the_disk(make_run: MakeR
     run.write_population(recipes)
     seen = []
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         recipe = recipes[len(seen)]
         assert recipe.digest[:12] in line
         assert outcome(run, recipe)
         seen.append(recipe)
 
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, say=say)
+    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=log)
     assert seen == recipes
 
 
@@ -431,11 +431,11 @@ def test_an_interrupted_share_goes_on_where_it_ended(make_run: MakeRun) -> None:
     done = run.files.series("ps").generation(0).evaluated(0)
     answers = iter([True, False])
     evaluator = Evaluator(run.files, run.config, job=0)
-    evaluator.evaluate("ps", 0, say=lambda _line: None, go_on=lambda: next(answers))
+    evaluator.evaluate("ps", 0, log=lambda _line: None, should_continue=lambda: next(answers))
     assert not done.exists()
     assert [run.candidate(recipe).outcome.exists() for recipe in recipes] == [True, False, False]
     cost = run.candidate(recipes[0]).cost.read_bytes()
-    evaluator.evaluate("ps", 0, say=lambda _line: None)
+    evaluator.evaluate("ps", 0, log=lambda _line: None)
     assert run.candidate(recipes[0]).cost.read_bytes() == cost
     assert set(json.loads(done.read_bytes())["outcomes"]) == {one.digest for one in recipes}
 
@@ -556,7 +556,7 @@ def test_many_candidates_do_not_grow_the_process(make_run: MakeRun, tiny_tasks: 
             objects.append(len(gc.get_objects()))
             pages.append(int(Path("/proc/self/statm").read_text().split()[1]))
 
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, say=measure)
+    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=measure)
     assert objects[1] - objects[0] < 200 * 3  # one model alone is hundreds of objects
     assert (pages[1] - pages[0]) * resource.getpagesize() < 20_000_000
 

@@ -142,8 +142,8 @@ def scored_run(
     run = start_run(raw)
     recipe = run.recipe("linear", base=None, parents=("a",), weight=1.0)
     run.write_population([recipe])
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, say=lambda _: None)
-    write_ranked(run.files, run.config, "ps", 0, say=lambda _: None)
+    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=lambda _: None)
+    write_ranked(run.files, run.config, "ps", 0, log=lambda _: None)
     return run, recipe
 
 
@@ -214,12 +214,12 @@ def test_without_a_goal_the_tasks_own_direction_counts(
     assert content.pop("goals")["cloze"] == "minimize"
     try:
         run.files.items.write_bytes(pretty_json(content))
-        write_ranked(run.files, run.config, "ps", 0, say=lambda _: None)
+        write_ranked(run.files, run.config, "ps", 0, log=lambda _: None)
         (ranked,) = Generation.model_validate_json(outcomes.read_bytes()).ranked
         assert ranked.fitness == pytest.approx(up + down)
     finally:
         run.files.items.write_bytes(recorded)
-        write_ranked(run.files, run.config, "ps", 0, say=lambda _: None)
+        write_ranked(run.files, run.config, "ps", 0, log=lambda _: None)
 
 
 def test_audit_aggregates_again(scored_run: tuple[TinyRun, Recipe]) -> None:

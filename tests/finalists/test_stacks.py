@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import MakeRun
 from tests.steps.test_steps import quiet
-from tsugiki.config.baselines import StackBaseline
+from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.load import parse_config
 from tsugiki.config.stage import Stage
 from tsugiki.config.validate import validate_config
@@ -17,7 +17,7 @@ from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import DataflowRecipe, read_recipe
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.batch import Evaluator
-from tsugiki.finalists.baselines import stack_recipes, tuned
+from tsugiki.finalists.baselines import frankenmerge_recipes, tuned
 from tsugiki.steps.evolution import write_ranked
 from tsugiki.steps.start import write_baselines
 
@@ -34,8 +34,8 @@ def stage(tiny_config: dict[str, Any]) -> Stage:
 
 def drawn(stage: Stage, seed: int = 1, **fields: Any) -> list[DataflowRecipe]:
     """Random stacks."""
-    baseline = StackBaseline(kind="stack", **({"name": "drawn", "random": 20} | fields))
-    return stack_recipes(baseline, stage, digests=DIGESTS, layers=LAYERS, seed=seed)
+    baseline = FrankenmergeBaseline(kind="stack", **({"name": "drawn", "random": 20} | fields))
+    return frankenmerge_recipes(baseline, stage, digests=DIGESTS, layers=LAYERS, seed=seed)
 
 
 def test_random_stacks_begin_and_end_as_the_first_parent(stage: Stage) -> None:
@@ -62,15 +62,15 @@ def test_random_stacks_depend_on_seed_and_name_only(stage: Stage) -> None:
 
 def test_no_more_stacks_are_drawn_than_exist(stage: Stage) -> None:
     """Two layers of two pieces of one parent: that is the parent itself."""
-    shallow = StackBaseline(kind="stack", name="drawn", random=5, pieces=2, longest=1.0)
-    (only,) = stack_recipes(shallow, stage, digests=DIGESTS, layers={"a": 2, "b": 2}, seed=1)
+    shallow = FrankenmergeBaseline(kind="stack", name="drawn", random=5, pieces=2, longest=1.0)
+    (only,) = frankenmerge_recipes(shallow, stage, digests=DIGESTS, layers={"a": 2, "b": 2}, seed=1)
     assert [(hop.parent, hop.layer) for hop in only.path] == [("a", 0), ("a", 1)]
 
 
 def test_a_written_stack_takes_its_ends_from_its_slices(stage: Stage) -> None:
     """Embeddings of the first slice's parent, head of the last one's."""
-    (recipe,) = stack_recipes(
-        StackBaseline.model_validate(WRITTEN), stage, digests=DIGESTS, layers=LAYERS, seed=1
+    (recipe,) = frankenmerge_recipes(
+        FrankenmergeBaseline.model_validate(WRITTEN), stage, digests=DIGESTS, layers=LAYERS, seed=1
     )
     assert [(hop.parent, hop.layer) for hop in recipe.path] == [("a", 0), ("a", 1), ("b", 1)]
     assert (recipe.owner, recipe.head) == ("a", "b")
@@ -78,9 +78,9 @@ def test_a_written_stack_takes_its_ends_from_its_slices(stage: Stage) -> None:
 
 def test_a_slice_beyond_the_last_layer_is_refused(stage: Stage) -> None:
     """With the range that there is."""
-    beyond = StackBaseline(kind="stack", name="x", slices=[("a", 0, 9)])
+    beyond = FrankenmergeBaseline(kind="stack", name="x", slices=[("a", 0, 9)])
     with pytest.raises(ConfigError, match=r"at most \[a, 0, 8\]"):
-        stack_recipes(beyond, stage, digests=DIGESTS, layers=LAYERS, seed=1)
+        frankenmerge_recipes(beyond, stage, digests=DIGESTS, layers=LAYERS, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_stacks_are_scored_beside_the_other_baselines(make_run: MakeRun) -> None
     random = {"kind": "stack", "name": "drawn", "random": 3, "longest": 2.0}
     run = make_run(baselines=[average, WRITTEN, random])
     write_baselines(run.files, run.config)
-    Evaluator(run.files, run.config, job=0).evaluate("baselines", 0, say=quiet)
-    write_ranked(run.files, run.config, "baselines", 0, say=quiet)
+    Evaluator(run.files, run.config, job=0).evaluate("baselines", 0, log=quiet)
+    write_ranked(run.files, run.config, "baselines", 0, log=quiet)
     series = run.files.series("baselines")
     generation = read_generation(series.generation(0).outcomes)
     assert all(entry.fitness is not None for entry in generation.ranked)

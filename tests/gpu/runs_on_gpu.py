@@ -23,7 +23,7 @@ def evaluate(run: TinyRun, config: RunConfig, recipes: Sequence[Recipe]) -> list
     run.write_population(recipes)
     for recipe in recipes:
         run.candidate(recipe).outcome.unlink(missing_ok=True)
-    Evaluator(run.files, config, job=0).evaluate("ps", 0, say=lambda _line: None)
+    Evaluator(run.files, config, job=0).evaluate("ps", 0, log=lambda _line: None)
     return [outcome(run, recipe) for recipe in recipes]
 
 

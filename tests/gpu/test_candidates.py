@@ -168,6 +168,6 @@ def test_many_candidates_do_not_fill_the_gpu(make_run: MakeRun, tiny_tasks: Path
             taken.append(torch.cuda.max_memory_allocated())
             torch.cuda.reset_peak_memory_stats()
 
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, say=measure)
+    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=measure)
     assert taken[1] <= taken[0]
     assert all(isinstance(outcome(run, recipe), Scored) for recipe in made)

@@ -85,7 +85,7 @@ def test_a_fault_is_refused_before_anything_is_written(
             config.model_dump(mode="json") | {"results": str(tmp_path / "results")}
         )
         with pytest.raises(ParentError):
-            lock_parents(config, tmp_path / "lock.json", say=lambda _: None)
+            lock_parents(config, tmp_path / "lock.json", log=lambda _: None)
         assert not (tmp_path / "lock.json").exists()
         assert not (tmp_path / "results").exists()
 
@@ -158,7 +158,7 @@ def test_an_adapter_on_the_hub_is_checked_without_its_weights(hub: Hub, tmp_path
     assert report.faults == []
     assert list(report.prepared) == ["a: adapter merged, 1 tensors changed"]
     assert not any("trained on" in note for note in report.notes)
-    lock = lock_parents(run, tmp_path / "lock.json", say=lambda _: None)
+    lock = lock_parents(run, tmp_path / "lock.json", log=lambda _: None)
     assert lock.parents["a"].prepared is not None
     assert preflight(run, lock).faults == []
 

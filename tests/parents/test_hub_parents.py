@@ -56,7 +56,7 @@ def test_a_branch_is_locked_to_its_commit_and_every_file_to_its_bytes(
 ) -> None:
     """The lock names the commit, and the size and SHA-256 of each file."""
     commit = hub.repo(REPO).push(files)
-    locked = lock_parents(CONFIG, lock, say=silent).parents["one"]
+    locked = lock_parents(CONFIG, lock, log=silent).parents["one"]
     assert locked.commit == commit
     assert {file.name: (file.size, file.sha256) for file in locked.files} == {
         name: (len(content), sha256(content)) for name, content in files.items()
@@ -78,7 +78,7 @@ def test_only_what_a_merge_needs_is_fetched(hub: Hub, files: dict[str, bytes], l
         "tokenizer.model": b"sp",
     }
     hub.repo(REPO).push(files | extra)
-    locked = lock_parents(CONFIG, lock, say=silent).parents["one"]
+    locked = lock_parents(CONFIG, lock, log=silent).parents["one"]
     assert {file.name for file in locked.files} == {*files, "merges.txt", "tokenizer.model"}
     fetched = "\n".join(hub.requests)
     for name in ("pytorch_model.bin", "modeling_x.py", "consolidated", "onnx"):
@@ -90,9 +90,9 @@ def test_modelling_code_is_fetched_where_it_is_trusted(
 ) -> None:
     """Trusting a parent's code makes the code part of its identity."""
     hub.repo(REPO).push(files | {"modeling_x.py": b"code"})
-    plain = lock_parents(CONFIG, lock, say=silent).parents["one"]
+    plain = lock_parents(CONFIG, lock, log=silent).parents["one"]
     trusting = run_of({"one": {"hub": REPO, "trust_remote_code": True}})
-    trusted = lock_parents(trusting, lock, say=silent).parents["one"]
+    trusted = lock_parents(trusting, lock, log=silent).parents["one"]
     assert "modeling_x.py" in {file.name for file in trusted.files}
     assert trusted.digest != plain.digest
 
@@ -102,10 +102,10 @@ def test_a_branch_that_moves_is_announced_and_not_followed(
 ) -> None:
     """The second run keeps the first run's commit and says how to update."""
     first = hub.repo(REPO).push(files)
-    before = lock_parents(CONFIG, lock, say=silent)
+    before = lock_parents(CONFIG, lock, log=silent)
     second = hub.repo(REPO).push(files | {"generation_config.json": b"{}"})
     said: list[str] = []
-    after = lock_parents(CONFIG, lock, say=said.append)
+    after = lock_parents(CONFIG, lock, log=said.append)
     assert after == before
     [line] = said
     for part in ("one", REPO, first[:12], second[:12], "tsugiki parents --update one"):
@@ -115,26 +115,26 @@ def test_a_branch_that_moves_is_announced_and_not_followed(
 def test_an_update_follows_the_branch(hub: Hub, files: dict[str, bytes], lock: Path) -> None:
     """`update` locks the named parent anew."""
     hub.repo(REPO).push(files)
-    lock_parents(CONFIG, lock, say=silent)
+    lock_parents(CONFIG, lock, log=silent)
     second = hub.repo(REPO).push(files | {"generation_config.json": b"{}"})
-    after = lock_parents(CONFIG, lock, update=frozenset({"one"}), say=silent)
+    after = lock_parents(CONFIG, lock, update=frozenset({"one"}), log=silent)
     assert after.parents["one"].commit == second
 
 
 def test_an_update_of_an_unknown_parent_is_refused(lock: Path) -> None:
     """A misspelt name is an error, not a run without update."""
     with pytest.raises(ConfigError, match="eno"):
-        lock_parents(CONFIG, lock, update=frozenset({"eno"}), say=silent)
+        lock_parents(CONFIG, lock, update=frozenset({"eno"}), log=silent)
 
 
 def test_a_changed_source_is_locked_anew(hub: Hub, files: dict[str, bytes], lock: Path) -> None:
     """Another revision in the configuration means another commit in the lock."""
     hub.repo(REPO).push(files)
-    lock_parents(CONFIG, lock, say=silent)
+    lock_parents(CONFIG, lock, log=silent)
     other = hub.repo(REPO).push(files | {"generation_config.json": b"{}"}, branch="v2")
     config = run_of({"one": {"hub": REPO, "revision": "v2"}})
     said: list[str] = []
-    assert lock_parents(config, lock, say=said.append).parents["one"].commit == other
+    assert lock_parents(config, lock, log=said.append).parents["one"].commit == other
     assert any("source has changed" in line for line in said)
 
 
@@ -146,7 +146,7 @@ def test_a_damaged_cached_file_is_noticed_and_fetched_again(
 ) -> None:
     """The client itself would take the damaged file without a word."""
     hub.repo(REPO).push(files)
-    before = lock_parents(CONFIG, lock, say=silent)
+    before = lock_parents(CONFIG, lock, log=silent)
     content = files[name]
     blob_of(name, hub).write_bytes(
         {
@@ -158,7 +158,7 @@ def test_a_damaged_cached_file_is_noticed_and_fetched_again(
     if not locked_before:
         lock.unlink()
     said: list[str] = []
-    assert lock_parents(CONFIG, lock, say=said.append) == before
+    assert lock_parents(CONFIG, lock, log=said.append) == before
     assert blob_of(name, hub).read_bytes() == content
     assert [line for line in said if name in line and "damaged" in line]
 
@@ -170,7 +170,7 @@ def test_a_file_that_arrives_damaged_again_is_an_error(
     hub.repo(REPO).push(files)
     hub.spoilt.add(sha256(files["model.safetensors"]))
     with pytest.raises(ParentError, match=r"model\.safetensors") as caught:
-        lock_parents(CONFIG, lock, say=silent)
+        lock_parents(CONFIG, lock, log=silent)
     assert sha256(files["model.safetensors"]) in str(caught.value)
     assert not lock.exists()
 
@@ -183,12 +183,12 @@ def test_a_damaged_file_without_network_is_an_error(
 ) -> None:
     """Offline, a damaged file cannot be mended, and must not be used."""
     hub.repo(REPO).push(files)
-    lock_parents(CONFIG, lock, say=silent)
+    lock_parents(CONFIG, lock, log=silent)
     blob_of("model.safetensors", hub).write_bytes(b"damaged")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     for _ in ("with the lock", "without"):
         with pytest.raises(ParentError, match=r"model\.safetensors` is damaged"):
-            lock_parents(CONFIG, lock, say=silent)
+            lock_parents(CONFIG, lock, log=silent)
         lock.unlink(missing_ok=True)
 
 
@@ -202,12 +202,12 @@ def test_a_filled_cache_serves_without_network(
 ) -> None:
     """A compute node needs no internet, whether a lock exists or not."""
     hub.repo(REPO).push(files)
-    before = lock_parents(CONFIG, lock, say=silent)
+    before = lock_parents(CONFIG, lock, log=silent)
     hub.requests.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     if not locked_before:
         lock.unlink()
-    assert lock_parents(CONFIG, lock, say=silent) == before
+    assert lock_parents(CONFIG, lock, log=silent) == before
     assert hub.requests == []
 
 
@@ -216,9 +216,9 @@ def test_an_unreachable_hub_is_the_same_as_offline(
 ) -> None:
     """No HF_HUB_OFFLINE, but nobody listens: the cache serves."""
     hub.repo(REPO).push(files)
-    before = lock_parents(CONFIG, lock, say=silent)
+    before = lock_parents(CONFIG, lock, log=silent)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    assert lock_parents(CONFIG, lock, say=silent) == before
+    assert lock_parents(CONFIG, lock, log=silent) == before
 
 
 @pytest.mark.parametrize("refused", [True, False])
@@ -257,7 +257,7 @@ def test_a_hub_behind_a_proxy_is_not_looked_for_itself(
     monkeypatch.setattr("tsugiki.parents.hub.getproxies", lambda: {"http": "http://proxy"})
     monkeypatch.setattr("tsugiki.parents.hub.proxy_bypass", lambda _host: False)
     monkeypatch.setattr("tsugiki.parents.hub.create_connection", None)
-    assert lock_parents(CONFIG, lock, say=silent)
+    assert lock_parents(CONFIG, lock, log=silent)
 
 
 def test_offline_with_an_empty_cache_says_to_fetch_elsewhere(
@@ -267,7 +267,7 @@ def test_offline_with_an_empty_cache_says_to_fetch_elsewhere(
     hub.repo(REPO).push(files)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ParentError, match="node with internet"):
-        lock_parents(CONFIG, lock, say=silent)
+        lock_parents(CONFIG, lock, log=silent)
     assert not lock.exists()
 
 
@@ -276,11 +276,11 @@ def test_a_fault_of_the_hub_is_not_taken_for_a_missing_repository(
 ) -> None:
     """503 with a filled cache goes on; the repository is not called missing."""
     hub.repo(REPO).push(files)
-    before = lock_parents(CONFIG, lock, say=silent)
+    before = lock_parents(CONFIG, lock, log=silent)
     hub.repo(REPO).refusal = (503, "")
-    assert lock_parents(CONFIG, lock, say=silent) == before
+    assert lock_parents(CONFIG, lock, log=silent) == before
     lock.unlink()
-    assert lock_parents(CONFIG, lock, say=silent) == before
+    assert lock_parents(CONFIG, lock, log=silent) == before
 
 
 def test_a_repository_that_vanished_after_locking_is_served_from_the_cache(
@@ -288,9 +288,9 @@ def test_a_repository_that_vanished_after_locking_is_served_from_the_cache(
 ) -> None:
     """What is locked and cached outlives its repository."""
     hub.repo(REPO).push(files)
-    before = lock_parents(CONFIG, lock, say=silent)
+    before = lock_parents(CONFIG, lock, log=silent)
     del hub.repos[REPO]
-    assert lock_parents(CONFIG, lock, say=silent) == before
+    assert lock_parents(CONFIG, lock, log=silent) == before
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_a_refusal_is_one_clear_error(
     hub.repo(REPO).push(files)
     hub.repo(REPO).refusal = refusal
     with pytest.raises(ParentError, match=words) as caught:
-        lock_parents(CONFIG, lock, say=silent)
+        lock_parents(CONFIG, lock, log=silent)
     assert caught.value.fix
     assert not lock.exists()
 
@@ -330,7 +330,7 @@ def test_a_cache_that_cannot_be_written_is_a_fault_of_the_machine(
     hub.repo(REPO).push(files)
     monkeypatch.setattr("tsugiki.parents.hub.snapshot_download", fail)
     with pytest.raises(InfrastructureError, match="HF_HOME") as caught:
-        lock_parents(CONFIG, lock, say=silent)
+        lock_parents(CONFIG, lock, log=silent)
     assert os.strerror(number) in str(caught.value)
     assert not lock.exists()
 
@@ -339,7 +339,7 @@ def test_an_unknown_revision_is_named(hub: Hub, files: dict[str, bytes], lock: P
     """A misspelt branch is not replaced by another."""
     hub.repo(REPO).push(files)
     with pytest.raises(ParentError, match="no revision `mian`"):
-        lock_parents(run_of({"one": {"hub": REPO, "revision": "mian"}}), lock, say=silent)
+        lock_parents(run_of({"one": {"hub": REPO, "revision": "mian"}}), lock, log=silent)
 
 
 def test_a_repository_of_pickles_is_refused_before_any_download(
@@ -349,7 +349,7 @@ def test_a_repository_of_pickles_is_refused_before_any_download(
     del files["model.safetensors"]
     hub.repo(REPO).push(files | {"pytorch_model.bin": b"pickle"})
     with pytest.raises(ParentError, match=r"pytorch_model\.bin") as caught:
-        lock_parents(CONFIG, lock, say=silent)
+        lock_parents(CONFIG, lock, log=silent)
     assert "save_pretrained" in str(caught.value)
     assert not [request for request in hub.requests if "/resolve/" in request]
 
@@ -360,7 +360,7 @@ def test_one_repository_under_two_names_is_one_model(
     """Both names get the same digest, and the weights are fetched once."""
     hub.repo(REPO).push(files)
     config = run_of({"one": {"hub": REPO}, "two": {"hub": REPO}})
-    locked = lock_parents(config, lock, say=silent)
+    locked = lock_parents(config, lock, log=silent)
     assert locked.digests["one"] == locked.digests["two"]
     large = sum(is_large(name) for name in files)
     assert len([request for request in hub.requests if "GET /cdn/" in request]) == large
@@ -371,7 +371,7 @@ def test_locate_finds_the_snapshot_without_network(
 ) -> None:
     """The folder holds the locked commit's files."""
     hub.repo(REPO).push(files)
-    locked = lock_parents(CONFIG, lock, say=silent)
+    locked = lock_parents(CONFIG, lock, log=silent)
     hub.requests.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     folder = locate(CONFIG, locked)["one"]
@@ -385,7 +385,7 @@ def test_locate_refuses_what_is_not_there(
 ) -> None:
     """A missing or truncated file is named before a merge begins."""
     hub.repo(REPO).push(files)
-    locked = lock_parents(CONFIG, lock, say=silent)
+    locked = lock_parents(CONFIG, lock, log=silent)
     blob = blob_of("model.safetensors", hub)
     if damage == "truncate":
         blob.write_bytes(files["model.safetensors"][:-40])
@@ -403,7 +403,7 @@ def test_locate_refuses_other_bytes_of_the_same_size(
 ) -> None:
     """In the cache, too; fetching the parents mends it."""
     hub.repo(REPO).push(files)
-    locked = lock_parents(CONFIG, lock, say=silent)
+    locked = lock_parents(CONFIG, lock, log=silent)
     blob = blob_of("model.safetensors", hub)
     content = bytearray(files["model.safetensors"])
     content[-1] ^= 1
@@ -411,7 +411,7 @@ def test_locate_refuses_other_bytes_of_the_same_size(
     with pytest.raises(LineageError, match=r"parent `one`.*model\.safetensors") as caught:
         locate(CONFIG, locked)
     assert caught.value.fix == "run `tsugiki parents`, which fetches damaged files again"
-    locate(CONFIG, lock_parents(CONFIG, lock, say=silent))
+    locate(CONFIG, lock_parents(CONFIG, lock, log=silent))
 
 
 def test_locate_refuses_a_parent_that_is_not_locked(
@@ -419,7 +419,7 @@ def test_locate_refuses_a_parent_that_is_not_locked(
 ) -> None:
     """A parent added to the configuration after locking is named."""
     hub.repo(REPO).push(files)
-    locked = lock_parents(CONFIG, lock, say=silent)
+    locked = lock_parents(CONFIG, lock, log=silent)
     with pytest.raises(LineageError, match="`two` is not locked"):
         locate(run_of({"one": {"hub": REPO}, "two": {"hub": REPO}}), locked)
 
@@ -461,7 +461,7 @@ def test_a_locked_run_checks_its_parents_without_the_hub(hub: Hub, tmp_path: Pat
         hub.repo(f"x/{name}").push(read_folder(write_llama(tmp_path / name, seed=seed)))
     config = run_of({name: {"hub": f"x/{name}"} for name in "ab"})
     files = RunFiles(tmp_path / "run")
-    write_parents(files, config, update=frozenset(), say=silent)
+    write_parents(files, config, update=frozenset(), log=silent)
     for name in "ab":
         hub.repo(f"x/{name}").refusal = (404, "RepoNotFound")
-    write_parents(files, config, update=frozenset(), say=silent)
+    write_parents(files, config, update=frozenset(), log=silent)

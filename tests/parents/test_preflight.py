@@ -115,7 +115,7 @@ def test_offline_a_filled_cache_is_checked(
     """Nothing is to be downloaded, and the cached files are read."""
     hub.repo("x/a").push(read_folder(write_llama(tmp_path / "a")))
     config = run_of({"a": {"hub": "x/a"}})
-    lock_parents(config, tmp_path / "lock", say=silent)
+    lock_parents(config, tmp_path / "lock", log=silent)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     report = preflight(config)
     assert report.faults == []
@@ -137,7 +137,7 @@ def test_the_locked_commit_is_checked_and_not_the_branch(hub: Hub, tmp_path: Pat
     files = read_folder(write_llama(tmp_path / "a"))
     hub.repo("x/a").push(files)
     config = run_of({"a": {"hub": "x/a"}})
-    lock = lock_parents(config, tmp_path / "lock", say=silent)
+    lock = lock_parents(config, tmp_path / "lock", log=silent)
     hub.repo("x/a").push(files | {"config.json": b"{"})
     assert preflight(config, lock).faults == []
     assert len(preflight(config).faults) == 1

@@ -15,7 +15,7 @@ from tests.runs_for_tests import raw_config, write_tasks
 from tsugiki.canonical import digest
 from tsugiki.config.load import parse_config
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.evaluate.share import read_split
+from tsugiki.evaluate.shards import read_split
 from tsugiki.steps.plan import Plan
 
 Change = Callable[[dict[str, Any]], object]
@@ -151,8 +151,8 @@ def test_other_jobs_are_for_what_is_not_ranked_yet(raw: dict[str, Any], tmp_path
         config = parse_config(raw | {"evaluation": raw["evaluation"] | {"jobs": jobs}}, where="x")
         plan = Plan(RunFiles(tmp_path), config)
         return [
-            [plan.items_key(), plan.share_key(done := Wildcards("000")), plan.evaluated_of(done)],
-            [plan.share_key(begun := Wildcards("001")), len(plan.evaluated_of(begun))],
+            [plan.items_key(), plan.shard_key(done := Wildcards("000")), plan.evaluated_of(done)],
+            [plan.shard_key(begun := Wildcards("001")), len(plan.evaluated_of(begun))],
         ]
 
     two, four = asked(2), asked(4)

@@ -63,6 +63,6 @@ def test_parents_that_do_not_fit_end_a_run_at_its_start(tiny_tasks: Path, tmp_pa
     raw = raw_config(tmp_path, tiny_tasks, tmp_path / "results")
     run = start_run(raw)
     with pytest.raises(ParentError, match="rope_theta"):
-        write_parents(run.files, run.config, update=frozenset(), say=lambda _: None)
+        write_parents(run.files, run.config, update=frozenset(), log=lambda _: None)
     accepted = run.config.model_copy(update={"accept_differences": ["rope_theta"]})
-    write_parents(run.files, accepted, update=frozenset(), say=lambda _: None)
+    write_parents(run.files, accepted, update=frozenset(), log=lambda _: None)

@@ -51,11 +51,11 @@ def climb(run: TinyRun, jobs: int = 1, evaluators: list[Evaluator] | None = None
     last = len(RUNGS) - 1
     for rung in range(last):
         for evaluator in evaluators:
-            evaluator.evaluate("ps", 0, rung=rung, say=QUIET)
-        write_promotion(run.files, run.config, stage, 0, rung, say=QUIET)
+            evaluator.evaluate("ps", 0, rung=rung, log=QUIET)
+        write_promotion(run.files, run.config, stage, 0, rung, log=QUIET)
     for evaluator in evaluators:
-        evaluator.evaluate("ps", 0, say=QUIET)
-    write_ranked(run.files, run.config, "ps", 0, say=QUIET)
+        evaluator.evaluate("ps", 0, log=QUIET)
+    write_ranked(run.files, run.config, "ps", 0, log=QUIET)
 
 
 def begun(raw: dict[str, Any]) -> TinyRun:
@@ -114,8 +114,8 @@ def test_in_the_end_every_candidate_has_the_scores_that_it_has_without_rungs(
     raw = configured(tiny_models, tiny_tasks, tmp_path)
     del raw["evaluation"]["rungs"]
     at_once = begun(raw)
-    Evaluator(at_once.files, at_once.config, job=0).evaluate("ps", 0, say=QUIET)
-    write_ranked(at_once.files, at_once.config, "ps", 0, say=QUIET)
+    Evaluator(at_once.files, at_once.config, job=0).evaluate("ps", 0, log=QUIET)
+    write_ranked(at_once.files, at_once.config, "ps", 0, log=QUIET)
     found, expected = outcomes(ranked), outcomes(at_once)
     assert len(found) == 4
     assert found.keys() == expected.keys()
@@ -205,7 +205,7 @@ def test_a_record_that_is_damaged_below_ends_the_rung_above(copied: TinyRun) -> 
     candidate.at(1).items.write_bytes(b"damaged")
     files = copied.files.series("ps").generation(0)
     with pytest.raises(LineageError, match="rung before cannot be used"):
-        Evaluator(copied.files, copied.config, job=0).evaluate("ps", 0, say=QUIET)
+        Evaluator(copied.files, copied.config, job=0).evaluate("ps", 0, log=QUIET)
     assert not files.all_evaluated()
     climb(copied)
     assert sound(copied) == []

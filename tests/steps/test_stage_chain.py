@@ -60,8 +60,8 @@ def finished(
     evaluator = Evaluator(run.files, run.config, job=0)
 
     def score(series: str) -> None:
-        evaluator.evaluate(series, 0, say=quiet)
-        write_ranked(run.files, run.config, series, 0, say=quiet)
+        evaluator.evaluate(series, 0, log=quiet)
+        write_ranked(run.files, run.config, series, 0, log=quiet)
 
     for stage, finalists in zip(run.config.stages, ("finalists-ps", "finalists"), strict=True):
         write_first(run.files, run.config, stage)

@@ -38,8 +38,8 @@ def quiet(_line: str) -> None:
 
 def score(run: TinyRun, series: str, generation: int = 0) -> None:
     """Evaluate and rank a generation."""
-    Evaluator(run.files, run.config, job=0).evaluate(series, generation, say=quiet)
-    write_ranked(run.files, run.config, series, generation, say=quiet)
+    Evaluator(run.files, run.config, job=0).evaluate(series, generation, log=quiet)
+    write_ranked(run.files, run.config, series, generation, log=quiet)
 
 
 def search(run: TinyRun) -> SeriesFiles:
@@ -211,7 +211,7 @@ def test_a_generation_is_ranked_only_with_all_its_outcomes(
     before = series.generation(0).outcomes.read_bytes()
     change(series.candidate(population.candidates[1].recipe).outcome)
     with pytest.raises(LineageError, match=message):
-        write_ranked(copied.files, copied.config, "ps", 0, say=quiet)
+        write_ranked(copied.files, copied.config, "ps", 0, log=quiet)
     assert series.generation(0).outcomes.read_bytes() == before
 
 
@@ -233,7 +233,7 @@ def test_scores_of_two_evaluations_are_not_ranked_together(
     files = copied.files.series("ps").generation(generation)
     before = files.outcomes.read_bytes()
     with pytest.raises(LineageError, match="scored by different evaluations"):
-        write_ranked(copied.files, copied.config, "ps", generation, say=quiet)
+        write_ranked(copied.files, copied.config, "ps", generation, log=quiet)
     assert not files.evaluated(0).exists()
     score(copied, "ps", generation)
     assert json.loads(path.read_text())["evaluation"] != "0" * 64
@@ -247,7 +247,7 @@ def test_a_generation_scored_otherwise_than_those_before_is_not_ranked(copied: T
         path = series.candidate(candidate.recipe).outcome
         path.write_text(json.dumps(json.loads(path.read_text()) | {"evaluation": "0" * 64}))
     with pytest.raises(LineageError, match="scored by different evaluations"):
-        write_ranked(copied.files, copied.config, "ps", 1, say=quiet)
+        write_ranked(copied.files, copied.config, "ps", 1, log=quiet)
 
 
 def test_a_stage_is_not_scored_on_by_another_evaluation(copied: TinyRun) -> None:
@@ -257,7 +257,7 @@ def test_a_stage_is_not_scored_on_by_another_evaluation(copied: TinyRun) -> None
     paths = sorted(copied.files.series("ps").root.rglob("outcome.json"))
     before = [path.read_bytes() for path in paths]
     with pytest.raises(LineageError, match="scored by different evaluations"):
-        Evaluator(copied.files, config, job=0).evaluate("ps", GENERATIONS, say=quiet)
+        Evaluator(copied.files, config, job=0).evaluate("ps", GENERATIONS, log=quiet)
     assert [path.read_bytes() for path in paths] == before
 
 
@@ -275,7 +275,7 @@ def test_a_first_generation_of_failures_stops_the_run_with_its_reason(make_run: 
     }
     run.candidate(recipe).outcome.write_text(json.dumps(failed))
     with pytest.raises(EvaluationError, match="all 1 candidates failed") as caught:
-        write_ranked(run.files, run.config, "ps", 0, say=quiet)
+        write_ranked(run.files, run.config, "ps", 0, log=quiet)
     assert "reports no `even`" in str(caught.value.got)
     assert not run.files.series("ps").generation(0).outcomes.exists()
 
@@ -283,8 +283,8 @@ def test_a_first_generation_of_failures_stops_the_run_with_its_reason(make_run: 
 def test_ranking_tells_how_the_search_stands(copied: TinyRun) -> None:
     """A line for the terminal."""
     lines: list[str] = []
-    write_ranked(copied.files, copied.config, "ps", 1, say=lines.append)
-    write_ranked(copied.files, copied.config, "finalists", 0, say=lines.append)
+    write_ranked(copied.files, copied.config, "ps", 1, log=lines.append)
+    write_ranked(copied.files, copied.config, "finalists", 0, log=lines.append)
     assert lines[0].startswith("ps: ")
     assert "validation items" in lines[1]
 
@@ -299,7 +299,7 @@ def test_a_generation_without_differences_is_told(copied: TinyRun) -> None:
             measured["value"] = 0.0
         path.write_text(json.dumps(outcome))
     lines: list[str] = []
-    write_ranked(copied.files, copied.config, "ps", 0, say=lines.append)
+    write_ranked(copied.files, copied.config, "ps", 0, log=lines.append)
     assert len(lines) == 2
     assert "the same fitness, 0.0000" in lines[1]
 

@@ -103,14 +103,14 @@ def test_a_server_that_fails_is_told_later(
         uri = "http://127.0.0.1:9" if answer is None else address
         for generation in (0, 1):
             track_generation(
-                ready, "ps", generation, with_uri(finished.config, uri), say=said.append
+                ready, "ps", generation, with_uri(finished.config, uri), log=said.append
             )
     (line,) = said
     assert line.startswith("MLflow lags behind, the search goes on: ")
     assert "\n" not in line
     assert pending(ready, finished.config) == [("ps", 0), ("ps", 1)]
 
-    track_generation(ready, "ps", 2, finished.config, say=said.append)
+    track_generation(ready, "ps", 2, finished.config, log=said.append)
     assert said[1:] == ["MLflow has caught up: 3 generations"]
     assert pending(ready, finished.config) == []
     assert len(runs(ready, finished.config, role="candidate", series="ps")) == 12
@@ -138,7 +138,7 @@ def test_a_writer_that_does_not_end_is_not_waited_for(
     monkeypatch.setattr(tracking_store, "PATIENCE", 0)
     said: list[str] = []
     with locked(ready.root / ".mlflow.db.lock"):
-        track_generation(ready, "ps", 0, finished.config, say=said.append)
+        track_generation(ready, "ps", 0, finished.config, log=said.append)
     assert "another process" in said[0]
     assert pending(ready, finished.config) == [("ps", 0)]
 
@@ -160,7 +160,7 @@ def test_a_rebuilding_that_was_cut_off_is_finished_by_the_next_tracking(
         patch.setattr(mlflow_projection._Projection, "log", cut_off)
         with pytest.raises(InfrastructureError, match="No space left"):
             rebuild(ready, finished.config)
-    track_generation(ready, "test", 0, finished.config, say=lambda _: None)
+    track_generation(ready, "test", 0, finished.config, log=lambda _: None)
     assert contents(ready, finished.config) == before
 
 
@@ -176,13 +176,13 @@ def test_a_larger_budget_and_another_seed_are_tracked(
     finished: SyntheticRun, ready: RunFiles
 ) -> None:
     """The series' run says what is so now, also in a store that has the old values as parameters."""
-    track_generation(ready, "ps", 0, finished.config, say=pytest.fail)
+    track_generation(ready, "ps", 0, finished.config, log=pytest.fail)
     (series,) = runs(ready, finished.config, role="series", series="ps")
     client = MlflowClient(tracking_uri=tracking_uri(ready, finished.config))
     for name, value in {"generations": "3", "seed": str(finished.config.seed)}.items():
         client.log_param(series.info.run_id, name, value)  # as earlier versions did
     later = changed(finished.config, generations=5, seed=finished.config.seed + 1)
-    track_generation(ready, "ps", 1, later, say=pytest.fail)
+    track_generation(ready, "ps", 1, later, log=pytest.fail)
     (series,) = runs(ready, finished.config, role="series", series="ps")
     assert series.data.tags["tsugiki.generations"] == "5"
     assert series.data.tags["tsugiki.seed"] == str(finished.config.seed + 1)
@@ -193,7 +193,7 @@ def test_a_candidates_run_that_was_cut_off_is_made_anew(
     finished: SyntheticRun, ready: RunFiles
 ) -> None:
     """Even if what it has already cannot be logged again with another value."""
-    track_generation(ready, "ps", 0, finished.config, say=pytest.fail)
+    track_generation(ready, "ps", 0, finished.config, log=pytest.fail)
     before = contents(ready, finished.config)
     (found,) = runs(ready, finished.config, candidate="000-00", series="ps")
     client = MlflowClient(tracking_uri=tracking_uri(ready, finished.config))
@@ -204,7 +204,7 @@ def test_a_candidates_run_that_was_cut_off_is_made_anew(
         found.info.experiment_id, tags={**kept, "mlflow.parentRunId": parent}, run_name="000-00"
     )
     client.log_param(half.info.run_id, "method", "another")
-    track_generation(ready, "ps", 0, finished.config, say=pytest.fail)
+    track_generation(ready, "ps", 0, finished.config, log=pytest.fail)
     assert contents(ready, finished.config) == before
 
 
@@ -221,7 +221,7 @@ def test_a_database_that_was_left_half_made_is_made_again(
         database.commit()
         leftover = path.with_name("mlflow.db-wal").read_bytes()
     path.with_name("mlflow.db-wal").write_bytes(leftover)
-    track_generation(ready, "ps", 0, finished.config, say=pytest.fail)
+    track_generation(ready, "ps", 0, finished.config, log=pytest.fail)
     assert len(runs(ready, finished.config, role="candidate", series="ps")) == 4
 
 
@@ -265,7 +265,7 @@ def test_any_folder_can_hold_the_database(
     shutil.copytree(finished.files.root, files.root)
     monkeypatch.chdir(working)
     for generation in (0, 1):
-        track_generation(files, "ps", generation, finished.config, say=pytest.fail)
+        track_generation(files, "ps", generation, finished.config, log=pytest.fail)
     assert len(runs(files, finished.config, role="candidate", series="ps")) == 8
     assert {path.name for path in tmp_path.iterdir()} == {working.name}
     assert {path.name for path in working.iterdir()} == {"res#1?x%20%"}

@@ -40,8 +40,8 @@ def tracked(finished: SyntheticRun, tmp_path_factory: pytest.TempPathFactory) ->
     files = RunFiles(tmp_path_factory.mktemp("tracked") / "synthetic")
     shutil.copytree(finished.files.root, files.root)
     for generation in (0, 1, 2, 1):
-        track_generation(files, "ps", generation, finished.config, say=pytest.fail)
-    track_generation(files, "test", 0, finished.config, say=pytest.fail)
+        track_generation(files, "ps", generation, finished.config, log=pytest.fail)
+    track_generation(files, "test", 0, finished.config, log=pytest.fail)
     return files
 
 
@@ -158,7 +158,7 @@ def test_tracking_writes_its_mark_last(finished: SyntheticRun, copied: RunFiles)
     files = copied.series("ps").generation(2)
     files.outcomes.unlink()
     with pytest.raises(LineageError, match="only a scored generation"):
-        track_generation(copied, "ps", 2, finished.config, say=pytest.fail)
+        track_generation(copied, "ps", 2, finished.config, log=pytest.fail)
     assert not files.tracked.exists()
 
 
@@ -167,10 +167,10 @@ def test_a_generation_that_was_scored_again_replaces_its_runs(
 ) -> None:
     """MLflow follows the ledger: what is no longer in it goes."""
     config = finished.config
-    track_generation(ready, "baselines", 0, config, say=pytest.fail)
+    track_generation(ready, "baselines", 0, config, log=pytest.fail)
     again = make_run(ready.root.parent, baselines=[{"name": "average", "method": "linear"}])
     again.write_baselines()
-    track_generation(ready, "baselines", 0, again.config, say=pytest.fail)
+    track_generation(ready, "baselines", 0, again.config, log=pytest.fail)
     found = runs(ready, config, role="candidate")
     entry = read_generation(ready.series("baselines").generation(0).outcomes)
     assert [run.data.tags["tsugiki.recipe"] for run in found] == [entry.ranked[0].recipe]
@@ -181,7 +181,7 @@ def test_a_moved_run_is_readable_and_its_store_is_rebuilt(
 ) -> None:
     """MLflow remembers absolute paths; the ledger does not."""
     for generation in range(3):
-        track_generation(ready, "ps", generation, finished.config, say=pytest.fail)
+        track_generation(ready, "ps", generation, finished.config, log=pytest.fail)
     before = [one for one in contents(ready, finished.config) if one[1] == "ps" or one[0] == "ps"]
     moved = RunFiles(tmp_path / "elsewhere")
     ready.root.rename(moved.root)
@@ -197,10 +197,10 @@ def test_tracking_goes_on_after_a_move(
     finished: SyntheticRun, ready: RunFiles, tmp_path: Path
 ) -> None:
     """The next generation finds a store of another place and rebuilds it first."""
-    track_generation(ready, "ps", 0, finished.config, say=pytest.fail)
+    track_generation(ready, "ps", 0, finished.config, log=pytest.fail)
     moved = RunFiles(tmp_path / "elsewhere")
     ready.root.rename(moved.root)
-    track_generation(moved, "ps", 1, finished.config, say=pytest.fail)
+    track_generation(moved, "ps", 1, finished.config, log=pytest.fail)
     children = runs(moved, finished.config, role="candidate", series="ps")
     assert {str(moved.root) in run.info.artifact_uri for run in children} == {True}
     assert {run.data.tags["tsugiki.generation"] for run in children} >= {"0", "1"}
@@ -212,7 +212,7 @@ def test_a_store_of_several_runs_loses_only_the_rebuilt_one(
 ) -> None:
     """Another run in the same store and experiment stays."""
     shared = with_uri(finished.config, f"sqlite:///{tmp_path}/shared/mlflow.db")
-    track_generation(copied, "finalists", 0, shared, say=pytest.fail)
+    track_generation(copied, "finalists", 0, shared, log=pytest.fail)
     client = MlflowClient(tracking_uri=tracking_uri(copied, shared))
     experiment = client.get_experiment_by_name(shared.name)
     other = client.create_run(experiment.experiment_id, tags={"tsugiki.run": "other"})
@@ -229,7 +229,7 @@ def test_a_large_genome_is_an_artifact_with_its_digest(tmp_path: Path) -> None:
     """MLflow's parameters are too short for it, and too many for a table."""
     run = make_run(tmp_path, generations=1, population=2, blocks=48)
     run.write_stage()
-    track_generation(run.files, "ps", 0, run.config, say=pytest.fail)
+    track_generation(run.files, "ps", 0, run.config, log=pytest.fail)
     content = run.files.series("ps").generation(0).population.read_bytes()
     candidate = Population.model_validate_json(content).candidates[0]
     assert len(candidate.genome) == 200
@@ -264,7 +264,7 @@ def test_tracking_that_is_off_only_marks_the_generation(
     """The workflow goes on without MLflow."""
     off = finished.config.tracking.model_copy(update={"enabled": False})
     config = finished.config.model_copy(update={"tracking": off})
-    track_generation(copied, "ps", 0, config, say=pytest.fail)
+    track_generation(copied, "ps", 0, config, log=pytest.fail)
     assert copied.series("ps").generation(0).tracked.is_file()
     assert not (copied.root / "mlflow.db").exists()
 
@@ -273,7 +273,7 @@ def test_rebuilding_in_place_gives_the_same_records(
     finished: SyntheticRun, ready: RunFiles
 ) -> None:
     """In the process that wrote them, and again."""
-    track_generation(ready, "finalists", 0, finished.config, say=pytest.fail)
+    track_generation(ready, "finalists", 0, finished.config, log=pytest.fail)
     for series in ("ps", "baselines", "test"):
         ready.series(series).generation(0).population.unlink()
     before = contents(ready, finished.config)

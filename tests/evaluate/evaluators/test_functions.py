@@ -75,7 +75,7 @@ def scored(run: TinyRun, weight: float = 0.5) -> tuple[Scored | Failed, TinyRun,
     """What comes of one candidate of a run, and the recipe."""
     recipe = run.recipe(weight=weight)
     run.write_population([recipe])
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, say=QUIET)
+    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=QUIET)
     series = run.files.series("ps")
     population = read_population(series.generation(0).population)
     return read_outcomes(series, population)[recipe.digest], run, recipe
@@ -112,8 +112,8 @@ def finished(
     evaluator = Evaluator(run.files, run.config, job=0)
 
     def score(series: str, generation: int = 0) -> None:
-        evaluator.evaluate(series, generation, say=QUIET)
-        write_ranked(run.files, run.config, series, generation, say=QUIET)
+        evaluator.evaluate(series, generation, log=QUIET)
+        write_ranked(run.files, run.config, series, generation, log=QUIET)
 
     (stage,) = run.config.stages
     write_first(run.files, run.config, stage)

@@ -63,7 +63,7 @@ def run_with(
 
 def prepare(config: RunConfig) -> dict[str, Path]:
     """Lock and prepare; the folder of what is merged, by name."""
-    lock = lock_parents(config, Path(config.results) / "lock.json", say=lambda _: None)
+    lock = lock_parents(config, Path(config.results) / "lock.json", log=lambda _: None)
     return locate(config, lock)
 
 

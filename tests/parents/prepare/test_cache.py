@@ -69,7 +69,7 @@ def test_a_second_run_writes_nothing(models: Path) -> None:
     lock = models / "results/lock.json"
     written = lock.stat().st_mtime_ns
     assert prepare(run(models)) == folders
-    lock_parents(run(models, name="another"), models / "other.json", say=lambda _: None)
+    lock_parents(run(models, name="another"), models / "other.json", log=lambda _: None)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert lock.stat().st_mtime_ns == written
 
@@ -114,7 +114,7 @@ def test_other_bytes_of_the_same_size_are_refused(models: Path) -> None:
     """By jobs and by the audit; preparing again mends it."""
     config = run(models)
     files = RunFiles(models / "results")
-    lock = lock_parents(config, files.parents, say=lambda _: None)
+    lock = lock_parents(config, files.parents, log=lambda _: None)
     weights = locate(config, lock)["base"] / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -123,7 +123,7 @@ def test_other_bytes_of_the_same_size_are_refused(models: Path) -> None:
         locate(config, lock)
     [finding] = check_parents(files, config)
     assert "model.safetensors" in finding.what
-    assert locate(config, lock_parents(config, files.parents, say=lambda _: None))
+    assert locate(config, lock_parents(config, files.parents, log=lambda _: None))
 
 
 def test_what_is_merged_is_looked_for_by_size(models: Path) -> None:
@@ -139,7 +139,7 @@ def test_an_audit_compares_the_lock_with_the_vocabulary_asked_for(models: Path) 
     """Parents that were prepared for another one are found."""
     config = run(models)
     files = RunFiles(models / "results")
-    lock_parents(config, files.parents, say=lambda _: None)
+    lock_parents(config, files.parents, log=lambda _: None)
     assert list(check_parents(files, config)) == []
     findings = list(check_parents(files, run(models, vocabulary={"kind": "same"})))
     assert len(findings) == 3

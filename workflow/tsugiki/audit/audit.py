@@ -33,7 +33,7 @@ def audit(
     config: RunConfig,
     *,
     reselect: Reselect | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> list[Finding]:
     """Check every file of a run against those it was made from; each check's docstring says how.
 
@@ -44,7 +44,7 @@ def audit(
         config: Its configuration.
         reselect: Draws a generation again from the files of the one before, and says how it
             differs from what is written; None if it does not.
-        say: Takes a line for every series.
+        log: Takes a line for every series.
 
     Returns:
         All disagreements. Empty if the run is sound, as far as it has come.
@@ -55,7 +55,7 @@ def audit(
         *collect(check_items(files), files.items.name),
     ]
     for series in existing_series(files, config.series):
-        say(f"checking {series}")
+        log(f"checking {series}")
         findings += collect(check_chain(files, series, config), series)
         findings += collect(check_candidates(files, series, config), series)
         findings += collect(check_rungs(files, series, config), series)

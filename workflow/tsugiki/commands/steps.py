@@ -36,7 +36,7 @@ def parents(terminal: Terminal, run: Run, update: tuple[str, ...]) -> None:
     with quick_imports():
         from tsugiki.steps.prepare import write_parents
 
-    write_parents(run.files, run.config, update=frozenset(update), say=terminal.announce)
+    write_parents(run.files, run.config, update=frozenset(update), log=terminal.announce)
 
 
 @click.command()
@@ -81,7 +81,7 @@ def materialize(run: Run, series: str, generation: int, job: int) -> None:
 @JOB
 @click.option("--rung", type=int, help="Score on that rung's documents; on all if absent.")
 def evaluate(run: Run, series: str, generation: int, job: int, rung: int | None) -> None:
-    """Score a job's share of a generation."""
+    """Score a job's shard of a generation."""
     from tsugiki.evaluate.offline import stay_offline
 
     os.environ.setdefault("TQDM_DISABLE", "1")  # the log has a line per candidate instead
@@ -101,7 +101,7 @@ def evaluate(run: Run, series: str, generation: int, job: int, rung: int | None)
     evaluator = Evaluator(run.files, run.config, job=job)
     loaded = time.perf_counter()
     click.echo(f"libraries: {imported - begun:.2f} s, tasks: {loaded - imported:.2f} s")
-    evaluator.evaluate(series, generation, rung=rung, say=click.echo)
+    evaluator.evaluate(series, generation, rung=rung, log=click.echo)
 
 
 @click.command()
@@ -114,7 +114,7 @@ def promote(run: Run, stage: str, generation: int, rung: int) -> None:
     from tsugiki.steps.rungs import write_promotion
 
     files, config = run.files, run.config
-    write_promotion(files, config, find_stage(config, stage), generation, rung, say=click.echo)
+    write_promotion(files, config, find_stage(config, stage), generation, rung, log=click.echo)
 
 
 @click.command()
@@ -124,12 +124,12 @@ def promote(run: Run, stage: str, generation: int, rung: int) -> None:
 @GENERATION
 def rank(terminal: Terminal, run: Run, series: str, generation: int) -> None:
     """Write the ledger's entry of a generation."""
-    say = terminal.announce
-    if done_by_worker(run.files, run.config, "rank", series, generation, log=say):
+    log = terminal.announce
+    if done_by_worker(run.files, run.config, "rank", series, generation, log=log):
         return
     from tsugiki.steps.evolution import write_ranked
 
-    write_ranked(run.files, run.config, series, generation, say=say)
+    write_ranked(run.files, run.config, series, generation, log=log)
 
 
 @click.command()
@@ -226,12 +226,12 @@ def track(terminal: Terminal, run: Run, series: str | None, generation: int, reb
 
         (projection.rebuild if rebuild else projection.catch_up)(run.files, run.config)
         return
-    say = terminal.announce
-    if done_by_worker(run.files, run.config, "track", series, generation, log=say):
+    log = terminal.announce
+    if done_by_worker(run.files, run.config, "track", series, generation, log=log):
         return
     from tsugiki.tracking.projection import track_generation
 
-    track_generation(run.files, series, generation, run.config, say=say)
+    track_generation(run.files, series, generation, run.config, log=log)
 
 
 @click.command()

@@ -11,7 +11,7 @@ from tsugiki.contracts.data import Name, Section
 Layer = Annotated[int, Field(ge=0)]
 
 
-class StackBaseline(Section):
+class FrankenmergeBaseline(Section):
     """Layers of the first stage's parents, stacked as they are: written out, or drawn at random."""
 
     kind: Literal["stack"]
@@ -30,7 +30,7 @@ class StackBaseline(Section):
     """Most layers of a random stack, in units of the first parent's. It has no fewer than that one."""
 
     @model_validator(mode="after")
-    def _is_written_or_drawn(self) -> StackBaseline:
+    def _is_written_or_drawn(self) -> FrankenmergeBaseline:
         if bool(self.slices) == (self.random is not None):
             raise ValueError("a stack has either `slices`, or `random`")
         for parent, first, end in self.slices:
@@ -72,7 +72,7 @@ def _kind(value: Any) -> str:
 
 
 AnyBaseline = Annotated[
-    Annotated[Baseline, Tag("merge")] | Annotated[StackBaseline, Tag("stack")], Discriminator(_kind)
+    Annotated[Baseline, Tag("merge")] | Annotated[FrankenmergeBaseline, Tag("stack")], Discriminator(_kind)
 ]
 
 DEFAULT_BASELINES: list[AnyBaseline] = [

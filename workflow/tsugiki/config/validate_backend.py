@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from packaging.specifiers import SpecifierSet
 
-from tsugiki.config.baselines import StackBaseline
+from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.lm_eval_tasks import local_tasks
@@ -30,7 +30,7 @@ def backend_faults(config: RunConfig) -> Iterator[str]:
                 "layers, which vLLM cannot change; set `evaluation.backend: transformers`"
             )
     for index, baseline in enumerate(config.baselines):
-        if isinstance(baseline, StackBaseline):
+        if isinstance(baseline, FrankenmergeBaseline):
             yield (
                 f"`baselines[{index}]`: stacks have another number of layers, which vLLM cannot "
                 "change; set `evaluation.backend: transformers`, or leave this baseline out"

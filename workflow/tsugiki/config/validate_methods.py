@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tsugiki.config.baselines import AnyBaseline, StackBaseline
+from tsugiki.config.baselines import AnyBaseline, FrankenmergeBaseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.load import nearest
 from tsugiki.config.stage import Stage
@@ -48,7 +48,7 @@ def stage_faults(stage: Stage, key: str) -> Iterator[str]:
 
 def baseline_faults(baseline: AnyBaseline, stage: Stage, key: str) -> Iterator[str]:
     """Faults of a baseline, which merges the models of `stage`; `key` is where it stands."""
-    if isinstance(baseline, StackBaseline):
+    if isinstance(baseline, FrankenmergeBaseline):
         for name, _, _ in baseline.slices:
             if name not in stage.parents:
                 yield f"`{key}.slices`: unknown parent {name!r}; {nearest(name, stage.parents)}"

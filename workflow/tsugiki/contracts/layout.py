@@ -107,7 +107,7 @@ class GenerationFiles:
         return self.root / "tracked.json"
 
     def evaluated(self, job: int, rung: int | None = None) -> Path:
-        """Marks that a job has scored its share: on all documents, or on those of a rung before the last."""
+        """Marks that a job has scored its shard: on all documents, or on those of a rung before the last."""
         return (self.root if rung is None else self.root / f"rung-{rung}") / f"evaluated-{job}.json"
 
     def all_evaluated(self) -> list[Path]:

@@ -21,7 +21,7 @@ ROLES: dict[ModelName, str] = {
 
 
 def ensure_demo_parent(
-    name: ModelName, seed: int, cache: Path, *, say: Callable[[str], None] = print
+    name: ModelName, seed: int, cache: Path, *, log: Callable[[str], None] = print
 ) -> Path:
     """Train one of the demo's models, unless the cache already holds it.
 
@@ -32,12 +32,12 @@ def ensure_demo_parent(
         name: Which model.
         seed: Seed of its initial weights and training text.
         cache: Folder that holds all demo models.
-        say: Takes a line of progress now and then.
+        log: Takes a line of progress now and then.
 
     Returns:
         The checkpoint's folder, `cache/<name>-seed<seed>-<first 8 digits of the model's key>`.
     """
-    return ensure_trained(name, seed, cache, TRAINING, say=say)
+    return ensure_trained(name, seed, cache, TRAINING, log=log)
 
 
 def ensure_trained(
@@ -46,18 +46,18 @@ def ensure_trained(
     cache: Path,
     trainings: Mapping[ModelName, Training],
     *,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Path:
     """`ensure_demo_parent` with other training specifications."""
     folder = cache / f"{name}-seed{seed}-{key(name, seed, trainings)[:8]}"
     if folder.is_dir():
         return folder
     start = trainings[name].start
-    start_folder = ensure_trained(start, seed, cache, trainings, say=say) if start else None
+    start_folder = ensure_trained(start, seed, cache, trainings, log=log) if start else None
     with locked(cache / f".{folder.name}.lock"):
         atomic.sweep(cache)
         if not folder.is_dir():
-            _train_into(folder, name, seed, trainings[name], start_folder, say)
+            _train_into(folder, name, seed, trainings[name], start_folder, log)
     return folder
 
 
@@ -67,7 +67,7 @@ def _train_into(
     seed: int,
     training: Training,
     start: Path | None,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:
     # Imported here: a cached model is found without loading torch.
     from transformers import LlamaForCausalLM
@@ -80,7 +80,7 @@ def _train_into(
     def report(step: int, loss: float) -> None:
         if step % REPORT_EVERY == 0 or step == training.steps:
             seconds = time.monotonic() - began
-            say(
+            log(
                 f"demo {name} (seed {seed}): step {step} of {training.steps}, "
                 f"loss {loss:.3f}, {seconds:.0f} s"
             )

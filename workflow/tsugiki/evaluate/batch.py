@@ -1,4 +1,4 @@
-"""A job's share of a generation: build, score and record each candidate."""
+"""A job's shard of a generation: build, score and record each candidate."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.materialized import read_weights_digest
 from tsugiki.evaluate.rungs import Ids, documents_by_rung
 from tsugiki.evaluate.score import Earlier, Evaluated, score
-from tsugiki.evaluate.share import read_split, share_of
+from tsugiki.evaluate.shards import read_split, shard_of
 from tsugiki.parents.run_models import models_of
 
 
 class Evaluator:
-    """Scores shares of generations; holds parents and tasks in memory between them."""
+    """Scores shards of generations; holds parents and tasks in memory between them."""
 
     _model: Candidates
 
@@ -58,20 +58,20 @@ class Evaluator:
         generation: int,
         *,
         rung: int | None = None,
-        say: Callable[[str], None] = print,
-        go_on: Callable[[], bool] = lambda: True,
+        log: Callable[[str], None] = print,
+        should_continue: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Score this job's share of a generation.
+        """Score this job's shard of a generation.
 
         A candidate that has been scored before, by the same evaluation, is not scored again. The
-        job's file is written last: it exists only if every candidate of the share has an outcome.
+        job's file is written last: it exists only if every candidate of the shard has an outcome.
 
         Args:
             series: Stage name, series of its finalists, or `baselines`, `test`.
             generation: Its number.
             rung: Score on the documents of that rung, one before the last, who has come so far.
-            say: Takes a line for every candidate, once its outcome is on the disk.
-            go_on: Asked before each candidate; the work is left as it is when it says no.
+            log: Takes a line for every candidate, once its outcome is on the disk.
+            should_continue: Asked before each candidate; the work is left as it is when it says no.
 
         Raises:
             ConfigError: there is no such rung.
@@ -93,13 +93,13 @@ class Evaluator:
             before = evaluation_of(series_files)
             require_one_evaluation([identity], before, where=str(files.root))
         jobs = read_split(self._files, files, self._config.evaluation.jobs)
-        mine = share_of(population, self._job, jobs)
+        mine = shard_of(population, self._job, jobs)
         left = left_at(files, range(step.number))
         recipes = {
             one: read_recipe(series_files.candidate(one).recipe) for one in mine if one not in left
         }
         for index, one in enumerate(self._in_groups(recipes), start=1):
-            if not go_on():
+            if not should_continue():
                 return
             candidate = series_files.candidate(one)
             place = candidate.at(rung)
@@ -120,7 +120,7 @@ class Evaluator:
                 )
                 record(place, evaluated, self._model.hardware)
                 outcome = evaluated.outcome
-            say(f"[{index}/{len(recipes)}] {one[:12]} {describe(outcome)}")
+            log(f"[{index}/{len(recipes)}] {one[:12]} {describe(outcome)}")
         places = {one: series_files.candidate(one).at(left.get(one, rung)) for one in mine}
         if rung is not None:
             places = {one: place for one, place in places.items() if one in recipes}
@@ -265,7 +265,7 @@ def record(candidate: CandidateFiles, evaluated: Evaluated, device: str) -> None
 
 
 def finish(mark: Path, population: bytes, places: Mapping[str, CandidateFiles]) -> None:
-    """Write the file that says that a share is done: which outcomes its recipes have, and of what."""
+    """Write the file that says that a shard is done: which outcomes its recipes have, and of what."""
     content = {
         "population": digest_bytes(population),
         "outcomes": {recipe: digest_file(place.outcome) for recipe, place in places.items()},

@@ -14,7 +14,7 @@ from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import read_population
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import InfrastructureError, RecipeError
-from tsugiki.evaluate.share import read_split, share_of
+from tsugiki.evaluate.shards import read_split, shard_of
 from tsugiki.json_files import read_json
 from tsugiki.merge.write import write_merge
 from tsugiki.parents.run_models import models_of
@@ -27,7 +27,7 @@ class _Refusal(BaseModel):
 
 
 def materialize(files: RunFiles, config: RunConfig, series: str, generation: int, job: int) -> None:
-    """Write the merged models of a job's share; a recipe without a valid merge leaves its reason.
+    """Write the merged models of a job's shard; a recipe without a valid merge leaves its reason.
 
     Models that a killed job had finished are kept.
     """
@@ -38,7 +38,7 @@ def materialize(files: RunFiles, config: RunConfig, series: str, generation: int
     root = generation_files.weights(job)
     root.mkdir(parents=True, exist_ok=True)
     jobs = read_split(files, generation_files, config.evaluation.jobs)
-    for digest in share_of(population, job, jobs):
+    for digest in shard_of(population, job, jobs):
         candidate = series_files.candidate(digest)
         target = root / candidate.root.name
         if _digest_path(target).is_file() or _refusal_path(target).is_file():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tsugiki.config.baselines import AnyBaseline, Baseline, StackBaseline
+from tsugiki.config.baselines import AnyBaseline, Baseline, FrankenmergeBaseline
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace, Stage
 from tsugiki.contracts.population import Candidate, Population
@@ -30,8 +30,8 @@ ATTEMPTS = 1000
 """For each stack that is wanted, before fewer are taken."""
 
 
-def stack_recipes(
-    baseline: StackBaseline,
+def frankenmerge_recipes(
+    baseline: FrankenmergeBaseline,
     stage: Stage,
     *,
     digests: Mapping[str, str],
@@ -57,12 +57,12 @@ def stack_recipes(
         stacks: Sequence[Sequence[Slice]] = [baseline.slices]
     else:
         key = (seed, "stacks", baseline.name)
-        stacks = list(_random_stacks(baseline, stage, layers, generator(*key)))
-    return [_stack_recipe(stack, stage, digests) for stack in stacks]
+        stacks = list(_random_frankenmerges(baseline, stage, layers, generator(*key)))
+    return [_frankenmerge_recipe(stack, stage, digests) for stack in stacks]
 
 
-def _random_stacks(
-    baseline: StackBaseline, stage: Stage, layers: Mapping[str, int], random: np.random.Generator
+def _random_frankenmerges(
+    baseline: FrankenmergeBaseline, stage: Stage, layers: Mapping[str, int], random: np.random.Generator
 ) -> Iterator[list[Slice]]:
     wanted = baseline.random or 0
     depth = layers[stage.parents[0]]
@@ -89,7 +89,7 @@ def _draw(
     return [*stack, (owner, int(random.integers(layers[owner])), layers[owner])]
 
 
-def _stack_recipe(
+def _frankenmerge_recipe(
     stack: Sequence[Slice], stage: Stage, digests: Mapping[str, str]
 ) -> DataflowRecipe:
     names = dict.fromkeys(name for name, _, _ in stack)
@@ -106,7 +106,7 @@ def _stack_recipe(
     )
 
 
-def _check(baseline: StackBaseline, layers: Mapping[str, int]) -> None:
+def _check(baseline: FrankenmergeBaseline, layers: Mapping[str, int]) -> None:
     for name, first, end in baseline.slices:
         if end > layers[name]:
             raise ConfigError(
@@ -181,8 +181,8 @@ def _recipes(
     layers: Mapping[str, int],
 ) -> Iterable[AnyRecipe]:
     stage = config.stages[0]
-    if isinstance(baseline, StackBaseline):
-        return stack_recipes(baseline, stage, digests=digests, layers=layers, seed=config.seed)
+    if isinstance(baseline, FrankenmergeBaseline):
+        return frankenmerge_recipes(baseline, stage, digests=digests, layers=layers, seed=config.seed)
     recipes = grid(
         baseline,
         stage,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from tsugiki.config.baselines import StackBaseline
+from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.models.checks.architecture import check_architecture, note_choices
@@ -27,7 +27,7 @@ from tsugiki.models.fault import Fault
 
 def stacks_layers(config: RunConfig, stage: Stage) -> bool:
     """Whether layers of the stage's parents are stacked, by the stage or by a baseline."""
-    by_baseline = any(isinstance(baseline, StackBaseline) for baseline in config.baselines)
+    by_baseline = any(isinstance(baseline, FrankenmergeBaseline) for baseline in config.baselines)
     return stage.space.kind == "dataflow" or (stage is config.stages[0] and by_baseline)
 
 

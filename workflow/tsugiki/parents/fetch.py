@@ -12,10 +12,10 @@ from tsugiki.models.files import PICKLES, describe, git_blob_id, matches, needed
 from tsugiki.parents import hub
 from tsugiki.parents.hub import HubUnreachableError, ListedFile, Listing
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def fetch_listed(source: HubParent, listing: Listing, say: Say) -> tuple[LockedFile, ...]:
+def fetch_listed(source: HubParent, listing: Listing, log: Log) -> tuple[LockedFile, ...]:
     """Fetch the needed files of a listing into the cache and verify them.
 
     Raises:
@@ -25,13 +25,13 @@ def fetch_listed(source: HubParent, listing: Listing, say: Say) -> tuple[LockedF
     by_name = {file.name: file for file in listing.files}
     wanted = [by_name[name] for name in needed(by_name, code=source.trust_remote_code)]
     refuse_without_weights(source.hub, list(by_name))
-    files = _fetch(source, listing.commit, wanted, say)
+    files = _fetch(source, listing.commit, wanted, log)
     hub.remember(source.hub, source.revision, listing.commit)
     return files
 
 
 def fetch_locked(
-    source: HubParent, commit: str, files: tuple[LockedFile, ...], say: Say
+    source: HubParent, commit: str, files: tuple[LockedFile, ...], log: Log
 ) -> tuple[LockedFile, ...]:
     """Fetch what a lock names, where the cache lacks it, and verify it against the lock.
 
@@ -40,10 +40,10 @@ def fetch_locked(
         InfrastructureError: the Hub's cache cannot be written.
     """
     wanted = [ListedFile(file.name, file.size, file.sha256, None) for file in files]
-    return _fetch(source, commit, wanted, say)
+    return _fetch(source, commit, wanted, log)
 
 
-def take_cached(source: HubParent, reason: str, say: Say) -> tuple[str, tuple[LockedFile, ...]]:
+def take_cached(source: HubParent, reason: str, log: Log) -> tuple[str, tuple[LockedFile, ...]]:
     """Use what an earlier run left in the cache, since the Hub cannot be asked.
 
     Returns:
@@ -55,14 +55,14 @@ def take_cached(source: HubParent, reason: str, say: Say) -> tuple[str, tuple[Lo
     folder = hub.cached_snapshot(source.hub, source.revision, code=source.trust_remote_code)
     if folder is None:
         raise not_in_cache(source, source.revision, reason)
-    say(f"{source.hub}: the Hub cannot be asked ({reason}); taking commit {folder.name[:12]}")
+    log(f"{source.hub}: the Hub cannot be asked ({reason}); taking commit {folder.name[:12]}")
     names = [entry.name for entry in folder.iterdir() if entry.is_file()]
     refuse_without_weights(source.hub, names)
     wanted = [
         hub.expected_from_link(folder / name)
         for name in needed(names, code=source.trust_remote_code)
     ]
-    return folder.name, _fetch(source, folder.name, wanted, say)
+    return folder.name, _fetch(source, folder.name, wanted, log)
 
 
 def refuse_without_weights(where: str, names: list[str]) -> None:
@@ -99,22 +99,22 @@ def not_in_cache(source: HubParent, revision: str, reason: str) -> ParentError:
 
 
 def _fetch(
-    source: HubParent, commit: str, wanted: list[ListedFile], say: Say
+    source: HubParent, commit: str, wanted: list[ListedFile], log: Log
 ) -> tuple[LockedFile, ...]:
     missing = [
         file.name for file in wanted if hub.cached_file(source.hub, commit, file.name) is None
     ]
     if missing:
         size = sum(file.size or 0 for file in wanted if file.name in missing)
-        say(f"{source.hub}: fetching {len(missing)} files, {size / 1e9:.2f} GB")
+        log(f"{source.hub}: fetching {len(missing)} files, {size / 1e9:.2f} GB")
         try:
             hub.download(source.hub, commit, code=source.trust_remote_code)
         except HubUnreachableError as error:
             raise not_in_cache(source, commit, str(error)) from error
-    return tuple(_verified(source, commit, file, say) for file in wanted)
+    return tuple(_verified(source, commit, file, log) for file in wanted)
 
 
-def _verified(source: HubParent, commit: str, file: ListedFile, say: Say) -> LockedFile:
+def _verified(source: HubParent, commit: str, file: ListedFile, log: Log) -> LockedFile:
     path = hub.cached_file(source.hub, commit, file.name)
     if path is None:
         raise InfrastructureError(
@@ -125,7 +125,7 @@ def _verified(source: HubParent, commit: str, file: ListedFile, say: Say) -> Loc
     found = describe(path)
     if _is(found, path, file):
         return found
-    say(f"{source.hub}: the cached copy of {file.name} is damaged; fetching it again")
+    log(f"{source.hub}: the cached copy of {file.name} is damaged; fetching it again")
     try:
         path = hub.download_again(source.hub, commit, file.name)
     except (HubUnreachableError, ValueError) as error:

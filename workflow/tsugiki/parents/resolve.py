@@ -23,7 +23,7 @@ from tsugiki.models.sources import FolderFiles, ParentFiles
 from tsugiki.parents import hub
 from tsugiki.parents.between import check_stage
 from tsugiki.parents.fetch import (
-    Say,
+    Log,
     fetch_listed,
     fetch_locked,
     refuse_without_weights,
@@ -44,7 +44,7 @@ from tsugiki.parents.prepare.plan import plan_preparation, read_parent
 
 
 def lock_parents(
-    config: RunConfig, lock: Path, *, update: frozenset[str] = frozenset(), say: Say = print
+    config: RunConfig, lock: Path, *, update: frozenset[str] = frozenset(), log: Log = print
 ) -> ParentsLock:
     """Resolve, fetch, verify, prepare and lock all parents of a run.
 
@@ -56,7 +56,7 @@ def lock_parents(
         config: The run.
         lock: Lock file, read if it exists, written when all parents are there.
         update: Names of parents that are to be locked anew.
-        say: Where progress goes, line by line.
+        log: Where progress goes, line by line.
 
     Raises:
         ConfigError: `update` names a parent that the run does not have.
@@ -77,18 +77,18 @@ def lock_parents(
         if before is not None:  # what is made of it is looked at again
             before = before.model_copy(update={"prepared": None})
         if before is not None and before.source != source.model_dump(mode="json"):
-            say(f"{name}: its source has changed in the configuration; locking it anew")
+            log(f"{name}: its source has changed in the configuration; locking it anew")
             before = None
-        locked[name] = _lock_parent(config, name, before, say)
+        locked[name] = _lock_parent(config, name, before, log)
     kept = {name: parent for name, parent in previous.items() if name not in update}
-    result = _prepare_parents(config, ParentsLock(parents=locked), kept, say)
+    result = _prepare_parents(config, ParentsLock(parents=locked), kept, log)
     write_lock(lock, result)
     remember(digest_memory(config))
     return result
 
 
 def _prepare_parents(
-    config: RunConfig, lock: ParentsLock, before: Mapping[str, LockedParent], say: Say
+    config: RunConfig, lock: ParentsLock, before: Mapping[str, LockedParent], log: Log
 ) -> ParentsLock:
     """Merge adapters into their bases and align vocabularies, and add that to the lock.
 
@@ -131,7 +131,7 @@ def _prepare_parents(
     for name in preparation.names:
         own = config.parents[adapter_base(config.parents[name]) or name]
         code = not isinstance(own, DemoParent) and own.trust_remote_code
-        made = ensure_prepared(name, sources, cache, code=code, say=say)
+        made = ensure_prepared(name, sources, cache, code=code, log=log)
         old = before[name].prepared if name in before else None
         if old is not None and old.key == made.key and old.digest != made.digest:
             raise LineageError(
@@ -147,11 +147,11 @@ def _prepare_parents(
 
 
 def _lock_parent(
-    config: RunConfig, name: str, before: LockedParent | None, say: Say
+    config: RunConfig, name: str, before: LockedParent | None, log: Log
 ) -> LockedParent:
     source = config.parents[name]
     if isinstance(source, HubParent):
-        return _lock_hub(name, source, before, say)
+        return _lock_hub(name, source, before, log)
     made: str | None = None
     if isinstance(source, LocalParent):
         folder, where = existing_folder(name, source), source.path
@@ -161,7 +161,7 @@ def _lock_parent(
         from tsugiki.demo.parents import ensure_demo_parent
 
         where = f"the demo's model {source.demo}, seed {source.seed}"
-        folder = ensure_demo_parent(source.demo, source.seed, demo_cache(config), say=say)
+        folder = ensure_demo_parent(source.demo, source.seed, demo_cache(config), log=log)
         files, made = digest_folder(folder), folder.name
     if before is not None and before.files != files:
         old, new = ({one.name: one.sha256 for one in those} for those in (before.files, files))
@@ -169,21 +169,21 @@ def _lock_parent(
     return _locked(source, files, folder=made)
 
 
-def _lock_hub(name: str, source: HubParent, before: LockedParent | None, say: Say) -> LockedParent:
+def _lock_hub(name: str, source: HubParent, before: LockedParent | None, log: Log) -> LockedParent:
     if before is not None and before.commit is not None:
-        _announce_move(name, source, before.commit, say)
-        fetch_locked(source, before.commit, before.files, say)
+        _announce_move(name, source, before.commit, log)
+        fetch_locked(source, before.commit, before.files, log)
         return before
     try:
         listing = hub.list_repo(source.hub, source.revision)
     except HubUnreachableError as error:
-        commit, files = take_cached(source, str(error), say)
+        commit, files = take_cached(source, str(error), log)
     else:
-        commit, files = listing.commit, fetch_listed(source, listing, say)
+        commit, files = listing.commit, fetch_listed(source, listing, log)
     return _locked(source, files, commit=commit)
 
 
-def _announce_move(name: str, source: HubParent, locked: str, say: Say) -> None:
+def _announce_move(name: str, source: HubParent, locked: str, log: Log) -> None:
     if hub.COMMIT.match(source.revision):
         return
     try:
@@ -191,7 +191,7 @@ def _announce_move(name: str, source: HubParent, locked: str, say: Say) -> None:
     except (HubUnreachableError, ParentError):
         return  # the lock and the cache suffice, even if the repository is gone
     if now != locked:
-        say(
+        log(
             f"{name}: {source.hub} has moved: `{source.revision}` is now {now[:12]}; "
             f"keeping the locked {locked[:12]}. To follow: tsugiki parents --update {name}"
         )

@@ -11,7 +11,7 @@ from tsugiki.contracts.layout import BASELINES, TEST, RunFiles, SeriesFiles
 from tsugiki.contracts.ledger import Entry, new_recipes, read_population
 from tsugiki.contracts.outcome import Cost, read_cost
 from tsugiki.contracts.population import Population
-from tsugiki.evaluate.share import distinct_recipes
+from tsugiki.evaluate.shards import distinct_recipes
 
 RECENT = 3
 """Generations whose candidates say how long others will take."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tsugiki.config.baselines import StackBaseline
+from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
@@ -84,8 +84,8 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
         name: {parameter.name: parameter.per_parent for parameter in method.parameters}
         for name, method in METHODS.items()
     }
-    stacks = [one for one in config.baselines if isinstance(one, StackBaseline)]
-    others = [one for one in config.baselines if not isinstance(one, StackBaseline)]
+    stacks = [one for one in config.baselines if isinstance(one, FrankenmergeBaseline)]
+    others = [one for one in config.baselines if not isinstance(one, FrankenmergeBaseline)]
     compared, recipes = baseline_population(
         config.model_copy(update={"baselines": others}), _unread(config.parents), per_parent
     )

@@ -23,7 +23,7 @@ from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.rungs import left_at
 from tsugiki.errors import EvaluationError, LineageError
 from tsugiki.evaluate.items import decided_evaluation
-from tsugiki.evaluate.share import distinct_recipes
+from tsugiki.evaluate.shards import distinct_recipes
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import Next, select
 from tsugiki.progress.progress import generation_line
@@ -71,7 +71,7 @@ def write_ranked(
     name: str,
     generation: int,
     *,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> None:
     """Write outcomes.json of a generation, and say how the search stands.
 
@@ -93,15 +93,15 @@ def write_ranked(
     entry = rank(population, population_bytes, outcomes, objectives, weighed=weighed)
     atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
     if stage is not None and entry.ranked:
-        say(f"{name}: {generation_line(files, config, name, generation)}")
+        log(f"{name}: {generation_line(files, config, name, generation)}")
         if (score := only_score(entry, objectives, stage)) is not None:
             same = f"fitness, {score[0]:.4f}" if weighed else "scores"
-            say(
+            log(
                 f"{name}: all candidates of this generation have the same {same}, which "
                 "tells the search nothing: look at what they answer, or use more or other documents"
             )
     elif entry.ranked:
-        say(f"{name}: {len(outcomes)} scored on {population.split} items")
+        log(f"{name}: {len(outcomes)} scored on {population.split} items")
 
 
 def read_outcomes(

@@ -17,7 +17,7 @@ from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.merge.dataflow.parents import DataflowParents
 from tsugiki.merge.models import OpenModels
 from tsugiki.mergekit.exporting import export_mergekit, is_whole_model
-from tsugiki.mergekit.stacks import export_stack
+from tsugiki.mergekit.frankenmerges import export_frankenmerge
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.fault import refuse
 from tsugiki.models.headers import read_headers
@@ -96,7 +96,7 @@ def _export(recipe: AnyRecipe, folders: Mapping[str, Path], sources: Mapping[str
             )
     here = {ref.name: folders[ref.name] for ref in recipe.parents}
     models = OpenModels(here, {ref.name: ref.digest for ref in recipe.parents})
-    return export_stack(DataflowMerge(recipe, DataflowParents(models)), sources)
+    return export_frankenmerge(DataflowMerge(recipe, DataflowParents(models)), sources)
 
 
 def _require_whole(recipe: AnyRecipe, folders: Mapping[str, Path]) -> None:

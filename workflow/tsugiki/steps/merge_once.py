@@ -23,7 +23,7 @@ from tsugiki.merge.models import OpenModels
 from tsugiki.merge.write import open_merge
 from tsugiki.mergekit.document import Document, parse_document, read_document
 from tsugiki.mergekit.importing import import_mergekit
-from tsugiki.mergekit.stacks import import_stack, is_stack
+from tsugiki.mergekit.frankenmerges import import_frankenmerge, is_frankenmerge
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.checks.outside import check_kept
 from tsugiki.models.checks.tokenizers import check_loading, check_owner, check_tokenizers
@@ -184,8 +184,8 @@ def _from_mergekit(
     dtype = _stored(merged.values())
     if document.method == "passthrough":
         tensors = {model: _tensors([one]) for model, one in merged.items()}
-        if is_stack(document, tensors):
-            return import_stack(document, refs, tensors, dtype=dtype)
+        if is_frankenmerge(document, tensors):
+            return import_frankenmerge(document, refs, tensors, dtype=dtype)
     return import_mergekit(document, refs, _tensors(merged.values()), dtype=dtype)
 
 

@@ -12,7 +12,7 @@ from tsugiki.config.run import RunConfig
 from tsugiki.config.sources import measured_files
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import BASELINES, TEST, GenerationFiles, RunFiles
-from tsugiki.evaluate.share import jobs_that_scored, write_splits
+from tsugiki.evaluate.shards import jobs_that_scored, write_splits
 from tsugiki.tracking.marks import pending
 
 
@@ -151,14 +151,14 @@ class Plan:
             seed=self.config.seed, stage=content, **({"before": before} if before else {})
         )
 
-    def share_key(self, wildcards: Any) -> str:
-        """Digest of what a job's share of the generation in the wildcards, and its scores, depend on."""
+    def shard_key(self, wildcards: Any) -> str:
+        """Digest of what a job's shard of the generation in the wildcards, and its scores, depend on."""
         return self.evaluation_key(jobs=self.jobs_of(wildcards))
 
     def items_key(self) -> str:
         """Digest of what the documents depend on.
 
-        Like those of shares it has a number of jobs in it, which is then the one that the first ranked
+        Like those of shards it has a number of jobs in it, which is then the one that the first ranked
         generation was split into: documents are divided, and what follows is done, once.
         """
         first = [self.files.series(name).generation(0) for name in (*self.stages, *self.finals)]

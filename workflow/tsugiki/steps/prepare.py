@@ -22,7 +22,7 @@ from tsugiki.steps.environment import environment
 
 
 def write_parents(
-    files: RunFiles, config: RunConfig, *, update: frozenset[str], say: Callable[[str], None]
+    files: RunFiles, config: RunConfig, *, update: frozenset[str], log: Callable[[str], None]
 ) -> None:
     """Write parents.lock.json; see `lock_parents`.
 
@@ -30,7 +30,7 @@ def write_parents(
         ParentError: a parent cannot be had, or the parents do not fit together: what
             `tsugiki check` says, for those who have not asked it.
     """
-    lock = lock_parents(config, files.parents, update=update, say=say)
+    lock = lock_parents(config, files.parents, update=update, log=log)
     refuse(preflight(config, lock, source_folders(config, lock)).faults)
 
 

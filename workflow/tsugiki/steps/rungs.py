@@ -21,7 +21,7 @@ def write_promotion(
     generation: int,
     rung: int,
     *,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> None:
     """Write rung-<n>.json of a generation.
 
@@ -40,7 +40,7 @@ def write_promotion(
     decided = promotion(series, current, rung, rungs, evaluation.objectives)
     atomic.write_bytes(current.promotion(rung), pretty_json(decided.model_dump(mode="json")))
     on = sum(one.left is None for one in decided.candidates)
-    say(
+    log(
         f"{stage.name}, generation {generation + 1}, {rungs.documents[rung]} documents: "
         f"{on} of {len(decided.candidates)} candidates go on"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tsugiki import atomic
-from tsugiki.config.baselines import StackBaseline
+from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace, Stage
 from tsugiki.contracts.genome import Genome
@@ -91,4 +91,4 @@ def layers_of_parents(config: RunConfig, lock: ParentsLock) -> dict[str, int]:
 
 
 def _stacks(config: RunConfig) -> bool:
-    return any(isinstance(baseline, StackBaseline) for baseline in config.baselines)
+    return any(isinstance(baseline, FrankenmergeBaseline) for baseline in config.baselines)

@@ -52,7 +52,7 @@ def track_generation(
     generation: int,
     config: RunConfig,
     *,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:
     """Log a scored generation, and all that MLflow has still to be told of; mark it in tracked.json.
 
@@ -65,7 +65,7 @@ def track_generation(
         series: The generation's series.
         generation: Its number.
         config: The run's configuration.
-        say: Takes a line, when MLflow begins to lag behind and when it has caught up.
+        log: Takes a line, when MLflow begins to lag behind and when it has caught up.
 
     Raises:
         LineageError: the generation is not scored yet, or its files are damaged.
@@ -91,10 +91,10 @@ def track_generation(
         logging.getLogger(__name__).warning("not tracked", exc_info=True)
         if missing == 1:  # and not again for each of those that follow
             reason = error.got or error.what
-            say(f"MLflow lags behind, the search goes on: {reason}")
+            log(f"MLflow lags behind, the search goes on: {reason}")
     else:
         if missing > 1:
-            say(f"MLflow has caught up: {missing} generations")
+            log(f"MLflow has caught up: {missing} generations")
 
 
 def catch_up(files: RunFiles, config: RunConfig) -> None:

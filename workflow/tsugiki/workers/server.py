@@ -56,7 +56,7 @@ class Run:
             case "rank":
                 from tsugiki.steps.evolution import write_ranked
 
-                write_ranked(files, config, series, generation, say=log)
+                write_ranked(files, config, series, generation, log=log)
             case "select":
                 from tsugiki.steps.evolution import write_next
 
@@ -68,12 +68,12 @@ class Run:
                 os.nice(max(0, POLITE - os.nice(0)))  # candidates come first
                 from tsugiki.tracking.projection import track_generation
 
-                track_generation(files, series, generation, config, say=log)
+                track_generation(files, series, generation, config, log=log)
             case "evaluate":
                 if self._evaluator is None:
                     self._evaluator = self._open_evaluator(request.job)
                 self._evaluator.evaluate(
-                    series, generation, rung=request.rung, say=log, go_on=should_continue
+                    series, generation, rung=request.rung, log=log, should_continue=should_continue
                 )
 
     def _open_evaluator(self, job: int) -> Any:

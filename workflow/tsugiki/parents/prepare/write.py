@@ -132,7 +132,7 @@ class AdapterFiles:
 
 
 def ensure_prepared(
-    name: str, sources: Sources, cache: Path, *, code: bool, say: Callable[[str], None]
+    name: str, sources: Sources, cache: Path, *, code: bool, log: Callable[[str], None]
 ) -> PreparedParent:
     """Write a prepared parent, unless the cache holds it undamaged.
 
@@ -143,7 +143,7 @@ def ensure_prepared(
         sources: What it is made from.
         cache: Folder of all prepared parents.
         code: Whether it comes with modelling code.
-        say: Where progress goes, line by line.
+        log: Where progress goes, line by line.
 
     Raises:
         ParentError: a source cannot be read, or tokens cannot be added to the tokenizer.
@@ -153,7 +153,7 @@ def ensure_prepared(
     key = digest(inputs)
     folder = cache / f"{name}-{key[:12]}"
     if (files := _intact(folder, inputs)) is None:
-        say(f"{sources.preparation.describe(name)}; writing {folder.name}")
+        log(f"{sources.preparation.describe(name)}; writing {folder.name}")
         with faults_of_the_disk(folder), one_thread_per_operation():
             files = _write(folder, name, sources, inputs, code=code)
     return PreparedParent(

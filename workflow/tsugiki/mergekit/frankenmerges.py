@@ -23,7 +23,7 @@ SCALE = "scale"
 """The one parameter of mergekit's `passthrough`."""
 
 
-def is_stack(document: Document, tensors: Mapping[str, Sequence[str]]) -> bool:
+def is_frankenmerge(document: Document, tensors: Mapping[str, Sequence[str]]) -> bool:
     """Whether a configuration stacks layers, so that it is a path and not a merge of whole models.
 
     Args:
@@ -42,7 +42,7 @@ def is_stack(document: Document, tensors: Mapping[str, Sequence[str]]) -> bool:
     return taken != list(range(len(_by_layer(tensors[sources[0].model]))))
 
 
-def import_stack(
+def import_frankenmerge(
     document: Document,
     models: Mapping[str, ParentRef],
     tensors: Mapping[str, Sequence[str]],
@@ -173,7 +173,7 @@ Factors = dict[str, float]
 """By name of a tensor."""
 
 
-def export_stack(merge: DataflowMerge, sources: Mapping[str, str]) -> str:
+def export_frankenmerge(merge: DataflowMerge, sources: Mapping[str, str]) -> str:
     """A mergekit configuration (YAML) that makes the same model.
 
     Input scales stand in it as they are folded into the weights, since mergekit has none.

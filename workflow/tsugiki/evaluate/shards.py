@@ -17,13 +17,13 @@ def distinct_recipes(population: Population) -> list[str]:
     return list(dict.fromkeys(candidate.recipe for candidate in population.candidates))
 
 
-def share_of(population: Population, job: int, jobs: int) -> list[str]:
+def shard_of(population: Population, job: int, jobs: int) -> list[str]:
     """The recipes that one of `jobs` jobs evaluates: every `jobs`-th, from `job` on."""
     return distinct_recipes(population)[job::jobs]
 
 
 def jobs_that_scored(files: GenerationFiles) -> int | None:
-    """How many jobs a ranked generation was split into: its marks hold the recipes of each share.
+    """How many jobs a ranked generation was split into: its marks hold the recipes of each shard.
 
     Marks of a split that was given up before the end may lie beside them.
 
@@ -36,14 +36,14 @@ def jobs_that_scored(files: GenerationFiles) -> int | None:
     try:
         candidates = json.loads(files.population.read_bytes())["candidates"]
         recipes = list(dict.fromkeys(candidate["recipe"] for candidate in candidates))
-        shares = [set(json.loads(mark.read_bytes())["outcomes"]) for mark in marks]
+        shards = [set(json.loads(mark.read_bytes())["outcomes"]) for mark in marks]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return max(
         (
             jobs
-            for jobs in range(1, len(shares) + 1)
-            if all(shares[job] == set(recipes[job::jobs]) for job in range(jobs))
+            for jobs in range(1, len(shards) + 1)
+            if all(shards[job] == set(recipes[job::jobs]) for job in range(jobs))
         ),
         default=None,
     )

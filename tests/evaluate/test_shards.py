@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tsugiki.contracts.layout import GenerationFiles
 from tsugiki.contracts.population import Candidate, Population
-from tsugiki.evaluate.share import distinct_recipes, jobs_that_scored, share_of
+from tsugiki.evaluate.shards import distinct_recipes, jobs_that_scored, shard_of
 
 
 def population(recipes: list[int]) -> Population:
@@ -34,7 +34,7 @@ def population(recipes: list[int]) -> Population:
 def test_every_distinct_recipe_is_one_jobs_work(recipes: list[int], jobs: int) -> None:
     """Shares are disjoint, cover all, and differ in size by one at most."""
     of = population(recipes)
-    shares = [share_of(of, job, jobs) for job in range(jobs)]
+    shares = [shard_of(of, job, jobs) for job in range(jobs)]
     together = [recipe for share in shares for recipe in share]
     assert sorted(together) == sorted(distinct_recipes(of))
     assert len(together) == len(set(recipes))
@@ -44,7 +44,7 @@ def test_every_distinct_recipe_is_one_jobs_work(recipes: list[int], jobs: int) -
 def write_marks(files: GenerationFiles, of: Population, jobs: int) -> None:
     """Marks of the shares of `jobs` jobs."""
     for job in range(jobs):
-        mark = {"outcomes": dict.fromkeys(share_of(of, job, jobs), "digest")}
+        mark = {"outcomes": dict.fromkeys(shard_of(of, job, jobs), "digest")}
         files.evaluated(job).write_text(json.dumps(mark))
 
 
