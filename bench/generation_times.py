@@ -58,9 +58,9 @@ def parts_of(
 
     Without submitted jobs, those of a run on one machine.
     """
-    series = files.series(stage)
-    begin = series.generation(generation).population.stat().st_mtime
-    end = series.generation(generation + 1).population.stat().st_mtime
+    phase = files.phase(stage)
+    begin = phase.generation(generation).population.stat().st_mtime
+    end = phase.generation(generation + 1).population.stat().st_mtime
     rank = _start_of_rank(files, stage, generation)
     shares = {job: _read_share(files, stage, generation, job, jobs) for job in range(jobs)}
     number, share = max(shares.items(), key=lambda one: one[1].last)
@@ -86,12 +86,12 @@ def mean_parts(generations: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def _read_share(files: RunFiles, stage: str, generation: int, job: int, jobs: int) -> Share:
-    series = files.series(stage)
+    phase = files.phase(stage)
     population = Population.model_validate_json(
-        series.generation(generation).population.read_bytes()
+        phase.generation(generation).population.read_bytes()
     )
     costs = [
-        json.loads(series.candidate(recipe).cost.read_bytes())
+        json.loads(phase.candidate(recipe).cost.read_bytes())
         for recipe in shard_of(population, job, jobs)
     ]
     first, *others = sorted(costs, key=lambda cost: str(cost["started"]))

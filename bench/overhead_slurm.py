@@ -71,8 +71,8 @@ def _measure(
     files = RunFiles(Path(arguments.results) / f"overhead-{name}")
     shutil.rmtree(files.root, ignore_errors=True)
     run(config, str(files.items), str(files.parents))
-    series = files.series("ps")
-    target = str(series.generation(arguments.generations).population)
+    phase = files.phase("ps")
+    target = str(phase.generation(arguments.generations).population)
     if cluster is None:
         run(config, target)
     else:

@@ -116,13 +116,13 @@ def _tsugiki(name: str, arguments: argparse.Namespace) -> Measured:
     shutil.rmtree(root, ignore_errors=True)
     config = _config(arguments, run_name, jobs=way["jobs"])
     run(config, str(root / "items.json"), str(root / "parents.lock.json"))
-    series = root / "ps"
-    targets = [series / f"gen-{arguments.generations:03d}/population.json"]
+    phase = root / "ps"
+    targets = [phase / f"gen-{arguments.generations:03d}/population.json"]
     if way["tracked"]:
-        targets.append(series / f"gen-{arguments.generations - 1:03d}/tracked.json")
+        targets.append(phase / f"gen-{arguments.generations - 1:03d}/tracked.json")
     began = time.time()
     wall, cpu = cpu_seconds(lambda: run(config, *map(str, targets)))
-    candidates = costs(series)
+    candidates = costs(phase)
     return Measured(
         name=name,
         jobs=way["jobs"],
@@ -134,7 +134,7 @@ def _tsugiki(name: str, arguments: argparse.Namespace) -> Measured:
         cpu=cpu,
         best=max(
             json.loads(path.read_bytes())["measured"]["ja_maths"]["value"]
-            for path in series.rglob("outcome.json")
+            for path in phase.rglob("outcome.json")
         ),
     )
 

@@ -44,6 +44,6 @@ def run(
     return time.perf_counter() - started
 
 
-def costs(series: Path) -> list[dict[str, Any]]:
-    """cost.json of every candidate of a series."""
-    return [json.loads(path.read_bytes()) for path in sorted(series.rglob("cost.json"))]
+def costs(phase: Path) -> list[dict[str, Any]]:
+    """cost.json of every candidate of a phase."""
+    return [json.loads(path.read_bytes()) for path in sorted(phase.rglob("cost.json"))]

@@ -1,10 +1,10 @@
 # Evaluate: a job's shard of a generation, scored by one process that holds the parents once.
 #
-# Inputs:  parents.lock.json, items.json, <series>/gen-NNN/population.json
-#          <series>/gen-NNN/weights-J/ with `storage: disk`
+# Inputs:  parents.lock.json, items.json, <phase>/gen-NNN/population.json
+#          <phase>/gen-NNN/weights-J/ with `storage: disk`
 #          <stage>/gen-NNN/rung-(N-1).json with `evaluation.rungs`
-# Outputs: <series>/gen-NNN/evaluated-J.json
-#          <series>/candidates/cand-*/{outcome.json,items.parquet,cost.json}   content-addressed, and
+# Outputs: <phase>/gen-NNN/evaluated-J.json
+#          <phase>/candidates/cand-*/{outcome.json,items.parquet,cost.json}   content-addressed, and
 #          kept: a job that is run again scores only what has no outcome yet
 #
 # With `evaluation.rungs`, each generation of a stage is scored on a few documents first. `evaluate_rung`
@@ -27,11 +27,11 @@ rule evaluate:
     output:
         evaluated=PLAN.path("evaluated-{job}.json"),
     log:
-        RUN.root / "logs/{series}/gen-{gen}/evaluate-{job}.log",
+        RUN.root / "logs/{phase}/gen-{gen}/evaluate-{job}.log",
     benchmark:
-        RUN.root / "benchmarks/{series}/gen-{gen}/evaluate-{job}.tsv"
+        RUN.root / "benchmarks/{phase}/gen-{gen}/evaluate-{job}.tsv"
     wildcard_constraints:
-        series="|".join([*PLAN.stages, *PLAN.finals]),
+        phase="|".join([*PLAN.stages, *PLAN.finals]),
         gen=r"\d\d\d+",
         job=r"\d+",
     priority: 10
@@ -47,7 +47,7 @@ rule evaluate:
         key=PLAN.shard_key,
         generation=lambda wildcards: int(wildcards.gen),
     shell:
-        "OMP_NUM_THREADS={threads} tsugiki --log {log:q} evaluate {params.config:q} --series {wildcards.series}"
+        "OMP_NUM_THREADS={threads} tsugiki --log {log:q} evaluate {params.config:q} --series {wildcards.phase}"
         " --generation {params.generation} --job {wildcards.job}"
 
 
@@ -61,11 +61,11 @@ rule evaluate_rung:
     output:
         evaluated=PLAN.path("rung-{rung}/evaluated-{job}.json"),
     log:
-        RUN.root / "logs/{series}/gen-{gen}/rung-{rung}/evaluate-{job}.log",
+        RUN.root / "logs/{phase}/gen-{gen}/rung-{rung}/evaluate-{job}.log",
     benchmark:
-        RUN.root / "benchmarks/{series}/gen-{gen}/rung-{rung}/evaluate-{job}.tsv"
+        RUN.root / "benchmarks/{phase}/gen-{gen}/rung-{rung}/evaluate-{job}.tsv"
     wildcard_constraints:
-        series="|".join(PLAN.stages),
+        phase="|".join(PLAN.stages),
         gen=r"\d\d\d+",
         rung=r"\d+",
         job=r"\d+",
@@ -82,7 +82,7 @@ rule evaluate_rung:
         key=PLAN.shard_key,
         generation=lambda wildcards: int(wildcards.gen),
     shell:
-        "OMP_NUM_THREADS={threads} tsugiki --log {log:q} evaluate {params.config:q} --series {wildcards.series}"
+        "OMP_NUM_THREADS={threads} tsugiki --log {log:q} evaluate {params.config:q} --series {wildcards.phase}"
         " --generation {params.generation} --job {wildcards.job} --rung {wildcards.rung}"
 
 
@@ -94,11 +94,11 @@ rule promote:
     output:
         promoted=PLAN.path("rung-{rung}.json"),
     log:
-        RUN.root / "logs/{series}/gen-{gen}/promote-{rung}.log",
+        RUN.root / "logs/{phase}/gen-{gen}/promote-{rung}.log",
     benchmark:
-        RUN.root / "benchmarks/{series}/gen-{gen}/promote-{rung}.tsv"
+        RUN.root / "benchmarks/{phase}/gen-{gen}/promote-{rung}.tsv"
     wildcard_constraints:
-        series="|".join(PLAN.stages),
+        phase="|".join(PLAN.stages),
         gen=r"\d\d\d+",
         rung=r"\d+",
     priority: 20
@@ -110,5 +110,5 @@ rule promote:
         config=RUN.config,
         generation=lambda wildcards: int(wildcards.gen),
     shell:
-        "tsugiki --log {log:q} promote {params.config:q} --stage {wildcards.series}"
+        "tsugiki --log {log:q} promote {params.config:q} --stage {wildcards.phase}"
         " --generation {params.generation} --rung {wildcards.rung}"

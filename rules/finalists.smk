@@ -19,7 +19,7 @@ rule baselines:
     input:
         parents=RUN.parents,
     output:
-        population=RUN.series("baselines").generation(0).population,
+        population=RUN.phase("baselines").generation(0).population,
     log:
         RUN.root / "logs/baselines.log",
     benchmark:
@@ -86,9 +86,9 @@ rule stage_best:
 rule held_out:
     input:
         finalists=PLAN.final_outcomes(),
-        baselines=RUN.series("baselines").generation(0).outcomes,
+        baselines=RUN.phase("baselines").generation(0).outcomes,
     output:
-        population=RUN.series("test").generation(0).population,
+        population=RUN.phase("test").generation(0).population,
     log:
         RUN.root / "logs/held_out.log",
     benchmark:
@@ -105,7 +105,7 @@ rule held_out:
 
 rule compare:
     input:
-        test=RUN.series("test").generation(0).outcomes,
+        test=RUN.phase("test").generation(0).outcomes,
     output:
         final=RUN.final,
     log:
@@ -124,7 +124,7 @@ rule compare:
 
 rule best:
     input:
-        finalists=RUN.series("finalists").generation(0).outcomes,
+        finalists=RUN.phase("finalists").generation(0).outcomes,
         final=RUN.final,
     output:
         best=RUN.best_recipe,

@@ -1,9 +1,9 @@
 # Materialize: the first population of a stage; with `storage: disk`, candidates as checkpoints.
 #
 # Inputs:  parents.lock.json, <stage>/best.lock.json of stages that the stage merges
-#          <series>/gen-NNN/population.json
+#          <phase>/gen-NNN/population.json
 # Outputs: <stage>/space.json, <stage>/gen-000/{population.json,state.npz}
-#          <series>/gen-NNN/weights-J/       temporary: removed once its candidates are scored
+#          <phase>/gen-NNN/weights-J/       temporary: removed once its candidates are scored
 
 
 localrules:
@@ -42,11 +42,11 @@ rule materialize:
     output:
         weights=temp(directory(PLAN.path("weights-{job}"))),
     log:
-        RUN.root / "logs/{series}/gen-{gen}/materialize-{job}.log",
+        RUN.root / "logs/{phase}/gen-{gen}/materialize-{job}.log",
     benchmark:
-        RUN.root / "benchmarks/{series}/gen-{gen}/materialize-{job}.tsv"
+        RUN.root / "benchmarks/{phase}/gen-{gen}/materialize-{job}.tsv"
     wildcard_constraints:
-        series="|".join([*PLAN.stages, *PLAN.finals]),
+        phase="|".join([*PLAN.stages, *PLAN.finals]),
         gen=r"\d\d\d+",
         job=r"\d+",
     conda:
@@ -60,5 +60,5 @@ rule materialize:
         jobs=PLAN.jobs_of,
         generation=lambda wildcards: int(wildcards.gen),
     shell:
-        "tsugiki --log {log:q} materialize {params.config:q} --series {wildcards.series}"
+        "tsugiki --log {log:q} materialize {params.config:q} --series {wildcards.phase}"
         " --generation {params.generation} --job {wildcards.job}"

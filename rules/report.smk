@@ -1,7 +1,7 @@
 # Report: MLflow, one generation after another, and the report.
 #
-# Inputs:  <series>/gen-NNN/outcomes.json, final.json
-# Outputs: <series>/gen-NNN/tracked.json   says whether MLflow has the generation, or is to be told later
+# Inputs:  <phase>/gen-NNN/outcomes.json, final.json
+# Outputs: <phase>/gen-NNN/tracked.json   says whether MLflow has the generation, or is to be told later
 #          report.html, figures/*.svg
 
 
@@ -18,11 +18,11 @@ rule track:
     output:
         tracked=PLAN.path("tracked.json"),
     log:
-        RUN.root / "logs/{series}/gen-{gen}/track.log",
+        RUN.root / "logs/{phase}/gen-{gen}/track.log",
     benchmark:
-        RUN.root / "benchmarks/{series}/gen-{gen}/track.tsv"
+        RUN.root / "benchmarks/{phase}/gen-{gen}/track.tsv"
     wildcard_constraints:
-        series="|".join([*PLAN.stages, *PLAN.finals]),
+        phase="|".join([*PLAN.stages, *PLAN.finals]),
         gen=r"\d\d\d+",
     conda:
         "../envs/environment.yaml"
@@ -34,7 +34,7 @@ rule track:
         key=PLAN.tracking_key(),
         generation=lambda wildcards: int(wildcards.gen),
     shell:
-        "OMP_NUM_THREADS=1 tsugiki --log {log:q} track {params.config:q} --series {wildcards.series}"
+        "OMP_NUM_THREADS=1 tsugiki --log {log:q} track {params.config:q} --series {wildcards.phase}"
         " --generation {params.generation}"
 
 
@@ -63,7 +63,7 @@ rule report:
     input:
         final=RUN.final,
         outcomes=PLAN.all_outcomes(),
-        baselines=RUN.series("baselines").generation(0).outcomes,
+        baselines=RUN.phase("baselines").generation(0).outcomes,
     output:
         page=report(
             RUN.report,

@@ -1,8 +1,8 @@
 # Select: rank a generation, and draw the next one: pure functions of the files they read.
 #
-# Inputs:  <series>/gen-NNN/{population.json,evaluated-*.json}, outcomes of its candidates
+# Inputs:  <phase>/gen-NNN/{population.json,evaluated-*.json}, outcomes of its candidates
 #          <stage>/gen-NNN/state.npz, <stage>/space.json
-# Outputs: <series>/gen-NNN/outcomes.json                      the ledger's entry
+# Outputs: <phase>/gen-NNN/outcomes.json                      the ledger's entry
 #          <stage>/gen-NNN/{population.json,state.npz}         drawn from the generation before
 
 
@@ -18,11 +18,11 @@ rule rank:
     output:
         outcomes=PLAN.path("outcomes.json"),
     log:
-        RUN.root / "logs/{series}/gen-{gen}/rank.log",
+        RUN.root / "logs/{phase}/gen-{gen}/rank.log",
     benchmark:
-        RUN.root / "benchmarks/{series}/gen-{gen}/rank.tsv"
+        RUN.root / "benchmarks/{phase}/gen-{gen}/rank.tsv"
     wildcard_constraints:
-        series="|".join([*PLAN.stages, *PLAN.finals]),
+        phase="|".join([*PLAN.stages, *PLAN.finals]),
         gen=r"\d\d\d+",
     priority: 20
     conda:
@@ -33,7 +33,7 @@ rule rank:
         config=RUN.config,
         generation=lambda wildcards: int(wildcards.gen),
     shell:
-        "tsugiki --log {log:q} rank {params.config:q} --series {wildcards.series}"
+        "tsugiki --log {log:q} rank {params.config:q} --series {wildcards.phase}"
         " --generation {params.generation}"
 
 

@@ -207,14 +207,14 @@ class TinyRun:
         return ParentRef(name=name, digest=self.digests[name])
 
     def write_population(
-        self, recipes: Sequence[Recipe], *, series: str = "ps", generation: int = 0
+        self, recipes: Sequence[Recipe], *, phase: str = "ps", generation: int = 0
     ) -> None:
         """Write a generation of hand-made candidates."""
         population = Population(
             run=self.config.name,
-            series=series,
+            phase=phase,
             generation=generation,
-            split="test" if series == "test" else "search",
+            split="test" if phase == "test" else "search",
             previous=None,
             state=None,
             candidates=tuple(
@@ -224,15 +224,15 @@ class TinyRun:
                 for index, recipe in enumerate(recipes)
             ),
         )
-        files = self.files.series(series)
+        files = self.files.phase(phase)
         for recipe in recipes:
             atomic.write_bytes(files.candidate(recipe.digest).recipe, recipe.to_json())
         content = pretty_json(population.model_dump(mode="json"))
         atomic.write_bytes(files.generation(generation).population, content)
 
-    def candidate(self, recipe: Recipe, *, series: str = "ps") -> CandidateFiles:
+    def candidate(self, recipe: Recipe, *, phase: str = "ps") -> CandidateFiles:
         """Files of a recipe."""
-        return self.files.series(series).candidate(recipe.digest)
+        return self.files.phase(phase).candidate(recipe.digest)
 
 
 def start_run(raw: dict[str, Any]) -> TinyRun:

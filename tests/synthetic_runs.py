@@ -20,7 +20,7 @@ import yaml
 from tsugiki.atomic import write_bytes
 from tsugiki.canonical import digest, digest_bytes, digest_file, pretty_json
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.layout import RunFiles, SeriesFiles
+from tsugiki.contracts.layout import PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import read_population
 from tsugiki.contracts.locks import LockedFile, LockedParent, ParentsLock, digest_of_files
 from tsugiki.contracts.outcome import Failed, Measured, Scored
@@ -43,7 +43,7 @@ KNOWN = {"base": 0.18, "japanese": 0.14, "maths": 0.02}
 
 @dataclass
 class SyntheticRun:
-    """Writes the folder of a run, series by series."""
+    """Writes the folder of a run, phase by phase."""
 
     files: RunFiles
     generations: int = 3
@@ -165,15 +165,15 @@ class SyntheticRun:
             tensor_names=["model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"],
             per_parent={"weight": True, "density": True},
         )
-        series = self.files.series(stage.name)
-        write_bytes(series.space, space.to_json())
+        phase = self.files.phase(stage.name)
+        write_bytes(phase.space, space.to_json())
         drawn = first(self.config, stage, space)
         for number in range(self.generations + 1):
-            files = series.generation(number)
+            files = phase.generation(number)
             write_bytes(files.state, drawn.state)
             write_bytes(files.population, drawn.population)
             for recipe in drawn.recipes:
-                write_bytes(series.candidate(recipe.digest).recipe, recipe.to_json())
+                write_bytes(phase.candidate(recipe.digest).recipe, recipe.to_json())
             if number < self.generations:
                 outcomes = self.score(stage.name, number)
                 drawn = select(
@@ -181,9 +181,9 @@ class SyntheticRun:
                     state_bytes=drawn.state, outcomes_bytes=outcomes, objectives=objectives,
                 )  # fmt: skip
 
-    def score(self, series: str, number: int = 0) -> bytes:
+    def score(self, phase: str, number: int = 0) -> bytes:
         """Score a population that is drawn; returns the content of its outcomes.json."""
-        folder = self.files.series(series)
+        folder = self.files.phase(phase)
         files = folder.generation(number)
         population = read_population(files.population)
         outcomes = {}
@@ -196,7 +196,7 @@ class SyntheticRun:
             outcomes[recipe.digest] = self._write_candidate(
                 folder, recipe, population.split, skill, failing=False
             )
-        return self._write_outcomes(series, number, population, outcomes)
+        return self._write_outcomes(phase, number, population, outcomes)
 
     def _genomes(self, number: int, mean: Any, sigma: float) -> list[Any]:
         random = generator("ask", number)
@@ -256,7 +256,7 @@ class SyntheticRun:
 
     def write_generation(
         self,
-        series: str,
+        phase: str,
         number: int,
         split: Split,
         candidates: Sequence[Candidate],
@@ -267,24 +267,24 @@ class SyntheticRun:
         failing: Sequence[str] = (),
     ) -> bytes:
         """A scored generation; returns the content of its outcomes.json."""
-        folder = self.files.series(series)
-        population = self._write_population(series, number, split, candidates, recipes, previous)
+        folder = self.files.phase(phase)
+        population = self._write_population(phase, number, split, candidates, recipes, previous)
         outcomes = {
             recipe.digest: self._write_candidate(
                 folder, recipe, split, skill, failing=candidate.id in failing
             )
             for candidate, recipe, skill in zip(candidates, recipes, skills, strict=True)
         }
-        return self._write_outcomes(series, number, population, outcomes)
+        return self._write_outcomes(phase, number, population, outcomes)
 
     def _write_outcomes(
         self,
-        series: str,
+        phase: str,
         number: int,
         population: Population,
         outcomes: Mapping[str, Scored | Failed],
     ) -> bytes:
-        files, stage = self.files.series(series).generation(number), self.config.stage(series)
+        files, stage = self.files.phase(phase).generation(number), self.config.stage(phase)
         entry = rank(
             population, files.population.read_bytes(), outcomes,
             self.config.evaluation.objectives, weighed=stage is None or stage.strategy.weighs,
@@ -295,14 +295,14 @@ class SyntheticRun:
 
     def _write_population(
         self,
-        series: str,
+        phase: str,
         number: int,
         split: Split,
         candidates: Sequence[Candidate],
         recipes: Sequence[Recipe],
         previous: bytes | None,
     ) -> Population:
-        folder = self.files.series(series)
+        folder = self.files.phase(phase)
         files = folder.generation(number)
         for recipe in recipes:
             write_bytes(folder.candidate(recipe.digest).recipe, recipe.to_json())
@@ -312,7 +312,7 @@ class SyntheticRun:
             write_bytes(files.state, state)
         population = Population(
             run=self.config.name,
-            series=series,
+            phase=phase,
             generation=number,
             split=split,
             previous=None if previous is None else digest_bytes(previous),
@@ -323,7 +323,7 @@ class SyntheticRun:
         return population
 
     def _write_candidate(
-        self, folder: SeriesFiles, recipe: Recipe, split: Split, skill: float, *, failing: bool
+        self, folder: PhaseFiles, recipe: Recipe, split: Split, skill: float, *, failing: bool
     ) -> Scored | Failed:
         files = folder.candidate(recipe.digest)
         seconds = 1.5 + generator("seconds", recipe.digest).uniform(0, 0.5)
@@ -396,21 +396,21 @@ class SyntheticRun:
         return rows
 
     def write_baselines(self, *, parents: bool = False) -> None:
-        """The series `baselines`, one candidate for each, and one for each parent if so wanted."""
+        """The phase `baselines`, one candidate for each, and one for each parent if so wanted."""
         self._write_fixed("baselines", "search", self._fixed_rows(parents=parents))
 
     def write_test(self, *, failing: Sequence[str] = ()) -> None:
-        """The series `finalists` and `test`; rows in `failing` (by name) have no score."""
+        """The phase `finalists` and `test`; rows in `failing` (by name) have no score."""
         ranked = [
             entry
             for generation in range(self.generations)
             for entry in Generation.model_validate_json(
-                self.files.series("ps").generation(generation).outcomes.read_bytes()
+                self.files.phase("ps").generation(generation).outcomes.read_bytes()
             ).ranked
             if entry.fitness is not None
         ]
         ranked.sort(key=lambda entry: -(entry.fitness or 0.0))
-        stage = self.files.series("ps")
+        stage = self.files.phase("ps")
         top = [
             Recipe.model_validate_json(stage.candidate(entry.recipe).recipe.read_bytes())
             for entry in ranked[:3]
@@ -445,7 +445,7 @@ class SyntheticRun:
 
     def _write_fixed(
         self,
-        series: str,
+        phase: str,
         split: Split,
         rows: Sequence[tuple[str, str, Recipe, float]],
         *,
@@ -462,7 +462,7 @@ class SyntheticRun:
         ]
         lost = [c.id for c in candidates if c.origin["name"] in failing]
         recipes, skills = [row[2] for row in rows], [row[3] for row in rows]
-        self.write_generation(series, 0, split, candidates, recipes, skills, failing=lost)
+        self.write_generation(phase, 0, split, candidates, recipes, skills, failing=lost)
 
     def write_all(self, *, failing: Sequence[str] = ()) -> None:
         """Everything."""

@@ -153,11 +153,11 @@ def test_each_candidate_is_a_row_with_its_scores(finished: SyntheticRun) -> None
 
 def test_candidate_that_is_not_ranked_yet_has_its_own_outcome(copied: RunFiles) -> None:
     """Of a run that goes on: some are scored, the others wait."""
-    generation = copied.series("ps").generation(2)
+    generation = copied.phase("ps").generation(2)
     generation.outcomes.unlink()
     before = api.open_run(copied.root).candidates()
     waiting = before[before["generation"] == 2].iloc[0]["recipe"]
-    copied.series("ps").candidate(waiting).outcome.unlink()
+    copied.phase("ps").candidate(waiting).outcome.unlink()
     table = api.open_run(copied.root).candidates()
     latest = table[table["generation"] == 2]
     assert latest["status"].tolist() == ["waiting", "scored", "scored", "scored"]

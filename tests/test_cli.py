@@ -57,7 +57,7 @@ def test_the_commands_of_the_workflow_draw_score_rank_and_select(make_run: MakeR
     run = evaluated_run(make_run)
     result = invoke("select", str(run.files.config), "--stage", "ps")
     assert result.exit_code == 0, result.output
-    written = run.files.series("ps").generation(1).population.read_bytes()
+    written = run.files.phase("ps").generation(1).population.read_bytes()
     assert len(Population.model_validate_json(written).candidates) == 4
 
 

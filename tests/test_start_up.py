@@ -45,10 +45,10 @@ def heavy(*arguments: str) -> set[str]:
     return HEAVY.intersection(after(*arguments)["modules"])
 
 
-def score(run: TinyRun, series: str) -> None:
-    """Evaluate and rank the first generation of a series in this process."""
-    Evaluator(run.files, run.config, job=0).evaluate(series, 0, log=lambda _line: None)
-    write_ranked(run.files, run.config, series, 0, log=lambda _line: None)
+def score(run: TinyRun, phase: str) -> None:
+    """Evaluate and rank the first generation of a phase in this process."""
+    Evaluator(run.files, run.config, job=0).evaluate(phase, 0, log=lambda _line: None)
+    write_ranked(run.files, run.config, phase, 0, log=lambda _line: None)
 
 
 def test_an_evaluating_process_imports_what_it_uses_and_no_more(make_run: MakeRun) -> None:
@@ -56,7 +56,7 @@ def test_an_evaluating_process_imports_what_it_uses_and_no_more(make_run: MakeRu
     run = make_run()
     write_first(run.files, run.config, run.config.stages[0])
     found = after("evaluate", str(run.files.config), "--series", "ps")
-    assert run.files.series("ps").generation(0).evaluated(0).is_file()
+    assert run.files.phase("ps").generation(0).evaluated(0).is_file()
     assert {"torch", "transformers", "lm_eval"} <= set(found["modules"])
     assert not FOREIGN.intersection(found["modules"])
     assert found["collecting"]

@@ -26,36 +26,36 @@ def edit(path: Path, change: Callable[[Any], None]) -> None:
 
 def first_candidate(files: RunFiles) -> CandidateFiles:
     """The first candidate of the stage."""
-    population = files.series("ps").generation(0).population.read_bytes()
-    return files.series("ps").candidate(
+    population = files.phase("ps").generation(0).population.read_bytes()
+    return files.phase("ps").candidate(
         Population.model_validate_json(population).candidates[0].recipe
     )
 
 
 def change_outcomes(files: RunFiles) -> str:
     """Raise a fitness in the ledger."""
-    path = files.series("ps").generation(0).outcomes
+    path = files.phase("ps").generation(0).outcomes
     edit(path, lambda value: value["ranked"][0].update(fitness=0.99))
     return "ps/gen-000/outcomes.json: candidate 000-00 has another fitness"
 
 
 def change_outcomes_silently(files: RunFiles) -> str:
     """Only white space: every value is as it was, but the next generation knows the bytes."""
-    path = files.series("ps").generation(0).outcomes
+    path = files.phase("ps").generation(0).outcomes
     path.write_bytes(path.read_bytes() + b"\n")
     return "ps/gen-001/population.json: does not follow from the generation before"
 
 
 def change_population(files: RunFiles) -> str:
     """Move a gene of one candidate."""
-    path = files.series("ps").generation(1).population
+    path = files.phase("ps").generation(1).population
     edit(path, lambda value: value["candidates"][0]["genome"].__setitem__(0, 0.123))
     return "ps/gen-001/outcomes.json: ranks another population"
 
 
 def change_state(files: RunFiles) -> str:
     """Swap the strategy's state."""
-    files.series("ps").generation(1).state.write_bytes(b"another")
+    files.phase("ps").generation(1).state.write_bytes(b"another")
     return "ps/gen-001/population.json: was not drawn from this state"
 
 
@@ -79,11 +79,11 @@ def change_outcome(files: RunFiles) -> str:
 
 def mix_evaluations(files: RunFiles) -> str:
     """Another evaluation scored a candidate of a later generation, in the ledger as in its outcome."""
-    path = files.series("ps").generation(1).outcomes
+    path = files.phase("ps").generation(1).outcomes
     ledger = json.loads(path.read_bytes())
     ledger["ranked"][0]["outcome"]["evaluation"] = "1" * 64
     path.write_text(json.dumps(ledger))
-    candidate = files.series("ps").candidate(ledger["ranked"][0]["recipe"])
+    candidate = files.phase("ps").candidate(ledger["ranked"][0]["recipe"])
     edit(candidate.outcome, lambda value: value.update(evaluation="1" * 64))
     return "candidate 001-00 was scored by another evaluation than the first one"
 
@@ -192,7 +192,7 @@ def change_best(files: RunFiles) -> str:
 
 def damage_generation(files: RunFiles) -> str:
     """Half a file."""
-    path = files.series("ps").generation(1).population
+    path = files.phase("ps").generation(1).population
     path.write_bytes(path.read_bytes()[:100])
     return "not a valid population"
 
@@ -246,10 +246,10 @@ def test_a_run_under_way_is_sound_as_far_as_it_has_come(
     finished: SyntheticRun, copied: RunFiles
 ) -> None:
     """What is not there yet is no finding."""
-    copied.series("ps").generation(3).population.unlink()
-    copied.series("ps").generation(2).outcomes.unlink()
-    for series in ("baselines", "finalists", "test"):
-        copied.series(series).generation(0).population.unlink()
+    copied.phase("ps").generation(3).population.unlink()
+    copied.phase("ps").generation(2).outcomes.unlink()
+    for phase in ("baselines", "finalists", "test"):
+        copied.phase(phase).generation(0).population.unlink()
     copied.final.unlink()
     assert audit(copied, finished.config) == []
 

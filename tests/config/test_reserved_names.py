@@ -82,7 +82,7 @@ def test_every_folder_that_a_run_has_is_reserved() -> None:
     config = parse_config(raw, where="x")
     files = RunFiles(config.folder)
     own = {files.best.name, files.figure("x").parent.name, own_artifacts(files).name}
-    own |= {"logs", "benchmarks"} | set(config.series) - {"ps", "later"}
+    own |= {"logs", "benchmarks"} | set(config.phases) - {"ps", "later"}
     assert "finalists-ps" in own
     assert {name for name in own if not stage_is_taken(name)} == set()
     once = (files.final, files.folding, files.report, files.environment, own_database(files))

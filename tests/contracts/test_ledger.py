@@ -6,7 +6,7 @@ from tests.synthetic_runs import SyntheticRun
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import (
     entries,
-    existing_series,
+    existing_phases,
     new_recipes,
     read_generation,
     read_outcome,
@@ -18,35 +18,35 @@ from tsugiki.errors import LineageError
 
 def test_generations_come_in_order(finished: SyntheticRun) -> None:
     """The last one is drawn and never scored."""
-    found = list(entries(finished.files.series("ps")))
+    found = list(entries(finished.files.phase("ps")))
     assert [entry.number for entry in found] == [0, 1, 2, 3]
     assert [entry.outcomes is not None for entry in found] == [True, True, True, False]
 
 
 def test_a_generation_that_is_being_scored_has_no_outcomes(copied: RunFiles) -> None:
     """It is there, and is not counted as scored."""
-    copied.series("ps").generation(2).outcomes.unlink()
-    assert list(entries(copied.series("ps")))[2].outcomes is None
-    assert len(scored_generations(copied.series("ps"))) == 2
+    copied.phase("ps").generation(2).outcomes.unlink()
+    assert list(entries(copied.phase("ps")))[2].outcomes is None
+    assert len(scored_generations(copied.phase("ps"))) == 2
 
 
 def test_series_that_have_not_begun_are_left_out(finished: SyntheticRun, copied: RunFiles) -> None:
     """The order is that of the workflow."""
-    assert finished.config.series == ["ps", "baselines", "finalists", "test"]
-    copied.series("baselines").generation(0).population.unlink()
-    assert existing_series(copied, finished.config.series) == ["ps", "finalists", "test"]
+    assert finished.config.phases == ["ps", "baselines", "finalists", "test"]
+    copied.phase("baselines").generation(0).population.unlink()
+    assert existing_phases(copied, finished.config.phases) == ["ps", "finalists", "test"]
 
 
 def test_a_recipe_is_new_once(finished: SyntheticRun) -> None:
     """A recipe that comes again in a later generation costs nothing there."""
-    first, second, *_ = entries(finished.files.series("ps"))
+    first, second, *_ = entries(finished.files.phase("ps"))
     counts = [len(new) for new in new_recipes([first, second, first])]
     assert counts == [4, 4, 0]
 
 
 def test_damaged_and_missing_files_are_named(copied: RunFiles) -> None:
     """The error says which file."""
-    path = copied.series("ps").generation(1).outcomes
+    path = copied.phase("ps").generation(1).outcomes
     path.write_text('{"version": 1}')
     with pytest.raises(LineageError, match=r"gen-001/outcomes\.json"):
         read_generation(path)

@@ -48,10 +48,10 @@ EVALUATE = "tsugiki.evaluate.evaluators.harness.evaluate"
 """lm-eval's function, as the harness calls it."""
 
 
-def evaluate(run: TinyRun, config: RunConfig | None = None, *, series: str = "ps") -> list[str]:
+def evaluate(run: TinyRun, config: RunConfig | None = None, *, phase: str = "ps") -> list[str]:
     """Score the first generation in a new evaluator; return its lines of progress."""
     lines: list[str] = []
-    Evaluator(run.files, config or run.config, job=0).evaluate(series, 0, log=lines.append)
+    Evaluator(run.files, config or run.config, job=0).evaluate(phase, 0, log=lines.append)
     return lines
 
 
@@ -166,7 +166,7 @@ def test_a_candidate_evaluated_twice_gives_the_same_bytes(make_run: MakeRun) -> 
     files = run.candidate(recipe)
     evaluator.evaluate("ps", 0, log=lambda _line: None)
     before = files.outcome.read_bytes(), files.items.read_bytes()
-    run.write_population([run.recipe(weight=1.2)], series="other")
+    run.write_population([run.recipe(weight=1.2)], phase="other")
     evaluator.evaluate("other", 0, log=lambda _line: None)
     files.outcome.unlink()
     files.items.unlink()
@@ -280,7 +280,7 @@ def test_faults_of_the_machine_are_never_an_outcome(
         evaluate(run)
     assert type(fault).__name__ in str(caught.value.got)
     assert [path.name for path in run.candidate(recipe).root.iterdir()] == ["recipe.json"]
-    assert not run.files.series("ps").generation(0).evaluated(0).exists()
+    assert not run.files.phase("ps").generation(0).evaluated(0).exists()
 
 
 def test_an_error_in_a_task_is_a_failure_with_its_reason(
@@ -332,7 +332,7 @@ def test_equal_candidates_are_evaluated_once_and_have_two_rows(make_run: MakeRun
     run.write_population([recipe, other, recipe])
     assert len(evaluate(run)) == 2
     write_ranked(run.files, run.config, "ps", 0, log=lambda _line: None)
-    written = run.files.series("ps").generation(0).outcomes.read_bytes()
+    written = run.files.phase("ps").generation(0).outcomes.read_bytes()
     entry = Generation.model_validate_json(written)
     assert [ranked.id for ranked in entry.ranked] == ["000-00", "000-01", "000-02"]
     assert entry.ranked[0].outcome == entry.ranked[2].outcome
@@ -375,7 +375,7 @@ def test_a_damaged_temporary_checkpoint_is_a_fault_of_the_machine(make_run: Make
     with pytest.raises(InfrastructureError, match="not materialized"):
         evaluate(run, on_disk)
     materialize(run.files, on_disk, "ps", 0, 0)
-    written = run.files.series("ps").generation(0).weights(0)
+    written = run.files.phase("ps").generation(0).weights(0)
     file = next(written.rglob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(InfrastructureError, match="not whole"):
@@ -418,9 +418,9 @@ def test_an_outcome_that_cannot_be_written_ends_the_job(
         with pytest.raises(OSError, match="No space left"):
             evaluate(run)
     assert outcome(run, recipes[0])
-    assert not run.files.series("ps").generation(0).evaluated(0).exists()
+    assert not run.files.phase("ps").generation(0).evaluated(0).exists()
     evaluate(run)
-    assert run.files.series("ps").generation(0).evaluated(0).exists()
+    assert run.files.phase("ps").generation(0).evaluated(0).exists()
 
 
 def test_an_interrupted_share_goes_on_where_it_ended(make_run: MakeRun) -> None:
@@ -428,7 +428,7 @@ def test_an_interrupted_share_goes_on_where_it_ended(make_run: MakeRun) -> None:
     run = make_run()
     recipes = [run.recipe(weight=weight) for weight in (0.2, 0.4, 0.6)]
     run.write_population(recipes)
-    done = run.files.series("ps").generation(0).evaluated(0)
+    done = run.files.phase("ps").generation(0).evaluated(0)
     answers = iter([True, False])
     evaluator = Evaluator(run.files, run.config, job=0)
     evaluator.evaluate("ps", 0, log=lambda _line: None, should_continue=lambda: next(answers))
@@ -490,10 +490,10 @@ def test_prompts_are_kept_for_the_held_out_items_only(make_run: MakeRun) -> None
     """The report shows examples from the test; the search would only repeat its prompts."""
     run = make_run()
     recipe = run.recipe(weight=0.5)
-    for series, kept in (("ps", False), ("test", True)):
-        run.write_population([recipe], series=series)
-        evaluate(run, series=series)
-        table = pq.read_table(run.candidate(recipe, series=series).items).to_pylist()
+    for phase, kept in (("ps", False), ("test", True)):
+        run.write_population([recipe], phase=phase)
+        evaluate(run, phase=phase)
+        table = pq.read_table(run.candidate(recipe, phase=phase).items).to_pylist()
         assert all((row["prompt"] is not None) == kept for row in table)
 
 
@@ -572,7 +572,7 @@ def chatting_run(folder: Path, tasks: Path, templates: dict[str, str], **changes
 
 def prompts(run: TinyRun, recipe: Recipe) -> dict[int, str]:
     """The prompts of the task `words` that were put to a model on the test documents."""
-    table = pq.read_table(run.candidate(recipe, series="test").items).to_pylist()
+    table = pq.read_table(run.candidate(recipe, phase="test").items).to_pylist()
     return {row["doc_id"]: row["prompt"] for row in table if row["objective"] == "even"}
 
 
@@ -583,8 +583,8 @@ def test_chat_templates_write_the_date_of_the_run(tmp_path: Path, tiny_tasks: Pa
     """A run that goes on tomorrow compares scores of the same prompts."""
     run = chatting_run(tmp_path, tiny_tasks, {"base": DATED}, date="2026-03-07")
     recipe = run.recipe(weight=0.5)
-    run.write_population([recipe], series="test")
-    evaluate(run, series="test")
+    run.write_population([recipe], phase="test")
+    evaluate(run, phase="test")
     found = prompts(run, recipe)
     expected = {index: f"on 07 Mar 2026 {documents()[index]['prompt']} " for index in found}
     assert found
@@ -631,8 +631,8 @@ def test_each_model_gets_prompts_by_its_own_chat_template(tmp_path: Path, tiny_t
     templates = {name: name + " {{ messages[0].content }} " for name in PARENTS}
     run = chatting_run(tmp_path, tiny_tasks, {"base": "{{ messages }}", **templates})
     recipes = {name: parent(run, name) for name in PARENTS}
-    run.write_population(list(recipes.values()), series="test")
-    evaluate(run, series="test")
+    run.write_population(list(recipes.values()), phase="test")
+    evaluate(run, phase="test")
     for name, recipe in recipes.items():
         found = prompts(run, recipe)
         assert found == {index: f"{name} {documents()[index]['prompt']} " for index in found}

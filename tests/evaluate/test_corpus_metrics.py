@@ -23,7 +23,7 @@ from tests.runs_for_tests import (
     start_run,
     write_tasks,
 )
-from tsugiki.audit.series import check_candidates
+from tsugiki.audit.phase import check_candidates
 from tsugiki.canonical import digest, pretty_json
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.contracts.item_sets import ItemSets
@@ -204,7 +204,7 @@ def test_without_a_goal_the_tasks_own_direction_counts(
     """A perplexity is minimised; a run that was recorded before keeps the direction it had."""
     run, recipe = scored_run
     value = {name: one.value for name, one in measured(run, recipe).items()}
-    outcomes = run.files.series("ps").generation(0).outcomes
+    outcomes = run.files.phase("ps").generation(0).outcomes
     (ranked,) = Generation.model_validate_json(outcomes.read_bytes()).ranked
     down = value["cloze"] + value["words"] + value["bits"]
     up = value["mcc"] + value["chrf"] + value["worst"]
@@ -226,8 +226,8 @@ def test_audit_aggregates_again(scored_run: tuple[TinyRun, Recipe]) -> None:
     """A value that does not follow from the items is found, whatever the aggregation."""
     run, recipe = scored_run
     assert list(check_candidates(run.files, "ps", run.config)) == []
-    series = run.files.series("ps")
-    places = (run.candidate(recipe).outcome, series.generation(0).outcomes)
+    phase = run.files.phase("ps")
+    places = (run.candidate(recipe).outcome, phase.generation(0).outcomes)
     before = [path.read_bytes() for path in places]
     try:
         for name in OBJECTIVES:

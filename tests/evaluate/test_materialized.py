@@ -16,7 +16,7 @@ from tsugiki.evaluate.materialized import materialize, read_weights_digest
 
 def folder_of(run: TinyRun, recipe: Recipe) -> Path:
     """Where a candidate's checkpoint goes."""
-    return run.files.series("ps").generation(0).weights(0) / run.candidate(recipe).root.name
+    return run.files.phase("ps").generation(0).weights(0) / run.candidate(recipe).root.name
 
 
 def stamp(folder: Path) -> tuple[int, int]:

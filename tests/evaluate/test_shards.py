@@ -18,7 +18,7 @@ def population(recipes: list[int]) -> Population:
     """A population of the recipes with these numbers."""
     return Population(
         run="r",
-        series="ps",
+        phase="ps",
         generation=0,
         split="search",
         previous=None,

@@ -45,11 +45,11 @@ def raw(tiny_tasks: Path, tmp_path: Path) -> dict[str, Any]:
 def scores(files: RunFiles, generation: int = 0) -> list[dict[str, float]]:
     """Scores of a generation's candidates."""
     population = Population.model_validate_json(
-        files.series("ps").generation(generation).population.read_bytes()
+        files.phase("ps").generation(generation).population.read_bytes()
     )
     found = []
     for candidate in population.candidates:
-        path = files.series("ps").candidate(candidate.recipe).outcome
+        path = files.phase("ps").candidate(candidate.recipe).outcome
         outcome = Scored.model_validate(json.loads(path.read_bytes()))
         found.append({name: one.value for name, one in outcome.measured.items()})
     return found
@@ -78,7 +78,7 @@ def test_genes_are_those_of_the_language_model(raw: dict[str, Any]) -> None:
     """Embeddings, two blocks and a head for each parent; nothing for the tower."""
     run = start_run(raw)
     write_first(run.files, run.config, run.config.stages[0])
-    space = json.loads(run.files.series("ps").space.read_bytes())
+    space = json.loads(run.files.phase("ps").space.read_bytes())
     groups = {gene["group"] for gene in space["genes"]}
     assert groups == {"embeddings", "block.0", "block.1", "head"}
 
@@ -93,7 +93,7 @@ def test_declared_names_reach_the_recipes(raw: dict[str, Any]) -> None:
     run = start_run(raw)
     assert preflight(run.config).faults == []
     write_first(run.files, run.config, run.config.stages[0])
-    candidate = next(run.files.series("ps").root.rglob("recipe.json"))
+    candidate = next(run.files.phase("ps").root.rglob("recipe.json"))
     recipe = read_recipe(candidate)
     assert {ref.name: ref.names for ref in recipe.parents} == {"eyes": names, "text": {}}
     Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=lambda _: None)

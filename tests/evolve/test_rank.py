@@ -29,7 +29,7 @@ def test_the_ledger_has_a_row_for_every_candidate_in_order(
     recipes = ["a" * 64, "b" * 64, "a" * 64]
     population = Population(
         run="r",
-        series="ps",
+        phase="ps",
         generation=3,
         split="search",
         previous=ZERO,
@@ -47,4 +47,4 @@ def test_the_ledger_has_a_row_for_every_candidate_in_order(
     assert [one.id for one in entry.ranked] == ["003-00", "003-01", "003-02"]
     assert [one.fitness for one in entry.ranked] == fitness
     assert entry.population == digest_bytes(b"the bytes")
-    assert (entry.run, entry.series, entry.generation) == ("r", "ps", 3)
+    assert (entry.run, entry.phase, entry.generation) == ("r", "ps", 3)

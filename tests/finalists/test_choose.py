@@ -32,11 +32,11 @@ def ranked(index: int, recipe: str, fitness: float | None) -> Ranked:
     return Ranked(id=f"000-{index:02d}", recipe=digest, fitness=fitness, outcome=outcome)
 
 
-def generation(*found: tuple[str, float | None], series: str = "ps") -> Generation:
+def generation(*found: tuple[str, float | None], phase: str = "ps") -> Generation:
     """A ranked generation."""
     return Generation(
         run="r",
-        series=series,
+        phase=phase,
         generation=0,
         population=ZERO,
         ranked=tuple(ranked(index, *one) for index, one in enumerate(found)),
@@ -44,21 +44,21 @@ def generation(*found: tuple[str, float | None], series: str = "ps") -> Generati
 
 
 def test_each_stages_finalists_are_scored_on_validation_items() -> None:
-    """Under the name of their own series; the mean only if it is another recipe."""
+    """Under the name of their own phase; the mean only if it is another recipe."""
     history = [generation(("a", 0.2), ("b", None), ("c", 0.9), ("a", 0.2), ("d", 0.5))]
     chosen = best_distinct(history, 2, STAGE, OBJECTIVES)
     assert [one.recipe[0] for one in chosen] == ["c", "d"]
-    population = finalist_population("r", chosen, "e" * 64, series="finalists-ps")
-    assert (population.series, population.split) == ("finalists-ps", "validation")
+    population = finalist_population("r", chosen, "e" * 64, phase="finalists-ps")
+    assert (population.phase, population.split) == ("finalists-ps", "validation")
     names = [one.origin["name"] for one in population.candidates]
     assert names == ["candidate 000-02", "candidate 000-04", "final mean"]
     same = finalist_population("r", chosen, "c" * 64)
-    assert (same.series, len(same.candidates)) == ("finalists", 2)
+    assert (same.phase, len(same.candidates)) == ("finalists", 2)
 
 
 def test_the_held_out_test_has_the_winners_of_all_stages() -> None:
     """The last stage's is the run's, and comes first; the others are rows of their own kind."""
-    finals = generation(("a", 0.2), ("c", 0.9), series="finalists")
+    finals = generation(("a", 0.2), ("c", 0.9), phase="finalists")
     chosen = best_distinct([finals], 2, STAGE, OBJECTIVES)
     finalists = finalist_population("r", chosen, None)
     assert winner(finals).recipe == "c" * 64

@@ -87,10 +87,10 @@ def table_of(
             outcome = Scored(recipe=digest, evaluation="e", measured=measured, rates={},
                              weights="w", records="r")  # fmt: skip
         ranked.append(Ranked(id=f"000-{index:02d}", recipe=digest, fitness=None, outcome=outcome))
-    population = Population(run="r", series="test", generation=0, split="test", previous=None,
+    population = Population(run="r", phase="test", generation=0, split="test", previous=None,
                             state=None, candidates=tuple(candidates))  # fmt: skip
     generation = Generation(
-        run="r", series="test", generation=0, population="p", ranked=tuple(ranked)
+        run="r", phase="test", generation=0, population="p", ranked=tuple(ranked)
     )
     by_digest = {one.digest: one for one in recipes.values()}
     return final_table(population, generation, tables, config, recipes=by_digest, **more)
@@ -249,7 +249,7 @@ def test_a_population_that_was_not_scored_is_refused(tmp_path: Path) -> None:
     """Such as one that was rewritten by hand after it was scored: fewer candidates, or another order."""
     run = make_run(tmp_path)
     run.write_all()
-    path = run.files.series("test").generation(0).population
+    path = run.files.phase("test").generation(0).population
     written = json.loads(path.read_bytes())
     for candidates in (written["candidates"][:-1], written["candidates"][::-1]):
         path.write_text(json.dumps({**written, "candidates": candidates}))
@@ -292,7 +292,7 @@ def test_missing_items_are_named(tmp_path: Any) -> None:
     run = make_run(tmp_path)
     run.write_stage()
     run.write_test()
-    next(run.files.series("test").root.glob("candidates/*/items.parquet")).unlink()
+    next(run.files.phase("test").root.glob("candidates/*/items.parquet")).unlink()
     with pytest.raises(LineageError, match=r"items\.parquet"):
         load_final_table(run.files, run.config)
     with pytest.raises(LineageError, match="final table is missing"):

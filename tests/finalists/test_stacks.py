@@ -111,13 +111,13 @@ def test_stacks_are_scored_beside_the_other_baselines(make_run: MakeRun) -> None
     write_baselines(run.files, run.config)
     Evaluator(run.files, run.config, job=0).evaluate("baselines", 0, log=quiet)
     write_ranked(run.files, run.config, "baselines", 0, log=quiet)
-    series = run.files.series("baselines")
-    generation = read_generation(series.generation(0).outcomes)
+    phase = run.files.phase("baselines")
+    generation = read_generation(phase.generation(0).outcomes)
     assert all(entry.fitness is not None for entry in generation.ranked)
-    population = Population.model_validate_json(series.generation(0).population.read_bytes())
+    population = Population.model_validate_json(phase.generation(0).population.read_bytes())
     rows = tuned(population, {entry.recipe: entry.fitness for entry in generation.ranked})
     assert list(rows) == ["a", "b", "base", "average", "written", "drawn"]
-    assert isinstance(read_recipe(series.candidate(rows["drawn"][1]).recipe), DataflowRecipe)
+    assert isinstance(read_recipe(phase.candidate(rows["drawn"][1]).recipe), DataflowRecipe)
     scores = [
         entry.fitness
         for candidate, entry in zip(population.candidates, generation.ranked, strict=True)

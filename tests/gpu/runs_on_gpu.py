@@ -29,11 +29,11 @@ def evaluate(run: TinyRun, config: RunConfig, recipes: Sequence[Recipe]) -> list
 
 def outcome(run: TinyRun, recipe: AnyRecipe) -> Scored | Failed:
     """The recorded outcome."""
-    files = run.files.series("ps").candidate(recipe.digest)
+    files = run.files.phase("ps").candidate(recipe.digest)
     return OUTCOME.validate_json(files.outcome.read_bytes())
 
 
 def content(run: TinyRun, recipe: AnyRecipe) -> tuple[bytes, bytes]:
     """What is recorded of a candidate, byte for byte."""
-    files = run.files.series("ps").candidate(recipe.digest)
+    files = run.files.phase("ps").candidate(recipe.digest)
     return files.outcome.read_bytes(), files.items.read_bytes()

@@ -37,9 +37,9 @@ def outcomes(raw: dict[str, Any], results: Path, device: str) -> list[Scored | F
     run = start_run({**raw, "results": str(results / device), "evaluation": evaluation})
     write_first(run.files, run.config, run.config.stages[0])
     Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=lambda _line: None)
-    series = run.files.series("ps")
-    population = Population.model_validate_json(series.generation(0).population.read_bytes())
-    recipes = [read_recipe(series.candidate(one.recipe).recipe) for one in population.candidates]
+    phase = run.files.phase("ps")
+    population = Population.model_validate_json(phase.generation(0).population.read_bytes())
+    recipes = [read_recipe(phase.candidate(one.recipe).recipe) for one in population.candidates]
     return [outcome(run, recipe) for recipe in recipes]
 
 

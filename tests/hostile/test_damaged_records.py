@@ -93,8 +93,8 @@ def test_a_step_names_the_damaged_file_that_it_reads(
     value |= {"results": str(run.files.root.parent), "name": run.files.root.name}
     config = tmp_path / "run.yaml"
     config.write_text(yaml.safe_dump(value))
-    run.files.series("ps").space.write_bytes(space_of().to_json())
-    path = run.files.series("ps").generation(0).root / name
+    run.files.phase("ps").space.write_bytes(space_of().to_json())
+    path = run.files.phase("ps").generation(0).root / name
     path.write_bytes(path.read_bytes()[:100])
     result = CliRunner().invoke(main, [arguments[0], str(config), *arguments[1:]])
     assert result.exit_code == 1

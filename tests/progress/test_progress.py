@@ -50,7 +50,7 @@ def test_durations_are_for_people(seconds: float, words: str) -> None:
 
 
 def test_status_of_a_finished_run_ends_with_its_table(finished: SyntheticRun) -> None:
-    """All series are there, and the winner is marked."""
+    """All phases are there, and the winner is marked."""
     text = status(finished.files, finished.config)
     assert "generation 3 of 3" in text
     assert "generation 4" not in text
@@ -61,12 +61,12 @@ def test_status_of_a_finished_run_ends_with_its_table(finished: SyntheticRun) ->
 def test_status_of_a_run_under_way_counts_the_scored(
     finished: SyntheticRun, copied: RunFiles
 ) -> None:
-    """The last generation is not complete; later series have not begun."""
-    stage = copied.series("ps")
+    """The last generation is not complete; later phase have not begun."""
+    stage = copied.phase("ps")
     stage.generation(2).outcomes.unlink()
     stage.generation(3).population.unlink()
-    for series in ("baselines", "finalists", "test"):
-        copied.series(series).generation(0).population.unlink()
+    for phase in ("baselines", "finalists", "test"):
+        copied.phase(phase).generation(0).population.unlink()
     copied.final.unlink()
     text = status(copied, finished.config)
     assert "generation 2 of 3" in text
@@ -78,8 +78,8 @@ def test_a_line_and_the_status_tell_the_same_times(
     finished: SyntheticRun, copied: RunFiles
 ) -> None:
     """A line is of its generation, whatever an older search has left behind it."""
-    for series in ("finalists", "test"):
-        copied.series(series).generation(0).population.unlink()
+    for phase in ("finalists", "test"):
+        copied.phase(phase).generation(0).population.unlink()
     copied.final.unlink()
     text = status(copied, finished.config)
     line = generation_line(copied, finished.config, "ps", 2)
@@ -99,7 +99,7 @@ def test_status_of_a_stage_that_ended_early_says_why(
     finished: SyntheticRun, copied: RunFiles
 ) -> None:
     """No time is left, since nothing more will be done."""
-    path = copied.series("ps").generation(2)
+    path = copied.phase("ps").generation(2)
     path.outcomes.unlink()
     population = read_population(path.population)
     ended = population.model_copy(update={"candidates": (), "stopped": "no better candidate"})

@@ -31,7 +31,7 @@ def generation(number: int, *scores: float | None) -> Generation:
             )
         name = f"{number:03d}-{index:02d}"
         ranked.append(Ranked(id=name, recipe=recipe, fitness=score, outcome=outcome))
-    return Generation(run="r", series="ps", generation=number, population="p", ranked=tuple(ranked))
+    return Generation(run="r", phase="ps", generation=number, population="p", ranked=tuple(ranked))
 
 
 def test_quartiles_mean_and_spread_leave_failures_out() -> None:

@@ -42,12 +42,12 @@ def test_pauses_are_no_scoring() -> None:
 
 def set_costs(files: RunFiles, at_once: int) -> None:
     """Every candidate of the stage took 5 s, so many at a time, with an hour between generations."""
-    series = files.series("ps")
-    for entry in entries(series):
+    phase = files.phase("ps")
+    for entry in entries(phase):
         for place, one in enumerate(entry.population.candidates):
             begin = 3600 * entry.number + 5 * (place // at_once)
             content = cost(begin, begin + 5).model_dump(mode="json")
-            path: Path = series.candidate(one.recipe).cost
+            path: Path = phase.candidate(one.recipe).cost
             if path.parent.is_dir():
                 path.write_text(json.dumps(content))
 
@@ -57,11 +57,11 @@ def test_what_is_left_is_worked_out_from_what_scoring_took(
     finished: SyntheticRun, copied: RunFiles, at_once: int
 ) -> None:
     """One of three generations is left, with finalists and the test, on other numbers of documents."""
-    config, ps = finished.config, copied.series("ps")
+    config, ps = finished.config, copied.phase("ps")
     ps.generation(3).population.unlink()
     ps.generation(2).population.unlink()
     for name in ("finalists", "test"):
-        copied.series(name).generation(0).population.unlink()
+        copied.phase(name).generation(0).population.unlink()
     set_costs(copied, at_once)
     left = seconds_left(copied, config, {"ps": list(entries(ps))})
     assert left == pytest.approx((4 * 5 + seconds_of_finals(config)) / at_once)
@@ -83,7 +83,7 @@ def test_finalists_of_a_smaller_budget_are_scored_anew(
 ) -> None:
     """And so is the test."""
     set_costs(copied, 1)
-    stages = {"ps": list(entries(copied.series("ps")))}
+    stages = {"ps": list(entries(copied.phase("ps")))}
     raw = finished.config.model_dump(mode="json")
     raw["stages"][0]["budget"]["generations"] += 1
     more = seconds_left(copied, parse_config(raw, where="x"), stages)
@@ -92,8 +92,8 @@ def test_finalists_of_a_smaller_budget_are_scored_anew(
 
 def test_nothing_is_left_of_a_finished_run(finished: SyntheticRun) -> None:
     """The candidates that are drawn after the last generation are never scored."""
-    series = finished.files.series("ps")
-    assert seconds_left(finished.files, finished.config, {"ps": list(entries(series))}) == 0
+    phase = finished.files.phase("ps")
+    assert seconds_left(finished.files, finished.config, {"ps": list(entries(phase))}) == 0
 
 
 def test_nothing_is_known_before_anything_is_scored(finished: SyntheticRun, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.synthetic_runs import SyntheticRun
 from tsugiki.contracts.outcome import Cost
-from tsugiki.report.costs import SeriesCost, StepCost, cost_figure, series_cost, step_costs
+from tsugiki.report.costs import PhaseCost, StepCost, cost_figure, phase_cost, step_costs
 from tsugiki.report.data import load
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
@@ -22,8 +22,8 @@ def cost(merge: float, forward: float, total: float) -> Cost:
 
 def test_a_series_costs_the_sum_of_its_candidates() -> None:
     """By hand; what is neither merging nor scoring is the rest."""
-    found = series_cost("ps", [cost(1, 2, 4), cost(0.5, 3, 3.5)])
-    assert found == SeriesCost("ps", 2, merging=1.5, scoring=5, other=1, tokens=20)
+    found = phase_cost("ps", [cost(1, 2, 4), cost(0.5, 3, 3.5)])
+    assert found == PhaseCost("ps", 2, merging=1.5, scoring=5, other=1, tokens=20)
     assert found.total == 7.5
 
 
@@ -47,8 +47,8 @@ def test_benchmark_files_are_summed_by_step(tmp_path: Path) -> None:
 
 def test_each_recipe_of_a_run_is_counted_once(finished: SyntheticRun) -> None:
     """The sums are those of the files."""
-    costs = {one.series: one for one in load(finished.files, finished.config).costs}
-    files = list((finished.files.series("ps").root / "candidates").glob("*/cost.json"))
+    costs = {one.phase: one for one in load(finished.files, finished.config).costs}
+    files = list((finished.files.phase("ps").root / "candidates").glob("*/cost.json"))
     expected = sum(Cost.model_validate_json(f.read_bytes()).seconds_total for f in files)
     assert costs["ps"].candidates == len(files) == 12
     assert costs["ps"].total == pytest.approx(expected)
@@ -57,4 +57,4 @@ def test_each_recipe_of_a_run_is_counted_once(finished: SyntheticRun) -> None:
 def test_no_cost_is_no_figure() -> None:
     """Not an empty one."""
     assert cost_figure([]) is None
-    assert cost_figure([SeriesCost("ps", 1, 0, 0, 0, 0)]) is None
+    assert cost_figure([PhaseCost("ps", 1, 0, 0, 0, 0)]) is None

@@ -108,7 +108,7 @@ def test_provenance_names_parents_and_the_head_of_the_chain(finished: SyntheticR
     page = check(write_report(finished.files, finished.config))
     for digest in finished.lock.digests.values():
         assert digest in page.text
-    head = finished.files.series("ps").generation(2).outcomes
+    head = finished.files.phase("ps").generation(2).outcomes
     assert digest_file(head) in page.text
     assert "packages.torch" in page.text
 
@@ -175,7 +175,7 @@ def test_prompts_that_lost_their_start_are_told_at_the_top(fresh: SyntheticRun) 
     """By the largest share of a candidate; nothing is said where all were read whole."""
     fresh.write_stage()
     assert "lost their start" not in check(write_report(fresh.files, fresh.config)).text
-    path = next(iter(fresh.files.series("ps").root.glob("gen-*/outcomes.json")))
+    path = next(iter(fresh.files.phase("ps").root.glob("gen-*/outcomes.json")))
     content = json.loads(path.read_text())
     for entry, share in zip(content["ranked"], (0.25, 0.1), strict=False):
         entry["outcome"]["rates"]["cut"] = share
@@ -189,7 +189,7 @@ def test_answers_of_models_are_text_and_never_markup(fresh: SyntheticRun) -> Non
     fresh.write_stage()
     fresh.write_test()
     fresh.write_final()
-    for path in fresh.files.series("test").root.glob("candidates/*/items.parquet"):
+    for path in fresh.files.phase("test").root.glob("candidates/*/items.parquet"):
         table = pq.read_table(path)
         column = table.schema.get_field_index("response")
         hostile = pa.array(["<script>alert(1)</script>"] * len(table))

@@ -102,7 +102,7 @@ def _lose_and_drain_a_node(cluster: Cluster, run: Run, job: str) -> None:
     cluster.set_node(again.node, "drain")
     try:
         run.workspace.open(job)
-        done = run.workspace.files.series("ps").generation(1).outcomes
+        done = run.workspace.files.phase("ps").generation(1).outcomes
         run.wait_until(done.exists)
     finally:
         cluster.set_node(again.node, "resume")

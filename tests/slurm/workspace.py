@@ -72,7 +72,7 @@ class SlurmWorkspace(Workspace):
         return Run(self, process)
 
     def close(self, *jobs: str) -> None:
-        """Let these jobs (`series-generation-job`) wait when they have started."""
+        """Let these jobs (`phase-generation-job`) wait when they have started."""
         for job in jobs:
             gate = self.root / "gates" / job
             gate.parent.mkdir(exist_ok=True)

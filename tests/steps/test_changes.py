@@ -47,7 +47,7 @@ class Begun:
         config = parse_config(self.raw, where="x")
         self.files = RunFiles(folder / "results" / "tiny")
         for name in recorded:
-            outcomes = self.files.series(name).generation(0).outcomes
+            outcomes = self.files.phase(name).generation(0).outcomes
             outcomes.parent.mkdir(parents=True)
             outcomes.touch()
         self.files.root.mkdir(parents=True, exist_ok=True)

@@ -44,11 +44,11 @@ def through(run: TinyRun) -> DataflowRecipe:
 
 def finish(run: TinyRun, recipe: DataflowRecipe) -> None:
     """Make a recipe the one finalist, and score it."""
-    series = run.files.series("finalists")
-    atomic.write_bytes(series.candidate(recipe.digest).recipe, recipe.to_json())
+    phase = run.files.phase("finalists")
+    atomic.write_bytes(phase.candidate(recipe.digest).recipe, recipe.to_json())
     population = Population(
         run=run.config.name,
-        series="finalists",
+        phase="finalists",
         generation=0,
         split="validation",
         previous=None,
@@ -63,7 +63,7 @@ def finish(run: TinyRun, recipe: DataflowRecipe) -> None:
         ),
     )
     content = pretty_json(population.model_dump(mode="json"))
-    atomic.write_bytes(series.generation(0).population, content)
+    atomic.write_bytes(phase.generation(0).population, content)
     score(run, "finalists")
     write_best(run.files, run.config, run.files.best, threads=1)
 
@@ -73,7 +73,7 @@ def test_the_best_path_is_saved_reproduced_and_audited(make_run: MakeRun, tmp_pa
     run = make_run()
     recipe = through(run)
     finish(run, recipe)
-    outcome = OUTCOME.validate_json(run.candidate(recipe, series="finalists").outcome.read_bytes())
+    outcome = OUTCOME.validate_json(run.candidate(recipe, phase="finalists").outcome.read_bytes())
     assert isinstance(outcome, Scored)
     assert outcome.weights == write_best(run.files, run.config, run.files.best, threads=1)
     model = AutoModelForCausalLM.from_pretrained(run.files.best)

@@ -396,7 +396,7 @@ def test_best_recipe_of_a_run_is_exported(make_run: MakeRun, tmp_path: Path) -> 
     """The finalist with the best validation fitness, with the parents' places as configured."""
     run = make_run()
     recipes = [run.recipe(weight=0.25), run.recipe(weight=0.75)]
-    run.write_population(recipes, series="finalists")
+    run.write_population(recipes, phase="finalists")
     ranked = tuple(
         Ranked(
             id=f"000-{index:02d}",
@@ -414,9 +414,9 @@ def test_best_recipe_of_a_run_is_exported(make_run: MakeRun, tmp_path: Path) -> 
         for index, (recipe, fitness) in enumerate(zip(recipes, (0.1, 0.4), strict=True))
     )
     generation = Generation(
-        run="tiny", series="finalists", generation=0, population="0" * 64, ranked=ranked
+        run="tiny", phase="finalists", generation=0, population="0" * 64, ranked=ranked
     )
-    path = run.files.series("finalists").generation(0).outcomes
+    path = run.files.phase("finalists").generation(0).outcomes
     path.write_bytes(pretty_json(generation.model_dump(mode="json")))
     out = tmp_path / "best.yaml"
     done = invoke("export", run.files.config, "--mergekit", "--models", "b=org/b", "--out", out)

@@ -26,7 +26,7 @@ def run(make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> T
     """A run with a winner and its own parents, in the folder that a user works in."""
     made = make_run()
     recipe = made.recipe(weight=0.25)
-    made.write_population([recipe], series="finalists")
+    made.write_population([recipe], phase="finalists")
     scored = Scored(
         recipe=recipe.digest,
         evaluation="",
@@ -37,9 +37,9 @@ def run(make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> T
     )
     entry = Ranked(id="000-00", recipe=recipe.digest, fitness=0.5, outcome=scored)
     generation = Generation(
-        run="tiny", series="finalists", generation=0, population="0" * 64, ranked=(entry,)
+        run="tiny", phase="finalists", generation=0, population="0" * 64, ranked=(entry,)
     )
-    path = made.files.series("finalists").generation(0).outcomes
+    path = made.files.phase("finalists").generation(0).outcomes
     path.write_bytes(pretty_json(generation.model_dump(mode="json")))
     work = tmp_path / "work"
     work.mkdir()
@@ -51,7 +51,7 @@ def invoke(run: TinyRun, command: str, out: Path | str) -> Result:
     """Have a command write the winner, or its recipe's model, to a place."""
     options: list[str] = [str(run.files.config)]
     if command == "merge":
-        options = [str(run.candidate(run.recipe(weight=0.25), series="finalists").recipe)]
+        options = [str(run.candidate(run.recipe(weight=0.25), phase="finalists").recipe)]
         for name, source in run.config.parents.items():
             options += ["--models", f"{name}={source.folder}"]
     return CliRunner().invoke(main, [command, *options, "--out", str(out)])
@@ -140,7 +140,7 @@ PLACES: dict[str, Callable[[TinyRun], Path]] = {
     "above the results": lambda run: run.config.results_folder.parent,
     "the run": lambda run: run.files.root,
     "in the run": lambda run: run.files.root / "again",
-    "a stage of the run": lambda run: run.files.series("ps").best,
+    "a stage of the run": lambda run: run.files.phase("ps").best,
     "prepared parents": lambda run: run.config.results_folder / "prepared-parents",
     "among the demo's models": lambda run: run.config.results_folder / "demo-parents" / "x",
     "the working folder": lambda _: Path(),

@@ -109,14 +109,12 @@ def test_files_follow_one_another(raw: dict[str, Any]) -> None:
     class Wildcards:
         """What Snakemake passes to an input function."""
 
-        stage = series = "ps"
+        stage = phase = "ps"
         gen = "002"
         finalists = "finalists"
 
     folder = "results/tiny/ps/gen-002"
-    assert (
-        plan.path("population.json").format(series="ps", gen="002") == f"{folder}/population.json"
-    )
+    assert plan.path("population.json").format(phase="ps", gen="002") == f"{folder}/population.json"
     assert plan.before("state.npz")(Wildcards) == "results/tiny/ps/gen-001/state.npz"
     assert plan.evaluated_of(Wildcards) == [f"{folder}/evaluated-{job}.json" for job in (0, 1)]
     outcomes = [f"results/tiny/ps/gen-00{n}/outcomes.json" for n in range(3)]
@@ -128,21 +126,21 @@ def test_files_follow_one_another(raw: dict[str, Any]) -> None:
 def test_other_jobs_are_for_what_is_not_ranked_yet(raw: dict[str, Any], tmp_path: Path) -> None:
     """A ranked generation keeps its own: its files and keys, and with them the documents' key."""
     recipes = [f"{number:064x}" for number in range(5)]
-    series = RunFiles(tmp_path).series("ps")
+    phase = RunFiles(tmp_path).phase("ps")
     for number in range(2):
-        files = series.generation(number)
+        files = phase.generation(number)
         files.root.mkdir(parents=True)
         candidates = [{"recipe": recipe} for recipe in recipes]
         files.population.write_text(json.dumps({"candidates": candidates}))
         for job in range(2):
             mark = {"outcomes": dict.fromkeys(recipes[job::2], "digest")}
             files.evaluated(job).write_text(json.dumps(mark))
-    series.generation(0).outcomes.touch()
+    phase.generation(0).outcomes.touch()
 
     class Wildcards:
         """What Snakemake passes to an input function."""
 
-        series = "ps"
+        phase = "ps"
 
         def __init__(self, gen: str) -> None:
             self.gen = gen
@@ -167,7 +165,7 @@ def test_jobs_are_told_how_a_ranked_generation_is_split(
 ) -> None:
     """Finalists that are chosen anew are scored by as many jobs as are planned, each by one of them."""
     files = RunFiles(tmp_path)
-    before, others = (files.series(name).generation(0) for name in ("finalists", "baselines"))
+    before, others = (files.phase(name).generation(0) for name in ("finalists", "baselines"))
     before.root.mkdir(parents=True)
     before.population.write_text(json.dumps({"candidates": [{"recipe": f"{7:064x}"}]}))
     before.evaluated(0).write_text(json.dumps({"outcomes": {f"{7:064x}": "digest"}}))
@@ -191,8 +189,8 @@ def test_tracking_is_one_chain(raw: dict[str, Any]) -> None:
     class Wildcards:
         """What Snakemake passes to an input function."""
 
-        def __init__(self, series: str, gen: str) -> None:
-            self.series, self.gen = series, gen
+        def __init__(self, phase: str, gen: str) -> None:
+            self.phase, self.gen = phase, gen
 
     order = [("ps", "000"), ("ps", "001"), ("ps", "002")]
     order += [(name, "000") for name in plan.finals]
@@ -226,18 +224,18 @@ def test_rungs_are_planned_one_after_another_for_stages_alone(raw: dict[str, Any
     """Each rung waits for the decision after the one before; all jobs for one decision."""
     raw["evaluation"].update(rungs={"documents": [2, 5, 8]}, jobs=2)
     plan = plan_of(raw)
-    generation = SimpleNamespace(series="ps", gen="003")
+    generation = SimpleNamespace(phase="ps", gen="003")
     folder = "results/tiny/ps/gen-003"
-    assert plan.promoted(SimpleNamespace(series="ps", gen="003", rung="0")) == []
-    assert plan.promoted(SimpleNamespace(series="ps", gen="003", rung="1")) == [
+    assert plan.promoted(SimpleNamespace(phase="ps", gen="003", rung="0")) == []
+    assert plan.promoted(SimpleNamespace(phase="ps", gen="003", rung="1")) == [
         f"{folder}/rung-0.json"
     ]
     assert plan.promoted(generation) == [f"{folder}/rung-1.json"]
-    assert plan.evaluated_at(SimpleNamespace(series="ps", gen="003", rung="1")) == [
+    assert plan.evaluated_at(SimpleNamespace(phase="ps", gen="003", rung="1")) == [
         f"{folder}/rung-1/evaluated-0.json",
         f"{folder}/rung-1/evaluated-1.json",
     ]
-    assert plan.promoted(SimpleNamespace(series="finalists", gen="000")) == []
+    assert plan.promoted(SimpleNamespace(phase="finalists", gen="000")) == []
     del raw["evaluation"]["rungs"]
     assert plan_of(raw).promoted(generation) == []
 

@@ -82,11 +82,11 @@ def test_a_change_of_a_stage_changes_the_keys_of_those_after_it(raw: dict[str, A
 
 
 def test_tracking_is_still_one_chain(raw: dict[str, Any]) -> None:
-    """Each mark once, in the order in which series are written."""
+    """Each mark once, in the order in which phase are written."""
     marks = plan_of(raw).tracked()
     assert len(marks) == len(set(marks)) == 3 + 1 + 2 + 1 + 2 + 3
-    series = list(dict.fromkeys(Path(mark).parts[2] for mark in marks))
-    assert series == [
+    phase = list(dict.fromkeys(Path(mark).parts[2] for mark in marks))
+    assert phase == [
         "ps", "finalists-ps", "dfs", "finalists-dfs", "last", "baselines", "finalists", "test"
     ]  # fmt: skip
 

@@ -96,7 +96,7 @@ def recorded(run: TinyRun) -> dict[str, str]:
 
 def outcomes(run: TinyRun) -> dict[str, Scored | Failed]:
     """The ledger's outcomes, by recipe."""
-    generation = read_generation(run.files.series("ps").generation(0).outcomes)
+    generation = read_generation(run.files.phase("ps").generation(0).outcomes)
     return {entry.recipe: entry.outcome for entry in generation.ranked}
 
 
@@ -138,11 +138,11 @@ def test_three_jobs_leave_the_bytes_of_one(
 
 def test_each_rung_keeps_its_records_and_has_those_of_the_one_before(ranked: TinyRun) -> None:
     """More documents each time; the last has no folder of its own."""
-    series = ranked.files.series("ps")
+    phase = ranked.files.phase("ps")
     for recipe in outcomes(ranked):
         rows: list[set[tuple[Any, ...]]] = []
         for rung, documents in enumerate(RUNGS):
-            place = series.candidate(recipe).at(rung if rung < 2 else None)
+            place = phase.candidate(recipe).at(rung if rung < 2 else None)
             outcome = read_outcome(place.outcome)
             assert isinstance(outcome, Scored)
             assert outcome.rung == (rung if rung < 2 else None)
@@ -183,7 +183,7 @@ def test_a_candidate_that_is_not_whole_at_a_rung_is_scored_again_there_alone(
     """As after a kill between two files: with the same bytes in the end."""
     before = recorded(copied)
     recipe = next(iter(outcomes(copied)))
-    path: Path = getattr(copied.files.series("ps").candidate(recipe).at(1), gone)
+    path: Path = getattr(copied.files.phase("ps").candidate(recipe).at(1), gone)
     path.unlink()
     calls: list[Any] = []
 
@@ -200,10 +200,10 @@ def test_a_candidate_that_is_not_whole_at_a_rung_is_scored_again_there_alone(
 def test_a_record_that_is_damaged_below_ends_the_rung_above(copied: TinyRun) -> None:
     """Its documents are not mixed with others; the next run scores them anew."""
     recipe = next(iter(outcomes(copied)))
-    candidate = copied.files.series("ps").candidate(recipe)
+    candidate = copied.files.phase("ps").candidate(recipe)
     candidate.outcome.unlink()
     candidate.at(1).items.write_bytes(b"damaged")
-    files = copied.files.series("ps").generation(0)
+    files = copied.files.phase("ps").generation(0)
     with pytest.raises(LineageError, match="rung before cannot be used"):
         Evaluator(copied.files, copied.config, job=0).evaluate("ps", 0, log=QUIET)
     assert not files.all_evaluated()
@@ -226,7 +226,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_audit_finds_a_decision_that_does_not_follow(copied: TinyRun, change: str) -> None:
     """It is made again from the records of the rung."""
-    path = copied.files.series("ps").generation(0).promotion(0)
+    path = copied.files.phase("ps").generation(0).promotion(0)
     content = json.loads(path.read_bytes())
     CHANGES[change](content)
     path.write_text(json.dumps(content))
@@ -236,7 +236,7 @@ def test_the_audit_finds_a_decision_that_does_not_follow(copied: TinyRun, change
 def test_the_audit_finds_an_outcome_of_a_rung_that_was_changed(copied: TinyRun) -> None:
     """It is not the one that the decision names."""
     recipe = next(iter(outcomes(copied)))
-    path = copied.files.series("ps").candidate(recipe).at(0).outcome
+    path = copied.files.phase("ps").candidate(recipe).at(0).outcome
     content = json.loads(path.read_bytes())
     content["measured"]["even"]["value"] += 0.25
     path.write_text(json.dumps(content))
@@ -269,11 +269,11 @@ def test_whoever_is_left_keeps_the_outcome_of_the_last_rung_that_it_reached(
     assert sorted(-1 if one.rung is None else one.rung for one in found) == [-1, 0, 0, 1]
     for one in found:
         assert isinstance(one, Scored)
-        place = run.files.series("ps").candidate(one.recipe)
+        place = run.files.phase("ps").candidate(one.recipe)
         documents = RUNGS[2 if one.rung is None else one.rung]
         assert {of.items for of in one.measured.values()} == {documents}
         assert place.outcome.is_file() is (one.rung is None)
-    reasons = read_promotion(run.files.series("ps").generation(0).promotion(0))
+    reasons = read_promotion(run.files.phase("ps").generation(0).promotion(0))
     assert [one.left for one in reasons.candidates].count("worse half") == 2
     write_next(run.files, run.config, run.config.stages[0], 0)
     assert sound(run) == []
@@ -307,8 +307,8 @@ def test_rungs_are_nested_and_of_the_search_documents(ranked: TinyRun) -> None:
         assert [len(ids) for ids in of_task] == RUNGS
         assert set(of_task[0]) < set(of_task[1]) < set(of_task[2]) == set(search[task])
         assert all(ids == sorted(ids) for ids in of_task)
-    for series, split in (("baselines", "search"), ("finalists", "validation"), ("test", "test")):
-        assert documents_by_rung(ranked.config, sets(ranked), series, split) == [  # type: ignore[arg-type]
+    for phase, split in (("baselines", "search"), ("finalists", "validation"), ("test", "test")):
+        assert documents_by_rung(ranked.config, sets(ranked), phase, split) == [  # type: ignore[arg-type]
             sets(ranked).ids(split)  # type: ignore[arg-type]
         ]
 

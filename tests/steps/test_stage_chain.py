@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from tests.runs_for_tests import TinyRun, raw_config, start_run
 from tsugiki.audit.audit import audit
 from tsugiki.canonical import digest_file
-from tsugiki.contracts.layout import SeriesFiles
+from tsugiki.contracts.layout import PhaseFiles
 from tsugiki.contracts.locks import LockedFile, digest_of_files
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError, LineageError, ParentError
@@ -59,9 +59,9 @@ def finished(
     run = start_run(hybrid(tiny_models, tiny_tasks, tmp_path_factory.mktemp("results")))
     evaluator = Evaluator(run.files, run.config, job=0)
 
-    def score(series: str) -> None:
-        evaluator.evaluate(series, 0, log=quiet)
-        write_ranked(run.files, run.config, series, 0, log=quiet)
+    def score(phase: str) -> None:
+        evaluator.evaluate(phase, 0, log=quiet)
+        write_ranked(run.files, run.config, phase, 0, log=quiet)
 
     for stage, finalists in zip(run.config.stages, ("finalists-ps", "finalists"), strict=True):
         write_first(run.files, run.config, stage)
@@ -90,12 +90,10 @@ def copied(finished: TinyRun, tmp_path: Path) -> TinyRun:
 
 def test_one_evaluating_process_takes_up_the_result_of_a_stage(finished: TinyRun) -> None:
     """It was started before there was one."""
-    locked = read_stage_lock(finished.files.series("ps").best_lock)
-    first = json.loads(finished.files.series("dfs").generation(0).outcomes.read_bytes())
+    locked = read_stage_lock(finished.files.phase("ps").best_lock)
+    first = json.loads(finished.files.phase("dfs").generation(0).outcomes.read_bytes())
     assert {one["outcome"]["status"] for one in first["ranked"]} == {"scored"}
-    recipe = read_recipe(
-        finished.files.series("dfs").candidate(first["ranked"][0]["recipe"]).recipe
-    )
+    recipe = read_recipe(finished.files.phase("dfs").candidate(first["ranked"][0]["recipe"]).recipe)
     assert {ref.name: ref.digest for ref in recipe.models}["ps"] == locked.digest
 
 
@@ -103,9 +101,9 @@ def test_the_first_candidate_of_the_second_stage_is_the_first_ones_best(
     finished: TinyRun,
 ) -> None:
     """The owner's own path: the same score as in the first stage, on the same documents."""
-    first = json.loads(finished.files.series("dfs").generation(0).outcomes.read_bytes())
-    won = read_recipe(finished.files.series("ps").best / "recipe.json").digest
-    searched = json.loads(finished.files.series("ps").generation(0).outcomes.read_bytes())
+    first = json.loads(finished.files.phase("dfs").generation(0).outcomes.read_bytes())
+    won = read_recipe(finished.files.phase("ps").best / "recipe.json").digest
+    searched = json.loads(finished.files.phase("ps").generation(0).outcomes.read_bytes())
     scores = {one["recipe"]: one["fitness"] for one in searched["ranked"]}
     if won in scores:
         assert first["ranked"][0]["fitness"] == pytest.approx(scores[won], abs=1e-9)
@@ -114,8 +112,8 @@ def test_the_first_candidate_of_the_second_stage_is_the_first_ones_best(
 def test_each_series_has_only_the_stages_that_it_merges(finished: TinyRun) -> None:
     """Baselines are of the parents, whatever stages have made since."""
     names = {
-        series: set(models_of(finished.files, finished.config, series).folders)
-        for series in ("ps", "dfs", "finalists-ps", "finalists", "baselines", "test")
+        phase: set(models_of(finished.files, finished.config, phase).folders)
+        for phase in ("ps", "dfs", "finalists-ps", "finalists", "baselines", "test")
     }
     assert names["ps"] == names["finalists-ps"] == names["baselines"] == {"a", "b", "base"}
     assert names["dfs"] == names["finalists"] == names["test"] == {"a", "b", "base", "ps"}
@@ -154,20 +152,20 @@ def test_a_sound_chain_passes_the_audit(finished: TinyRun) -> None:
     assert [str(one) for one in found if "configuration" not in one.what] == []
 
 
-def change_model(series: SeriesFiles) -> None:
+def change_model(phase: PhaseFiles) -> None:
     """Another configuration beside the weights."""
-    (series.best / "config.json").write_text("{}")
+    (phase.best / "config.json").write_text("{}")
 
 
-def change_recipe(series: SeriesFiles) -> None:
+def change_recipe(phase: PhaseFiles) -> None:
     """A lock that names another recipe."""
-    content = series.best_lock.read_text()
-    series.best_lock.write_text(content.replace(json.loads(content)["source"]["recipe"], "0" * 64))
+    content = phase.best_lock.read_text()
+    phase.best_lock.write_text(content.replace(json.loads(content)["source"]["recipe"], "0" * 64))
 
 
-def change_lock(series: SeriesFiles) -> None:
+def change_lock(phase: PhaseFiles) -> None:
     """No lock at all."""
-    series.best_lock.write_text("{}")
+    phase.best_lock.write_text("{}")
 
 
 @pytest.mark.parametrize(
@@ -179,17 +177,17 @@ def change_lock(series: SeriesFiles) -> None:
     ],
 )
 def test_the_audit_finds_a_broken_link(
-    copied: TinyRun, change: Callable[[SeriesFiles], None], message: str
+    copied: TinyRun, change: Callable[[PhaseFiles], None], message: str
 ) -> None:
     """Between the stages of a run."""
-    change(copied.files.series("ps"))
+    change(copied.files.phase("ps"))
     found = [str(one) for one in audit(copied.files, copied.config)]
     assert any(message in one for one in found), found
 
 
 def test_reproduction_needs_the_parents_alone(copied: TinyRun, tmp_path: Path) -> None:
     """The first stage's best model is built again, though its folder is gone."""
-    shutil.rmtree(copied.files.series("ps").best)
+    shutil.rmtree(copied.files.phase("ps").best)
     out = tmp_path / "again"
     reproduce_best(copied.files, copied.config, out)
     files = [path.name for path in copied.files.best.glob("[!.]*")]
@@ -202,7 +200,7 @@ def test_reproduction_stops_where_a_stage_comes_out_differently(
     copied: TinyRun, tmp_path: Path
 ) -> None:
     """And says which."""
-    lock = copied.files.series("ps").best_lock
+    lock = copied.files.phase("ps").best_lock
     content = lock.read_text()
     digest = next(
         file["sha256"] for file in json.loads(content)["files"] if file["name"] == "config.json"
@@ -216,19 +214,19 @@ def test_reproduction_stops_where_a_stage_comes_out_differently(
 
 def test_a_stages_model_that_is_gone_is_named(copied: TinyRun) -> None:
     """With what to do."""
-    (copied.files.series("ps").best / "model.safetensors").unlink()
+    (copied.files.phase("ps").best / "model.safetensors").unlink()
     with pytest.raises(
         ParentError, match="best model of stage `ps` is not on this machine"
     ) as caught:
         run_models(copied.files, copied.config)
     assert "best/model.safetensors" in str(caught.value)
-    for series in ("ps", "finalists-ps", "baselines"):
-        assert "ps" not in models_of(copied.files, copied.config, series).folders
+    for phase in ("ps", "finalists-ps", "baselines"):
+        assert "ps" not in models_of(copied.files, copied.config, phase).folders
 
 
 def test_a_stages_model_that_was_replaced_is_refused(copied: TinyRun) -> None:
     """By another one of the same size; what to do is named."""
-    weights = copied.files.series("ps").best / "model.safetensors"
+    weights = copied.files.phase("ps").best / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)

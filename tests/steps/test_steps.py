@@ -18,7 +18,7 @@ from tests.runs_for_tests import TinyRun, raw_config, start_run
 from tsugiki.audit.audit import audit
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.parents import LocalParent
-from tsugiki.contracts.layout import SeriesFiles
+from tsugiki.contracts.layout import PhaseFiles
 from tsugiki.contracts.ledger import read_generation, read_population
 from tsugiki.contracts.population import Population
 from tsugiki.errors import EvaluationError, LineageError
@@ -36,20 +36,20 @@ def quiet(_line: str) -> None:
     """Say nothing."""
 
 
-def score(run: TinyRun, series: str, generation: int = 0) -> None:
+def score(run: TinyRun, phase: str, generation: int = 0) -> None:
     """Evaluate and rank a generation."""
-    Evaluator(run.files, run.config, job=0).evaluate(series, generation, log=quiet)
-    write_ranked(run.files, run.config, series, generation, log=quiet)
+    Evaluator(run.files, run.config, job=0).evaluate(phase, generation, log=quiet)
+    write_ranked(run.files, run.config, phase, generation, log=quiet)
 
 
-def search(run: TinyRun) -> SeriesFiles:
+def search(run: TinyRun) -> PhaseFiles:
     """The stage, from its first generation to the state after its last."""
     (stage,) = run.config.stages
     write_first(run.files, run.config, stage)
     for generation in range(GENERATIONS):
         score(run, stage.name, generation)
         write_next(run.files, run.config, stage, generation)
-    return run.files.series(stage.name)
+    return run.files.phase(stage.name)
 
 
 def short_config(models: Path, tasks: Path, results: Path) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def test_a_finished_run_is_sound_and_every_generation_can_be_drawn_again(finishe
 @pytest.mark.parametrize("changed", ["population", "state"])
 def test_a_generation_that_does_not_follow_is_found(copied: TinyRun, changed: str) -> None:
     """Drawn again, it has other bytes than those on disk."""
-    path: Path = getattr(copied.files.series("ps").generation(1), changed)
+    path: Path = getattr(copied.files.phase("ps").generation(1), changed)
     path.write_bytes(path.read_bytes() + b"\n")
     findings = audit(copied.files, copied.config, reselect=reselect(copied.files, copied.config))
     assert any(f"{changed} drawn again differs" in str(one) for one in findings)
@@ -168,7 +168,7 @@ def test_the_best_model_is_never_made_of_other_parents(
 def test_finals_use_their_own_items(finished: TinyRun) -> None:
     """Finalists are chosen on validation items; the test set has winner, parents and baseline."""
     splits = {
-        name: read_population(finished.files.series(name).generation(0).population).split
+        name: read_population(finished.files.phase(name).generation(0).population).split
         for name in ("ps", "baselines", "finalists", "test")
     }
     assert splits == {
@@ -179,12 +179,10 @@ def test_finals_use_their_own_items(finished: TinyRun) -> None:
     }
     rows = {
         str(one.origin["name"])
-        for one in read_population(
-            finished.files.series("test").generation(0).population
-        ).candidates
+        for one in read_population(finished.files.phase("test").generation(0).population).candidates
     }
     assert {"base", "a", "b", "average"} <= rows
-    best = json.loads(finished.files.series("finalists").generation(0).outcomes.read_bytes())
+    best = json.loads(finished.files.phase("finalists").generation(0).outcomes.read_bytes())
     assert 2 <= len(best["ranked"]) <= 3
 
 
@@ -206,20 +204,20 @@ def test_a_generation_is_ranked_only_with_all_its_outcomes(
     copied: TinyRun, change: Callable[[Path], object], message: str
 ) -> None:
     """A missing score is never taken for a bad one."""
-    series = copied.files.series("ps")
-    population = read_population(series.generation(0).population)
-    before = series.generation(0).outcomes.read_bytes()
-    change(series.candidate(population.candidates[1].recipe).outcome)
+    phase = copied.files.phase("ps")
+    population = read_population(phase.generation(0).population)
+    before = phase.generation(0).outcomes.read_bytes()
+    change(phase.candidate(population.candidates[1].recipe).outcome)
     with pytest.raises(LineageError, match=message):
         write_ranked(copied.files, copied.config, "ps", 0, log=quiet)
-    assert series.generation(0).outcomes.read_bytes() == before
+    assert phase.generation(0).outcomes.read_bytes() == before
 
 
 def score_otherwise(run: TinyRun, generation: int) -> Path:
     """Let another evaluation have scored a candidate of a generation; returns its outcome."""
-    series = run.files.series("ps")
-    population = read_population(series.generation(generation).population)
-    path = series.candidate(population.candidates[1].recipe).outcome
+    phase = run.files.phase("ps")
+    population = read_population(phase.generation(generation).population)
+    path = phase.candidate(population.candidates[1].recipe).outcome
     path.write_text(json.dumps(json.loads(path.read_text()) | {"evaluation": "0" * 64}))
     return path
 
@@ -230,7 +228,7 @@ def test_scores_of_two_evaluations_are_not_ranked_together(
 ) -> None:
     """The generation is looked at again by the next run, which scores the odd candidate anew."""
     path = score_otherwise(copied, generation)
-    files = copied.files.series("ps").generation(generation)
+    files = copied.files.phase("ps").generation(generation)
     before = files.outcomes.read_bytes()
     with pytest.raises(LineageError, match="scored by different evaluations"):
         write_ranked(copied.files, copied.config, "ps", generation, log=quiet)
@@ -242,9 +240,9 @@ def test_scores_of_two_evaluations_are_not_ranked_together(
 
 def test_a_generation_scored_otherwise_than_those_before_is_not_ranked(copied: TinyRun) -> None:
     """Though one evaluation scored all of it."""
-    series = copied.files.series("ps")
-    for candidate in read_population(series.generation(1).population).candidates:
-        path = series.candidate(candidate.recipe).outcome
+    phase = copied.files.phase("ps")
+    for candidate in read_population(phase.generation(1).population).candidates:
+        path = phase.candidate(candidate.recipe).outcome
         path.write_text(json.dumps(json.loads(path.read_text()) | {"evaluation": "0" * 64}))
     with pytest.raises(LineageError, match="scored by different evaluations"):
         write_ranked(copied.files, copied.config, "ps", 1, log=quiet)
@@ -254,7 +252,7 @@ def test_a_stage_is_not_scored_on_by_another_evaluation(copied: TinyRun) -> None
     """It is refused before a candidate is scored, and no outcome is replaced."""
     evaluation = copied.config.evaluation.model_copy(update={"batch_size": 3})
     config = copied.config.model_copy(update={"evaluation": evaluation})
-    paths = sorted(copied.files.series("ps").root.rglob("outcome.json"))
+    paths = sorted(copied.files.phase("ps").root.rglob("outcome.json"))
     before = [path.read_bytes() for path in paths]
     with pytest.raises(LineageError, match="scored by different evaluations"):
         Evaluator(copied.files, config, job=0).evaluate("ps", GENERATIONS, log=quiet)
@@ -277,7 +275,7 @@ def test_a_first_generation_of_failures_stops_the_run_with_its_reason(make_run: 
     with pytest.raises(EvaluationError, match="all 1 candidates failed") as caught:
         write_ranked(run.files, run.config, "ps", 0, log=quiet)
     assert "reports no `even`" in str(caught.value.got)
-    assert not run.files.series("ps").generation(0).outcomes.exists()
+    assert not run.files.phase("ps").generation(0).outcomes.exists()
 
 
 def test_ranking_tells_how_the_search_stands(copied: TinyRun) -> None:
@@ -291,9 +289,9 @@ def test_ranking_tells_how_the_search_stands(copied: TinyRun) -> None:
 
 def test_a_generation_without_differences_is_told(copied: TinyRun) -> None:
     """A search in which every candidate scores 0 would go on to the end without a word."""
-    series = copied.files.series("ps")
-    for candidate in read_population(series.generation(0).population).candidates:
-        path = series.candidate(candidate.recipe).outcome
+    phase = copied.files.phase("ps")
+    for candidate in read_population(phase.generation(0).population).candidates:
+        path = phase.candidate(candidate.recipe).outcome
         outcome = json.loads(path.read_text())
         for measured in outcome["measured"].values():
             measured["value"] = 0.0
@@ -306,8 +304,8 @@ def test_a_generation_without_differences_is_told(copied: TinyRun) -> None:
 
 def test_an_ended_stage_has_nothing_to_evaluate(copied: TinyRun) -> None:
     """Its empty generations pass through evaluation, ranking and selection."""
-    series = copied.files.series("ps")
-    files = series.generation(GENERATIONS)
+    phase = copied.files.phase("ps")
+    files = phase.generation(GENERATIONS)
     population = read_population(files.population)
     ended = population.model_copy(update={"candidates": (), "stopped": "no better candidate"})
     content = json.dumps(ended.model_dump(mode="json")).encode()
@@ -317,5 +315,5 @@ def test_an_ended_stage_has_nothing_to_evaluate(copied: TinyRun) -> None:
     assert entry.ranked == ()
     assert entry.population == digest_bytes(content)
     write_next(copied.files, copied.config, copied.config.stages[0], GENERATIONS)
-    following = series.generation(GENERATIONS + 1).population.read_bytes()
+    following = phase.generation(GENERATIONS + 1).population.read_bytes()
     assert Population.model_validate_json(following).stopped == "no better candidate"

@@ -11,7 +11,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tests.synthetic_runs import SyntheticRun, make_run
-from tsugiki.audit.series import check_candidates, check_chain
+from tsugiki.audit.phase import check_candidates, check_chain
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
 from tsugiki.contracts.scores import scores_of
@@ -57,25 +57,25 @@ def kind(run: SyntheticRun) -> str:
 
 def values(files: RunFiles, run: SyntheticRun) -> list[tuple[float, ...]]:
     """Scores of the finalists on the validation documents."""
-    entry = read_generation(files.series("finalists").generation(0).outcomes)
+    entry = read_generation(files.phase("finalists").generation(0).outcomes)
     scores = scores_of((one.outcome for one in entry.ranked), run.config.evaluation.objectives)
     return [tuple(row) for row in scores.values.tolist()]
 
 
 def test_its_ledger_is_sound(run: SyntheticRun) -> None:
     """Each generation follows from the one before, with the fitness that the strategy has."""
-    for series in ("ps", "finalists", "test"):
-        assert list(check_chain(run.files, series, run.config)) == []
-        found = list(check_candidates(run.files, series, run.config))
+    for phase in ("ps", "finalists", "test"):
+        assert list(check_chain(run.files, phase, run.config)) == []
+        found = list(check_candidates(run.files, phase, run.config))
         assert [one for one in found if "fitness" in one.what] == []
     weighed = run.config.stages[0].strategy.weighs
-    for generation in scored_generations(run.files.series("ps")):
+    for generation in scored_generations(run.files.phase("ps")):
         assert all((entry.fitness is not None) == weighed for entry in generation.ranked)
 
 
 def test_the_winner_has_the_largest_weighted_sum_of_the_finalists(run: SyntheticRun) -> None:
     """On the validation documents, by the weights of the configuration."""
-    entry = read_generation(run.files.series("finalists").generation(0).outcomes)
+    entry = read_generation(run.files.phase("finalists").generation(0).outcomes)
     sums = [one + 0.5 * two for one, two in values(run.files, run)]
     table = read_final_table(run.files.final)
     assert table.row(table.winner).recipe == entry.ranked[sums.index(max(sums))].recipe
@@ -151,7 +151,7 @@ def test_mlflow_has_the_course_of_every_objective(run: SyntheticRun, tmp_path: P
     client = MlflowClient(tracking.uri)
     experiment = client.get_experiment_by_name("synthetic")
     assert experiment is not None
-    found = client.search_runs([experiment.experiment_id], "tags.`tsugiki.series` = 'ps'")
+    found = client.search_runs([experiment.experiment_id], "tags.`tsugiki.phase` = 'ps'")
     (parent,) = [one for one in found if one.data.tags["tsugiki.role"] == "series"]
     candidate = next(one for one in found if one.data.tags["tsugiki.role"] == "candidate")
     weighed = config.stages[0].strategy.weighs
@@ -182,11 +182,11 @@ def test_finalists_of_a_front_are_on_it(run: SyntheticRun) -> None:
     """Of all candidates of the search no other is better on one objective and as good on the other."""
     if run.config.stages[0].strategy.weighs:
         pytest.skip("this one has no front")
-    history = scored_generations(run.files.series("ps"))
+    history = scored_generations(run.files.phase("ps"))
     outcomes = {one.recipe: one.outcome for entry in history for one in entry.ranked}
     scores = scores_of(outcomes.values(), run.config.evaluation.objectives)
     found = dict(zip(outcomes, map(tuple, scores.values.tolist()), strict=True))
-    finalists = read_population(run.files.series("finalists").generation(0).population)
+    finalists = read_population(run.files.phase("finalists").generation(0).population)
     front = {
         recipe
         for recipe, mine in found.items()

@@ -74,7 +74,7 @@ def test_the_end_says_how_far_mlflow_lags_behind(
     end(plan, "config/mine.yaml")
     assert capsys.readouterr().out == ""
     for number in range(2):
-        mark(copied.series("ps").generation(number), PENDING)
+        mark(copied.phase("ps").generation(number), PENDING)
     plan.caught_up.touch()
     end(plan, "config/mine.yaml")
     said = capsys.readouterr().out

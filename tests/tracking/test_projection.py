@@ -75,8 +75,8 @@ def test_a_series_is_a_run_and_each_candidate_a_nested_one(
     finished: SyntheticRun, tracked: RunFiles
 ) -> None:
     """Three generations of four, each once although one was tracked twice."""
-    (parent,) = runs(tracked, finished.config, role="series", series="ps")
-    children = runs(tracked, finished.config, role="candidate", series="ps")
+    (parent,) = runs(tracked, finished.config, role="series", phase="ps")
+    children = runs(tracked, finished.config, role="candidate", phase="ps")
     assert parent.info.status == "FINISHED"
     assert len(children) == 12
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
@@ -89,8 +89,8 @@ def test_a_candidate_has_its_scores_parameters_and_identity(
     finished: SyntheticRun, tracked: RunFiles
 ) -> None:
     """Found by the digest of its recipe; every number is that of the ledger."""
-    entry = read_generation(tracked.series("ps").generation(2).outcomes).ranked[1]
-    (run,) = runs(tracked, finished.config, recipe=entry.recipe, series="ps")
+    entry = read_generation(tracked.phase("ps").generation(2).outcomes).ranked[1]
+    (run,) = runs(tracked, finished.config, recipe=entry.recipe, phase="ps")
     assert entry.outcome.status == "scored"
     assert run.data.metrics["fitness"] == entry.fitness
     assert run.data.metrics["objective.ja_maths"] == entry.outcome.measured["ja_maths"].value
@@ -108,7 +108,7 @@ def test_a_failed_candidate_is_a_failed_run_with_its_reason(
     finished: SyntheticRun, tracked: RunFiles
 ) -> None:
     """It has no fitness, and no number in its place."""
-    (run,) = runs(tracked, finished.config, candidate="001-02", series="ps")
+    (run,) = runs(tracked, finished.config, candidate="001-02", phase="ps")
     assert run.info.status == "FAILED"
     assert run.data.tags["tsugiki.failure.kind"] == "model"
     assert run.data.tags["tsugiki.failure.reason"] == "the model's logits are not finite"
@@ -117,7 +117,7 @@ def test_a_failed_candidate_is_a_failed_run_with_its_reason(
 
 def test_the_series_has_a_curve_by_generation(finished: SyntheticRun, tracked: RunFiles) -> None:
     """Each number once for each generation, although one was tracked twice."""
-    (parent,) = runs(tracked, finished.config, role="series", series="ps")
+    (parent,) = runs(tracked, finished.config, role="series", phase="ps")
     client = MlflowClient(tracking_uri=tracking_uri(tracked, finished.config))
     curve = client.get_metric_history(parent.info.run_id, "best_so_far")
     assert [point.step for point in curve] == [0, 1, 2]
@@ -130,15 +130,15 @@ def test_artifacts_hold_the_ledgers_files(
     finished: SyntheticRun, tracked: RunFiles, tmp_path: Path
 ) -> None:
     """Byte for byte; they lie in the run's own folder."""
-    candidate = read_population(tracked.series("ps").generation(0).population).candidates[0]
-    (run,) = runs(tracked, finished.config, candidate=candidate.id, series="ps")
+    candidate = read_population(tracked.phase("ps").generation(0).population).candidates[0]
+    (run,) = runs(tracked, finished.config, candidate=candidate.id, phase="ps")
     client = MlflowClient(tracking_uri=tracking_uri(tracked, finished.config))
     copy = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
-    folder = tracked.series("ps").candidate(candidate.recipe)
+    folder = tracked.phase("ps").candidate(candidate.recipe)
     for path in (folder.recipe, folder.outcome, folder.items):
         assert (copy / path.name).read_bytes() == path.read_bytes()
     assert (copy / "genome.json").read_bytes() == canonical_json(list(candidate.genome))
-    (parent,) = runs(tracked, finished.config, role="series", series="ps")
+    (parent,) = runs(tracked, finished.config, role="series", phase="ps")
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {
         "config.lock.yaml", "environment.json", "final.json", "items.json", "parents.lock.json"
     }  # fmt: skip
@@ -149,13 +149,13 @@ def test_rows_of_the_test_series_go_by_their_names(
     finished: SyntheticRun, tracked: RunFiles
 ) -> None:
     """The winner is found as such."""
-    (run,) = runs(tracked, finished.config, series="test", **{"origin.kind": "evolved"})
+    (run,) = runs(tracked, finished.config, phase="test", **{"origin.kind": "evolved"})
     assert run.info.run_name == "evolved"
 
 
 def test_tracking_writes_its_mark_last(finished: SyntheticRun, copied: RunFiles) -> None:
     """A generation without scores is refused, and has no mark."""
-    files = copied.series("ps").generation(2)
+    files = copied.phase("ps").generation(2)
     files.outcomes.unlink()
     with pytest.raises(LineageError, match="only a scored generation"):
         track_generation(copied, "ps", 2, finished.config, log=pytest.fail)
@@ -172,7 +172,7 @@ def test_a_generation_that_was_scored_again_replaces_its_runs(
     again.write_baselines()
     track_generation(ready, "baselines", 0, again.config, log=pytest.fail)
     found = runs(ready, config, role="candidate")
-    entry = read_generation(ready.series("baselines").generation(0).outcomes)
+    entry = read_generation(ready.phase("baselines").generation(0).outcomes)
     assert [run.data.tags["tsugiki.recipe"] for run in found] == [entry.ranked[0].recipe]
 
 
@@ -188,7 +188,7 @@ def test_a_moved_run_is_readable_and_its_store_is_rebuilt(
     rebuild(moved, finished.config)
     after = [one for one in contents(moved, finished.config) if one[1] == "ps" or one[0] == "ps"]
     assert after == before
-    (parent,) = runs(moved, finished.config, role="series", series="ps")
+    (parent,) = runs(moved, finished.config, role="series", phase="ps")
     assert parent.info.artifact_uri.startswith(str(moved.root))
     ready.root.mkdir()
 
@@ -201,7 +201,7 @@ def test_tracking_goes_on_after_a_move(
     moved = RunFiles(tmp_path / "elsewhere")
     ready.root.rename(moved.root)
     track_generation(moved, "ps", 1, finished.config, log=pytest.fail)
-    children = runs(moved, finished.config, role="candidate", series="ps")
+    children = runs(moved, finished.config, role="candidate", phase="ps")
     assert {str(moved.root) in run.info.artifact_uri for run in children} == {True}
     assert {run.data.tags["tsugiki.generation"] for run in children} >= {"0", "1"}
     ready.root.mkdir()
@@ -217,8 +217,8 @@ def test_a_store_of_several_runs_loses_only_the_rebuilt_one(
     experiment = client.get_experiment_by_name(shared.name)
     other = client.create_run(experiment.experiment_id, tags={"tsugiki.run": "other"})
     before = [one for one in contents(copied, shared) if one[5].get("tsugiki.run") != "other"]
-    for series in ("ps", "baselines", "test"):
-        copied.series(series).generation(0).population.unlink()
+    for phase in ("ps", "baselines", "test"):
+        copied.phase(phase).generation(0).population.unlink()
     rebuild(copied, shared)
     found = contents(copied, shared)
     assert [one for one in found if one[5].get("tsugiki.run") != "other"] == before
@@ -230,7 +230,7 @@ def test_a_large_genome_is_an_artifact_with_its_digest(tmp_path: Path) -> None:
     run = make_run(tmp_path, generations=1, population=2, blocks=48)
     run.write_stage()
     track_generation(run.files, "ps", 0, run.config, log=pytest.fail)
-    content = run.files.series("ps").generation(0).population.read_bytes()
+    content = run.files.phase("ps").generation(0).population.read_bytes()
     candidate = Population.model_validate_json(content).candidates[0]
     assert len(candidate.genome) == 200
     (logged,) = runs(run.files, run.config, candidate=candidate.id)
@@ -246,16 +246,16 @@ def test_two_writers_on_an_empty_store_take_turns(finished: SyntheticRun, copied
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(copied.root), series],
+            [sys.executable, "-c", WRITER, str(copied.root), phase],
             env=environment, stderr=subprocess.PIPE, text=True,
         )
-        for series in ("ps", "baselines")
+        for phase in ("ps", "baselines")
     ]  # fmt: skip
     for writer in writers:
         _, errors = writer.communicate()
         assert writer.returncode == 0, errors
-    assert len(runs(copied, finished.config, role="candidate", series="ps")) == 4
-    assert len(runs(copied, finished.config, role="candidate", series="baselines")) == 6
+    assert len(runs(copied, finished.config, role="candidate", phase="ps")) == 4
+    assert len(runs(copied, finished.config, role="candidate", phase="baselines")) == 6
 
 
 def test_tracking_that_is_off_only_marks_the_generation(
@@ -265,7 +265,7 @@ def test_tracking_that_is_off_only_marks_the_generation(
     off = finished.config.tracking.model_copy(update={"enabled": False})
     config = finished.config.model_copy(update={"tracking": off})
     track_generation(copied, "ps", 0, config, log=pytest.fail)
-    assert copied.series("ps").generation(0).tracked.is_file()
+    assert copied.phase("ps").generation(0).tracked.is_file()
     assert not (copied.root / "mlflow.db").exists()
 
 
@@ -274,8 +274,8 @@ def test_rebuilding_in_place_gives_the_same_records(
 ) -> None:
     """In the process that wrote them, and again."""
     track_generation(ready, "finalists", 0, finished.config, log=pytest.fail)
-    for series in ("ps", "baselines", "test"):
-        ready.series(series).generation(0).population.unlink()
+    for phase in ("ps", "baselines", "test"):
+        ready.phase(phase).generation(0).population.unlink()
     before = contents(ready, finished.config)
     rebuild(ready, finished.config)
     rebuild(ready, finished.config)

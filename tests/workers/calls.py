@@ -72,7 +72,7 @@ def process_behind(run: TinyRun) -> int:
 
 def outcomes(run: TinyRun) -> list[Path]:
     """Outcomes that are recorded."""
-    return sorted(run.files.series("ps").root.glob("candidates/*/outcome.json"))
+    return sorted(run.files.phase("ps").root.glob("candidates/*/outcome.json"))
 
 
 def with_candidates(run: TinyRun, count: int) -> TinyRun:

@@ -81,9 +81,9 @@ def test_ranking_and_selection_are_the_same_by_a_process_and_without(
     run: TinyRun, serve: Serve
 ) -> None:
     """The same bytes; and the progress is told to people and to the log in either case."""
-    series = run.files.series("ps")
-    after = series.generation(1)
-    written = [series.generation(0).outcomes, after.population, after.state]
+    phase = run.files.phase("ps")
+    after = phase.generation(1)
+    written = [phase.generation(0).outcomes, after.population, after.state]
     found = []
     for switch in ("no", "yes"):
         if switch == "yes":
@@ -146,7 +146,7 @@ def test_what_a_process_cannot_rank_is_ranked_here(
     assert done.returncode == 0
     assert done.stderr == ""
     assert "best so far" in done.stdout
-    assert run.files.series("ps").generation(0).outcomes.is_file()
+    assert run.files.phase("ps").generation(0).outcomes.is_file()
     servers.end(path)
 
 
@@ -163,7 +163,7 @@ def test_a_process_that_cannot_track_stops_no_search(
     path = serve("track")
     done = job(words(run, "track"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert run.files.series("ps").generation(0).tracked.is_file()
+    assert run.files.phase("ps").generation(0).tracked.is_file()
     servers.end(path)
 
 
@@ -173,12 +173,12 @@ def test_a_process_that_holds_what_has_changed_does_nothing_and_ends(
     """And the next one is started by the command itself."""
     path = serve("rank")
     assert dispatch(words(run, "rank")) == 0
-    run.files.series("ps").generation(0).outcomes.unlink()
+    run.files.phase("ps").generation(0).outcomes.unlink()
     run.files.config.write_text(run.files.config.read_text() + "\n# another\n")
     assert dispatch(words(run, "rank")) is None
     servers.end(path)
     assert not path.exists()
-    assert not run.files.series("ps").generation(0).outcomes.exists()
+    assert not run.files.phase("ps").generation(0).outcomes.exists()
 
 
 def test_only_what_the_rules_write_is_dispatched(

@@ -77,7 +77,7 @@ def test_a_killed_process_is_a_fault_of_the_machine_and_the_next_call_goes_on(
     assert [line[:6] for line in lines] == ["[1/4] "]
     (first,) = outcomes(run)
     written = first.stat().st_mtime_ns
-    done = run.files.series("ps").generation(0).evaluated(0)
+    done = run.files.phase("ps").generation(0).evaluated(0)
     assert not done.exists()
 
     gate.unlink()
@@ -100,9 +100,9 @@ def test_an_error_of_the_work_arrives_as_it_was_raised(make_run: MakeRun, server
     recipe = run.recipe(weight=0.0)
     stranger = recipe.parents[0].model_copy(update={"digest": "0" * 64})
     wrong = recipe.model_copy(update={"parents": (stranger, recipe.parents[1])})
-    run.write_population([wrong], series="wrong")
+    run.write_population([wrong], phase="wrong")
     with pytest.raises(LineageError, match="not the one") as caught:
-        call(run, series="wrong")
+        call(run, phase="wrong")
     assert caught.value.expected == "0" * 64
     call(run)
     assert len(outcomes(run)) == 1

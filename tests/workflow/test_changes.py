@@ -106,7 +106,7 @@ def test_failing_candidates_are_outcomes(tmp_path: Path) -> None:
         entry
         for number in range(3)
         for entry in Generation.model_validate_json(
-            workspace.files.series("ps").generation(number).outcomes.read_bytes()
+            workspace.files.phase("ps").generation(number).outcomes.read_bytes()
         ).ranked
     ]
     failed = [entry for entry in entries if entry.outcome.status == "failed"]

@@ -18,13 +18,13 @@ def _count(folder: Path, pattern: str) -> int:
 def _points(workspace: Workspace) -> list[Callable[[], bool]]:
     """Moments in the middle of every kind of step, in the order they come."""
     files = workspace.files
-    stage = files.series("ps")
+    stage = files.phase("ps")
 
     def exists(path: Path) -> Callable[[], bool]:
         return path.exists
 
-    def outcomes(series: str, count: int) -> Callable[[], bool]:
-        folder = files.series(series).root / "candidates"
+    def outcomes(phase: str, count: int) -> Callable[[], bool]:
+        folder = files.phase(phase).root / "candidates"
         return lambda: _count(folder, "*/outcome.json") >= count
 
     def writing_best() -> bool:
@@ -38,7 +38,7 @@ def _points(workspace: Workspace) -> list[Callable[[], bool]]:
         exists(stage.generation(1).state),
         outcomes("ps", 8),
         outcomes("baselines", 2),
-        exists(files.series("finalists").generation(0).population),
+        exists(files.phase("finalists").generation(0).population),
         outcomes("test", 3),
         writing_best,
         exists(files.report),
@@ -61,7 +61,7 @@ def test_killed_evaluations_on_disk_end_in_the_same_bytes(
 ) -> None:
     """Killed while writing and while scoring; and few models are ever on disk at a time."""
     workspace = make_workspace(tmp_path / "run", settings(storage="disk", resident=False))
-    stage = workspace.files.series("ps")
+    stage = workspace.files.phase("ps")
 
     def materializing() -> bool:
         return _count(stage.generation(0).weights(0), "*.digest") > 0

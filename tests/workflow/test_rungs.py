@@ -46,7 +46,7 @@ def values(workspace: Workspace) -> list[Any]:
 def test_a_search_in_rungs_goes_on_after_a_kill_and_ends_as_one_without(tmp_path: Path) -> None:
     """With three residents and a kill between two rungs, or by one job from disk: the same bytes."""
     killed = make_workspace(tmp_path / "killed", in_rungs(jobs=3))
-    decided = killed.files.series("ps").generation(1).promotion(0)
+    decided = killed.files.phase("ps").generation(1).promotion(0)
     assert killed.run_until(decided.is_file, SEARCHED)
     assert not (killed.root / SEARCHED).exists()
     killed.run(SEARCHED)

@@ -52,15 +52,15 @@ def copied(run: Workspace, tmp_path: Path) -> Workspace:
 
 def test_the_second_stage_starts_from_the_first_ones_best_model(run: Workspace) -> None:
     """It is an ordinary checkpoint, and its digest is in the recipes that are made from it."""
-    locked = read_stage_lock(run.files.series("ps").best_lock)
-    best = run.files.series("ps").best
+    locked = read_stage_lock(run.files.phase("ps").best_lock)
+    best = run.files.phase("ps").best
     transformers.AutoModelForCausalLM.from_pretrained(best)
     assert {file.name: digest_file(best / file.name) for file in locked.files} == {
         file.name: file.sha256 for file in locked.files
     }
-    first = json.loads(run.files.series("dfs").generation(0).population.read_bytes())
+    first = json.loads(run.files.phase("dfs").generation(0).population.read_bytes())
     recipes = [
-        read_recipe(run.files.series("dfs").candidate(one["recipe"]).recipe)
+        read_recipe(run.files.phase("dfs").candidate(one["recipe"]).recipe)
         for one in first["candidates"]
     ]
     digests = [{ref.name: ref.digest for ref in recipe.models} for recipe in recipes]
@@ -70,10 +70,10 @@ def test_the_second_stage_starts_from_the_first_ones_best_model(run: Workspace) 
 
 def test_a_stages_best_model_is_chosen_on_validation_items(run: Workspace) -> None:
     """Not by its search score, which owes much to luck."""
-    files = run.files.series("finalists-ps").generation(0)
+    files = run.files.phase("finalists-ps").generation(0)
     assert json.loads(files.population.read_bytes())["split"] == "validation"
     won = winner(read_generation(files.outcomes))
-    assert read_recipe(run.files.series("ps").best / "recipe.json").digest == won.recipe
+    assert read_recipe(run.files.phase("ps").best / "recipe.json").digest == won.recipe
 
 
 def test_the_table_has_a_row_for_each_stage(run: Workspace) -> None:
@@ -102,7 +102,7 @@ def test_the_audit_follows_the_chain(copied: Workspace) -> None:
     """Sound as it is; another model in the first stage's place is found."""
     done = copied.tsugiki("audit", "tiny.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
-    config = copied.files.series("ps").best / "config.json"
+    config = copied.files.phase("ps").best / "config.json"
     config.write_text(config.read_text().replace("llama", "LLAMA", 1))
     done = copied.tsugiki("audit", "tiny.yaml")
     assert done.returncode == 1
@@ -111,7 +111,7 @@ def test_the_audit_follows_the_chain(copied: Workspace) -> None:
 
 def test_reproduction_builds_the_first_stages_best_model_again(copied: Workspace) -> None:
     """From the parents and the recipes alone: the stage's own folder may be gone."""
-    shutil.rmtree(copied.files.series("ps").best)
+    shutil.rmtree(copied.files.phase("ps").best)
     done = copied.tsugiki("reproduce", "tiny.yaml", "--out", "again")
     assert done.returncode == 0, done.stdout + done.stderr
     again = {path.name: digest_file(path) for path in (copied.root / "again").glob("[!.]*")}
@@ -143,7 +143,7 @@ def test_recorded_stages_are_not_started_anew(copied: Workspace) -> None:
 
 def test_a_change_of_a_stage_that_has_not_begun_leaves_the_first_alone(copied: Workspace) -> None:
     """Only what depends on it is planned."""
-    shutil.rmtree(copied.files.series("dfs").root)
+    shutil.rmtree(copied.files.phase("dfs").root)
     config = hybrid()
     config["stages"][1]["strategy"]["flips"] = 2.0
     assert planned(copied, config) == {"dfs/space.json"}

@@ -31,10 +31,10 @@ def test_final_table_has_every_parent_and_baseline(finished: Workspace) -> None:
 
 def test_generations_are_chained_by_digest(finished: Workspace) -> None:
     """Each population names the outcomes before it, each ledger entry its population."""
-    series = finished.files.series("ps")
+    phase = finished.files.phase("ps")
     for number in range(3):
-        files = series.generation(number)
-        following = series.generation(number + 1)
+        files = phase.generation(number)
+        following = phase.generation(number + 1)
         from tsugiki.canonical import digest_file
 
         entry = Generation.model_validate_json(files.outcomes.read_bytes())
@@ -50,7 +50,7 @@ def test_a_second_run_does_nothing(finished: Workspace) -> None:
 
 
 def test_mlflow_has_a_run_for_every_candidate(finished: Workspace) -> None:
-    """The SQLite store holds a parent run per series and a nested run per candidate."""
+    """The SQLite store holds a parent run per phase and a nested run per candidate."""
     with sqlite3.connect(finished.files.root / "mlflow.db") as database:
         (nested,) = database.execute(
             "select count(*) from tags where key = 'mlflow.parentRunId'"

@@ -212,8 +212,8 @@ class Run:
         """
         from tsugiki.contracts.records import read_records
 
-        series = self.files.series(stage or self.config.stages[-1].name)
-        table = read_records(series.candidate(self._find(candidate, stage).recipe).items)
+        phase = self.files.phase(stage or self.config.stages[-1].name)
+        table = read_records(phase.candidate(self._find(candidate, stage).recipe).items)
         return table.to_pandas()
 
     def recipe(self, candidate: str, stage: str | None = None) -> AnyRecipe:
@@ -224,8 +224,8 @@ class Run:
         """
         from tsugiki.contracts.recipe import read_recipe
 
-        series = self.files.series(stage or self.config.stages[-1].name)
-        return read_recipe(series.candidate(self._find(candidate, stage).recipe).recipe)
+        phase = self.files.phase(stage or self.config.stages[-1].name)
+        return read_recipe(phase.candidate(self._find(candidate, stage).recipe).recipe)
 
     def best_recipe(self) -> AnyRecipe:
         """The recipe of the winner: the finalist that does best on the validation documents.
@@ -274,11 +274,11 @@ class Run:
         return reproduce_best(self.files, self.config, folder_of(str(out)))
 
     def _entries(self, name: str) -> Iterator[Entry]:
-        """Generations of a stage or another series; not the one after the last, which is never scored."""
+        """Generations of a stage or another phase; not the one after the last, which is never scored."""
         from tsugiki.contracts.ledger import entries
 
         stage = self.config.stage(name)
-        for entry in entries(self.files.series(name)):
+        for entry in entries(self.files.phase(name)):
             if stage is None or entry.number < stage.budget.generations:
                 yield entry
 
@@ -286,11 +286,11 @@ class Run:
         from tsugiki.contracts.ledger import read_outcome
         from tsugiki.contracts.outcome import read_cost
 
-        series, seen = self.files.series(name), set[str]()
+        phase, seen = self.files.phase(name), set[str]()
         for entry in self._entries(name):
             ranked = {one.id: one for one in entry.outcomes.ranked} if entry.outcomes else {}
             for candidate in entry.population.candidates:
-                files, known = series.candidate(candidate.recipe), ranked.get(candidate.id)
+                files, known = phase.candidate(candidate.recipe), ranked.get(candidate.id)
                 row: dict[str, Any] = {
                     "stage": name,
                     "generation": entry.number,
@@ -321,7 +321,7 @@ class Run:
                     candidate
                 ):
                     return one
-        raise LineageError("there is no such candidate", where=f"series {name}", got=candidate)
+        raise LineageError("there is no such candidate", where=f"phase {name}", got=candidate)
 
 
 def strategy(kind: str, start: Sequence[float], *, seed: int = 0, **settings: Any) -> Search:

@@ -76,9 +76,9 @@ def scored(run: TinyRun, weight: float = 0.5) -> tuple[Scored | Failed, TinyRun,
     recipe = run.recipe(weight=weight)
     run.write_population([recipe])
     Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=QUIET)
-    series = run.files.series("ps")
-    population = read_population(series.generation(0).population)
-    return read_outcomes(series, population)[recipe.digest], run, recipe
+    phase = run.files.phase("ps")
+    population = read_population(phase.generation(0).population)
+    return read_outcomes(phase, population)[recipe.digest], run, recipe
 
 
 def failure(make_run: MakeRun, folder: Path, body: str) -> str:
@@ -111,9 +111,9 @@ def finished(
     run = start_run(raw)
     evaluator = Evaluator(run.files, run.config, job=0)
 
-    def score(series: str, generation: int = 0) -> None:
-        evaluator.evaluate(series, generation, log=QUIET)
-        write_ranked(run.files, run.config, series, generation, log=QUIET)
+    def score(phase: str, generation: int = 0) -> None:
+        evaluator.evaluate(phase, generation, log=QUIET)
+        write_ranked(run.files, run.config, phase, generation, log=QUIET)
 
     (stage,) = run.config.stages
     write_first(run.files, run.config, stage)
@@ -151,7 +151,7 @@ def test_a_function_gets_the_merged_model_itself(finished: TinyRun) -> None:
     """Its entropy of the next token is that of the best model, loaded by stock transformers."""
     table = json.loads(finished.files.final.read_bytes())
     (row,) = [one for one in table["rows"] if one["kind"] == "evolved"]
-    items = finished.files.series("test").candidate(row["recipe"]).items
+    items = finished.files.phase("test").candidate(row["recipe"]).items
     rows = [one for one in pq.read_table(items).to_pylist() if one["objective"] == "surprise"]
     model = AutoModelForCausalLM.from_pretrained(finished.files.best, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(finished.files.best, local_files_only=True)

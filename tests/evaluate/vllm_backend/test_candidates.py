@@ -83,7 +83,7 @@ def test_where_candidates_are_merged_changes_nothing(
     run.write_population([recipe])
     evaluate(run, on_vllm(run))
     before = run.candidate(recipe).outcome.read_bytes()
-    shutil.rmtree(run.files.series("ps").generation(0).weights(0), ignore_errors=True)
+    shutil.rmtree(run.files.phase("ps").generation(0).weights(0), ignore_errors=True)
     run.candidate(recipe).outcome.unlink()
     config = on_vllm(run, storage=storage)
     if storage == "disk":

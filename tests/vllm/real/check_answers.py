@@ -48,7 +48,7 @@ def test_neither_the_candidates_before_nor_the_storage_change_anything(tmp_path:
     answers = rows(run, recipes[-1], "even")
     run.write_population(recipes[-1:])
     for storage in ("scratch", "disk"):
-        shutil.rmtree(run.files.series("ps").generation(0).weights(0), ignore_errors=True)
+        shutil.rmtree(run.files.phase("ps").generation(0).weights(0), ignore_errors=True)
         run.candidate(recipes[-1]).outcome.unlink()
         config = on_vllm(run, storage=storage)
         if storage == "disk":

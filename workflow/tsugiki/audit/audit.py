@@ -1,6 +1,6 @@
 """Whether the files of a run agree with each other, from the parents to the winner.
 
-Files that a run has once are checked here, those of its series in `audit/series.py`.
+Files that a run has once are checked here, those of its phase in `audit/phase.py`.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tsugiki.audit.finding import Finding, collect, differs, place
+from tsugiki.audit.phase import Reselect, check_candidates, check_chain, check_reselect
 from tsugiki.audit.rungs import check_rungs
-from tsugiki.audit.series import Reselect, check_candidates, check_chain, check_reselect
 from tsugiki.canonical import digest_file
 from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.item_sets import read_items
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.contracts.ledger import existing_series, read_generation
+from tsugiki.contracts.ledger import existing_phases, read_generation
 from tsugiki.contracts.locks import LockedParent, read_lock
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError
@@ -44,7 +44,7 @@ def audit(
         config: Its configuration.
         reselect: Draws a generation again from the files of the one before, and says how it
             differs from what is written; None if it does not.
-        log: Takes a line for every series.
+        log: Takes a line for every phase.
 
     Returns:
         All disagreements. Empty if the run is sound, as far as it has come.
@@ -54,15 +54,15 @@ def audit(
         *collect(check_parents(files, config), files.parents.name),
         *collect(check_items(files), files.items.name),
     ]
-    for series in existing_series(files, config.series):
-        log(f"checking {series}")
-        findings += collect(check_chain(files, series, config), series)
-        findings += collect(check_candidates(files, series, config), series)
-        findings += collect(check_rungs(files, series, config), series)
+    for phase in existing_phases(files, config.phases):
+        log(f"checking {phase}")
+        findings += collect(check_chain(files, phase, config), phase)
+        findings += collect(check_candidates(files, phase, config), phase)
+        findings += collect(check_rungs(files, phase, config), phase)
         if reselect is not None:
-            findings += collect(check_reselect(files, series, reselect), series)
+            findings += collect(check_reselect(files, phase, reselect), phase)
     for stage in merged_stages(config):
-        where = place(files, files.series(stage).best_lock)
+        where = place(files, files.phase(stage).best_lock)
         findings += collect(check_stage(files, config, stage), where)
     return findings + collect(check_final(files, config), files.final.name)
 
@@ -137,26 +137,26 @@ def check_stage(files: RunFiles, config: RunConfig, stage: str) -> Iterator[Find
 
     A model that was removed to make room is no fault: its recipe builds it again.
     """
-    series = files.series(stage)
-    if not series.best_lock.is_file():
+    phase = files.phase(stage)
+    if not phase.best_lock.is_file():
         return
-    best, locked = f"the best model of stage {stage}", read_stage_lock(series.best_lock)
-    for file in locked.files if series.best.is_dir() else ():
-        path = series.best / file.name
+    best, locked = f"the best model of stage {stage}", read_stage_lock(phase.best_lock)
+    for file in locked.files if phase.best.is_dir() else ():
+        path = phase.best / file.name
         got = digest_file(path) if path.is_file() else "no such file"
         what = f"{best} has changed since it was locked"
         yield from differs(what, place(files, path), file.sha256, got)
-    outcomes = files.series(config.finalists_of(stage)).generation(0).outcomes
+    outcomes = files.phase(config.finalists_of(stage)).generation(0).outcomes
     expected = winner(read_generation(outcomes)).recipe
     what, made = f"{best} was not made from its winner's recipe", locked.source.get("recipe")
-    yield from differs(what, place(files, series.best_lock), expected, made)
-    if (recipe := series.best_recipe).is_file():
+    yield from differs(what, place(files, phase.best_lock), expected, made)
+    if (recipe := phase.best_recipe).is_file():
         what, made = f"{best} holds another recipe", read_recipe(recipe).digest
         yield from differs(what, place(files, recipe), expected, made)
 
 
 def check_final(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
-    """The final table follows from the test series; the best model is the winner."""
+    """The final table follows from the test phase; the best model is the winner."""
     if not files.final.is_file():
         return
     where = files.final.name

@@ -13,12 +13,12 @@ from tsugiki.evaluate.items import decided_evaluation
 from tsugiki.evolve.promote import promotion
 
 
-def check_rungs(files: RunFiles, series: str, config: RunConfig) -> Iterator[Finding]:
+def check_rungs(files: RunFiles, phase: str, config: RunConfig) -> Iterator[Finding]:
     """Each decision after a rung is made again from the records, and is what was written."""
     evaluation = decided_evaluation(config, files.items)
-    if evaluation.rungs is None or config.stage(series) is None:
+    if evaluation.rungs is None or config.stage(phase) is None:
         return
-    folder = files.series(series)
+    folder = files.phase(phase)
     for entry in entries(folder):
         if entry.outcomes is None or not entry.outcomes.ranked:
             continue

@@ -12,9 +12,9 @@ import click
 from tsugiki.commands.arguments import (
     GENERATION,
     JOB,
+    PHASE,
     PLACE,
     RUN,
-    SERIES,
     STAGE,
     THREADS,
     find_stage,
@@ -63,31 +63,31 @@ def start(run: Run, stage: str) -> None:
 
 @click.command()
 @RUN
-@SERIES
+@PHASE
 @GENERATION
 @JOB
-def materialize(run: Run, series: str, generation: int, job: int) -> None:
+def materialize(run: Run, phase: str, generation: int, job: int) -> None:
     """Write a job's candidates as checkpoints (storage: disk)."""
     with quick_imports():
         from tsugiki.evaluate.materialized import materialize as write
 
-    write(run.files, run.config, series, generation, job)
+    write(run.files, run.config, phase, generation, job)
 
 
 @click.command()
 @RUN
-@SERIES
+@PHASE
 @GENERATION
 @JOB
 @click.option("--rung", type=int, help="Score on that rung's documents; on all if absent.")
-def evaluate(run: Run, series: str, generation: int, job: int, rung: int | None) -> None:
+def evaluate(run: Run, phase: str, generation: int, job: int, rung: int | None) -> None:
     """Score a job's shard of a generation."""
     from tsugiki.evaluate.offline import stay_offline
 
     os.environ.setdefault("TQDM_DISABLE", "1")  # the log has a line per candidate instead
     stay_offline()
     if done_by_worker(
-        run.files, run.config, "evaluate", series, generation, job, rung=rung, log=click.echo
+        run.files, run.config, "evaluate", phase, generation, job, rung=rung, log=click.echo
     ):
         return
     from tsugiki.evaluate.vllm_backend.engine import see_one_gpu
@@ -101,7 +101,7 @@ def evaluate(run: Run, series: str, generation: int, job: int, rung: int | None)
     evaluator = Evaluator(run.files, run.config, job=job)
     loaded = time.perf_counter()
     click.echo(f"libraries: {imported - begun:.2f} s, tasks: {loaded - imported:.2f} s")
-    evaluator.evaluate(series, generation, rung=rung, log=click.echo)
+    evaluator.evaluate(phase, generation, rung=rung, log=click.echo)
 
 
 @click.command()
@@ -120,16 +120,16 @@ def promote(run: Run, stage: str, generation: int, rung: int) -> None:
 @click.command()
 @click.pass_obj
 @RUN
-@SERIES
+@PHASE
 @GENERATION
-def rank(terminal: Terminal, run: Run, series: str, generation: int) -> None:
+def rank(terminal: Terminal, run: Run, phase: str, generation: int) -> None:
     """Write the ledger's entry of a generation."""
     log = terminal.announce
-    if done_by_worker(run.files, run.config, "rank", series, generation, log=log):
+    if done_by_worker(run.files, run.config, "rank", phase, generation, log=log):
         return
     from tsugiki.steps.evolution import write_ranked
 
-    write_ranked(run.files, run.config, series, generation, log=log)
+    write_ranked(run.files, run.config, phase, generation, log=log)
 
 
 @click.command()
@@ -199,7 +199,7 @@ def best(run: Run, out: Path | None, stage: str | None, threads: int) -> None:
     if stage is not None:
         name = find_stage(run.config, stage).name
         digest = models.write_stage_best(run.files, run.config, name, threads=threads)
-        click.echo(f"{run.files.series(name).best}  {digest}")
+        click.echo(f"{run.files.phase(name).best}  {digest}")
         return
     place = out or run.files.best
     weights = models.write_best(run.files, run.config, place, threads=threads)
@@ -212,26 +212,26 @@ def best(run: Run, out: Path | None, stage: str | None, threads: int) -> None:
 @click.pass_obj
 @RUN
 @click.option(
-    "--series", help="Stage, or baselines, finalists, test; all that is missing if absent."
+    "--series", "phase", help="Stage, or baselines, finalists, test; all that is missing if absent."
 )
 @GENERATION
 @click.option("--rebuild", is_flag=True, help="Write all of MLflow anew from the run's files.")
-def track(terminal: Terminal, run: Run, series: str | None, generation: int, rebuild: bool) -> None:
+def track(terminal: Terminal, run: Run, phase: str | None, generation: int, rebuild: bool) -> None:
     """Write what MLflow has not yet, or a generation.
 
     With --series, as the workflow calls it, an MLflow that fails is no fault: it is told later.
     """
-    if rebuild or series is None:
+    if rebuild or phase is None:
         from tsugiki.tracking import projection
 
         (projection.rebuild if rebuild else projection.catch_up)(run.files, run.config)
         return
     log = terminal.announce
-    if done_by_worker(run.files, run.config, "track", series, generation, log=log):
+    if done_by_worker(run.files, run.config, "track", phase, generation, log=log):
         return
     from tsugiki.tracking.projection import track_generation
 
-    track_generation(run.files, series, generation, run.config, log=log)
+    track_generation(run.files, phase, generation, run.config, log=log)
 
 
 @click.command()

@@ -72,7 +72,8 @@ def _kind(value: Any) -> str:
 
 
 AnyBaseline = Annotated[
-    Annotated[Baseline, Tag("merge")] | Annotated[FrankenmergeBaseline, Tag("stack")], Discriminator(_kind)
+    Annotated[Baseline, Tag("merge")] | Annotated[FrankenmergeBaseline, Tag("stack")],
+    Discriminator(_kind),
 ]
 
 DEFAULT_BASELINES: list[AnyBaseline] = [

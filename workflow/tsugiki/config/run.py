@@ -77,12 +77,12 @@ class RunConfig(Section):
         return next((stage for stage in self.stages if stage.name == name), None)
 
     def finalists_of(self, stage: str) -> str:
-        """The series in which a stage's finalists are scored: the last stage's has the plain name."""
+        """The phase in which a stage's finalists are scored: the last stage's has the plain name."""
         return FINALISTS if stage == self.stages[-1].name else f"{FINALISTS_OF}{stage}"
 
     @property
-    def series(self) -> list[str]:
-        """All series that the run may have, in the order they are written."""
+    def phases(self) -> list[str]:
+        """All phases that the run may have, in the order they are written."""
         *before, last = (stage.name for stage in self.stages)
         return [
             *(name for stage in before for name in (stage, self.finalists_of(stage))),

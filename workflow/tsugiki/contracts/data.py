@@ -17,9 +17,15 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 class Data(BaseModel):
-    """Frozen plain data without unknown keys."""
+    """Frozen plain data without unknown keys. An alias is what a field has been called in files from the start."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
 
 
 class Section(BaseModel):

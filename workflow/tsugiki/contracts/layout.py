@@ -51,7 +51,7 @@ def run_is_taken(name: str) -> bool:
 
 @dataclass(frozen=True)
 class CandidateFiles:
-    """candidates/cand-<digest12>/: one recipe in one series."""
+    """candidates/cand-<digest12>/: one recipe in one phase."""
 
     root: Path
 
@@ -125,8 +125,8 @@ class GenerationFiles:
 
 
 @dataclass(frozen=True)
-class SeriesFiles:
-    """results/<run>/<series>/: a stage, its finalists, or `baselines`, `test`."""
+class PhaseFiles:
+    """results/<run>/<phase>/: a stage, its finalists, or `baselines`, `test`."""
 
     root: Path
 
@@ -223,6 +223,6 @@ class RunFiles:
         """A figure of the report."""
         return self.root / "figures" / f"{name}.svg"
 
-    def series(self, name: str) -> SeriesFiles:
-        """Files of one series."""
-        return SeriesFiles(self.root / name)
+    def phase(self, name: str) -> PhaseFiles:
+        """Files of one phase."""
+        return PhaseFiles(self.root / name)

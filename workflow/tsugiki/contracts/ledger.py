@@ -1,4 +1,4 @@
-"""Reading the ledger: the generations of a series, in order, from their files."""
+"""Reading the ledger: the generations of a phase, in order, from their files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsugiki.contracts.layout import GenerationFiles, RunFiles, SeriesFiles
+from tsugiki.contracts.layout import GenerationFiles, PhaseFiles, RunFiles
 from tsugiki.contracts.outcome import OUTCOME, Failed, Scored
 from tsugiki.contracts.population import Generation, Population
 from tsugiki.errors import LineageError
@@ -55,32 +55,32 @@ def read_outcome(path: Path) -> Scored | Failed:
     return read_json(path, OUTCOME.validate_json, "outcome", missing="the outcome is missing")
 
 
-def entries(series: SeriesFiles) -> Iterator[Entry]:
+def entries(phase: PhaseFiles) -> Iterator[Entry]:
     """Yield the generations that exist, from the first to the last.
 
     Raises:
         LineageError: a file is damaged.
     """
     number = 0
-    while (files := series.generation(number)).population.is_file():
+    while (files := phase.generation(number)).population.is_file():
         outcomes = read_generation(files.outcomes) if files.outcomes.is_file() else None
         yield Entry(number, files, read_population(files.population), outcomes)
         number += 1
 
 
-def scored_generations(series: SeriesFiles) -> list[Generation]:
+def scored_generations(phase: PhaseFiles) -> list[Generation]:
     """The completed generations that have candidates, in order."""
-    found = (entry.outcomes for entry in entries(series))
+    found = (entry.outcomes for entry in entries(phase))
     return [generation for generation in found if generation is not None and generation.ranked]
 
 
-def evaluation_of(series: SeriesFiles) -> str | None:
-    """Identity of the evaluation that scored a series, by its first ranked generation; None before it.
+def evaluation_of(phase: PhaseFiles) -> str | None:
+    """Identity of the evaluation that scored a phase, by its first ranked generation; None before it.
 
     Raises:
         LineageError: the ledger's entry is damaged.
     """
-    first = series.generation(0).outcomes
+    first = phase.generation(0).outcomes
     ranked = read_generation(first).ranked if first.is_file() else ()
     return ranked[0].outcome.evaluation if ranked else None
 
@@ -123,6 +123,6 @@ def new_recipes(found: Iterable[Entry]) -> list[list[str]]:
     return new
 
 
-def existing_series(files: RunFiles, names: Iterable[str]) -> list[str]:
-    """Those of the run's series that have begun."""
-    return [name for name in names if files.series(name).generation(0).population.is_file()]
+def existing_phases(files: RunFiles, names: Iterable[str]) -> list[str]:
+    """Those of the run's phases that have begun."""
+    return [name for name in names if files.phase(name).generation(0).population.is_file()]

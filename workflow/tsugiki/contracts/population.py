@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from tsugiki.contracts.data import Data
 from tsugiki.contracts.outcome import Outcome
@@ -27,8 +29,8 @@ class Population(Data):
 
     version: Literal[1] = 1
     run: str
-    series: str
-    """Stage name, series of its finalists, or `baselines`, `test`."""
+    phase: Annotated[str, Field(alias="series")]
+    """Stage name, phase of its finalists, or `baselines`, `test`."""
     generation: int
     split: Literal["search", "validation", "test"]
     """Which items score it."""
@@ -57,7 +59,7 @@ class Generation(Data):
 
     version: Literal[1] = 1
     run: str
-    series: str
+    phase: Annotated[str, Field(alias="series")]
     generation: int
     population: str
     """SHA-256 of population.json."""

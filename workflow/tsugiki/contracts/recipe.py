@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     TypeAdapter,
@@ -96,10 +95,6 @@ class Recipe(Identified):
     Two recipes are the same candidate if and only if their digests are equal. Parents are kept
     in the order of their names, so that listing them differently gives the same recipe.
     """
-
-    model_config = ConfigDict(
-        validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
-    )
 
     version: Literal[1] = 1
     space: Literal["parameter"] = "parameter"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from tsugiki.contracts.data import Data
 from tsugiki.contracts.layout import GenerationFiles
@@ -27,7 +29,7 @@ class Promotion(Data):
 
     version: Literal[1] = 1
     run: str
-    series: str
+    phase: Annotated[str, Field(alias="series")]
     generation: int
     rung: int
     population: str

@@ -15,7 +15,7 @@ from tsugiki import atomic
 from tsugiki.canonical import digest, digest_bytes, digest_file, pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.item_sets import ItemSets, read_items
-from tsugiki.contracts.layout import CandidateFiles, GenerationFiles, RunFiles, SeriesFiles
+from tsugiki.contracts.layout import CandidateFiles, GenerationFiles, PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import (
     evaluation_of,
     read_population,
@@ -54,7 +54,7 @@ class Evaluator:
 
     def evaluate(
         self,
-        series: str,
+        phase: str,
         generation: int,
         *,
         rung: int | None = None,
@@ -67,7 +67,7 @@ class Evaluator:
         job's file is written last: it exists only if every candidate of the shard has an outcome.
 
         Args:
-            series: Stage name, series of its finalists, or `baselines`, `test`.
+            phase: Stage name, phase of its finalists, or `baselines`, `test`.
             generation: Its number.
             rung: Score on the documents of that rung, one before the last, who has come so far.
             log: Takes a line for every candidate, once its outcome is on the disk.
@@ -78,30 +78,30 @@ class Evaluator:
             LineageError: another evaluation scored the stage until now, or it is not decided who has
                 come so far.
         """
-        self._hold_models_of(series)
-        series_files = self._files.series(series)
-        files = series_files.generation(generation)
+        self._hold_models_of(phase)
+        phase_files = self._files.phase(phase)
+        files = phase_files.generation(generation)
         population = read_population(files.population)
         population_bytes = files.population.read_bytes()
-        rungs = documents_by_rung(self._config, self._items, series, population.split)
+        rungs = documents_by_rung(self._config, self._items, phase, population.split)
         step = _step(rungs, rung)
-        chats = self._chats(population, series_files)
+        chats = self._chats(population, phase_files)
         identity = evaluation_identity(
             self._evaluators, self._items, population, self._model, chats, rungs
         )
-        if self._config.stage(series) is not None:  # before anything recorded is scored anew
-            before = evaluation_of(series_files)
+        if self._config.stage(phase) is not None:  # before anything recorded is scored anew
+            before = evaluation_of(phase_files)
             require_one_evaluation([identity], before, where=str(files.root))
         jobs = read_split(self._files, files, self._config.evaluation.jobs)
         mine = shard_of(population, self._job, jobs)
         left = left_at(files, range(step.number))
         recipes = {
-            one: read_recipe(series_files.candidate(one).recipe) for one in mine if one not in left
+            one: read_recipe(phase_files.candidate(one).recipe) for one in mine if one not in left
         }
         for index, one in enumerate(self._in_groups(recipes), start=1):
             if not should_continue():
                 return
-            candidate = series_files.candidate(one)
+            candidate = phase_files.candidate(one)
             place = candidate.at(rung)
             outcome = known_outcome(place, identity)
             if outcome is None:
@@ -121,7 +121,7 @@ class Evaluator:
                 record(place, evaluated, self._model.hardware)
                 outcome = evaluated.outcome
             log(f"[{index}/{len(recipes)}] {one[:12]} {describe(outcome)}")
-        places = {one: series_files.candidate(one).at(left.get(one, rung)) for one in mine}
+        places = {one: phase_files.candidate(one).at(left.get(one, rung)) for one in mine}
         if rung is not None:
             places = {one: place for one, place in places.items() if one in recipes}
         finish(files.evaluated(self._job, rung), population_bytes, places)
@@ -158,20 +158,18 @@ class Evaluator:
             groups.setdefault(self._model.group(recipe), []).append(digest_of_recipe)
         return [recipe for members in groups.values() for recipe in members]
 
-    def _chats(self, population: Population, series: SeriesFiles) -> dict[str, Any]:
+    def _chats(self, population: Population, phase: PhaseFiles) -> dict[str, Any]:
         """What the chat templates of a population's models add to its identity."""
         evaluation = self._config.evaluation
         if not evaluation.apply_chat_template:
             return {}
-        recipes = (
-            read_recipe(series.candidate(one.recipe).recipe) for one in population.candidates
-        )
+        recipes = (read_recipe(phase.candidate(one.recipe).recipe) for one in population.candidates)
         owners = sorted({recipe.owner for recipe in recipes})
         return chat_identity([self._folders[owner] for owner in owners], evaluation.date)
 
-    def _hold_models_of(self, series: str) -> None:
-        """Keep the models in memory as long as a series is made from the same ones."""
-        models = models_of(self._files, self._config, series)
+    def _hold_models_of(self, phase: str) -> None:
+        """Keep the models in memory as long as a phase is made from the same ones."""
+        models = models_of(self._files, self._config, phase)
         self._folders = models.folders
         if models.digests != self._digests:
             before = None if self._digests is None else self._model

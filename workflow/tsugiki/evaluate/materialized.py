@@ -26,20 +26,20 @@ class _Refusal(BaseModel):
     reason: str
 
 
-def materialize(files: RunFiles, config: RunConfig, series: str, generation: int, job: int) -> None:
+def materialize(files: RunFiles, config: RunConfig, phase: str, generation: int, job: int) -> None:
     """Write the merged models of a job's shard; a recipe without a valid merge leaves its reason.
 
     Models that a killed job had finished are kept.
     """
-    series_files = files.series(series)
-    generation_files = series_files.generation(generation)
+    phase_files = files.phase(phase)
+    generation_files = phase_files.generation(generation)
     population = read_population(generation_files.population)
-    models = models_of(files, config, series)
+    models = models_of(files, config, phase)
     root = generation_files.weights(job)
     root.mkdir(parents=True, exist_ok=True)
     jobs = read_split(files, generation_files, config.evaluation.jobs)
     for digest in shard_of(population, job, jobs):
-        candidate = series_files.candidate(digest)
+        candidate = phase_files.candidate(digest)
         target = root / candidate.root.name
         if _digest_path(target).is_file() or _refusal_path(target).is_file():
             continue

@@ -12,18 +12,18 @@ Ids = dict[str, list[int]]
 """Document ids by task."""
 
 
-def documents_by_rung(config: RunConfig, items: ItemSets, series: str, split: Split) -> list[Ids]:
-    """The documents that score a series: by rung, those of a rung among those of the next one.
+def documents_by_rung(config: RunConfig, items: ItemSets, phase: str, split: Split) -> list[Ids]:
+    """The documents that score a phase: by rung, those of a rung among those of the next one.
 
-    A series that is no stage, and a stage without rungs, has one rung: all documents of its split.
+    A phase that is no stage, and a stage without rungs, has one rung: all documents of its split.
 
     Args:
         config: The run.
         items: The division of its documents.
-        series: Its series.
-        split: What scores the series.
+        phase: Its phase.
+        split: What scores the phase.
     """
-    if config.evaluation.rungs is None or config.stage(series) is None:
+    if config.evaluation.rungs is None or config.stage(phase) is None:
         return [items.ids(split)]
     order = {
         task: in_order(getattr(sets, split), ("rungs", config.seed))

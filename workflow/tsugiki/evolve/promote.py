@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tsugiki.canonical import digest_bytes, digest_file
 from tsugiki.config.evaluation import Objective, Rungs
-from tsugiki.contracts.layout import GenerationFiles, SeriesFiles
+from tsugiki.contracts.layout import GenerationFiles, PhaseFiles
 from tsugiki.contracts.ledger import read_outcome, read_population
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.records import read_records
@@ -37,7 +37,7 @@ class AtRung:
 
 
 def promotion(
-    series: SeriesFiles,
+    phase: PhaseFiles,
     files: GenerationFiles,
     rung: int,
     rungs: Rungs,
@@ -46,7 +46,7 @@ def promotion(
     """Decide from the files of a generation; writes nothing.
 
     Args:
-        series: The stage.
+        phase: The stage.
         files: The generation.
         rung: Number of the rung, from 0, that has been scored; not the last one.
         rungs: The configuration of rungs.
@@ -58,11 +58,11 @@ def promotion(
     population = read_population(files.population)
     left = left_at(files, range(rung))
     recipes = dict.fromkeys(one.recipe for one in population.candidates)
-    found = [_read(series, recipe, rung, objectives) for recipe in recipes if recipe not in left]
+    found = [_read(phase, recipe, rung, objectives) for recipe in recipes if recipe not in left]
     reasons = decide(found, rung, rungs, objectives)
     return Promotion(
         run=population.run,
-        series=population.series,
+        phase=population.phase,
         generation=population.generation,
         rung=rung,
         population=digest_bytes(files.population.read_bytes()),
@@ -103,8 +103,8 @@ def decide(
     ]
 
 
-def _read(series: SeriesFiles, recipe: str, rung: int, objectives: Sequence[Objective]) -> AtRung:
-    place = series.candidate(recipe).at(rung)
+def _read(phase: PhaseFiles, recipe: str, rung: int, objectives: Sequence[Objective]) -> AtRung:
+    place = phase.candidate(recipe).at(rung)
     outcome = read_outcome(place.outcome)
     if (outcome.recipe, outcome.rung) != (recipe, rung):
         raise LineageError(

@@ -45,7 +45,7 @@ def rank(
     found = [outcomes[candidate.recipe] for candidate in population.candidates]
     return Generation(
         run=population.run,
-        series=population.series,
+        phase=population.phase,
         generation=population.generation,
         population=digest_bytes(population_bytes),
         ranked=tuple(

@@ -77,7 +77,7 @@ def select(
     if population.stopped is not None:
         following = Population(
             run=config.name,
-            series=stage.name,
+            phase=stage.name,
             generation=generation,
             split="search",
             previous=previous,
@@ -115,7 +115,7 @@ def _ask(
     source = digest_bytes(state_bytes)
     population = Population(
         run=config.name,
-        series=stage.name,
+        phase=stage.name,
         generation=generation,
         split="search",
         previous=previous,
@@ -144,7 +144,7 @@ def _require_digest(name: str, content: bytes, expected: str | None, of: Populat
     if digest_bytes(content) != expected:
         raise LineageError(
             f"the {name} does not belong to the generation",
-            where=f"{of.series}, generation {of.generation}",
+            where=f"{of.phase}, generation {of.generation}",
             expected=str(expected),
             got=digest_bytes(content),
             fix="remove the stage's gen-* folders and run again; scores are kept",

@@ -62,7 +62,10 @@ def frankenmerge_recipes(
 
 
 def _random_frankenmerges(
-    baseline: FrankenmergeBaseline, stage: Stage, layers: Mapping[str, int], random: np.random.Generator
+    baseline: FrankenmergeBaseline,
+    stage: Stage,
+    layers: Mapping[str, int],
+    random: np.random.Generator,
 ) -> Iterator[list[Slice]]:
     wanted = baseline.random or 0
     depth = layers[stage.parents[0]]
@@ -155,7 +158,7 @@ def baseline_population(
     ]
     population = Population(
         run=config.name,
-        series="baselines",
+        phase="baselines",
         generation=0,
         split="search",
         previous=None,
@@ -182,7 +185,9 @@ def _recipes(
 ) -> Iterable[AnyRecipe]:
     stage = config.stages[0]
     if isinstance(baseline, FrankenmergeBaseline):
-        return frankenmerge_recipes(baseline, stage, digests=digests, layers=layers, seed=config.seed)
+        return frankenmerge_recipes(
+            baseline, stage, digests=digests, layers=layers, seed=config.seed
+        )
     recipes = grid(
         baseline,
         stage,

@@ -36,7 +36,7 @@ def best_distinct(
 
 
 def finalist_population(
-    run: str, chosen: Sequence[Ranked], mean: str | None, *, series: str = "finalists"
+    run: str, chosen: Sequence[Ranked], mean: str | None, *, phase: str = "finalists"
 ) -> Population:
     """The finalists of a stage, to be scored on the validation items.
 
@@ -44,13 +44,13 @@ def finalist_population(
         run: The run's name.
         chosen: The best candidates.
         mean: Recipe digest of the strategy's final mean, if it has one.
-        series: The stage's series of finalists.
+        phase: The stage's phase of finalists.
     """
     rows = [(f"candidate {entry.id}", entry.recipe) for entry in chosen]
     if mean is not None and mean not in {recipe for _, recipe in rows}:
         rows.append(("final mean", mean))
     named = [(name, "finalist", recipe) for name, recipe in rows]
-    return _population(run, series, named, split="validation")
+    return _population(run, phase, named, split="validation")
 
 
 def winner(finals: Generation) -> Ranked:
@@ -97,14 +97,14 @@ def held_out_population(
 
 def _population(
     run: str,
-    series: str,
+    phase: str,
     rows: Sequence[tuple[str, str, str]],
     *,
     split: Literal["validation", "test"],
 ) -> Population:
     return Population(
         run=run,
-        series=series,
+        phase=phase,
         generation=0,
         split=split,
         previous=None,

@@ -1,4 +1,4 @@
-"""From the test series to the final table: a pure function of loaded files."""
+"""From the test phase to the final table: a pure function of loaded files."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def final_table(
     validation: Values | None = None,
     biases: Mapping[str, float | None] | None = None,
 ) -> FinalTable:
-    """Compare the winner with every other model of the test series.
+    """Compare the winner with every other model of the test phase.
 
     Args:
-        population: Of the series `test`. Each candidate's origin holds the `name` and `kind` of
+        population: Of the phase `test`. Each candidate's origin holds the `name` and `kind` of
             its row; exactly one is of the kind `evolved`.
         generation: Its outcomes.
         items: By recipe digest, the `pyarrow.Table` of items.parquet of every scored candidate.
@@ -62,11 +62,11 @@ def final_table(
     drawn = [(candidate.id, candidate.recipe) for candidate in population.candidates]
     if drawn != [(entry.id, entry.recipe) for entry in generation.ranked]:
         raise LineageError(
-            "the population of the test series is not the one that was scored",
-            where=f"{population.series}/population.json",
+            "the population of the test phase is not the one that was scored",
+            where=f"{population.phase}/population.json",
             expected=", ".join(entry.id for entry in generation.ranked),
             got=", ".join(candidate.id for candidate in population.candidates),
-            fix="restore the file; or remove the series' folder, and let the workflow score it anew",
+            fix="restore the file; or remove the phase's folder, and let the workflow score it anew",
         )
     evaluation = config.evaluation
     aggregations = aggregations_of(generation, Aggregations(evaluation))
@@ -138,7 +138,7 @@ def _kind(candidate: Candidate) -> Kind:
         if kind == known:
             return known  # type: ignore[no-any-return]
     raise LineageError(
-        "a candidate of the test series has no known kind",
+        "a candidate of the test phase has no known kind",
         where=f"candidate {candidate.id}",
         expected=", ".join(get_args(Kind)),
         got=repr(kind),
@@ -154,8 +154,8 @@ def _winner(population: Population) -> str:
     evolved = [_name(c) for c in population.candidates if _kind(c) == "evolved"]
     if len(evolved) != 1 or len(set(names)) != len(names):
         raise LineageError(
-            "the test series does not make a table",
-            where=f"series {population.series}",
+            "the test phase does not make a table",
+            where=f"phase {population.phase}",
             expected="distinct row names, and exactly one candidate of the kind `evolved`",
             got=f"rows {names}, of which evolved: {evolved}",
         )
@@ -183,8 +183,8 @@ def _models(
         if len(documents) > 1:
             raise LineageError(
                 f"models were scored on different documents of `{name}`",
-                where="series test",
-                fix="remove the series' folder and let the workflow score it again",
+                where="phase test",
+                fix="remove the phase's folder and let the workflow score it again",
             )
     return dict(scored)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tsugiki.atomic import write_if_changed
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.layout import BASELINES, TEST, RunFiles, SeriesFiles
+from tsugiki.contracts.layout import BASELINES, TEST, PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.records import read_records
@@ -48,7 +48,7 @@ def load_final_table(
         monitors = [*others, *evaluation.monitors]
         evaluation = evaluation.model_copy(update={"objectives": [first], "monitors": monitors})
     config = config.model_copy(update={"evaluation": evaluation})
-    test = files.series(TEST)
+    test = files.phase(TEST)
     population = read_population(test.generation(0).population)
     generation = read_generation(test.generation(0).outcomes)
     searched = [*(stage.name for stage in config.stages), BASELINES]
@@ -66,29 +66,29 @@ def load_final_table(
             candidate.recipe: read_recipe(test.candidate(candidate.recipe).recipe)
             for candidate in population.candidates
         },
-        search=_measured(files.series(name) for name in searched),
-        validation=_measured(files.series(name) for name in finalists),
-        biases=_search_biases(files.series(config.stages[-1].name), config),
+        search=_measured(files.phase(name) for name in searched),
+        validation=_measured(files.phase(name) for name in finalists),
+        biases=_search_biases(files.phase(config.stages[-1].name), config),
     )
 
 
-def _measured(series: Iterable[SeriesFiles]) -> Values:
-    """All values of whole series."""
+def _measured(phase: Iterable[PhaseFiles]) -> Values:
+    """All values of whole phases."""
     return {
         entry.recipe: {name: one.value for name, one in entry.outcome.measured.items()}
-        for one in series
+        for one in phase
         for generation in scored_generations(one)
         for entry in generation.ranked
         if entry.outcome.status == "scored"
     }
 
 
-def _search_biases(series: SeriesFiles, config: RunConfig) -> dict[str, float]:
+def _search_biases(phase: PhaseFiles, config: RunConfig) -> dict[str, float]:
     """Winner's curse of a stage, by measure; none unless all its candidates share their items."""
-    history = scored_generations(series)
+    history = scored_generations(phase)
     entries = (entry for generation in history for entry in generation.ranked)
     places = {
-        entry.recipe: series.candidate(entry.recipe).at(entry.outcome.rung)
+        entry.recipe: phase.candidate(entry.recipe).at(entry.outcome.rung)
         for entry in entries
         if entry.outcome.status == "scored"
     }

@@ -46,18 +46,18 @@ def run_models(
     folders = locate(config, lock, read=read)
     digests = {name: lock.digests[name] for name in config.parents}
     for stage in config.stages:
-        series = files.series(stage.name)
-        if stage.name in wanted and series.best_lock.is_file():
-            locked = read_stage_lock(series.best_lock)
+        phase = files.phase(stage.name)
+        if stage.name in wanted and phase.best_lock.is_file():
+            locked = read_stage_lock(phase.best_lock)
             require_files(
                 f"the best model of stage `{stage.name}`",
-                series.best,
+                phase.best,
                 locked.files,
                 digest_memory(config),
-                fix=f"remove {series.best_lock} and run the workflow again",
+                fix=f"remove {phase.best_lock} and run the workflow again",
                 read=read,
             )
-            folders[stage.name], digests[stage.name] = series.best, locked.digest
+            folders[stage.name], digests[stage.name] = phase.best, locked.digest
     return RunModels(folders, digests)
 
 
@@ -67,16 +67,16 @@ def merged_stages(config: RunConfig) -> list[str]:
     return [stage.name for stage in config.stages if stage.name in members]
 
 
-def models_of(files: RunFiles, config: RunConfig, series: str, *, read: bool = False) -> RunModels:
-    """The models that candidates of a series are made from.
+def models_of(files: RunFiles, config: RunConfig, phase: str, *, read: bool = False) -> RunModels:
+    """The models that candidates of a phase are made from.
 
     All parents, and for a stage and its finalists the stages that it merges; for the baselines
     none, for the test all. `read` and errors are those of `run_models`.
     """
-    if series == BASELINES:
+    if phase == BASELINES:
         return run_models(files, config, (), read=read)
     for stage in config.stages:
-        if series in (stage.name, config.finalists_of(stage.name)):
+        if phase in (stage.name, config.finalists_of(stage.name)):
             return run_models(files, config, stage.members, read=read)
     return run_models(files, config, read=read)
 
@@ -85,7 +85,7 @@ def run_digests(files: RunFiles, config: RunConfig) -> dict[str, str]:
     """Digest of each model, by name; where the models are is not asked."""
     digests = dict(read_lock(files.parents).digests)
     for stage in config.stages:
-        if (lock := files.series(stage.name).best_lock).is_file():
+        if (lock := files.phase(stage.name).best_lock).is_file():
             digests[stage.name] = read_stage_lock(lock).digest
     return digests
 

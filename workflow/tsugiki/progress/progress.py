@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import count
 
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.layout import RunFiles, SeriesFiles
+from tsugiki.contracts.layout import PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import Entry, entries
 from tsugiki.finalists.table import read_final_table, render_table
 from tsugiki.progress.summary import Course, Summary, failures, summaries
@@ -55,7 +55,7 @@ def progress_line(history: Sequence[Summary], seconds: float | None, generations
 
 
 def status(files: RunFiles, config: RunConfig) -> str:
-    """How far a run has come, series by series, and its final table if there is one.
+    """How far a run has come, phase by phase, and its final table if there is one.
 
     Raises:
         LineageError: a file of the run is damaged.
@@ -63,12 +63,12 @@ def status(files: RunFiles, config: RunConfig) -> str:
     found = _stages(files, config)
     left = seconds_left(files, config, found)
     lines = [f"{config.name}: {files.root}" + (f" | {duration(left)} left" if left else "")]
-    names = config.series
+    names = config.phases
     width = max(12, *(len(name) for name in names))
     for name in names:
-        series = files.series(name)
-        begun = found[name] if name in found else list(entries(series))
-        line = _series_line(files, config, name, begun)
+        phase = files.phase(name)
+        begun = found[name] if name in found else list(entries(phase))
+        line = _phase_line(files, config, name, begun)
         lines.append(f"  {name:<{width}} {line}")
     text = "\n".join(lines) + "\n"
     if files.final.is_file():
@@ -110,14 +110,14 @@ def _scores(course: Course) -> str:
     )
 
 
-def _series_line(files: RunFiles, config: RunConfig, name: str, found: Sequence[Entry]) -> str:
-    series, stage = files.series(name), config.stage(name)
+def _phase_line(files: RunFiles, config: RunConfig, name: str, found: Sequence[Entry]) -> str:
+    phase, stage = files.phase(name), config.stage(name)
     done = [one.outcomes for one in found if one.outcomes is not None and one.outcomes.ranked]
     stopped = next((one.population.stopped for one in found if one.population.stopped), None)
     if not found:
         return "not begun"
     if not done:
-        return _waiting(series, found[-1])
+        return _waiting(phase, found[-1])
     if stage is None:
         failed = f", {count} failed" if (count := failures(done[-1])) else ""
         return f"{len(done[-1].ranked)} candidates scored{failed}"
@@ -128,11 +128,11 @@ def _series_line(files: RunFiles, config: RunConfig, name: str, found: Sequence[
         return f"{line} | ended: {stopped}"
     # The generation after the last one is drawn but never scored.
     under_way = found[-1].outcomes is None and found[-1].number < planned
-    return f"{line} | {_waiting(series, found[-1])}" if under_way else line
+    return f"{line} | {_waiting(phase, found[-1])}" if under_way else line
 
 
 def _stages(files: RunFiles, config: RunConfig) -> dict[str, list[Entry]]:
-    return {stage.name: list(entries(files.series(stage.name))) for stage in config.stages}
+    return {stage.name: list(entries(files.phase(stage.name))) for stage in config.stages}
 
 
 def _stage_line(
@@ -140,15 +140,15 @@ def _stage_line(
 ) -> str:
     ranked = [one.outcomes for one in found if one.outcomes is not None and one.outcomes.ranked]
     history = summaries(files, config, name, ranked)
-    times = [busy_seconds(costs) for costs in generation_costs(files.series(name), found)]
+    times = [busy_seconds(costs) for costs in generation_costs(files.phase(name), found)]
     known = [seconds for seconds in times if seconds]
     return progress_line(history, sum(known) / len(known) if known else None, planned)
 
 
-def _waiting(series: SeriesFiles, entry: Entry) -> str:
+def _waiting(phase: PhaseFiles, entry: Entry) -> str:
     recipes = {candidate.recipe for candidate in entry.population.candidates}
-    scored = sum(series.candidate(recipe).outcome.is_file() for recipe in recipes)
+    scored = sum(phase.candidate(recipe).outcome.is_file() for recipe in recipes)
     line = f"generation {entry.number + 1}: {scored} of {len(recipes)} candidates scored"
     rung = next(number for number in count() if not entry.files.promotion(number).is_file())
-    here = sum(series.candidate(recipe).at(rung).outcome.is_file() for recipe in recipes)
+    here = sum(phase.candidate(recipe).at(rung).outcome.is_file() for recipe in recipes)
     return f"{line}, {here} on rung {rung + 1}" if here else line

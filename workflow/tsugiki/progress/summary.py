@@ -1,4 +1,4 @@
-"""The course of a series in numbers: best, spread and failures of every generation."""
+"""The course of a phase in numbers: best, spread and failures of every generation."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class Summary:
 
 
 def summaries(
-    files: RunFiles, config: RunConfig, series: str, generations: Sequence[Generation]
+    files: RunFiles, config: RunConfig, phase: str, generations: Sequence[Generation]
 ) -> list[Summary]:
-    """Summarise consecutive generations of a run's series.
+    """Summarise consecutive generations of a run's phase.
 
     Raises:
         LineageError: an outcome lacks an objective, or items.json is damaged.
     """
-    return summarise(generations, decided_objectives(files, config), config.stage(series))
+    return summarise(generations, decided_objectives(files, config), config.stage(phase))
 
 
 def decided_objectives(files: RunFiles, config: RunConfig) -> list[Objective]:
@@ -74,12 +74,12 @@ def decided_objectives(files: RunFiles, config: RunConfig) -> list[Objective]:
 def summarise(
     generations: Sequence[Generation], objectives: Sequence[Objective], stage: Stage | None = None
 ) -> list[Summary]:
-    """Summarise consecutive generations of one series.
+    """Summarise consecutive generations of one phase.
 
     Args:
         generations: From the first one on.
         objectives: What candidates are scored by, with their goals.
-        stage: The stage that the series is, if it is one.
+        stage: The stage that the phase is, if it is one.
 
     Raises:
         LineageError: an outcome lacks an objective.

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import BASELINES, TEST, RunFiles, SeriesFiles
+from tsugiki.contracts.layout import BASELINES, TEST, PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import Entry, new_recipes, read_population
 from tsugiki.contracts.outcome import Cost, read_cost
 from tsugiki.contracts.population import Population
@@ -18,7 +18,7 @@ RECENT = 3
 
 
 def busy_seconds(costs: Iterable[Cost]) -> float:
-    """For how long at least one of the candidates was at work: neither pauses nor other series count."""
+    """For how long at least one of the candidates was at work: neither pauses nor other phases count."""
     total, until = timedelta(), None
     for cost in sorted(costs, key=lambda one: one.started):
         begin = cost.started if until is None else max(cost.started, until)
@@ -28,11 +28,11 @@ def busy_seconds(costs: Iterable[Cost]) -> float:
 
 
 def generation_costs(
-    series: SeriesFiles, found: Sequence[Entry], latest: int = RECENT
+    phase: PhaseFiles, found: Sequence[Entry], latest: int = RECENT
 ) -> list[list[Cost]]:
     """Costs of the candidates that each of the latest ranked generations had to score."""
     ranked = [one for one in found if one.outcomes is not None and one.outcomes.ranked]
-    return [_costs(series, recipes) for recipes in new_recipes(ranked)[-latest:]]
+    return [_costs(phase, recipes) for recipes in new_recipes(ranked)[-latest:]]
 
 
 def seconds_left(
@@ -57,7 +57,7 @@ def seconds_left(
     recent: list[Cost] = []
     size = 0
     for name, found in stages.items():
-        if costs := generation_costs(files.series(name), found):
+        if costs := generation_costs(files.phase(name), found):
             recent = [cost for of_one in costs for cost in of_one]
             size = len(found[0].population.candidates)
     busy = busy_seconds(recent)
@@ -75,17 +75,17 @@ def seconds_left(
 
     finalists = config.finalists.top + config.finalists.mean
     others = len(config.parents) + len(config.baselines)
-    left = take(_unscored(files.series(BASELINES), others), items.search * searched)
+    left = take(_unscored(files.phase(BASELINES), others), items.search * searched)
     drawn = True  # while a stage goes on, finalists that are there are those of a smaller budget
     for stage in config.stages:
-        series = files.series(config.finalists_of(stage.name))
-        waiting = _left_of_stage(files.series(stage.name), stage, stages[stage.name], size)
-        unscored = finalists if waiting else _unscored(series, finalists)
+        phase = files.phase(config.finalists_of(stage.name))
+        waiting = _left_of_stage(files.phase(stage.name), stage, stages[stage.name], size)
+        unscored = finalists if waiting else _unscored(phase, finalists)
         left += take(waiting, of_stage)
         left += take(unscored, items.validation * searched)
         drawn = drawn and not waiting
     rows = others + finalists + len(config.stages) - 1
-    return left + take(_unscored(files.series(TEST), rows) if drawn else rows, items.test * tested)
+    return left + take(_unscored(files.phase(TEST), rows) if drawn else rows, items.test * tested)
 
 
 def _tasks(config: RunConfig) -> tuple[int, int]:
@@ -94,28 +94,28 @@ def _tasks(config: RunConfig) -> tuple[int, int]:
     return len(objectives), len(objectives | {one.task for one in config.evaluation.monitors})
 
 
-def _left_of_stage(series: SeriesFiles, stage: Stage, found: Sequence[Entry], size: int) -> int:
+def _left_of_stage(phase: PhaseFiles, stage: Stage, found: Sequence[Entry], size: int) -> int:
     """Candidates that a stage has yet to score; `size` is how many a generation has if none is drawn."""
     if any(one.population.stopped for one in found):
         return 0
     size = len(found[0].population.candidates) if found else size
     begun = [one for one in found if one.number < stage.budget.generations]
     waiting = [one for one in begun if one.outcomes is None]
-    under_way = sum(_without_outcome(series, one.population) for one in waiting)
+    under_way = sum(_without_outcome(phase, one.population) for one in waiting)
     return under_way + size * (stage.budget.generations - len(begun))
 
 
-def _unscored(series: SeriesFiles, expected: int) -> int:
-    """Candidates that a series of one generation has yet to score."""
-    path = series.generation(0).population
-    return _without_outcome(series, read_population(path)) if path.is_file() else expected
+def _unscored(phase: PhaseFiles, expected: int) -> int:
+    """Candidates that a phase of one generation has yet to score."""
+    path = phase.generation(0).population
+    return _without_outcome(phase, read_population(path)) if path.is_file() else expected
 
 
-def _without_outcome(series: SeriesFiles, population: Population) -> int:
+def _without_outcome(phase: PhaseFiles, population: Population) -> int:
     recipes = distinct_recipes(population)
-    return sum(not series.candidate(recipe).outcome.is_file() for recipe in recipes)
+    return sum(not phase.candidate(recipe).outcome.is_file() for recipe in recipes)
 
 
-def _costs(series: SeriesFiles, recipes: Sequence[str]) -> list[Cost]:
-    found = (read_cost(series.candidate(recipe).cost) for recipe in recipes)
+def _costs(phase: PhaseFiles, recipes: Sequence[str]) -> list[Cost]:
+    found = (read_cost(phase.candidate(recipe).cost) for recipe in recipes)
     return [cost for cost in found if cost is not None]

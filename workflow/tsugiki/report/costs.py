@@ -17,10 +17,10 @@ PARTS = (("merging", "f-merge"), ("scoring", "f-forward"), ("other", "f-other"))
 
 
 @dataclass(frozen=True)
-class SeriesCost:
-    """Sums over the distinct candidates of a series."""
+class PhaseCost:
+    """Sums over the distinct candidates of a phase."""
 
-    series: str
+    phase: str
     candidates: int
     merging: float
     """Seconds."""
@@ -46,15 +46,15 @@ class StepCost:
     """Largest resident memory of a job, in MB; 0 where it was not measured."""
 
 
-def series_cost(series: str, costs: Iterable[Cost]) -> SeriesCost:
-    """Sum up a series."""
+def phase_cost(phase: str, costs: Iterable[Cost]) -> PhaseCost:
+    """Sum up a phase."""
     known = list(costs)
     merging = sum(cost.seconds_merge for cost in known)
     scoring = sum(cost.seconds_forward for cost in known)
     total = sum(cost.seconds_total for cost in known)
     other = max(0.0, total - merging - scoring)
     tokens = sum(cost.tokens for cost in known)
-    return SeriesCost(series, len(known), merging, scoring, other, tokens)
+    return PhaseCost(phase, len(known), merging, scoring, other, tokens)
 
 
 def step_costs(folder: Path) -> list[StepCost]:
@@ -75,8 +75,8 @@ def step_costs(folder: Path) -> list[StepCost]:
     ]
 
 
-def cost_figure(costs: list[SeriesCost]) -> Figure | None:
-    """Draw the seconds of each series; None where nothing was measured."""
+def cost_figure(costs: list[PhaseCost]) -> Figure | None:
+    """Draw the seconds of each phase; None where nothing was measured."""
     costs = [cost for cost in costs if cost.total > 0]
     if not costs:
         return None
@@ -88,7 +88,7 @@ def cost_figure(costs: list[SeriesCost]) -> Figure | None:
         parts.append(text(LEFT + 100 * index + 18, 20, name))
     for index, cost in enumerate(costs):
         parts.append(_bar(cost, x, TOP + PITCH * index))
-    description = "; ".join(f"{cost.series} {cost.total:.0f} seconds" for cost in costs)
+    description = "; ".join(f"{cost.phase} {cost.total:.0f} seconds" for cost in costs)
     title = "Seconds spent on candidates"
     return Figure("cost", title, description, WIDTH, height, "".join(parts))
 
@@ -103,13 +103,13 @@ def _axis(x: Scale, height: float) -> str:
     return "".join(parts)
 
 
-def _bar(cost: SeriesCost, x: Scale, top: float) -> str:
+def _bar(cost: PhaseCost, x: Scale, top: float) -> str:
     middle = top + PITCH / 2
-    parts = [text(LEFT - 10, middle + 4, cost.series, text_anchor="end")]
+    parts = [text(LEFT - 10, middle + 4, cost.phase, text_anchor="end")]
     start = 0.0
     for name, class_ in PARTS:
         seconds: float = getattr(cost, name)
-        tip = f"{cost.series}, {name}: {seconds:.1f} s"
+        tip = f"{cost.phase}, {name}: {seconds:.1f} s"
         width = x(start + seconds) - x(start)
         parts.append(rectangle(x(start), middle - 9, width, 18, f"f-bar {class_}", tip))
         start += seconds

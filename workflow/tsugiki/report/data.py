@@ -11,7 +11,7 @@ from typing import Any
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import TEST, RunFiles
-from tsugiki.contracts.ledger import entries, existing_series, read_generation, scored_generations
+from tsugiki.contracts.ledger import entries, existing_phases, read_generation, scored_generations
 from tsugiki.contracts.locks import LockedParent, read_lock
 from tsugiki.contracts.outcome import Failed, Scored, read_cost
 from tsugiki.contracts.population import Generation, Ranked
@@ -21,7 +21,7 @@ from tsugiki.errors import LineageError
 from tsugiki.finalists.choose import winner
 from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
 from tsugiki.progress.summary import Summary, best_candidate, decided_objectives, summarise
-from tsugiki.report.costs import SeriesCost, StepCost, series_cost, step_costs
+from tsugiki.report.costs import PhaseCost, StepCost, phase_cost, step_costs
 
 LONGEST = 600
 """Characters of an answer that are shown."""
@@ -116,14 +116,14 @@ def _parents(files: RunFiles) -> list[Parent]:
 
 
 def _digests(files: RunFiles, config: RunConfig) -> dict[str, str]:
-    """SHA-256 of the files that pin the run, the last ledger entry of each series included.
+    """SHA-256 of the files that pin the run, the last ledger entry of each phase included.
 
     Each entry names the one before, so the last one stands for all.
     """
     once = (files.config, files.parents, files.items, files.environment, files.final)
     pinned = [path for path in once if path.is_file()]
-    for series in existing_series(files, config.series):
-        scored = [one for one in entries(files.series(series)) if one.outcomes is not None]
+    for phase in existing_phases(files, config.phases):
+        scored = [one for one in entries(files.phase(phase)) if one.outcomes is not None]
         pinned += [one.files.outcomes for one in scored[-1:]]
     return {path.relative_to(files.root).as_posix(): digest_file(path) for path in pinned}
 
@@ -166,7 +166,7 @@ def _flat(prefix: str, value: Any) -> dict[str, str]:
 class Failure:
     """Candidates that failed for one reason."""
 
-    series: str
+    phase: str
     kind: str
     reason: str
     """First line."""
@@ -193,7 +193,7 @@ class ReportData:
     failures: Sequence[Failure]
     cut: float
     """Largest share of prompts that were too long for a candidate, and lost their start."""
-    costs: Sequence[SeriesCost]
+    costs: Sequence[PhaseCost]
     steps: Sequence[StepCost]
     parents: Sequence[Parent]
     digests: Mapping[str, str]
@@ -207,8 +207,8 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         LineageError: a file is damaged.
     """
     ledger = {
-        series: scored_generations(files.series(series))
-        for series in existing_series(files, config.series)
+        phase: scored_generations(files.phase(phase))
+        for phase in existing_phases(files, config.phases)
     }
     stages = {stage.name: ledger[stage.name] for stage in config.stages if ledger.get(stage.name)}
     table = read_final_table(files.final) if files.final.is_file() else None
@@ -240,16 +240,16 @@ def _recipe(
 ) -> AnyRecipe | None:
     if table is not None:
         winner = table.row(table.winner).recipe
-        return read_recipe(files.series(TEST).candidate(winner).recipe)
+        return read_recipe(files.phase(TEST).candidate(winner).recipe)
     if stage is not None and best is not None:
-        return read_recipe(files.series(stage).candidate(best.recipe).recipe)
+        return read_recipe(files.phase(stage).candidate(best.recipe).recipe)
     return None
 
 
 def _before(files: RunFiles, config: RunConfig) -> dict[str, AnyRecipe]:
     recipes = {}
     for stage in config.stages[:-1]:
-        finalists = files.series(config.finalists_of(stage.name))
+        finalists = files.phase(config.finalists_of(stage.name))
         if (outcomes := finalists.generation(0).outcomes).is_file():
             won = winner(read_generation(outcomes))
             recipes[stage.name] = read_recipe(finalists.candidate(won.recipe).recipe)
@@ -261,7 +261,7 @@ def _changes(files: RunFiles, table: FinalTable) -> list[Changes]:
     for on in table.comparisons:
         if on.best_parent is not None and (on.gained or on.lost):
             winner, parent = (
-                read_records(files.series(TEST).candidate(table.row(name).recipe).items)
+                read_records(files.phase(TEST).candidate(table.row(name).recipe).items)
                 for name in (table.winner, on.best_parent)
             )
             gained, lost = (
@@ -275,31 +275,31 @@ def _changes(files: RunFiles, table: FinalTable) -> list[Changes]:
 def _failures(ledger: Mapping[str, Sequence[Generation]]) -> list[Failure]:
     counts: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], str] = {}
-    for series, generations in ledger.items():
+    for phase, generations in ledger.items():
         for generation in generations:
             for entry in generation.ranked:
                 if isinstance(entry.outcome, Failed):
-                    key = (series, entry.outcome.kind, entry.outcome.reason.partition("\n")[0])
+                    key = (phase, entry.outcome.kind, entry.outcome.reason.partition("\n")[0])
                     counts[key] += 1
                     first.setdefault(key, entry.id)
     return [Failure(*key, count, first[key]) for key, count in counts.most_common()]
 
 
 def _cut(ledger: Mapping[str, Sequence[Generation]]) -> float:
-    ranked = [one for of_series in ledger.values() for all_ in of_series for one in all_.ranked]
+    ranked = [one for of_phase in ledger.values() for all_ in of_phase for one in all_.ranked]
     scored = [one.outcome for one in ranked if isinstance(one.outcome, Scored)]
     return max((outcome.rates.get("cut", 0.0) for outcome in scored), default=0.0)
 
 
-def _costs(files: RunFiles, config: RunConfig) -> list[SeriesCost]:
+def _costs(files: RunFiles, config: RunConfig) -> list[PhaseCost]:
     costs = []
-    for series in existing_series(files, config.series):
-        folder = files.series(series)
+    for phase in existing_phases(files, config.phases):
+        folder = files.phase(phase)
         recipes = dict.fromkeys(
             candidate.recipe
             for entry in entries(folder)
             for candidate in entry.population.candidates
         )
         known = (read_cost(folder.candidate(recipe).cost) for recipe in recipes)
-        costs.append(series_cost(series, [cost for cost in known if cost is not None]))
+        costs.append(phase_cost(phase, [cost for cost in known if cost is not None]))
     return [cost for cost in costs if cost.candidates]

@@ -26,7 +26,7 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry, Entry], str
     stages = {stage.name: stage for stage in config.stages}
 
     def compare(before: Entry, after: Entry) -> str | None:
-        stage = stages[before.population.series]
+        stage = stages[before.population.phase]
         following = select_from_files(files, config, stage, before.number)
         for name, path, content in (
             ("population", after.files.population, following.population),
@@ -84,7 +84,7 @@ def _needed(files: RunFiles, config: RunConfig, recipe: AnyRecipe) -> dict[str, 
 
 
 def _compare(files: RunFiles, stage: str, recipe: AnyRecipe, folder: Path) -> None:
-    lock = files.series(stage).best_lock
+    lock = files.phase(stage).best_lock
     expected, got = read_stage_lock(lock), lock_stage(stage, folder, recipe.digest)
     if expected != got:
         raise _other(

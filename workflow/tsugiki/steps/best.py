@@ -96,8 +96,8 @@ def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads:
     """
     recipe = winning_recipe(files, config.finalists_of(stage))
     models = models_of(files, config, stage, read=True)
-    series = files.series(stage)
-    write_merge(recipe, models.folders, models.digests, series.best, replace=True, threads=threads)
-    locked = lock_stage(stage, series.best, recipe.digest)
-    write_stage_lock(series.best_lock, locked)
+    phase = files.phase(stage)
+    write_merge(recipe, models.folders, models.digests, phase.best, replace=True, threads=threads)
+    locked = lock_stage(stage, phase.best, recipe.digest)
+    write_stage_lock(phase.best_lock, locked)
     return locked.digest

@@ -50,7 +50,7 @@ def announce_changes(files: RunFiles, config: RunConfig, *, log: Callable[[str],
             fix="put the file back; or set another `name`, or move the run's folder away",
         ) from error
     names = [stage.name for stage in config.stages]
-    recorded = {name for name in names if files.series(name).generation(0).outcomes.is_file()}
+    recorded = {name for name in names if files.phase(name).generation(0).outcomes.is_file()}
     effects = [
         *_Edit(Plan(files, before), Plan(files, config)).effects(),
         *_of_tasks(files, config),

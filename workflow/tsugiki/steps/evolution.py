@@ -9,7 +9,7 @@ from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import GenerationFiles, RunFiles, SeriesFiles
+from tsugiki.contracts.layout import GenerationFiles, PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import (
     evaluation_of,
     read_generation,
@@ -38,19 +38,19 @@ def write_next(files: RunFiles, config: RunConfig, stage: Stage, generation: int
     Raises:
         LineageError: the files contradict each other.
     """
-    series = files.series(stage.name)
+    phase = files.phase(stage.name)
     following = select_from_files(files, config, stage, generation)
-    after = series.generation(generation + 1)
-    write_recipes(series, following.recipes)
+    after = phase.generation(generation + 1)
+    write_recipes(phase, following.recipes)
     atomic.write_bytes(after.state, following.state)
     atomic.write_bytes(after.population, following.population)
 
 
 def select_from_files(files: RunFiles, config: RunConfig, stage: Stage, generation: int) -> Next:
     """What follows from the files of a generation; writes nothing."""
-    series = files.series(stage.name)
-    current = series.generation(generation)
-    space = read_genome(series.space)
+    phase = files.phase(stage.name)
+    current = phase.generation(generation)
+    space = read_genome(phase.space)
     read_population(current.population)  # each names its file if it is damaged
     read_generation(current.outcomes)
     read_state(current.state)
@@ -79,15 +79,15 @@ def write_ranked(
         EvaluationError: every candidate failed, and not only by its own fault.
         LineageError: the files contradict each other, or more than one evaluation made the scores.
     """
-    series = files.series(name)
-    current = series.generation(generation)
+    phase = files.phase(name)
+    current = phase.generation(generation)
     population = read_population(current.population)
     population_bytes = current.population.read_bytes()
     rungs = config.evaluation.rungs
     last = len(rungs.documents) - 1 if rungs is not None and config.stage(name) is not None else 0
-    outcomes = read_outcomes(series, population, left_at(current, range(last)))
-    refuse_mixed(current, outcomes, evaluation_of(series) if generation else None)
-    refuse_if_all_failed(outcomes, first=generation == 0, where=str(series.root))
+    outcomes = read_outcomes(phase, population, left_at(current, range(last)))
+    refuse_mixed(current, outcomes, evaluation_of(phase) if generation else None)
+    refuse_if_all_failed(outcomes, first=generation == 0, where=str(phase.root))
     stage, objectives = config.stage(name), decided_evaluation(config, files.items).objectives
     weighed = stage is None or stage.strategy.weighs
     entry = rank(population, population_bytes, outcomes, objectives, weighed=weighed)
@@ -105,12 +105,12 @@ def write_ranked(
 
 
 def read_outcomes(
-    series: SeriesFiles, population: Population, left: Mapping[str, int] | None = None
+    phase: PhaseFiles, population: Population, left: Mapping[str, int] | None = None
 ) -> dict[str, Scored | Failed]:
     """Outcomes of a generation, by recipe digest.
 
     Args:
-        series: Its series.
+        phase: Its phase.
         population: Its candidates.
         left: The rung at which each recipe was left that was not scored on all documents.
 
@@ -119,7 +119,7 @@ def read_outcomes(
     """
     outcomes: dict[str, Scored | Failed] = {}
     for recipe in distinct_recipes(population):
-        path: Path = series.candidate(recipe).at((left or {}).get(recipe)).outcome
+        path: Path = phase.candidate(recipe).at((left or {}).get(recipe)).outcome
         outcome = read_outcome(path)
         if outcome.recipe != recipe:
             raise LineageError(
@@ -136,7 +136,7 @@ def read_outcomes(
 def refuse_mixed(
     files: GenerationFiles, outcomes: dict[str, Scored | Failed], before: str | None
 ) -> None:
-    """Scores are compared within a series only if one evaluation made them all.
+    """Scores are compared within a phase only if one evaluation made them all.
 
     If not, the marks that the generation is scored are removed: the next run looks at each candidate
     again, and scores those that another evaluation scored.
@@ -177,9 +177,9 @@ def refuse_if_all_failed(outcomes: dict[str, Scored | Failed], *, first: bool, w
         )
 
 
-def write_recipes(series: SeriesFiles, recipes: Iterable[AnyRecipe]) -> None:
+def write_recipes(phase: PhaseFiles, recipes: Iterable[AnyRecipe]) -> None:
     """Write recipe.json of each candidate, where it is not there yet."""
-    files = {series.candidate(recipe.digest).recipe: recipe.to_json() for recipe in recipes}
+    files = {phase.candidate(recipe.digest).recipe: recipe.to_json() for recipe in recipes}
     atomic.write_all(
         {
             path: content

@@ -6,7 +6,7 @@ import numpy as np
 
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import BASELINES, FINALISTS, TEST, RunFiles, SeriesFiles
+from tsugiki.contracts.layout import BASELINES, FINALISTS, TEST, PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.evaluate.items import decided_evaluation
@@ -27,22 +27,20 @@ def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = No
     """Write the population of finalists of a stage, the last one if none is named."""
     stage = stage or config.stages[-1]
     name = config.finalists_of(stage.name)
-    searched, series = files.series(stage.name), files.series(name)
+    searched, phase = files.phase(stage.name), files.phase(name)
     objectives = decided_evaluation(config, files.items).objectives
     history = scored_generations(searched)
     chosen = best_distinct(history, config.finalists.top, stage, objectives)
     recipes = _recipes(searched, [entry.recipe for entry in chosen])
     mean = _final_mean(searched, stage) if config.finalists.mean else None
-    write_recipes(series, [*recipes, *([mean] if mean else [])])
-    population = finalist_population(
-        config.name, chosen, mean.digest if mean else None, series=name
-    )
-    write_population(series.generation(0).population, population)
+    write_recipes(phase, [*recipes, *([mean] if mean else [])])
+    population = finalist_population(config.name, chosen, mean.digest if mean else None, phase=name)
+    write_population(phase.generation(0).population, population)
 
 
 def write_test(files: RunFiles, config: RunConfig) -> None:
     """Write the population that is scored on the held-out documents, once."""
-    finalists, baselines = files.series(FINALISTS), files.series(BASELINES)
+    finalists, baselines = files.phase(FINALISTS), files.phase(BASELINES)
     final_population = read_population(finalists.generation(0).population)
     finals = read_generation(finalists.generation(0).outcomes)
     fitness = {
@@ -61,33 +59,33 @@ def write_test(files: RunFiles, config: RunConfig) -> None:
         rows,
         {name: recipe.digest for name, recipe in before.items()},
     )
-    series = files.series(TEST)
+    phase = files.phase(TEST)
     write_recipes(
-        series,
+        phase,
         [
             *_recipes(finalists, [candidate.recipe for candidate in final_population.candidates]),
             *before.values(),
             *_recipes(baselines, [recipe for _, recipe in rows.values()]),
         ],
     )
-    write_population(series.generation(0).population, population)
+    write_population(phase.generation(0).population, population)
 
 
 def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:
-    """The recipe of the best finalist in a series of finalists; those of the last stage if absent."""
-    series = files.series(finalists)
-    won = winner(read_generation(series.generation(0).outcomes))
-    return read_recipe(series.candidate(won.recipe).recipe)
+    """The recipe of the best finalist in a phase of finalists; those of the last stage if absent."""
+    phase = files.phase(finalists)
+    won = winner(read_generation(phase.generation(0).outcomes))
+    return read_recipe(phase.candidate(won.recipe).recipe)
 
 
-def _final_mean(series: SeriesFiles, stage: Stage) -> AnyRecipe | None:
-    last = series.generation(stage.budget.generations)
+def _final_mean(phase: PhaseFiles, stage: Stage) -> AnyRecipe | None:
+    last = phase.generation(stage.budget.generations)
     state = read_state(last.state)
     mean = stage.strategy.mean(state)
     if mean is None:
         return None
-    return read_genome(series.space).decode([float(value) for value in clip(np.asarray(mean))])
+    return read_genome(phase.space).decode([float(value) for value in clip(np.asarray(mean))])
 
 
-def _recipes(series: SeriesFiles, digests: list[str]) -> list[AnyRecipe]:
-    return [read_recipe(series.candidate(digest).recipe) for digest in digests]
+def _recipes(phase: PhaseFiles, digests: list[str]) -> list[AnyRecipe]:
+    return [read_recipe(phase.candidate(digest).recipe) for digest in digests]

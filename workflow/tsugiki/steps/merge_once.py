@@ -22,8 +22,8 @@ from tsugiki.errors import ParentError, RecipeError
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.write import open_merge
 from tsugiki.mergekit.document import Document, parse_document, read_document
-from tsugiki.mergekit.importing import import_mergekit
 from tsugiki.mergekit.frankenmerges import import_frankenmerge, is_frankenmerge
+from tsugiki.mergekit.importing import import_mergekit
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.checks.outside import check_kept
 from tsugiki.models.checks.tokenizers import check_loading, check_owner, check_tokenizers

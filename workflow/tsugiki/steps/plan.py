@@ -37,8 +37,8 @@ class Plan:
         self._jobs_that_scored = cache(jobs_that_scored)
 
     def path(self, name: str) -> str:
-        """Pattern of a file of a generation, with the wildcards `series` and `gen`."""
-        return f"{self.files.root}/{{series}}/gen-{{gen}}/{name}"
+        """Pattern of a file of a generation, with the wildcards `phase` and `gen`."""
+        return f"{self.files.root}/{{phase}}/gen-{{gen}}/{name}"
 
     def task_files(self) -> list[str]:
         """Files of the user's tasks and functions: others mean other documents and other scores."""
@@ -48,32 +48,32 @@ class Plan:
         """File of the generation before the one in the wildcards `stage` and `gen`."""
 
         def of(wildcards: Any) -> str:
-            files = self.files.series(wildcards.stage).generation(int(wildcards.gen) - 1)
+            files = self.files.phase(wildcards.stage).generation(int(wildcards.gen) - 1)
             return str(files.root / name)
 
         return of
 
     def evaluated_of(self, wildcards: Any) -> list[str]:
         """The files that say that the generation in the wildcards is scored."""
-        files = self.files.series(wildcards.series).generation(int(wildcards.gen))
+        files = self.files.phase(wildcards.phase).generation(int(wildcards.gen))
         return [str(files.evaluated(job)) for job in range(self.jobs_of(wildcards))]
 
     def promoted(self, wildcards: Any) -> list[str]:
         """Who is scored on the documents of the rung in the wildcards, of the last one without any."""
-        last = len(self.rungs) - 1 if wildcards.series in self.stages else 0
+        last = len(self.rungs) - 1 if wildcards.phase in self.stages else 0
         rung = int(getattr(wildcards, "rung", last))
-        files = self.files.series(wildcards.series).generation(int(wildcards.gen))
+        files = self.files.phase(wildcards.phase).generation(int(wildcards.gen))
         return [str(files.promotion(rung - 1))] if rung > 0 else []
 
     def evaluated_at(self, wildcards: Any) -> list[str]:
         """The files that say that the generation in the wildcards is scored on a rung's documents."""
-        files = self.files.series(wildcards.series).generation(int(wildcards.gen))
+        files = self.files.phase(wildcards.phase).generation(int(wildcards.gen))
         rung = int(wildcards.rung)
         return [str(files.evaluated(job, rung)) for job in range(self.jobs_of(wildcards))]
 
     def jobs_of(self, wildcards: Any) -> int:
         """How many jobs the generation in the wildcards is split into."""
-        files = self.files.series(wildcards.series).generation(int(wildcards.gen))
+        files = self.files.phase(wildcards.phase).generation(int(wildcards.gen))
         return self._jobs_that_scored(files) or self.config.evaluation.jobs
 
     def write_splits(self) -> None:
@@ -84,7 +84,7 @@ class Plan:
 
     def tracked_before(self, wildcards: Any) -> list[str]:
         """What is tracked before: MLflow's store is written by one job at a time."""
-        mark = self.files.series(wildcards.series).generation(int(wildcards.gen)).tracked
+        mark = self.files.phase(wildcards.phase).generation(int(wildcards.gen)).tracked
         marks = self.tracked()
         index = marks.index(str(mark)) if str(mark) in marks else 0
         return marks[index - 1 : index] if index else []
@@ -96,13 +96,13 @@ class Plan:
     def state_after(self, wildcards: Any) -> str:
         """State of that stage after its last generation."""
         stage = self._stage(self.finalists[wildcards.finalists])
-        return str(self.files.series(stage.name).generation(stage.budget.generations).state)
+        return str(self.files.phase(stage.name).generation(stage.budget.generations).state)
 
     def outcomes(self, stage: str) -> list[str]:
         """Ledger entries of a stage, all generations."""
-        series = self.files.series(stage)
+        phase = self.files.phase(stage)
         count = self._stage(stage).budget.generations
-        return [str(series.generation(g).outcomes) for g in range(count)]
+        return [str(phase.generation(g).outcomes) for g in range(count)]
 
     def all_outcomes(self) -> list[str]:
         """Ledger entries of all stages."""
@@ -110,17 +110,17 @@ class Plan:
 
     def final_outcomes(self) -> list[str]:
         """Ledger entries of the finalists of all stages."""
-        return [str(self.files.series(name).generation(0).outcomes) for name in self.finalists]
+        return [str(self.files.phase(name).generation(0).outcomes) for name in self.finalists]
 
     def models_before(self, wildcards: Any) -> list[str]:
         """Locks of the earlier stages' best models that the stage in the wildcards merges."""
         members = self._stage(wildcards.stage).members
-        return [str(self.files.series(name).best_lock) for name in members if name in self.stages]
+        return [str(self.files.phase(name).best_lock) for name in members if name in self.stages]
 
     def finalists_before(self, wildcards: Any) -> str:
         """The scored finalists of the stage in the wildcards."""
         name = self.config.finalists_of(wildcards.stage)
-        return str(self.files.series(name).generation(0).outcomes)
+        return str(self.files.phase(name).generation(0).outcomes)
 
     def tracked(self) -> list[str]:
         """Marks of everything that goes to MLflow."""
@@ -131,10 +131,10 @@ class Plan:
         return len(pending(self.files, self.config)) if self.config.tracking.enabled else 0
 
     def _generations(self) -> list[GenerationFiles]:
-        """All that are scored, series by series."""
+        """All that are scored, phase by phase."""
         return [
-            self.files.series(name).generation(g)
-            for name in self.config.series
+            self.files.phase(name).generation(g)
+            for name in self.config.phases
             for g in range(self._stage(name).budget.generations if name in self.stages else 1)
         ]
 
@@ -161,7 +161,7 @@ class Plan:
         Like those of shards it has a number of jobs in it, which is then the one that the first ranked
         generation was split into: documents are divided, and what follows is done, once.
         """
-        first = [self.files.series(name).generation(0) for name in (*self.stages, *self.finals)]
+        first = [self.files.phase(name).generation(0) for name in (*self.stages, *self.finals)]
         ranked = [files for files in first if files.outcomes.is_file()]
         oldest = min(ranked, key=lambda files: files.outcomes.stat().st_mtime_ns, default=None)
         jobs = None if oldest is None else self._jobs_that_scored(oldest)

@@ -35,9 +35,9 @@ def write_promotion(
         raise ConfigError(
             f"there is no rung {rung} after which candidates go on", where="evaluation.rungs"
         )
-    series = files.series(stage.name)
-    current = series.generation(generation)
-    decided = promotion(series, current, rung, rungs, evaluation.objectives)
+    phase = files.phase(stage.name)
+    current = phase.generation(generation)
+    decided = promotion(phase, current, rung, rungs, evaluation.objectives)
     atomic.write_bytes(current.promotion(rung), pretty_json(decided.model_dump(mode="json")))
     on = sum(one.left is None for one in decided.candidates)
     log(

@@ -36,11 +36,11 @@ def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:
     objectives = len(config.evaluation.objectives)
     for fault in stage.strategy.faults(objectives, len(space.start)):
         raise ConfigError(fault, where=f"stage {stage.name}")
-    series = files.series(stage.name)
+    phase = files.phase(stage.name)
     following = first(config, stage, space)
-    atomic.write_bytes(series.space, space.to_json())
-    write_recipes(series, following.recipes)
-    generation = series.generation(0)
+    atomic.write_bytes(phase.space, space.to_json())
+    write_recipes(phase, following.recipes)
+    generation = phase.generation(0)
     atomic.write_bytes(generation.state, following.state)
     atomic.write_bytes(generation.population, following.population)
 
@@ -79,9 +79,9 @@ def write_baselines(files: RunFiles, config: RunConfig) -> None:
     lock = read_lock(files.parents)
     layers = layers_of_parents(config, lock) if _stacks(config) else {}
     population, recipes = baseline_population(config, lock.digests, per_parent, layers)
-    series = files.series(BASELINES)
-    write_recipes(series, recipes)
-    write_population(series.generation(0).population, population)
+    phase = files.phase(BASELINES)
+    write_recipes(phase, recipes)
+    write_population(phase.generation(0).population, population)
 
 
 def layers_of_parents(config: RunConfig, lock: ParentsLock) -> dict[str, int]:

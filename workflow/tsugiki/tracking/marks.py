@@ -9,7 +9,7 @@ from tsugiki.atomic import write_if_changed
 from tsugiki.canonical import digest_file, pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import GenerationFiles, RunFiles
-from tsugiki.contracts.ledger import existing_series
+from tsugiki.contracts.ledger import existing_phases
 
 PENDING = "pending"
 
@@ -30,19 +30,19 @@ def mark_untold(files: RunFiles, config: RunConfig, *, all_of_them: bool = False
 
 
 def pending(files: RunFiles, config: RunConfig) -> list[tuple[str, int]]:
-    """Series and number of all generations that MLflow has still to be told of, in the ledger's order."""
+    """Phase and number of all generations that MLflow has still to be told of, in the ledger's order."""
     return [
-        (series, number)
-        for series, number, generation in _generations(files, config)
+        (phase, number)
+        for phase, number, generation in _generations(files, config)
         if _content(generation).get("mlflow") == PENDING and generation.outcomes.is_file()
     ]
 
 
 def _generations(files: RunFiles, config: RunConfig) -> Iterator[tuple[str, int, GenerationFiles]]:
-    for series in existing_series(files, config.series):
+    for phase in existing_phases(files, config.phases):
         number = 0
-        while (found := files.series(series).generation(number)).population.is_file():
-            yield series, number, found
+        while (found := files.phase(phase).generation(number)).population.is_file():
+            yield phase, number, found
             number += 1
 
 

@@ -1,6 +1,6 @@
 """MLflow as a projection of the ledger: it can be thrown away and written again.
 
-A series is a parent run; each of its candidates is a nested run. Nothing is read back from it.
+A phase is a parent run; each of its candidates is a nested run. Nothing is read back from it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ DONE = ("FINISHED", "FAILED")
 
 def track_generation(
     files: RunFiles,
-    series: str,
+    phase: str,
     generation: int,
     config: RunConfig,
     *,
@@ -62,7 +62,7 @@ def track_generation(
 
     Args:
         files: The run's files.
-        series: The generation's series.
+        phase: The generation's phase.
         generation: Its number.
         config: The run's configuration.
         log: Takes a line, when MLflow begins to lag behind and when it has caught up.
@@ -72,7 +72,7 @@ def track_generation(
         ConfigError: the tracking store is of a kind that MLflow does not write to.
     """
     tracking_uri(files, config)
-    scored = files.series(series).generation(generation)
+    scored = files.phase(phase).generation(generation)
     if not scored.outcomes.is_file():
         raise LineageError(
             "only a scored generation can be tracked",
@@ -141,15 +141,15 @@ def _clear(client: Any, files: RunFiles, config: RunConfig) -> None:
 
 def _log_pending(client: Any, files: RunFiles, config: RunConfig) -> None:
     projection = _projection(client, files, config)
-    for series, those in itertools.groupby(pending(files, config), key=lambda one: one[0]):
+    for phase, those in itertools.groupby(pending(files, config), key=lambda one: one[0]):
         numbers = {number for _, number in those}
         history: list[Entry] = []
-        for entry in entries(files.series(series)):
+        for entry in entries(files.phase(phase)):
             if entry.outcomes is None:
                 break
             history.append(entry)
             if entry.number in numbers:
-                projection.log(series, history)
+                projection.log(phase, history)
                 mark(entry.files, state=True)
 
 
@@ -171,11 +171,11 @@ class _Projection:
         for run in self._search():
             self.client.delete_run(run.info.run_id)
 
-    def log(self, series: str, history: Sequence[Entry]) -> None:
+    def log(self, phase: str, history: Sequence[Entry]) -> None:
         """Log the last generation of `history`, which starts with the first one."""
         entry = history[-1]
         outcomes = [one.outcomes for one in history if one.outcomes is not None]
-        folder = self.files.series(series)
+        folder = self.files.phase(phase)
         costs = {
             candidate.recipe: read_cost(folder.candidate(candidate.recipe).cost)
             for candidate in entry.population.candidates
@@ -183,31 +183,31 @@ class _Projection:
         known = [cost for cost in costs.values() if cost is not None]
         end = max((cost.finished for cost in known), default=datetime.fromtimestamp(0, UTC))
         start = min((cost.started for cost in known), default=end)
-        parent = self._series_run(series, start)
-        if entry.number == 0 or series == TEST:
+        parent = self._phase_run(phase, start)
+        if entry.number == 0 or phase == TEST:
             self._log_run_files(parent)
         if entry.population.candidates:
             spent = [costs[recipe] for recipe in new_recipes(history)[-1]]
-            summary = summaries(self.files, self.config, series, outcomes)[-1]
+            summary = summaries(self.files, self.config, phase, outcomes)[-1]
             metrics = generation_metrics(summary, spent)
             self._log(parent, metrics=metrics, timestamp=milliseconds(end), step=entry.number)
-            self._log_candidates(parent, series, entry, costs, end)
-        if self._is_last(series, entry):
+            self._log_candidates(parent, phase, entry, costs, end)
+        if self._is_last(phase, entry):
             self.client.set_terminated(parent, status="FINISHED", end_time=milliseconds(end))
 
     def _log_candidates(
         self,
         parent: str,
-        series: str,
+        phase: str,
         entry: Entry,
         costs: Mapping[str, Cost | None],
         end: datetime,
     ) -> None:
-        place = {"role": "candidate", "series": series, "generation": str(entry.number)}
+        place = {"role": "candidate", "series": phase, "generation": str(entry.number)}
         present = {run.data.tags.get(f"{PREFIX}.candidate"): run for run in self._search(**place)}
         ranked = () if entry.outcomes is None else entry.outcomes.ranked
         for candidate, result in zip(entry.population.candidates, ranked, strict=True):
-            recipe = read_recipe(self.files.series(series).candidate(candidate.recipe).recipe)
+            recipe = read_recipe(self.files.phase(phase).candidate(candidate.recipe).recipe)
             cost = costs[candidate.recipe]
             record = candidate_record(candidate, result, recipe, cost, end)
             run = present.pop(candidate.id, None)
@@ -216,12 +216,12 @@ class _Projection:
             if run is not None:  # of another outcome, or cut off: what it has cannot be changed
                 self.client.delete_run(run.info.run_id)
             run = self._create(record.name, record.tags, record.started, parent, **place)
-            self._log_candidate(run.info.run_id, series, candidate, record, entry.number)
+            self._log_candidate(run.info.run_id, phase, candidate, record, entry.number)
         for run in present.values():
             self.client.delete_run(run.info.run_id)
 
     def _log_candidate(
-        self, run: str, series: str, candidate: Candidate, record: Record, step: int
+        self, run: str, phase: str, candidate: Candidate, record: Record, step: int
     ) -> None:
         self._log(
             run,
@@ -230,7 +230,7 @@ class _Projection:
             timestamp=record.finished,
             step=step,
         )
-        folder = self.files.series(series).candidate(candidate.recipe)
+        folder = self.files.phase(phase).candidate(candidate.recipe)
         scored = folder.at(record.rung)
         for path in (folder.recipe, scored.outcome, scored.items):
             if path.is_file():
@@ -241,13 +241,13 @@ class _Projection:
         status = "FAILED" if record.failed else "FINISHED"
         self.client.set_terminated(run, status=status, end_time=record.finished)
 
-    def _series_run(self, series: str, start: datetime) -> str:
-        """Id of the series' run. Its settings are tags: MLflow lets no parameter have another value."""
-        settings = self._settings(series)
-        found = self._search(role="series", series=series)
+    def _phase_run(self, phase: str, start: datetime) -> str:
+        """Id of the phase's run. Its settings are tags: MLflow lets no parameter have another value."""
+        settings = self._settings(phase)
+        found = self._search(role="series", series=phase)
         if not found:
-            place = {"role": "series", "series": series}
-            created = self._create(series, settings, milliseconds(start), None, **place)
+            place = {"role": "series", "series": phase}
+            created = self._create(phase, settings, milliseconds(start), None, **place)
             return str(created.info.run_id)
         (run, *_) = found
         for key, value in settings.items():
@@ -255,10 +255,10 @@ class _Projection:
                 self.client.set_tag(run.info.run_id, key, value)
         return str(run.info.run_id)
 
-    def _settings(self, series: str) -> dict[str, str]:
+    def _settings(self, phase: str) -> dict[str, str]:
         settings = {"seed": str(self.config.seed)}
         for stage in self.config.stages:
-            if stage.name == series:
+            if stage.name == phase:
                 settings["strategy"] = stage.strategy.kind
                 settings["space"] = stage.space.kind
                 if isinstance(stage.space, ParameterSpace):
@@ -310,9 +310,9 @@ class _Projection:
         for start in range(PARAMS_A_CALL, len(texts), PARAMS_A_CALL):
             self.client.log_batch(run, params=texts[start : start + PARAMS_A_CALL])
 
-    def _is_last(self, series: str, entry: Entry) -> bool:
+    def _is_last(self, phase: str, entry: Entry) -> bool:
         for stage in self.config.stages:
-            if stage.name == series and entry.population.stopped is None:
+            if stage.name == phase and entry.population.stopped is None:
                 return entry.number >= stage.budget.generations - 1
         return True
 

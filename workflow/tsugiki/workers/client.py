@@ -25,7 +25,7 @@ def done_by_worker(
     files: RunFiles,
     settings: RunConfig,
     command: str,
-    series: str,
+    phase: str,
     generation: int,
     job: int = 0,
     *,
@@ -40,7 +40,7 @@ def done_by_worker(
     """
     if not (settings.evaluation.resident and workers_allowed()):
         return False
-    request = Request(command, str(files.config), series, generation, job, rung)
+    request = Request(command, str(files.config), phase, generation, job, rung)
     try:
         call(request, log, threads=1 if request.has_fallback else settings.evaluation.threads)
     except TsugikiError:

@@ -49,7 +49,7 @@ class Request(NamedTuple):
     command: str
     config: str
     """The run's `config.lock.yaml`."""
-    series: str
+    phase: str
     generation: int
     job: int = 0
     rung: int | None = None
@@ -129,10 +129,10 @@ def _read(arguments: list[str]) -> Request | None:
         wanted = (*wanted, RUNG)
     if tuple(options[::2]) != wanted:
         return None
-    series, *numbers = options[1::2]
+    phase, *numbers = options[1::2]
     if not all(number.isdecimal() for number in numbers):
         return None
-    return Request(command, config, series, *map(int, numbers))
+    return Request(command, config, phase, *map(int, numbers))
 
 
 def socket_path(request: Request) -> str:

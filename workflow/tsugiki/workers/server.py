@@ -51,29 +51,29 @@ class Run:
     ) -> None:
         """Do one request; the work is left as it is when it should not continue."""
         files, config = self._files, self._config
-        series, generation = request.series, request.generation
+        phase, generation = request.phase, request.generation
         match request.command:
             case "rank":
                 from tsugiki.steps.evolution import write_ranked
 
-                write_ranked(files, config, series, generation, log=log)
+                write_ranked(files, config, phase, generation, log=log)
             case "select":
                 from tsugiki.steps.evolution import write_next
 
-                stage = config.stage(series)
+                stage = config.stage(phase)
                 if stage is None:
-                    raise ConfigError(f"there is no stage {series!r}", where=str(files.config))
+                    raise ConfigError(f"there is no stage {phase!r}", where=str(files.config))
                 write_next(files, config, stage, generation)
             case "track":
                 os.nice(max(0, POLITE - os.nice(0)))  # candidates come first
                 from tsugiki.tracking.projection import track_generation
 
-                track_generation(files, series, generation, config, log=log)
+                track_generation(files, phase, generation, config, log=log)
             case "evaluate":
                 if self._evaluator is None:
                     self._evaluator = self._open_evaluator(request.job)
                 self._evaluator.evaluate(
-                    series, generation, rung=request.rung, log=log, should_continue=should_continue
+                    phase, generation, rung=request.rung, log=log, should_continue=should_continue
                 )
 
     def _open_evaluator(self, job: int) -> Any:

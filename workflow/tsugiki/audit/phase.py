@@ -1,4 +1,4 @@
-"""Checks of one series: its hash chain, and every candidate's files."""
+"""Checks of one phase: its hash chain, and every candidate's files."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ Documents = Mapping[str, list[int]]
 """Document ids by objective."""
 
 
-def check_chain(files: RunFiles, series: str, config: RunConfig) -> Iterator[Finding]:
+def check_chain(files: RunFiles, phase: str, config: RunConfig) -> Iterator[Finding]:
     """Each generation names the digests of what it was made from."""
     previous: Entry | None = None
-    for entry in entries(files.series(series)):
+    for entry in entries(files.phase(phase)):
         where = place(files, entry.files.population)
         population = entry.population
-        stated = (population.run, population.series, population.generation)
+        stated = (population.run, population.phase, population.generation)
         yield from differs(
-            "the population is of another place", where, (config.name, series, entry.number), stated
+            "the population is of another place", where, (config.name, phase, entry.number), stated
         )
         before = None if previous is None else _digest(previous.files.outcomes)
         what = "does not follow from the generation before"
@@ -58,7 +58,7 @@ def check_chain(files: RunFiles, series: str, config: RunConfig) -> Iterator[Fin
         previous = entry
 
 
-def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterator[Finding]:
+def check_candidates(files: RunFiles, phase: str, config: RunConfig) -> Iterator[Finding]:
     """Every candidate's recipe, outcome and items belong together; one evaluation scored them all.
 
     A recipe has the digest that it is known by, and names locked parents. An outcome is the one in the
@@ -66,17 +66,17 @@ def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterato
     states; fitness follows from these.
     """
     digests = run_digests(files, config)
-    identity = evaluation_of(files.series(series))
+    identity = evaluation_of(files.phase(phase))
     evaluation = decided_evaluation(config, files.items)
     aggregations = Aggregations(evaluation)
-    stage = config.stage(series)
+    stage = config.stage(phase)
     weighed = stage is None or stage.strategy.weighs
     seen: set[str] = set()
-    for entry in entries(files.series(series)):
-        documents = _documents(files, config, series, entry.population.split)
+    for entry in entries(files.phase(phase)):
+        documents = _documents(files, config, phase, entry.population.split)
         for candidate in entry.population.candidates:
             if candidate.recipe not in seen:
-                folder = files.series(series).candidate(candidate.recipe)
+                folder = files.phase(phase).candidate(candidate.recipe)
                 yield from _check_recipe(files, folder, candidate, digests)
         for ranked in entry.outcomes.ranked if entry.outcomes is not None else ():
             where = place(files, entry.files.outcomes)
@@ -86,16 +86,16 @@ def check_candidates(files: RunFiles, series: str, config: RunConfig) -> Iterato
             what = f"candidate {ranked.id} has another fitness"
             yield from differs(what, where, fitness, ranked.fitness)
             if ranked.recipe not in seen:
-                folder = files.series(series).candidate(ranked.recipe).at(ranked.outcome.rung)
+                folder = files.phase(phase).candidate(ranked.recipe).at(ranked.outcome.rung)
                 rung = ranked.outcome.rung
                 its = documents[-1 if rung is None else rung]
                 yield from _check_outcome(files, folder, ranked, its, aggregations)
         seen |= {candidate.recipe for candidate in entry.population.candidates}
 
 
-def check_reselect(files: RunFiles, series: str, reselect: Reselect) -> Iterator[Finding]:
+def check_reselect(files: RunFiles, phase: str, reselect: Reselect) -> Iterator[Finding]:
     """Selecting again from each generation gives the next one."""
-    for first, second in pairwise(entries(files.series(series))):
+    for first, second in pairwise(entries(files.phase(phase))):
         difference = reselect(first, second)
         if difference is not None:
             yield Finding(difference, place(files, second.files.population))
@@ -188,11 +188,11 @@ def _by_objective(table: pa.Table) -> dict[str, dict[int, Any]]:
     return scored
 
 
-def _documents(files: RunFiles, config: RunConfig, series: str, split: Split) -> list[Documents]:
-    """What a series is scored on, by rung."""
+def _documents(files: RunFiles, config: RunConfig, phase: str, split: Split) -> list[Documents]:
+    """What a phase is scored on, by rung."""
     if not files.items.is_file():
         return [{}]
-    rungs = documents_by_rung(config, read_items(files.items), series, split)
+    rungs = documents_by_rung(config, read_items(files.items), phase, split)
     measured = config.evaluation.measured
     return [{one.name: ids[one.task] for one in measured if one.task in ids} for ids in rungs]
 
