@@ -21,7 +21,7 @@ from tsugiki.contracts.recipe import DataflowRecipe, Hop, ParentRef
 from tsugiki.keyed import generator
 from tsugiki.merge.dataflow.explicit import folding_difference
 from tsugiki.merge.dataflow.live import LiveDataflow
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.models.checkpoint import Checkpoint
 
 SPREADS = (0.05, 0.2, 0.4)
@@ -39,7 +39,7 @@ def main() -> None:
         name: int(Checkpoint(name, folder).config["num_hidden_layers"])
         for name, folder in folders.items()
     }
-    live = LiveDataflow(Models(folders, dict.fromkeys(folders, UNREAD)), torch.device("cpu"))
+    live = LiveDataflow(OpenModels(folders, dict.fromkeys(folders, UNREAD)), torch.device("cpu"))
     print("scales            format     median    largest  same token")
     for spread in SPREADS:
         for signs in (False, True):

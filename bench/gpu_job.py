@@ -58,7 +58,7 @@ def recipe(method: str, step: int) -> Recipe:
             name: Parameter(values={"*": {"model": value}}) for name, value in values.items()
         },
         dtype="bfloat16",
-        tokenizer="a",
+        owner="a",
     )
 
 

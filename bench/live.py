@@ -26,7 +26,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from materialize import CASES, DIGESTS, NAMES, Case, Time, recipe_of
 from tsugiki.contracts.recipe import Recipe
 from tsugiki.merge.in_place import InPlaceMerger
-from tsugiki.models.checkpoint import SINGLE
+from tsugiki.models.kinds.text import SINGLE
 
 SHAPES = {512: (5, 3000), 1024: (19, 32000)}
 """Layers and words of models by their width: 19 million and 0.31 billion parameters."""

@@ -166,7 +166,7 @@ def recipe_of(case: Case) -> Recipe:
             for name, value in case.values.items()
         }
         | {name: Parameter(values={"*": {"model": value}}) for name, value in case.shared.items()},
-        tokenizer=case.models[0],
+        owner=case.models[0],
     )
 
 

@@ -138,7 +138,7 @@ def ours(case: Case, folders: Mapping[str, Path]) -> dict[str, torch.Tensor]:
         parameters=parameters,
         options=dict(case.options),
         dtype="float32",
-        tokenizer="base",
+        owner="base",
     )
     return dict(InPlaceMerger(folders, DIGESTS).tensors(recipe))
 

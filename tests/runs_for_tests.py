@@ -199,7 +199,7 @@ class TinyRun:
             base=self.ref(base) if base else None,
             parents=tuple(self.ref(name) for name in parents),
             parameters=values,
-            **{"dtype": "float32", "tokenizer": base or parents[0], **fields},
+            **{"dtype": "float32", "owner": base or parents[0], **fields},
         )
 
     def ref(self, name: str) -> ParentRef:

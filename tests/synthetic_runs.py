@@ -237,7 +237,7 @@ class SyntheticRun:
                 for (name, (low, high)), of_gene in zip(ranges.items(), values, strict=True)
             },
             mask_seed=1,
-            tokenizer="base",
+            owner="base",
         )
 
     def plain(self, method: str, *parents: str, weight: float = 1.0) -> Recipe:
@@ -247,7 +247,7 @@ class SyntheticRun:
             base=None if method == "linear" else self.ref("base"),
             parents=tuple(self.ref(name) for name in parents),
             parameters={"weight": Parameter(values={name: {"model": weight} for name in parents})},
-            tokenizer=parents[0],
+            owner=parents[0],
         )
 
     def ref(self, name: str) -> ParentRef:

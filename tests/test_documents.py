@@ -181,7 +181,7 @@ def test_a_recipe_digest_can_be_computed_by_hand(tmp_path: Path) -> None:
         base=ParentRef(name="base", digest="0" * 64),
         parents=(ParentRef(name="日本語", digest="a" * 64), ParentRef(name="b", digest="b" * 64)),
         options={"lambda": 1.0, "normalize": False},
-        tokenizer="base",
+        owner="base",
     )
     path = tmp_path / "recipe.json"
     path.write_bytes(recipe.to_json())

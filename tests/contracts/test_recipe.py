@@ -19,7 +19,7 @@ def recipe(**changes: Any) -> Recipe:
         "base": ParentRef(name="base", digest="0" * 64),
         "parents": (ParentRef(name="a", digest="1" * 64), ParentRef(name="b", digest="2" * 64)),
         "parameters": {"weight": Parameter(values={"a": {"model": 0.5}, "b": {"model": 0.25}})},
-        "tokenizer": "base",
+        "owner": "base",
     }
     return Recipe(**(fields | changes))
 
@@ -28,6 +28,17 @@ def test_the_digest_is_that_of_the_canonical_json() -> None:
     """So that any other program can compute it."""
     assert recipe().digest == digest(recipe().model_dump(mode="json"))
     assert recipe().short == recipe().digest[:12]
+
+
+def test_a_recipe_of_version_1_calls_its_owner_tokenizer(tmp_path: Path) -> None:
+    """So that recipes keep their digests; no other key is read."""
+    path = tmp_path / "recipe.json"
+    path.write_bytes(recipe().to_json())
+    assert b'"tokenizer": "base"' in path.read_bytes()
+    assert read_recipe(path).owner == "base"
+    path.write_bytes(path.read_bytes().replace(b'"tokenizer"', b'"owner"'))
+    with pytest.raises(RecipeError):
+        read_recipe(path)
 
 
 def test_order_of_parents_and_values_does_not_matter() -> None:
@@ -50,7 +61,7 @@ def test_order_of_parents_and_values_does_not_matter() -> None:
         {"options": {"normalize": True}},
         {"mask_seed": 1},
         {"dtype": "float32"},
-        {"tokenizer": "a"},
+        {"owner": "a"},
     ],
     ids=lambda changes: next(iter(changes)),
 )

@@ -225,7 +225,7 @@ def test_a_model_with_nan_logits_fails_and_does_not_win(
 def test_one_invalid_candidate_of_four_leaves_the_others_alone(make_run: MakeRun) -> None:
     """A recipe whose weights cancel under normalisation fails; the others are scored."""
     run = make_run()
-    cancelling = run.recipe("linear", base=None, tokenizer="a").model_copy(
+    cancelling = run.recipe("linear", base=None, owner="a").model_copy(
         update={
             "parameters": {"weight": Parameter(values={"a": {"model": 0.5}, "b": {"model": -0.5}})}
         }
@@ -347,7 +347,7 @@ def test_every_storage_gives_the_same_bytes(
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     run = make_run()
-    cancelling = run.recipe("linear", base=None, tokenizer="a").model_copy(
+    cancelling = run.recipe("linear", base=None, owner="a").model_copy(
         update={
             "parameters": {"weight": Parameter(values={"a": {"model": 0.5}, "b": {"model": -0.5}})}
         }

@@ -56,7 +56,7 @@ def test_a_recipe_without_a_valid_merge_leaves_its_reason(make_run: MakeRun) -> 
     """The others are written; the evaluating job reads the reason."""
     run = make_run()
     weights = Parameter(values={"a": {"model": 0.5}, "b": {"model": -0.5}})
-    plain = run.recipe("linear", base=None, tokenizer="a")
+    plain = run.recipe("linear", base=None, owner="a")
     cancelling = plain.model_copy(update={"parameters": {"weight": weights}})
     sound = run.recipe(weight=0.2)
     run.write_population([cancelling, sound])

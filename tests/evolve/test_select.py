@@ -20,6 +20,7 @@ from tsugiki.contracts.population import Population
 from tsugiki.errors import LineageError
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import Next, first, select
+from tsugiki.models.kinds.text import TEXT
 from tsugiki.space.parameter_space import ParameterGenome, build_parameter_genome
 
 ZERO = "0" * 64
@@ -47,6 +48,7 @@ def space_of(config: RunConfig) -> ParameterGenome:
         seed=config.seed,
         digests={name: digest_bytes(name.encode()) for name in config.parents},
         tensor_names=TENSORS,
+        kind=TEXT,
         per_parent={"weight": True, "density": True},
     )
 

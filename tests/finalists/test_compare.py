@@ -26,7 +26,7 @@ def recipe(number: int) -> Recipe:
     """One of many recipes."""
     return Recipe(
         method="ties", parents=(ParentRef(name="a", digest="a" * 64),), mask_seed=number,
-        tokenizer="a",
+        owner="a",
     )  # fmt: skip
 
 

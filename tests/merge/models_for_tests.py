@@ -116,5 +116,5 @@ def recipe_of(
         parents=tuple(ref(name) for name in parents),
         base=ref(base) if base else None,
         parameters={name: parameter(value) for name, value in (values or {}).items()},
-        **{"tokenizer": base or parents[0], "dtype": "float32", **fields},
+        **{"owner": base or parents[0], "dtype": "float32", **fields},
     )

@@ -16,8 +16,8 @@ from tsugiki.contracts.recipe import Parameter
 from tsugiki.errors import LineageError, ParentError, RecipeError
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.registry import METHODS
-from tsugiki.models.checkpoint import INDEX, SINGLE
 from tsugiki.models.grouping import groups
+from tsugiki.models.kinds.text import INDEX, SINGLE, TEXT
 
 Folders = dict[str, Path]
 
@@ -30,7 +30,7 @@ def merger_of(folders: Folders, **options: int) -> InPlaceMerger:
 def test_weights_are_the_formula_in_every_block(trio: Folders) -> None:
     """Task arithmetic with other weights in each block, against a computation of its own."""
     merger = merger_of(trio)
-    names = groups(merger.plan("base").names, "block")
+    names = groups(merger.plan("base").names, "block", TEXT)
     weights = {
         parent: {group: 0.1 * (number + start) for number, group in enumerate(names)}
         for start, parent in enumerate(("a", "b"))

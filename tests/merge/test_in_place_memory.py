@@ -92,9 +92,7 @@ def test_the_live_model_is_the_one_on_disk_for_any_number_of_threads(
         if (value := {"weight": 0.7, "density": 0.4, "t": 0.3}.get(spec.name)) is not None
     }
     base = None if METHODS[method].base == "unused" else "base"
-    recipe = recipe_of(
-        method, parents, base=base, values=values, dtype="bfloat16", tokenizer="base"
-    )
+    recipe = recipe_of(method, parents, base=base, values=values, dtype="bfloat16", owner="base")
     digest, weights = written(recipe, trio, tmp_path / "out")
     model = live_model(trio["base"], FORMATS[alive])
     assert merger_of(trio).load_into(recipe, model, threads=threads) == digest

@@ -22,7 +22,7 @@ from tests.merge.vision_models import TEXT
 from tsugiki.merge import in_place
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.write import write_merge
-from tsugiki.models.checkpoint import SINGLE
+from tsugiki.models.kinds.text import SINGLE
 
 Folders = dict[str, Path]
 EXPERTS = 3

@@ -20,7 +20,7 @@ from tsugiki.merge.engine import Merge
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.on_device import ROOM, fits_on_device, nth_largest
 from tsugiki.merge.registry import METHODS
-from tsugiki.models.checkpoint import SINGLE
+from tsugiki.models.kinds.text import SINGLE
 
 Folders = dict[str, Path]
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ def recipe_for(name: str, dtype: str) -> Recipe:
     base = None if method.base == "unused" else "base"
     options = {"normalize": True} if method.option("normalize") else {}
     return recipe_of(
-        name, parents, base=base, values=values, dtype=dtype, tokenizer="base", options=options
+        name, parents, base=base, values=values, dtype=dtype, owner="base", options=options
     )
 
 

@@ -11,6 +11,7 @@ from tsugiki.contracts.recipe import Parameter, Recipe
 from tsugiki.errors import ConfigError, RecipeError
 from tsugiki.merge.registry import METHODS, get_method
 from tsugiki.merge.settings import Settings
+from tsugiki.models.kinds.text import TEXT
 
 TENSORS = [
     "model.embed_tokens.weight",
@@ -34,7 +35,7 @@ def with_weight(values: dict[str, dict[str, float]], grouping: Any = "block") ->
 def test_each_tensor_gets_the_values_of_its_group() -> None:
     """Values are looked up by parent and group."""
     recipe = with_weight({"a": blocks(0.1, 0.2, 0.3, 0.4), "b": blocks(0.5, 0.6, 0.7, 0.8)})
-    settings = Settings(recipe, TENSORS)
+    settings = Settings(recipe, TENSORS, TEXT)
     assert [parent.name for parent in settings.parents] == ["a", "b"]
     assert settings.per_parent(TENSORS[2]) == {"weight": (0.3, 0.7)}
     assert settings.per_parent(TENSORS[3]) == {"weight": (0.4, 0.8)}
@@ -43,7 +44,9 @@ def test_each_tensor_gets_the_values_of_its_group() -> None:
 
 def test_a_shared_value_is_for_all_parents_and_an_absent_one_is_the_default() -> None:
     """`*` stands for every parent."""
-    assert Settings(recipe_of("ties", values={"density": 0.5}), TENSORS).per_parent(TENSORS[0]) == {
+    assert Settings(recipe_of("ties", values={"density": 0.5}), TENSORS, TEXT).per_parent(
+        TENSORS[0]
+    ) == {
         "weight": (1.0, 1.0),
         "density": (0.5, 0.5),
     }
@@ -53,7 +56,7 @@ def test_parents_are_in_the_order_of_their_digests() -> None:
     """So that the names that a user gave them change no sum."""
     digests = {"a": "f" * 64, "b": "1" * 64}
     settings = Settings(
-        recipe_of("linear", values={"weight": (0.25, 0.75)}, digests=digests), TENSORS
+        recipe_of("linear", values={"weight": (0.25, 0.75)}, digests=digests), TENSORS, TEXT
     )
     assert [parent.name for parent in settings.parents] == ["b", "a"]
     assert settings.per_parent(TENSORS[0]) == {"weight": (0.75, 0.25)}
@@ -62,7 +65,7 @@ def test_parents_are_in_the_order_of_their_digests() -> None:
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        (recipe_of("task_arithmetic", base=None, tokenizer="a"), "needs a base"),
+        (recipe_of("task_arithmetic", base=None, owner="a"), "needs a base"),
         (recipe_of("ties", values={"strength": 1.0}), "no parameter `strength`"),
         (recipe_of("ties", values={"density": 1.5}), "out of range"),
         (recipe_of("ties", values={"density": float("nan")}), "out of range"),
@@ -79,7 +82,7 @@ def test_parents_are_in_the_order_of_their_digests() -> None:
 def test_what_does_not_fit_the_method_is_refused(recipe: Recipe, message: str) -> None:
     """Each with one clear error."""
     with pytest.raises(RecipeError, match=message):
-        Settings(recipe, TENSORS)
+        Settings(recipe, TENSORS, TEXT)
 
 
 @pytest.mark.parametrize("name", list(METHODS))
@@ -89,9 +92,9 @@ def test_too_few_or_too_many_parents_are_refused(name: str) -> None:
     counts = [method.min_parents - 1]
     counts += [method.max_parents + 1] if method.max_parents else []
     for count in counts:
-        recipe = recipe_of(name, [f"p{n}" for n in range(count)], tokenizer="base")
+        recipe = recipe_of(name, [f"p{n}" for n in range(count)], owner="base")
         with pytest.raises(RecipeError, match="number of parents"):
-            Settings(recipe, TENSORS)
+            Settings(recipe, TENSORS, TEXT)
 
 
 def test_an_unknown_method_is_answered_with_the_nearest_names() -> None:

@@ -15,9 +15,10 @@ from tsugiki.contracts.recipe import DataflowRecipe, Hop, ParentRef
 from tsugiki.evaluate.vllm_backend.weights import MergedWeights
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.in_place import InPlaceMerger
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.merge.write import write_merge
-from tsugiki.models.checkpoint import SINGLE, Checkpoint
+from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.kinds.text import SINGLE
 
 Folders = dict[str, Path]
 BIAS = "model.layers.1.mlp.gate.e_score_correction_bias"
@@ -124,7 +125,7 @@ def test_path_keeps_the_wider_format_of_its_parents(normed: Folders, tmp_path: P
     digest = write_merge(recipe, normed, digests_of(normed), tmp_path / "out")
     merged = load_file(tmp_path / "out" / SINGLE)
     assert torch.equal(merged[NORM], load_file(normed["a"] / SINGLE)[NORM])
-    models = Models({name: normed[name] for name in "ab"}, digests_of(normed))
+    models = OpenModels({name: normed[name] for name in "ab"}, digests_of(normed))
     live, weights = LiveDataflow(models, torch.device("cpu")).assemble(recipe)
     assert weights == digest
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.bfloat16)

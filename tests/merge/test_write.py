@@ -23,7 +23,7 @@ from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.registry import METHODS
 from tsugiki.merge.stream import shards
 from tsugiki.merge.write import write_merge
-from tsugiki.models.checkpoint import INDEX, SINGLE
+from tsugiki.models.kinds.text import INDEX, SINGLE
 
 Folders = dict[str, Path]
 
@@ -103,7 +103,7 @@ def test_tokenizer_template_and_defaults_come_from_the_named_parent(
     folder = Path(shutil.copytree(trio["a"], tmp_path / "a"))
     save_tokenizer(folder, template="{{ messages[0].content }}!")
     (folder / "generation_config.json").write_text('{"max_new_tokens": 7}')
-    recipe = recipe_of("linear", tokenizer="a", dtype="bfloat16")
+    recipe = recipe_of("linear", owner="a", dtype="bfloat16")
     write(recipe, trio | {"a": folder}, tmp_path / "out")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     message = [{"role": "user", "content": "w3"}]
@@ -120,7 +120,7 @@ def test_a_parent_without_tokenizer_cannot_give_one(trio: Folders, tmp_path: Pat
     folder = Path(shutil.copytree(trio["a"], tmp_path / "a"))
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ParentError, match="no tokenizer"):
-        write(recipe_of("linear", tokenizer="a"), trio | {"a": folder}, tmp_path / "out")
+        write(recipe_of("linear", owner="a"), trio | {"a": folder}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -16,6 +16,7 @@ from tsugiki.mergekit.exporting import export_mergekit, is_whole_model
 from tsugiki.mergekit.filters import as_filters
 from tsugiki.mergekit.importing import import_mergekit
 from tsugiki.models.grouping import groups
+from tsugiki.models.kinds.text import TEXT
 
 SOURCES = {"o": "org/base@main", "a": "models/a", "b": "models/b", "c": "org/c"}
 
@@ -25,13 +26,13 @@ def recipe_of(method: str, parents: str = "ab", **fields: Any) -> Recipe:
     return Recipe(
         method=method,
         parents=tuple(MODELS[name] for name in parents),
-        **{"base": MODELS["o"], "tokenizer": "o", **fields},
+        **{"base": MODELS["o"], "owner": "o", **fields},
     )
 
 
 def spread(grouping: Any, owners: str, start: float = 0.2) -> Parameter:
     """A parameter with another value for every owner and group, all below 0.9."""
-    names = groups(TENSORS, grouping)
+    names = groups(TENSORS, grouping, TEXT)
     return Parameter(
         grouping=grouping,
         values={
@@ -114,7 +115,7 @@ def test_tensor_whose_name_is_part_of_anothers_cannot_be_filtered() -> None:
 
 
 EACH = [
-    recipe_of("linear", base=None, tokenizer="b", parameters={"weight": spread("block", "ab")}),
+    recipe_of("linear", base=None, owner="b", parameters={"weight": spread("block", "ab")}),
     recipe_of("task_arithmetic", parameters={"weight": spread("block_part", "ab")}),
     recipe_of(
         "ties",
@@ -127,7 +128,7 @@ EACH = [
         "ties", parameters={"weight": spread("model", "ab"), "density": spread("block", SHARED)}
     ),
     recipe_of("dare_ties", parameters={"density": spread("block_part", "ab")}),
-    recipe_of("dare_linear", tokenizer="c", parameters={"weight": spread("block", "ab")}),
+    recipe_of("dare_linear", owner="c", parameters={"weight": spread("block", "ab")}),
     recipe_of("breadcrumbs", parameters={"gamma": spread("model", "ab", 0.01)}),
     recipe_of("breadcrumbs_ties", parameters={"density": spread("block", "ab")}),
     recipe_of(
@@ -138,11 +139,9 @@ EACH = [
     recipe_of("sce", parameters={"select_topk": spread("block_part", SHARED)}),
     recipe_of("slerp", "a", parameters={"t": spread("block_part", "a")}),
     recipe_of("nuslerp", parameters={"weight": spread("block", "ab")}, options={"vectors": "rows"}),
-    recipe_of("multislerp", base=None, tokenizer="a", parameters={"weight": spread("model", "ab")}),
-    recipe_of("karcher", base=None, tokenizer="a", options={"iterations": 20.0, "tolerance": 1e-6}),
-    recipe_of(
-        "passthrough", "a", base=None, tokenizer="a", parameters={"scale": spread("block", "a")}
-    ),
+    recipe_of("multislerp", base=None, owner="a", parameters={"weight": spread("model", "ab")}),
+    recipe_of("karcher", base=None, owner="a", options={"iterations": 20.0, "tolerance": 1e-6}),
+    recipe_of("passthrough", "a", base=None, owner="a", parameters={"scale": spread("block", "a")}),
 ]
 
 
@@ -157,7 +156,7 @@ def test_named_groups_read_back_to_the_same_values() -> None:
     """Mergekit has no expressions; the groups that are read back have other names."""
     grouping = {"queries": "q_proj", "first": r"layers\.0\.mlp", "rest": r"^(?!.*(q_proj|s\.0\.m))"}
     recipe = recipe_of("task_arithmetic", parameters={"weight": spread(grouping, "ab")})
-    expected, found = Settings(recipe, TENSORS), Settings(read_back(recipe), TENSORS)
+    expected, found = Settings(recipe, TENSORS, TEXT), Settings(read_back(recipe), TENSORS, TEXT)
     for tensor in TENSORS:
         assert found.per_parent(tensor) == expected.per_parent(tensor)
 
@@ -197,8 +196,8 @@ def test_comments_name_recipe_and_models() -> None:
 def test_tokenizer_of_a_parent_is_written() -> None:
     """The base's needs no key: mergekit copies it."""
     assert "tokenizer_source" not in written(recipe_of("ties"))
-    assert written(recipe_of("ties", tokenizer="a"))["tokenizer_source"] == "models/a"
-    averaged = written(recipe_of("linear", base=None, tokenizer="b"))
+    assert written(recipe_of("ties", owner="a"))["tokenizer_source"] == "models/a"
+    averaged = written(recipe_of("linear", base=None, owner="b"))
     assert (averaged["base_model"], "tokenizer_source" in averaged) == ("models/b", False)
 
 
@@ -253,7 +252,7 @@ def test_parents_that_share_a_digest_stay_apart() -> None:
     recipe = Recipe(
         method="linear",
         parents=parents,
-        tokenizer="a",
+        owner="a",
         parameters={"weight": Parameter(values={"a": {"model": 0.3}, "b": {"model": 0.6}})},
     )
     assert [model["parameters"]["weight"] for model in written(recipe)["models"]] == [0.3, 0.6]

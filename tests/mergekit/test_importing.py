@@ -10,6 +10,7 @@ from tsugiki.errors import ConfigError, RecipeError
 from tsugiki.merge.settings import Settings
 from tsugiki.mergekit.document import parse_document
 from tsugiki.mergekit.importing import import_mergekit
+from tsugiki.models.kinds.text import TEXT
 
 PARTS = ("input_layernorm", "self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj")
 TENSORS = [
@@ -31,7 +32,7 @@ def read(text: str, tensors: list[str] = TENSORS) -> Recipe:
 
 def weights(recipe: Recipe, tensor: str, parameter: str = "weight") -> tuple[float, ...]:
     """Values of a tensor, in order of the parents' names."""
-    return Settings(recipe, TENSORS).per_parent(tensor)[parameter]
+    return Settings(recipe, TENSORS, TEXT).per_parent(tensor)[parameter]
 
 
 def test_whole_model_values_become_the_plainest_recipe() -> None:
@@ -56,7 +57,7 @@ def test_whole_model_values_become_the_plainest_recipe() -> None:
         },
         options={"normalize": False, "lambda": 1.5},
         dtype="float16",
-        tokenizer="o",
+        owner="o",
     )
     assert recipe == expected
     assert recipe.digest == expected.digest
@@ -175,7 +176,7 @@ def test_base_of_a_method_without_task_vectors_is_a_parent() -> None:
         parameters: {weight: 0.75}
     """)
     assert recipe.base is None
-    assert recipe.tokenizer == "o"
+    assert recipe.owner == "o"
     assert recipe.parameters["weight"].values == {"a": {"model": 0.25}, "o": {"model": 0.75}}
 
 
@@ -312,6 +313,6 @@ def test_slices_of_different_models_are_refused() -> None:
 def test_explicit_tokenizer_wins_over_the_base() -> None:
     """Either key names one model."""
     head = "merge_method: ties, base_model: o, " + MODEL_A
-    assert read(f"{{{head}, tokenizer_source: a}}").tokenizer == "a"
-    assert read(f"{{{head}, tokenizer: {{source: c}}}}").tokenizer == "c"
-    assert read(f"{{{head}, tokenizer_source: base}}").tokenizer == "o"
+    assert read(f"{{{head}, tokenizer_source: a}}").owner == "a"
+    assert read(f"{{{head}, tokenizer: {{source: c}}}}").owner == "c"
+    assert read(f"{{{head}, tokenizer_source: base}}").owner == "o"

@@ -13,7 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from tests.merge.models_for_tests import save_model
 from tsugiki.errors import ParentError
-from tsugiki.models.checkpoint import INDEX, SINGLE, Checkpoint
+from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.checks.numbers import check_numbers
+from tsugiki.models.facts import read_facts
+from tsugiki.models.kinds.text import INDEX, SINGLE
+from tsugiki.models.sources import FolderFiles
 
 
 @pytest.fixture
@@ -38,10 +42,13 @@ def sharded(folder: Path) -> Path:
 
 
 def fault(folder: Path) -> str:
-    """The message that opening the folder gives."""
+    """The message that opening the folder gives: the first fault that `tsugiki check` would print."""
     with pytest.raises(ParentError) as caught:
         Checkpoint("p", folder)
     assert "`p`" in str(caught.value)
+    if folder.is_dir():
+        facts, faults = read_facts("p", FolderFiles(folder))
+        assert str(caught.value) == str([*faults, *check_numbers(facts)][0])
     return str(caught.value)
 
 
@@ -88,7 +95,7 @@ def test_an_index_that_leaves_the_folder_is_refused(sharded: Path, path: str) ->
         sharded / "model-00001-of-00002.safetensors",
         sharded.parent / "model-00001-of-00002.safetensors",
     )
-    assert "outside its folder" in fault(sharded)
+    assert "outside the model's folder" in fault(sharded)
 
 
 def test_a_shard_without_a_tensor_that_the_index_places_there_is_refused(sharded: Path) -> None:

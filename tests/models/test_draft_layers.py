@@ -13,7 +13,7 @@ from tests.parents.checkpoints import write_llama
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.write import write_merge
-from tsugiki.models.names import is_draft
+from tsugiki.models.kinds.text import TEXT
 
 DRAFTS = ("model.layers.2.eh_proj.weight", "model.layers.2.mlp.up_proj.weight", "mtp.fc.weight")
 DIGESTS = {"a": "a" * 64, "b": "b" * 64}
@@ -34,7 +34,7 @@ def recipe(owner: str) -> Recipe:
         base=None,
         parents=tuple(ParentRef(name=name, digest=digest) for name, digest in DIGESTS.items()),
         parameters={"weight": Parameter(values={"*": {"model": 0.5}})},
-        tokenizer=owner,
+        owner=owner,
         dtype="float32",
     )
 
@@ -88,6 +88,6 @@ def test_draft_layers_follow_those_that_are_stated(
     name: str, config: dict[str, int], draft: bool
 ) -> None:
     """By their number, or by a name of their own; of a vision model, the language model's count."""
-    assert is_draft(name, {"num_hidden_layers": 2, **config}) is draft
+    assert TEXT.is_unused(name, {"num_hidden_layers": 2, **config}) is draft
     text = {"num_hidden_layers": 2, **config}
-    assert is_draft(name, {"num_hidden_layers": 9, "text_config": text}) is draft
+    assert TEXT.is_unused(name, {"num_hidden_layers": 9, "text_config": text}) is draft

@@ -18,8 +18,8 @@ from tsugiki.contracts.recipe import Gradient, Parameter, read_recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge.settings import Settings
 from tsugiki.merge.write import write_merge
-from tsugiki.models.checkpoint import SINGLE
 from tsugiki.models.grouping import value_at
+from tsugiki.models.kinds.text import SINGLE, TEXT
 from tsugiki.space.parameter_space import ParameterGenome
 
 ANCHORS = {"anchor.0": 0.2, "anchor.1": 0.8, "anchor.2": 0.4}
@@ -28,7 +28,8 @@ ANCHORS = {"anchor.0": 0.2, "anchor.1": 0.8, "anchor.2": 0.4}
 @pytest.mark.parametrize("blocks", [2, 3, 5, 12, 32])
 def test_blocks_lie_on_straight_lines_between_the_anchors(blocks: int) -> None:
     """As numpy draws them."""
-    found = [value_at(ANCHORS, f"model.layers.{i}.mlp.w", blocks) for i in range(blocks)]
+    names = [f"model.layers.{i}.mlp.w" for i in range(blocks)]
+    found = [value_at(ANCHORS, TEXT.place(name), TEXT.blocks(names)) for name in names]
     expected = np.interp(np.arange(blocks) / (blocks - 1), [0, 0.5, 1], list(ANCHORS.values()))
     assert found == pytest.approx(list(expected))
 
@@ -36,8 +37,8 @@ def test_blocks_lie_on_straight_lines_between_the_anchors(blocks: int) -> None:
 def test_tensors_outside_the_blocks_have_the_first_anchor() -> None:
     """Embeddings, head, and an image encoder's own blocks; one block alone has the last."""
     for name in ("model.embed_tokens.weight", "lm_head.weight", "vision_tower.layers.3.w"):
-        assert value_at(ANCHORS, name, 9) == 0.2
-    assert value_at(ANCHORS, "model.layers.0.mlp.w", 1) == 0.4
+        assert value_at(ANCHORS, TEXT.place(name), ["block.0", "block.1"]) == 0.2
+    assert value_at(ANCHORS, TEXT.place("model.layers.0.mlp.w"), ["block.0"]) == 0.4
 
 
 def test_a_genome_has_a_gene_for_each_anchor() -> None:
@@ -76,7 +77,7 @@ def test_a_gradient_without_all_its_anchors_is_no_recipe() -> None:
     weight = Parameter(grouping=Gradient(gradient=3), values={"a": {"anchor.0": 1.0}})
     recipe = recipe_of("linear", ("a",)).model_copy(update={"parameters": {"weight": weight}})
     with pytest.raises(RecipeError, match=r"anchor\.2"):
-        Settings(recipe, TENSORS)
+        Settings(recipe, TENSORS, TEXT)
 
 
 def test_a_gradient_is_a_list_in_mergekit() -> None:
@@ -94,7 +95,7 @@ def test_a_gradient_is_a_list_in_mergekit() -> None:
         [0.2, 0.8, 0.4],
         [0.1, 0.4, 0.2],
     ]
-    here, there = Settings(recipe, TENSORS), Settings(read_back(recipe), TENSORS)
+    here, there = Settings(recipe, TENSORS, TEXT), Settings(read_back(recipe), TENSORS, TEXT)
     for tensor in TENSORS:
         assert here.per_parent(tensor)["weight"] == pytest.approx(
             there.per_parent(tensor)["weight"]
@@ -125,6 +126,6 @@ def test_a_gradient_beside_blocks_becomes_slices() -> None:
         },
     )
     assert len(written(recipe)["slices"]) == 3
-    here, there = Settings(recipe, TENSORS), Settings(read_back(recipe), TENSORS)
+    here, there = Settings(recipe, TENSORS, TEXT), Settings(read_back(recipe), TENSORS, TEXT)
     for tensor in TENSORS:
         assert here.per_parent(tensor) == there.per_parent(tensor)

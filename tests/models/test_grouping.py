@@ -6,6 +6,7 @@ import pytest
 
 from tsugiki.errors import RecipeError
 from tsugiki.models.grouping import group_of, groups
+from tsugiki.models.kinds.text import TEXT
 
 NAMES = [
     ("model.embed_tokens.weight", "embeddings", "embeddings"),
@@ -38,9 +39,9 @@ NAMES = [
 @pytest.mark.parametrize(("tensor", "block", "part"), NAMES)
 def test_names_of_real_architectures(tensor: str, block: str, part: str) -> None:
     """Llama, Mistral, Qwen2, Gemma, Phi, GPT-2, mixtures of experts, vision-language models."""
-    assert group_of(tensor, "model") == "model"
-    assert group_of(tensor, "block") == block
-    assert group_of(tensor, "block_part") == part
+    assert group_of(tensor, "model", TEXT) == "model"
+    assert group_of(tensor, "block", TEXT) == block
+    assert group_of(tensor, "block_part", TEXT) == part
 
 
 def test_groups_go_from_embeddings_through_blocks_by_number_to_head() -> None:
@@ -48,30 +49,30 @@ def test_groups_go_from_embeddings_through_blocks_by_number_to_head() -> None:
     tensors = ["lm_head.weight", "model.layers.10.mlp.up_proj.weight"]
     tensors += ["model.layers.2.mlp.up_proj.weight", "model.embed_tokens.weight"]
     expected = ["embeddings", "block.2", "block.10", "head"]
-    assert groups(tensors, "block") == expected
-    assert groups(reversed(tensors), "block") == expected
+    assert groups(tensors, "block", TEXT) == expected
+    assert groups(reversed(tensors), "block", TEXT) == expected
 
 
 def test_a_mapping_names_groups_by_expression() -> None:
     """Each tensor belongs to the one expression found in its name."""
     grouping = {"rest": "embed|norm|head", "attention": "self_attn", "mlp": r"\.mlp\."}
     tensors = ["model.layers.0.self_attn.q_proj.weight", "model.layers.0.mlp.up_proj.weight"]
-    assert groups([*tensors, "lm_head.weight"], grouping) == ["attention", "mlp", "rest"]
-    assert group_of(tensors[0], grouping) == "attention"
+    assert groups([*tensors, "lm_head.weight"], grouping, TEXT) == ["attention", "mlp", "rest"]
+    assert group_of(tensors[0], grouping, TEXT) == "attention"
 
 
 def test_a_tensor_without_group_is_named() -> None:
     """An unknown name is refused, not put somewhere."""
     with pytest.raises(RecipeError, match=r"strange\.weight"):
-        group_of("strange.weight", "block")
+        group_of("strange.weight", "block", TEXT)
     with pytest.raises(RecipeError, match=r"model\.layers\.0\.strange"):
-        group_of("model.layers.0.strange.weight", "block_part")
+        group_of("model.layers.0.strange.weight", "block_part", TEXT)
     with pytest.raises(RecipeError, match=r"lm_head\.weight"):
-        group_of("lm_head.weight", {"attention": "attn"})
+        group_of("lm_head.weight", {"attention": "attn"}, TEXT)
 
 
 def test_a_tensor_of_two_groups_is_refused() -> None:
     """A stored mapping has no order, so that the first match means nothing."""
     with pytest.raises(RecipeError, match="several groups") as caught:
-        group_of("model.layers.0.mlp.up_proj.weight", {"all": "", "mlp": "mlp"})
+        group_of("model.layers.0.mlp.up_proj.weight", {"all": "", "mlp": "mlp"}, TEXT)
     assert caught.value.got == "all, mlp"

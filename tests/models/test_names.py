@@ -14,7 +14,7 @@ from tsugiki.contracts.recipe import with_names
 from tsugiki.errors import LineageError, ParentError
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.write import write_merge
-from tsugiki.models.checkpoint import SINGLE
+from tsugiki.models.kinds.text import SINGLE
 from tsugiki.models.names import naming
 
 VISION = {"vision_config": {}}
@@ -36,14 +36,13 @@ def test_the_language_model_is_found_wherever_it_is_stored(
 ) -> None:
     """It gets the names that it has by itself; the rest is outside."""
     found = naming("m", [*stored, outside], VISION)
-    assert found.merged == {f"model.{LAYER}": stored[0], "lm_head.weight": stored[1]}
-    assert found.outside == {outside}
+    assert found == {f"model.{LAYER}": stored[0], "lm_head.weight": stored[1]}
 
 
 def test_a_text_model_keeps_its_names() -> None:
     """Even names that look like a prefix."""
     names = ["language_model.w", "visual.w"]
-    assert naming("m", names, {}).merged == {name: name for name in names}
+    assert naming("m", names, {}) == {name: name for name in names}
 
 
 @pytest.mark.parametrize(

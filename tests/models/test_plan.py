@@ -12,11 +12,12 @@ from safetensors.torch import load_file, save_file
 
 from tests.merge.models_for_tests import save_model
 from tsugiki.errors import ParentError
-from tsugiki.models.checkpoint import SINGLE, Checkpoint
-from tsugiki.models.plan import Plan, make_plan
+from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.kinds.text import SINGLE
+from tsugiki.models.plan import TensorPlan, make_plan
 
 
-def plan_of(*folders: Path) -> Plan:
+def plan_of(*folders: Path) -> TensorPlan:
     """Plan a merge of models in these folders."""
     return make_plan([Checkpoint(f"m{index}", folder) for index, folder in enumerate(folders)])
 
@@ -72,22 +73,45 @@ def test_a_tie_that_is_the_architectures_default_counts(
 
 def test_tied_and_untied_models_do_not_mix(trio: dict[str, Path], tied: dict[str, Path]) -> None:
     """The head of one has no counterpart in the other."""
-    with pytest.raises(ParentError, match=r"lm_head\.weight: absent"):
+    with pytest.raises(ParentError, match="differ in tie_word_embeddings"):
         plan_of(tied["base"], trio["a"])
 
 
-def test_all_differences_are_reported_at_once(trio: dict[str, Path], tmp_path: Path) -> None:
-    """Other widths, heads and number of layers in one message."""
-    other = save_model(
-        tmp_path / "m", intermediate_size=32, num_hidden_layers=4, num_key_value_heads=2
-    )
+@pytest.mark.parametrize(
+    "changes", [{"intermediate_size": 32}, {"num_hidden_layers": 4}, {"num_key_value_heads": 2}]
+)
+def test_settings_that_decide_what_weights_mean_have_to_agree(
+    trio: dict[str, Path], tmp_path: Path, changes: dict[str, int]
+) -> None:
+    """The setting is named, with both values."""
+    [(key, value)] = changes.items()
+    mine = json.loads((trio["base"] / "config.json").read_text())[key]
+    with pytest.raises(ParentError, match=f"differ in {key}(.|\n)*{mine}(.|\n)*{value}"):
+        plan_of(trio["base"], save_model(tmp_path / "m", **changes))
+
+
+def test_a_default_that_is_left_out_is_no_difference(trio: dict[str, Path], tmp_path: Path) -> None:
+    """One configuration states it, the other one does not."""
+    folder = changed(trio["a"], tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    assert config.pop("head_dim") == config["hidden_size"] // config["num_attention_heads"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert plan_of(trio["base"], folder) == plan_of(trio["base"])
+
+
+def test_all_tensors_that_differ_are_reported_at_once(
+    trio: dict[str, Path], tmp_path: Path
+) -> None:
+    """Those of all layers in one entry."""
+    folder = save_model(tmp_path / "m", intermediate_size=32, mlp_bias=True)
+    shutil.copyfile(trio["a"] / "config.json", folder / "config.json")
     with pytest.raises(ParentError) as caught:
-        plan_of(trio["base"], other)
-    message = str(caught.value)
-    for part in ("num_key_value_heads: 1 / 2", "up_proj.weight: [24, 16] / [32, 16]", "k_proj"):
-        assert part in message
-    assert "and " in message
-    assert " more" in message
+        plan_of(trio["base"], folder)
+    for part in (
+        "model.layers.*.mlp.up_proj.weight: [24, 16] / [32, 16] (2 of them)",
+        "model.layers.*.mlp.down_proj.bias: absent / [16] (2 of them)",
+    ):
+        assert part in str(caught.value)
 
 
 def test_a_tensor_that_only_one_model_has_is_refused(trio: dict[str, Path], tmp_path: Path) -> None:

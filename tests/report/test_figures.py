@@ -126,7 +126,7 @@ def recipe(**parameters: dict[str, dict[str, float]]) -> Recipe:
         method="ties",
         parents=(ParentRef(name="a", digest="a" * 64),),
         parameters={name: Parameter(values=values) for name, values in parameters.items()},
-        tokenizer="a",
+        owner="a",
     )
 
 

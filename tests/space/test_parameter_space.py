@@ -13,6 +13,7 @@ from tsugiki.canonical import digest_bytes
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.recipe import SHARED
 from tsugiki.errors import LineageError
+from tsugiki.models.kinds.text import TEXT
 from tsugiki.space.parameter_space import (
     DECIMALS,
     ParameterGenome,
@@ -56,6 +57,7 @@ def space_of(
         seed=seed,
         digests=DIGESTS,
         tensor_names=TENSORS,
+        kind=TEXT,
         per_parent=per_parent or {"weight": True, "density": True},
     )
 
@@ -151,10 +153,10 @@ def test_mask_seed_tokenizer_and_format_have_their_defaults() -> None:
     """The run's seed; the base's tokenizer; or what the stage says."""
     space = space_of(seed=9)
     recipe = space.decode(space.start)
-    assert (recipe.mask_seed, recipe.tokenizer, recipe.dtype) == (9, "base", "bfloat16")
+    assert (recipe.mask_seed, recipe.owner, recipe.dtype) == (9, "base", "bfloat16")
     space = space_of(seed=9, mask_seed=0, tokenizer="b", dtype="float32")
     recipe = space.decode(space.start)
-    assert (recipe.mask_seed, recipe.tokenizer, recipe.dtype) == (0, "b", "float32")
+    assert (recipe.mask_seed, recipe.owner, recipe.dtype) == (0, "b", "float32")
 
 
 def test_a_genome_of_another_space_is_refused() -> None:

@@ -11,7 +11,9 @@ import torch
 from tests.runs_for_tests import raw_config, write_tasks
 from tsugiki.config.load import parse_config
 from tsugiki.config.run import RunConfig
+from tsugiki.models.kinds.text import TEXT
 from tsugiki.parents.preflight import preflight
+from tsugiki.parents.sizes import MergedTensors
 from tsugiki.steps.estimate import (
     CORE,
     GPUS,
@@ -86,7 +88,7 @@ def test_the_text_gives_a_range_of_hours_of_what_is_used(
     """And what was assumed; nothing of hours where no size is known; no GPU for a processor."""
     tiny_config["evaluation"]["device"] = device
     config = parse_config(tiny_config, where="test")
-    text = render(config, {"ps": {"model.layers.0.mlp.w": BILLIONS}})
+    text = render(config, {"ps": MergedTensors(TEXT, {"model.layers.0.mlp.w": BILLIONS})})
     for words in (f"{unit}, a rough estimate", "7 billion", "to evaluate, at most"):
         assert words in text
     assert others not in text

@@ -122,7 +122,7 @@ def test_models_can_be_named_or_placed(models: Folders, tmp_path: Path) -> None:
     out = merge(file, tmp_path / "out", places)
     recipe = read_recipe(out / "recipe.json")
     assert [parent.name for parent in recipe.parents] == ["b", "maths"]
-    assert recipe.tokenizer == "base"
+    assert recipe.owner == "base"
 
 
 def test_model_that_is_not_here_is_named(models: Folders, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def recipe(groups: dict[str, float]) -> Recipe:
         parents=(PARENT,),
         parameters={"weight": Parameter(values={"a": groups})},
         options={"normalize": True},
-        tokenizer="a",
+        owner="a",
     )
 
 

@@ -120,7 +120,7 @@ def test_a_candidate_fails_for_what_is_wrong_with_it(
     run = start_run(raw)
     stand_in_for_vllm(monkeypatch)
     bad, good = (
-        run.recipe("linear", base=None, parents=(one,), weight=1.0, dtype=dtype, tokenizer="base")
+        run.recipe("linear", base=None, parents=(one,), weight=1.0, dtype=dtype, owner="base")
         for one in (name, "a")
     )
     run.write_population([bad, good])
@@ -176,7 +176,7 @@ def test_a_parent_with_the_same_files_beside_its_weights_shares_the_engine(
     stand_in_for_vllm(monkeypatch)
     run.write_population(
         [
-            run.recipe("linear", base=None, parents=(name,), weight=1.0, tokenizer=name)
+            run.recipe("linear", base=None, parents=(name,), weight=1.0, owner=name)
             for name in ("a", "b")
         ]
     )
@@ -195,7 +195,7 @@ def test_other_models_go_into_the_same_engine(
     first.build(run.recipe(weight=0.5))
     swapped = RunModels({**folders, "a": folders["b"]}, run.digests)
     second = open_backend(swapped, config, job=0, before=first)
-    recipe = parent(run, "a").model_copy(update={"tokenizer": "base"})
+    recipe = parent(run, "a").model_copy(update={"owner": "base"})
     second.build(recipe)
     (llm,) = StandInLLM.started
     expected = load_file(folders["b"] / "model.safetensors")

@@ -77,7 +77,7 @@ def test_a_merge_that_fails_half_way_still_gives_every_tensor_once(
     recipe = steep(run)
     weights = MergedWeights(merger, recipe, threads)
     names = [name for name, _ in weights]
-    planned = [tensor.stored for tensor in merger.plan(recipe.tokenizer).tensors]
+    planned = [tensor.stored for tensor in merger.plan(recipe.owner).tensors]
     assert sorted(names) == sorted(planned)
     assert 0 < names.index(STEEP) < len(names) - 1
     require_taken(weights)

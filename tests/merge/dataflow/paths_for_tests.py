@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from tests.merge.models_for_tests import VOCABULARY, digest_of, digests_of, save_tokenizer
 from tsugiki.contracts.recipe import DataflowRecipe, Hop, ParentRef
 from tsugiki.merge.dataflow.live import LiveDataflow
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 
 LAYERS = 4
 EXACT = 1e-12
@@ -107,7 +107,7 @@ def winding(scales: Iterable[float] = SCALES, **fields: Any) -> DataflowRecipe:
 
 def live_of(folders: Mapping[str, Path]) -> LiveDataflow:
     """The parents, held in memory."""
-    return LiveDataflow(Models(folders, digests_of(folders)), torch.device("cpu"))
+    return LiveDataflow(OpenModels(folders, digests_of(folders)), torch.device("cpu"))
 
 
 def logits(model: Any, ids: torch.Tensor = IDS) -> torch.Tensor:

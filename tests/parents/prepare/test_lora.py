@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tsugiki.models.model import read_model
+from tsugiki.models.facts import read_model
 from tsugiki.models.sources import FolderFiles
 from tsugiki.parents.prepare.adapter import find_changes, read_adapter
 from tsugiki.parents.prepare.tensors import (

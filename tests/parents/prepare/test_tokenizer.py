@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 from tests.parents.checkpoints import write_llama
 from tsugiki.config.parents import Vocabulary
 from tsugiki.errors import ParentError
-from tsugiki.models.model import read_model
+from tsugiki.models.facts import read_model
 from tsugiki.models.sources import FolderFiles
 from tsugiki.parents.prepare.vocabulary import Alignment, align, tokenizer_files
 

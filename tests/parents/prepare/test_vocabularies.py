@@ -41,7 +41,7 @@ def merge(config: RunConfig, out: Path, weights: list[float], method: str = "lin
         base=stage.base if method != "linear" else None,
         values={"weight": weights},
         digests=digests,
-        tokenizer=stage.base or stage.parents[0],
+        owner=stage.base or stage.parents[0],
     )
     write_merge(recipe, folders, digests, out)
     return out

@@ -71,7 +71,7 @@ def test_a_broken_candidate_fails_and_the_engine_goes_on(
     write_model(whole, 3, extra={tensor: torch.full_like(sound, value)})
     run = run_of(tmp_path, also=["broken"])
     bad, good = (
-        run.recipe("linear", base=None, parents=(one,), weight=1.0, dtype=dtype, tokenizer="base")
+        run.recipe("linear", base=None, parents=(one,), weight=1.0, dtype=dtype, owner="base")
         for one in ("broken", "a")
     )
     run.write_population([bad, good])

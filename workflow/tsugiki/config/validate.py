@@ -29,7 +29,7 @@ from tsugiki.config.validate_backend import backend_faults
 from tsugiki.config.validate_methods import baseline_faults, stage_faults
 from tsugiki.contracts.data import folder_of
 from tsugiki.contracts.layout import FILES, row_is_taken, run_is_taken, stage_is_taken
-from tsugiki.models.checks.architecture import NEVER_ACCEPTED
+from tsugiki.models.kinds.registry import KINDS
 
 UNUSABLE = frozenset("{}\n")
 IN_WORDS = "a brace or a line break in it, which Snakemake would take for a pattern of its own"
@@ -135,8 +135,9 @@ def _vocabulary(config: RunConfig) -> Iterator[str]:
 
 
 def _accepted(keys: list[str]) -> Iterator[str]:
+    fixed = frozenset().union(*(kind.agreement.fixed for kind in KINDS))
     for key in keys:
-        if key.rpartition(".")[2] in NEVER_ACCEPTED:
+        if key.rpartition(".")[2] in fixed:
             yield (
                 f"`accept_differences`: models that differ in {key} cannot be merged; "
                 "remove it from the list"

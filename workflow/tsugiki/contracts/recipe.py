@@ -1,16 +1,18 @@
 """Recipes: everything that determines a merged model, as plain data.
 
-In parameter space that is a method and its parameters, in data-flow space a path through the layers of the
+In parameter space these are values of a merge method, in data-flow space a path through the layers of the
 parents.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     TypeAdapter,
@@ -49,7 +51,7 @@ class ParentRef(Data):
     name: str
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     names: dict[str, str | None] = {}
-    """What its tensors are called in the merge, if the configuration says so (see `merge.names`)."""
+    """What its tensors are called in the merge, if the configuration says so (see `models.names`)."""
 
     @model_serializer(mode="wrap")
     def _without_empty_names(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -95,6 +97,10 @@ class Recipe(Identified):
     in the order of their names, so that listing them differently gives the same recipe.
     """
 
+    model_config = ConfigDict(
+        validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
     version: Literal[1] = 1
     space: Literal["parameter"] = "parameter"
     method: str
@@ -104,8 +110,9 @@ class Recipe(Identified):
     options: dict[str, bool | float | str] = {}
     mask_seed: int = 0
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    tokenizer: str
-    """Name of the parent (or base) whose tokenizer and configuration files the model gets."""
+    owner: Annotated[str, Field(validation_alias="tokenizer", serialization_alias="tokenizer")]
+    """Name of the parent (or base) whose configuration, architecture, tokenizer and unmerged tensors the
+    model gets. Recipes of version 1 call it `tokenizer`."""
 
     @model_validator(mode="after")
     def _parents_are_ordered_and_distinct(self) -> Recipe:
@@ -198,11 +205,6 @@ class DataflowRecipe(Identified):
         """Every model that the recipe names."""
         return self.parents
 
-    @property
-    def tokenizer(self) -> str:
-        """Name of the parent whose tokenizer and configuration files the model gets."""
-        return self.owner
-
 
 AnyRecipe = Annotated[Recipe | DataflowRecipe, Field(discriminator="space")]
 """A recipe of either space; `space` in its JSON says of which."""
@@ -215,4 +217,5 @@ def read_recipe(path: Path) -> Recipe | DataflowRecipe:
     Raises:
         RecipeError: the file does not hold a valid recipe.
     """
-    return read_json(path, _ANY.validate_json, "recipe", error=RecipeError)
+    validate = partial(_ANY.validate_json, by_alias=True, by_name=False)
+    return read_json(path, validate, "recipe", error=RecipeError)

@@ -166,7 +166,7 @@ class Evaluator:
         recipes = (
             read_recipe(series.candidate(one.recipe).recipe) for one in population.candidates
         )
-        owners = sorted({recipe.tokenizer for recipe in recipes})
+        owners = sorted({recipe.owner for recipe in recipes})
         return chat_identity([self._folders[owner] for owner in owners], evaluation.date)
 
     def _hold_models_of(self, series: str) -> None:

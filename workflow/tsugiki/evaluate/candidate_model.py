@@ -22,11 +22,11 @@ from tsugiki.evaluate.chat_template import stop_clock
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.in_place import InPlaceMerger
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.merge.on_device import fits_on_device
 from tsugiki.merge.write import write_merge
-from tsugiki.models.language_settings import has_vision
-from tsugiki.models.names import Names
+from tsugiki.models.kinds.kind import Names
+from tsugiki.models.kinds.registry import kind_of
 
 
 class CandidateModel:
@@ -98,9 +98,11 @@ class CandidateModel:
             self._let_go()
             self._merger = None
             if self._dataflow is None:
-                self._dataflow = LiveDataflow(Models(self._folders, self._digests), self._device)
+                self._dataflow = LiveDataflow(
+                    OpenModels(self._folders, self._digests), self._device
+                )
             assembled, weights = self._dataflow.assemble(recipe)
-            return self._wrapped(assembled, recipe.tokenizer), weights
+            return self._wrapped(assembled, recipe.owner), weights
         self._dataflow = None
         live = self._model(recipe)
         merger, threads = self._parents(recipe), self._evaluation.threads
@@ -124,11 +126,11 @@ class CandidateModel:
         if isinstance(recipe, DataflowRecipe):
             self._let_go()
             model = self._pretrained(folder, recipe).to(self._device)
-            return self._wrapped(model, recipe.tokenizer), weights
+            return self._wrapped(model, recipe.owner), weights
         language_model = self._model(recipe)
         parents = self._parents(recipe)
-        live = parents.live_weights(recipe.tokenizer, language_model.model)
-        missing = {planned.stored for planned in parents.plan(recipe.tokenizer).tensors}
+        live = parents.live_weights(recipe.owner, language_model.model)
+        missing = {planned.stored for planned in parents.plan(recipe.owner).tensors}
         try:
             for file in sorted(folder.glob("*.safetensors")):
                 with safetensors.safe_open(file, framework="pt") as content, torch.no_grad():
@@ -158,11 +160,11 @@ class CandidateModel:
         return self._merger
 
     def _model(self, recipe: Recipe) -> LanguageModel:
-        key = (recipe.tokenizer, recipe.dtype)
+        key = (recipe.owner, recipe.dtype)
         if key not in self._live:
             self._let_go()
-            model = self._pretrained(self._folders[recipe.tokenizer], recipe).to(self._device)
-            self._live[key] = self._wrapped(model, recipe.tokenizer)
+            model = self._pretrained(self._folders[recipe.owner], recipe).to(self._device)
+            self._live[key] = self._wrapped(model, recipe.owner)
         return self._live[key]
 
     def _let_go(self) -> None:
@@ -177,7 +179,7 @@ class CandidateModel:
             dtype=getattr(torch, recipe.dtype),
             output_loading_info=True,
             local_files_only=True,
-            trust_remote_code=recipe.tokenizer in self._trusted,
+            trust_remote_code=recipe.owner in self._trusted,
         )
         if info["missing_keys"]:
             raise ParentError(
@@ -204,14 +206,11 @@ class CandidateModel:
 
 
 def _models_of(recipe: Recipe) -> set[str]:
-    return {ref.name for ref in recipe.models} | {recipe.tokenizer}
+    return {ref.name for ref in recipe.models} | {recipe.owner}
 
 
 def _loader(folder: Path) -> Any:
-    """Of a vision-language model, the whole of it, as it is used; texts go through it as well."""
-    if has_vision(json.loads((folder / "config.json").read_bytes())):
-        return transformers.AutoModelForImageTextToText
-    return transformers.AutoModelForCausalLM
+    return kind_of(json.loads((folder / "config.json").read_bytes())).loader()
 
 
 def not_whole(folder: Path, got: str) -> InfrastructureError:

@@ -200,7 +200,7 @@ def parent_recipe(stage: Stage, name: str, digests: Mapping[str, str]) -> Recipe
         parents=(ParentRef(name=name, digest=digests[name]),),
         parameters={"weight": Parameter(values={name: {"model": 1.0}})},
         dtype=stage.space.dtype,
-        tokenizer=name,
+        owner=name,
     )
 
 
@@ -276,7 +276,7 @@ def _recipe(
         options=options,
         mask_seed=mask_seed,
         dtype=stage.space.dtype,
-        tokenizer=stage.owner,
+        owner=stage.owner,
     )
 
 

@@ -13,7 +13,7 @@ from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.models import Models, TensorSource
+from tsugiki.merge.models import OpenModels, TensorSource
 from tsugiki.merge.on_device import HeldModels, HeldTensors
 from tsugiki.merge.settings import Settings
 from tsugiki.models.checkpoint import DTYPES as FORMATS
@@ -35,15 +35,13 @@ class Merge:
         ParentError: the models do not fit together.
     """
 
-    def __init__(self, recipe: Recipe, models: Models) -> None:
+    def __init__(self, recipe: Recipe, models: OpenModels) -> None:
         models.require(recipe)
         self.models = models
-        self.plan = models.plan(recipe.tokenizer)
+        self.plan = models.plan(recipe.owner)
         self.dtype = DTYPES[recipe.dtype]
-        self.settings = Settings(
-            recipe, [tensor.name for tensor in self.plan.tensors if tensor.merged]
-        )
-        self.owner = models.checkpoints[recipe.tokenizer]
+        self.settings = Settings(recipe, self.plan.merged, self.plan.kind)
+        self.owner = models.checkpoints[recipe.owner]
         self._base = recipe.base.name if recipe.base else None
 
     @property

@@ -14,12 +14,12 @@ from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import ParentError
 from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.live import LiveModels, LiveWeights
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.merge.on_device import HeldModels, bytes_on_device
 from tsugiki.merge.parallel import Threads, runs
 from tsugiki.models.digest import FORMAT_NAMES, WeightsDigest, pieces_digest, tensor_digest
-from tsugiki.models.names import Names
-from tsugiki.models.plan import Plan, PlannedTensor
+from tsugiki.models.kinds.kind import Names
+from tsugiki.models.plan import PlannedTensor, TensorPlan
 
 CACHE_BYTES = 1 << 30
 RUN = 1 << 20
@@ -48,7 +48,7 @@ class InPlaceMerger:
         names: Mapping[str, Names] | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        self._models = Models(folders, digests, names=names, cache_bytes=cache_bytes)
+        self._models = OpenModels(folders, digests, names=names, cache_bytes=cache_bytes)
         self._held: HeldModels | None = None
         self._on_device = Lock()
         self._copied: dict[tuple[str, str], str] = {}
@@ -66,7 +66,7 @@ class InPlaceMerger:
         """Hold the models on a device, where elementwise methods merge them from now on."""
         self._held = HeldModels(self._models, device)
 
-    def plan(self, owner: str) -> Plan:
+    def plan(self, owner: str) -> TensorPlan:
         """The tensors of a merged model that has the configuration of `owner`."""
         return self._models.plan(owner)
 
@@ -129,7 +129,7 @@ class InPlaceMerger:
 
         Args:
             recipe: The recipe.
-            model: A model of the architecture of the recipe's `tokenizer`, in the recipe's number
+            model: A model of the architecture of the recipe's owner, in the recipe's number
                 format or float32. What is not merged may be in any format.
             threads: How many tensors to merge at the same time.
 
@@ -142,7 +142,7 @@ class InPlaceMerger:
             ParentError: a model's tensor is not finite, or `model` has other weights than the plan.
         """
         merge = Merge(recipe, self._models)
-        live = self.live_weights(recipe.tokenizer, model)
+        live = self.live_weights(recipe.owner, model)
         digest = WeightsDigest()
 
         def write(run: Sequence[PlannedTensor]) -> list[str]:

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
 from tsugiki.errors import ParentError
-from tsugiki.models.plan import Plan
+from tsugiki.models.plan import TensorPlan
 
 
 class LiveWeights:
@@ -36,7 +36,7 @@ class LiveWeights:
             or a weight of the model is not planned.
     """
 
-    def __init__(self, plan: Plan, model: nn.Module) -> None:
+    def __init__(self, plan: TensorPlan, model: nn.Module) -> None:
         self._model = weakref.ref(model)
         self._weights = _addresses(model)
         self._targets = bind(plan, model)
@@ -106,9 +106,11 @@ class LiveModels:
     """
 
     def __init__(self) -> None:
-        self._found: WeakKeyDictionary[nn.Module, tuple[Plan, LiveWeights]] = WeakKeyDictionary()
+        self._found: WeakKeyDictionary[nn.Module, tuple[TensorPlan, LiveWeights]] = (
+            WeakKeyDictionary()
+        )
 
-    def weights(self, plan: Plan, model: nn.Module) -> LiveWeights:
+    def weights(self, plan: TensorPlan, model: nn.Module) -> LiveWeights:
         """Where they go.
 
         They are found anew after another plan, or if a weight of the model has been replaced.
@@ -124,7 +126,7 @@ class LiveModels:
         return weights
 
 
-def bind(plan: Plan, model: nn.Module) -> dict[str, Tensor]:
+def bind(plan: TensorPlan, model: nn.Module) -> dict[str, Tensor]:
     """Which of a live model's weights, or which part of one, each stored tensor is.
 
     Names may differ by the model's own prefix (`model.`, `transformer.`), as between a checkpoint

@@ -6,10 +6,9 @@ has added, changed or removed makes it another folder.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from blake3 import blake3
 
@@ -18,6 +17,7 @@ from tsugiki.contracts.data import Data
 from tsugiki.errors import TsugikiError
 from tsugiki.json_files import read_json
 from tsugiki.models.digest import WeightsDigest
+from tsugiki.models.headers import header_end, parse_header
 
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
@@ -116,20 +116,18 @@ def _weights(folder: Path, marker: Marker) -> str:
         path = folder / name
         if path.suffix != WEIGHTS:
             continue
-        header = _header(path)
-        for tensor, entry in json.loads(header).items():
-            if tensor != "__metadata__":
-                start, end = entry["data_offsets"]
-                content = _blake3(path, 8 + len(header) + start, end - start)
-                found.add(tensor, entry["dtype"], entry["shape"], content)
+        with path.open("rb") as file:
+            start = file.read(8)
+            start += file.read(min(header_end(start), path.stat().st_size) - 8)
+            for tensor, header in parse_header(start, path.stat().st_size).items():
+                found.add(tensor, header.dtype, header.shape, _blake3(file, header.size))
     return found.hexdigest()
 
 
-def _blake3(path: Path, start: int, size: int) -> str:
+def _blake3(file: BinaryIO, size: int) -> str:
+    """Of the next bytes of a file."""
     content = blake3()
-    with path.open("rb") as file:
-        file.seek(start)
-        while piece := file.read(min(CHUNK, size)):
-            content.update(piece)
-            size -= len(piece)
+    while piece := file.read(min(CHUNK, size)):
+        content.update(piece)
+        size -= len(piece)
     return content.hexdigest()

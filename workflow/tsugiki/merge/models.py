@@ -18,11 +18,11 @@ from tsugiki.merge.kernels.sums import all_finite
 from tsugiki.merge.masks import mask_key, uniforms
 from tsugiki.merge.selection import Magnitudes, nth_largest
 from tsugiki.models.checkpoint import Checkpoint
-from tsugiki.models.names import Names
-from tsugiki.models.plan import Plan, make_plan
+from tsugiki.models.kinds.kind import Names
+from tsugiki.models.plan import TensorPlan, make_plan
 
 
-class Models:
+class OpenModels:
     """Parents and base of a merge.
 
     Args:
@@ -47,13 +47,13 @@ class Models:
         self.checkpoints = {
             name: Checkpoint(name, folders[name], self._names.get(name)) for name in sorted(folders)
         }
-        self._plans: dict[str, Plan] = {}
+        self._plans: dict[str, TensorPlan] = {}
         self.digests = dict(digests)
         self.cache = TensorCache(cache_bytes)
         self._bits: dict[tuple[str, str], Bits] = {}
         self._finite: set[tuple[str, str]] = set()
 
-    def plan(self, owner: str) -> Plan:
+    def plan(self, owner: str) -> TensorPlan:
         """The tensors of every merge of these models that has the configuration of `owner`.
 
         Raises:
@@ -72,8 +72,8 @@ class Models:
         """
         for ref in recipe.models:
             self._require_ref(ref)
-        if recipe.tokenizer not in self.checkpoints:
-            raise self._unknown(recipe.tokenizer)
+        if recipe.owner not in self.checkpoints:
+            raise self._unknown(recipe.owner)
 
     def stored(self, model: str, tensor: str) -> Tensor:
         """A model's tensor as it is stored, checked to be finite.
@@ -135,7 +135,7 @@ class Models:
 class TensorSource:
     """One tensor of the models: what a method is given (see `inputs.Tensors`)."""
 
-    models: Models
+    models: OpenModels
     tensor: str
     parents: tuple[ParentRef, ...]
     base_name: str | None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tsugiki.merge.masks import mask_key, uniforms
-from tsugiki.merge.models import Models, TensorSource
+from tsugiki.merge.models import OpenModels, TensorSource
 from tsugiki.models.checkpoint import DTYPES
 
 LARGEST = 0x7F800000
@@ -19,7 +19,7 @@ ROOM = 64
 sorted row with its places."""
 
 
-def bytes_on_device(models: Models) -> int:
+def bytes_on_device(models: OpenModels) -> int:
     """Bytes that it takes to hold some models on a device and to merge there, beside the live model."""
     headers = [one for model in models.checkpoints.values() for one in model.headers.values()]
     held = sum(one.numel * DTYPES[one.dtype].itemsize for one in headers)
@@ -40,7 +40,7 @@ def fits_on_device(needed: int, free: int) -> bool:
 class HeldModels:
     """Tensors of some models on a device, as they are stored, from their first use on."""
 
-    def __init__(self, models: Models, device: torch.device) -> None:
+    def __init__(self, models: OpenModels, device: torch.device) -> None:
         self.models = models
         self.device = device
         self._held: dict[tuple[str, str], Tensor] = {}

@@ -9,7 +9,8 @@ from tsugiki.contracts.recipe import SHARED, Gradient, Parameter, ParentRef, Rec
 from tsugiki.errors import RecipeError
 from tsugiki.merge.method import Method, OptionSpec, ParameterSpec, Value
 from tsugiki.merge.registry import get_method
-from tsugiki.models.grouping import depth, group_of, groups, value_at
+from tsugiki.models.grouping import group_of, groups, value_at
+from tsugiki.models.kinds.kind import Kind
 
 
 class Settings:
@@ -18,13 +19,14 @@ class Settings:
     Args:
         recipe: The recipe.
         tensors: Names of all tensors that are merged.
+        kind: The kind of model that they belong to.
 
     Raises:
         ConfigError: the method does not exist.
         RecipeError: parents, parameters, groups or options do not fit the method.
     """
 
-    def __init__(self, recipe: Recipe, tensors: Sequence[str]) -> None:
+    def __init__(self, recipe: Recipe, tensors: Sequence[str], kind: Kind) -> None:
         self.method = get_method(recipe.method)
         self.parents: tuple[ParentRef, ...] = tuple(
             sorted(recipe.parents, key=lambda parent: (parent.digest, parent.name))
@@ -39,7 +41,7 @@ class Settings:
                     expected=", ".join(spec.name for spec in self.method.parameters) or "none",
                 )
         self._parameters = recipe.parameters
-        self._blocks = depth(tensors)
+        self._kind, self._blocks = kind, kind.blocks(tensors)
         for spec in self.method.parameters:
             if spec.name in recipe.parameters:
                 self._check(spec, recipe.parameters[spec.name], tensors)
@@ -66,8 +68,8 @@ class Settings:
             return spec.default
         values = parameter.values.get(parent) or parameter.values[SHARED]
         if isinstance(parameter.grouping, Gradient):
-            return value_at(values, tensor, self._blocks)
-        return values[group_of(tensor, parameter.grouping)]
+            return value_at(values, self._kind.place(tensor), self._blocks)
+        return values[group_of(tensor, parameter.grouping, self._kind)]
 
     def _check(self, spec: ParameterSpec, parameter: Parameter, tensors: Sequence[str]) -> None:
         owners = {parent.name for parent in self.parents} if spec.per_parent else {SHARED}
@@ -77,7 +79,7 @@ class Settings:
                 expected=", ".join(sorted(owners)) + f" (or `{SHARED}` for all)",
                 got=", ".join(sorted(parameter.values)) or "none",
             )
-        expected = groups(tensors, parameter.grouping)
+        expected = groups(tensors, parameter.grouping, self._kind)
         for owner, values in parameter.values.items():
             if values.keys() != set(expected):
                 raise RecipeError(

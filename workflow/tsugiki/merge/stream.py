@@ -15,8 +15,9 @@ from torch import Tensor
 from tsugiki.canonical import canonical_json, pretty_json
 from tsugiki.errors import InfrastructureError
 from tsugiki.merge.parallel import ordered
-from tsugiki.models.checkpoint import DTYPES, INDEX, SINGLE
+from tsugiki.models.checkpoint import DTYPES
 from tsugiki.models.digest import WeightsDigest, raw_bytes
+from tsugiki.models.kinds.kind import Layout
 
 SHARD_BYTES = 5_000_000_000
 SPARE_BYTES = 1 << 20
@@ -24,7 +25,7 @@ SPARE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredTensor:
     """How a tensor is stored."""
 
     dtype: str
@@ -39,14 +40,15 @@ class Stored:
 
 def write_tensors(
     folder: Path,
-    stored: Mapping[str, Stored],
+    stored: Mapping[str, StoredTensor],
     tensor: Callable[[str], Tensor | Iterable[Tensor]],
     *,
+    layout: Layout,
     shard_bytes: int = SHARD_BYTES,
     threads: int = 1,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> str:
-    """Write model.safetensors, or its shards and their index, into a folder.
+    """Write a file of weights, or its shards and their index, into a folder.
 
     Memory holds a few tensors at a time. The bytes do not depend on `threads`.
 
@@ -55,6 +57,7 @@ def write_tensors(
         stored: Every tensor, by name.
         tensor: Makes a tensor, in the format and shape that `stored` says, or its elements piece by
             piece. A piece is done with when the next one is asked for.
+        layout: What the files are called.
         shard_bytes: Most bytes of weights in one file, unless one tensor is larger.
         threads: How many tensors to make at the same time.
         progress: Called after each tensor: tensors written, all tensors, bytes written.
@@ -63,14 +66,8 @@ def write_tensors(
         Digest of the weights (see `WeightsDigest`).
     """
     files = shards({name: entry.size for name, entry in stored.items()}, shard_bytes)
-    names = (
-        [SINGLE]
-        if len(files) == 1
-        else [f"model-{n:05d}-of-{len(files):05d}.safetensors" for n in range(1, len(files) + 1)]
-    )
-
     places: dict[str, tuple[Path, int]] = {}
-    for file, tensors in zip(names, files, strict=True):
+    for file, tensors in zip(layout.shards(len(files)), files, strict=True):
         header = _header(tensors, stored)
         (folder / file).write_bytes(header)
         place = len(header)
@@ -97,11 +94,11 @@ def write_tensors(
             "metadata": {"total_size": written},
             "weight_map": {name: file.name for name, (file, _) in places.items()},
         }
-        (folder / INDEX).write_bytes(pretty_json(index))
+        (folder / layout.index).write_bytes(pretty_json(index))
     return digest.hexdigest()
 
 
-def _write(file: Path, place: int, stored: Stored, pieces: Iterable[Tensor]) -> str:
+def _write(file: Path, place: int, stored: StoredTensor, pieces: Iterable[Tensor]) -> str:
     """Write a tensor's pieces to their place in a file, which may lie beyond its end as yet.
 
     Each is hashed and written while it is in the processor's cache, by the thread that made it.
@@ -173,7 +170,7 @@ def faults_of_the_disk(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _header(names: Sequence[str], stored: Mapping[str, Stored]) -> bytes:
+def _header(names: Sequence[str], stored: Mapping[str, StoredTensor]) -> bytes:
     """The head of a safetensors file: its length in 8 bytes, then JSON, padded to 8 bytes."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0

@@ -1,7 +1,4 @@
-"""Writing a merged model as an ordinary checkpoint, streamed tensor by tensor.
-
-From a recipe of either space to what makes its tensors.
-"""
+"""Writing a merged model of either space as an ordinary checkpoint, streamed tensor by tensor."""
 
 from __future__ import annotations
 
@@ -14,24 +11,24 @@ from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.merge.dataflow.parents import DataflowParents
 from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.marker import write_marker
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.merge.stream import (
     SHARD_BYTES,
-    Stored,
+    StoredTensor,
     faults_of_the_disk,
     require_space,
     write_tensors,
 )
-from tsugiki.models.companions import write_companions
 from tsugiki.models.digest import FORMAT_NAMES
 from tsugiki.models.plan import PlannedTensor
+from tsugiki.models.sidecar_files import write_sidecar_files
 
 AnyMerge = Merge | DataflowMerge
 """Both have a `plan`, the `format` of each tensor, `tensor` or `pieces` to make it, and an `owner` and
 `config` for the files beside the weights."""
 
 
-def open_merge(recipe: AnyRecipe, models: Models) -> AnyMerge:
+def open_merge(recipe: AnyRecipe, models: OpenModels) -> AnyMerge:
     """Check a recipe against its models.
 
     Raises:
@@ -81,8 +78,8 @@ def write_merge(
             others.
         InfrastructureError: the disk is full or fails, or something stands at `out`.
     """
-    named = {model.name for model in recipe.models} | {recipe.tokenizer}
-    models = Models(
+    named = {model.name for model in recipe.models} | {recipe.owner}
+    models = OpenModels(
         {name: folder for name, folder in folders.items() if name in named},
         digests,
         names=names_in(recipe.models),
@@ -93,11 +90,13 @@ def write_merge(
     with faults_of_the_disk(out), one_thread_per_operation():
         require_space(out.parent, sum(tensor.size for tensor in stored.values()))
         with atomic.folder(out, replace=replace) as folder:
-            write_companions(recipe, merge.owner, merge.config, folder)
+            owner = merge.owner
+            write_sidecar_files(recipe, owner.folder, owner.kind, merge.config, folder)
             weights = write_tensors(
                 folder,
                 stored,
                 lambda name: merge.pieces(plan[name]),
+                layout=owner.kind.layout,
                 shard_bytes=shard_bytes,
                 threads=threads,
                 progress=progress,
@@ -106,5 +105,5 @@ def write_merge(
         return weights
 
 
-def _stored(merge: AnyMerge, planned: PlannedTensor) -> Stored:
-    return Stored(FORMAT_NAMES[merge.format(planned)], planned.shape)
+def _stored(merge: AnyMerge, planned: PlannedTensor) -> StoredTensor:
+    return StoredTensor(FORMAT_NAMES[merge.format(planned)], planned.shape)

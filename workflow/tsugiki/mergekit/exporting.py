@@ -20,6 +20,7 @@ from tsugiki.mergekit.methods import (
     to_nuslerp,
 )
 from tsugiki.models.grouping import group_of
+from tsugiki.models.kinds.text import TEXT
 
 
 def path_of(name: str, sources: Mapping[str, str]) -> str:
@@ -78,12 +79,12 @@ def export_mergekit(recipe: Recipe, sources: Mapping[str, str], tensors: Sequenc
             got=", ".join(sorted(given)),
             fix="merge with `tsugiki merge` or `tsugiki reproduce`",
         )
-    settings = Settings(recipe, tensors)
+    settings = Settings(recipe, tensors, TEXT)
     there = counterpart(recipe.method)
     values = _values(recipe, settings, there, tensors)
     _check_della(recipe, settings, values)
     base = _base_model(recipe, settings)
-    named = {*_owners(recipe)[1:], recipe.tokenizer, *([] if base is None else [base])}
+    named = {*_owners(recipe)[1:], recipe.owner, *([] if base is None else [base])}
     paths = {name: path_of(name, sources) for name in sorted(named)}
     document: Yaml = {"merge_method": recipe.method}
     if base is not None:
@@ -93,7 +94,7 @@ def export_mergekit(recipe: Recipe, sources: Mapping[str, str], tensors: Sequenc
     lists = {} if "slices" in document else _gradients(recipe)[SHARED]
     if shared := _uniform(values[SHARED]) | lists | options:
         document["parameters"] = shared
-    tokenizer = {} if base == recipe.tokenizer else {"tokenizer_source": paths[recipe.tokenizer]}
+    tokenizer = {} if base == recipe.owner else {"tokenizer_source": paths[recipe.owner]}
     return as_text(document, recipe, _notes(recipe, settings, values, base), **tokenizer)
 
 
@@ -204,7 +205,7 @@ def _layers(tensors: Sequence[str]) -> list[list[str]]:
     """
     groups: dict[str, list[str]] = {}
     for tensor in tensors:
-        groups.setdefault(group_of(tensor, "block"), []).append(tensor)
+        groups.setdefault(group_of(tensor, "block", TEXT), []).append(tensor)
     before, after = groups.pop("embeddings", []), groups.pop("head", [])
     numbers = [f"block.{number}" for number in range(len(groups))]
     if not groups or groups.keys() != set(numbers):
@@ -254,7 +255,7 @@ def _base_model(recipe: Recipe, settings: Settings) -> str | None:
     """
     if settings.method.base != "unused":
         return recipe.base.name if recipe.base else None
-    return recipe.tokenizer if recipe.tokenizer in _owners(recipe) else None
+    return recipe.owner if recipe.owner in _owners(recipe) else None
 
 
 def _check_equal(
@@ -298,9 +299,9 @@ def _notes(recipe: Recipe, settings: Settings, values: Values, base: str | None)
         ]
     if recipe.base and settings.method.base == "unused":
         notes.append(f"The recipe's base, {recipe.base.name}, takes no part and is left out.")
-    if base != recipe.tokenizer:
+    if base != recipe.owner:
         notes += [
-            f"The tokenizer is that of {recipe.tokenizer}; mergekit makes the embeddings as long as",
+            f"The tokenizer is that of {recipe.owner}; mergekit makes the embeddings as long as",
             "its vocabulary, without rows for padding, and takes config.json from another model.",
         ]
     return notes

@@ -25,7 +25,9 @@ from tsugiki.mergekit.methods import (
     counterpart,
     from_nuslerp,
 )
-from tsugiki.models.grouping import BEFORE_BLOCKS, BLOCK, group_of
+from tsugiki.models.grouping import group_of
+from tsugiki.models.kinds.blocks import BEFORE_BLOCKS, BLOCK
+from tsugiki.models.kinds.text import TEXT
 
 Option = bool | float | str
 Named = Literal["model", "block", "block_part"] | dict[str, str]
@@ -71,9 +73,9 @@ def import_mergekit(
         parameters=_parameters(method, there, reading, models),
         options=_options(there, reading),
         dtype=cast("Any", document.dtype or dtype),
-        tokenizer=models[_tokenizer(document)].name,
+        owner=models[_tokenizer(document)].name,
     )
-    Settings(recipe, tensors)
+    Settings(recipe, tensors, TEXT)
     return recipe
 
 
@@ -108,7 +110,7 @@ def _is_before_blocks(tensor: str) -> bool:
 
 
 def _follows_layers(tensor: str, document: Document) -> bool:
-    group = group_of(tensor, "block")
+    group = group_of(tensor, "block", TEXT)
     if group not in ("embeddings", "head"):
         raise RecipeError(
             "slices cannot be merged in a model that has more than one stack of layers",
@@ -329,7 +331,7 @@ def _grouped(rows: Mapping[str, Row], grouping: Named) -> dict[str, Row] | None:
     """Values of each group; None where tensors of a group differ."""
     groups: dict[str, Row] = {}
     for tensor, row in rows.items():
-        if groups.setdefault(group_of(tensor, grouping), row) != row:
+        if groups.setdefault(group_of(tensor, grouping, TEXT), row) != row:
             return None
     return groups
 

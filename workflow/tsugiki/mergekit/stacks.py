@@ -15,8 +15,9 @@ from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.mergekit.document import Document, Slice, Source
 from tsugiki.mergekit.exporting import Yaml, as_text, path_of
 from tsugiki.mergekit.filters import Place, Written, as_filters, resolve
-from tsugiki.models.grouping import BLOCK, group_of
-from tsugiki.models.plan import EMBEDDINGS
+from tsugiki.models.grouping import group_of
+from tsugiki.models.kinds.blocks import BLOCK
+from tsugiki.models.kinds.text import TEXT
 
 SCALE = "scale"
 """The one parameter of mergekit's `passthrough`."""
@@ -140,7 +141,7 @@ def _hops(
 def _by_layer(tensors: Sequence[str]) -> dict[int, list[str]]:
     layers: dict[int, list[str]] = {}
     for tensor in tensors:
-        kind, _, number = group_of(tensor, "block").partition(".")
+        kind, _, number = group_of(tensor, "block", TEXT).partition(".")
         if kind == "block":
             layers.setdefault(int(number), []).append(tensor)
     return layers
@@ -155,7 +156,7 @@ def _check_outside(document: Document, first: Sequence[str], last: Sequence[str]
         source = _source(document, piece)
         scopes = (source.parameters, piece.parameters, document.parameters)
         for tensor in tensors:
-            if group_of(tensor, "block") != group:
+            if group_of(tensor, "block", TEXT) != group:
                 continue
             values = {resolve(scopes, SCALE, Place(tensor, 0, t)) for t in (0.0, 1.0)}
             if values - {None, 1.0}:
@@ -193,7 +194,7 @@ def export_stack(merge: DataflowMerge, sources: Mapping[str, str]) -> str:
         values = dict(before) if start == 0 else {}
         for hop, factors in zip(recipe.path[start:end], hops[start:end], strict=True):
             # mergekit's filters see the tensor's name in the model that it comes from.
-            prefix = f"{merge.architecture.layers}.{hop.layer}."
+            prefix = f"{merge.layers.prefix}.{hop.layer}."
             values |= {prefix + name: factor for name, factor in factors.items()}
         values |= after if end == len(hops) else {}
         slices.append(_slice(paths, recipe.path[start:end], as_filters(values)))
@@ -208,7 +209,7 @@ def export_stack(merge: DataflowMerge, sources: Mapping[str, str]) -> str:
 
 def _factors(merge: DataflowMerge) -> tuple[Factors, list[Factors], Factors]:
     """What tensors are multiplied by: embeddings, those of each hop, final norm and head."""
-    numbered = re.compile(rf"^{re.escape(merge.architecture.layers)}\.(\d+)\.(.+)$")
+    numbered = re.compile(rf"^{re.escape(merge.layers.prefix)}\.(\d+)\.(.+)$")
     before: Factors = {}
     hops: list[Factors] = [{} for _ in merge.recipe.path]
     after: Factors = {}
@@ -224,7 +225,7 @@ def _factors(merge: DataflowMerge) -> tuple[Factors, list[Factors], Factors]:
         factor = change.factor * change.scale
         if match := numbered.match(name):
             hops[int(match[1])][match[2]] = factor
-        elif EMBEDDINGS.search(name):
+        elif TEXT.use(name) == "embeddings":
             before[name] = factor
         else:
             after[name] = factor

@@ -1,7 +1,8 @@
-"""One fault found before a run, with the way out."""
+"""Faults found before any work, each with the way out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tsugiki.errors import ParentError, TsugikiError
@@ -18,10 +19,13 @@ class Fault:
     fix: str | None = None
 
     def __str__(self) -> str:
-        return str(
-            ParentError(
-                self.what, where=self.where, expected=self.expected, got=self.got, fix=self.fix
-            )
+        return str(self.error)
+
+    @property
+    def error(self) -> ParentError:
+        """The error that states it."""
+        return ParentError(
+            self.what, where=self.where, expected=self.expected, got=self.got, fix=self.fix
         )
 
     @classmethod
@@ -40,6 +44,16 @@ def listed(examples: list[str]) -> str:
     return ", ".join(examples[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
+def raise_first(faults: Iterable[Fault]) -> None:
+    """Go no further with a model that has a fault; what would be found after it is not looked for.
+
+    Raises:
+        ParentError: there is one.
+    """
+    for fault in faults:
+        raise fault.error
+
+
 def refuse(faults: list[Fault]) -> None:
     """Go no further with parents that have faults.
 
@@ -49,11 +63,8 @@ def refuse(faults: list[Fault]) -> None:
     if not faults:
         return
     unique = list(dict.fromkeys(faults))
-    first = unique[0]
     if len(unique) == 1:
-        raise ParentError(
-            first.what, where=first.where, expected=first.expected, got=first.got, fix=first.fix
-        )
+        raise unique[0].error
     raise ParentError(
         f"{len(unique)} faults in the parents",
         got="\n".join(["", *map(str, unique)]),

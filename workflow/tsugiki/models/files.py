@@ -1,9 +1,7 @@
-"""Which files of a checkpoint folder a merge needs, and their digests.
+"""Which files of a checkpoint's folder a merge needs, and their digests.
 
-Digests of files that have been read before: large files are read again only if they may have changed.
-
-A file is taken for the one that was read if path, size, both times and inode are the same. A copy of
-it, or a checkout, has others, is read once, and is then known too.
+Large files are read again only if they may have changed: a file is taken for the one that was read
+before if path, size, both times and inode are the same.
 """
 
 from __future__ import annotations

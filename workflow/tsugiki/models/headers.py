@@ -1,30 +1,137 @@
-"""The tensors of a checkpoint, from the headers of its safetensors files."""
+"""The tensors of a checkpoint, from the headers of its safetensors files: in a folder or on the Hub.
+
+A file is 8 bytes with the header's length, the header (JSON), and the tensors' bytes, each of which
+belongs to one tensor: none to two, none to nobody.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from tsugiki.models.fault import Fault, listed
 from tsugiki.models.files import PICKLES, matches
-from tsugiki.models.safetensors_header import (
-    LONGEST,
-    Entry,
-    HeaderError,
-    header_end,
-    parse_header,
-    twice,
-)
+from tsugiki.models.kinds.kind import Layout
+from tsugiki.models.kinds.registry import layout_of
 from tsugiki.models.sources import ParentFiles
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 FIRST_READ = 100_000
 """Bytes asked for at first; nearly all headers are shorter."""
+LONGEST = 100_000_000
+"""Bytes; the format allows no longer header."""
+BITS = {
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
+    **dict.fromkeys(("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 8),
+}
+"""Bits of an element. Formats that are not here are newer; their sizes are not checked."""
 
 
-TensorHeader = Entry
+FLOATS = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+"""Formats of numbers that can be averaged, and what they are called elsewhere."""
+
+
+class TensorHeader(NamedTuple):
+    """What a header says of a tensor."""
+
+    dtype: str
+    """The format's name, such as `BF16`."""
+    shape: tuple[int, ...]
+    size: int
+    """Bytes."""
+    file: str = ""
+    """The file that it is in, within the model's folder."""
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it holds numbers that can be averaged."""
+        return self.dtype in FLOATS
+
+    @property
+    def numel(self) -> int:
+        """How many elements it has."""
+        return math.prod(self.shape)
+
+
 Tensors = dict[str, TensorHeader]
+
+
+class HeaderError(ValueError):
+    """A file is no whole safetensors file; the text says why."""
+
+
+def header_end(start: bytes) -> int:
+    """Where the header of a file ends, as the file's first 8 bytes say."""
+    return 8 + int.from_bytes(start[:8], "little")
+
+
+def parse_header(start: bytes, size: int) -> Tensors:
+    """The tensors of a file by name, all of its bytes accounted for.
+
+    Args:
+        start: The file's beginning, up to `header_end` at least.
+        size: Bytes of the whole file.
+
+    Raises:
+        HeaderError: it is not in safetensors format, or its tensors do not fill it.
+    """
+    end = header_end(start)
+    try:
+        content = json.loads(start[8:end])
+        places = sorted(
+            (*map(int, entry["data_offsets"]), name, str(entry["dtype"]), _shape(entry["shape"]))
+            for name, entry in content.items()
+            if name != "__metadata__"
+        )
+        _require_filled(places, size - end)
+    except HeaderError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise HeaderError(f"{size} bytes, whose header cannot be read") from error
+    return {
+        name: TensorHeader(dtype, shape, last - first) for first, last, name, dtype, shape in places
+    }
+
+
+def twice(headers: Mapping[str, Mapping[str, object]]) -> tuple[str, str, str] | None:
+    """A tensor that two files of a checkpoint hold, and the files; None if there is none."""
+    places: dict[str, str] = {}
+    for file, tensors in sorted(headers.items()):
+        for tensor in tensors:
+            if places.setdefault(tensor, file) != file:
+                return tensor, places[tensor], file
+    return None
+
+
+def _shape(extents: list[int]) -> tuple[int, ...]:
+    shape = tuple(int(extent) for extent in extents)
+    if any(extent < 0 for extent in shape):
+        raise ValueError("a negative extent")
+    return shape
+
+
+def _require_filled(places: list[tuple[int, int, str, str, tuple[int, ...]]], size: int) -> None:
+    """Each tensor begins where the one before ends, the last one ends with the file."""
+    at, before = 0, "the header"
+    for first, last, name, dtype, shape in places:
+        if first != at:
+            raise HeaderError(
+                f"{name} {'overlaps' if first < at else 'does not follow'} {before}: "
+                f"it begins at byte {first}, not {at}"
+            )
+        bits = BITS.get(dtype)
+        if last < first or (bits is not None and 8 * (last - first) != bits * math.prod(shape)):
+            raise HeaderError(f"{name} has {last - first} bytes for {list(shape)} of {dtype}")
+        at, before = last, name
+    if at != size:
+        raise HeaderError(
+            f"{'truncated' if size < at else 'too long'}: "
+            f"{size} bytes of tensors, not {at} as its header says"
+        )
 
 
 def read_headers(name: str, files: ParentFiles) -> tuple[Tensors, list[Fault]]:
@@ -37,7 +144,7 @@ def read_headers(name: str, files: ParentFiles) -> tuple[Tensors, list[Fault]]:
     Returns:
         The tensors that could be read, by name, and the faults of files and index.
     """
-    shards, faults = _shards(name, files)
+    shards, faults = _shards(name, files, layout_of(files.sizes))
     headers: dict[str, Tensors] = {}
     for shard, promised in sorted(shards.items()):
         header = read_header(name, files, shard)
@@ -53,7 +160,7 @@ def read_headers(name: str, files: ParentFiles) -> tuple[Tensors, list[Fault]]:
                     fix="fetch or save the checkpoint again",
                 )
             )
-        headers[shard] = header
+        headers[shard] = {tensor: one._replace(file=shard) for tensor, one in header.items()}
     if (place := twice(headers)) is not None:
         tensor, first, second = place
         faults.append(
@@ -68,19 +175,22 @@ def read_headers(name: str, files: ParentFiles) -> tuple[Tensors, list[Fault]]:
     return {tensor: one for header in headers.values() for tensor, one in header.items()}, faults
 
 
-def _shards(name: str, files: ParentFiles) -> tuple[dict[str, set[str] | None], list[Fault]]:
-    """The files with weights, each with the tensors promised by the index, if there is one."""
-    if INDEX in files.sizes:
-        return _indexed(name, files)
-    if SINGLE in files.sizes:
-        return {SINGLE: None}, []
-    return {}, [_no_weights(name, files)]
+Shards = dict[str, set[str] | None]
+"""Files with weights, each with the tensors that the index promises in it, if there is one."""
 
 
-def _indexed(name: str, files: ParentFiles) -> tuple[dict[str, set[str] | None], list[Fault]]:
-    where = f"{files.where}, {INDEX}"
+def _shards(name: str, files: ParentFiles, layout: Layout) -> tuple[Shards, list[Fault]]:
+    if layout.index in files.sizes:
+        return _indexed(name, files, layout)
+    if layout.weights in files.sizes:
+        return {layout.weights: None}, []
+    return {}, [_no_weights(name, files, layout)]
+
+
+def _indexed(name: str, files: ParentFiles, layout: Layout) -> tuple[Shards, list[Fault]]:
+    where = f"{files.where}, {layout.index}"
     try:
-        places = json.loads(files.read(INDEX))["weight_map"]
+        places = json.loads(files.read(layout.index))["weight_map"]
         shards: dict[str, set[str]] = {}
         for tensor, shard in places.items():
             shards.setdefault(str(shard), set()).add(tensor)
@@ -97,13 +207,13 @@ def _indexed(name: str, files: ParentFiles) -> tuple[dict[str, set[str] | None],
     faults = [
         _bad_shard(name, where, shard) for shard in sorted(shards) if shard not in files.sizes
     ]
-    if SINGLE in files.sizes and SINGLE not in shards:
+    if layout.weights in files.sizes and layout.weights not in shards:
         faults.append(
             Fault(
                 f"`{name}` has two sets of weights, and loaders differ in which they take",
                 files.where,
-                expected=f"{SINGLE}, or {INDEX} and its shards",
-                got=f"{SINGLE}, and {listed([INDEX, *sorted(shards)])}",
+                expected=f"{layout.weights}, or {layout.index} and its shards",
+                got=f"{layout.weights}, and {listed([layout.index, *sorted(shards)])}",
                 fix="remove what does not belong to the model, in a copy of it if need be",
             )
         )
@@ -111,7 +221,7 @@ def _indexed(name: str, files: ParentFiles) -> tuple[dict[str, set[str] | None],
 
 
 def _bad_shard(name: str, where: str, shard: str) -> Fault:
-    if PurePosixPath(shard).name != shard:
+    if PurePosixPath(shard).name != shard or shard in {"", ".."}:
         return Fault(
             f"the index of `{name}` names a shard outside the model's folder",
             where,
@@ -128,21 +238,22 @@ def _bad_shard(name: str, where: str, shard: str) -> Fault:
     )
 
 
-def _no_weights(name: str, files: ParentFiles) -> Fault:
+def _no_weights(name: str, files: ParentFiles, layout: Layout) -> Fault:
     if "adapter_config.json" in files.sizes:
         base = _adapter_base(files)
         return Fault(
             f"`{name}` is an adapter (LoRA), not a whole model",
             files.where,
-            expected=SINGLE,
+            expected=layout.weights,
             got=f"adapter_config.json, for the base model {base}",
-            fix=f"name the parent that holds {base}: add `adapter_of: NAME` to `{name}`",
+            fix=f"name the parent that holds {base}: add `adapter_of: NAME` to `{name}` in a run's "
+            "configuration; or merge it into that model first (peft: merge_and_unload)",
         )
     if pickles := sorted(file for file in files.sizes if matches(file, PICKLES)):
         return Fault(
             f"the weights of `{name}` are pickle files, which can run code when they are opened",
             files.where,
-            expected=f"{SINGLE}, or {INDEX} and its shards",
+            expected=f"{layout.weights}, or {layout.index} and its shards",
             got=listed(pickles),
             fix="convert a checkpoint that you trust: AutoModelForCausalLM.from_pretrained(…)"
             ".save_pretrained(…) writes safetensors files",
@@ -150,7 +261,7 @@ def _no_weights(name: str, files: ParentFiles) -> Fault:
     return Fault(
         f"`{name}` has no weights",
         files.where,
-        expected=f"{SINGLE}, or {INDEX} and its shards",
+        expected=f"{layout.weights}, or {layout.index} and its shards",
         got=listed(sorted(files.sizes)) or "an empty folder",
         fix="name a folder or repository that holds a whole model",
     )

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from tsugiki.errors import ParentError
 from tsugiki.models.checkpoint import Checkpoint
-from tsugiki.models.language_settings import has_vision, language_config
-
-DERIVED = re.compile(r"rotary_emb\.inv_freq$|\.attn\.(?:masked_)?bias$")
-"""Buffers of old checkpoints that models compute from their configuration."""
-HEAD = re.compile(r"(?:^|\.)(?:lm_head|embed_out)\.weight$")
-EMBEDDINGS = re.compile(r"(?:^|\.)(?:embed_tokens|wte|embed_in|word_embeddings)\.weight$")
-CONFIG_KEYS = ("model_type", "num_attention_heads", "num_key_value_heads", "head_dim")
-"""Settings that change what weights of equal shape mean."""
-SHOWN = 20
+from tsugiki.models.checks.architecture import check_fixed
+from tsugiki.models.checks.shapes import check_shapes
+from tsugiki.models.fault import raise_first
+from tsugiki.models.kinds.kind import Kind
 
 
 @dataclass(frozen=True)
@@ -33,141 +26,79 @@ class PlannedTensor:
     shape: tuple[int, ...]
     merged: bool
     """Whether it is merged. If not, it is copied from the owner: whole numbers, which are equal in
-    all models, and what is not part of the language model, such as a vision tower."""
+    all models, and what is no part of what is merged, such as a vision tower."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class TensorPlan:
     """Every tensor of the merged model, by name."""
 
     tensors: tuple[PlannedTensor, ...]
+    kind: Kind
+    """The kind of model that it is."""
 
     @property
     def names(self) -> frozenset[str]:
         """Names of all tensors."""
         return frozenset(tensor.name for tensor in self.tensors)
 
+    @property
+    def merged(self) -> list[str]:
+        """Names of those that are merged."""
+        return [tensor.name for tensor in self.tensors if tensor.merged]
 
-def make_plan(models: Sequence[Checkpoint], owner: str | None = None) -> Plan:
+
+def make_plan(models: Sequence[Checkpoint], owner: str | None = None) -> TensorPlan:
     """Decide what tensors a merge of `models` (parents and base) has.
 
     Every tensor of every model is either planned, or derived from the configuration, or an output
-    head that equals the embeddings it is tied to, or outside the language model. Of those outside,
-    the owner's are copied and the others' are left.
+    head that equals the embeddings it is tied to, or no part of what is merged. Of the last ones, the
+    owner's are copied and the others' are left.
 
     Args:
         models: Parents and base.
         owner: The model that gives everything which is not merged; the first one if absent.
 
     Raises:
-        ParentError: the models do not have the same tensors and shapes (all differences are
-            listed), differ in whole-number tensors, or store a head apart from the embeddings that
+        ParentError: the models do not have the same tensors, shapes and settings that decide what
+            these mean, differ in whole-number tensors, or store a head apart from the embeddings that
             their configuration ties it to.
     """
-    headers = {model.name: _shapes(model) for model in models}
-    _require_same(models, headers)
+    for model in models:
+        _require_tied(model)
+    reference = models[0].facts
+    for other in models[1:]:
+        raise_first(check_fixed(reference, other.facts))
+        raise_first(check_shapes(reference, other.facts))
     first = next((model for model in models if model.name == owner), models[0])
     tensors = []
-    for name in sorted(headers[first.name]):
+    for name, header in sorted(first.facts.planned.items()):
         merged = all(model.headers[name].is_float for model in models)
         if not merged:
             _require_equal(models, name)
-        stored = first.headers[name].stored
-        tensors.append(PlannedTensor(name, stored, headers[first.name][name], merged))
+        tensors.append(PlannedTensor(name, first.facts.names[name], header.shape, merged))
     tensors += [
         PlannedTensor(name, name, header.shape, merged=False)
         for name, header in first.outside.items()
     ]
-    return Plan(tuple(tensors))
+    return TensorPlan(tuple(tensors), first.kind)
 
 
-def _shapes(model: Checkpoint) -> dict[str, tuple[int, ...]]:
-    tied = _tied_head(model)
-    return {
-        name: header.shape
-        for name, header in model.headers.items()
-        if name != tied and not DERIVED.search(name)
-    }
-
-
-def _tied_head(model: Checkpoint) -> str | None:
-    """Name of a stored head that is tied to the embeddings.
-
-    Raises:
-        ParentError: the two are tied, yet differ.
-    """
-    head = next((name for name in model.headers if HEAD.search(name)), None)
-    embeddings = next((name for name in model.headers if EMBEDDINGS.search(name)), None)
-    if head is None or embeddings is None or not _ties(model):
-        return None
+def _require_tied(model: Checkpoint) -> None:
+    """A stored head that is tied to the embeddings equals them."""
+    head = model.facts.tied_head
+    if head is None:
+        return
+    embeddings = next(name for name in model.headers if model.kind.use(name) == "embeddings")
     if not torch.equal(model.tensor(head), model.tensor(embeddings)):
         raise ParentError(
-            f"parent `{model.name}` ties its output head to its embeddings, but stores a "
-            "different head",
+            f"`{model.name}` ties its output head to its embeddings, but stores a different head",
             where=str(model.folder),
             expected=f"{head} equal to {embeddings}, or left out",
             got="different values, of which a loader would silently keep one",
             fix="set tie_word_embeddings to false in its config.json if the stored head is meant, "
             "or else save it again without the head",
         )
-    return head
-
-
-def _ties(model: Checkpoint) -> bool:
-    declared = model.config.get("tie_word_embeddings")
-    if declared is None:
-        # Left out of config.json where it has the default, which depends on the architecture.
-        from transformers import AutoConfig
-
-        return bool(AutoConfig.for_model(**model.config).tie_word_embeddings)
-    return bool(declared)
-
-
-def _require_same(
-    models: Sequence[Checkpoint], headers: Mapping[str, Mapping[str, tuple[int, ...]]]
-) -> None:
-    first = models[0]
-    settings = _settings(models)
-    faults: list[str] = []
-    for other in models[1:]:
-        pair = f"{first.name} / {other.name}"
-        faults.extend(
-            f"{key}: {mine} / {theirs} ({pair})"
-            for key in CONFIG_KEYS
-            if (mine := settings[first.name].get(key)) != (theirs := settings[other.name].get(key))
-        )
-        mine, theirs = headers[first.name], headers[other.name]
-        for name in sorted(mine.keys() | theirs.keys()):
-            a, b = mine.get(name), theirs.get(name)
-            if a != b:
-                faults.append(f"{name}: {_shape(a)} / {_shape(b)} ({pair})")
-    if faults:
-        more = len(faults) - SHOWN
-        listed = faults[:SHOWN] + ([f"and {more} more"] if more > 0 else [])
-        raise ParentError(
-            "the models do not have the same architecture",
-            where=", ".join(f"`{model.name}`" for model in models),
-            expected="the same tensors with the same shapes in every parent and the base",
-            got="\n    ".join(["", *listed]),
-            fix="merge models that were fine-tuned from the same base; if only the embeddings "
-            "differ in their rows, give the models one vocabulary first (`vocabulary` in a run's "
-            "configuration)",
-        )
-
-
-def _settings(models: Sequence[Checkpoint]) -> Mapping[str, Mapping[str, Any]]:
-    """What is compared: config.json as it stands, or of language models, defaults filled in.
-
-    Beside a vision-language model, whose configuration often states little, only the latter can be
-    compared.
-    """
-    if not any(has_vision(model.config) for model in models):
-        return {model.name: model.config for model in models}
-    return {model.name: language_config(model.config) for model in models}
-
-
-def _shape(shape: tuple[int, ...] | None) -> str:
-    return "absent" if shape is None else str(list(shape))
 
 
 def _require_equal(models: Sequence[Checkpoint], name: str) -> None:

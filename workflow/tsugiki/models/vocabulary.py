@@ -1,7 +1,4 @@
-"""A tokenizer's vocabulary and chat template, read as data.
-
-A parent's tokenizer as transformers loads it: whether it does, and how it splits text.
-"""
+"""A model's tokenizer and chat template: read as data, and as transformers loads them."""
 
 from __future__ import annotations
 
@@ -14,11 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tsugiki.canonical import digest
-from tsugiki.models.companions import OTHERS, TOKENIZER
 from tsugiki.models.fault import Fault
+from tsugiki.models.kinds.text import LAYOUT, OTHERS, TOKENIZER
 from tsugiki.models.sources import ParentFiles
 
-CONFIG = "config.json"
 PLAIN = {"tokenizer.json", "vocab.json", "vocab.txt"}
 """Vocabularies that are plain data."""
 READERS = ("sentencepiece", "tiktoken")
@@ -62,14 +58,14 @@ def load_tokenizer(files: ParentFiles, *, trusted: bool) -> LoadedTokenizer | No
     from transformers import AutoTokenizer
 
     with TemporaryDirectory(prefix="tsugiki-tokenizer-") as folder:
-        for name in {*TOKENIZER, *OTHERS, CONFIG} & files.sizes.keys():
+        for name in {*TOKENIZER, *OTHERS, LAYOUT.config} & files.sizes.keys():
             (Path(folder) / name).write_bytes(files.read(name))
         try:
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
         except Exception as error:  # noqa: BLE001 - tokenizers raises Exception itself
-            if CONFIG not in files.sizes:  # an adapter's, which may need that of its base
+            if LAYOUT.config not in files.sizes:  # an adapter's, which may need that of its base
                 return None
             lines = str(error).strip().splitlines() or [""]
             return LoadedTokenizer(refusal=f"{type(error).__name__}: {lines[0]}")
@@ -101,9 +97,11 @@ class TokenizerData:
 
     vocabulary: Vocabulary | None = None
     template: str | None = None
+    """The default chat template."""
     added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The tokens that were added: entries of tokenizer.json, by content."""
     loaded: LoadedTokenizer | None = None
-    """What transformers makes of them."""
+    """What transformers makes of them; None if there is none, or only code makes one."""
 
 
 def read_tokenizer(

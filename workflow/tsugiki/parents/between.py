@@ -1,7 +1,4 @@
-"""All checks of the models of a stage with each other.
-
-Whether a parent's layers can stand in any order, as data-flow space and stacks need it.
-"""
+"""All checks of the models of a stage with each other."""
 
 from __future__ import annotations
 
@@ -10,11 +7,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from tsugiki.config.baselines import StackBaseline
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.merge.dataflow.architectures import ARCHITECTURES, reason
-from tsugiki.merge.dataflow.parents import unknown_tensors
 from tsugiki.models.checks.architecture import check_architecture, note_choices
 from tsugiki.models.checks.numbers import note_formats, note_unequal
+from tsugiki.models.checks.outside import check_kept, note_outside
 from tsugiki.models.checks.shapes import check_shapes
+from tsugiki.models.checks.stacking import check_stacking
 from tsugiki.models.checks.tokenizers import (
     check_loading,
     check_owner,
@@ -24,9 +21,8 @@ from tsugiki.models.checks.tokenizers import (
     note_templates,
     note_tokenizers,
 )
-from tsugiki.models.checks.vision import check_eyes, note_eyes
-from tsugiki.models.fault import Fault, listed
-from tsugiki.models.model import Model
+from tsugiki.models.facts import ModelFacts
+from tsugiki.models.fault import Fault
 
 
 def stacks_layers(config: RunConfig, stage: Stage) -> bool:
@@ -35,30 +31,9 @@ def stacks_layers(config: RunConfig, stage: Stage) -> bool:
     return stage.space.kind == "dataflow" or (stage is config.stages[0] and by_baseline)
 
 
-def check_stacking(model: Model) -> Iterator[Fault]:
-    """The part of each tensor in its layer is known."""
-    kind = model.config.get("model_type")
-    if kind is None:
-        return
-    if kind not in ARCHITECTURES:
-        yield Fault(
-            f"the layers of `{model.name}` cannot be merged in data-flow space",
-            f"{model.where}, config.json",
-            expected="model_type " + ", ".join(sorted(ARCHITECTURES)),
-            got=f"{kind}: {reason(str(kind))}",
-            fix="merge it in parameter space, and leave out baselines of the kind `stack`",
-        )
-    elif unknown := unknown_tensors(model.tensors, ARCHITECTURES[kind]):
-        yield Fault(
-            f"`{model.name}` has tensors whose part in its layers is not known",
-            model.where,
-            expected=f"the tensors of a {kind}",
-            got=listed(unknown),
-            fix="merge it in parameter space, and leave out baselines of the kind `stack`",
-        )
-
-
-def check_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> Iterator[Fault]:
+def check_stage(
+    config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]
+) -> Iterator[Fault]:
     """The models that a stage merges fit together, as far as they could be read."""
     merged = _merged(config, stage, models)
     yield from check_merged(merged, config.accept_differences)
@@ -75,10 +50,10 @@ def check_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) ->
         yield from check_owner(owner, place, apply_chat_template=template)
         yield from check_loading(owner)
         if stage.space.kind == "parameter" and stage.space.tokenizer is None:
-            yield from check_eyes(merged, owner, f"stage `{stage.name}`", "tokenizer")
+            yield from check_kept(merged, owner, f"stage `{stage.name}`", "tokenizer")
 
 
-def check_merged(models: Sequence[Model], accepted: Collection[str] = ()) -> Iterator[Fault]:
+def check_merged(models: Sequence[ModelFacts], accepted: Collection[str] = ()) -> Iterator[Fault]:
     """Models that are merged tensor by tensor fit together, as far as they could be read.
 
     Args:
@@ -91,7 +66,7 @@ def check_merged(models: Sequence[Model], accepted: Collection[str] = ()) -> Ite
         yield from check_tokenizers(models[0], other)
 
 
-def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> Iterator[str]:
+def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]) -> Iterator[str]:
     """What to know of the models that a stage merges, if that which gives the tokenizer can be read."""
     owner = models.get(config.owner(stage))
     if owner is not None:
@@ -100,7 +75,7 @@ def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> 
 
 
 def note_merged(
-    models: Sequence[Model], owner: Model, dtype: str, accepted: Collection[str] = ()
+    models: Sequence[ModelFacts], owner: ModelFacts, dtype: str, accepted: Collection[str] = ()
 ) -> Iterator[str]:
     """What to know of models that are merged: what differs between them, and whose is taken.
 
@@ -116,10 +91,10 @@ def note_merged(
         yield from note_unequal(models[0], other)
     yield from note_formats(models, dtype)
     yield from note_templates(models, owner)
-    yield from note_eyes(models, owner)
+    yield from note_outside(models, owner)
     for model in models:
         yield from note_splitting(model, owner)
 
 
-def _merged(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> list[Model]:
+def _merged(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]) -> list[ModelFacts]:
     return [models[name] for name in config.origins(stage) if name in models]

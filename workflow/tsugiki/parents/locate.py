@@ -11,6 +11,7 @@ from tsugiki.contracts.layout import DEMO_PARENTS, PREPARED_PARENTS
 from tsugiki.contracts.locks import LockedFile, LockedParent, ParentsLock
 from tsugiki.errors import LineageError, ParentError
 from tsugiki.models.files import known_digest, read_digest, remember
+from tsugiki.models.kinds.registry import loaded_files
 
 
 def demo_cache(config: RunConfig) -> Path:
@@ -118,7 +119,7 @@ def require_files(
     digest = read_digest if read else lambda path: known_digest(path, memory)
     found = {name: digest(folder / name) for name in locked}
     if closed:
-        added = {name for name in _loaded() - locked.keys() if (folder / name).is_file()}
+        added = {name for name in set(loaded_files()) - locked.keys() if (folder / name).is_file()}
         found |= {name: digest(folder / name) for name in added}
     remember(memory)
     if found != locked:
@@ -143,14 +144,6 @@ def not_as_locked(
 def lock_anew(name: str) -> str:
     """What to do about a parent's own files that have changed."""
     return f"restore the files, or lock them as they are with `tsugiki parents --update {name}`"
-
-
-def _loaded() -> set[str]:
-    """Names under which a loader finds a file by itself."""
-    from tsugiki.models.checkpoint import INDEX, SINGLE
-    from tsugiki.models.companions import OTHERS, TOKENIZER
-
-    return {"config.json", SINGLE, INDEX, *TOKENIZER, *OTHERS}
 
 
 def _checked(

@@ -15,9 +15,9 @@ from tsugiki.models.checks.complete import check_complete, note_drafts
 from tsugiki.models.checks.embeddings import check_embeddings, check_tying, note_padding, note_tying
 from tsugiki.models.checks.numbers import check_numbers
 from tsugiki.models.checks.tokenizers import check_ids
+from tsugiki.models.facts import ModelFacts, read_model
 from tsugiki.models.fault import Fault
-from tsugiki.models.model import Model, read_model
-from tsugiki.models.names import Names
+from tsugiki.models.kinds.kind import Names
 from tsugiki.models.sources import FolderFiles, ParentFiles
 from tsugiki.parents import hub
 from tsugiki.parents.between import check_stage, note_stage
@@ -29,6 +29,7 @@ from tsugiki.parents.prepare.plan import note_bases, plan_preparation, read_pare
 from tsugiki.parents.relatives import note_copies, note_relatives, read_sample
 from tsugiki.parents.sizes import (
     Memory,
+    MergedTensors,
     disk_bytes,
     download_bytes,
     memory,
@@ -51,8 +52,8 @@ class Report:
     """Bytes that downloads, prepared parents and merged models will take on disk."""
     memory: Memory
     """What each evaluating job holds in memory."""
-    tensors: Mapping[str, Mapping[str, int]]
-    """Elements of each tensor that is merged, by stage; without stages of unknown parents."""
+    tensors: Mapping[str, MergedTensors]
+    """The tensors that are merged, by stage; without stages of unknown parents."""
     prepared: Mapping[str, int] = field(default_factory=dict)
     """What is done to parents before they are merged, in words, and the bytes that it writes."""
     trained: list[str] = field(default_factory=list)
@@ -98,7 +99,7 @@ def preflight(
     """
     faults: list[Fault] = []
     notes: list[str] = []
-    models: dict[str, Model] = {}
+    models: dict[str, ModelFacts] = {}
     adapters: dict[str, Adapter] = {}
     sources: dict[str, ParentFiles] = {}
     for name, source in config.parents.items():
@@ -149,7 +150,7 @@ def preflight(
 
 def check_folders(
     folders: Mapping[str, Path], names: Mapping[str, Names]
-) -> tuple[dict[str, Model], list[Fault], list[str]]:
+) -> tuple[dict[str, ModelFacts], list[Fault], list[str]]:
     """Check each of some models alone, outside of a run; no code of theirs is needed or run.
 
     Args:
@@ -159,7 +160,7 @@ def check_folders(
     Returns:
         The models, their faults, and what to know of them.
     """
-    models: dict[str, Model] = {}
+    models: dict[str, ModelFacts] = {}
     faults: list[Fault] = []
     notes: list[str] = []
     for name, folder in folders.items():
@@ -187,7 +188,7 @@ def _open(name: str, source: LocalParent | HubParent, lock: ParentsLock | None) 
         return FolderFiles(cached)
 
 
-def _faults_of(model: Model) -> Iterator[Fault]:
+def _faults_of(model: ModelFacts) -> Iterator[Fault]:
     yield from check_settings(model)
     yield from check_numbers(model)
     yield from check_embeddings(model)
@@ -196,7 +197,7 @@ def _faults_of(model: Model) -> Iterator[Fault]:
     yield from check_complete(model)
 
 
-def _notes_of(model: Model) -> Iterator[str]:
+def _notes_of(model: ModelFacts) -> Iterator[str]:
     yield from note_padding(model)
     yield from note_tying(model)
     yield from note_drafts(model)

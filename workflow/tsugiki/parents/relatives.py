@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
 from tsugiki.canonical import digest_file
-from tsugiki.models.checks.numbers import NAMES
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.files import needed
-from tsugiki.models.headers import INDEX, SINGLE
-from tsugiki.models.model import Model
 from tsugiki.models.sources import FolderFiles, ParentFiles
 from tsugiki.parents.hub import HubFiles
 
 MATRICES = 4
-"""Most matrices of the middle layer that are looked at."""
+"""Most matrices of the middle block that are looked at."""
 NUMBERS = 4096
 """About how many numbers are read of each."""
-IN_LAYER = re.compile(r"\.(\d+)\.")
 UNRELATED = 0.9
 """A distance, as a share of the weights: independent ones have 1 at least, fine-tunes seldom 0.5."""
 
@@ -29,16 +24,15 @@ Sample = Mapping[str, Sequence[float]]
 """Numbers by the name that their matrix has in the merge."""
 
 
-def read_sample(model: Model, files: ParentFiles) -> Sample:
-    """Some rows of matrices in the middle layer; nothing where they do not lie on this machine."""
+def read_sample(model: ModelFacts, files: ParentFiles) -> Sample:
+    """Some rows of matrices in the middle block; nothing where they do not lie on this machine."""
     from safetensors import SafetensorError, safe_open
 
     sample = {}
     try:
-        places = json.loads(files.read(INDEX))["weight_map"] if INDEX in files.sizes else {}
         for name in _middle(model):
             stored = model.names[name]
-            path = _local_path(files, places.get(stored, SINGLE))
+            path = _local_path(files, model.tensors[stored].file)
             if path is None:
                 return {}
             rows, columns = model.tensors[stored].shape
@@ -93,15 +87,16 @@ def _digest(files: ParentFiles, name: str) -> str | None:
     return digest_file(path) if path is not None else None
 
 
-def _middle(model: Model) -> list[str]:
-    """Matrices of the middle one of the layers that have any, in the order of their names."""
-    layers: dict[int, list[str]] = {}
+def _middle(model: ModelFacts) -> list[str]:
+    """Matrices of the middle one of the blocks that have any, in the order of their names."""
+    found: dict[str, list[str]] = {}
     for name, tensor in sorted(model.merged.items()):
-        match = IN_LAYER.search(name)
-        if match and len(tensor.shape) == 2 and min(tensor.shape) > 1 and tensor.dtype in NAMES:
-            layers.setdefault(int(match[1]), []).append(name)
-    numbers = sorted(layers)
-    return layers[numbers[len(numbers) // 2]][:MATRICES] if numbers else []
+        matrix = len(tensor.shape) == 2 and min(tensor.shape) > 1 and tensor.is_float
+        place = model.kind.place(name) if matrix else None
+        if place is not None and place.in_block:
+            found.setdefault(place.group, []).append(name)
+    blocks = [block for block in model.kind.blocks(model.merged) if block in found]
+    return found[blocks[len(blocks) // 2]][:MATRICES] if blocks else []
 
 
 def note_relatives(

@@ -16,9 +16,9 @@ from tsugiki.contracts.locks import (
     write_lock,
 )
 from tsugiki.errors import ConfigError, LineageError, ParentError
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, refuse
 from tsugiki.models.files import digest_folder, remember
-from tsugiki.models.model import Model
 from tsugiki.models.sources import FolderFiles, ParentFiles
 from tsugiki.parents import hub
 from tsugiki.parents.between import check_stage
@@ -101,7 +101,7 @@ def _prepare_parents(
 
     folders = source_folders(config, lock)
     files: dict[str, ParentFiles] = {name: FolderFiles(path) for name, path in folders.items()}
-    models: dict[str, Model] = {}
+    models: dict[str, ModelFacts] = {}
     adapters: dict[str, Adapter] = {}
     faults: list[Fault] = []
     for name in config.parents:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import prod
 
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.merge.in_place import CACHE_BYTES
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.files import needed
-from tsugiki.models.model import Model
+from tsugiki.models.kinds.kind import Kind
 from tsugiki.models.sources import ParentFiles
 from tsugiki.parents.hub import HubFiles
 
@@ -93,7 +93,7 @@ def download_bytes(sources: Iterable[ParentFiles]) -> int:
     return sum(lacking.values())
 
 
-def disk_bytes(config: RunConfig, models: Mapping[str, Model]) -> int:
+def disk_bytes(config: RunConfig, models: Mapping[str, ModelFacts]) -> int:
     """Bytes of the merged models on disk: the best ones, and one for each job that writes its own.
 
     A path in data-flow space is counted as one model of its owner's size. Models of the demo count
@@ -107,7 +107,7 @@ def disk_bytes(config: RunConfig, models: Mapping[str, Model]) -> int:
     return best + jobs * max(sizes.values())
 
 
-def memory(config: RunConfig, models: Mapping[str, Model]) -> Memory:
+def memory(config: RunConfig, models: Mapping[str, ModelFacts]) -> Memory:
     """What an evaluating job holds in memory at most.
 
     Logits take three times their size and three bytes: with those of one batch, its log-softmax
@@ -129,7 +129,7 @@ def memory(config: RunConfig, models: Mapping[str, Model]) -> Memory:
     for stage in config.stages:
         owner = models.get(config.owner(stage))
         if owner is not None and owner.config and likelihoods:
-            longest = owner.language_settings.get("max_position_embeddings") or PROMPT
+            longest = owner.core_settings.get("max_position_embeddings") or PROMPT
             prompt = min(prompt, longest)
             each = 3 * WIDTH[stage.space.dtype] + 3
             logits = max(logits, rows * prompt * owner.rows * each)
@@ -144,30 +144,41 @@ def memory(config: RunConfig, models: Mapping[str, Model]) -> Memory:
     )
 
 
-def _stored(config: RunConfig, name: str, models: Mapping[str, Model]) -> int:
+def _stored(config: RunConfig, name: str, models: Mapping[str, ModelFacts]) -> int:
     stage = config.stage(name)
     if stage is not None:
         return _merged_bytes(config, stage, models)
     return models[name].stored if name in models else 0
 
 
-def merged_tensors(config: RunConfig, models: Mapping[str, Model]) -> dict[str, dict[str, int]]:
-    """Elements of each tensor that is merged, by stage; without stages of unknown parents."""
+@dataclass(frozen=True)
+class MergedTensors:
+    """The tensors that a stage merges."""
+
+    kind: Kind
+    elements: Mapping[str, int]
+    """By name, how many each one has."""
+
+
+def merged_tensors(config: RunConfig, models: Mapping[str, ModelFacts]) -> dict[str, MergedTensors]:
+    """The tensors that are merged, by stage; without stages of unknown parents."""
     known = {
         stage.name: [models[name] for name in config.origins(stage) if name in models]
         for stage in config.stages
     }
     return {
-        stage: {name: prod(tensor.shape) for name, tensor in found[0].merged.items()}
+        stage: MergedTensors(
+            found[0].kind, {name: tensor.numel for name, tensor in found[0].merged.items()}
+        )
         for stage, found in known.items()
         if found
     }
 
 
-def _merged_bytes(config: RunConfig, stage: Stage, models: Mapping[str, Model]) -> int:
+def _merged_bytes(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]) -> int:
     names = (config.owner(stage), *config.origins(stage))
     known = [models[name] for name in names if name in models]
     if not known:
         return 0
-    numbers = sum(prod(tensor.shape) for tensor in known[0].tensors.values())
+    numbers = sum(tensor.numel for tensor in known[0].tensors.values())
     return numbers * WIDTH[stage.space.dtype]

@@ -1,19 +1,17 @@
 """Data-flow space (DFS): a genome <-> the path of one model through its parents' layers.
 
-Akiba et al., arXiv 2403.13187, section 3.2: the layers of all parents in a row, M of them, repeated
+Source: Akiba et al., arXiv 2403.13187, section 3.2: the layers of all parents in a row, M of them, repeated
 r times, give T = M r places, each with an indicator; the input of a layer is scaled by a factor
 that belongs to the hop.
-
-From numbers of the genome to the scale of each hop of a path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,133 +35,24 @@ WEIGHT = 3.0
 """Weights of the network lie between -WEIGHT and WEIGHT."""
 
 
-class Scales(Protocol):
-    """One way to parameterise the scales."""
-
-    @property
-    def start(self) -> tuple[float, ...]:
-        """Coordinates that make every scale 1."""
-        ...
-
-    @property
-    def switches(self) -> list[int]:
-        """For each number the place without which it has no effect, or -1."""
-        ...
-
-    def of(self, steps: Sequence[Step], numbers: Floats) -> list[float]:
-        """The scale of each hop. `numbers`: shape (numbers,), coordinates in [0, 1]."""
-        ...
-
-
 @dataclass(frozen=True)
-class NoScales:
-    """Every scale is 1."""
+class Scales:
+    """One way to make the scales of a path's hops from numbers of the genome."""
 
-    start: tuple[float, ...] = ()
-
-    @property
-    def switches(self) -> list[int]:
-        """There are no numbers."""
-        return []
-
-    def of(self, steps: Sequence[Step], numbers: Floats) -> list[float]:
-        """All ones."""
-        del numbers
-        return [1.0] * len(steps)
-
-
-@dataclass(frozen=True)
-class ScalePerHop:
-    """A number for each place, and one more for a fixed last layer. A fixed first layer has 1."""
-
-    low: float
-    high: float
-    places: int
-    fixed_ends: bool
-
-    @property
-    def start(self) -> tuple[float, ...]:
-        """Ones."""
-        return (_coordinate(self.low, self.high),) * (self.places + self.fixed_ends)
-
-    @property
-    def switches(self) -> list[int]:
-        """Each number has its place; that of a fixed last layer is always in use."""
-        return [*range(self.places), *([-1] * self.fixed_ends)]
-
-    def of(self, steps: Sequence[Step], numbers: Floats) -> list[float]:
-        """That of the place."""
-        values = self.low + numbers * (self.high - self.low)
-        return [1.0 if place is None else float(values[place]) for _, place in steps]
-
-
-@dataclass(frozen=True)
-class ScaleMatrix:
-    """The paper's W: a number for each ordered pair of layers; the first hop has 1."""
-
-    low: float
-    high: float
-    layers: int
-
-    @property
-    def start(self) -> tuple[float, ...]:
-        """Ones."""
-        return (_coordinate(self.low, self.high),) * self.layers**2
-
-    @property
-    def switches(self) -> list[int]:
-        """A pair depends on two places and all between them: none switches it alone."""
-        return [-1] * self.layers**2
-
-    def of(self, steps: Sequence[Step], numbers: Floats) -> list[float]:
-        """`W[i, j]` for the hop from layer i to layer j."""
-        values = self.low + numbers.reshape(self.layers, self.layers) * (self.high - self.low)
-        return [1.0, *(float(values[i, j]) for (i, _), (j, _) in pairwise(steps))]
-
-
-@dataclass(frozen=True)
-class ScaleNetwork:
-    """The paper's pi(i, j, t): one hidden layer; the first hop has 1.
-
-    Inputs are i and j (places in the row, from 0 to 1) and t (the step, as a share of all places).
-    The scale is 1 + tanh(o) times the distance from 1 to the end of the range on o's side, so that
-    it stays in the range, and weights of zero give 1.
-    """
-
-    low: float
-    high: float
-    layers: int
-    places: int
-    hidden: int
-
-    @property
-    def start(self) -> tuple[float, ...]:
-        """Weights of zero."""
-        return (0.5,) * (5 * self.hidden + 1)
-
-    @property
-    def switches(self) -> list[int]:
-        """Every weight is always in use."""
-        return [-1] * len(self.start)
-
-    def of(self, steps: Sequence[Step], numbers: Floats) -> list[float]:
-        """The network's output at each hop."""
-        weights = (2 * numbers - 1) * WEIGHT
-        size = self.hidden
-        inner, bias = weights[: 3 * size].reshape(size, 3), weights[3 * size : 4 * size]
-        outer, offset = weights[4 * size : 5 * size], weights[5 * size]
-        scales = [1.0]
-        for t, ((i, _), (j, _)) in enumerate(pairwise(steps), start=1):
-            wide = max(self.layers - 1, 1)
-            point = np.array([i / wide, j / wide, t / max(self.places, 1)])
-            output = float(np.tanh(outer @ np.tanh(inner @ point + bias) + offset))
-            room = self.high - 1 if output > 0 else 1 - self.low
-            scales.append(1 + output * room)
-        return scales
+    start: tuple[float, ...]
+    """Coordinates that make every scale 1."""
+    switches: tuple[int, ...]
+    """For each number the place without which it has no effect, or -1."""
+    of: Callable[[Sequence[Step], Floats], list[float]]
+    """The scale of each hop, from its steps and the numbers, coordinates in [0, 1]."""
 
 
 def make_scales(settings: DataflowSpace, *, layers: int, places: int) -> Scales:
     """The parameterisation that a space names.
+
+    `per_hop`: a number for each place, and one more for a fixed last layer; a fixed first layer has 1.
+    `matrix`: the paper's W, a number for each ordered pair of layers; the first hop has 1. `network`:
+    the paper's pi(i, j, t). `none`: every scale is 1.
 
     Args:
         settings: The space.
@@ -171,27 +60,61 @@ def make_scales(settings: DataflowSpace, *, layers: int, places: int) -> Scales:
         places: Places with an indicator.
     """
     low, high = settings.scale_range
+    one = (1 - low) / (high - low)
     match settings.scales:
         case "per_hop":
-            return ScalePerHop(low, high, places, settings.fixed_ends)
+            fixed = int(settings.fixed_ends)
+
+            def per_hop(steps: Sequence[Step], numbers: Floats) -> list[float]:
+                values = low + numbers * (high - low)
+                return [1.0 if place is None else float(values[place]) for _, place in steps]
+
+            # Each number has its place; that of a fixed last layer is always in use.
+            return Scales((one,) * (places + fixed), (*range(places), *[-1] * fixed), per_hop)
         case "matrix":
-            return ScaleMatrix(low, high, layers)
+
+            def matrix(steps: Sequence[Step], numbers: Floats) -> list[float]:
+                values = low + numbers.reshape(layers, layers) * (high - low)
+                return [1.0, *(float(values[i, j]) for (i, _), (j, _) in pairwise(steps))]
+
+            # A pair depends on two places and all between them: none switches it alone.
+            return Scales((one,) * layers**2, (-1,) * layers**2, matrix)
         case "network":
-            return ScaleNetwork(low, high, layers, places, settings.hidden)
+            count = 5 * settings.hidden + 1
+            network = partial(network_scales, low=low, high=high, layers=layers, places=places)
+            return Scales((0.5,) * count, (-1,) * count, network)
         case "none":
-            return NoScales()
+            return Scales((), (), lambda steps, _: [1.0] * len(steps))
 
 
-def _coordinate(low: float, high: float) -> float:
-    """Coordinate of 1 in the range."""
-    return (1 - low) / (high - low)
+def network_scales(
+    steps: Sequence[Step], numbers: Floats, *, low: float, high: float, layers: int, places: int
+) -> list[float]:
+    """The paper's pi(i, j, t) at each hop: one hidden layer; the first hop has 1.
+
+    Inputs are i and j (places in the row, from 0 to 1) and t (the step, as a share of all places).
+    The scale is 1 + tanh(o) times the distance from 1 to the end of the range on o's side, so that
+    it stays in the range, and weights of zero give 1.
+    """
+    weights = (2 * numbers - 1) * WEIGHT
+    size = len(weights) // 5
+    inner, bias = weights[: 3 * size].reshape(size, 3), weights[3 * size : 4 * size]
+    outer, offset = weights[4 * size : 5 * size], weights[5 * size]
+    scales = [1.0]
+    for t, ((i, _), (j, _)) in enumerate(pairwise(steps), start=1):
+        wide = max(layers - 1, 1)
+        point = np.array([i / wide, j / wide, t / max(places, 1)])
+        output = float(np.tanh(outer @ np.tanh(inner @ point + bias) + offset))
+        room = high - 1 if output > 0 else 1 - low
+        scales.append(1 + output * room)
+    return scales
 
 
 DECIMALS = 6
 """Scales in recipes are rounded, so that equal candidates have equal digests."""
 
 
-class Model(Data):
+class LayeredParent(Data):
     """A parent, with its layers."""
 
     parent: ParentRef
@@ -206,7 +129,7 @@ class DataflowGenome(Data):
 
     version: Literal[1] = 1
     space: Literal["dataflow"] = "dataflow"
-    models: Annotated[tuple[Model, ...], Field(min_length=1)]
+    models: Annotated[tuple[LayeredParent, ...], Field(min_length=1)]
     settings: DataflowSpace
 
     @cached_property
@@ -248,7 +171,7 @@ class DataflowGenome(Data):
         count, switches = len(self.places), self.scales.switches
         return GeneKinds(
             binary=np.array([True] * count + [False] * len(switches)),
-            switch=np.array([-1] * count + switches, dtype=np.int64),
+            switch=np.array([-1] * count + [*switches], dtype=np.int64),
         )
 
     def decode(self, coordinates: Sequence[float]) -> DataflowRecipe:
@@ -315,7 +238,7 @@ def build_dataflow_genome(
             fix="set `fixed_ends: false`",
         )
     models = tuple(
-        Model(parent=ParentRef(name=name, digest=digests[name]), layers=layers[name])
+        LayeredParent(parent=ParentRef(name=name, digest=digests[name]), layers=layers[name])
         for name in stage.parents
     )
     return DataflowGenome(models=models, settings=space)

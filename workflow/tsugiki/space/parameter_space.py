@@ -12,6 +12,7 @@ from tsugiki.contracts.genome import GeneKinds
 from tsugiki.contracts.recipe import SHARED, Grouping, Parameter, ParentRef, Recipe
 from tsugiki.errors import LineageError
 from tsugiki.models.grouping import groups
+from tsugiki.models.kinds.kind import Kind
 
 DECIMALS = 6
 """Values in recipes are rounded, so that equal candidates have equal digests."""
@@ -91,6 +92,7 @@ def build_parameter_genome(
     seed: int,
     digests: Mapping[str, str],
     tensor_names: Sequence[str],
+    kind: Kind,
     per_parent: Mapping[str, bool],
 ) -> ParameterGenome:
     """The genome of a stage.
@@ -100,6 +102,7 @@ def build_parameter_genome(
         seed: The run's seed, used for masks unless the stage has a seed of its own.
         digests: Digest of every parent and of the base, by name.
         tensor_names: Names of the merged model's tensors.
+        kind: The kind of model that it is.
         per_parent: For every parameter of the method, whether each parent has its own value.
     """
     space = stage.space
@@ -114,7 +117,7 @@ def build_parameter_genome(
                 parameter=parameter, parent=owner, group=group, low=low, high=high, start=start
             )
             for owner in owners
-            for group in groups(tensor_names, gene.grouping)
+            for group in groups(tensor_names, gene.grouping, kind)
         )
     fixed = {
         name: Parameter(
@@ -134,7 +137,7 @@ def build_parameter_genome(
         options={name: value for name, value in space.options.items() if name not in per_parent},
         mask_seed=space.mask_seed if space.mask_seed is not None else seed,
         dtype=space.dtype,
-        tokenizer=stage.owner,
+        owner=stage.owner,
     )
     return ParameterGenome(
         genes=tuple(genes),

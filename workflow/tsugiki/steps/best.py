@@ -18,7 +18,7 @@ from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe
 from tsugiki.merge.dataflow.explicit import FoldingDifference, folding_difference, is_scaled
 from tsugiki.merge.dataflow.live import LiveDataflow
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.merge.write import write_merge
 from tsugiki.parents.run_models import lock_stage, models_of, run_models, write_stage_lock
 from tsugiki.steps.finals import winning_recipe
@@ -40,7 +40,7 @@ def measure_folding(
     if not isinstance(recipe, DataflowRecipe) or not is_scaled(recipe):
         return None
     here = {ref.name: folders[ref.name] for ref in recipe.parents}
-    return folding_difference(LiveDataflow(Models(here, digests), torch.device("cpu")), recipe)
+    return folding_difference(LiveDataflow(OpenModels(here, digests), torch.device("cpu")), recipe)
 
 
 def record_folding(files: RunFiles, config: RunConfig) -> FoldingDifference | None:

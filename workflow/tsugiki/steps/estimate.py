@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,14 +14,13 @@ from tsugiki.config.stage import Stage
 from tsugiki.finalists.baselines import baseline_population
 from tsugiki.merge.registry import METHODS
 from tsugiki.models.grouping import groups
+from tsugiki.parents.sizes import WIDTH, MergedTensors
 from tsugiki.space.dataflow_space import build_dataflow_genome
 
-WIDTH = {"float32": 4, "bfloat16": 2, "float16": 2}
 PROMPT = (250, 1000)
 """Tokens of a prompt, assumed: few and many."""
 ANSWER = 256
 """Most tokens of an answer where the task does not say; lm-eval's default."""
-_BLOCK = re.compile(r"\.(\d+)\.")
 CHOICES = 4
 """Prompts that a document of a multiple-choice task is, assumed."""
 
@@ -64,12 +62,12 @@ class Share:
         return self.candidates * self.documents * len(self.tasks)
 
 
-def shares(config: RunConfig, tensors: Mapping[str, Mapping[str, int]]) -> list[Share]:
+def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Share]:
     """What is evaluated, if every stage runs for all its generations.
 
     Args:
         config: The run.
-        tensors: Elements of each merged tensor, by stage; a stage is absent where its parents are
+        tensors: What is merged, by stage; a stage is absent where its parents are
             not known yet.
     """
     items, evaluation = config.evaluation.items, config.evaluation
@@ -143,7 +141,7 @@ def answer_limits(config: RunConfig) -> dict[str, int]:
     return {name: file.max_tokens for name, file in local.items() if file.max_tokens is not None}
 
 
-def render(config: RunConfig, tensors: Mapping[str, Mapping[str, int]]) -> str:
+def render(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> str:
     """The estimate as text: evaluations, then GPU-hours where the parents' sizes are known."""
     parts = shares(config, tensors)
     lines = [
@@ -152,7 +150,7 @@ def render(config: RunConfig, tensors: Mapping[str, Mapping[str, int]]) -> str:
         + ", ".join(f"{part.name} {part.candidates:,} on {part.documents:,}" for part in parts)
         + ")"
     ]
-    parameters = max((sum(sizes.values()) for sizes in tensors.values()), default=0)
+    parameters = max((sum(one.elements.values()) for one in tensors.values()), default=0)
     if parameters:
         on_processor = config.evaluation.device == "cpu"
         unit, what = ("processor-hours", "core") if on_processor else ("GPU-hours", "GPU")
@@ -180,7 +178,7 @@ def note_device(config: RunConfig) -> Iterator[str]:
         )
 
 
-def _population(stage: Stage, tensors: Mapping[str, int] | None) -> int:
+def _population(stage: Stage, tensors: MergedTensors | None) -> int:
     """Candidates in a generation; 0 if that follows from parents that are not known yet."""
     if stage.strategy.population is not None:
         return stage.strategy.population
@@ -189,10 +187,9 @@ def _population(stage: Stage, tensors: Mapping[str, int] | None) -> int:
     return 4 + math.floor(3 * math.log(_genes(stage, tensors)))
 
 
-def _genes(stage: Stage, tensors: Mapping[str, int]) -> int:
+def _genes(stage: Stage, tensors: MergedTensors) -> int:
     if isinstance(stage.space, DataflowSpace):
-        blocks = {match[1] for name in tensors if (match := _BLOCK.search(name))}
-        layers = dict.fromkeys(stage.parents, len(blocks))
+        layers = dict.fromkeys(stage.parents, len(tensors.kind.blocks(tensors.elements)))
         genome = build_dataflow_genome(stage, digests=_unread(stage.parents), layers=layers)
         return len(genome.start)
     specs = METHODS[stage.space.method]
@@ -200,7 +197,7 @@ def _genes(stage: Stage, tensors: Mapping[str, int]) -> int:
     for name, gene in stage.space.genes.items():
         spec = specs.parameter(name)
         owners = len(stage.parents) if spec is not None and spec.per_parent else 1
-        genes += owners * len(groups(tensors, gene.grouping))
+        genes += owners * len(groups(tensors.elements, gene.grouping, tensors.kind))
     return genes
 
 

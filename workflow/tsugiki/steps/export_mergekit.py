@@ -15,7 +15,7 @@ from tsugiki.contracts.recipe import AnyRecipe, Recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.merge.dataflow.parents import DataflowParents
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.mergekit.exporting import export_mergekit, is_whole_model
 from tsugiki.mergekit.stacks import export_stack
 from tsugiki.models.checkpoint import Checkpoint
@@ -95,7 +95,7 @@ def _export(recipe: AnyRecipe, folders: Mapping[str, Path], sources: Mapping[str
                 fix=f"fetch it, then add --models {ref.name}=FOLDER",
             )
     here = {ref.name: folders[ref.name] for ref in recipe.parents}
-    models = Models(here, {ref.name: ref.digest for ref in recipe.parents})
+    models = OpenModels(here, {ref.name: ref.digest for ref in recipe.parents})
     return export_stack(DataflowMerge(recipe, DataflowParents(models)), sources)
 
 
@@ -118,8 +118,7 @@ def _tensors(recipe: Recipe, folders: Mapping[str, Path], sources: Mapping[str, 
     names = [parent.name for parent in recipe.parents if parent.name in sources]
     for name in names:
         if name in folders:
-            plan = make_plan([Checkpoint(name, folders[name])])
-            return [planned.name for planned in plan.tensors if planned.merged]
+            return make_plan([Checkpoint(name, folders[name])]).merged
     if not names:
         raise RecipeError(
             "it is not said where the recipe's models are",

@@ -19,18 +19,18 @@ from tsugiki.contracts.recipe import (
     read_recipe,
 )
 from tsugiki.errors import ParentError, RecipeError
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.merge.write import open_merge
 from tsugiki.mergekit.document import Document, parse_document, read_document
 from tsugiki.mergekit.importing import import_mergekit
 from tsugiki.mergekit.stacks import import_stack, is_stack
 from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.checks.outside import check_kept
 from tsugiki.models.checks.tokenizers import check_loading, check_owner, check_tokenizers
-from tsugiki.models.checks.vision import check_eyes
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, refuse
 from tsugiki.models.files import digest_folder
-from tsugiki.models.model import Model
-from tsugiki.models.names import Names
+from tsugiki.models.kinds.kind import Names
 from tsugiki.models.plan import make_plan
 from tsugiki.parents.between import check_merged, note_merged
 from tsugiki.parents.preflight import check_folders
@@ -97,8 +97,8 @@ def open_single(
     faults, more = _look_together(recipe, checked, accepted, document, where)
     refuse(faults)
     wanted = {ref.name: ref.digest for ref in recipe.models}
-    folders = {name: folders[name] for name in sorted({*wanted, recipe.tokenizer})}
-    open_merge(recipe, Models(folders, wanted, names=renamed))
+    folders = {name: folders[name] for name in sorted({*wanted, recipe.owner})}
+    open_merge(recipe, OpenModels(folders, wanted, names=renamed))
     for note in dict.fromkeys([*notes, *more]):
         log(f"note: {note}")
     digests = {name: _digest(name, folders[name], wanted.get(name), log) for name in folders}
@@ -154,7 +154,7 @@ def _places(
 
 def _given(recipe: AnyRecipe, models: Mapping[str, str]) -> dict[str, Path]:
     """Folder of every model of a recipe, by its name."""
-    needed = sorted({*(ref.name for ref in recipe.models), recipe.tokenizer})
+    needed = sorted({*(ref.name for ref in recipe.models), recipe.owner})
     for name in sorted(models.keys() - set(needed)):
         raise _unknown(name, needed)
     if missing := [name for name in needed if name not in models]:
@@ -191,8 +191,7 @@ def _from_mergekit(
 
 def _tensors(checkpoints: Collection[Checkpoint]) -> list[str]:
     """Names of the tensors that a merge of these models merges."""
-    plan = make_plan(sorted(checkpoints, key=lambda one: one.name))
-    return [planned.name for planned in plan.tensors if planned.merged]
+    return make_plan(sorted(checkpoints, key=lambda one: one.name)).merged
 
 
 def _stored(checkpoints: Collection[Checkpoint]) -> str:
@@ -211,24 +210,24 @@ def _stored(checkpoints: Collection[Checkpoint]) -> str:
 
 def _look_together(
     recipe: AnyRecipe,
-    models: Mapping[str, Model],
+    models: Mapping[str, ModelFacts],
     accepted: Collection[str],
     document: Document | None,
     where: str,
 ) -> tuple[list[Fault], Iterable[str]]:
     """What is wrong with the models of a recipe together, and, if nothing is, what to know of them."""
-    owner = models[recipe.tokenizer]
+    owner = models[recipe.owner]
     faults = list(check_owner(owner, "`tokenizer_source`, or `tokenizer` of a recipe"))
     faults += check_loading(owner)
     if not isinstance(recipe, Recipe):
         # `open_merge` compares what layers depend on; rows for tokens come from these two alone
         return [*faults, *check_tokenizers(owner, models[recipe.head or recipe.owner])], ()
     first = [recipe.base.name] if recipe.base else []
-    order = dict.fromkeys([*first, *(ref.name for ref in recipe.models), recipe.tokenizer])
+    order = dict.fromkeys([*first, *(ref.name for ref in recipe.models), recipe.owner])
     together = [models[name] for name in order]
     faults += check_merged(together, accepted)
     if document is not None and document.tokenizer is None:
-        faults += check_eyes(together, owner, where, "tokenizer_source")
+        faults += check_kept(together, owner, where, "tokenizer_source")
     return faults, note_merged(together, owner, recipe.dtype, accepted)
 
 

@@ -14,7 +14,7 @@ from tsugiki.errors import ConfigError
 from tsugiki.evolve.select import first
 from tsugiki.finalists.baselines import baseline_population
 from tsugiki.merge.dataflow.parents import DataflowParents
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.merge.registry import METHODS, get_method
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.plan import make_plan
@@ -49,20 +49,22 @@ def build_genome(config: RunConfig, stage: Stage, models: RunModels) -> Genome:
     """What the genomes of a stage mean, from the headers of its models."""
     if not isinstance(stage.space, ParameterSpace):
         folders = {name: models.folders[name] for name in stage.parents}
-        parents = DataflowParents(Models(folders, models.digests))
+        parents = DataflowParents(OpenModels(folders, models.digests))
         layers = {name: len(parents.parts(name).layers) for name in stage.parents}
         genome = build_dataflow_genome(stage, digests=models.digests, layers=layers)
         parents.check(genome.decode([1.0] * len(genome.start)))
         return genome
     members = sorted(stage.members)
     given = config.tensor_names
-    plan = make_plan([Checkpoint(name, models.folders[name], given.get(name)) for name in members])
+    checkpoints = [Checkpoint(name, models.folders[name], given.get(name)) for name in members]
+    plan = make_plan(checkpoints, stage.owner)
     method = get_method(stage.space.method)
     space = build_parameter_genome(
         stage,
         seed=config.seed,
         digests=models.digests,
-        tensor_names=[planned.name for planned in plan.tensors if planned.merged],
+        tensor_names=plan.merged,
+        kind=plan.kind,
         per_parent={parameter.name: parameter.per_parent for parameter in method.parameters},
     )
     return space.model_copy(update={"frame": with_names(space.frame, given)})
@@ -84,10 +86,8 @@ def write_baselines(files: RunFiles, config: RunConfig) -> None:
 
 def layers_of_parents(config: RunConfig, lock: ParentsLock) -> dict[str, int]:
     """Number of layers of every parent, by name."""
-    return {
-        name: int(Checkpoint(name, folder).config["num_hidden_layers"])
-        for name, folder in locate(config, lock).items()
-    }
+    parents = [Checkpoint(name, folder) for name, folder in locate(config, lock).items()]
+    return {parent.name: len(parent.kind.blocks(parent.headers)) for parent in parents}
 
 
 def _stacks(config: RunConfig) -> bool:

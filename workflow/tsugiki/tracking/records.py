@@ -25,7 +25,7 @@ LONGEST_PATH = 400
 
 def recipe_params(recipe: AnyRecipe) -> dict[str, str]:
     """What a recipe says, as far as it is short enough to be read in a table."""
-    shown = {"method": recipe.method, "dtype": recipe.dtype, "tokenizer": recipe.tokenizer}
+    shown = {"method": recipe.method, "dtype": recipe.dtype, "tokenizer": recipe.owner}
     if isinstance(recipe, DataflowRecipe):
         return shown | _path(recipe)
     return shown | _values(recipe)

@@ -29,8 +29,9 @@ from tsugiki.evaluate.vllm_backend.engine import (
     start_engine,
 )
 from tsugiki.evaluate.vllm_backend.language_model import VllmLanguageModel
-from tsugiki.models.language_settings import has_vision
-from tsugiki.models.names import Names
+from tsugiki.models.kinds.kind import Names
+from tsugiki.models.kinds.registry import kind_of
+from tsugiki.models.kinds.text import TEXT
 
 
 class VllmCandidates:
@@ -117,12 +118,12 @@ class VllmCandidates:
         """
         recipe = _in_parameter_space(recipe)
         model = self._opened(recipe)
-        self._ask("tsugiki_read", str(folder), recipe.tokenizer)
+        self._ask("tsugiki_read", str(folder), recipe.owner)
         return model, weights
 
     def group(self, recipe: AnyRecipe) -> str:
         """Candidates of a group have an engine in common."""
-        return engine_key(self._folders[recipe.tokenizer], recipe.dtype)
+        return engine_key(self._folders[recipe.owner], recipe.dtype)
 
     def _opened(self, recipe: Recipe) -> VllmLanguageModel:
         """The engine for a recipe, with the models that it names in its worker."""
@@ -135,7 +136,7 @@ class VllmCandidates:
                 fix="the job is tried again, and goes on with them; if it is tried too often, "
                 "give the same command again",
             )
-        owner = recipe.tokenizer
+        owner = recipe.owner
         if owner not in self._models:
             self._models[owner] = self._model(owner, recipe.dtype)
             self._key = key
@@ -153,9 +154,10 @@ class VllmCandidates:
 
     def _model(self, owner: str, dtype: str) -> VllmLanguageModel:
         folder = self._folders[owner]
-        if has_vision(json.loads((folder / "config.json").read_bytes())):
+        kind = kind_of(json.loads((folder / "config.json").read_bytes()))
+        if kind is not TEXT:
             raise ConfigError(
-                "vision-language models are not evaluated with vLLM",
+                f"{kind.name}s are not evaluated with vLLM",
                 where=str(folder),
                 fix="set `evaluation.backend: transformers`",
             )

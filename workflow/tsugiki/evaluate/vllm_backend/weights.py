@@ -19,7 +19,7 @@ from tsugiki.errors import InfrastructureError, RecipeError
 from tsugiki.evaluate.candidate_model import not_whole
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.models.digest import WeightsDigest
-from tsugiki.models.plan import Plan
+from tsugiki.models.plan import TensorPlan
 
 
 class OnProcessor(Iterator[tuple[str, Tensor]]):
@@ -57,7 +57,7 @@ class MergedWeights(OnProcessor):
 
     def __init__(self, merger: InPlaceMerger, recipe: Recipe, threads: int = 1) -> None:
         self._merger = merger
-        self._owner = recipe.tokenizer
+        self._owner = recipe.owner
         self._digest = WeightsDigest()
         self._failure: RecipeError | None = None
         with torch.device("cpu"):
@@ -98,7 +98,7 @@ class StoredWeights(OnProcessor):
         InfrastructureError: the folder does not hold exactly the planned tensors.
     """
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: TensorPlan) -> None:
         self._folder = folder
         self._files: dict[str, Path] = {}
         try:

@@ -1,8 +1,7 @@
 """The tensors of a model in data-flow space: where each comes from, and what is done to it.
 
-Moving the input scales of a path into the weights (derivation: docs/dataflow.md).
-
-The running product of the input scales along a path.
+The input scales of a path are moved into the weights (derivation: docs/dataflow.md): a tensor is changed by
+the running product of the scales up to its layer.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from torch import Tensor
 
 from tsugiki.contracts.recipe import DataflowRecipe, Hop
 from tsugiki.errors import ParentError, RecipeError
-from tsugiki.merge.dataflow.architectures import Role
 from tsugiki.merge.dataflow.parents import DataflowParents, Shape
 from tsugiki.merge.engine import DTYPES
-from tsugiki.models.plan import Plan, PlannedTensor
+from tsugiki.models.kinds.layers import Role
+from tsugiki.models.plan import PlannedTensor, TensorPlan
 
 
 @dataclass(frozen=True)
-class Change:
+class Rescaling:
     """`(offset + factor * w) * scale - offset`, for a stored tensor w."""
 
     factor: float = 1.0
@@ -37,10 +36,10 @@ class Change:
         return self.factor == 1.0 and self.scale == 1.0
 
 
-UNCHANGED = Change()
+UNCHANGED = Rescaling()
 
 
-def change_of(role: Role, product: float, factor: float = 1.0) -> Change:
+def rescaling_of(role: Role, product: float, factor: float = 1.0) -> Rescaling:
     """What folding does to a tensor.
 
     Args:
@@ -49,13 +48,13 @@ def change_of(role: Role, product: float, factor: float = 1.0) -> Change:
         factor: The recipe's own factor of this tensor.
     """
     if role.rule == "divided":
-        return Change(factor, 1.0 / product, role.offset)
+        return Rescaling(factor, 1.0 / product, role.offset)
     if role.rule == "signed":
-        return Change(factor, math.copysign(1.0, product), role.offset)
-    return Change(factor)
+        return Rescaling(factor, math.copysign(1.0, product), role.offset)
+    return Rescaling(factor)
 
 
-def folded(tensor: Tensor, change: Change, dtype: torch.dtype, *, where: str) -> Tensor:
+def folded(tensor: Tensor, change: Rescaling, dtype: torch.dtype, *, where: str) -> Tensor:
     """The changed tensor, computed in float32 and cast once; a tensor that stays is only cast.
 
     Raises:
@@ -121,7 +120,7 @@ class Origin:
 
     parent: str
     tensor: str
-    change: Change = UNCHANGED
+    change: Rescaling = UNCHANGED
 
 
 class DataflowMerge:
@@ -140,15 +139,16 @@ class DataflowMerge:
     def __init__(self, recipe: DataflowRecipe, parents: DataflowParents) -> None:
         self.recipe = recipe
         self.dtype = DTYPES[recipe.dtype]
-        self.architecture = parents.check(recipe)
+        self.layers = parents.check(recipe)
         self.owner = parents.checkpoint(recipe.owner)
         self._parents = parents
         self.origins: dict[str, Origin] = {}
         shapes: dict[str, Shape] = {}
         for name, shape, origin in self._tensors():
             self.origins[name], shapes[name] = origin, shape
-        self.plan = Plan(
-            tuple(PlannedTensor(name, name, shapes[name], merged=True) for name in sorted(shapes))
+        self.plan = TensorPlan(
+            tuple(PlannedTensor(name, name, shapes[name], merged=True) for name in sorted(shapes)),
+            self.owner.kind,
         )
 
     @property
@@ -157,10 +157,10 @@ class DataflowMerge:
         path = self.recipe.path
         lists = {
             key: [self._parents.config(hop.parent)[key][hop.layer] for hop in path]
-            for key in self.architecture.per_layer
+            for key in self.layers.per_layer
             if self._parents.config(self.owner.name).get(key) is not None
         }
-        return self.owner.config | {"num_hidden_layers": len(path)} | lists
+        return self.owner.config | {self.layers.count: len(path)} | lists
 
     def format(self, planned: PlannedTensor) -> torch.dtype:
         """Number format that a tensor is stored in: the recipe's, or a wider one of its parent's own."""
@@ -183,7 +183,7 @@ class DataflowMerge:
         yield self.tensor(planned)
 
     def _tensors(self) -> Iterator[tuple[str, Shape, Origin]]:
-        recipe, layers = self.recipe, self.architecture.layers
+        recipe, prefix = self.recipe, self.layers.prefix
         products = running_products(recipe.path)
         owner = self._parents.parts(recipe.owner)
         for name, shape in owner.before.items():
@@ -192,10 +192,10 @@ class DataflowMerge:
             shapes = self._parents.layer(number, hop)
             _require_same(number, hop, owner.layers[0], shapes)
             for name, shape in shapes.items():
-                role, factor = self.architecture.roles[name], hop.factors.get(name, 1.0)
-                change = change_of(role, product, factor)
-                origin = Origin(hop.parent, f"{layers}.{hop.layer}.{name}", change)
-                yield f"{layers}.{number}.{name}", shape, origin
+                role, factor = self.layers.roles[name], hop.factors.get(name, 1.0)
+                change = rescaling_of(role, product, factor)
+                origin = Origin(hop.parent, f"{prefix}.{hop.layer}.{name}", change)
+                yield f"{prefix}.{number}.{name}", shape, origin
         yield from self._head(products[-1])
 
     def _head(self, product: float) -> Iterator[tuple[str, Shape, Origin]]:
@@ -214,8 +214,8 @@ class DataflowMerge:
                 "stays with its parent",
             )
         for name, shape in after.items():
-            role = self.architecture.final.get(name, Role("kept"))
-            yield name, shape, Origin(parent, name, change_of(role, product))
+            role = self.layers.final.get(name, Role("kept"))
+            yield name, shape, Origin(parent, name, rescaling_of(role, product))
 
 
 def _require_same(

@@ -12,10 +12,10 @@ from tsugiki.errors import ParentError
 from tsugiki.merge.dataflow.engine import DataflowMerge, Origin
 from tsugiki.merge.dataflow.parents import DataflowParents
 from tsugiki.merge.engine import one_thread_per_operation
-from tsugiki.merge.models import Models
-from tsugiki.models.companions import config_of
+from tsugiki.merge.models import OpenModels
 from tsugiki.models.digest import FORMAT_NAMES, WeightsDigest, tensor_digest
 from tsugiki.models.plan import PlannedTensor
+from tsugiki.models.sidecar_files import config_of
 
 
 class LiveDataflow:
@@ -30,7 +30,7 @@ class LiveDataflow:
         device: Where weights are held.
     """
 
-    def __init__(self, models: Models, device: torch.device) -> None:
+    def __init__(self, models: OpenModels, device: torch.device) -> None:
         self._parents = DataflowParents(models)
         self._device = device
         self._held: dict[tuple[Origin, torch.dtype], tuple[nn.Parameter, str]] = {}
@@ -67,7 +67,7 @@ class LiveDataflow:
 
     def layers_of(self, recipe: DataflowRecipe) -> str:
         """Name of the list of layers within a model of this recipe."""
-        return self._parents.check(recipe).layers
+        return self._parents.check(recipe).prefix
 
     def _parameter(self, merge: DataflowMerge, planned: PlannedTensor) -> tuple[nn.Parameter, str]:
         origin = merge.origins[planned.name]
@@ -87,12 +87,12 @@ class LiveDataflow:
 
 def _empty(merge: DataflowMerge) -> Any:
     from accelerate import init_empty_weights
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
     from transformers.initialization import no_init_weights
 
     config = AutoConfig.for_model(**config_of(merge.config, merge.recipe.dtype))
     with no_init_weights(), init_empty_weights(include_buffers=False):
-        return AutoModelForCausalLM.from_config(config, dtype=merge.dtype)
+        return merge.owner.kind.loader().from_config(config, dtype=merge.dtype)
 
 
 def _set(model: nn.Module, planned: PlannedTensor, parameter: nn.Parameter) -> None:

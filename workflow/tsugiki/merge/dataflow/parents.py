@@ -1,80 +1,51 @@
-"""The parents of models in data-flow space, and what is known of each from its headers.
-
-Whether the layers of several parents can stand in one model, with one configuration.
-
-A parent's tensors, shared out to its layers and to what stands before and after them.
-"""
+"""The parents of models in data-flow space, and what is known of each from its headers."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tsugiki.contracts.recipe import DataflowRecipe, Hop
 from tsugiki.errors import ParentError, RecipeError
-from tsugiki.merge.dataflow.architectures import Architecture, architecture_of
-from tsugiki.merge.models import Models
+from tsugiki.merge.models import OpenModels
 from tsugiki.models.checkpoint import Checkpoint
-from tsugiki.models.plan import DERIVED, EMBEDDINGS, make_plan
+from tsugiki.models.checks.architecture import differences
+from tsugiki.models.checks.stacking import check_stacking
+from tsugiki.models.fault import raise_first
+from tsugiki.models.kinds.layers import OWNERS, Layers
+from tsugiki.models.plan import make_plan
 
-ANY = {
-    "_name_or_path",
-    "architectures",
-    "attention_dropout",
-    "auto_map",
-    "bos_token_id",
-    "dtype",
-    "embd_pdrop",
-    "eos_token_id",
-    "hidden_dropout",
-    "initializer_range",
-    "max_position_embeddings",
-    "max_window_layers",
-    "num_hidden_layers",
-    "pad_token_id",
-    "pretraining_tp",
-    "resid_pdrop",
-    "tie_word_embeddings",
-    "torch_dtype",
-    "transformers_version",
-    "use_cache",
-    "vocab_size",
-}
-"""Settings that do not change what a layer computes; the model gets the owner's."""
+Shape = tuple[int, ...]
 
 
-def full_config(model: Checkpoint) -> dict[str, Any]:
-    """A parent's configuration with transformers' defaults filled in."""
-    from transformers import AutoConfig
+def layers_of(model: Checkpoint) -> Layers:
+    """What is known of a parent's layers.
 
-    full: dict[str, Any] = AutoConfig.for_model(**model.config).to_dict()
-    return full
+    Raises:
+        ParentError: they cannot be stacked.
+    """
+    raise_first(check_stacking(model.facts))
+    return model.kind.stackable[str(model.config[model.kind.type_key])]
 
 
-def require_agreement(
-    owner: Checkpoint,
-    others: Sequence[Checkpoint],
-    architecture: Architecture,
-    configs: Mapping[str, Mapping[str, Any]],
-) -> None:
+def require_agreement(owner: Checkpoint, others: Sequence[Checkpoint], layers: Layers) -> None:
     """Check that each parent's layers mean the same under the owner's configuration.
 
     Args:
         owner: The parent whose configuration the model gets.
         others: The other parents.
-        architecture: Of the owner.
-        configs: Each one's full configuration, by name.
+        layers: The owner's.
 
     Raises:
         ParentError: a setting that layers depend on differs; all differences are listed.
     """
+    free = {*owner.kind.agreement.free, *OWNERS, *layers.per_layer}
     faults = [
         f"{key}: {mine} / {theirs} ({owner.name} / {other.name})"
         for other in others
-        for key, mine, theirs in _differences(configs[owner.name], configs[other.name])
-        if key not in ANY and key not in architecture.per_layer
+        for key, mine, theirs in differences(owner.facts, other.facts)
+        if key not in free
     ]
     if faults:
         raise ParentError(
@@ -84,18 +55,6 @@ def require_agreement(
             got="\n    ".join(["", *faults]),
             fix="take layers from models that were fine-tuned from the same base",
         )
-
-
-def _differences(
-    mine: Mapping[str, Any], theirs: Mapping[str, Any]
-) -> Iterator[tuple[str, Any, Any]]:
-    for key in sorted(mine.keys() | theirs.keys()):
-        if mine.get(key) != theirs.get(key):
-            yield key, mine.get(key), theirs.get(key)
-
-
-Shape = tuple[int, ...]
-HEAD = re.compile(r"^lm_head\.(?:weight|bias)$")
 
 
 @dataclass(frozen=True)
@@ -110,32 +69,23 @@ class Parts:
     """Final norm and head, by whole name; no head that is tied to the embeddings."""
 
 
-def parts_of(model: Checkpoint, architecture: Architecture) -> Parts:
+def parts_of(model: Checkpoint) -> Parts:
     """Share out a parent's tensors.
 
     Raises:
         ParentError: it has a tensor whose use is not known, or lacks a layer.
     """
-    plan = make_plan([model])
-    if unknown := unknown_tensors(sorted(plan.names), architecture):
-        raise ParentError(
-            f"parent `{model.name}` has tensors whose part in its layers is not known",
-            where=str(model.folder),
-            expected=f"the tensors of a {model.config.get('model_type')}",
-            got=", ".join(unknown[:5]),
-            fix="merge it in parameter space, or see docs/dataflow.md for how to add an "
-            "architecture",
-        )
+    known = layers_of(model)
     parts = Parts()
-    for planned in plan.tensors:
-        if within := _within_layer(planned.name, architecture):
+    for planned in make_plan([model]).tensors:
+        if within := known.within(planned.name):
             number, name = within
             parts.layers.setdefault(number, {})[name] = planned.shape
-        elif EMBEDDINGS.search(planned.name):
+        elif model.kind.use(planned.name) == "embeddings":
             parts.before[planned.name] = planned.shape
         else:
             parts.after[planned.name] = planned.shape
-    declared = int(model.config.get("num_hidden_layers", len(parts.layers)))
+    declared = int(model.config.get(known.count, len(parts.layers)))
     if sorted(parts.layers) != list(range(declared)):
         raise ParentError(
             f"parent `{model.name}` does not have the layers that its configuration declares",
@@ -147,35 +97,15 @@ def parts_of(model: Checkpoint, architecture: Architecture) -> Parts:
     return parts
 
 
-def unknown_tensors(names: Iterable[str], architecture: Architecture) -> list[str]:
-    """Tensors whose part is not known: in no role, and neither embeddings, final norm nor head."""
-    return [name for name in names if not _is_known(name, architecture)]
-
-
-def _is_known(name: str, architecture: Architecture) -> bool:
-    if within := _within_layer(name, architecture):
-        return within[1] in architecture.roles or DERIVED.search(name) is not None
-    outside = EMBEDDINGS.search(name) or HEAD.search(name) or DERIVED.search(name)
-    return outside is not None or name in architecture.final
-
-
-def _within_layer(name: str, architecture: Architecture) -> tuple[int, str] | None:
-    """Number of a tensor's layer, and its name there."""
-    prefix = f"{architecture.layers}."
-    number, _, rest = name.removeprefix(prefix).partition(".")
-    return (int(number), rest) if name.startswith(prefix) and number.isdigit() else None
-
-
 class DataflowParents:
-    """Reads each parent's configuration and headers once, for all recipes."""
+    """Reads each parent's headers once, for all recipes."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: OpenModels) -> None:
         self.models = models
-        self._configs: dict[str, Mapping[str, Any]] = {}
         self._parts: dict[str, Parts] = {}
 
-    def check(self, recipe: DataflowRecipe) -> Architecture:
-        """Check that a recipe's parents can stand in one model; returns their architecture.
+    def check(self, recipe: DataflowRecipe) -> Layers:
+        """Check that a recipe's parents can stand in one model; returns what is known of their layers.
 
         Raises:
             RecipeError: the recipe names a model that is not here.
@@ -185,27 +115,23 @@ class DataflowParents:
         """
         self.models.require(recipe)
         owner = self.checkpoint(recipe.owner)
-        architecture = architecture_of(owner)
+        layers = layers_of(owner)
         others = [self.checkpoint(ref.name) for ref in recipe.parents if ref.name != recipe.owner]
-        configs = {model.name: self.config(model.name) for model in (owner, *others)}
-        require_agreement(owner, others, architecture, configs)
-        return architecture
+        require_agreement(owner, others, layers)
+        return layers
 
     def checkpoint(self, name: str) -> Checkpoint:
         """A parent's folder."""
         return self.models.checkpoints[name]
 
     def config(self, name: str) -> Mapping[str, Any]:
-        """A parent's configuration with all defaults filled in."""
-        if name not in self._configs:
-            self._configs[name] = full_config(self.checkpoint(name))
-        return self._configs[name]
+        """A parent's configuration with all defaults filled in, nested keys joined by dots."""
+        return self.checkpoint(name).facts.settings
 
     def parts(self, name: str) -> Parts:
         """Shapes of a parent's tensors, by their place."""
         if name not in self._parts:
-            checkpoint = self.checkpoint(name)
-            self._parts[name] = parts_of(checkpoint, architecture_of(checkpoint))
+            self._parts[name] = parts_of(self.checkpoint(name))
         return self._parts[name]
 
     def layer(self, number: int, hop: Hop) -> Mapping[str, Shape]:

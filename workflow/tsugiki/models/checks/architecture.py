@@ -5,73 +5,33 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
-
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault
-from tsugiki.models.language_settings import has_vision
-from tsugiki.models.model import Model, understood
-
-NEVER_ACCEPTED = {
-    "architectures",
-    "head_dim",
-    "hidden_size",
-    "intermediate_size",
-    "model_type",
-    "num_attention_heads",
-    "num_hidden_layers",
-    "num_key_value_heads",
-    "tie_word_embeddings",
-    "vocab_size",
-}
-"""Settings that decide which tensors there are, or which numbers in them belong together."""
-
-TRAINING = {
-    "_name_or_path",
-    "architectures",
-    "attention_dropout",
-    "attn_implementation",
-    "attn_pdrop",
-    "auto_map",
-    "dtype",
-    "embd_pdrop",
-    "hidden_dropout",
-    "initializer_range",
-    "pretraining_tp",
-    "resid_pdrop",
-    "torch_dtype",
-    "transformers_version",
-    "use_cache",
-}
-"""No influence on what a merged model computes."""
-ELSEWHERE = {"vocab_size", "quantization_config"}
-"""Checked with the embeddings and the numbers."""
-CHOICES = {"max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id"}
-"""May differ: the merged model takes the value of the model that gives its configuration."""
 
 NAME_OF_BASE = "base_model_name_or_path"
 """Of an adapter: accepted like the others, but no setting of a model."""
 
 
-def check_settings(model: Model) -> Iterator[Fault]:
+def check_settings(model: ModelFacts) -> Iterator[Fault]:
     """Transformers can make a model from the configuration."""
     if not model.config or model.trusted:
         return
     try:
-        understood(model.config)
-    except (ValueError, StrictDataclassError) as error:
+        model.kind.settings(model.config)
+    except ValueError as error:
         own_code = "auto_map" in model.config
         yield Fault(
             f"transformers cannot make a model from the configuration of `{model.name}`",
-            f"{model.where}, config.json",
+            f"{model.where}, {model.kind.layout.config}",
             got=str(error).splitlines()[0],
             fix="set trust_remote_code for this parent, if you trust the code that comes with it"
             if own_code
-            else "correct its config.json, or install a newer transformers",
+            else "correct its configuration, or install a newer transformers",
         )
 
 
 def check_architecture(
-    reference: Model, other: Model, accepted: Collection[str] = ()
+    reference: ModelFacts, other: ModelFacts, accepted: Collection[str] = ()
 ) -> Iterator[Fault]:
     """Parents agree on every setting that their weights depend on.
 
@@ -80,24 +40,37 @@ def check_architecture(
         other: A model that is merged with it.
         accepted: Settings that may differ, as the user wishes.
     """
-    for key, mine, theirs in _differences(reference, other):
-        never = _last(key) in NEVER_ACCEPTED
-        if _last(key) not in CHOICES and (never or not _is_accepted(key, accepted)):
-            yield Fault(
-                f"`{reference.name}` and `{other.name}` differ in {key}",
-                f"config.json of {reference.where} and {other.where}",
-                expected=f"one value; `{reference.name}` has {mine}",
-                got=f"`{other.name}` has {theirs}",
-                fix="merge models that were fine-tuned from the same base"
-                if never
-                else "merge models that were fine-tuned from the same base, or take the value of "
-                f"the tokenizer's model for all: accept_differences: [{_last(key)}] in a run's "
-                f"configuration, --accept-differences {_last(key)} for `tsugiki merge`",
-            )
+    for key, mine, theirs in differences(reference, other):
+        fixed = _last(key) in reference.kind.agreement.fixed
+        if fixed or not _may_differ(key, reference, accepted):
+            yield _differ(reference, other, key, mine, theirs, fixed=fixed)
+
+
+def check_fixed(reference: ModelFacts, other: ModelFacts) -> Iterator[Fault]:
+    """Parents agree on the settings that no user can accept to differ."""
+    for key, mine, theirs in differences(reference, other):
+        if _last(key) in reference.kind.agreement.fixed:
+            yield _differ(reference, other, key, mine, theirs, fixed=True)
+
+
+def _differ(
+    reference: ModelFacts, other: ModelFacts, key: str, mine: Any, theirs: Any, *, fixed: bool
+) -> Fault:
+    return Fault(
+        f"`{reference.name}` and `{other.name}` differ in {key}",
+        f"{reference.kind.layout.config} of {reference.where} and {other.where}",
+        expected=f"one value; `{reference.name}` has {mine}",
+        got=f"`{other.name}` has {theirs}",
+        fix="merge models that were fine-tuned from the same base"
+        if fixed
+        else "merge models that were fine-tuned from the same base, or take the value of "
+        f"the tokenizer's model for all: accept_differences: [{_last(key)}] in a run's "
+        f"configuration, --accept-differences {_last(key)} for `tsugiki merge`",
+    )
 
 
 def note_choices(
-    reference: Model, other: Model, owner: str, accepted: Collection[str] = ()
+    reference: ModelFacts, other: ModelFacts, owner: str, accepted: Collection[str] = ()
 ) -> Iterator[str]:
     """Say which value the merged model gets, where the models may differ.
 
@@ -107,18 +80,18 @@ def note_choices(
         owner: Name of the model whose configuration the merged model gets.
         accepted: Settings that may differ, as the user wishes.
     """
-    for key, mine, theirs in _differences(reference, other):
-        if _last(key) in CHOICES or _is_accepted(key, accepted):
+    for key, mine, theirs in differences(reference, other):
+        if _may_differ(key, reference, accepted):
             yield (
                 f"{key}: {reference.name} has {mine}, {other.name} has {theirs}; "
                 f"the merged model gets that of {owner}"
             )
 
 
-def note_accepted(accepted: Collection[str], models: Sequence[Model]) -> Iterator[str]:
+def note_accepted(accepted: Collection[str], models: Sequence[ModelFacts]) -> Iterator[str]:
     """Say which accepted differences are none."""
     pairs = [(models[0], other) for other in models[1:]]
-    found = {key for pair in pairs for key, _, _ in _differences(*pair)}
+    found = {key for pair in pairs for key, _, _ in differences(*pair)}
     for key in accepted:
         if key != NAME_OF_BASE and not any(_is_accepted(one, [key]) for one in found):
             yield f"accept_differences: the models do not differ in {key}"
@@ -129,15 +102,29 @@ def _is_accepted(key: str, accepted: Collection[str]) -> bool:
     return key in accepted or _last(key) in accepted
 
 
-def _differences(reference: Model, other: Model) -> Iterator[tuple[str, Any, Any]]:
-    if not reference.config or not other.config or reference.config == other.config:
+def _may_differ(key: str, model: ModelFacts, accepted: Collection[str]) -> bool:
+    return _last(key) in model.kind.agreement.free or _is_accepted(key, accepted)
+
+
+def differences(reference: ModelFacts, other: ModelFacts) -> Iterator[tuple[str, Any, Any]]:
+    """Settings of what is merged that two models do not share, with the values of both.
+
+    Defaults are filled in. What the kind of model ignores is left out, and a model whose configuration
+    cannot be read differs in nothing.
+    """
+    ignored = reference.kind.agreement.ignored
+    if not reference.config or not other.config:
         return
-    mine, theirs = reference.settings, other.settings
-    if has_vision(reference.config) or has_vision(other.config):
-        mine, theirs = reference.language_settings, other.language_settings
+    if _stated(reference, ignored) == _stated(other, ignored):
+        return  # defaults need not be asked for
+    mine, theirs = reference.core_settings, other.core_settings
     for key in sorted(mine.keys() | theirs.keys()):
-        if _last(key) not in TRAINING | ELSEWHERE and mine.get(key) != theirs.get(key):
+        if _last(key) not in ignored and mine.get(key) != theirs.get(key):
             yield key, mine.get(key), theirs.get(key)
+
+
+def _stated(model: ModelFacts, ignored: Collection[str]) -> dict[str, Any]:
+    return {key: value for key, value in model.config.items() if key not in ignored}
 
 
 def _last(key: str) -> str:

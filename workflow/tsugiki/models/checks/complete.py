@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from tsugiki.models.checks.embeddings import check_embeddings, check_tying
-from tsugiki.models.checks.numbers import check_numbers
+from tsugiki.models.checks.numbers import NUMBER, check_numbers
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, listed
 from tsugiki.models.headers import Tensors
-from tsugiki.models.language_settings import has_vision
-from tsugiki.models.model import Model
-from tsugiki.models.names import is_draft
-from tsugiki.models.plan import EMBEDDINGS, HEAD
-
-NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+from tsugiki.models.kinds.registry import kind_of
 
 
-def check_complete(model: Model) -> Iterator[Fault]:
+def check_complete(model: ModelFacts) -> Iterator[Fault]:
     """A loader finds a tensor for each weight, and a weight for each tensor of a layer.
 
     Transformers is asked itself: it loads tensors of the stored names and shapes, without content,
@@ -40,12 +35,12 @@ def check_complete(model: Model) -> Iterator[Fault]:
     missing = [
         name
         for name in best.missing
-        if not (told and (EMBEDDINGS.search(name) or HEAD.search(name)))
+        if not (told and model.kind.use(name) in {"embeddings", "head"})
     ]
     if missing:
         yield Fault(
             f"`{model.name}` lacks weights that its configuration promises",
-            f"{model.where}, config.json",
+            f"{model.where}, {model.kind.layout.config}",
             expected=listed(missing),
             got="no tensors of these names and shapes; a loader would fill them with random numbers",
             fix="correct config.json (number of layers, sizes, biases, tied embeddings), or fetch "
@@ -54,16 +49,16 @@ def check_complete(model: Model) -> Iterator[Fault]:
     if best.beyond:
         yield Fault(
             f"`{model.name}` stores layers beyond those that its configuration states",
-            f"{model.where}, config.json",
+            f"{model.where}, {model.kind.layout.config}",
             expected="as many layers as config.json states",
             got=listed(best.beyond),
             fix="correct the number of layers in config.json, or save the model again without them",
         )
 
 
-def note_drafts(model: Model) -> Iterator[str]:
+def note_drafts(model: ModelFacts) -> Iterator[str]:
     """Say what becomes of draft layers."""
-    drafts = [name for name in model.tensors if is_draft(name, model.config)]
+    drafts = [name for name in model.tensors if model.kind.is_unused(name, model.config)]
     if drafts:
         yield (
             f"{model.name}: {len(drafts)} tensors of draft layers ({listed(sorted(drafts)[:1])}, …) "
@@ -90,7 +85,7 @@ def _loaded(config: Mapping[str, Any], tensors: Tensors) -> _Loaded | None:
     shapes = tuple(
         (name, tensor.shape)
         for name, tensor in sorted(tensors.items())
-        if not is_draft(name, config)
+        if not kind_of(config).is_unused(name, config)
     )
     return _load(json.dumps(config), shapes)
 
@@ -130,12 +125,7 @@ def _class_of(full: Any, config: Mapping[str, Any]) -> Any:
         named = getattr(transformers, str(name), None)
         if getattr(named, "config_class", None) is type(full):
             return named
-    mapping = (
-        transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-        if has_vision(config)
-        else transformers.MODEL_FOR_CAUSAL_LM_MAPPING
-    )
-    return mapping.get(type(full), None)
+    return kind_of(config).classes().get(type(full), None)
 
 
 @contextmanager

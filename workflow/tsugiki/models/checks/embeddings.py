@@ -1,30 +1,27 @@
-"""Rows of the embeddings against the vocabulary.
-
-Output heads that are tied to the embeddings, and heads that are missing.
-"""
+"""The embeddings' rows and the output head, against configuration and vocabulary."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, listed
-from tsugiki.models.model import Model
 
 
-def check_tying(model: Model) -> Iterator[Fault]:
+def check_tying(model: ModelFacts) -> Iterator[Fault]:
     """An untied head is stored; a tied one has the shape of the embeddings."""
     if model.embeddings is None or not model.whole:
         return
     if model.head is None:
-        if not is_tied(model) and _generates(model):
+        if not model.is_tied and model.kind.needs_head(model.config):
             yield Fault(
                 f"`{model.name}` stores no output head, and its configuration does not tie it",
                 model.where,
-                expected="lm_head.weight, or tie_word_embeddings: true",
+                expected="a stored head, or tie_word_embeddings: true",
                 got="neither; a loader would fill the head with random numbers",
                 fix="set tie_word_embeddings in its config.json, if the embeddings are its head",
             )
-    elif is_tied(model):
+    elif model.is_tied:
         head, embeddings = model.tensors[model.head], model.tensors[model.embeddings]
         if head.shape != embeddings.shape:
             yield Fault(
@@ -36,27 +33,16 @@ def check_tying(model: Model) -> Iterator[Fault]:
             )
 
 
-def note_tying(model: Model) -> Iterator[str]:
+def note_tying(model: ModelFacts) -> Iterator[str]:
     """Say where equality must be seen from the weights."""
-    if model.head is not None and is_tied(model):
+    if model.head is not None and model.is_tied:
         yield (
             f"{model.name}: stores {model.head} although it is tied to the embeddings; "
             "merging will refuse it if the two differ"
         )
 
 
-def is_tied(model: Model) -> bool:
-    """Whether the configuration, or its architecture's default, ties head and embeddings."""
-    declared = model.config.get("tie_word_embeddings")
-    return bool(model.settings.get("tie_word_embeddings") if declared is None else declared)
-
-
-def _generates(model: Model) -> bool:
-    names = model.config.get("architectures") or []
-    return any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in names)
-
-
-def check_embeddings(model: Model) -> Iterator[Fault]:
+def check_embeddings(model: ModelFacts) -> Iterator[Fault]:
     """Every token has a row, and the configuration states the number of rows.
 
     More rows than tokens are padding, and right.
@@ -64,8 +50,7 @@ def check_embeddings(model: Model) -> Iterator[Fault]:
     if model.embeddings is None:
         return
     rows = model.tensors[model.embeddings].shape[0]
-    text = model.config.get("text_config")
-    declared = (text if isinstance(text, dict) else model.config).get("vocab_size")
+    declared = model.kind.rows(model.config)
     if declared is not None and declared != rows:
         yield Fault(
             f"the embeddings of `{model.name}` do not have the rows that its configuration states",
@@ -87,7 +72,7 @@ def check_embeddings(model: Model) -> Iterator[Fault]:
         )
 
 
-def note_padding(model: Model) -> Iterator[str]:
+def note_padding(model: ModelFacts) -> Iterator[str]:
     """Say where rows are padding."""
     if model.embeddings is None or not model.vocabulary:
         return

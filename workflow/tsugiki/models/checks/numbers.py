@@ -7,19 +7,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import prod
 
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, listed
-from tsugiki.models.model import Model
+from tsugiki.models.headers import FLOATS
 
-NAMES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-"""Formats that can be merged."""
 WHOLE = {"I64", "I32", "I16", "I8", "U8", "BOOL"}
 """Formats of whole numbers that a model may store besides its weights."""
 MASK = re.compile(r"(?:mask|bias|index)$")
-BLOCK = re.compile(r"(?<=\.)\d+(?=\.)")
+NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+"""Of a block, or of another one of many alike, within a name."""
 WEIGHT = re.compile(r"\.(weight|qweight|qzeros|scales|g_idx|weight_packed|weight_scale)$")
 
 
-def check_numbers(model: Model) -> Iterator[Fault]:
+def check_numbers(model: ModelFacts) -> Iterator[Fault]:
     """A quantised model cannot be merged: its numbers are codes, not values."""
     quantisation = model.config.get("quantization_config")
     packed = sorted(f"{name} ({model.tensors[name].dtype})" for name in _codes(model))
@@ -36,16 +36,16 @@ def check_numbers(model: Model) -> Iterator[Fault]:
     )
 
 
-def _codes(model: Model) -> Iterator[str]:
+def _codes(model: ModelFacts) -> Iterator[str]:
     """Tensors that stand for weights, and are no floating-point numbers.
 
     What models store besides, such as positions, counters and masks, has one extent at most, is
     64 bits wide, or is square.
     """
-    floats = [tensor for tensor in model.tensors.values() if tensor.dtype in NAMES]
+    floats = [tensor for tensor in model.tensors.values() if tensor.dtype in FLOATS]
     longest = max((extent for tensor in floats for extent in tensor.shape), default=0)
     for name, tensor in model.tensors.items():
-        if tensor.dtype in NAMES:
+        if tensor.dtype in FLOATS:
             continue
         if tensor.dtype not in WHOLE or WEIGHT.search(name):
             yield name
@@ -61,11 +61,11 @@ def _is_mask(name: str, shape: tuple[int, ...]) -> bool:
     return square and (len(shape) > 2 or MASK.search(name) is not None)
 
 
-def note_formats(models: Sequence[Model], dtype: str) -> Iterator[str]:
+def note_formats(models: Sequence[ModelFacts], dtype: str) -> Iterator[str]:
     """Say what formats meet, where the weights are not all stored in the format asked for."""
     stored = {
         model.name: sorted(
-            {NAMES[tensor.dtype] for tensor in model.tensors.values() if tensor.dtype in NAMES}
+            {FLOATS[tensor.dtype] for tensor in model.tensors.values() if tensor.dtype in FLOATS}
         )
         for model in models
         if model.tensors
@@ -75,7 +75,7 @@ def note_formats(models: Sequence[Model], dtype: str) -> Iterator[str]:
         yield f"{each}; the merge is computed in float32 and stored as {dtype}"
 
 
-def note_unequal(reference: Model, other: Model) -> Iterator[str]:
+def note_unequal(reference: ModelFacts, other: ModelFacts) -> Iterator[str]:
     """Say which tensors (a head, routers, a tower) differ in format where the models do not."""
     mine, theirs = _formats(reference), _formats(other)
     usual = (_usual(reference), _usual(other))
@@ -88,19 +88,19 @@ def note_unequal(reference: Model, other: Model) -> Iterator[str]:
         yield f"{listed(names)}: {one} in {reference.name}, {two} in {other.name}"
 
 
-def _formats(model: Model) -> dict[str, set[str]]:
+def _formats(model: ModelFacts) -> dict[str, set[str]]:
     """Formats of each tensor, those of all blocks together; by the names in the merge, if any."""
     merged = {stored: name for name, stored in model.names.items()}
     found: dict[str, set[str]] = {}
     for stored, tensor in model.tensors.items():
-        name = BLOCK.sub("*", merged.get(stored, stored))
-        found.setdefault(name, set()).add(NAMES.get(tensor.dtype, tensor.dtype))
+        name = NUMBER.sub("*", merged.get(stored, stored))
+        found.setdefault(name, set()).add(FLOATS.get(tensor.dtype, tensor.dtype))
     return found
 
 
-def _usual(model: Model) -> str:
+def _usual(model: ModelFacts) -> str:
     """The format of most of a model's bytes."""
     sizes: Counter[str] = Counter()
     for tensor in model.tensors.values():
-        sizes[NAMES.get(tensor.dtype, tensor.dtype)] += tensor.size
+        sizes[FLOATS.get(tensor.dtype, tensor.dtype)] += tensor.size
     return sizes.most_common(1)[0][0] if sizes else ""

@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from tsugiki.models.checks.embeddings import is_tied
-from tsugiki.models.checks.numbers import check_numbers
+from tsugiki.models.checks.numbers import NUMBER, check_numbers
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, listed
-from tsugiki.models.model import Model
-from tsugiki.models.plan import DERIVED, EMBEDDINGS, HEAD
 
-NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def check_shapes(reference: Model, other: Model) -> Iterator[Fault]:
+def check_shapes(reference: ModelFacts, other: ModelFacts) -> Iterator[Fault]:
     """Both models have the same tensors, with the same shapes. All differences are reported.
 
     Different numbers of embedding rows are a fault of their own: rows belong to tokens.
@@ -27,8 +24,10 @@ def check_shapes(reference: Model, other: Model) -> Iterator[Fault]:
         yield _prefixed(reference, other, prefix)
         return
     yield from _rows(reference, other, mine, theirs)
-    rows = {name for name in mine.keys() | theirs.keys() if EMBEDDINGS.search(name)}
-    rows |= {name for name in mine.keys() | theirs.keys() if HEAD.search(name)}
+    kind = reference.kind
+    rows = {
+        name for name in mine.keys() | theirs.keys() if kind.use(name) in {"embeddings", "head"}
+    }
     different = [
         name
         for name in sorted(mine.keys() | theirs.keys())
@@ -45,21 +44,19 @@ def check_shapes(reference: Model, other: Model) -> Iterator[Fault]:
         )
 
 
-def _readable(model: Model) -> bool:
+def _readable(model: ModelFacts) -> bool:
     return model.whole and not any(check_numbers(model))
 
 
-def _shapes(model: Model) -> Shapes:
-    tied = is_tied(model)
-    return {
-        name: tensor.shape
-        for name, tensor in model.merged.items()
-        if not (tied and HEAD.search(name)) and not DERIVED.search(name)
-    }
+def _shapes(model: ModelFacts) -> Shapes:
+    return {name: tensor.shape for name, tensor in model.planned.items()}
 
 
-def _rows(reference: Model, other: Model, mine: Shapes, theirs: Shapes) -> Iterator[Fault]:
-    name = next((name for name in mine.keys() & theirs.keys() if EMBEDDINGS.search(name)), None)
+def _rows(
+    reference: ModelFacts, other: ModelFacts, mine: Shapes, theirs: Shapes
+) -> Iterator[Fault]:
+    common = mine.keys() & theirs.keys()
+    name = next((name for name in common if reference.kind.use(name) == "embeddings"), None)
     if name is None or mine[name][0] == theirs[name][0]:
         return
     yield Fault(
@@ -72,7 +69,7 @@ def _rows(reference: Model, other: Model, mine: Shapes, theirs: Shapes) -> Itera
     )
 
 
-def _extra_tokens(reference: Model, other: Model) -> str:
+def _extra_tokens(reference: ModelFacts, other: ModelFacts) -> str:
     mine, theirs = reference.vocabulary or {}, other.vocabulary or {}
     parts = [
         f"only `{model.name}` has {listed([repr(token) for token in sorted(tokens)])}"
@@ -118,7 +115,7 @@ def _prefix(mine: Shapes, theirs: Shapes) -> str | None:
     return None
 
 
-def _prefixed(reference: Model, other: Model, prefix: str) -> Fault:
+def _prefixed(reference: ModelFacts, other: ModelFacts, prefix: str) -> Fault:
     has, lacks = (
         (reference, other)
         if any(name.startswith(prefix) for name in reference.merged)

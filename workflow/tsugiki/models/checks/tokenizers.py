@@ -1,19 +1,18 @@
-"""Tokenizers: that they can be loaded, and their vocabularies, compared by token.
-
-Tokenizer and chat template of the merged model.
-"""
+"""Tokenizers and chat templates: that they can be loaded, and what differs between models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tsugiki.models.companions import TOKENIZER
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, listed
-from tsugiki.models.model import Model
+from tsugiki.models.sidecar_files import check_tokenizer_files
 from tsugiki.models.vocabulary import PARTS, READERS, Vocabulary
 
 
-def check_owner(owner: Model, place: str, *, apply_chat_template: bool = False) -> Iterator[Fault]:
+def check_owner(
+    owner: ModelFacts, place: str, *, apply_chat_template: bool = False
+) -> Iterator[Fault]:
     """The model that gives the tokenizer has one, and a chat template if prompts need it.
 
     Args:
@@ -21,13 +20,8 @@ def check_owner(owner: Model, place: str, *, apply_chat_template: bool = False) 
         place: Where the user names it.
         apply_chat_template: Whether prompts are wrapped in the template.
     """
-    if not any(name in owner.sizes for name in TOKENIZER):
-        yield Fault(
-            f"`{owner.name}` has no tokenizer, but the merged model is to get it",
-            owner.where,
-            expected="one of " + ", ".join(TOKENIZER),
-            fix=f"name another parent as {place}",
-        )
+    fix = f"name another parent as {place}"
+    yield from check_tokenizer_files(owner.name, owner.where, owner.sizes, owner.kind, fix)
     if apply_chat_template and owner.template is None:
         yield Fault(
             f"`{owner.name}` has no chat template, but prompts are to be wrapped in it",
@@ -39,7 +33,7 @@ def check_owner(owner: Model, place: str, *, apply_chat_template: bool = False) 
         )
 
 
-def note_templates(models: Sequence[Model], owner: Model) -> Iterator[str]:
+def note_templates(models: Sequence[ModelFacts], owner: ModelFacts) -> Iterator[str]:
     """Say whose chat template is used, where the models differ in it."""
     if len({model.template for model in models}) == 1:
         return
@@ -61,7 +55,7 @@ FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 """How an added token is matched, and whether it is left out of answers."""
 
 
-def check_loading(model: Model) -> Iterator[Fault]:
+def check_loading(model: ModelFacts) -> Iterator[Fault]:
     """Transformers can load the tokenizer that a model is scored with, as its files say."""
     if model.loaded is None or not model.config:  # a broken configuration is told elsewhere
         return
@@ -75,7 +69,7 @@ def check_loading(model: Model) -> Iterator[Fault]:
         )
 
 
-def check_ids(model: Model) -> Iterator[Fault]:
+def check_ids(model: ModelFacts) -> Iterator[Fault]:
     """Loading gives tokens the ids that the files of an unprepared parent say."""
     if model.loaded is None or model.loaded.refusal is not None:
         return
@@ -91,19 +85,19 @@ def check_ids(model: Model) -> Iterator[Fault]:
         )
 
 
-def check_scored(model: Model) -> Iterator[Fault]:
+def check_scored(model: ModelFacts) -> Iterator[Fault]:
     """A parent has the tokenizer that it needs to be scored by itself, beside the merged model."""
     yield from check_loading(model)
-    if model.tensors and not any(name in model.sizes for name in TOKENIZER):
+    if model.tensors and not any(name in model.sizes for name in model.kind.sidecar.one_of):
         yield Fault(
             f"`{model.name}` has no tokenizer, but parents are scored too, each with its own",
             model.where,
-            expected="one of " + ", ".join(TOKENIZER),
+            expected="one of " + ", ".join(model.kind.sidecar.one_of),
             fix="copy the tokenizer's files of the model that it was trained from beside its weights",
         )
 
 
-def check_tokenizers(reference: Model, other: Model) -> Iterator[Fault]:
+def check_tokenizers(reference: ModelFacts, other: ModelFacts) -> Iterator[Fault]:
     """No row is that of a token in one model, and of another token, or of none, in the other.
 
     Else rows of different tokens would be mixed, or a token's row with padding.
@@ -126,7 +120,7 @@ def check_tokenizers(reference: Model, other: Model) -> Iterator[Fault]:
             yield from _tokens_in_padding(has, lacks)
 
 
-def _tokens_in_padding(has: Model, lacks: Model) -> Iterator[Fault]:
+def _tokens_in_padding(has: ModelFacts, lacks: ModelFacts) -> Iterator[Fault]:
     """Tokens of one model whose rows stand for no token in the other, which has these rows."""
     mine, theirs = has.vocabulary or {}, lacks.vocabulary or {}
     lacking = sorted(mine.keys() - theirs.keys(), key=lambda token: mine[token])
@@ -144,14 +138,14 @@ def _tokens_in_padding(has: Model, lacks: Model) -> Iterator[Fault]:
     )
 
 
-def note_tokenizers(reference: Model, other: Model) -> Iterator[str]:
+def note_tokenizers(reference: ModelFacts, other: ModelFacts) -> Iterator[str]:
     """Say where vocabularies could not be compared."""
     for model in (reference, other):
         if model.vocabulary is None and model.loaded is None and model.trusted:
             yield f"{model.name}: a tokenizer made by code of its own, which is not compared with the others"
 
 
-def note_splitting(model: Model, owner: Model) -> Iterator[str]:
+def note_splitting(model: ModelFacts, owner: ModelFacts) -> Iterator[str]:
     """Say in what two tokenizers differ although their tokens may be the same, and whose is used."""
     if model.loaded is None or owner.loaded is None:
         return

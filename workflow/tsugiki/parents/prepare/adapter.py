@@ -9,13 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tsugiki.models.checks.embeddings import is_tied
-from tsugiki.models.checks.encoding import check_encoding
-from tsugiki.models.checks.numbers import NAMES
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, listed
-from tsugiki.models.headers import Tensors, read_header
-from tsugiki.models.model import Model
-from tsugiki.models.plan import HEAD
+from tsugiki.models.headers import FLOATS, Tensors, read_header
+from tsugiki.models.kinds.text import HEAD
+from tsugiki.models.sidecar_files import check_encoding
 from tsugiki.models.sources import ParentFiles
 from tsugiki.models.vocabulary import TokenizerData, read_tokenizer
 
@@ -245,7 +243,7 @@ class Changes:
         return {*self.low_rank, *self.biases, *self.replaced, *self.rows}
 
 
-def find_changes(adapter: Adapter, base: Model) -> tuple[Changes, list[Fault]]:
+def find_changes(adapter: Adapter, base: ModelFacts) -> tuple[Changes, list[Fault]]:
     """What an adapter changes in its base, and what about it does not fit."""
     changes = Changes()
     homeless: list[str] = []
@@ -256,7 +254,7 @@ def find_changes(adapter: Adapter, base: Model) -> tuple[Changes, list[Fault]]:
             target = _take_rows(changes, name, some["module"], adapter, base)
         elif part := PART.match(plain):
             target = _take_part(changes, name, part, adapter, base)
-        elif HEAD.search(plain) and is_tied(base):
+        elif HEAD.search(plain) and base.is_tied:
             target = changes.tied_head = name
         elif (target := _find(plain, base)) is not None:
             changes.replaced[target] = name
@@ -265,17 +263,17 @@ def find_changes(adapter: Adapter, base: Model) -> tuple[Changes, list[Fault]]:
     return changes, list(_faults(adapter, base, changes, homeless))
 
 
-def _find(name: str, base: Model) -> str | None:
+def _find(name: str, base: ModelFacts) -> str | None:
     shorter = [name.removeprefix(prefix) for prefix in INNER if name.startswith(prefix)]
     names = [name, *(prefix + name for prefix in INNER), *shorter]
     return next((found for found in names if found in base.tensors), None)
 
 
 def _take_rows(
-    changes: Changes, name: str, module: str, adapter: Adapter, base: Model
+    changes: Changes, name: str, module: str, adapter: Adapter, base: ModelFacts
 ) -> str | None:
     rows = Rows(name, adapter.tokens(module) or ())
-    if HEAD.search(f"{module}.weight") and is_tied(base):
+    if HEAD.search(f"{module}.weight") and base.is_tied:
         changes.tied_rows = rows
         return name
     target = _find(f"{module}.weight", base)
@@ -285,7 +283,7 @@ def _take_rows(
 
 
 def _take_part(
-    changes: Changes, name: str, match: re.Match[str], adapter: Adapter, base: Model
+    changes: Changes, name: str, match: re.Match[str], adapter: Adapter, base: ModelFacts
 ) -> str | None:
     module, part = match["module"], match["part"]
     bias = match["bias"] == ".bias"
@@ -308,7 +306,7 @@ def _take_part(
 
 
 def _faults(
-    adapter: Adapter, base: Model, changes: Changes, homeless: list[str]
+    adapter: Adapter, base: ModelFacts, changes: Changes, homeless: list[str]
 ) -> Iterator[Fault]:
     if not base.whole:
         return  # what the base lacks is said of the base
@@ -334,7 +332,7 @@ def _faults(
             fix=fix,
         )
     formats = {name: entry.dtype for name, entry in adapter.tensors.items()}
-    if packed := [f"{name} ({dtype})" for name, dtype in formats.items() if dtype not in NAMES]:
+    if packed := [f"{name} ({dtype})" for name, dtype in formats.items() if dtype not in FLOATS]:
         yield Fault(
             f"adapter `{adapter.name}` is quantised",
             where,
@@ -345,7 +343,7 @@ def _faults(
     yield from _tied(adapter, base, changes)
 
 
-def _wrong_shapes(adapter: Adapter, base: Model, changes: Changes) -> Iterator[str]:
+def _wrong_shapes(adapter: Adapter, base: ModelFacts, changes: Changes) -> Iterator[str]:
     tensors = adapter.tensors
     for target, change in changes.low_rank.items():
         weight = base.tensors[target].shape
@@ -369,7 +367,7 @@ def _wrong_shapes(adapter: Adapter, base: Model, changes: Changes) -> Iterator[s
             yield f"{target}: {list(mine)} instead of {list(theirs)}"
 
 
-def _wrong_rows(adapter: Adapter, base: Model, changes: Changes) -> Iterator[str]:
+def _wrong_rows(adapter: Adapter, base: ModelFacts, changes: Changes) -> Iterator[str]:
     for target, some in changes.rows.items():
         replaced = changes.replaced.get(target)
         whole = adapter.tensors[replaced] if replaced else base.tensors[target]
@@ -380,9 +378,9 @@ def _wrong_rows(adapter: Adapter, base: Model, changes: Changes) -> Iterator[str
             yield f"{target}: rows {list(some.tokens)} instead of each once, below {whole.shape[0]}"
 
 
-def _tied(adapter: Adapter, base: Model, changes: Changes) -> Iterator[Fault]:
+def _tied(adapter: Adapter, base: ModelFacts, changes: Changes) -> Iterator[Fault]:
     """A head that is tied to the embeddings stays so, or the adapter is refused."""
-    if not is_tied(base) or base.embeddings is None:
+    if not base.is_tied or base.embeddings is None:
         return
     trained = changes.low_rank.keys() & {base.embeddings, base.head}
     saved = tuple(adapter.settings.get("modules_to_save") or ())

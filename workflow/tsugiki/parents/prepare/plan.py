@@ -11,11 +11,10 @@ from tsugiki.config.parents import DemoParent, HubParent
 from tsugiki.config.run import RunConfig
 from tsugiki.models.checks.architecture import NAME_OF_BASE
 from tsugiki.models.checks.embeddings import check_embeddings
-from tsugiki.models.companions import TOKENIZER
+from tsugiki.models.facts import ModelFacts, read_model
 from tsugiki.models.fault import Fault, listed
 from tsugiki.models.headers import TensorHeader
-from tsugiki.models.model import Model, read_model
-from tsugiki.models.plan import EMBEDDINGS, HEAD
+from tsugiki.models.kinds.text import EMBEDDINGS, HEAD, HEAD_BIAS, TOKENIZER
 from tsugiki.models.sources import ParentFiles
 from tsugiki.parents.hub import COMMIT
 from tsugiki.parents.prepare.adapter import CONFIG, Adapter, Changes, find_changes, read_adapter
@@ -27,7 +26,6 @@ from tsugiki.parents.prepare.vocabulary import (
     with_vocabulary,
 )
 
-HEAD_BIAS = re.compile(HEAD.pattern.replace("weight", "bias"))
 IN_A_BLOCK = re.compile(r"\.\d+\.")
 REPOSITORY = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")
 
@@ -36,9 +34,9 @@ REPOSITORY = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")
 class Preparation:
     """What has to be prepared."""
 
-    sources: dict[str, Model]
+    sources: dict[str, ModelFacts]
     """Whole models in their own vocabularies: as stored, or with an adapter merged in."""
-    models: dict[str, Model]
+    models: dict[str, ModelFacts]
     """What they will be when they are merged."""
     changes: dict[str, Changes] = field(default_factory=dict)
     """What adapters change, by their names."""
@@ -73,7 +71,7 @@ class Preparation:
 
 
 def plan_preparation(
-    config: RunConfig, models: Mapping[str, Model], adapters: Mapping[str, Adapter]
+    config: RunConfig, models: Mapping[str, ModelFacts], adapters: Mapping[str, Adapter]
 ) -> Preparation:
     """What has to be prepared of the models and adapters of a run that could be read.
 
@@ -99,7 +97,7 @@ def plan_preparation(
 
 def read_parent(
     config: RunConfig, name: str, files: ParentFiles
-) -> tuple[Model | Adapter | None, list[Fault]]:
+) -> tuple[ModelFacts | Adapter | None, list[Fault]]:
     """A parent as it came, a whole model or an adapter, with its faults; None if it is no adapter.
 
     Raises:
@@ -114,13 +112,13 @@ def read_parent(
     return read_model(name, files, trusted=source.trust_remote_code, names=source.names)
 
 
-def row_tensors(model: Model) -> list[str]:
+def row_tensors(model: ModelFacts) -> list[str]:
     """Names of the tensors that have a row for each token."""
     patterns = (EMBEDDINGS, HEAD, HEAD_BIAS)
     return [name for name in model.tensors if any(p.search(name) for p in patterns)]
 
 
-def _as_aligned(model: Model, alignment: Alignment, owner: Model) -> Model:
+def _as_aligned(model: ModelFacts, alignment: Alignment, owner: ModelFacts) -> ModelFacts:
     """What a model will be in the aligned vocabulary."""
     if alignment.fits(model):
         return model
@@ -149,9 +147,9 @@ def note_bases(config: RunConfig, adapters: Mapping[str, Adapter]) -> Iterator[s
 
 
 def _adapted(
-    config: RunConfig, models: Mapping[str, Model], adapters: Mapping[str, Adapter]
-) -> tuple[dict[str, Model], dict[str, Changes], list[Fault]]:
-    sources: dict[str, Model] = {}
+    config: RunConfig, models: Mapping[str, ModelFacts], adapters: Mapping[str, Adapter]
+) -> tuple[dict[str, ModelFacts], dict[str, Changes], list[Fault]]:
+    sources: dict[str, ModelFacts] = {}
     changes: dict[str, Changes] = {}
     faults: list[Fault] = []
     for name in config.parents:
@@ -171,7 +169,7 @@ def _adapted(
     return sources, changes, faults
 
 
-def _with_adapter(base: Model, adapter: Adapter, changes: Changes) -> Model:
+def _with_adapter(base: ModelFacts, adapter: Adapter, changes: Changes) -> ModelFacts:
     tensors = dict(base.tensors)
     for target, name in changes.replaced.items():
         tensors[target] = _with_rows(tensors[target], (adapter.tensors[name].shape or (0,))[0])
@@ -245,7 +243,7 @@ def _last(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _hidden_rows(model: Model, alignment: Alignment) -> Iterator[Fault]:
+def _hidden_rows(model: ModelFacts, alignment: Alignment) -> Iterator[Fault]:
     known = row_tensors(model)
     hidden = [
         name
@@ -265,6 +263,6 @@ def _hidden_rows(model: Model, alignment: Alignment) -> Iterator[Fault]:
 def _with_rows(tensor: TensorHeader, rows: int) -> TensorHeader:
     if not tensor.shape or tensor.shape[0] in {0, rows}:
         return tensor
-    return TensorHeader(
-        tensor.dtype, (rows, *tensor.shape[1:]), tensor.size // tensor.shape[0] * rows
+    return tensor._replace(
+        shape=(rows, *tensor.shape[1:]), size=tensor.size // tensor.shape[0] * rows
     )

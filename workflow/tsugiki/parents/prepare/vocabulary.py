@@ -14,8 +14,8 @@ from typing import Any
 from tsugiki.canonical import pretty_json
 from tsugiki.config.parents import Vocabulary as Setting
 from tsugiki.errors import ParentError
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, listed
-from tsugiki.models.model import Model
 from tsugiki.models.sources import ParentFiles
 
 
@@ -32,11 +32,11 @@ class Alignment:
     appended: tuple[Mapping[str, Any], ...] = field(default=())
     """Added tokens of other models: entries of tokenizer.json, with their new ids, in order."""
 
-    def fits(self, model: Model) -> bool:
+    def fits(self, model: ModelFacts) -> bool:
         """Whether a model has this vocabulary and these rows already."""
         return model.vocabulary == self.vocabulary and model.rows == self.rows
 
-    def origins(self, model: Model) -> list[int | None]:
+    def origins(self, model: ModelFacts) -> list[int | None]:
         """For each aligned row, the row of the model that it is, or None if the model has none.
 
         A row without a token is padding. It is the model's own padding row of that number, if that
@@ -55,7 +55,7 @@ class Alignment:
         return found
 
 
-def check_alignable(models: Sequence[Model], setting: Setting) -> Iterator[Fault]:
+def check_alignable(models: Sequence[ModelFacts], setting: Setting) -> Iterator[Fault]:
     """The models have vocabularies that can be read, and the union can be a real tokenizer."""
     owner = next((model for model in models if model.name == setting.of), None)
     save = (
@@ -95,7 +95,7 @@ def check_alignable(models: Sequence[Model], setting: Setting) -> Iterator[Fault
             )
 
 
-def align(models: Sequence[Model], setting: Setting) -> Alignment:
+def align(models: Sequence[ModelFacts], setting: Setting) -> Alignment:
     """The vocabulary that `check_alignable` found no fault with.
 
     The owner's tokens keep their ids. For a union, the added tokens that it lacks follow, in the
@@ -117,7 +117,7 @@ def align(models: Sequence[Model], setting: Setting) -> Alignment:
     return Alignment(owner.name, vocabulary, rows, tuple(appended))
 
 
-def _appended(models: Sequence[Model], owner: Model) -> list[Mapping[str, Any]]:
+def _appended(models: Sequence[ModelFacts], owner: ModelFacts) -> list[Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for model in models:
         lacking = [token for token in model.added if token not in (owner.vocabulary or {})]
@@ -126,7 +126,7 @@ def _appended(models: Sequence[Model], owner: Model) -> list[Mapping[str, Any]]:
     return list(found.values())
 
 
-def _unreachable(model: Model, owner: Model) -> list[str]:
+def _unreachable(model: ModelFacts, owner: ModelFacts) -> list[str]:
     """Ordinary tokens that the owner lacks, in the order of their ids."""
     mine, theirs = model.vocabulary or {}, owner.vocabulary or {}
     lacking = [token for token in mine if token not in theirs and token not in model.added]

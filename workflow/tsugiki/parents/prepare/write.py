@@ -13,12 +13,10 @@ from tsugiki import atomic
 from tsugiki.canonical import digest, pretty_json
 from tsugiki.contracts.locks import LockedFile, PreparedParent, digest_of_files
 from tsugiki.merge.engine import one_thread_per_operation
-from tsugiki.merge.stream import Stored, faults_of_the_disk, require_space, write_tensors
-from tsugiki.models.checks.embeddings import is_tied
-from tsugiki.models.companions import OTHERS, TOKENIZER
+from tsugiki.merge.stream import StoredTensor, faults_of_the_disk, require_space, write_tensors
+from tsugiki.models.facts import ModelFacts
 from tsugiki.models.files import describe
-from tsugiki.models.model import Model
-from tsugiki.models.plan import DERIVED
+from tsugiki.models.kinds.text import OTHERS, TOKENIZER
 from tsugiki.models.sources import ParentFiles
 from tsugiki.parents.prepare.adapter import Adapter
 from tsugiki.parents.prepare.plan import Preparation, row_tensors
@@ -188,20 +186,22 @@ def _write(
     with atomic.folder(folder, replace=True) as temporary:
         for file, content in _small_files(name, sources, code=code).items():
             (temporary / file).write_bytes(content)
-        write_tensors(temporary, stored, tensor)
+        write_tensors(
+            temporary, stored, tensor, layout=sources.preparation.models[name].kind.layout
+        )
         files = tuple(describe(path) for path in sorted(temporary.iterdir()))
         manifest = {"inputs": inputs, "files": {file.name: file.sha256 for file in files}}
         (temporary / MANIFEST).write_bytes(pretty_json(manifest))
     return files
 
 
-def _stored_tensors(model: Model) -> dict[str, Stored]:
+def _stored_tensors(model: ModelFacts) -> dict[str, StoredTensor]:
     """The tensors that a prepared parent stores: no derived buffer, and no head that is tied."""
-    tied = model.head if is_tied(model) and model.embeddings else None
+    tied = model.head if model.is_tied and model.embeddings else None
     return {
-        name: Stored(tensor.dtype, tensor.shape)
+        name: StoredTensor(tensor.dtype, tensor.shape)
         for name, tensor in model.tensors.items()
-        if name != tied and not DERIVED.search(name)
+        if name != tied and model.kind.use(name) != "derived"
     }
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, deserialize
 from safetensors.torch import save
 
-from tsugiki.models.safetensors_header import HeaderError, header_end, parse_header, twice
+from tsugiki.models.headers import HeaderError, header_end, parse_header, twice
 
 TENSORS = {
     "one": torch.arange(6.0).view(2, 3),

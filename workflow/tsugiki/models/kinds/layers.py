@@ -1,18 +1,8 @@
-"""The architectures whose layers can be stacked, by `model_type`, and why others cannot.
+"""Layers of language models that can be stacked in data-flow space: what each tensor does there.
 
-What folding has to know of an architecture: which of a layer's tensors does what.
-
-Llama and those with its layers: Mistral, Qwen2, and Qwen3 with norms of queries and keys.
-
-Gemma: norms multiply by `1 + w`, and from the second on there are norms behind each branch.
-
-The factor on the embeddings comes before the first layer and is no matter of the layers. A norm
-behind a branch makes what the branch adds, so that its weight is divided and the projection kept.
-
-Phi: the first two have one LayerNorm and both branches beside each other, the third is a llama.
-
-Side by side or one after the other, each branch is added to the same scaled hidden state, and
-LayerNorm, like RMSNorm, keeps only the sign of a scale.
+An architecture is known by its `model_type`: llama and those with its layers (Mistral, Qwen2, and Qwen3
+with norms of queries and keys), Gemma and Phi. What it does before the first layer and after the last
+one is no matter of the layers.
 """
 
 from __future__ import annotations
@@ -20,9 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
-
-from tsugiki.errors import ParentError
-from tsugiki.models.checkpoint import Checkpoint
 
 Rule = Literal["kept", "signed", "divided"]
 """`kept`: the tensor sees only what a norm has made of the hidden state, so that its scale is gone.
@@ -40,24 +27,40 @@ class Role:
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """A pre-norm residual transformer.
+class Layers:
+    """The layers of a pre-norm residual transformer, and what follows them.
 
     Attributes:
         roles: Of every tensor that a layer may have, by its name within the layer. A layer with
             any other tensor is refused.
         final: Roles of the final norm's tensors, by whole name.
-        layers: What the names of the layers' tensors begin with, before the number.
+        head: Whole names of the output head's tensors.
+        prefix: What the names of the layers' tensors begin with, before the number.
+        count: The setting that says how many layers there are.
         per_layer: Settings of the configuration that are lists with an entry for each layer.
     """
 
     roles: Mapping[str, Role]
     final: Mapping[str, Role]
-    layers: str = "model.layers"
+    head: tuple[str, ...] = ("lm_head.weight", "lm_head.bias")
+    prefix: str = "model.layers"
+    count: str = "num_hidden_layers"
     per_layer: tuple[str, ...] = ()
 
+    def within(self, name: str) -> tuple[int, str] | None:
+        """Number of a tensor's layer, and its name there; None outside the layers."""
+        start = f"{self.prefix}."
+        number, _, rest = name.removeprefix(start).partition(".")
+        return (int(number), rest) if name.startswith(start) and number.isdigit() else None
 
-def architecture(
+    def knows(self, name: str) -> bool:
+        """Whether it is known what a tensor of the layers, or behind them, does."""
+        if (place := self.within(name)) is not None:
+            return place[1] in self.roles
+        return name in self.head or name in self.final
+
+
+def layers(
     *,
     kept: Sequence[str],
     signed: Sequence[str],
@@ -65,8 +68,8 @@ def architecture(
     norm: str = "model.norm",
     norm_offset: float = 0.0,
     per_layer: tuple[str, ...] = (),
-) -> Architecture:
-    """An architecture from the names of its layers' modules; each may have a weight and a bias.
+) -> Layers:
+    """Layers by the names of their modules; each may have a weight and a bias.
 
     Args:
         kept: Modules behind a norm: projections into attention and MLP, norms of queries and keys.
@@ -85,7 +88,7 @@ def architecture(
     for module in divided:
         offset = norm_offset if "norm" in module else 0.0
         roles |= _both(module, Role("divided", offset), Role("divided"))
-    return Architecture(
+    return Layers(
         roles=roles,
         final=_both(norm, Role("signed", norm_offset), Role("kept")),
         per_layer=per_layer,
@@ -106,29 +109,30 @@ INTO = (
 OUT_OF = ("self_attn.o_proj", "mlp.down_proj")
 NORMS = ("input_layernorm", "post_attention_layernorm")
 
-LLAMA = architecture(kept=INTO, signed=NORMS, divided=OUT_OF)
-QWEN2 = architecture(kept=INTO, signed=NORMS, divided=OUT_OF, per_layer=("layer_types",))
-QWEN3 = architecture(
+LLAMA = layers(kept=INTO, signed=NORMS, divided=OUT_OF)
+QWEN2 = layers(kept=INTO, signed=NORMS, divided=OUT_OF, per_layer=("layer_types",))
+QWEN3 = layers(
     kept=(*INTO, "self_attn.q_norm", "self_attn.k_norm"),
     signed=NORMS,
     divided=OUT_OF,
     per_layer=("layer_types",),
 )
 
-
+# Gemma's norms multiply by `1 + w`, and from the second on there are norms behind each branch. Such a norm
+# makes what the branch adds, so that its weight is divided and the projection kept.
 SANDWICHED = (*INTO, *OUT_OF)
 BEFORE = ("input_layernorm", "pre_feedforward_layernorm")
 BEHIND = ("post_attention_layernorm", "post_feedforward_layernorm")
 
-GEMMA = architecture(kept=INTO, signed=NORMS, divided=OUT_OF, norm_offset=1.0)
-GEMMA2 = architecture(
+GEMMA = layers(kept=INTO, signed=NORMS, divided=OUT_OF, norm_offset=1.0)
+GEMMA2 = layers(
     kept=SANDWICHED,
     signed=BEFORE,
     divided=BEHIND,
     norm_offset=1.0,
     per_layer=("layer_types",),
 )
-GEMMA3 = architecture(
+GEMMA3 = layers(
     kept=(*SANDWICHED, "self_attn.q_norm", "self_attn.k_norm"),
     signed=BEFORE,
     divided=BEHIND,
@@ -136,8 +140,10 @@ GEMMA3 = architecture(
     per_layer=("layer_types",),
 )
 
-
-PHI = architecture(
+# Phi: one LayerNorm, and both branches beside each other; the third is a llama. Side by side or one after the
+# other, each branch is added to the same scaled hidden state, and LayerNorm, like RMSNorm, keeps only the
+# sign of a scale.
+PHI = layers(
     kept=(
         "self_attn.q_proj",
         "self_attn.k_proj",
@@ -150,14 +156,13 @@ PHI = architecture(
     divided=("self_attn.dense", "mlp.fc2"),
     norm="model.final_layernorm",
 )
-PHI3 = architecture(
+PHI3 = layers(
     kept=("self_attn.qkv_proj", "mlp.gate_up_proj"),
     signed=NORMS,
     divided=OUT_OF,
 )
 
-
-ARCHITECTURES: dict[str, Architecture] = {
+STACKABLE: dict[str, Layers] = {
     "gemma": GEMMA,
     "gemma2": GEMMA2,
     "gemma3_text": GEMMA3,
@@ -172,27 +177,7 @@ POST_NORM = (
     "its layers read the hidden state without a norm, so that a scale of it changes what attention "
     "and MLP compute and cannot be moved into the weights"
 )
-REFUSED = {"olmo2": POST_NORM, "olmo3": POST_NORM}
-
-
-def reason(kind: str) -> str:
-    """Why layers of a `model_type` that is not among `ARCHITECTURES` cannot be stacked."""
-    return REFUSED.get(kind, "not known how its layers use the hidden state")
-
-
-def architecture_of(model: Checkpoint) -> Architecture:
-    """The architecture of a parent.
-
-    Raises:
-        ParentError: its layers cannot be stacked.
-    """
-    kind = str(model.config.get("model_type"))
-    if kind in ARCHITECTURES:
-        return ARCHITECTURES[kind]
-    raise ParentError(
-        f"the layers of parent `{model.name}` cannot be merged in data-flow space",
-        where=str(model.folder / "config.json"),
-        expected="model_type " + ", ".join(sorted(ARCHITECTURES)),
-        got=f"{kind}: {reason(kind)}",
-        fix="merge it in parameter space, or see docs/dataflow.md for how to add an architecture",
-    )
+UNSTACKABLE = {"olmo2": POST_NORM, "olmo3": POST_NORM}
+OWNERS = frozenset({"max_window_layers", "num_hidden_layers", "tie_word_embeddings", "vocab_size"})
+"""Settings that do not change what a layer computes; a model made of several parents' layers gets those
+of its owner."""
