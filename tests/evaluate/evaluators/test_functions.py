@@ -143,7 +143,7 @@ def test_the_final_table_has_a_functions_test_scores_of_every_model(finished: Ti
     """Monitors too, with intervals."""
     table = json.loads(finished.files.final.read_bytes())
     for row in table["rows"]:
-        assert set(row["test"]) == {"surprise", "even", "evens"}
+        assert {"surprise", "even", "evens"} <= set(row["test"])
         assert row["test"]["surprise"]["low"] <= row["test"]["surprise"]["high"]
 
 
