@@ -31,6 +31,7 @@ from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import first, select
 from tsugiki.finalists.files import write_final_table
 from tsugiki.keyed import generator
+from tsugiki.models.kinds.text import TEXT
 from tsugiki.space.parameter_space import build_parameter_genome
 
 Split = Literal["search", "validation", "test"]
@@ -163,6 +164,7 @@ class SyntheticRun:
             seed=self.config.seed,
             digests=self.lock.digests,
             tensor_names=["model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"],
+            kind=TEXT,
             per_parent={"weight": True, "density": True},
         )
         phase = self.files.phase(stage.name)

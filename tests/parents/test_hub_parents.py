@@ -435,7 +435,7 @@ def test_the_environment_points_the_client_at_a_hub(
         "import sys; from pathlib import Path; from tsugiki.config.run import RunConfig; "
         "from tsugiki.parents.resolve import lock_parents; "
         "run = RunConfig.model_validate_json(Path(sys.argv[1]).read_bytes()); "
-        "print(lock_parents(run, Path(sys.argv[2]), say=lambda line: None)"
+        "print(lock_parents(run, Path(sys.argv[2]), log=lambda line: None)"
         ".parents['one'].commit)"
     )
     environment = {

@@ -113,7 +113,7 @@ def test_a_server_that_fails_is_told_later(
     track_generation(ready, "ps", 2, finished.config, log=said.append)
     assert said[1:] == ["MLflow has caught up: 3 generations"]
     assert pending(ready, finished.config) == []
-    assert len(runs(ready, finished.config, role="candidate", phase="ps")) == 12
+    assert len(runs(ready, finished.config, role="candidate", series="ps")) == 12
     marks = [ready.phase("ps").generation(number).tracked.read_text() for number in range(3)]
     assert all(json.loads(mark)["mlflow"] is True for mark in marks)
 
@@ -177,16 +177,16 @@ def test_a_larger_budget_and_another_seed_are_tracked(
 ) -> None:
     """The phase's run says what is so now, also in a store that has the old values as parameters."""
     track_generation(ready, "ps", 0, finished.config, log=pytest.fail)
-    (phase,) = runs(ready, finished.config, role="series", phase="ps")
+    (phase,) = runs(ready, finished.config, role="series", series="ps")
     client = MlflowClient(tracking_uri=tracking_uri(ready, finished.config))
     for name, value in {"generations": "3", "seed": str(finished.config.seed)}.items():
         client.log_param(phase.info.run_id, name, value)  # as earlier versions did
     later = changed(finished.config, generations=5, seed=finished.config.seed + 1)
     track_generation(ready, "ps", 1, later, log=pytest.fail)
-    (phase,) = runs(ready, finished.config, role="series", phase="ps")
+    (phase,) = runs(ready, finished.config, role="series", series="ps")
     assert phase.data.tags["tsugiki.generations"] == "5"
     assert phase.data.tags["tsugiki.seed"] == str(finished.config.seed + 1)
-    assert len(runs(ready, finished.config, role="candidate", phase="ps")) == 8
+    assert len(runs(ready, finished.config, role="candidate", series="ps")) == 8
 
 
 def test_a_candidates_run_that_was_cut_off_is_made_anew(
@@ -195,7 +195,7 @@ def test_a_candidates_run_that_was_cut_off_is_made_anew(
     """Even if what it has already cannot be logged again with another value."""
     track_generation(ready, "ps", 0, finished.config, log=pytest.fail)
     before = contents(ready, finished.config)
-    (found,) = runs(ready, finished.config, candidate="000-00", phase="ps")
+    (found,) = runs(ready, finished.config, candidate="000-00", series="ps")
     client = MlflowClient(tracking_uri=tracking_uri(ready, finished.config))
     client.delete_run(found.info.run_id)
     kept = {key: value for key, value in found.data.tags.items() if key.startswith("tsugiki")}
@@ -222,7 +222,7 @@ def test_a_database_that_was_left_half_made_is_made_again(
         leftover = path.with_name("mlflow.db-wal").read_bytes()
     path.with_name("mlflow.db-wal").write_bytes(leftover)
     track_generation(ready, "ps", 0, finished.config, log=pytest.fail)
-    assert len(runs(ready, finished.config, role="candidate", phase="ps")) == 4
+    assert len(runs(ready, finished.config, role="candidate", series="ps")) == 4
 
 
 def test_a_database_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_any_folder_can_hold_the_database(
     monkeypatch.chdir(working)
     for generation in (0, 1):
         track_generation(files, "ps", generation, finished.config, log=pytest.fail)
-    assert len(runs(files, finished.config, role="candidate", phase="ps")) == 8
+    assert len(runs(files, finished.config, role="candidate", series="ps")) == 8
     assert {path.name for path in tmp_path.iterdir()} == {working.name}
     assert {path.name for path in working.iterdir()} == {"res#1?x%20%"}
     with closing(sqlite3.connect(files.root / "mlflow.db")) as database:

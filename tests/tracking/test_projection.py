@@ -30,7 +30,7 @@ from tsugiki.contracts.layout import RunFiles
 from tsugiki.tracking.projection import track_generation
 files = RunFiles(Path(sys.argv[1]))
 config = RunConfig.model_validate(yaml.safe_load(files.config.read_text()))
-track_generation(files, sys.argv[2], 0, config, say=print)
+track_generation(files, sys.argv[2], 0, config, log=print)
 """
 
 
@@ -75,8 +75,8 @@ def test_a_series_is_a_run_and_each_candidate_a_nested_one(
     finished: SyntheticRun, tracked: RunFiles
 ) -> None:
     """Three generations of four, each once although one was tracked twice."""
-    (parent,) = runs(tracked, finished.config, role="series", phase="ps")
-    children = runs(tracked, finished.config, role="candidate", phase="ps")
+    (parent,) = runs(tracked, finished.config, role="series", series="ps")
+    children = runs(tracked, finished.config, role="candidate", series="ps")
     assert parent.info.status == "FINISHED"
     assert len(children) == 12
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
@@ -90,7 +90,7 @@ def test_a_candidate_has_its_scores_parameters_and_identity(
 ) -> None:
     """Found by the digest of its recipe; every number is that of the ledger."""
     entry = read_generation(tracked.phase("ps").generation(2).outcomes).ranked[1]
-    (run,) = runs(tracked, finished.config, recipe=entry.recipe, phase="ps")
+    (run,) = runs(tracked, finished.config, recipe=entry.recipe, series="ps")
     assert entry.outcome.status == "scored"
     assert run.data.metrics["fitness"] == entry.fitness
     assert run.data.metrics["objective.ja_maths"] == entry.outcome.measured["ja_maths"].value
@@ -108,7 +108,7 @@ def test_a_failed_candidate_is_a_failed_run_with_its_reason(
     finished: SyntheticRun, tracked: RunFiles
 ) -> None:
     """It has no fitness, and no number in its place."""
-    (run,) = runs(tracked, finished.config, candidate="001-02", phase="ps")
+    (run,) = runs(tracked, finished.config, candidate="001-02", series="ps")
     assert run.info.status == "FAILED"
     assert run.data.tags["tsugiki.failure.kind"] == "model"
     assert run.data.tags["tsugiki.failure.reason"] == "the model's logits are not finite"
@@ -117,7 +117,7 @@ def test_a_failed_candidate_is_a_failed_run_with_its_reason(
 
 def test_the_series_has_a_curve_by_generation(finished: SyntheticRun, tracked: RunFiles) -> None:
     """Each number once for each generation, although one was tracked twice."""
-    (parent,) = runs(tracked, finished.config, role="series", phase="ps")
+    (parent,) = runs(tracked, finished.config, role="series", series="ps")
     client = MlflowClient(tracking_uri=tracking_uri(tracked, finished.config))
     curve = client.get_metric_history(parent.info.run_id, "best_so_far")
     assert [point.step for point in curve] == [0, 1, 2]
@@ -131,14 +131,14 @@ def test_artifacts_hold_the_ledgers_files(
 ) -> None:
     """Byte for byte; they lie in the run's own folder."""
     candidate = read_population(tracked.phase("ps").generation(0).population).candidates[0]
-    (run,) = runs(tracked, finished.config, candidate=candidate.id, phase="ps")
+    (run,) = runs(tracked, finished.config, candidate=candidate.id, series="ps")
     client = MlflowClient(tracking_uri=tracking_uri(tracked, finished.config))
     copy = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
     folder = tracked.phase("ps").candidate(candidate.recipe)
     for path in (folder.recipe, folder.outcome, folder.items):
         assert (copy / path.name).read_bytes() == path.read_bytes()
     assert (copy / "genome.json").read_bytes() == canonical_json(list(candidate.genome))
-    (parent,) = runs(tracked, finished.config, role="series", phase="ps")
+    (parent,) = runs(tracked, finished.config, role="series", series="ps")
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {
         "config.lock.yaml", "environment.json", "final.json", "items.json", "parents.lock.json"
     }  # fmt: skip
@@ -149,7 +149,7 @@ def test_rows_of_the_test_series_go_by_their_names(
     finished: SyntheticRun, tracked: RunFiles
 ) -> None:
     """The winner is found as such."""
-    (run,) = runs(tracked, finished.config, phase="test", **{"origin.kind": "evolved"})
+    (run,) = runs(tracked, finished.config, series="test", **{"origin.kind": "evolved"})
     assert run.info.run_name == "evolved"
 
 
@@ -188,7 +188,7 @@ def test_a_moved_run_is_readable_and_its_store_is_rebuilt(
     rebuild(moved, finished.config)
     after = [one for one in contents(moved, finished.config) if one[1] == "ps" or one[0] == "ps"]
     assert after == before
-    (parent,) = runs(moved, finished.config, role="series", phase="ps")
+    (parent,) = runs(moved, finished.config, role="series", series="ps")
     assert parent.info.artifact_uri.startswith(str(moved.root))
     ready.root.mkdir()
 
@@ -201,7 +201,7 @@ def test_tracking_goes_on_after_a_move(
     moved = RunFiles(tmp_path / "elsewhere")
     ready.root.rename(moved.root)
     track_generation(moved, "ps", 1, finished.config, log=pytest.fail)
-    children = runs(moved, finished.config, role="candidate", phase="ps")
+    children = runs(moved, finished.config, role="candidate", series="ps")
     assert {str(moved.root) in run.info.artifact_uri for run in children} == {True}
     assert {run.data.tags["tsugiki.generation"] for run in children} >= {"0", "1"}
     ready.root.mkdir()
@@ -254,8 +254,8 @@ def test_two_writers_on_an_empty_store_take_turns(finished: SyntheticRun, copied
     for writer in writers:
         _, errors = writer.communicate()
         assert writer.returncode == 0, errors
-    assert len(runs(copied, finished.config, role="candidate", phase="ps")) == 4
-    assert len(runs(copied, finished.config, role="candidate", phase="baselines")) == 6
+    assert len(runs(copied, finished.config, role="candidate", series="ps")) == 4
+    assert len(runs(copied, finished.config, role="candidate", series="baselines")) == 6
 
 
 def test_tracking_that_is_off_only_marks_the_generation(
