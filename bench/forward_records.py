@@ -31,7 +31,7 @@ def append_record(path: Path, record: Record) -> None:
         file.write(json.dumps(asdict(record)) + "\n")
 
 
-def read_records(path: Path) -> list[Record]:
+def read_samples(path: Path) -> list[Record]:
     """All candidates in the order in which they were scored."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return [Record(**json.loads(line)) for line in lines]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cpu_seconds import cpu_seconds
-from forward_records import RECORDS, read_records
+from forward_records import RECORDS, read_samples
 from peer_table import Measured
 from runs import REPOSITORY
 
@@ -71,7 +71,7 @@ def run_peer(name: str, python: Path, script: str, inputs: Mapping[str, Any]) ->
 
     began = time.time()
     (wall, process), cpu = cpu_seconds(search)
-    candidates = read_records(records)
+    candidates = read_samples(records)
     asked = inputs["generations"] * inputs["population"]
     if len(candidates) < asked:
         raise PeerError(f"it scored {len(candidates)} candidates instead of {asked} (see {log})")

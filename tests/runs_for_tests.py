@@ -238,11 +238,11 @@ class TinyRun:
 def start_run(raw: dict[str, Any]) -> TinyRun:
     """Do what comes before the first generation: lock the parents, divide the items."""
     from tsugiki.parents.resolve import lock_parents
-    from tsugiki.steps.prepare import write_items
+    from tsugiki.steps.prepare import write_document_sets
 
     config = parse_config(raw, where="test")
     files = RunFiles(Path(config.results) / config.name)
     atomic.write_bytes(files.config, dump_config(config))
     lock_parents(config, files.parents, update=frozenset(), log=lambda _line: None)
-    write_items(files, config)
+    write_document_sets(files, config)
     return TinyRun(files, config)

@@ -26,7 +26,7 @@ from tsugiki.contracts.locks import LockedFile, LockedParent, ParentsLock, diges
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Candidate, Generation, Population
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
-from tsugiki.evaluate.items import divide_all
+from tsugiki.evaluate.documents import divide_all
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import first, select
 from tsugiki.finalists.files import write_final_table

@@ -33,7 +33,7 @@ from tests.runs_for_tests import (
 )
 from tsugiki import atomic
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.item_sets import read_items
+from tsugiki.contracts.document_sets import read_document_sets
 from tsugiki.contracts.outcome import OUTCOME, Failed, Scored
 from tsugiki.contracts.population import Generation
 from tsugiki.contracts.recipe import Parameter, Recipe
@@ -41,7 +41,7 @@ from tsugiki.errors import InfrastructureError, LineageError
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.materialized import materialize
 from tsugiki.steps.evolution import write_ranked
-from tsugiki.steps.prepare import write_items
+from tsugiki.steps.prepare import write_document_sets
 
 DAY = timedelta(days=1)
 EVALUATE = "tsugiki.evaluate.evaluators.harness.evaluate"
@@ -476,7 +476,7 @@ def test_another_evaluation_scores_again_and_other_jobs_do_not(make_run: MakeRun
 def test_a_run_whose_identities_name_no_threads_goes_on(make_run: MakeRun) -> None:
     """Those that version 0.1.0 began, whose items were divided task by task."""
     run = make_run()
-    items = read_items(run.files.items).model_copy(update={"version": 1})
+    items = read_document_sets(run.files.items).model_copy(update={"version": 1})
     run.files.items.write_bytes(items.to_json())
     recipe = run.recipe(weight=0.5)
     run.write_population([recipe])
@@ -597,9 +597,9 @@ def test_the_runs_date_is_that_of_the_first_division(tmp_path: Path, tiny_tasks:
     sets = json.loads(run.files.items.read_bytes())
     assert sets["date"] in {str(datetime.now(UTC).date()), str(datetime.now(UTC).date() - DAY)}
     run.files.items.write_text(json.dumps({**sets, "date": "2025-12-31"}))
-    write_items(run.files, run.config)
+    write_document_sets(run.files, run.config)
     assert json.loads(run.files.items.read_bytes())["date"] == "2025-12-31"
-    write_items(run.files, with_evaluation(run, date=date(2026, 3, 7)))
+    write_document_sets(run.files, with_evaluation(run, date=date(2026, 3, 7)))
     assert json.loads(run.files.items.read_bytes())["date"] == "2026-03-07"
 
 
@@ -621,7 +621,7 @@ def test_another_date_is_another_evaluation_where_a_template_writes_it(
         run.write_population([recipe])
         evaluate(run)
         before = scored(run, recipe)
-        write_items(run.files, with_evaluation(run, date=date(2026, 3, 8)))
+        write_document_sets(run.files, with_evaluation(run, date=date(2026, 3, 8)))
         evaluate(run)
         assert (scored(run, recipe).evaluation != before.evaluation) is again
 

@@ -26,11 +26,11 @@ from tests.runs_for_tests import (
 from tsugiki.audit.phase import check_candidates
 from tsugiki.canonical import digest, pretty_json
 from tsugiki.config.evaluation import Evaluation
-from tsugiki.contracts.item_sets import ItemSets
+from tsugiki.contracts.document_sets import DocumentSets
 from tsugiki.contracts.outcome import OUTCOME, Measured, Scored
 from tsugiki.contracts.population import Generation
 from tsugiki.contracts.recipe import Recipe
-from tsugiki.contracts.records import read_records
+from tsugiki.contracts.samples import read_samples
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.evaluators.harness import Harness
@@ -159,7 +159,7 @@ def test_values_are_those_that_lm_eval_reports_for_the_checkpoint(
 ) -> None:
     """On the same documents; the mean of what the documents contribute is another number."""
     run, recipe = scored_run
-    sets = ItemSets.model_validate_json(run.files.items.read_bytes())
+    sets = DocumentSets.model_validate_json(run.files.items.read_bytes())
     results = lm_eval.simple_evaluate(
         model=HFLM(pretrained=str(tiny_models / "a"), batch_size=4, device="cpu"),
         tasks=list(TASKS),
@@ -357,5 +357,5 @@ def test_items_from_before_are_read_without_their_parts(
     table = pq.read_table(run.candidate(recipe).items)
     pq.write_table(table.drop_columns(["part"]), tmp_path / "items.parquet")
     columns = ["objective", "doc_id", "value", "part"]
-    assert read_records(tmp_path / "items.parquet", columns).column_names == columns[:3]
-    assert read_records(run.candidate(recipe).items, columns).column_names == columns
+    assert read_samples(tmp_path / "items.parquet", columns).column_names == columns[:3]
+    assert read_samples(run.candidate(recipe).items, columns).column_names == columns

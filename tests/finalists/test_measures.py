@@ -12,15 +12,15 @@ from tests.synthetic_runs import SyntheticRun
 from tsugiki.config.evaluation import Evaluation, LmEvalObjective
 from tsugiki.evaluate.aggregation import Aggregations
 from tsugiki.evaluate.statistics import bootstrap_interval, exact_mcnemar
-from tsugiki.finalists.measures import WEIGHTED, ItemScores, Measure, Model, measures_of
+from tsugiki.finalists.measures import WEIGHTED, Measure, Model, SampleScores, measures_of
 
 GENERATOR = np.random.default_rng(5)
 
 
-def scores(values: Sequence[float], documents: str = "a") -> ItemScores:
+def scores(values: Sequence[float], documents: str = "a") -> SampleScores:
     """Scores on documents of one set."""
     hashes = tuple(f"{documents}{index}" for index in range(len(values)))
-    return ItemScores(tuple(range(len(values))), hashes, np.array(values), tuple(values))
+    return SampleScores(tuple(range(len(values))), hashes, np.array(values), tuple(values))
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_p_values_are_those_of_the_exact_test_where_there_is_one(evaluation: Eva
 def test_scores_that_are_no_means_are_weighed_too(evaluation: Evaluation) -> None:
     """Word perplexities of another set of documents beside a mean."""
     parts = ((-2.0, 2), (-9.0, 3), (-4.0, 5))
-    cost = ItemScores((0, 1, 2), ("x", "y", "z"), np.full(3, math.nan), parts)
+    cost = SampleScores((0, 1, 2), ("x", "y", "z"), np.full(3, math.nan), parts)
     one = {"right": scores([1.0, 0.0, 1.0, 1.0]), "cost": cost}
     measure = weighted(evaluation, {"cost": "weighted_perplexity"})
     found = measure.interval(one)

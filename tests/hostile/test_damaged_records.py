@@ -14,12 +14,12 @@ from tests.space.test_parameter_space import space_of
 from tests.synthetic_runs import SyntheticRun, make_run
 from tsugiki.audit.audit import check_config
 from tsugiki.commands.all import main
-from tsugiki.contracts.item_sets import read_items
+from tsugiki.contracts.document_sets import read_document_sets
 from tsugiki.contracts.ledger import read_generation, read_outcome, read_population
 from tsugiki.contracts.locks import read_lock
 from tsugiki.contracts.outcome import read_cost
 from tsugiki.contracts.recipe import read_recipe
-from tsugiki.contracts.records import read_records
+from tsugiki.contracts.samples import read_samples
 from tsugiki.errors import TsugikiError
 from tsugiki.finalists.table import read_final_table
 from tsugiki.mergekit.document import read_document
@@ -31,14 +31,14 @@ from tsugiki.yaml_file import read_yaml
 READERS: dict[str, Callable[[Path], object]] = {
     "parents.lock.json": read_lock,
     "best.lock.json": read_stage_lock,
-    "items.json": read_items,
+    "items.json": read_document_sets,
     "population.json": read_population,
     "outcomes.json": read_generation,
     "state.npz": read_state,
     "space.json": read_genome,
     "recipe.json": read_recipe,
     "outcome.json": read_outcome,
-    "items.parquet": read_records,
+    "items.parquet": read_samples,
     "cost.json": read_cost,
     "final.json": read_final_table,
 }

@@ -13,7 +13,7 @@ import pytest
 from tests.runs_for_tests import raw_config, write_tasks
 from tsugiki.config.lm_eval_tasks import task_sources
 from tsugiki.config.load import dump_config, parse_config
-from tsugiki.contracts.item_sets import ItemSets
+from tsugiki.contracts.document_sets import DocumentSets
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import LineageError
 from tsugiki.steps.changes import announce_changes
@@ -124,7 +124,7 @@ def test_before_a_generation_is_ranked_edits_are_only_told(
 @pytest.mark.parametrize("goal", ["minimize", "maximize"])
 def test_a_goal_that_the_task_decided_is_not_set_otherwise_midway(begun: Begun, goal: str) -> None:
     """Generations ranked in two directions cannot be compared."""
-    items = ItemSets(version=2, tasks={}, goals={"even": "minimize", "choice": "maximize"})
+    items = DocumentSets(version=2, tasks={}, goals={"even": "minimize", "choice": "maximize"})
     begun.files.items.write_bytes(items.to_json())
     assert begun.said(lambda _raw: None) == []
     with pytest.raises(LineageError, match="would be replaced") as caught:

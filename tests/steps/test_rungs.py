@@ -15,11 +15,11 @@ from tests.runs_for_tests import TinyRun, evaluation_section, raw_config, start_
 from tsugiki.audit.audit import audit
 from tsugiki.canonical import digest_file
 from tsugiki.config.load import parse_config
-from tsugiki.contracts.item_sets import ItemSets, read_items
+from tsugiki.contracts.document_sets import DocumentSets, read_document_sets
 from tsugiki.contracts.ledger import read_generation, read_outcome
 from tsugiki.contracts.outcome import Failed, Scored
-from tsugiki.contracts.records import read_records
 from tsugiki.contracts.rungs import read_promotion
+from tsugiki.contracts.samples import read_samples
 from tsugiki.contracts.scores import weighted_sum
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.batch import Evaluator
@@ -149,7 +149,7 @@ def test_each_rung_keeps_its_records_and_has_those_of_the_one_before(ranked: Tin
             assert {one.items for one in outcome.measured.values()} == {documents}
             assert outcome.records == digest_file(place.items)
             columns = ["objective", "doc_id", "response", "value", "tokens"]
-            table = read_records(place.items, columns).to_pylist()
+            table = read_samples(place.items, columns).to_pylist()
             rows.append({tuple(row.items()) for row in table})
         assert rows[0] < rows[1] < rows[2]
 
@@ -293,9 +293,9 @@ def test_a_recipe_without_a_valid_merge_fails_at_the_first_rung_and_ranks_last(
     assert not run.candidate(broken).outcome.exists()
 
 
-def sets(run: TinyRun) -> ItemSets:
+def sets(run: TinyRun) -> DocumentSets:
     """The division of the documents."""
-    return read_items(run.files.items)
+    return read_document_sets(run.files.items)
 
 
 def test_rungs_are_nested_and_of_the_search_documents(ranked: TinyRun) -> None:

@@ -151,7 +151,7 @@ def test_mlflow_has_the_course_of_every_objective(run: SyntheticRun, tmp_path: P
     client = MlflowClient(tracking.uri)
     experiment = client.get_experiment_by_name("synthetic")
     assert experiment is not None
-    found = client.search_runs([experiment.experiment_id], "tags.`tsugiki.phase` = 'ps'")
+    found = client.search_runs([experiment.experiment_id], "tags.`tsugiki.series` = 'ps'")
     (parent,) = [one for one in found if one.data.tags["tsugiki.role"] == "series"]
     candidate = next(one for one in found if one.data.tags["tsugiki.role"] == "candidate")
     weighed = config.stages[0].strategy.weighs

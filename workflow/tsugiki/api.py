@@ -210,10 +210,10 @@ class Run:
         Raises:
             LineageError: there is no such candidate, or it has no record.
         """
-        from tsugiki.contracts.records import read_records
+        from tsugiki.contracts.samples import read_samples
 
         phase = self.files.phase(stage or self.config.stages[-1].name)
-        table = read_records(phase.candidate(self._find(candidate, stage).recipe).items)
+        table = read_samples(phase.candidate(self._find(candidate, stage).recipe).items)
         return table.to_pandas()
 
     def recipe(self, candidate: str, stage: str | None = None) -> AnyRecipe:

@@ -19,7 +19,7 @@ from tsugiki.config.load import parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.contracts.ledger import read_population
 from tsugiki.contracts.outcome import Failed, Scored
-from tsugiki.contracts.records import read_records
+from tsugiki.contracts.samples import read_samples
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.batch import Evaluator
 from tsugiki.evaluate.evaluators.functions import Functions
@@ -176,7 +176,7 @@ def test_answers_are_those_of_an_lm_eval_task_with_the_same_prompts(
     section |= {"task_paths": [str(tiny_tasks)], "objectives": [*section["objectives"], task]}
     _, run, recipe = scored(make_run(evaluation=section))
     found: dict[str, dict[int, Any]] = {"even": {}, "task": {}}
-    for row in read_records(run.candidate(recipe).items).to_pylist():
+    for row in read_samples(run.candidate(recipe).items).to_pylist():
         found[row["objective"]][row["doc_id"]] = row["response"], row["value"]
     assert len(found["even"]) == 8
     assert found["even"] == found["task"]
@@ -196,7 +196,7 @@ def test_a_process_keeps_no_prompts_without_end(
 def test_records_without_text_have_no_columns_of_text(make_run: MakeRun, tmp_path: Path) -> None:
     """And outcomes no rates."""
     outcome, run, recipe = scored(make_run(evaluation=functions(tmp_path, "surprise")))
-    table = read_records(run.candidate(recipe).items)
+    table = read_samples(run.candidate(recipe).items)
     assert table.column_names == ["objective", "doc_id", "doc_hash", "value"]
     assert isinstance(outcome, Scored)
     assert outcome.rates == {}

@@ -14,13 +14,13 @@ from tsugiki.canonical import digest_file
 from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.item_sets import read_items
+from tsugiki.contracts.document_sets import read_document_sets
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import existing_phases, read_generation
 from tsugiki.contracts.locks import LockedParent, read_lock
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.items import decided_evaluation
+from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.finalists.choose import winner
 from tsugiki.finalists.files import load_final_table
 from tsugiki.finalists.table import read_final_table
@@ -52,7 +52,7 @@ def audit(
     findings = [
         *collect(check_config(files, config), files.config.name),
         *collect(check_parents(files, config), files.parents.name),
-        *collect(check_items(files), files.items.name),
+        *collect(check_document_sets(files), files.items.name),
     ]
     for phase in existing_phases(files, config.phases):
         log(f"checking {phase}")
@@ -125,10 +125,10 @@ def _check_prepared(
         yield from differs(what, where, locked.digest, made.made_from.get(name))
 
 
-def check_items(files: RunFiles) -> Iterator[Finding]:
+def check_document_sets(files: RunFiles) -> Iterator[Finding]:
     """Search, validation and test documents are disjoint, which reading them checks."""
     if files.items.is_file():
-        read_items(files.items)
+        read_document_sets(files.items)
     yield from ()
 
 

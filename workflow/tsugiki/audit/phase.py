@@ -14,16 +14,16 @@ import pyarrow as pa
 from tsugiki.audit.finding import Finding, differs, place
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.item_sets import Split, read_items
+from tsugiki.contracts.document_sets import Split, read_document_sets
 from tsugiki.contracts.layout import CandidateFiles, RunFiles
 from tsugiki.contracts.ledger import Entry, entries, evaluation_of, read_outcome
 from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.population import Candidate, Ranked
 from tsugiki.contracts.recipe import read_recipe
-from tsugiki.contracts.records import read_records
+from tsugiki.contracts.samples import read_samples
 from tsugiki.errors import EvaluationError
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
-from tsugiki.evaluate.items import decided_evaluation
+from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.evaluate.rungs import documents_by_rung
 from tsugiki.evolve.rank import fitness_of
 from tsugiki.finalists.measures import parts_of
@@ -143,10 +143,10 @@ def _check_outcome(
     what = f"is not what the ledger says of candidate {ranked.id}"
     yield from differs(what, where, ranked.outcome, read_outcome(folder.outcome))
     if isinstance(ranked.outcome, Scored):
-        yield from _check_items(files, folder.items, ranked.outcome, documents, aggregations)
+        yield from _check_samples(files, folder.items, ranked.outcome, documents, aggregations)
 
 
-def _check_items(
+def _check_samples(
     files: RunFiles, path: Path, outcome: Scored, documents: Documents, aggregations: Aggregations
 ) -> Iterator[Finding]:
     where = place(files, path)
@@ -154,7 +154,7 @@ def _check_items(
         yield Finding("the record of the items is missing", where)
         return
     yield from differs("has changed since it was scored", where, outcome.records, _digest(path))
-    scored = _by_objective(read_records(path, ["objective", "doc_id", "value", "part"]))
+    scored = _by_objective(read_samples(path, ["objective", "doc_id", "value", "part"]))
     for name, measured in outcome.measured.items():
         of_name = scored.get(name, {})
         what = f"`{name}` has another number of items"
@@ -192,7 +192,7 @@ def _documents(files: RunFiles, config: RunConfig, phase: str, split: Split) -> 
     """What a phase is scored on, by rung."""
     if not files.items.is_file():
         return [{}]
-    rungs = documents_by_rung(config, read_items(files.items), phase, split)
+    rungs = documents_by_rung(config, read_document_sets(files.items), phase, split)
     measured = config.evaluation.measured
     return [{one.name: ids[one.task] for one in measured if one.task in ids} for ids in rungs]
 

@@ -9,7 +9,7 @@ from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import entries
 from tsugiki.contracts.rungs import Promotion, read_promotion
-from tsugiki.evaluate.items import decided_evaluation
+from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.evolve.promote import promotion
 
 

@@ -45,9 +45,9 @@ def items(run: Run) -> None:
     """Divide the tasks' documents into search, validation and test."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # rendering each task's prompts has bars of its own
     with quick_imports():
-        from tsugiki.steps.prepare import write_items
+        from tsugiki.steps.prepare import write_document_sets
 
-    write_items(run.files, run.config)
+    write_document_sets(run.files, run.config)
 
 
 @click.command()

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from tsugiki.contracts.data import Name, Section, folder_of
-from tsugiki.contracts.item_sets import Goal
+from tsugiki.contracts.document_sets import Goal
 from tsugiki.strategies.rungs.registry import RULES
 
 PLACE = "#"

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from tsugiki import atomic
 from tsugiki.canonical import digest, digest_bytes, digest_file, pretty_json
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.item_sets import ItemSets, read_items
+from tsugiki.contracts.document_sets import DocumentSets, read_document_sets
 from tsugiki.contracts.layout import CandidateFiles, GenerationFiles, PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import (
     evaluation_of,
@@ -24,8 +24,8 @@ from tsugiki.contracts.ledger import (
 from tsugiki.contracts.outcome import OUTCOME, Failed, Scored, read_cost
 from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
-from tsugiki.contracts.records import read_records, rows_again
 from tsugiki.contracts.rungs import left_at
+from tsugiki.contracts.samples import read_samples, rows_again
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
 from tsugiki.evaluate.chat_template import chat_identity
@@ -48,7 +48,7 @@ class Evaluator:
         self._job = job
         self._evaluators = Evaluators(config.evaluation)
         require_backend(self._evaluators)
-        self._items = read_items(files.items)
+        self._items = read_document_sets(files.items)
         self._config = dated(config, self._items)
         self._digests: dict[str, str] | None = None
 
@@ -147,7 +147,7 @@ class Evaluator:
         cost = read_cost(place.cost)
         return Earlier(
             outcome,
-            rows_again(read_records(place.items), tasks),
+            rows_again(read_samples(place.items), tasks),
             {} if cost is None else cost.model_dump(mode="json"),
         )
 
@@ -209,7 +209,7 @@ def _step(rungs: Sequence[Ids], rung: int | None) -> _Step:
 
 def evaluation_identity(
     evaluators: Evaluators,
-    items: ItemSets,
+    items: DocumentSets,
     population: Population,
     model: Candidates,
     chats: Mapping[str, Any],
@@ -233,7 +233,7 @@ def evaluation_identity(
     )
 
 
-def dated(config: RunConfig, items: ItemSets) -> RunConfig:
+def dated(config: RunConfig, items: DocumentSets) -> RunConfig:
     """A configuration with the date that the run's items were divided for."""
     if items.date is None:
         return config

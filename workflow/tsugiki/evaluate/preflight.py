@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.item_sets import ItemSets, TaskItems
+from tsugiki.contracts.document_sets import DocumentSets, TaskDocuments
 from tsugiki.errors import ConfigError, InfrastructureError
+from tsugiki.evaluate.documents import divide_for
 from tsugiki.evaluate.evaluators.evaluator import Evaluator
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.evaluators.tasks import refuse
-from tsugiki.evaluate.items import divide_for
 from tsugiki.evaluate.offline import without_network
 from tsugiki.evaluate.readers import note_ends, open_readers
 
@@ -86,7 +86,7 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
     return report
 
 
-def refuse_broken(evaluators: Evaluators, sets: ItemSets, config: RunConfig) -> None:
+def refuse_broken(evaluators: Evaluators, sets: DocumentSets, config: RunConfig) -> None:
     """Go no further with tasks whose prompts cannot be rendered, or whose answers not be scored.
 
     Raises:
@@ -106,5 +106,5 @@ def _count(name: str, hashes: Sequence[str]) -> str:
     return f"{name} {len(hashes) - copies}{left}"
 
 
-def _ids(sets: TaskItems) -> list[int]:
+def _ids(sets: TaskDocuments) -> list[int]:
     return sorted(one.id for part in (sets.search, sets.validation, sets.test) for one in part)

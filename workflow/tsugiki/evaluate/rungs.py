@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.item_sets import Document, ItemSets, Split
+from tsugiki.contracts.document_sets import Document, DocumentSets, Split
 from tsugiki.keyed import key64
 
 Ids = dict[str, list[int]]
 """Document ids by task."""
 
 
-def documents_by_rung(config: RunConfig, items: ItemSets, phase: str, split: Split) -> list[Ids]:
+def documents_by_rung(
+    config: RunConfig, items: DocumentSets, phase: str, split: Split
+) -> list[Ids]:
     """The documents that score a phase: by rung, those of a rung among those of the next one.
 
     A phase that is no stage, and a stage without rungs, has one rung: all documents of its split.

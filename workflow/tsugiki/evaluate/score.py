@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.contracts.outcome import Failed, Measured, Scored
-from tsugiki.contracts.records import ItemRecord, rows_of, to_parquet
+from tsugiki.contracts.samples import Sample, rows_of, to_parquet
 from tsugiki.errors import EvaluationError, InfrastructureError, RecipeError
 from tsugiki.evaluate.aggregation import Aggregation, read_part
 from tsugiki.evaluate.backends import Model
@@ -140,7 +140,7 @@ def describe_failure(
     return "model" if isinstance(error, BrokenModelError) else "evaluation", str(error)
 
 
-def _tokens(records: Sequence[ItemRecord], tokenizer: Any) -> dict[str, int]:
+def _tokens(records: Sequence[Sample], tokenizer: Any) -> dict[str, int]:
     """How many tokens each generated answer has; many documents have the same one."""
     texts = sorted({one.response or "" for one in records if one.max_tokens is not None})
     encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
@@ -190,7 +190,7 @@ def _rates(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _share_cut(
-    records: Sequence[ItemRecord], cut: set[tuple[str, bool]], earlier: Earlier | None
+    records: Sequence[Sample], cut: set[tuple[str, bool]], earlier: Earlier | None
 ) -> dict[str, float]:
     """Share of documents whose prompt lost its start; nothing where all were read whole."""
     lost = {

@@ -13,8 +13,8 @@ from tsugiki.config.evaluation import Objective, Rungs
 from tsugiki.contracts.layout import GenerationFiles, PhaseFiles
 from tsugiki.contracts.ledger import read_outcome, read_population
 from tsugiki.contracts.outcome import Failed, Scored
-from tsugiki.contracts.records import read_records
 from tsugiki.contracts.rungs import Judged, Promotion, left_at
+from tsugiki.contracts.samples import read_samples
 from tsugiki.contracts.scores import scores_of
 from tsugiki.errors import LineageError
 from tsugiki.strategies.rungs.registry import RULES
@@ -116,7 +116,7 @@ def _read(phase: PhaseFiles, recipe: str, rung: int, objectives: Sequence[Object
         )
     by_document = None
     if isinstance(outcome, Scored):
-        rows = read_records(place.items, ["objective", "doc_id", "value"]).to_pylist()
+        rows = read_samples(place.items, ["objective", "doc_id", "value"]).to_pylist()
         columns = [
             [
                 np.nan if row["value"] is None else row["value"]

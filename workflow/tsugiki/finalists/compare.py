@@ -17,12 +17,12 @@ from tsugiki.errors import LineageError
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
 from tsugiki.evaluate.statistics import holm
 from tsugiki.finalists.measures import (
-    ItemScores,
     Measure,
     Model,
-    item_scores,
+    SampleScores,
     measure_of,
     measures_of,
+    sample_scores,
 )
 from tsugiki.finalists.table import Comparison, Difference, FinalTable, Kind, Row, RowScores
 
@@ -170,12 +170,12 @@ def _models(
 ) -> dict[str, Model]:
     """The scored models by row name; all on the same documents."""
     names = [one.name for one in evaluation.measured]
-    scored: dict[str, dict[str, ItemScores]] = {}
+    scored: dict[str, dict[str, SampleScores]] = {}
     for candidate, entry in zip(population.candidates, generation.ranked, strict=True):
         if entry.outcome.status == "scored":
             row = _name(candidate)
             scored[row] = {
-                name: item_scores(items[candidate.recipe], name, where=f"items of {row}")
+                name: sample_scores(items[candidate.recipe], name, where=f"items of {row}")
                 for name in names
             }
     for name in names:

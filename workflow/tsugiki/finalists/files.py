@@ -9,11 +9,11 @@ from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import BASELINES, TEST, PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
 from tsugiki.contracts.recipe import read_recipe
-from tsugiki.contracts.records import read_records
+from tsugiki.contracts.samples import read_samples
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
-from tsugiki.evaluate.items import decided_evaluation
+from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.finalists.compare import Values, aggregations_of, final_table
-from tsugiki.finalists.measures import Model, item_scores, measures_of
+from tsugiki.finalists.measures import Model, measures_of, sample_scores
 from tsugiki.finalists.table import FinalTable
 
 
@@ -57,7 +57,7 @@ def load_final_table(
         population,
         generation,
         {
-            entry.recipe: read_records(test.candidate(entry.recipe).items)
+            entry.recipe: read_samples(test.candidate(entry.recipe).items)
             for entry in generation.ranked
             if entry.outcome.status == "scored"
         },
@@ -96,9 +96,9 @@ def _search_biases(phase: PhaseFiles, config: RunConfig) -> dict[str, float]:
     columns = ["objective", "doc_id", "doc_hash", "value", "part"]
     models: list[Model] = []
     for recipe, place in places.items():
-        table = read_records(place.items, columns)
+        table = read_samples(place.items, columns)
         where = f"items of candidate {recipe[:12]}"
-        models.append({name: item_scores(table, name, where=where) for name in names})
+        models.append({name: sample_scores(table, name, where=where) for name in names})
     shared = {tuple(model[name].documents for name in names) for model in models}
     if len(shared) != 1:
         return {}

@@ -32,7 +32,7 @@ WEIGHTED = "weighted sum"
 
 
 @dataclass(frozen=True)
-class ItemScores:
+class SampleScores:
     """A model's scores on one objective, in the order of the documents."""
 
     documents: tuple[int, ...]
@@ -48,11 +48,11 @@ class ItemScores:
         return self.documents, self.hashes
 
 
-Model = Mapping[str, ItemScores]
+Model = Mapping[str, SampleScores]
 """A model's scores by objective and monitor."""
 
 
-def item_scores(table: Any, objective: str, *, where: str = "items.parquet") -> ItemScores:
+def sample_scores(table: Any, objective: str, *, where: str = "items.parquet") -> SampleScores:
     """Select one objective from a table of items.
 
     Args:
@@ -73,7 +73,7 @@ def item_scores(table: Any, objective: str, *, where: str = "items.parquet") -> 
             got=f"{len(documents)} rows for {len(set(documents))} documents",
         )
     values = np.asarray(chosen["value"].to_numpy(), dtype=np.float64)
-    return ItemScores(documents, tuple(chosen["doc_hash"].to_pylist()), values, parts_of(chosen))
+    return SampleScores(documents, tuple(chosen["doc_hash"].to_pylist()), values, parts_of(chosen))
 
 
 def parts_of(table: Any) -> tuple[Any, ...]:

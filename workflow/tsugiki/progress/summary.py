@@ -15,7 +15,7 @@ from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.outcome import Failed, Scored, is_whole
 from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.contracts.scores import scores_of, weighted_sum
-from tsugiki.evaluate.items import decided_evaluation
+from tsugiki.evaluate.documents import decided_evaluation
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tsugiki.contracts.locks import LockedParent, read_lock
 from tsugiki.contracts.outcome import Failed, Scored, read_cost
 from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
-from tsugiki.contracts.records import read_records
+from tsugiki.contracts.samples import read_samples
 from tsugiki.errors import LineageError
 from tsugiki.finalists.choose import winner
 from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
@@ -261,7 +261,7 @@ def _changes(files: RunFiles, table: FinalTable) -> list[Changes]:
     for on in table.comparisons:
         if on.best_parent is not None and (on.gained or on.lost):
             winner, parent = (
-                read_records(files.phase(TEST).candidate(table.row(name).recipe).items)
+                read_samples(files.phase(TEST).candidate(table.row(name).recipe).items)
                 for name in (table.winner, on.best_parent)
             )
             gained, lost = (

@@ -11,10 +11,10 @@ from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.run import RunConfig
 from tsugiki.config.sources import measured_sources
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.item_sets import Goal
+from tsugiki.contracts.document_sets import Goal
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError, LineageError
-from tsugiki.evaluate.items import decided_evaluation
+from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.steps.plan import Plan
 
 SHOWN = 4

@@ -22,7 +22,7 @@ from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.rungs import left_at
 from tsugiki.errors import EvaluationError, LineageError
-from tsugiki.evaluate.items import decided_evaluation
+from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.evaluate.shards import distinct_recipes
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import Next, select

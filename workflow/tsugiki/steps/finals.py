@@ -9,7 +9,7 @@ from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import BASELINES, FINALISTS, TEST, PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
-from tsugiki.evaluate.items import decided_evaluation
+from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.finalists.baselines import tuned
 from tsugiki.finalists.choose import (
     best_distinct,

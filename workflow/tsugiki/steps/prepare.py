@@ -9,10 +9,10 @@ from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.config.sources import measured_sources
-from tsugiki.contracts.item_sets import read_items
+from tsugiki.contracts.document_sets import read_document_sets
 from tsugiki.contracts.layout import RunFiles
+from tsugiki.evaluate.documents import divide_for
 from tsugiki.evaluate.evaluators.registry import Evaluators
-from tsugiki.evaluate.items import divide_for
 from tsugiki.evaluate.preflight import refuse_broken
 from tsugiki.models.fault import refuse
 from tsugiki.parents.locate import source_folders
@@ -34,7 +34,7 @@ def write_parents(
     refuse(preflight(config, lock, source_folders(config, lock)).faults)
 
 
-def write_items(files: RunFiles, config: RunConfig) -> None:
+def write_document_sets(files: RunFiles, config: RunConfig) -> None:
     """Write items.json and environment.json.
 
     Raises:
@@ -58,5 +58,5 @@ def _date(files: RunFiles, config: RunConfig) -> date | None:
         return None
     if config.evaluation.date is not None:
         return config.evaluation.date
-    before = read_items(files.items).date if files.items.is_file() else None
+    before = read_document_sets(files.items).date if files.items.is_file() else None
     return before or datetime.now(UTC).date()

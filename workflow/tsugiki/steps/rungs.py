@@ -10,7 +10,7 @@ from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.items import decided_evaluation
+from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.evolve.promote import promotion
 
 

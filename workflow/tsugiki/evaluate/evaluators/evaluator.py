@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Protocol
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import PLACE, Evaluation, Objective
-from tsugiki.contracts.item_sets import Goal
-from tsugiki.contracts.records import ItemRecord
+from tsugiki.contracts.document_sets import Goal
+from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.aggregation import Aggregation
 from tsugiki.evaluate.readers import Reader
@@ -61,7 +61,7 @@ class Evaluator(Protocol):
     def notes(self) -> list[str]:
         """What to know before a run starts; nothing to mend."""
 
-    def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[ItemRecord]:
+    def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[Sample]:
         """Score a model.
 
         Args:

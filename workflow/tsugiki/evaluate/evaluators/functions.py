@@ -20,8 +20,8 @@ from lm_eval.api.instance import Instance
 from tsugiki.config.evaluation import Evaluation, FunctionObjective
 from tsugiki.config.sources import function_digest
 from tsugiki.contracts.data import folder_of
-from tsugiki.contracts.item_sets import Goal
-from tsugiki.contracts.records import ItemRecord
+from tsugiki.contracts.document_sets import Goal
+from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.aggregation import Aggregation, finite_number
 from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
@@ -140,7 +140,7 @@ class Functions:
         """Nothing."""
         return []
 
-    def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[ItemRecord]:
+    def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[Sample]:
         """Call the functions on some documents.
 
         Raises:
@@ -155,7 +155,7 @@ class Functions:
 
     def _score(
         self, objective: FunctionObjective, model: Any, ids: Sequence[int]
-    ) -> Iterator[ItemRecord]:
+    ) -> Iterator[Sample]:
         try:
             answers = self._call(objective, model, ids)
         except TsugikiError:
@@ -168,7 +168,7 @@ class Functions:
             ) from error
         for place, answer in zip(ids, answers, strict=True):
             response = answer.get("response") if isinstance(answer, Mapping) else None
-            yield ItemRecord(
+            yield Sample(
                 objective=objective.name,
                 task=objective.task,
                 doc_id=place,

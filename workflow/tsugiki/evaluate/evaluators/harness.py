@@ -14,8 +14,8 @@ from lm_eval.evaluator import evaluate
 
 from tsugiki.config.evaluation import Evaluation, LmEvalObjective
 from tsugiki.config.lm_eval_tasks import local_tasks, source_digest
-from tsugiki.contracts.item_sets import Goal
-from tsugiki.contracts.records import ItemRecord
+from tsugiki.contracts.document_sets import Goal
+from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.aggregation import Aggregation, aggregation_of
 from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
@@ -142,7 +142,7 @@ class Harness:
             "apply_chat_template": self.evaluation.apply_chat_template,
         }
 
-    def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[ItemRecord]:
+    def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[Sample]:
         """Score a model.
 
         Args:
@@ -163,7 +163,7 @@ class Harness:
         results = self._evaluate(model, narrowed)
         if results is None:
             raise EvaluationError("lm-eval returned no results")
-        records: list[ItemRecord] = []
+        records: list[Sample] = []
         for objective in self.objectives:
             if objective.task in narrowed:
                 records.extend(self._records(objective, results, list(ids[objective.task])))
@@ -260,7 +260,7 @@ class Harness:
 
     def _records(
         self, objective: LmEvalObjective, results: Mapping[str, Any], ids: Sequence[int]
-    ) -> list[ItemRecord]:
+    ) -> list[Sample]:
         of_task = results["results"].get(objective.task)
         if of_task is None:
             raise EvaluationError(f"the results lack task {objective.task}")

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tsugiki.config.evaluation import Evaluation, FunctionObjective, LmEvalObjective
-from tsugiki.contracts.item_sets import Goal
-from tsugiki.contracts.records import ItemRecord
+from tsugiki.contracts.document_sets import Goal
+from tsugiki.contracts.samples import Sample
 from tsugiki.evaluate.aggregation import Aggregation
 from tsugiki.evaluate.evaluators.evaluator import Evaluator
 from tsugiki.evaluate.evaluators.functions import Functions
@@ -59,7 +59,7 @@ class Evaluators:
         """Which way each objective and monitor is better."""
         return {name: goal for one in self.opened for name, goal in one.goals().items()}
 
-    def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[ItemRecord]:
+    def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[Sample]:
         """Score a model.
 
         Args:

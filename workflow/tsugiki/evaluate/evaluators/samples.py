@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tsugiki.config.evaluation import LmEvalObjective
-from tsugiki.contracts.records import ItemRecord
+from tsugiki.contracts.samples import Sample
 from tsugiki.errors import EvaluationError
 from tsugiki.evaluate.aggregation import finite_number, write_part
 
 
 def record_of(
     objective: LmEvalObjective, metric: str, doc_id: int, doc_hash: str, sample: Mapping[str, Any]
-) -> ItemRecord:
+) -> Sample:
     """What lm-eval says of one document, as a record.
 
     Args:
@@ -31,7 +31,7 @@ def record_of(
     generation = next(
         (part[1] for part in arguments if len(part) > 1 and isinstance(part[1], dict)), None
     )
-    return ItemRecord(
+    return Sample(
         objective=objective.name,
         task=objective.task,
         doc_id=doc_id,

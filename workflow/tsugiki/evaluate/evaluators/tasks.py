@@ -12,7 +12,7 @@ from lm_eval.tasks import TaskManager
 
 from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.config.lm_eval_tasks import TaskFile, built_in_tasks
-from tsugiki.contracts.item_sets import Goal
+from tsugiki.contracts.document_sets import Goal
 from tsugiki.errors import ConfigError, InfrastructureError
 from tsugiki.evaluate.aggregation import aggregation_of, plain, restored
 from tsugiki.evaluate.faults import is_machine_fault

@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Items
-from tsugiki.contracts.item_sets import SPLITS, Document, ItemSets, Split, TaskItems, read_items
+from tsugiki.contracts.document_sets import (
+    SPLITS,
+    Document,
+    DocumentSets,
+    Split,
+    TaskDocuments,
+    read_document_sets,
+)
 from tsugiki.errors import ConfigError, LineageError
-from tsugiki.evaluate.items import divide_all
+from tsugiki.evaluate.documents import divide_all
 from tsugiki.keyed import key64
 
 SIZES = Items(search=10, validation=5, test=20)
@@ -23,13 +30,15 @@ def hashes(count: int) -> list[str]:
     return [digest_bytes(str(index).encode()) for index in range(count)]
 
 
-def divide(of_task: list[str], *, task: str, sizes: Items, seed: int, objective: bool) -> TaskItems:
+def divide(
+    of_task: list[str], *, task: str, sizes: Items, seed: int, objective: bool
+) -> TaskDocuments:
     """The sets of a task that is the only one."""
     objectives = {task} if objective else set()
     return divide_all({task: of_task}, objectives=objectives, sizes=sizes, seed=seed).tasks[task]
 
 
-def halves(found: TaskItems) -> list[set[str]]:
+def halves(found: TaskDocuments) -> list[set[str]]:
     """Hashes of each set."""
     return [{one.hash for one in part} for part in (found.search, found.validation, found.test)]
 
@@ -82,7 +91,7 @@ def test_seed_and_task_make_other_sets() -> None:
     assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
 
 
-def shared(sets: ItemSets) -> list[tuple[str, str, str, Split, Split]]:
+def shared(sets: DocumentSets) -> list[tuple[str, str, str, Split, Split]]:
     """Documents that are in different sets of two tasks, by what tells them apart."""
     places = [
         (one.key or one.hash, task, split)
@@ -177,13 +186,13 @@ def test_sets_that_were_divided_apart_are_read_as_they_were() -> None:
     """A recorded run keeps its documents; only a file of today's version is held to today's rule."""
     one, other = Document(id=0, hash="a"), Document(id=1, hash="b")
     tasks = {
-        "t": TaskItems(search=(one,), test=(other,)),
-        "u": TaskItems(search=(other,), test=(one,)),
+        "t": TaskDocuments(search=(one,), test=(other,)),
+        "u": TaskDocuments(search=(other,), test=(one,)),
     }
-    before = ItemSets(tasks=tasks)
-    assert ItemSets.model_validate_json(before.to_json()) == before
+    before = DocumentSets(tasks=tasks)
+    assert DocumentSets.model_validate_json(before.to_json()) == before
     with pytest.raises(ValueError, match="document 1 of u, in search, is also in another"):
-        ItemSets(version=2, tasks=tasks)
+        DocumentSets(version=2, tasks=tasks)
 
 
 def test_a_task_by_itself_is_divided_as_it_always_was() -> None:
@@ -215,7 +224,7 @@ def test_overlapping_sets_are_refused_when_read() -> None:
     """By check, not only by construction."""
     one = Document(id=0, hash="a")
     with pytest.raises(ValueError, match="document 0 of test is also in search"):
-        TaskItems(search=(one,), test=(one,))
+        TaskDocuments(search=(one,), test=(one,))
 
 
 def test_ids_leave_out_tasks_without_documents() -> None:
@@ -232,11 +241,11 @@ def test_item_sets_survive_their_file_and_have_an_identity(tmp_path: Path) -> No
     sets = divide_all({"t": hashes(40)}, objectives={"t"}, sizes=SIZES, seed=1)
     path = tmp_path / "items.json"
     path.write_bytes(sets.to_json())
-    again = read_items(path)
+    again = read_document_sets(path)
     assert again == sets
     of_task = sets.tasks["t"]
     other = of_task.model_copy(update={"test": of_task.test[1:]})
-    changed = ItemSets(tasks={"t": other})
+    changed = DocumentSets(tasks={"t": other})
     assert changed.digest("search") == sets.digest("search")
     assert changed.digest("test") != sets.digest("test")
 
@@ -245,7 +254,7 @@ def test_unreadable_item_sets_name_their_file(tmp_path: Path) -> None:
     """Absent, or half a file."""
     path = tmp_path / "items.json"
     with pytest.raises(LineageError, match=r"items\.json"):
-        read_items(path)
+        read_document_sets(path)
     path.write_text('{"version": 1, "tasks"')
     with pytest.raises(LineageError, match=r"items\.json"):
-        read_items(path)
+        read_document_sets(path)

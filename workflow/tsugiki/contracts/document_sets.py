@@ -40,7 +40,7 @@ class Document(Data):
         return fields
 
 
-class TaskItems(Data):
+class TaskDocuments(Data):
     """The three sets of one task, each ordered by document id."""
 
     search: tuple[Document, ...] = ()
@@ -48,7 +48,7 @@ class TaskItems(Data):
     test: tuple[Document, ...]
 
     @model_validator(mode="after")
-    def _sets_are_disjoint(self) -> TaskItems:
+    def _sets_are_disjoint(self) -> TaskDocuments:
         seen: dict[str, str] = {}
         for split in SPLITS:
             for document in getattr(self, split):
@@ -60,13 +60,13 @@ class TaskItems(Data):
         return self
 
 
-class ItemSets(Data):
+class DocumentSets(Data):
     """items.json."""
 
     version: Literal[1, 2] = 1
     """1: each task was divided by itself; identities of scores name no threads. 2: all together, so
     that no document is in different sets of two tasks."""
-    tasks: dict[str, TaskItems]
+    tasks: dict[str, TaskDocuments]
     date: calendar_date | None = None
     """The date that chat templates write; absent where none is used, and in older files."""
     goals: dict[str, Goal] = {}
@@ -81,7 +81,7 @@ class ItemSets(Data):
         return fields
 
     @model_validator(mode="after")
-    def _sets_of_all_tasks_are_disjoint(self) -> ItemSets:
+    def _sets_of_all_tasks_are_disjoint(self) -> DocumentSets:
         seen: dict[str, str] = {}
         for task, sets in self.tasks.items() if self.version > 1 else ():
             for split in SPLITS:
@@ -115,7 +115,7 @@ class ItemSets(Data):
         return pretty_json(self.model_dump(mode="json", exclude_none=True))
 
 
-def read_items(path: Path) -> ItemSets:
+def read_document_sets(path: Path) -> DocumentSets:
     """Read items.json.
 
     Raises:
@@ -123,7 +123,7 @@ def read_items(path: Path) -> ItemSets:
     """
     return read_json(
         path,
-        ItemSets.model_validate_json,
+        DocumentSets.model_validate_json,
         "division of the items",
         missing="the items are not divided yet",
         make="run `tsugiki items` with the run's configuration",

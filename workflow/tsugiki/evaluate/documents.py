@@ -7,13 +7,13 @@ from pathlib import Path
 
 from tsugiki.config.evaluation import Evaluation, Items
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.item_sets import (
+from tsugiki.contracts.document_sets import (
     SPLITS,
     Document,
-    ItemSets,
+    DocumentSets,
     Split,
-    TaskItems,
-    read_items,
+    TaskDocuments,
+    read_document_sets,
 )
 from tsugiki.errors import ConfigError
 from tsugiki.keyed import key64
@@ -21,7 +21,7 @@ from tsugiki.keyed import key64
 
 def divide_for(
     config: RunConfig, hashes: Mapping[str, Sequence[str]], keys: Mapping[str, Sequence[str]]
-) -> ItemSets:
+) -> DocumentSets:
     """The documents of a run's tasks, or of those that are at hand, in the sets that it asks for.
 
     Args:
@@ -48,7 +48,7 @@ def divide_all(
     sizes: Items,
     seed: int,
     keys: Mapping[str, Sequence[str]] | None = None,
-) -> ItemSets:
+) -> DocumentSets:
     """Divide the documents of all tasks together.
 
     A document that several tasks have is in the same set for all of them, or unused. Documents are
@@ -73,7 +73,7 @@ def divide_all(
     for task in objectives:
         if len(documents[task]) < needed:
             raise _too_few(task, needed, f"{len(documents[task])} distinct documents")
-    divided: dict[str, TaskItems] = {}
+    divided: dict[str, TaskDocuments] = {}
     for group in _that_share(documents):
         optimised = [task for task in group if task in objectives]
         order = _ordered({task: documents[task] for task in group}, seed, (optimised or group)[0])
@@ -83,7 +83,7 @@ def divide_all(
             known = split_of if task in objectives else _left(order) | split_of
             wanted = SPLITS if task in objectives else SPLITS[-1:]
             divided[task] = _take(task, order, documents[task], known, wanted, sizes)
-    return ItemSets(version=2, tasks=dict(sorted(divided.items())))
+    return DocumentSets(version=2, tasks=dict(sorted(divided.items())))
 
 
 def _keys_of_all(
@@ -145,7 +145,7 @@ def _take(
     split_of: Mapping[str, Split],
     splits: Sequence[Split],
     sizes: Items,
-) -> TaskItems:
+) -> TaskDocuments:
     """A task's sets: the first documents in the order that belong to each."""
     sets = {
         split: [documents[key] for key in order if key in documents and split_of.get(key) == split]
@@ -153,7 +153,7 @@ def _take(
     }
     if not sets["test"]:
         raise _too_few(task, 1, "none that other tasks do not use in other sets")
-    return TaskItems(
+    return TaskDocuments(
         **{split: _by_id(found[: getattr(sizes, split)]) for split, found in sets.items()}
     )
 
@@ -226,7 +226,7 @@ def decided_evaluation(config: RunConfig, path: Path) -> Evaluation:
     Raises:
         LineageError: the file is not valid.
     """
-    return config.evaluation.with_goals(read_items(path).goals if path.is_file() else {})
+    return config.evaluation.with_goals(read_document_sets(path).goals if path.is_file() else {})
 
 
 def _by_id(documents: Sequence[Document]) -> tuple[Document, ...]:

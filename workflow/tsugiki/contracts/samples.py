@@ -43,7 +43,7 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class ItemRecord:
+class Sample:
     """What a model made of one document, for one objective."""
 
     objective: str
@@ -73,7 +73,7 @@ class ItemRecord:
 
 
 def rows_of(
-    records: Sequence[ItemRecord], lengths: Mapping[str, int], *, prompts: bool
+    records: Sequence[Sample], lengths: Mapping[str, int], *, prompts: bool
 ) -> list[dict[str, Any]]:
     """The rows of items.parquet as plain data, with all columns, and with `task` and `generated` besides.
 
@@ -114,7 +114,7 @@ def rows_again(table: Any, tasks: Mapping[str, str]) -> list[dict[str, Any]]:
     """The rows that an items.parquet was made of, as `rows_of` gives them.
 
     Args:
-        table: What `read_records` returns.
+        table: What `read_samples` returns.
         tasks: Source of the documents by objective.
     """
     rows = []
@@ -140,7 +140,7 @@ def to_parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def read_records(path: Path, columns: Sequence[str] | None = None) -> Any:
+def read_samples(path: Path, columns: Sequence[str] | None = None) -> Any:
     """Read items.parquet (or those of some columns that it has) as a `pyarrow.Table`.
 
     Raises:
