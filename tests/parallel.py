@@ -18,6 +18,7 @@ LONG = (
         "tests/workflow/test_interruption.py",
         "tests/workflow/test_whole_run.py",
     ),
+    ("tests/workflow/test_rungs.py", "tests/evaluate/test_shards.py"),
     ("tests/slurm/test_plain_run.py", "tests/workflow/test_stages.py"),
     ("tests/vllm/test_real_vllm.py",),
 )

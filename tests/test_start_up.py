@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.steps.evolution import write_ranked
 from tsugiki.steps.start import write_baselines, write_first
 
@@ -47,7 +47,7 @@ def heavy(*arguments: str) -> set[str]:
 
 def score(run: TinyRun, phase: str) -> None:
     """Evaluate and rank the first generation of a phase in this process."""
-    Evaluator(run.files, run.config, job=0).evaluate(phase, 0, log=lambda _line: None)
+    ShardEvaluator(run.files, run.config, job=0).evaluate(phase, 0, log=lambda _line: None)
     write_ranked(run.files, run.config, phase, 0, log=lambda _line: None)
 
 

@@ -38,7 +38,7 @@ from tsugiki.contracts.outcome import OUTCOME, Failed, Scored
 from tsugiki.contracts.population import Generation
 from tsugiki.contracts.recipe import Parameter, Recipe
 from tsugiki.errors import InfrastructureError, LineageError
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.materialized import materialize
 from tsugiki.steps.evolution import write_ranked
 from tsugiki.steps.prepare import write_document_sets
@@ -51,7 +51,7 @@ EVALUATE = "tsugiki.evaluate.evaluators.harness.evaluate"
 def evaluate(run: TinyRun, config: RunConfig | None = None, *, phase: str = "ps") -> list[str]:
     """Score the first generation in a new evaluator; return its lines of progress."""
     lines: list[str] = []
-    Evaluator(run.files, config or run.config, job=0).evaluate(phase, 0, log=lines.append)
+    ShardEvaluator(run.files, config or run.config, job=0).evaluate(phase, 0, log=lines.append)
     return lines
 
 
@@ -108,7 +108,7 @@ def test_a_parent_that_was_trained_again_is_refused_by_a_process_that_holds_it(
     run = start_run(raw_config(models, tiny_tasks, tmp_path / "results"))
     first, second = (run.recipe(weight=weight) for weight in (0.5, 0.7))
     run.write_population([first])
-    evaluator = Evaluator(run.files, run.config, job=0)
+    evaluator = ShardEvaluator(run.files, run.config, job=0)
     evaluator.evaluate("ps", 0, log=print)
     write_llama(models / "a", seed=77)
     run.write_population([second])
@@ -162,7 +162,7 @@ def test_a_candidate_evaluated_twice_gives_the_same_bytes(make_run: MakeRun) -> 
     run = make_run()
     recipe = run.recipe("dare_ties", weight=0.7, density=0.5)
     run.write_population([recipe])
-    evaluator = Evaluator(run.files, run.config, job=0)
+    evaluator = ShardEvaluator(run.files, run.config, job=0)
     files = run.candidate(recipe)
     evaluator.evaluate("ps", 0, log=lambda _line: None)
     before = files.outcome.read_bytes(), files.items.read_bytes()
@@ -396,7 +396,7 @@ def test_a_candidates_line_comes_when_its_outcome_is_on_the_disk(make_run: MakeR
         assert outcome(run, recipe)
         seen.append(recipe)
 
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=log)
+    ShardEvaluator(run.files, run.config, job=0).evaluate("ps", 0, log=log)
     assert seen == recipes
 
 
@@ -430,7 +430,7 @@ def test_an_interrupted_share_goes_on_where_it_ended(make_run: MakeRun) -> None:
     run.write_population(recipes)
     done = run.files.phase("ps").generation(0).evaluated(0)
     answers = iter([True, False])
-    evaluator = Evaluator(run.files, run.config, job=0)
+    evaluator = ShardEvaluator(run.files, run.config, job=0)
     evaluator.evaluate("ps", 0, log=lambda _line: None, should_continue=lambda: next(answers))
     assert not done.exists()
     assert [run.candidate(recipe).outcome.exists() for recipe in recipes] == [True, False, False]
@@ -556,7 +556,7 @@ def test_many_candidates_do_not_grow_the_process(make_run: MakeRun, tiny_tasks: 
             objects.append(len(gc.get_objects()))
             pages.append(int(Path("/proc/self/statm").read_text().split()[1]))
 
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=measure)
+    ShardEvaluator(run.files, run.config, job=0).evaluate("ps", 0, log=measure)
     assert objects[1] - objects[0] < 200 * 3  # one model alone is hundreds of objects
     assert (pages[1] - pages[0]) * resource.getpagesize() < 20_000_000
 

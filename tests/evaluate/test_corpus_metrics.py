@@ -32,7 +32,7 @@ from tsugiki.contracts.population import Generation
 from tsugiki.contracts.recipe import Recipe
 from tsugiki.contracts.samples import read_samples
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.evaluators.tasks import refuse_unaggregated
 from tsugiki.steps.evolution import write_ranked
@@ -142,7 +142,7 @@ def scored_run(
     run = start_run(raw)
     recipe = run.recipe("linear", base=None, parents=("a",), weight=1.0)
     run.write_population([recipe])
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=lambda _: None)
+    ShardEvaluator(run.files, run.config, job=0).evaluate("ps", 0, log=lambda _: None)
     write_ranked(run.files, run.config, "ps", 0, log=lambda _: None)
     return run, recipe
 

@@ -15,7 +15,7 @@ from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import read_recipe
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.materialized import materialize
 from tsugiki.finalists.baselines import baseline_population
 from tsugiki.parents.preflight import preflight
@@ -67,7 +67,7 @@ def test_candidates_are_scored_alive_as_from_disk(raw: dict[str, Any], tmp_path:
         write_first(run.files, run.config, run.config.stages[0])
         if storage == "disk":
             materialize(run.files, run.config, "ps", 0, 0)
-        Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=lambda _: None)
+        ShardEvaluator(run.files, run.config, job=0).evaluate("ps", 0, log=lambda _: None)
         found.append(scores(run.files))
     assert found[0] == found[1]
     assert len(found[0]) == 4
@@ -96,7 +96,7 @@ def test_declared_names_reach_the_recipes(raw: dict[str, Any]) -> None:
     candidate = next(run.files.phase("ps").root.rglob("recipe.json"))
     recipe = read_recipe(candidate)
     assert {ref.name: ref.names for ref in recipe.parents} == {"eyes": names, "text": {}}
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=lambda _: None)
+    ShardEvaluator(run.files, run.config, job=0).evaluate("ps", 0, log=lambda _: None)
     assert len(scores(run.files)) == 4
     _, compared = baseline_population(run.config, run.digests, {})
     assert [ref.names for recipe in compared for ref in recipe.parents] == [{}, names]

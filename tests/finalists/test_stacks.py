@@ -16,7 +16,7 @@ from tsugiki.contracts.ledger import read_generation
 from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import DataflowRecipe, read_recipe
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.finalists.baselines import frankenmerge_recipes, tuned
 from tsugiki.steps.evolution import write_ranked
 from tsugiki.steps.start import write_baselines
@@ -109,7 +109,7 @@ def test_stacks_are_scored_beside_the_other_baselines(make_run: MakeRun) -> None
     random = {"kind": "stack", "name": "drawn", "random": 3, "longest": 2.0}
     run = make_run(baselines=[average, WRITTEN, random])
     write_baselines(run.files, run.config)
-    Evaluator(run.files, run.config, job=0).evaluate("baselines", 0, log=quiet)
+    ShardEvaluator(run.files, run.config, job=0).evaluate("baselines", 0, log=quiet)
     write_ranked(run.files, run.config, "baselines", 0, log=quiet)
     phase = run.files.phase("baselines")
     generation = read_generation(phase.generation(0).outcomes)

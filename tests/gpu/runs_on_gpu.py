@@ -9,7 +9,7 @@ from tests.runs_for_tests import TinyRun
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.outcome import OUTCOME, Failed, Scored
 from tsugiki.contracts.recipe import AnyRecipe, Recipe
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 
 
 def on(device: str, run: TinyRun, **changes: Any) -> RunConfig:
@@ -23,7 +23,7 @@ def evaluate(run: TinyRun, config: RunConfig, recipes: Sequence[Recipe]) -> list
     run.write_population(recipes)
     for recipe in recipes:
         run.candidate(recipe).outcome.unlink(missing_ok=True)
-    Evaluator(run.files, config, job=0).evaluate("ps", 0, log=lambda _line: None)
+    ShardEvaluator(run.files, config, job=0).evaluate("ps", 0, log=lambda _line: None)
     return [outcome(run, recipe) for recipe in recipes]
 
 

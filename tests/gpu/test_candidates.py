@@ -15,7 +15,7 @@ from tests.runs_for_tests import TinyRun, evaluation_section
 from tests.tensors import same
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.recipe import Recipe
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.evaluate.materialized import materialize
 from tsugiki.merge.in_place import InPlaceMerger
@@ -168,6 +168,6 @@ def test_many_candidates_do_not_fill_the_gpu(make_run: MakeRun, tiny_tasks: Path
             taken.append(torch.cuda.max_memory_allocated())
             torch.cuda.reset_peak_memory_stats()
 
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=measure)
+    ShardEvaluator(run.files, run.config, job=0).evaluate("ps", 0, log=measure)
     assert taken[1] <= taken[0]
     assert all(isinstance(outcome(run, recipe), Scored) for recipe in made)

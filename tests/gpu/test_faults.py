@@ -25,7 +25,7 @@ import torch
 from tsugiki.config.load import read_config
 from tsugiki.errors import InfrastructureError
 from tsugiki.evaluate import harness
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.contracts.layout import RunFiles
 
 real = harness.evaluate
@@ -40,7 +40,7 @@ files = RunFiles(Path(sys.argv[1]))
 for function in (ask_for_a_word_that_is_not_there, real):
     harness.evaluate = function
     try:
-        Evaluator(files, read_config(files.config), job=0).evaluate("ps", 0)
+        ShardEvaluator(files, read_config(files.config), job=0).evaluate("ps", 0)
     except InfrastructureError as error:
         print("machine:", error.got.splitlines()[0])
 """

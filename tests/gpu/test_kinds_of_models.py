@@ -13,7 +13,7 @@ from tests.runs_for_tests import raw_config, start_run
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import read_recipe
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.steps.start import write_first
 
 
@@ -36,7 +36,7 @@ def outcomes(raw: dict[str, Any], results: Path, device: str) -> list[Scored | F
     evaluation = {**raw["evaluation"], "device": device}
     run = start_run({**raw, "results": str(results / device), "evaluation": evaluation})
     write_first(run.files, run.config, run.config.stages[0])
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=lambda _line: None)
+    ShardEvaluator(run.files, run.config, job=0).evaluate("ps", 0, log=lambda _line: None)
     phase = run.files.phase("ps")
     population = Population.model_validate_json(phase.generation(0).population.read_bytes())
     recipes = [read_recipe(phase.candidate(one.recipe).recipe) for one in population.candidates]

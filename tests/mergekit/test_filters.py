@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tsugiki.errors import RecipeError
-from tsugiki.mergekit.filters import Place, gradient, resolve
+from tsugiki.mergekit.filters import TensorPlace, gradient, resolve
 
 MLP = "model.layers.1.mlp.up_proj.weight"
 ATTENTION = "model.layers.1.self_attn.q_proj.weight"
@@ -16,7 +16,7 @@ ATTENTION = "model.layers.1.self_attn.q_proj.weight"
 def value(setting: Any, tensor: str = MLP, t: float | None = 0.0, *, then: Any = None) -> Any:
     """The value of `x` where one scope gives `setting`, and a later one `then`."""
     scopes = [{"x": setting}, *([{"x": then}] if then is not None else [])]
-    return resolve(scopes, "x", Place(tensor, 0, t))
+    return resolve(scopes, "x", TensorPlace(tensor, 0, t))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def _at_the_gate():
     if "--series" not in sys.argv:
         return
     at = lambda name: sys.argv[sys.argv.index(name) + 1]
-    job = f"{at('--phase's)}-{at('--generation')}-{at('--job')}"
+    job = f"{at('--series')}-{at('--generation')}-{at('--job')}"
     seen = Path("seen")
     seen.mkdir(exist_ok=True)
     (seen / f"{job}.{os.getpid()}.tmp").write_text(json.dumps({"pid": os.getpid(), **os.environ}))

@@ -10,7 +10,7 @@ import yaml
 
 from tests.workflow.workspace import REPOSITORY
 
-HEAVY = {"evaluate", "materialize", "best", "stage_best"}
+HEAVY = {"evaluate", "evaluate_rung", "materialize", "best", "stage_best"}
 """Rules that become jobs; the others take seconds, and run where snakemake runs."""
 
 
@@ -43,7 +43,10 @@ def test_only_heavy_rules_become_jobs(rules: str) -> None:
 def test_only_evaluations_ask_for_a_gpu(profile: dict[str, Any]) -> None:
     """Merging and writing need none."""
     resources = profile["set-resources"]
-    assert {rule for rule in resources if "gres" in resources[rule]} == {"evaluate"}
+    assert {rule for rule in resources if "gres" in resources[rule]} == {
+        "evaluate",
+        "evaluate_rung",
+    }
     assert "gres" not in profile["default-resources"]
 
 

@@ -18,7 +18,7 @@ from tsugiki.canonical import pretty_json
 from tsugiki.contracts.outcome import OUTCOME, Failed, Scored
 from tsugiki.contracts.population import Candidate, Population
 from tsugiki.contracts.recipe import DataflowRecipe, Hop
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.evaluate.materialized import materialize
 from tsugiki.merge.write import write_merge
@@ -107,7 +107,7 @@ def test_memory_and_disk_give_the_same_outcome(
         run.write_population([recipe, run.recipe(weight=0.5), recipe])
         if storage == "disk":
             materialize(run.files, run.config, "ps", 0, job=0)
-        Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=quiet)
+        ShardEvaluator(run.files, run.config, job=0).evaluate("ps", 0, log=quiet)
         outcomes[storage] = OUTCOME.validate_json(run.candidate(recipe).outcome.read_bytes())
         for folder in run.files.root.rglob("candidates"):
             for path in folder.rglob("outcome.json"):
@@ -121,7 +121,7 @@ def test_a_path_that_cannot_be_built_is_a_failed_candidate(make_run: MakeRun) ->
     run = make_run()
     beyond, zero = path_of(run, ("a", 9, 1.0)), path_of(run, ("a", 0, 1.0), ("b", 0, 0.0))
     run.write_population([beyond, zero, through(run)])
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=quiet)
+    ShardEvaluator(run.files, run.config, job=0).evaluate("ps", 0, log=quiet)
     for recipe, reason in ((beyond, "does not exist"), (zero, "too near 0")):
         outcome = OUTCOME.validate_json(run.candidate(recipe).outcome.read_bytes())
         assert isinstance(outcome, Failed)
@@ -153,7 +153,7 @@ def test_the_owners_identity_path_scores_as_the_owner(make_run: MakeRun, tmp_pat
     own = path_of(run, ("a", 0, 1.0), ("a", 1, 1.0))
     alone = run.recipe("linear", base=None, parents=("a",), weight=1.0)
     run.write_population([own, alone])
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=quiet)
+    ShardEvaluator(run.files, run.config, job=0).evaluate("ps", 0, log=quiet)
     scored = [
         OUTCOME.validate_json(run.candidate(recipe).outcome.read_bytes()) for recipe in (own, alone)
     ]

@@ -22,7 +22,7 @@ from tsugiki.contracts.rungs import read_promotion
 from tsugiki.contracts.samples import read_samples
 from tsugiki.contracts.scores import weighted_sum
 from tsugiki.errors import ConfigError, LineageError
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.rungs import documents_by_rung
 from tsugiki.evaluate.score import score
 from tsugiki.steps.audit import reselect
@@ -44,10 +44,12 @@ def configured(models: Path, tasks: Path, results: Path, **changes: Any) -> dict
     return raw
 
 
-def climb(run: TinyRun, jobs: int = 1, evaluators: list[Evaluator] | None = None) -> None:
+def climb(run: TinyRun, jobs: int = 1, evaluators: list[ShardEvaluator] | None = None) -> None:
     """Do what the rules do, from the first rung to the ledger's entry."""
     (stage,) = run.config.stages
-    evaluators = evaluators or [Evaluator(run.files, run.config, job=job) for job in range(jobs)]
+    evaluators = evaluators or [
+        ShardEvaluator(run.files, run.config, job=job) for job in range(jobs)
+    ]
     last = len(RUNGS) - 1
     for rung in range(last):
         for evaluator in evaluators:
@@ -114,7 +116,7 @@ def test_in_the_end_every_candidate_has_the_scores_that_it_has_without_rungs(
     raw = configured(tiny_models, tiny_tasks, tmp_path)
     del raw["evaluation"]["rungs"]
     at_once = begun(raw)
-    Evaluator(at_once.files, at_once.config, job=0).evaluate("ps", 0, log=QUIET)
+    ShardEvaluator(at_once.files, at_once.config, job=0).evaluate("ps", 0, log=QUIET)
     write_ranked(at_once.files, at_once.config, "ps", 0, log=QUIET)
     found, expected = outcomes(ranked), outcomes(at_once)
     assert len(found) == 4
@@ -205,7 +207,7 @@ def test_a_record_that_is_damaged_below_ends_the_rung_above(copied: TinyRun) -> 
     candidate.at(1).items.write_bytes(b"damaged")
     files = copied.files.phase("ps").generation(0)
     with pytest.raises(LineageError, match="rung before cannot be used"):
-        Evaluator(copied.files, copied.config, job=0).evaluate("ps", 0, log=QUIET)
+        ShardEvaluator(copied.files, copied.config, job=0).evaluate("ps", 0, log=QUIET)
     assert not files.all_evaluated()
     climb(copied)
     assert sound(copied) == []

@@ -18,7 +18,7 @@ from tsugiki.contracts.layout import PhaseFiles
 from tsugiki.contracts.locks import LockedFile, digest_of_files
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError, LineageError, ParentError
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.finalists.files import write_final_table
 from tsugiki.finalists.table import read_final_table
 from tsugiki.parents.run_models import models_of, read_stage_lock, run_models
@@ -57,7 +57,7 @@ def finished(
 ) -> TinyRun:
     """A run from its first generation to its best model. Read only."""
     run = start_run(hybrid(tiny_models, tiny_tasks, tmp_path_factory.mktemp("results")))
-    evaluator = Evaluator(run.files, run.config, job=0)
+    evaluator = ShardEvaluator(run.files, run.config, job=0)
 
     def score(phase: str) -> None:
         evaluator.evaluate(phase, 0, log=quiet)

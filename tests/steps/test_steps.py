@@ -22,7 +22,7 @@ from tsugiki.contracts.layout import PhaseFiles
 from tsugiki.contracts.ledger import read_generation, read_population
 from tsugiki.contracts.population import Population
 from tsugiki.errors import EvaluationError, LineageError
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.steps.audit import reproduce_best, reselect
 from tsugiki.steps.best import write_best
 from tsugiki.steps.evolution import write_next, write_ranked
@@ -38,7 +38,7 @@ def quiet(_line: str) -> None:
 
 def score(run: TinyRun, phase: str, generation: int = 0) -> None:
     """Evaluate and rank a generation."""
-    Evaluator(run.files, run.config, job=0).evaluate(phase, generation, log=quiet)
+    ShardEvaluator(run.files, run.config, job=0).evaluate(phase, generation, log=quiet)
     write_ranked(run.files, run.config, phase, generation, log=quiet)
 
 
@@ -255,7 +255,7 @@ def test_a_stage_is_not_scored_on_by_another_evaluation(copied: TinyRun) -> None
     paths = sorted(copied.files.phase("ps").root.rglob("outcome.json"))
     before = [path.read_bytes() for path in paths]
     with pytest.raises(LineageError, match="scored by different evaluations"):
-        Evaluator(copied.files, config, job=0).evaluate("ps", GENERATIONS, log=quiet)
+        ShardEvaluator(copied.files, config, job=0).evaluate("ps", GENERATIONS, log=quiet)
     assert [path.read_bytes() for path in paths] == before
 
 

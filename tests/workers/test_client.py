@@ -116,7 +116,7 @@ def test_a_connection_ends_with_its_work(
     run = make_run()
     kept: list[object] = []
     monkeypatch.setattr(
-        "tsugiki.evaluate.batch.Evaluator.evaluate", lambda *_, **more: kept.append(more)
+        "tsugiki.evaluate.batch.ShardEvaluator.evaluate", lambda *_, **more: kept.append(more)
     )
     servers.start(socket_of(run))
     with connected(run) as connection:

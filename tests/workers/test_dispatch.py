@@ -124,7 +124,7 @@ def test_a_fault_of_an_evaluation_ends_the_job(
     def fail(*_arguments: object, **_more: object) -> None:
         raise fault
 
-    monkeypatch.setattr("tsugiki.evaluate.batch.Evaluator.evaluate", fail)
+    monkeypatch.setattr("tsugiki.evaluate.batch.ShardEvaluator.evaluate", fail)
     serve("evaluate")
     done = job(words(run, "evaluate"))
     assert done.returncode == status

@@ -13,7 +13,7 @@ from tests.runs_for_tests import TinyRun, write_tasks
 from tsugiki.config.load import read_config
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError
-from tsugiki.workers.server import Run
+from tsugiki.workers.server import HeldRun
 
 Change = Callable[[TinyRun], object]
 
@@ -53,7 +53,7 @@ def run(make_run: MakeRun, tiny_tasks: Path, tmp_path: Path) -> TinyRun:
 )
 def test_a_change_of_a_file_is_noticed(run: TinyRun, change: Change) -> None:
     """Even within the same instant, as its size is another."""
-    held = Run(run.files)
+    held = HeldRun(run.files)
     assert held.is_current()
     change(run)
     assert not held.is_current()
@@ -61,7 +61,7 @@ def test_a_change_of_a_file_is_noticed(run: TinyRun, change: Change) -> None:
 
 def test_a_file_that_is_written_again_with_the_same_content_is_no_change(run: TinyRun) -> None:
     """The workflow writes the configuration whenever it starts."""
-    held = Run(run.files)
+    held = HeldRun(run.files)
     content = run.files.config.read_bytes()
     run.files.config.unlink()
     run.files.config.write_bytes(content)
@@ -75,4 +75,4 @@ def test_a_file_that_is_written_again_with_the_same_content_is_no_change(run: Ti
 def test_a_missing_configuration_is_a_fault(tmp_path: Path) -> None:
     """One that the caller sees."""
     with pytest.raises(ConfigError):
-        Run(RunFiles(tmp_path))
+        HeldRun(RunFiles(tmp_path))

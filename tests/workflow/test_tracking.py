@@ -41,7 +41,7 @@ def test_a_store_that_fails_stops_nothing_and_is_caught_up_by_the_next_start(
     assert "lags behind" not in output
     with closing(sqlite3.connect(store)) as database:
         (phase,) = database.execute(
-            "select count(*) from tags where key = 'tsugiki.role' and value = 'phase's"
+            "select count(*) from tags where key = 'tsugiki.role' and value = 'series'"
         ).fetchone()
     assert phase == 4
     assert "Nothing to be done" in workspace.run("--quiet", "host", "--dry-run")

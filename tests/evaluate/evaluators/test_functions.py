@@ -21,7 +21,7 @@ from tsugiki.contracts.ledger import read_population
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.samples import read_samples
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.batch import Evaluator
+from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.evaluators.functions import Functions
 from tsugiki.evaluate.preflight import check_tasks
 from tsugiki.finalists.files import write_final_table
@@ -75,7 +75,7 @@ def scored(run: TinyRun, weight: float = 0.5) -> tuple[Scored | Failed, TinyRun,
     """What comes of one candidate of a run, and the recipe."""
     recipe = run.recipe(weight=weight)
     run.write_population([recipe])
-    Evaluator(run.files, run.config, job=0).evaluate("ps", 0, log=QUIET)
+    ShardEvaluator(run.files, run.config, job=0).evaluate("ps", 0, log=QUIET)
     phase = run.files.phase("ps")
     population = read_population(phase.generation(0).population)
     return read_outcomes(phase, population)[recipe.digest], run, recipe
@@ -109,7 +109,7 @@ def finished(
     raw = raw_config(tiny_models, tiny_tasks, folder / "results", **changes)
     raw["stages"][0]["budget"] = {"generations": 2}
     run = start_run(raw)
-    evaluator = Evaluator(run.files, run.config, job=0)
+    evaluator = ShardEvaluator(run.files, run.config, job=0)
 
     def score(phase: str, generation: int = 0) -> None:
         evaluator.evaluate(phase, generation, log=QUIET)

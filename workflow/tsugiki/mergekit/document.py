@@ -60,7 +60,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Document:
+class MergekitDocument:
     """A mergekit configuration. Models are texts: a path, or a repository of the Hub."""
 
     where: str
@@ -83,7 +83,7 @@ class Document:
         return list(dict.fromkeys(found))
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path) -> MergekitDocument:
     """Read a mergekit configuration.
 
     Raises:
@@ -97,7 +97,7 @@ def read_document(path: Path) -> Document:
     return parse_document(value, where=str(path))
 
 
-def parse_document(value: Any, *, where: str) -> Document:
+def parse_document(value: Any, *, where: str) -> MergekitDocument:
     """Turn a mapping, as read from the YAML file `where`, into a document.
 
     Raises:
@@ -116,7 +116,7 @@ def parse_document(value: Any, *, where: str) -> Document:
         slices: tuple[Slice, ...] = (_models(top["models"], base, where),)
     else:
         slices = tuple(_slice(*item) for item in _items(top["slices"], f"{where}, slices"))
-    return Document(
+    return MergekitDocument(
         where=where,
         method=_text(top.get("merge_method"), f"{where}, merge_method"),
         slices=slices,

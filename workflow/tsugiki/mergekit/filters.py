@@ -13,7 +13,7 @@ Value = bool | float
 
 
 @dataclass(frozen=True)
-class Place:
+class TensorPlace:
     """Where a tensor stands."""
 
     tensor: str
@@ -24,7 +24,7 @@ class Place:
     0 for tensors outside the layers. None in an image encoder, whose layers are others."""
 
 
-def resolve(scopes: Iterable[Mapping[str, Any]], name: str, place: Place) -> Value | None:
+def resolve(scopes: Iterable[Mapping[str, Any]], name: str, place: TensorPlace) -> Value | None:
     """The parameter's value from the first scope that has one for this tensor; None if none has.
 
     A list of filters is tried in order; a filter that is absent or `*` fits every tensor, others
@@ -39,7 +39,7 @@ def resolve(scopes: Iterable[Mapping[str, Any]], name: str, place: Place) -> Val
     return None
 
 
-def _evaluate(setting: Any, name: str, place: Place) -> Value | None:
+def _evaluate(setting: Any, name: str, place: TensorPlace) -> Value | None:
     if isinstance(setting, Mapping):
         setting = [setting]
     if not isinstance(setting, list):
@@ -53,7 +53,7 @@ def _evaluate(setting: Any, name: str, place: Place) -> Value | None:
     return None
 
 
-def _interpolated(anchors: list[Value], name: str, place: Place) -> Value | None:
+def _interpolated(anchors: list[Value], name: str, place: TensorPlace) -> Value | None:
     if len(set(anchors)) < 2:
         return anchors[0] if anchors else None
     if place.t is None:

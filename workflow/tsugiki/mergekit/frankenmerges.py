@@ -12,9 +12,9 @@ from typing import Any, cast
 from tsugiki.contracts.recipe import DataflowRecipe, Hop, ParentRef
 from tsugiki.errors import RecipeError
 from tsugiki.merge.dataflow.engine import DataflowMerge
-from tsugiki.mergekit.document import Document, Slice, Source
+from tsugiki.mergekit.document import MergekitDocument, Slice, Source
 from tsugiki.mergekit.exporting import Yaml, as_text, path_of
-from tsugiki.mergekit.filters import Place, Written, as_filters, resolve
+from tsugiki.mergekit.filters import TensorPlace, Written, as_filters, resolve
 from tsugiki.models.grouping import group_of
 from tsugiki.models.kinds.blocks import BLOCK
 from tsugiki.models.kinds.text import TEXT
@@ -23,7 +23,7 @@ SCALE = "scale"
 """The one parameter of mergekit's `passthrough`."""
 
 
-def is_frankenmerge(document: Document, tensors: Mapping[str, Sequence[str]]) -> bool:
+def is_frankenmerge(document: MergekitDocument, tensors: Mapping[str, Sequence[str]]) -> bool:
     """Whether a configuration stacks layers, so that it is a path and not a merge of whole models.
 
     Args:
@@ -43,7 +43,7 @@ def is_frankenmerge(document: Document, tensors: Mapping[str, Sequence[str]]) ->
 
 
 def import_frankenmerge(
-    document: Document,
+    document: MergekitDocument,
     models: Mapping[str, ParentRef],
     tensors: Mapping[str, Sequence[str]],
     *,
@@ -88,7 +88,7 @@ def import_frankenmerge(
     )
 
 
-def _source(document: Document, piece: Slice) -> Source:
+def _source(document: MergekitDocument, piece: Slice) -> Source:
     sources = [source for source in piece.sources if source.model != document.base] or [
         *piece.sources
     ]
@@ -103,7 +103,7 @@ def _source(document: Document, piece: Slice) -> Source:
 
 
 def _hops(
-    document: Document,
+    document: MergekitDocument,
     piece: Slice,
     source: Source,
     models: Mapping[str, ParentRef],
@@ -130,7 +130,7 @@ def _hops(
         factors: dict[str, float] = {}
         for tensor in layers[layer]:
             # mergekit's filters see the tensor's name in the model that it comes from.
-            value = resolve(scopes, SCALE, Place(tensor, 0, t))
+            value = resolve(scopes, SCALE, TensorPlace(tensor, 0, t))
             if value is not None and float(value) != 1.0:
                 block = BLOCK.search(tensor)
                 assert block is not None, "tensors of layers have a number"
@@ -147,7 +147,7 @@ def _by_layer(tensors: Sequence[str]) -> dict[int, list[str]]:
     return layers
 
 
-def _check_outside(document: Document, first: Sequence[str], last: Sequence[str]) -> None:
+def _check_outside(document: MergekitDocument, first: Sequence[str], last: Sequence[str]) -> None:
     """Tensors outside the layers keep their values."""
     for tensors, piece, group in (
         (first, document.slices[0], "embeddings"),
@@ -158,7 +158,7 @@ def _check_outside(document: Document, first: Sequence[str], last: Sequence[str]
         for tensor in tensors:
             if group_of(tensor, "block", TEXT) != group:
                 continue
-            values = {resolve(scopes, SCALE, Place(tensor, 0, t)) for t in (0.0, 1.0)}
+            values = {resolve(scopes, SCALE, TensorPlace(tensor, 0, t)) for t in (0.0, 1.0)}
             if values - {None, 1.0}:
                 raise RecipeError(
                     "a recipe cannot scale tensors outside the layers of a stack",

@@ -14,8 +14,8 @@ from tsugiki.errors import RecipeError
 from tsugiki.merge.method import Method, ParameterSpec
 from tsugiki.merge.registry import get_method
 from tsugiki.merge.settings import Settings
-from tsugiki.mergekit.document import Document
-from tsugiki.mergekit.filters import Place, Value, resolve
+from tsugiki.mergekit.document import MergekitDocument
+from tsugiki.mergekit.filters import TensorPlace, Value, resolve
 from tsugiki.mergekit.methods import (
     NUSLERP,
     PER_INPUT,
@@ -37,7 +37,11 @@ Row = tuple[float, ...]
 
 
 def import_mergekit(
-    document: Document, models: Mapping[str, ParentRef], tensors: Sequence[str], *, dtype: str
+    document: MergekitDocument,
+    models: Mapping[str, ParentRef],
+    tensors: Sequence[str],
+    *,
+    dtype: str,
 ) -> Recipe:
     """The recipe that a mergekit configuration describes.
 
@@ -79,7 +83,7 @@ def import_mergekit(
     return recipe
 
 
-def _places(document: Document, tensors: Sequence[str]) -> list[Place]:
+def _places(document: MergekitDocument, tensors: Sequence[str]) -> list[TensorPlace]:
     """Where each tensor stands: its slice, and how far through the slice's layers.
 
     What comes before the layers belongs to the first slice, what comes after them to the last.
@@ -92,11 +96,13 @@ def _places(document: Document, tensors: Sequence[str]) -> list[Place]:
         if block is None:
             after = len(starts) > 2 and _follows_layers(tensor, document)
             t = None if _is_before_blocks(tensor) else 0.0
-            found.append(Place(tensor, len(starts) - 2 if after else 0, t))
+            found.append(TensorPlace(tensor, len(starts) - 2 if after else 0, t))
             continue
         piece = next(index for index, end in enumerate(starts[1:]) if block < end)
         first, last = starts[piece], starts[piece + 1] - 1
-        found.append(Place(tensor, piece, (block - first) / (last - first) if last > first else 1))
+        found.append(
+            TensorPlace(tensor, piece, (block - first) / (last - first) if last > first else 1)
+        )
     return found
 
 
@@ -109,7 +115,7 @@ def _is_before_blocks(tensor: str) -> bool:
     return any(pattern.search(tensor) for _, pattern in BEFORE_BLOCKS)
 
 
-def _follows_layers(tensor: str, document: Document) -> bool:
+def _follows_layers(tensor: str, document: MergekitDocument) -> bool:
     group = group_of(tensor, "block", TEXT)
     if group not in ("embeddings", "head"):
         raise RecipeError(
@@ -120,7 +126,7 @@ def _follows_layers(tensor: str, document: Document) -> bool:
     return group == "head"
 
 
-def _starts(document: Document, layers: int) -> list[int]:
+def _starts(document: MergekitDocument, layers: int) -> list[int]:
     """First layer of each slice, and the number of layers."""
     starts = [0]
     for piece in document.slices:
@@ -133,7 +139,7 @@ def _starts(document: Document, layers: int) -> list[int]:
     return starts
 
 
-def _stacked(document: Document, layers: int, got: str) -> RecipeError:
+def _stacked(document: MergekitDocument, layers: int, got: str) -> RecipeError:
     return RecipeError(
         "a recipe cannot stack, repeat or leave out layers",
         where=f"{document.where}, slices",
@@ -144,7 +150,7 @@ def _stacked(document: Document, layers: int, got: str) -> RecipeError:
     )
 
 
-def _parents(document: Document, base: str | None) -> list[str]:
+def _parents(document: MergekitDocument, base: str | None) -> list[str]:
     listed = [[model for model in piece.models if model != base] for piece in document.slices]
     for models in listed[1:]:
         if set(models) != set(listed[0]):
@@ -157,7 +163,7 @@ def _parents(document: Document, base: str | None) -> list[str]:
     return listed[0]
 
 
-def _tokenizer(document: Document) -> str:
+def _tokenizer(document: MergekitDocument) -> str:
     if document.tokenizer not in (None, "base"):
         return document.tokenizer
     if document.base is not None:
@@ -167,7 +173,7 @@ def _tokenizer(document: Document) -> str:
     return document.slices[0].models[0]
 
 
-def _check_names(document: Document, there: Counterpart) -> None:
+def _check_names(document: MergekitDocument, there: Counterpart) -> None:
     scopes = [("parameters", document.parameters, False)]
     for piece in document.slices:
         scopes.append(("parameters of a slice", piece.parameters, False))
@@ -192,9 +198,9 @@ def _check_names(document: Document, there: Counterpart) -> None:
 class _Reading:
     """A document's parameters, as mergekit looks them up."""
 
-    document: Document
+    document: MergekitDocument
     parents: list[str]
-    places: list[Place]
+    places: list[TensorPlace]
 
     def values(self, name: str, model: str | None) -> dict[str, Value | None]:
         """A value for each tensor; None where mergekit's default counts."""

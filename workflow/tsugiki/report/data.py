@@ -44,7 +44,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Changes:
+class AnswerChanges:
     """Items that the winner gains or loses against the best parent on one objective."""
 
     on: Comparison
@@ -189,7 +189,7 @@ class ReportData:
     """The winner's; before there is one, the best candidate's."""
     before: Mapping[str, AnyRecipe]
     """The recipe of the winner of each earlier stage that has one, by the stage's name."""
-    changes: Sequence[Changes]
+    changes: Sequence[AnswerChanges]
     failures: Sequence[Failure]
     cut: float
     """Largest share of prompts that were too long for a candidate, and lost their start."""
@@ -256,7 +256,7 @@ def _before(files: RunFiles, config: RunConfig) -> dict[str, AnyRecipe]:
     return recipes
 
 
-def _changes(files: RunFiles, table: FinalTable) -> list[Changes]:
+def _changes(files: RunFiles, table: FinalTable) -> list[AnswerChanges]:
     found = []
     for on in table.comparisons:
         if on.best_parent is not None and (on.gained or on.lost):
@@ -268,7 +268,7 @@ def _changes(files: RunFiles, table: FinalTable) -> list[Changes]:
                 examples(documents, on.objective, winner, parent)
                 for documents in (on.gained, on.lost)
             )
-            found.append(Changes(on, gained, lost))
+            found.append(AnswerChanges(on, gained, lost))
     return found
 
 

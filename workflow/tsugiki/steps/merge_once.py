@@ -21,7 +21,7 @@ from tsugiki.contracts.recipe import (
 from tsugiki.errors import ParentError, RecipeError
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.write import open_merge
-from tsugiki.mergekit.document import Document, parse_document, read_document
+from tsugiki.mergekit.document import MergekitDocument, parse_document, read_document
 from tsugiki.mergekit.frankenmerges import import_frankenmerge, is_frankenmerge
 from tsugiki.mergekit.importing import import_mergekit
 from tsugiki.models.checkpoint import Checkpoint
@@ -83,16 +83,16 @@ def open_single(
         ParentError: a model cannot be read, or does not fit the others.
     """
     read = _read(source)
-    document = read if isinstance(read, Document) else None
+    document = read if isinstance(read, MergekitDocument) else None
     renamed: Mapping[str, Names] = {}
-    if isinstance(read, Document):
+    if isinstance(read, MergekitDocument):
         folders, names = _places(read, models)
     else:
         folders, renamed = _given(read, models), names_in(read.models)
     replace = out is not None and require_place(out, folders.values())
     checked, faults, notes = check_folders(folders, renamed)
     refuse(faults)  # of each model by itself
-    recipe = _from_mergekit(read, names, folders) if isinstance(read, Document) else read
+    recipe = _from_mergekit(read, names, folders) if isinstance(read, MergekitDocument) else read
     where = str(source) if isinstance(source, str | Path) else "the merge"
     faults, more = _look_together(recipe, checked, accepted, document, where)
     refuse(faults)
@@ -108,7 +108,7 @@ def open_single(
     return SingleMerge(recipe, folders, digests, replace)
 
 
-def _read(source: str | Path | AnyRecipe | Mapping[str, Any]) -> AnyRecipe | Document:
+def _read(source: str | Path | AnyRecipe | Mapping[str, Any]) -> AnyRecipe | MergekitDocument:
     if isinstance(source, Recipe | DataflowRecipe):
         return source
     if isinstance(source, Mapping):
@@ -124,7 +124,7 @@ def _read(source: str | Path | AnyRecipe | Mapping[str, Any]) -> AnyRecipe | Doc
 
 
 def _places(
-    document: Document, models: Mapping[str, str]
+    document: MergekitDocument, models: Mapping[str, str]
 ) -> tuple[dict[str, Path], dict[str, str]]:
     """Folder of every model by its name, and its name by how the document calls it."""
     folders: dict[str, Path] = {}
@@ -174,7 +174,7 @@ def _unknown(name: str, known: Collection[str]) -> RecipeError:
 
 
 def _from_mergekit(
-    document: Document, names: Mapping[str, str], folders: Mapping[str, Path]
+    document: MergekitDocument, names: Mapping[str, str], folders: Mapping[str, Path]
 ) -> AnyRecipe:
     part = {document.base, *(model for piece in document.slices for model in piece.models)}
     merged = {
@@ -212,7 +212,7 @@ def _look_together(
     recipe: AnyRecipe,
     models: Mapping[str, ModelFacts],
     accepted: Collection[str],
-    document: Document | None,
+    document: MergekitDocument | None,
     where: str,
 ) -> tuple[list[Fault], Iterable[str]]:
     """What is wrong with the models of a recipe together, and, if nothing is, what to know of them."""

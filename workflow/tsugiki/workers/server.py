@@ -25,7 +25,7 @@ POLITE = 10
 IDLE_SECONDS = float(os.environ.get("TSUGIKI_RESIDENT_IDLE", "45"))
 
 
-class Run:
+class HeldRun:
     """A run, as a worker holds it between requests.
 
     Args:
@@ -81,9 +81,9 @@ class Run:
 
         see_one_gpu(self._config.evaluation, job)
         with quick_imports():
-            from tsugiki.evaluate.batch import Evaluator
+            from tsugiki.evaluate.batch import ShardEvaluator
 
-        return Evaluator(self._files, self._config, job=job)
+        return ShardEvaluator(self._files, self._config, job=job)
 
 
 class Worker:
@@ -91,7 +91,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._code = code_stamp()
-        self._run: Run | None = None
+        self._run: HeldRun | None = None
         self.usable = True
         """Whether another request may be made of this process."""
 
@@ -101,7 +101,7 @@ class Worker:
         """Do one request; returns the last line for the client."""
         try:
             if self._run is None:
-                self._run = Run(RunFiles(Path(request.config).parent))
+                self._run = HeldRun(RunFiles(Path(request.config).parent))
             if code_stamp() != self._code or not self._run.is_current():
                 self.usable = False
                 return {"stale": True}

@@ -222,7 +222,7 @@ class Rows:
 
 
 @dataclass
-class Changes:
+class AdapterChanges:
     """All that an adapter does to its base, by the names of the base's tensors."""
 
     low_rank: dict[str, Change] = field(default_factory=dict)
@@ -243,9 +243,9 @@ class Changes:
         return {*self.low_rank, *self.biases, *self.replaced, *self.rows}
 
 
-def find_changes(adapter: Adapter, base: ModelFacts) -> tuple[Changes, list[Fault]]:
+def find_changes(adapter: Adapter, base: ModelFacts) -> tuple[AdapterChanges, list[Fault]]:
     """What an adapter changes in its base, and what about it does not fit."""
-    changes = Changes()
+    changes = AdapterChanges()
     homeless: list[str] = []
     for name in sorted(adapter.tensors):
         plain = WRAPPED.sub(".", name.removeprefix(ROOT))
@@ -270,7 +270,7 @@ def _find(name: str, base: ModelFacts) -> str | None:
 
 
 def _take_rows(
-    changes: Changes, name: str, module: str, adapter: Adapter, base: ModelFacts
+    changes: AdapterChanges, name: str, module: str, adapter: Adapter, base: ModelFacts
 ) -> str | None:
     rows = Rows(name, adapter.tokens(module) or ())
     if HEAD.search(f"{module}.weight") and base.is_tied:
@@ -283,7 +283,7 @@ def _take_rows(
 
 
 def _take_part(
-    changes: Changes, name: str, match: re.Match[str], adapter: Adapter, base: ModelFacts
+    changes: AdapterChanges, name: str, match: re.Match[str], adapter: Adapter, base: ModelFacts
 ) -> str | None:
     module, part = match["module"], match["part"]
     bias = match["bias"] == ".bias"
@@ -306,7 +306,7 @@ def _take_part(
 
 
 def _faults(
-    adapter: Adapter, base: ModelFacts, changes: Changes, homeless: list[str]
+    adapter: Adapter, base: ModelFacts, changes: AdapterChanges, homeless: list[str]
 ) -> Iterator[Fault]:
     if not base.whole:
         return  # what the base lacks is said of the base
@@ -343,7 +343,7 @@ def _faults(
     yield from _tied(adapter, base, changes)
 
 
-def _wrong_shapes(adapter: Adapter, base: ModelFacts, changes: Changes) -> Iterator[str]:
+def _wrong_shapes(adapter: Adapter, base: ModelFacts, changes: AdapterChanges) -> Iterator[str]:
     tensors = adapter.tensors
     for target, change in changes.low_rank.items():
         weight = base.tensors[target].shape
@@ -367,7 +367,7 @@ def _wrong_shapes(adapter: Adapter, base: ModelFacts, changes: Changes) -> Itera
             yield f"{target}: {list(mine)} instead of {list(theirs)}"
 
 
-def _wrong_rows(adapter: Adapter, base: ModelFacts, changes: Changes) -> Iterator[str]:
+def _wrong_rows(adapter: Adapter, base: ModelFacts, changes: AdapterChanges) -> Iterator[str]:
     for target, some in changes.rows.items():
         replaced = changes.replaced.get(target)
         whole = adapter.tensors[replaced] if replaced else base.tensors[target]
@@ -378,7 +378,7 @@ def _wrong_rows(adapter: Adapter, base: ModelFacts, changes: Changes) -> Iterato
             yield f"{target}: rows {list(some.tokens)} instead of each once, below {whole.shape[0]}"
 
 
-def _tied(adapter: Adapter, base: ModelFacts, changes: Changes) -> Iterator[Fault]:
+def _tied(adapter: Adapter, base: ModelFacts, changes: AdapterChanges) -> Iterator[Fault]:
     """A head that is tied to the embeddings stays so, or the adapter is refused."""
     if not base.is_tied or base.embeddings is None:
         return

@@ -17,7 +17,13 @@ from tsugiki.models.headers import TensorHeader
 from tsugiki.models.kinds.text import EMBEDDINGS, HEAD, HEAD_BIAS, TOKENIZER
 from tsugiki.models.sources import ParentFiles
 from tsugiki.parents.hub import COMMIT
-from tsugiki.parents.prepare.adapter import CONFIG, Adapter, Changes, find_changes, read_adapter
+from tsugiki.parents.prepare.adapter import (
+    CONFIG,
+    Adapter,
+    AdapterChanges,
+    find_changes,
+    read_adapter,
+)
 from tsugiki.parents.prepare.vocabulary import (
     Alignment,
     align,
@@ -38,7 +44,7 @@ class Preparation:
     """Whole models in their own vocabularies: as stored, or with an adapter merged in."""
     models: dict[str, ModelFacts]
     """What they will be when they are merged."""
-    changes: dict[str, Changes] = field(default_factory=dict)
+    changes: dict[str, AdapterChanges] = field(default_factory=dict)
     """What adapters change, by their names."""
     alignment: Alignment | None = None
     base: str | None = None
@@ -148,9 +154,9 @@ def note_bases(config: RunConfig, adapters: Mapping[str, Adapter]) -> Iterator[s
 
 def _adapted(
     config: RunConfig, models: Mapping[str, ModelFacts], adapters: Mapping[str, Adapter]
-) -> tuple[dict[str, ModelFacts], dict[str, Changes], list[Fault]]:
+) -> tuple[dict[str, ModelFacts], dict[str, AdapterChanges], list[Fault]]:
     sources: dict[str, ModelFacts] = {}
-    changes: dict[str, Changes] = {}
+    changes: dict[str, AdapterChanges] = {}
     faults: list[Fault] = []
     for name in config.parents:
         if name in models:
@@ -169,7 +175,7 @@ def _adapted(
     return sources, changes, faults
 
 
-def _with_adapter(base: ModelFacts, adapter: Adapter, changes: Changes) -> ModelFacts:
+def _with_adapter(base: ModelFacts, adapter: Adapter, changes: AdapterChanges) -> ModelFacts:
     tensors = dict(base.tensors)
     for target, name in changes.replaced.items():
         tensors[target] = _with_rows(tensors[target], (adapter.tensors[name].shape or (0,))[0])

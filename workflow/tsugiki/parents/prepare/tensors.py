@@ -13,7 +13,7 @@ from torch import Tensor
 from tsugiki.errors import ParentError
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.plan import make_plan
-from tsugiki.parents.prepare.adapter import WEIGHTS, Changes
+from tsugiki.parents.prepare.adapter import WEIGHTS, AdapterChanges
 
 Weights = Callable[[str], Tensor]
 """Gives a model's tensor of a name; it may be a map of a file, and must not be changed."""
@@ -80,7 +80,7 @@ def stored_weights(name: str, folder: Path) -> Weights:
 
 
 def adapted_weights(
-    name: str, folder: Path, base: Weights, changes: Changes, embeddings: str | None
+    name: str, folder: Path, base: Weights, changes: AdapterChanges, embeddings: str | None
 ) -> Weights:
     """A base's tensors with an adapter merged in, in the base's number format.
 
