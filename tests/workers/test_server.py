@@ -147,12 +147,14 @@ def test_work_stops_between_candidates_when_its_client_is_gone(
     """A cancelled job does not keep a process busy; what is scored is kept for the next."""
     run = with_candidates(make_run(), 5)
     run.write_population([run.recipe(weight=0.0)], generation=1)
-    gone = threading.Event()
+    begun, gone = threading.Event(), threading.Event()
     scored: list[str] = []
 
     def wait_in_the_second(*arguments: Any, recipe: str, **more: Any) -> Any:
         scored.append(recipe)
-        assert len(scored) == 1 or gone.wait(PATIENCE)
+        if len(scored) == 2:
+            begun.set()
+            assert gone.wait(PATIENCE)
         return score(*arguments, recipe=recipe, **more)
 
     score = batch.score
@@ -161,6 +163,7 @@ def test_work_stops_between_candidates_when_its_client_is_gone(
     with connected(run) as connection, connection.makefile() as stream:
         connection.sendall(said(run))
         assert "[1/5]" in stream.readline()
+        assert begun.wait(PATIENCE)
     gone.set()
     call(run, generation=1)
     assert len(scored) == len(outcomes(run)) == 2
