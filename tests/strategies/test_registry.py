@@ -23,8 +23,9 @@ from tsugiki.strategies.strategy import Asked, Strategy, clip
 
 POPULATION = 12
 STRATEGIES = {
-    one.kind_name(): one(kind=one.kind_name(), population=POPULATION)
+    kind: one(kind=kind, population=POPULATION)
     for one in get_args(AnyStrategy)
+    for kind in get_args(one.model_fields["kind"].annotation)
 }
 KINDS = GeneKinds(
     binary=np.array([True, True, False, False, False]), switch=np.array([-1, -1, 0, 1, -1])

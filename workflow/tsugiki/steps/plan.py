@@ -177,7 +177,7 @@ class Plan:
         if evaluation.backend == "transformers":
             without |= {"backend", "vllm"}
         if evaluation.backend == "transformers" or evaluation.device == "cuda":
-            without.add("threads")  # on a processor, vLLM's sums depend on its threads
+            without.add("threads")  # vLLM once ran on processors, too: keys of its runs stay
         if content["date"] is None or not evaluation.apply_chat_template:
             without.add("date")
         for name in without:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import getstate, setstate
 from random import seed as seed_random
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 import numpy as np
 
@@ -43,12 +43,6 @@ class Strategy(Section, ABC):
 
     kind: str
     """Its name."""
-
-    @classmethod
-    def kind_name(cls) -> str:
-        """The `kind` that chooses it in a configuration."""
-        (name,) = get_args(cls.model_fields["kind"].annotation)
-        return str(name)
 
     def faults(self, objectives: int, genes: int | None = None) -> Iterator[str]:
         """What a search cannot be given, in words; `genes` is None before the models are read."""
