@@ -9,9 +9,9 @@ import pytest
 
 from tests.strategies.scored import scored
 from tsugiki.contracts.genome import GeneKinds
-from tsugiki.strategies.cma_es_margin import CmaEsMargin, first_mean, with_margin
+from tsugiki.strategies.cma_es_margin import CmaEsMargin, with_margin
 from tsugiki.strategies.sep_cma import SeparableCmaEs
-from tsugiki.strategies.strategy import Strategy
+from tsugiki.strategies.strategy import Strategy, first_mean
 
 BINARY = np.array([True, True, True, False])
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.strategies.scored import scored
 from tsugiki.contracts.scores import Scores
 from tsugiki.strategies.genetic import Genetic
-from tsugiki.strategies.nsga2 import Nsga2, crowding, nondominated, order
+from tsugiki.strategies.nsga2 import Nsga2, order
+from tsugiki.strategies.pareto import crowding, nondominated
 from tsugiki.strategies.random_search import RandomSearch
 from tsugiki.strategies.state import Array, State
 from tsugiki.strategies.strategy import Strategy, clip

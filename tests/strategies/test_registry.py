@@ -27,6 +27,15 @@ STRATEGIES = {
     for one in get_args(AnyStrategy)
     for kind in get_args(one.model_fields["kind"].annotation)
 }
+STRATEGIES |= {
+    # a step that small is as good as none: each search ends with its first population
+    f"{one.kind} {restarts}": one.model_copy(update={"restarts": restarts, "sigma": 1e-4})
+    for one, restarts in [
+        (STRATEGIES["cma_es"], "ipop"),
+        (STRATEGIES["cma_es_margin"], "bipop"),
+        (STRATEGIES["sep_cma"], "bipop"),
+    ]
+}
 KINDS = GeneKinds(
     binary=np.array([True, True, False, False, False]), switch=np.array([-1, -1, 0, 1, -1])
 )
@@ -103,14 +112,17 @@ def test_a_search_goes_on_bit_for_bit_in_a_new_process(strategy: Strategy, tmp_p
         "from pathlib import Path\n"
         "from tests.strategies.test_registry import STRATEGIES, follow\n"
         "from tsugiki.strategies.state import State\n"
-        "folder, kind = Path(sys.argv[1]), sys.argv[2]\n"
+        "folder, name = Path(sys.argv[1]), sys.argv[2]\n"
         "state = State.from_bytes((folder / '2.npz').read_bytes())\n"
-        "(folder / '3.npz').write_bytes(follow(STRATEGIES[kind], state, 2).to_bytes())\n"
+        "for generation in (2, 3, 4):\n"
+        "    state = follow(STRATEGIES[name], state, generation)\n"
+        "(folder / '5.npz').write_bytes(state.to_bytes())\n"
     )
-    command = [sys.executable, "-c", script, str(tmp_path), strategy.kind]
+    (name,) = [name for name, one in STRATEGIES.items() if one is strategy]
+    command = [sys.executable, "-c", script, str(tmp_path), name]
     environment = {"PYTHONHASHSEED": "4711"}
     subprocess.run(command, check=True, cwd=Path(__file__).parents[2], env=environment)
-    assert (tmp_path / "3.npz").read_bytes() == after(strategy, 3).to_bytes()
+    assert (tmp_path / "5.npz").read_bytes() == after(strategy, 5).to_bytes()
 
 
 def test_every_generation_has_its_size_and_can_be_decoded(strategy: Strategy) -> None:
@@ -133,6 +145,37 @@ def test_generations_of_failures_leave_a_usable_state(strategy: Strategy) -> Non
             failures = scored(np.zeros((POPULATION, 2)), range(POPULATION))
             state = strategy.tell(state, genomes, failures)
         assert np.isfinite(genomes_of(strategy.ask(state, (1, 5)))).all()
+
+
+def test_a_search_goes_on_where_a_generation_failed_as_a_whole(strategy: Strategy) -> None:
+    """Equal from the bytes of its state, and what it tells of itself is finite."""
+    state, again = after(strategy, 2), after(strategy, 2)
+    for generation in range(2, 6):
+        genomes = genomes_of(strategy.ask(state, (1, "ask", generation)))
+        everybody = range(POPULATION) if generation in {2, 4} else []
+        scores = scored(
+            judged(genomes).values, [*np.flatnonzero(judged(genomes).failed), *everybody]
+        )
+        state = strategy.tell(state, genomes, scores)
+        again = strategy.tell(State.from_bytes(again.to_bytes()), genomes, scores)
+        assert again.to_bytes() == state.to_bytes()
+    mean = strategy.mean(state)
+    assert mean is None or np.isfinite(mean).all()
+
+
+def test_a_search_that_is_drawn_to_a_corner_stays_in_the_cube_or_near_it(
+    strategy: Strategy,
+) -> None:
+    """Candidates are decoded at the nearest point of the cube; only normal draws need that."""
+    state = strategy.initial(START, KINDS)
+    for generation in range(40):
+        genomes = genomes_of(strategy.ask(state, (1, "ask", generation)))
+        outside = np.abs(genomes - clip(genomes))[:, ~KINDS.binary]
+        assert np.median(outside) < 3
+        if strategy.kind in {"de", "pso", "genetic", "nsga2", "nsga3", "random"}:
+            assert not outside.any()
+        values = np.stack([clip(genomes).sum(axis=1)] * 2, axis=1)
+        state = strategy.tell(state, genomes, scored(values))
 
 
 def test_nothing_better_than_failures_is_no_progress(strategy: Strategy) -> None:

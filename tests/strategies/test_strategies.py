@@ -54,16 +54,9 @@ def test_every_strategy_comes_nearer_to_the_optimum(strategy: Strategy) -> None:
     assert best < 0.5 * first
 
 
-def test_strategies_that_learn_beat_random_search_at_equal_budget() -> None:
-    """Otherwise nobody should pay for them."""
-    best = {}
-    for name, settings in SETTINGS.items():
-        strategy = settings
-        scores = [score for generation in run(strategy, 60) for score in generation]
-        best[name] = max(scores[:480])
-    assert best["cma_es"] > best["random"]
-    assert best["genetic"] > best["random"]
-    assert -best["cma_es"] < 1e-6
+def test_cma_es_comes_as_near_as_it_is_worth() -> None:
+    """A thousandth of the range, in each of four genes, after sixty generations."""
+    assert -max(max(generation) for generation in run(CmaEs(), 60)) < 1e-6
 
 
 def test_global_generators_are_restored_after_an_error() -> None:

@@ -381,7 +381,7 @@ class Search:
 
         Args:
             scores: shape (population,), or (population, objectives): most strategies take their sum,
-                `nsga2` looks for the front. Larger is better. NaN says that a point has no score.
+                others look for the front. Larger is better. NaN says that a point has no score.
 
         Raises:
             ValueError: there are more or fewer than were asked for.

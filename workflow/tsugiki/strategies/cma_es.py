@@ -9,18 +9,17 @@ of its generation, so that the search feels the wall but never meets a plateau.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from deap import base, cma
-from pydantic import Field
+from numpy.typing import NDArray
 
-from tsugiki.contracts.genome import GeneKinds
 from tsugiki.contracts.scores import Scores, weighted_sum
+from tsugiki.strategies.restarts import Restarting
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked, Strategy, seeded_globals
+from tsugiki.strategies.strategy import Asked, seeded_globals
 
 MOST_GENES = 2000
 """A full covariance of so many genes puts three matrices of 32 MB into each state."""
@@ -39,15 +38,8 @@ class _Individual(list[float]):
         self.fitness = _Maximised()
 
 
-class FullCovariance(Strategy):
+class FullCovariance(Restarting):
     """A normal distribution with all covariances, in DEAP's `cma.Strategy`."""
-
-    kind: str
-    """Its name."""
-    sigma: Annotated[float, Field(gt=0, le=1)] = 1 / 6
-    """First step size, in units of the genes' ranges."""
-    population: Annotated[int, Field(ge=2)] | None = None
-    """Candidates in a generation; 4 + floor(3 ln n) for n genes if absent."""
 
     def faults(self, objectives: int, genes: int | None = None) -> Iterator[str]:
         """No more genes than a state can hold the covariances of."""
@@ -60,18 +52,22 @@ class FullCovariance(Strategy):
 
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
         """Draw a generation from the normal distribution of the state."""
+        strategy = thaw(state)
+        strategy.lambda_ = state.scalars.get("size", strategy.lambda_)
         with seeded_globals(key):
-            drawn = thaw(state).generate(np.asarray)
+            drawn = strategy.generate(np.asarray)
         return [Asked(np.array(genome, dtype=np.float64)) for genome in drawn]
 
-    def mean(self, state: State) -> Array | None:
-        """The distribution's mean: of an indicator, the more probable value."""
-        return state.arrays["centroid"]
+    def shape(self, state: State) -> tuple[Array, Array, Array]:
+        """Mean, deviations and axes of DEAP's strategy; of an indicator, the more probable value."""
+        sigma, known = state.scalars["sigma"], state.arrays
+        return known["centroid"], sigma * np.sqrt(np.diag(known["C"])), sigma * known["diagD"]
 
-    def start(self, mean: Array) -> State:
+    def about(self, mean: Array, sigma: float, population: int) -> State:
         """The paper's start about a mean: the identity as covariance, `sigma` as step."""
-        size = self.population or default_population(len(mean))
-        return freeze(cma.Strategy(centroid=mean, sigma=self.sigma, lambda_=size), size, self.kind)
+        return freeze(
+            cma.Strategy(centroid=mean, sigma=sigma, lambda_=population), population, self.kind
+        )
 
 
 class CmaEs(FullCovariance):
@@ -80,23 +76,20 @@ class CmaEs(FullCovariance):
     kind: Literal["cma_es"] = "cma_es"
     """CMA-ES."""
 
-    def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
+    def begin(
+        self, start: Array, binary: NDArray[np.bool_], sigma: float, population: int
+    ) -> State:
         """Normal about the start. Indicators are numbers to it; `cma_es_margin` knows better."""
-        del kinds
-        return self.start(np.array(start))
+        del binary
+        return self.about(np.array(start), sigma, population)
 
-    def tell(self, state: State, genomes: Array, scores: Scores) -> State:
+    def learn(self, state: State, genomes: Array, scores: Scores) -> State:
         """Update mean, step and covariance."""
         strategy, fitness = thaw(state), weighted_sum(scores)
         variance = strategy.sigma**2 * np.diag(strategy.C)
         penalised = fitness - boundary_penalty(genomes, fitness, variance)
         strategy.update(individuals(genomes, penalised))
         return freeze(strategy, state.scalars["population"])
-
-
-def default_population(genes: int) -> int:
-    """Hansen's default: 4 + floor(3 ln n)."""
-    return 4 + math.floor(3 * math.log(genes))
 
 
 def individuals(genomes: Array, fitness: Array) -> list[Any]:

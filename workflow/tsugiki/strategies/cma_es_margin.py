@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tsugiki.contracts.genome import THRESHOLD, GeneKinds
+from tsugiki.contracts.genome import THRESHOLD
 from tsugiki.contracts.scores import Scores, weighted_sum
 from tsugiki.strategies.cma_es import (
     FullCovariance,
@@ -27,23 +27,7 @@ from tsugiki.strategies.cma_es import (
     thaw,
 )
 from tsugiki.strategies.state import Array, State
-
-_SURE = 1e-9
-
-
-def first_mean(start: Array, binary: NDArray[np.bool_], sigma: float) -> Array:
-    """The mean whose indicators are on with the probabilities of `start`.
-
-    Args:
-        start: shape (genes,): coordinates of numbers, probabilities of indicators.
-        binary: shape (genes,).
-        sigma: Standard deviation of every gene.
-    """
-    mean = np.array(start, dtype=np.float64)
-    for index in np.flatnonzero(binary):
-        probability = min(max(float(start[index]), _SURE), 1 - _SURE)
-        mean[index] = THRESHOLD + sigma * NormalDist().inv_cdf(probability)
-    return mean
+from tsugiki.strategies.strategy import first_mean
 
 
 def with_margin(
@@ -70,13 +54,14 @@ class CmaEsMargin(FullCovariance):
     margin: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     """Smallest probability of either value of an indicator; 1/(n times population) if absent."""
 
-    def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
+    def begin(
+        self, start: Array, binary: NDArray[np.bool_], sigma: float, population: int
+    ) -> State:
         """Normal about the start, with indicators as probable as it says."""
-        binary = (kinds or GeneKinds.numbers(len(start))).binary
-        state = self.start(first_mean(start, binary, self.sigma))
+        state = self.about(first_mean(start, binary, sigma), sigma, population)
         return _with_binary(state, binary.astype(np.float64))
 
-    def tell(self, state: State, genomes: Array, scores: Scores) -> State:
+    def learn(self, state: State, genomes: Array, scores: Scores) -> State:
         """Update mean, step and covariance, then keep the margin."""
         strategy, fitness = thaw(state), weighted_sum(scores)
         binary = state.arrays["binary"] > 0

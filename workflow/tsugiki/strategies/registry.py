@@ -5,9 +5,25 @@ from __future__ import annotations
 from tsugiki.strategies.bit_cma import BitCma
 from tsugiki.strategies.cma_es import CmaEs
 from tsugiki.strategies.cma_es_margin import CmaEsMargin
+from tsugiki.strategies.de import DifferentialEvolution
 from tsugiki.strategies.genetic import Genetic
+from tsugiki.strategies.mo_cma_es import MoCmaEs
 from tsugiki.strategies.nsga2 import Nsga2
+from tsugiki.strategies.nsga3 import Nsga3
+from tsugiki.strategies.pso import ParticleSwarm
 from tsugiki.strategies.random_search import RandomSearch
 from tsugiki.strategies.sep_cma import SeparableCmaEs
 
-AnyStrategy = CmaEs | CmaEsMargin | SeparableCmaEs | BitCma | Genetic | Nsga2 | RandomSearch
+AnyStrategy = (
+    CmaEs
+    | CmaEsMargin
+    | SeparableCmaEs
+    | BitCma
+    | DifferentialEvolution
+    | ParticleSwarm
+    | Genetic
+    | Nsga2
+    | Nsga3
+    | MoCmaEs
+    | RandomSearch
+)

@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tsugiki.contracts.genome import GeneKinds
 from tsugiki.contracts.scores import Scores, weighted_sum
 from tsugiki.keyed import generator
-from tsugiki.strategies.cma_es import boundary_penalty, default_population
-from tsugiki.strategies.cma_es_margin import first_mean, with_margin
+from tsugiki.strategies.cma_es import boundary_penalty
+from tsugiki.strategies.cma_es_margin import with_margin
+from tsugiki.strategies.restarts import Restarting
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked, Strategy
+from tsugiki.strategies.strategy import Asked, first_mean
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class Diagonal:
         )
 
 
-class SeparableCmaEs(Strategy):
+class SeparableCmaEs(Restarting):
     """CMA-ES with a diagonal covariance, for thousands of genes (Ros and Hansen 2008).
 
     Indicators, if there are any, keep a margin as in `cma_es_margin`.
@@ -172,27 +172,24 @@ class SeparableCmaEs(Strategy):
 
     kind: Literal["sep_cma"]
     """Separable CMA-ES."""
-    sigma: Annotated[float, Field(gt=0, le=1)] = 1 / 6
-    """First step size, in units of the genes' ranges."""
-    population: Annotated[int, Field(ge=2)] | None = None
-    """Candidates in a generation; 4 + floor(3 ln n) for n genes if absent."""
     margin: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     """Smallest probability of either value of an indicator; 1/(n times population) if absent."""
 
-    def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
+    def begin(
+        self, start: Array, binary: NDArray[np.bool_], sigma: float, population: int
+    ) -> State:
         """Independent genes of standard deviation `sigma` about the start."""
-        binary = (kinds or GeneKinds.numbers(len(start))).binary
-        mean = first_mean(start, binary, self.sigma)
-        population = self.population or default_population(len(start))
-        return self._state(Diagonal.start(mean, self.sigma), binary, max(population, 2))
+        mean = first_mean(start, binary, sigma)
+        return self._state(Diagonal.start(mean, sigma), binary, population)
 
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
         """Draw a generation from the normal distribution of the state."""
         distribution = Diagonal.of(state.arrays, state.scalars)
-        drawn = distribution.sample(state.scalars["population"], generator(*key))
+        count = state.scalars.get("size", state.scalars["population"])
+        drawn = distribution.sample(count, generator(*key))
         return [Asked(genome) for genome in drawn]
 
-    def tell(self, state: State, genomes: Array, scores: Scores) -> State:
+    def learn(self, state: State, genomes: Array, scores: Scores) -> State:
         """Update mean, step and variances, then keep the margin of indicators."""
         distribution = Diagonal.of(state.arrays, state.scalars)
         binary, fitness = state.arrays["binary"] > 0, weighted_sum(scores)
@@ -204,9 +201,10 @@ class SeparableCmaEs(Strategy):
         mean = with_margin(updated.mean, updated.deviation, binary, probability)
         return self._state(replace(updated, mean=mean), binary, population)
 
-    def mean(self, state: State) -> Array | None:
-        """The distribution's mean."""
-        return state.arrays["mean"]
+    def shape(self, state: State) -> tuple[Array, Array, Array]:
+        """Mean and deviations: the axes are the genes."""
+        distribution = Diagonal.of(state.arrays, state.scalars)
+        return distribution.mean, distribution.deviation, distribution.deviation
 
     def _state(self, distribution: Diagonal, binary: NDArray[np.bool_], population: int) -> State:
         arrays = {**distribution.arrays(), "binary": binary.astype(np.float64)}

@@ -8,15 +8,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import getstate, setstate
 from random import seed as seed_random
+from statistics import NormalDist
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tsugiki.canonical import digest_bytes
 from tsugiki.contracts.data import Section
-from tsugiki.contracts.genome import GeneKinds
+from tsugiki.contracts.genome import THRESHOLD, GeneKinds
 from tsugiki.contracts.scores import Scores, weighted_sum
-from tsugiki.keyed import key64
+from tsugiki.keyed import generator, key64
 from tsugiki.strategies.state import Array, State
+
+FIRST_SPREAD = 0.15
+"""Standard deviation of a first generation about the start, in units of the genes' ranges."""
+
+_SURE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -118,3 +126,39 @@ def seeded_globals(key: Sequence[str | int]) -> Iterator[None]:
 def clip(genome: Array) -> Array:
     """The nearest point of the unit cube; shape (genes,)."""
     return np.clip(genome, 0.0, 1.0)
+
+
+def first_mean(start: Array, binary: NDArray[np.bool_], sigma: float) -> Array:
+    """The mean whose indicators are on with the probabilities of `start`.
+
+    Args:
+        start: shape (genes,): coordinates of numbers, probabilities of indicators.
+        binary: shape (genes,).
+        sigma: Standard deviation of every gene.
+    """
+    mean = np.array(start, dtype=np.float64)
+    for index in np.flatnonzero(binary):
+        probability = min(max(float(start[index]), _SURE), 1 - _SURE)
+        mean[index] = THRESHOLD + sigma * NormalDist().inv_cdf(probability)
+    return mean
+
+
+def about(start: Array, count: int, key: Sequence[str | int]) -> Array:
+    """A first generation: the start itself, and normal draws about it, moved into the unit cube.
+
+    Args:
+        start: shape (genes,).
+        count: Size of the generation.
+        key: Of the draws.
+
+    Returns:
+        shape (count, genes).
+    """
+    noise = generator(*key).normal(size=(count, len(start)))
+    noise[0] = 0.0
+    return np.clip(start + FIRST_SPREAD * noise, 0.0, 1.0)
+
+
+def key_of(genomes: Array) -> tuple[str, ...]:
+    """A key of randomness for `tell`, which is given none: the generation that it is told of."""
+    return ("told", digest_bytes(np.ascontiguousarray(genomes).tobytes()))
