@@ -46,10 +46,7 @@ class Breeding(Strategy):
 
     def first(self, state: State, key: Sequence[str | int]) -> list[Asked]:
         """The start itself, and normal draws about it, moved into the unit cube."""
-        start = state.arrays["start"]
-        noise = generator(*key).normal(size=(self.population, len(start)))
-        noise[0] = 0.0
-        return [Asked(np.clip(start + FIRST_SPREAD * row, 0.0, 1.0)) for row in noise]
+        return about(state.arrays["start"], self.population, key)
 
     def children(self, genomes: Array) -> list[Array]:
         """Two children of two parents, drawn from the global generators.
@@ -94,6 +91,19 @@ class Genetic(Breeding):
         """Remember the generation."""
         arrays = {"genomes": genomes, "fitness": weighted_sum(scores)}
         return State(self.kind, {"start": state.arrays["start"], **arrays})
+
+
+def about(start: Array, count: int, key: Sequence[str | int]) -> list[Asked]:
+    """A first generation: the start itself, and normal draws about it, moved into the unit cube.
+
+    Args:
+        start: shape (genes,).
+        count: How many candidates.
+        key: Of the randomness.
+    """
+    noise = generator(*key).normal(size=(count, len(start)))
+    noise[0] = 0.0
+    return [Asked(np.clip(start + FIRST_SPREAD * row, 0.0, 1.0)) for row in noise]
 
 
 def tournament(merit: Array) -> int:
