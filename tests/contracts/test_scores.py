@@ -102,7 +102,9 @@ def test_who_came_further_is_ahead_on_every_objective_whatever_the_scores() -> N
     )
     failed = np.array([False] * 5 + [True])
     scores = Scores(values=values, failed=failed, weights=np.array([1.0, 1.0]))
-    found = further_first(scores, [None, None, 1, 1, 0, 0]).values
+    lowered = further_first(scores, [None, None, 1, 1, 0, 0])
+    assert lowered.whole.tolist() == [True, True, False, False, False, False]
+    found = lowered.values
     np.testing.assert_array_equal(found[:2], values[:2])
     assert (found[2:4].max(axis=0) < values[:2].min(axis=0)).all()
     assert (found[4] < found[2:4].min(axis=0)).all()
@@ -114,3 +116,4 @@ def test_without_rungs_scores_stay_as_they_are() -> None:
     """To the bit."""
     scores = scores_of([scored(right=0.75, perplexity=3.0), FAILED], OBJECTIVES)
     assert further_first(scores, [None, None]) is scores
+    assert scores.whole.tolist() == [True, False]

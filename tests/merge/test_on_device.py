@@ -89,7 +89,15 @@ def test_sums_over_elements_are_left_to_the_processor(
     trio: Folders, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other devices add up in another order; all other methods stay on the device."""
-    sums = {"slerp", "nuslerp", "multislerp", "karcher", "model_stock", "sce"}
+    sums = {
+        "slerp",
+        "nuslerp",
+        "multislerp",
+        "karcher",
+        "model_stock",
+        "sce",
+        "svd_task_arithmetic",
+    }
     for way in ("on_device", "pieces"):
         if (way == "on_device") == (name in sums):
             monkeypatch.delattr(Merge, way)

@@ -95,6 +95,10 @@ def test_a_scale_per_hop_belongs_to_its_place() -> None:
     kinds = space.kinds
     assert kinds.binary.tolist() == [True] * count + [False] * (count + 1)
     assert kinds.switch.tolist() == [-1] * count + [*range(count), -1]
+    assert kinds.depth is not None
+    assert kinds.depth[:count] == pytest.approx((np.arange(count) + 0.5) / count)
+    np.testing.assert_array_equal(kinds.depth[count:-1], kinds.depth[:count])
+    assert kinds.depth[-1] > kinds.depth[-2]
     numbers = np.linspace(0.1, 0.9, count + 1)
     taken = [float(place in (0, 5)) for place in range(count)]
     path = space.decode([*taken, *numbers]).path

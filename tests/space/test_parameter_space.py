@@ -71,6 +71,14 @@ def test_genes_are_parameter_by_parent_by_group() -> None:
     assert [(gene.parameter, gene.parent, gene.group) for gene in genes] == expected
 
 
+def test_genes_lie_along_the_model_by_their_groups() -> None:
+    """The same for every parent and parameter: embeddings, two blocks, head; one group is in the middle."""
+    kinds = space_of().kinds
+    assert kinds.depth is not None
+    assert kinds.depth.tolist() == [0.5, 0.5, *[0.125, 0.375, 0.625, 0.875] * 2]
+    assert not kinds.binary.any()
+
+
 def test_a_parameter_of_no_parent_has_one_set_of_values() -> None:
     """Such as slerp's position between two parents."""
     space = space_of(

@@ -25,10 +25,13 @@ class GeneKinds:
         binary: bool, shape (genes,): the gene is an indicator, not a number.
         switch: int64, shape (genes,): index of the indicator without which a number has no
             effect; -1 where there is none.
+        depth: float64, shape (genes,): where along the model a gene acts, from 0 (its input) to 1
+            (its output); None if the space does not say.
     """
 
     binary: NDArray[np.bool_]
     switch: NDArray[np.int64]
+    depth: NDArray[np.float64] | None = None
 
     @classmethod
     def numbers(cls, count: int) -> GeneKinds:

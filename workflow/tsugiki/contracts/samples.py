@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from tsugiki.errors import LineageError
 
@@ -154,3 +156,33 @@ def read_samples(path: Path, columns: Sequence[str] | None = None) -> Any:
         raise LineageError(
             "the record of the items cannot be read", where=str(path), got=str(error)
         ) from error
+
+
+def read_by_document(path: Path, objectives: Sequence[str]) -> NDArray[np.float64]:
+    """Each document's own number on each objective, from items.parquet.
+
+    Args:
+        path: The file.
+        objectives: Names of the objectives.
+
+    Returns:
+        float64, shape (documents, objectives): of each objective the documents of its task, by id.
+        NaN where a document has no number, and below the last one of a task with fewer documents.
+
+    Raises:
+        LineageError: the file is missing or damaged.
+    """
+    rows = read_samples(path, ["objective", "doc_id", "value"]).to_pylist()
+    rows.sort(key=lambda row: int(row["doc_id"]))
+    columns = [
+        [
+            np.nan if row["value"] is None else row["value"]
+            for row in rows
+            if row["objective"] == name
+        ]
+        for name in objectives
+    ]
+    found = np.full((max(map(len, columns), default=0), len(columns)), np.nan)
+    for place, column in enumerate(columns):
+        found[: len(column), place] = column
+    return found

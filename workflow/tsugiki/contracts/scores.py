@@ -41,11 +41,23 @@ class Scores:
             minimised are negated. Rows of failures are NaN.
         failed: bool, shape (population,).
         weights: float64, shape (objectives,): how much each counts where one number is needed.
+        left: bool, shape (population,): left at a rung, so that the values are of other documents
+            and lowered; None where nobody was.
+        by_document: float64, shape (population, documents, objectives): each document's own number,
+            larger is better; NaN where it is none, for failures, and for those left at a rung. Only
+            for strategies that ask for it (`Strategy.by_document`).
     """
 
     values: NDArray[np.float64]
     failed: NDArray[np.bool_]
     weights: NDArray[np.float64]
+    left: NDArray[np.bool_] | None = None
+    by_document: NDArray[np.float64] | None = None
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Who was scored on all documents; shape (population,)."""
+        return ~self.failed if self.left is None else ~(self.failed | self.left)
 
 
 def scores_of(outcomes: Iterable[Scored | Failed], objectives: Sequence[Direction]) -> Scores:
@@ -102,7 +114,8 @@ def further_first(scores: Scores, rungs: Sequence[int | None]) -> Scores:
         excess = values[here].max(axis=0) - (worst - margin)
         values[here] -= np.where(np.isfinite(worst), np.maximum(excess, 0.0), 0.0)
         worst = values[here].min(axis=0)
-    return replace(scores, values=values)
+    left = np.array([rung is not None for rung in rungs], dtype=np.bool_)
+    return replace(scores, values=values, left=left)
 
 
 def weighted_sum(scores: Scores) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from tsugiki.contracts.layout import GenerationFiles, PhaseFiles
 from tsugiki.contracts.ledger import read_outcome, read_population
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.rungs import Judged, Promotion, left_at
-from tsugiki.contracts.samples import read_samples
+from tsugiki.contracts.samples import read_by_document
 from tsugiki.contracts.scores import scores_of
 from tsugiki.errors import LineageError
 from tsugiki.strategies.rungs.registry import RULES
@@ -116,14 +116,5 @@ def _read(phase: PhaseFiles, recipe: str, rung: int, objectives: Sequence[Object
         )
     by_document = None
     if isinstance(outcome, Scored):
-        rows = read_samples(place.items, ["objective", "doc_id", "value"]).to_pylist()
-        columns = [
-            [
-                np.nan if row["value"] is None else row["value"]
-                for row in sorted(rows, key=lambda row: int(row["doc_id"]))
-                if row["objective"] == of.name
-            ]
-            for of in objectives
-        ]
-        by_document = np.array(columns, dtype=np.float64).T
+        by_document = read_by_document(place.items, [one.name for one in objectives])
     return AtRung(recipe, outcome, digest_file(place.outcome), by_document)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from tsugiki.canonical import digest_bytes, pretty_json
 from tsugiki.config.evaluation import Objective
@@ -52,6 +53,7 @@ def select(
     state_bytes: bytes,
     outcomes_bytes: bytes,
     objectives: Sequence[Objective],
+    by_document: npt.NDArray[np.float64] | None = None,
 ) -> Next:
     """Draw the generation that follows a ranked one.
 
@@ -63,6 +65,7 @@ def select(
         state_bytes: state.npz that it was drawn from.
         outcomes_bytes: outcomes.json of the generation.
         objectives: What candidates are scored by, with their goals.
+        by_document: What `Scores.by_document` is, for a strategy that asks for it.
 
     Raises:
         LineageError: the files do not belong together.
@@ -89,6 +92,7 @@ def select(
     genomes = np.array([candidate.genome for candidate in population.candidates])
     outcomes = [ranked.outcome for ranked in entry.ranked]
     scores = further_first(scores_of(outcomes, objectives), [one.rung for one in outcomes])
+    scores = replace(scores, by_document=by_document)
     told = stage.strategy.tell(state, genomes, scores).with_scalars(
         **stage.strategy.progress(state, scores, entry.generation)
     )

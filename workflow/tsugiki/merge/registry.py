@@ -18,6 +18,7 @@ from tsugiki.merge.methods import (
     passthrough,
     sce,
     slerp,
+    svd_task_arithmetic,
     task_arithmetic,
     ties,
 )
@@ -27,6 +28,7 @@ METHODS: dict[str, Method] = {
     for method in (
         linear.METHOD,
         task_arithmetic.METHOD,
+        svd_task_arithmetic.METHOD,
         ties.METHOD,
         dare.LINEAR,
         dare.TIES,

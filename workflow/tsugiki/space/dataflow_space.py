@@ -167,11 +167,13 @@ class DataflowGenome(Data):
 
     @property
     def kinds(self) -> GeneKinds:
-        """Indicators first, then numbers."""
-        count, switches = len(self.places), self.scales.switches
+        """Indicators first, then numbers; a number lies where the place does that switches it."""
+        count, switches = len(self.places), np.array(self.scales.switches, dtype=np.int64)
+        places, numbers = ((np.arange(size) + 0.5) / size for size in (count, len(switches)))
         return GeneKinds(
             binary=np.array([True] * count + [False] * len(switches)),
-            switch=np.array([-1] * count + [*switches], dtype=np.int64),
+            switch=np.concatenate([np.full(count, -1, dtype=np.int64), switches]),
+            depth=np.concatenate([places, np.where(switches < 0, numbers, places[switches])]),
         )
 
     def decode(self, coordinates: Sequence[float]) -> DataflowRecipe:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Literal
+
+import numpy as np
 
 from tsugiki.canonical import pretty_json
 from tsugiki.config.stage import ParameterSpace, Stage
@@ -56,8 +60,12 @@ class ParameterGenome(Data):
 
     @property
     def kinds(self) -> GeneKinds:
-        """All genes are numbers."""
-        return GeneKinds.numbers(len(self.genes))
+        """All genes are numbers; those of a parameter and parent lie along the model in their order."""
+        runs = [
+            list(run) for _, run in groupby(self.genes, lambda one: (one.parameter, one.parent))
+        ]
+        depth = np.concatenate([(np.arange(len(run)) + 0.5) / len(run) for run in runs])
+        return replace(GeneKinds.numbers(len(self.genes)), depth=depth)
 
     def decode(self, coordinates: Sequence[float]) -> Recipe:
         """The recipe at a point of the unit cube.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from tsugiki import atomic
-from tsugiki.canonical import pretty_json
+from tsugiki.canonical import digest_file, pretty_json
+from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import GenerationFiles, PhaseFiles, RunFiles
@@ -17,10 +21,11 @@ from tsugiki.contracts.ledger import (
     read_population,
     require_one_evaluation,
 )
-from tsugiki.contracts.outcome import Failed, Scored
-from tsugiki.contracts.population import Population
+from tsugiki.contracts.outcome import Failed, Scored, is_whole
+from tsugiki.contracts.population import Generation, Population
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.rungs import left_at
+from tsugiki.contracts.samples import read_by_document
 from tsugiki.errors import EvaluationError, LineageError
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.evaluate.shards import distinct_recipes
@@ -47,13 +52,18 @@ def write_next(files: RunFiles, config: RunConfig, stage: Stage, generation: int
 
 
 def select_from_files(files: RunFiles, config: RunConfig, stage: Stage, generation: int) -> Next:
-    """What follows from the files of a generation; writes nothing."""
+    """What follows from the files of a generation; writes nothing.
+
+    Raises:
+        LineageError: a file is missing, or files contradict each other.
+    """
     phase = files.phase(stage.name)
     current = phase.generation(generation)
     space = read_genome(phase.space)
     read_population(current.population)  # each names its file if it is damaged
-    read_generation(current.outcomes)
+    entry = read_generation(current.outcomes)
     read_state(current.state)
+    objectives = decided_evaluation(config, files.items).objectives
     return select(
         config,
         stage,
@@ -61,8 +71,45 @@ def select_from_files(files: RunFiles, config: RunConfig, stage: Stage, generati
         population_bytes=current.population.read_bytes(),
         state_bytes=current.state.read_bytes(),
         outcomes_bytes=current.outcomes.read_bytes(),
-        objectives=decided_evaluation(config, files.items).objectives,
+        objectives=objectives,
+        by_document=by_document(phase, entry, objectives) if stage.strategy.by_document else None,
     )
+
+
+def by_document(
+    phase: PhaseFiles, entry: Generation, objectives: Sequence[Objective]
+) -> npt.NDArray[np.float64]:
+    """What the candidates of a generation made of each search document, from their records.
+
+    Args:
+        phase: The stage.
+        entry: The ledger's entry, which names each record by its digest.
+        objectives: What candidates are scored by, with their goals.
+
+    Returns:
+        float64, shape (population, documents, objectives); larger is better. NaN where a document has
+        no number, for failures, and for candidates that were left at a rung.
+
+    Raises:
+        LineageError: a record is missing, or is another one than was ranked.
+    """
+    names, signs = [one.name for one in objectives], [one.sign for one in objectives]
+    found: dict[str, npt.NDArray[np.float64]] = {}
+    for ranked in entry.ranked:
+        if isinstance(ranked.outcome, Scored) and is_whole(ranked.outcome):
+            path = phase.candidate(ranked.recipe).items
+            found[ranked.recipe] = np.array(signs) * read_by_document(path, names)
+            if (digest := digest_file(path)) != ranked.outcome.records:
+                raise LineageError(
+                    "the record of the items has changed since it was ranked",
+                    where=str(path),
+                    expected=ranked.outcome.records,
+                    got=digest,
+                    fix="put back the file that was ranked",
+                )
+    shape = next(iter(found.values()), np.empty((0, len(names)))).shape
+    nothing = np.full(shape, np.nan)
+    return np.array([found.get(one.recipe, nothing) for one in entry.ranked]).reshape(-1, *shape)
 
 
 def write_ranked(

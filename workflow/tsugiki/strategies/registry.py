@@ -5,9 +5,11 @@ from __future__ import annotations
 from tsugiki.strategies.bit_cma import BitCma
 from tsugiki.strategies.cma_es import CmaEs
 from tsugiki.strategies.cma_es_margin import CmaEsMargin
+from tsugiki.strategies.cycle_qd import CycleQd
 from tsugiki.strategies.de import DifferentialEvolution
 from tsugiki.strategies.genetic import Genetic
 from tsugiki.strategies.mo_cma_es import MoCmaEs
+from tsugiki.strategies.natural_niches import NaturalNiches
 from tsugiki.strategies.nsga2 import Nsga2
 from tsugiki.strategies.nsga3 import Nsga3
 from tsugiki.strategies.pso import ParticleSwarm
@@ -25,5 +27,7 @@ AnyStrategy = (
     | Nsga2
     | Nsga3
     | MoCmaEs
+    | CycleQd
+    | NaturalNiches
     | RandomSearch
 )

@@ -49,6 +49,9 @@ class Strategy(Section, ABC):
     weighs: ClassVar[bool] = True
     """Whether it looks for the largest weighted sum of the objectives."""
 
+    by_document: ClassVar[bool] = False
+    """Whether it is told what candidates made of every document (`Scores.by_document`)."""
+
     kind: str
     """Its name."""
 
