@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tsugiki.contracts.scores import Scores, weighted_sum
 from tsugiki.strategies.restarts import Restarting
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked, seeded_globals
+from tsugiki.strategies.strategy import Asked, seeded_globals, shorten
 
 MOST_GENES = 2000
 """A full covariance of so many genes puts three matrices of 32 MB into each state."""
@@ -62,6 +62,13 @@ class FullCovariance(Restarting):
         """Mean, deviations and axes of DEAP's strategy; of an indicator, the more probable value."""
         sigma, known = state.scalars["sigma"], state.arrays
         return known["centroid"], sigma * np.sqrt(np.diag(known["C"])), sigma * known["diagD"]
+
+    def injected(self, state: State, genomes: Array) -> Array:
+        """Nearer to the mean where they are far from it (see `shorten`)."""
+        strategy = thaw(state)
+        steps = (genomes - strategy.centroid) @ strategy.B / (strategy.diagD * strategy.sigma)
+        moved = (shorten(steps) * strategy.diagD * strategy.sigma) @ strategy.B.T
+        return np.asarray(strategy.centroid + moved, dtype=np.float64)
 
     def about(self, mean: Array, sigma: float, population: int) -> State:
         """The paper's start about a mean: the identity as covariance, `sigma` as step."""

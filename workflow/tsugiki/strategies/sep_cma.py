@@ -28,7 +28,7 @@ from tsugiki.strategies.cma_es import boundary_penalty
 from tsugiki.strategies.cma_es_margin import with_margin
 from tsugiki.strategies.restarts import Restarting
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked, first_mean
+from tsugiki.strategies.strategy import Asked, first_mean, shorten
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,12 @@ class Diagonal:
     def sample(self, count: int, generator: np.random.Generator) -> Array:
         """Draw candidates; shape (count, genes)."""
         return self.mean + self.deviation * generator.standard_normal((count, len(self.mean)))
+
+    def shortened(self, genomes: Array) -> Array:
+        """Candidates from elsewhere, nearer to the mean where they are far (see `shorten`)."""
+        if not len(self.mean):
+            return genomes
+        return self.mean + shorten((genomes - self.mean) / self.deviation) * self.deviation
 
     def update(
         self, genomes: Array, fitness: Array, used: NDArray[np.bool_] | None = None
@@ -205,6 +211,10 @@ class SeparableCmaEs(Restarting):
         """Mean and deviations: the axes are the genes."""
         distribution = Diagonal.of(state.arrays, state.scalars)
         return distribution.mean, distribution.deviation, distribution.deviation
+
+    def injected(self, state: State, genomes: Array) -> Array:
+        """Nearer to the mean where they are far from it."""
+        return Diagonal.of(state.arrays, state.scalars).shortened(genomes)
 
     def _state(self, distribution: Diagonal, binary: NDArray[np.bool_], population: int) -> State:
         arrays = {**distribution.arrays(), "binary": binary.astype(np.float64)}
