@@ -1,7 +1,7 @@
-"""An environment of its own for each peer that searches for merges.
+"""An environment of its own for each peer that searches for merges, and one for peers of strategies.
 
-Both peers need older libraries than each other and than tsugiki. PyTorch is pinned to the version
-that tsugiki uses, so that forward passes cost the same everywhere.
+mergenetic and mergekit-evolve need older libraries than each other and than tsugiki. PyTorch is pinned to
+the version that tsugiki uses, so that forward passes cost the same everywhere.
 """
 
 from __future__ import annotations
@@ -39,7 +39,12 @@ MERGEKIT_EVOLVE = (
         *("ray", "cma", "pandas"),
     ),
 )
-ENVIRONMENTS = {"mergenetic": MERGENETIC, "mergekit-evolve": MERGEKIT_EVOLVE}
+STRATEGIES = (("cmaes==0.13.1", "cma==4.5.0", "pymoo==0.6.2"),)
+ENVIRONMENTS = {
+    "mergenetic": MERGENETIC,
+    "mergekit-evolve": MERGEKIT_EVOLVE,
+    "strategies": STRATEGIES,
+}
 """Arguments of each call of pip, in order, by peer."""
 
 

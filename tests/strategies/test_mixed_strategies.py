@@ -11,6 +11,7 @@ from tests.strategies.scored import scored
 from tsugiki.contracts.genome import GeneKinds
 from tsugiki.strategies.bit_cma import BitCma, used
 from tsugiki.strategies.cma_es_margin import CmaEsMargin
+from tsugiki.strategies.genetic import Genetic
 from tsugiki.strategies.random_search import RandomSearch
 from tsugiki.strategies.sep_cma import SeparableCmaEs
 from tsugiki.strategies.state import Array, State
@@ -27,6 +28,7 @@ SETTINGS: dict[str, Strategy] = {
     "cma_es_margin": CmaEsMargin(kind="cma_es_margin", population=POPULATION),
     "sep_cma": SeparableCmaEs(kind="sep_cma", population=POPULATION),
     "bit_cma": BitCma(kind="bit_cma", population=POPULATION),
+    "genetic": Genetic(kind="genetic", population=POPULATION),
 }
 RANDOM = RandomSearch(kind="random", population=POPULATION)
 
@@ -164,3 +166,26 @@ def test_sep_cma_runs_with_as_many_genes_as_the_paper_has() -> None:
             state, np.array(genomes), scored([float(genome.sum()) for genome in genomes])
         )
     assert len(state.to_bytes()) < 6 * 8 * size
+
+
+def test_a_genetic_algorithm_flips_each_indicator_with_the_rate_of_mutation() -> None:
+    """One in five, and numbers move as they do without indicators."""
+    strategy = Genetic(kind="genetic", population=2000, elite=0, crossover=0.0, mutation=0.2)
+    state = strategy.initial(START, KINDS)
+    genomes = np.tile(np.where(KINDS.binary, 1.0, 0.5), (2000, 1))
+    state = strategy.tell(state, genomes, scored(np.zeros(2000)))
+    drawn = np.array([one.genome for one in strategy.ask(state, (1,))])
+    assert set(np.unique(drawn[:, :BITS])) == {0.0, 1.0}
+    assert np.abs((drawn[:, :BITS] == 0).mean(axis=0) - 0.2).max() < 5 * np.sqrt(0.16 / 2000)
+    assert np.abs((drawn[:, BITS:] != 0.5).mean(axis=0) - 0.2).max() < 5 * np.sqrt(0.16 / 2000)
+
+
+def test_a_state_from_before_indicators_were_known_goes_on_as_it_did() -> None:
+    """It names none, and all genes are numbers to it."""
+    strategy = Genetic(kind="genetic", population=POPULATION)
+    genomes = np.random.default_rng(1).random((POPULATION, BITS + NUMBERS))
+    old = State("genetic", {"start": START, "genomes": genomes, "fitness": genomes.sum(axis=1)})
+    drawn = np.array([one.genome for one in strategy.ask(old, (1,))])
+    numbers = strategy.tell(strategy.initial(START), genomes, scored(genomes.sum(axis=1)))
+    assert np.array_equal(drawn, [one.genome for one in strategy.ask(numbers, (1,))])
+    assert not set(np.unique(drawn[:, 0])) <= {0.0, 1.0}

@@ -81,7 +81,8 @@ class DifferentialEvolution(Strategy):
             targets, before = arrays["genomes"], arrays["fitness"]
             better, kept = fitness > before, (fitness >= before) & ~scores.failed
             if better.any():
-                gain = np.where(np.isfinite(before), fitness - before, np.nan)[better]
+                unknown = np.full(len(before), np.nan)  # where the target had failed
+                gain = np.subtract(fitness, before, out=unknown, where=np.isfinite(before))[better]
                 known = gain[np.isfinite(gain)]
                 gain = np.nan_to_num(gain, nan=known.max() if len(known) else 1.0)
                 scale, rate = (one[better] for one in _settings(state))
