@@ -381,7 +381,7 @@ class Search:
 
         Args:
             scores: shape (population,), or (population, objectives): most strategies take their sum,
-                `nsga2` looks for the front. Larger is better. NaN says that a point has no score.
+                `nsga2` and `cycle_qd` look at each, and to `natural_niches` each is a document. Larger is better. NaN says that a point has no score.
 
         Raises:
             ValueError: there are more or fewer than were asked for.
