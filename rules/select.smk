@@ -2,6 +2,8 @@
 #
 # Inputs:  <phase>/gen-NNN/{population.json,evaluated-*.json}, outcomes of its candidates
 #          <stage>/gen-NNN/state.npz, <stage>/space.json
+#          items.parquet of the candidates, where the strategy asks for them: outcomes.json names each by
+#          its digest, so that other records mean another outcomes.json
 # Outputs: <phase>/gen-NNN/outcomes.json                      the ledger's entry
 #          <stage>/gen-NNN/{population.json,state.npz}         drawn from the generation before
 

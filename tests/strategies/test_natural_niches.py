@@ -190,6 +190,17 @@ def test_failures_and_who_was_left_at_a_rung_take_no_part() -> None:
     assert {index for one in NICHES.ask(state, (1,)) for index in one.parents} == {0, 3}
 
 
+def test_an_objective_counts_as_much_as_its_weight_however_many_documents_it_has() -> None:
+    """Two documents of one, four of another; the third has a number for the whole only."""
+    solved = np.full((2, 4, 3), np.nan)
+    solved[:, :2, 0], solved[:, :, 1] = 1.0, [[1, 1, 1, 0], [0, 0, 0, 1]]
+    scores = scored([[1.0, 0.75, -9.0], [1.0, 0.25, -7.0]], weights=[1.0, 2.0, 4.0])
+    scores = replace(scores, by_document=solved)
+    state = NICHES.tell(NICHES.initial(np.full(2, 0.5)), np.full((2, 2), 0.5), scores)
+    got = shares(state.arrays["solved"], state.arrays["worth"]).sum(axis=1)
+    assert got == pytest.approx(np.array([[0.5, 1.5, 0.0], [0.5, 0.5, 4.0]]))
+
+
 def test_without_records_each_objective_is_a_document() -> None:
     """As where Python asks and tells."""
     strategy = NaturalNiches(kind="natural_niches", archive=2)

@@ -381,7 +381,8 @@ class Search:
 
         Args:
             scores: shape (population,), or (population, objectives): most strategies take their sum,
-                others look for the front. Larger is better. NaN says that a point has no score.
+                others look at each, and to `natural_niches` each is a document. Larger is better.
+                NaN says that a point has no score.
 
         Raises:
             ValueError: there are more or fewer than were asked for.

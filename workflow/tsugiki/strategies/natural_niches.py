@@ -74,17 +74,22 @@ class NaturalNiches(Strategy):
     def tell(self, state: State, genomes: Array, scores: Scores) -> State:
         """Let the children compete with those that live; failures do not take part.
 
-        Without records of documents, each objective counts as one document.
+        Without records of documents, each objective counts as one document. Where an objective has no
+        number for any document, as perplexity, each one counts its value.
         """
         whole = np.flatnonzero(scores.whole)
-        values = scores.values[:, None] if scores.by_document is None else scores.by_document
+        values = scores.values[:, None]
+        if scores.by_document is not None:
+            without = np.isnan(scores.by_document).all(axis=1, keepdims=True)
+            values = np.where(without, values, scores.by_document)
         pool, solved, told = genomes[whole], values[whole], whole.astype(np.float64)
         if len(state.arrays.get("genomes", ())):
             before = state.arrays["solved"]
             pool = np.concatenate([state.arrays["genomes"], pool])
             solved = np.concatenate([before, solved])
             told = np.concatenate([np.full(len(before), -1.0), told])
-        worth = scores.weights / values.shape[1]
+        documents = (~np.isnan(solved)).any(axis=0).sum(axis=0)
+        worth = scores.weights / np.maximum(documents, 1)
         kept = survivors(solved, worth, self.competition, self.archive or self.population)
         return State(
             self.kind,
