@@ -13,8 +13,13 @@ from tests.parents.checkpoints import VOCABULARY, write_tokenizer
 from tests.runs_for_tests import documents, raw_config, start_run, write_parents, write_tasks
 from tsugiki.config.load import parse_config
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.document_sets import read_document_sets
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError
+from tsugiki.evaluate.documents import divide_for
+from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.preflight import TaskReport, check_tasks
+from tsugiki.steps.prepare import write_document_sets
 
 Edit = Callable[[Path], object]
 
@@ -269,3 +274,42 @@ def test_end_tokens_that_only_a_parent_has_are_a_note(tmp_path: Path, tiny_tasks
         assert len(notes) == told
         if told:
             assert "of base, </s> (2), and go on after those of a, w6 (9):" in notes[0]
+
+
+VARIANT = """
+
+def variant(**_):
+    rows = [{**one, "style": "terse"} for one in load()["test"]]
+    return {"test": datasets.Dataset.from_list(rows[::-1])}
+"""
+
+
+def test_variants_of_one_data_set_are_refused_until_they_have_keys(
+    tmp_path: Path, tiny_models: Path
+) -> None:
+    """By the check and when a run starts; a run that was divided before goes on as it was."""
+    folder = write_tasks(tmp_path / "tasks")
+    (folder / "tiny.py").write_text((folder / "tiny.py").read_text() + VARIANT)
+    replaced("choice.yaml", "!function tiny.load", "!function tiny.variant")(folder)
+    raw = raw_config(tiny_models, folder, tmp_path / "results")
+    (fault,) = checked(raw).faults
+    assert "search documents of choice are in the test set of words" in str(fault)
+    assert "`document_keys: {choice: prompt, words: prompt}`" in str(fault)
+    with pytest.raises(ConfigError, match="the same documents in different sets"):
+        start_run(raw)
+    keys = {"choice": "prompt", "words": "prompt"}
+    mended = {**raw, "name": "mended", "evaluation": raw["evaluation"] | {"document_keys": keys}}
+    assert checked(mended).faults == []
+    assert read_document_sets(start_run(mended).files.items).version == 3
+
+    config = parse_config(raw, where="test")
+    files = RunFiles(Path(config.results) / config.name)
+    evaluators = Evaluators(config.evaluation)
+    before = divide_for(config, evaluators.document_hashes(), {}, version=2)
+    files.items.parent.mkdir(parents=True, exist_ok=True)
+    files.items.write_bytes(before.to_json())
+    said: list[str] = []
+    write_document_sets(files, config, log=said.append)
+    again = read_document_sets(files.items)
+    assert (again.version, again.tasks) == (2, before.tasks)
+    assert "in the test set of" in said[0]

@@ -40,14 +40,15 @@ def parents(terminal: Terminal, run: Run, update: tuple[str, ...]) -> None:
 
 
 @click.command()
+@click.pass_obj
 @RUN
-def items(run: Run) -> None:
+def items(terminal: Terminal, run: Run) -> None:
     """Divide the tasks' documents into search, validation and test."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # rendering each task's prompts has bars of its own
     with quick_imports():
         from tsugiki.steps.prepare import write_document_sets
 
-    write_document_sets(run.files, run.config)
+    write_document_sets(run.files, run.config, log=terminal.announce)
 
 
 @click.command()

@@ -18,6 +18,10 @@ from tsugiki.json_files import read_json
 
 Goal = Literal["maximize", "minimize"]
 Split = Literal["search", "validation", "test"]
+Version = Literal[1, 2, 3]
+"""How documents were divided. 1: each task by itself; identities of scores name no threads. 2: all tasks
+together, so that no document is in different sets of two tasks. 3: and in an order that does not depend
+on the tasks' names."""
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -63,9 +67,7 @@ class TaskDocuments(Data):
 class DocumentSets(Data):
     """items.json."""
 
-    version: Literal[1, 2] = 1
-    """1: each task was divided by itself; identities of scores name no threads. 2: all together, so
-    that no document is in different sets of two tasks."""
+    version: Version = 1
     tasks: dict[str, TaskDocuments]
     date: calendar_date | None = None
     """The date that chat templates write; absent where none is used, and in older files."""

@@ -13,6 +13,7 @@ from tsugiki.contracts.document_sets import (
     DocumentSets,
     Split,
     TaskDocuments,
+    Version,
     read_document_sets,
 )
 from tsugiki.errors import ConfigError
@@ -20,7 +21,10 @@ from tsugiki.keyed import key64
 
 
 def divide_for(
-    config: RunConfig, hashes: Mapping[str, Sequence[str]], keys: Mapping[str, Sequence[str]]
+    config: RunConfig,
+    hashes: Mapping[str, Sequence[str]],
+    keys: Mapping[str, Sequence[str]],
+    version: Version = 3,
 ) -> DocumentSets:
     """The documents of a run's tasks, or of those that are at hand, in the sets that it asks for.
 
@@ -28,6 +32,7 @@ def divide_for(
         config: The run.
         hashes: As for `divide_all`.
         keys: As for `divide_all`.
+        version: As for `divide_all`.
 
     Raises:
         ConfigError: a task has too few distinct documents, or too few that other tasks leave.
@@ -38,6 +43,7 @@ def divide_for(
         sizes=config.evaluation.items,
         seed=config.seed,
         keys=keys,
+        version=version,
     )
 
 
@@ -48,6 +54,7 @@ def divide_all(
     sizes: Items,
     seed: int,
     keys: Mapping[str, Sequence[str]] | None = None,
+    version: Version = 3,
 ) -> DocumentSets:
     """Divide the documents of all tasks together.
 
@@ -55,6 +62,7 @@ def divide_all(
     ordered by a keyed hash of their content, so that equal documents of a task stand together (only
     the first is used), and adding documents to a task moves few from one set to another. In that
     order each one goes to the first of search, validation and test that all its tasks have room in.
+    What a task is called has no part in it.
 
     Args:
         hashes: SHA-256 of every document by task, in lm-eval's order.
@@ -63,6 +71,7 @@ def divide_all(
         sizes: Sizes of the sets.
         seed: The run's seed.
         keys: By task, what tells its documents apart in place of their content, in the same order.
+        version: How: today's way, or that of a run that was divided before.
 
     Raises:
         ConfigError: a task has too few distinct documents, or too few that other tasks leave.
@@ -74,16 +83,17 @@ def divide_all(
         if len(documents[task]) < needed:
             raise _too_few(task, needed, f"{len(documents[task])} distinct documents")
     divided: dict[str, TaskDocuments] = {}
-    for group in _that_share(documents):
+    for group in _that_share(documents) if version > 1 else [[task] for task in documents]:
         optimised = [task for task in group if task in objectives]
-        order = _ordered({task: documents[task] for task in group}, seed, (optimised or group)[0])
+        before = [] if version > 2 else (optimised or group)[:1]  # a task's name once had a part
+        order = _ordered({task: documents[task] for task in group}, ("items", seed, *before))
         split_of = _assign(order, {task: documents[task] for task in optimised}, sizes)
         for task in group:
             # what no objective uses is left for monitors to be tested on
             known = split_of if task in objectives else _left(order) | split_of
             wanted = SPLITS if task in objectives else SPLITS[-1:]
             divided[task] = _take(task, order, documents[task], known, wanted, sizes)
-    return DocumentSets(version=2, tasks=dict(sorted(divided.items())))
+    return DocumentSets(version=version, tasks=dict(sorted(divided.items())))
 
 
 def _keys_of_all(
@@ -128,10 +138,12 @@ def _that_share(documents: Mapping[str, Mapping[str, Document]]) -> list[list[st
     return [sorted(names) for names, _ in groups]
 
 
-def _ordered(documents: Mapping[str, Mapping[str, Document]], seed: int, task: str) -> list[str]:
-    """All keys of a group; `task` stands for the group in the hash."""
+def _ordered(
+    documents: Mapping[str, Mapping[str, Document]], named: Sequence[str | int]
+) -> list[str]:
+    """All keys of a group, in the order of their hash with `named`."""
     keys = {key for of_task in documents.values() for key in of_task}
-    return sorted(keys, key=lambda key: (key64("items", seed, task, key), key))
+    return sorted(keys, key=lambda key: (key64(*named, key), key))
 
 
 def _left(order: Sequence[str]) -> dict[str, Split]:

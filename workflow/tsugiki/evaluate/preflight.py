@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tsugiki.config.run import RunConfig
@@ -13,6 +13,7 @@ from tsugiki.evaluate.evaluators.evaluator import Evaluator
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.evaluators.tasks import refuse
 from tsugiki.evaluate.offline import without_network
+from tsugiki.evaluate.overlap import Crossing, crossings, overlap_faults, overlap_notes
 from tsugiki.evaluate.readers import note_ends, open_readers
 
 
@@ -67,15 +68,18 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
             for one in loaded.values():
                 keys |= one.document_keys()
             sets = divide_for(config, hashes, keys)
+            found = find_overlap(config, sets, loaded.values())
+            report.faults += overlap_faults(found)
+            report.notes += overlap_notes(found)
         except ConfigError as error:
             report.faults.append(error)
             sets = None
         for name, one in loaded.items():
             report.notes += one.notes()
             ids = [0] if sets is None else _ids(sets.tasks[name])
-            found = list(one.faults(name, ids, readers))
-            report.faults += found
-            if not found:
+            faults = list(one.faults(name, ids, readers))
+            report.faults += faults
+            if not faults:
                 report.notes += one.remarks(name, ids, readers)
     if counts:
         report.notes.append(f"documents: {', '.join(counts)}")
@@ -84,6 +88,16 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
             f"not checked, as the documents are not on this machine yet: {', '.join(unchecked)}"
         )
     return report
+
+
+def find_overlap(
+    config: RunConfig, sets: DocumentSets, evaluators: Iterable[Evaluator]
+) -> list[Crossing]:
+    """Pairs of a run's tasks that seem to have the same documents in different sets."""
+    if len(sets.tasks) == 1:
+        return []
+    facts = {name: one for of in evaluators for name, one in of.document_facts().items()}
+    return list(crossings(sets, facts, frozenset(config.evaluation.document_keys)))
 
 
 def refuse_broken(evaluators: Evaluators, sets: DocumentSets, config: RunConfig) -> None:

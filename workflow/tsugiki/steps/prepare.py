@@ -9,11 +9,13 @@ from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.config.sources import measured_sources
-from tsugiki.contracts.document_sets import read_document_sets
+from tsugiki.contracts.document_sets import DocumentSets, read_document_sets
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.evaluate.documents import divide_for
 from tsugiki.evaluate.evaluators.registry import Evaluators
-from tsugiki.evaluate.preflight import refuse_broken
+from tsugiki.evaluate.evaluators.tasks import refuse as refuse_tasks
+from tsugiki.evaluate.overlap import overlap_faults, overlap_notes
+from tsugiki.evaluate.preflight import find_overlap, refuse_broken
 from tsugiki.models.fault import refuse
 from tsugiki.parents.locate import source_folders
 from tsugiki.parents.preflight import preflight
@@ -34,29 +36,47 @@ def write_parents(
     refuse(preflight(config, lock, source_folders(config, lock)).faults)
 
 
-def write_document_sets(files: RunFiles, config: RunConfig) -> None:
+def write_document_sets(
+    files: RunFiles, config: RunConfig, *, log: Callable[[str], None] = lambda _: None
+) -> None:
     """Write items.json and environment.json.
+
+    A run that has items.json is divided as it was, also where an earlier version did that otherwise.
+
+    Args:
+        files: The run.
+        config: Its configuration.
+        log: Takes a line for each pair of tasks that may have the same documents in different sets.
 
     Raises:
         ConfigError: a task is unknown, has too few documents, or has a fault in its file, its code
-            or its data.
+            or its data; or two tasks have the same documents in different sets.
     """
+    before = read_document_sets(files.items) if files.items.is_file() else None
     evaluators = Evaluators(config.evaluation)
-    sets = divide_for(config, evaluators.document_hashes(), evaluators.document_keys())
+    hashes, keys = evaluators.document_hashes(), evaluators.document_keys()
+    sets = divide_for(config, hashes, keys, before.version if before else 3)
     refuse_broken(evaluators, sets, config)
+    found = find_overlap(config, sets, evaluators.opened)
+    faults, notes = [*overlap_faults(found)], [*overlap_notes(found)]
+    if sets.version < 3:  # it goes on as it began
+        faults, notes = [], [*map(str, faults), *notes]
+    refuse_tasks(faults)
+    for note in notes:
+        log(note)
     goals = evaluators.goals()
     open_goals = {one.name: goals[one.name] for one in evaluators.objectives if one.goal is None}
-    sets = sets.model_copy(update={"goals": open_goals, "date": _date(files, config)})
+    sets = sets.model_copy(update={"goals": open_goals, "date": _date(before, config)})
     recorded = {**environment(), "tasks": measured_sources(config.evaluation)}
     atomic.write_bytes(files.environment, pretty_json(recorded))
     atomic.write_bytes(files.items, sets.to_json())
 
 
-def _date(files: RunFiles, config: RunConfig) -> date | None:
+def _date(before: DocumentSets | None, config: RunConfig) -> date | None:
     """The date that the run's chat templates write: fixed once, for prompts must not change."""
     if not config.evaluation.apply_chat_template:
         return None
     if config.evaluation.date is not None:
         return config.evaluation.date
-    before = read_document_sets(files.items).date if files.items.is_file() else None
-    return before or datetime.now(UTC).date()
+    recorded = before.date if before else None
+    return recorded or datetime.now(UTC).date()

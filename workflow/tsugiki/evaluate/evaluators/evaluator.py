@@ -12,6 +12,7 @@ from tsugiki.contracts.document_sets import Goal
 from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.aggregation import Aggregation
+from tsugiki.evaluate.overlap import SourceFacts
 from tsugiki.evaluate.readers import Reader
 
 
@@ -54,6 +55,9 @@ class Evaluator(Protocol):
         Raises:
             ConfigError: a source's documents have no such column.
         """
+
+    def document_facts(self) -> dict[str, SourceFacts]:
+        """What tells whether documents are another source's in other words, by source."""
 
     def goals(self) -> dict[str, Goal]:
         """Which way each objective is better: as configured, else as is known of it, else upwards."""

@@ -28,6 +28,7 @@ from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
 from tsugiki.evaluate.evaluators.tasks import absent_documents, broken_task
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.offline import is_absent
+from tsugiki.evaluate.overlap import SourceFacts, texts_of
 from tsugiki.evaluate.readers import NotLoadedError, Reader
 
 Documents = list[dict[str, Any]]
@@ -130,6 +131,13 @@ class Functions:
             source: keys_of(source, self._documents[source], column)
             for source, column in self._evaluation.document_keys.items()
             if source in self._documents
+        }
+
+    def document_facts(self) -> dict[str, SourceFacts]:
+        """The texts of the documents, by source."""
+        return {
+            source: SourceFacts(len(found), texts_of(found))
+            for source, found in self._documents.items()
         }
 
     def goals(self) -> dict[str, Goal]:

@@ -23,6 +23,7 @@ from tsugiki.evaluate.evaluators.samples import record_of
 from tsugiki.evaluate.evaluators.task_checks import prompt_remarks, unknown_column
 from tsugiki.evaluate.evaluators.tasks import (
     broken_task,
+    data_set,
     load_tasks,
     note_goal,
     refuse,
@@ -33,6 +34,7 @@ from tsugiki.evaluate.evaluators.tasks import (
 )
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.offline import is_absent
+from tsugiki.evaluate.overlap import SourceFacts, texts_of
 from tsugiki.evaluate.readers import Reader
 
 FEWSHOT_SEED = 1234
@@ -121,6 +123,13 @@ class Harness:
             name: keys_of(name, self.tasks[name].eval_docs, column)
             for name, column in self.evaluation.document_keys.items()
             if name in self.tasks
+        }
+
+    def document_facts(self) -> dict[str, SourceFacts]:
+        """The texts of each task's documents, and the data set that it names."""
+        return {
+            name: SourceFacts(len(task.eval_docs), texts_of(task.eval_docs), *data_set(task))
+            for name, task in self.tasks.items()
         }
 
     def identity(self) -> dict[str, Any]:

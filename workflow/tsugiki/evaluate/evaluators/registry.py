@@ -12,6 +12,7 @@ from tsugiki.evaluate.aggregation import Aggregation
 from tsugiki.evaluate.evaluators.evaluator import Evaluator
 from tsugiki.evaluate.evaluators.functions import Functions
 from tsugiki.evaluate.evaluators.harness import Harness
+from tsugiki.evaluate.overlap import SourceFacts
 
 EVALUATORS: dict[type, type[Evaluator]] = {
     LmEvalObjective: Harness,
@@ -54,6 +55,10 @@ class Evaluators:
     def document_keys(self) -> dict[str, list[str]]:
         """What tells documents apart in place of their content, by source, where it is configured."""
         return {name: found for one in self.opened for name, found in one.document_keys().items()}
+
+    def document_facts(self) -> dict[str, SourceFacts]:
+        """What tells whether documents are another source's in other words, by source."""
+        return {name: found for one in self.opened for name, found in one.document_facts().items()}
 
     def goals(self) -> dict[str, Goal]:
         """Which way each objective and monitor is better."""

@@ -127,6 +127,18 @@ def refuse(faults: Sequence[ConfigError]) -> None:
         )
 
 
+def data_set(task: Any) -> tuple[str | None, str | None]:
+    """The data set that a task's documents are of, and which part of it; None where it names none."""
+    config = task.config
+    if config.custom_dataset is not None or not config.dataset_path:
+        return None, None
+    files = (config.dataset_kwargs or {}).get("data_files")
+    split = config.test_split or config.validation_split or config.training_split
+    # several data sets are read by one reader of files
+    family = config.dataset_path if files is None else f"{config.dataset_path}: {files}"
+    return str(family), f"{family}, {config.dataset_name}, {split}"
+
+
 TRIED = 3
 """Documents whose parts of a metric are made up, to see whether they can be recorded."""
 
