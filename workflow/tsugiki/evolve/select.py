@@ -16,8 +16,11 @@ from tsugiki.contracts.population import Candidate, Generation, Population
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.scores import further_first, scores_of
 from tsugiki.errors import LineageError
+from tsugiki.evolve.stop import Past, stop_reason
 from tsugiki.strategies.state import State
 from tsugiki.strategies.strategy import Asked, clip
+
+NOTHING = Past()
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def select(
     state_bytes: bytes,
     outcomes_bytes: bytes,
     objectives: Sequence[Objective],
+    past: Past = NOTHING,
 ) -> Next:
     """Draw the generation that follows a ranked one.
 
@@ -63,6 +67,7 @@ def select(
         state_bytes: state.npz that it was drawn from.
         outcomes_bytes: outcomes.json of the generation.
         objectives: What candidates are scored by, with their goals.
+        past: What is recorded of the stage up to this generation, as far as its budget asks.
 
     Raises:
         LineageError: the files do not belong together.
@@ -93,7 +98,11 @@ def select(
         **stage.strategy.progress(state, scores, entry.generation)
     )
     ids = tuple(candidate.id for candidate in population.candidates)
-    return _ask(config, stage, space, told, generation=generation, previous=previous, ids=ids)
+    stopped = stop_reason(stage.budget, told, generation, past)
+    return _ask(
+        config, stage, space, told,
+        generation=generation, previous=previous, ids=ids, stopped=stopped,
+    )  # fmt: skip
 
 
 def _ask(
@@ -105,9 +114,9 @@ def _ask(
     generation: int,
     previous: str | None,
     ids: tuple[str, ...],
+    stopped: str | None = None,
 ) -> Next:
     state_bytes = state.to_bytes()
-    stopped = stop_reason(stage, state, generation)
     asked = (
         [] if stopped else stage.strategy.ask(state, (config.seed, stage.name, "ask", generation))
     )
@@ -153,16 +162,3 @@ def _require_digest(name: str, content: bytes, expected: str | None, of: Populat
 
 def _json(population: Population) -> bytes:
     return pretty_json(population.model_dump(mode="json"))
-
-
-def stop_reason(stage: Stage, state: State, generation: int) -> str | None:
-    """Why the stage ends before `generation`, or None.
-
-    The number of generations itself is the workflow's: it plans so many and no more.
-    """
-    patience = stage.budget.stagnation
-    if patience is not None:
-        idle = generation - 1 - int(state.scalars["best_generation"])
-        if idle >= patience:
-            return f"no better candidate in {idle} generations"
-    return None

@@ -27,7 +27,7 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry, Entry], str
 
     def compare(before: Entry, after: Entry) -> str | None:
         stage = stages[before.population.phase]
-        following = select_from_files(files, config, stage, before.number)
+        following = select_from_files(files, config, stage, before.number, after.population)
         for name, path, content in (
             ("population", after.files.population, following.population),
             ("state", after.files.state, following.state),
