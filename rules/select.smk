@@ -62,7 +62,7 @@ rule select:
         runtime=10,
     params:
         config=RUN.config,
-        key=lambda wildcards: PLAN.stage_key(wildcards.stage),
+        key=PLAN.selected_key,
         generation=lambda wildcards: int(wildcards.gen) - 1,
     shell:
         "tsugiki --log {log:q} select {params.config:q} --stage {wildcards.stage}"

@@ -224,6 +224,12 @@ class Evaluation(Section):
         return self.items.search if self.rungs is None else self.rungs.documents[-1]
 
     @property
+    def fewest_answers(self) -> int:
+        """Documents that a candidate of a stage answers at least, if it does not fail."""
+        documents = self.items.search if self.rungs is None else self.rungs.documents[0]
+        return documents * len({one.task for one in self.objectives})
+
+    @property
     def task_folders(self) -> list[Path]:
         """The folders of the user's own tasks."""
         return [folder_of(path) for path in self.task_paths]

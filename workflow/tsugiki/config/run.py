@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tsugiki.config.baselines import DEFAULT_BASELINES, AnyBaseline
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.parents import DemoParent, ParentSource, Vocabulary
-from tsugiki.config.stage import Stage
+from tsugiki.config.stage import UNSAID, Stage
 from tsugiki.contracts.data import Name, Section, folder_of
 from tsugiki.contracts.layout import BASELINES, FINALISTS, FINALISTS_OF, TEST
 
@@ -61,6 +61,17 @@ class RunConfig(Section):
     """What is tried on held-out documents."""
     tracking: Tracking = Tracking()
     """MLflow."""
+
+    @model_validator(mode="after")
+    def _generations_follow_from_other_limits(self) -> RunConfig:
+        """The plan of a run has to know the most generations that a stage may have."""
+        fewest = self.evaluation.fewest_answers
+        for index, stage in enumerate(self.stages):
+            if stage.budget.generations == UNSAID and stage.strategy.population is not None:
+                most = stage.budget.generations_for(stage.strategy.population, fewest)
+                budget = stage.budget.model_copy(update={"generations": most})
+                self.stages[index] = stage.model_copy(update={"budget": budget})
+        return self
 
     @property
     def results_folder(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,9 @@ from tsugiki.contracts.data import Name, Section
 from tsugiki.contracts.recipe import SHARED, Grouping
 from tsugiki.strategies.cma_es import CmaEs
 from tsugiki.strategies.registry import AnyStrategy
+
+UNSAID = 0
+"""Stands for the number of generations until the other limits decide it."""
 
 
 class Gene(Section):
@@ -162,12 +166,56 @@ START = "the start"
 
 
 class Budget(Section):
-    """When a stage ends."""
+    """When a stage ends: at whichever of its limits is reached first, once the generation is finished.
 
-    generations: Annotated[int, Field(ge=1, le=100_000)]
-    """Most generations."""
+    Each may be raised later, and the stage goes on.
+    """
+
+    generations: Annotated[int, Field(ge=1, le=100_000)] = UNSAID
+    """Most generations; if absent, as many as `evaluations` or `answers` are enough for."""
     stagnation: Annotated[int, Field(ge=1)] | None = None
     """End after so many generations without a better candidate; never if absent."""
+    settled: Annotated[int, Field(ge=1)] | None = None
+    """End after so many generations in which the noise of the documents explains all: how far the
+    candidates lie apart, or how far the mean has risen since. Never if absent."""
+    evaluations: Annotated[int, Field(ge=1)] | None = None
+    """End once so many models have been scored, each recipe once; failures count."""
+    answers: Annotated[int, Field(ge=1)] | None = None
+    """End once models have answered so many documents."""
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    """End once answers of so many tokens have been generated."""
+    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    """End once scoring has taken so many hours of a GPU (of a job's cores, on a processor)."""
+
+    @model_serializer(mode="wrap")
+    def _limits_that_are_absent_go_unnamed(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """So that digests and files of runs without them stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        later = ("settled", "evaluations", "answers", "tokens", "gpu_hours")
+        return {key: one for key, one in fields.items() if key not in later or one is not None}
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What may end the stage before its last generation."""
+        fields = self.model_dump(mode="json")
+        fields.pop("generations", None)
+        return fields
+
+    def generations_for(self, population: int, answers: int) -> int | None:
+        """Generations that `evaluations` and `answers` are enough for; None where neither is there.
+
+        Args:
+            population: Candidates in a generation.
+            answers: The fewest documents that a candidate answers.
+        """
+        enough = [
+            math.ceil(limit / (population * each))
+            for limit, each in ((self.evaluations, 1), (self.answers, answers))
+            if limit is not None
+        ]
+        return min(enough, default=None)
 
 
 class Stage(Section):
@@ -214,6 +262,23 @@ class Stage(Section):
         """The earlier stages whose best recipes it begins with."""
         named = (one.stage for one in self.origins.values())
         return tuple(dict.fromkeys(name for name in named if name is not None))
+
+    @model_validator(mode="after")
+    def _budget_fits_the_strategy(self) -> Stage:
+        budget, population = self.budget, self.strategy.population
+        if budget.generations == UNSAID and (
+            population is None or budget.generations_for(population, 1) is None
+        ):
+            raise ValueError(
+                "`budget.generations` is required, but absent; it follows from `budget.evaluations` or "
+                "`budget.answers` where `strategy.population` is there too"
+            )
+        if budget.settled is not None and not self.strategy.weighs:
+            raise ValueError(
+                "`budget.settled` looks at the weighted sum of the objectives, and "
+                f"{self.strategy.kind} does not; use `budget.stagnation`"
+            )
+        return self
 
     @property
     def members(self) -> tuple[str, ...]:

@@ -195,6 +195,11 @@ class RunFiles:
         return self.root / "splits.json"
 
     @property
+    def budgets(self) -> Path:
+        """Under which limits generations of a stage were drawn, where its budget has been changed since."""
+        return self.root / "budgets.json"
+
+    @property
     def final(self) -> Path:
         """The final table: held-out scores, intervals, paired tests."""
         return self.root / "final.json"

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from tsugiki.canonical import digest_bytes, pretty_json
 from tsugiki.config.evaluation import Objective
@@ -17,8 +16,11 @@ from tsugiki.contracts.population import INJECTED, Candidate, Generation, Popula
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.scores import further_first, scores_of
 from tsugiki.errors import ConfigError, LineageError
+from tsugiki.evolve.stop import Past, stop_reason
 from tsugiki.strategies.state import State
 from tsugiki.strategies.strategy import Asked, clip
+
+NOTHING = Past()
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def select(
     state_bytes: bytes,
     outcomes_bytes: bytes,
     objectives: Sequence[Objective],
-    by_document: npt.NDArray[np.float64] | None = None,
+    past: Past = NOTHING,
 ) -> Next:
     """Draw the generation that follows a ranked one.
 
@@ -69,7 +71,7 @@ def select(
         state_bytes: state.npz that it was drawn from.
         outcomes_bytes: outcomes.json of the generation.
         objectives: What candidates are scored by, with their goals.
-        by_document: What `Scores.by_document` is, for a strategy that asks for it.
+        past: What is recorded of the stage up to this generation, as far as its budget and strategy ask.
 
     Raises:
         LineageError: the files do not belong together.
@@ -99,12 +101,16 @@ def select(
         genomes[foreign] = stage.strategy.injected(state, genomes[foreign])
     outcomes = [ranked.outcome for ranked in entry.ranked]
     scores = further_first(scores_of(outcomes, objectives), [one.rung for one in outcomes])
-    scores = replace(scores, by_document=by_document)
+    scores = replace(scores, by_document=past.by_document)
     told = stage.strategy.tell(state, genomes, scores).with_scalars(
         **stage.strategy.progress(state, scores, entry.generation)
     )
     ids = tuple(candidate.id for candidate in population.candidates)
-    return _ask(config, stage, space, told, generation=generation, previous=previous, ids=ids)
+    stopped = stop_reason(stage.budget, told, generation, past)
+    return _ask(
+        config, stage, space, told,
+        generation=generation, previous=previous, ids=ids, stopped=stopped,
+    )  # fmt: skip
 
 
 def _ask(
@@ -116,9 +122,9 @@ def _ask(
     generation: int,
     previous: str | None,
     ids: tuple[str, ...],
+    stopped: str | None = None,
 ) -> Next:
     state_bytes = state.to_bytes()
-    stopped = stop_reason(stage, state, generation)
     asked = (
         [] if stopped else stage.strategy.ask(state, (config.seed, stage.name, "ask", generation))
     )
@@ -175,16 +181,3 @@ def _require_digest(name: str, content: bytes, expected: str | None, of: Populat
 
 def _json(population: Population) -> bytes:
     return pretty_json(population.model_dump(mode="json"))
-
-
-def stop_reason(stage: Stage, state: State, generation: int) -> str | None:
-    """Why the stage ends before `generation`, or None.
-
-    The number of generations itself is the workflow's: it plans so many and no more.
-    """
-    patience = stage.budget.stagnation
-    if patience is not None:
-        idle = generation - 1 - int(state.scalars["best_generation"])
-        if idle >= patience:
-            return f"no better candidate in {idle} generations"
-    return None

@@ -33,7 +33,7 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entr
         if stage is None:
             return None
         if before is not None:
-            following = select_from_files(files, config, stage, before.number)
+            following = select_from_files(files, config, stage, before.number, after.population)
         else:
             space = read_genome(files.phase(stage.name).space)
             if (difference := differing_origin(files, config, stage, space)) is not None:

@@ -13,6 +13,7 @@ from tsugiki.config.sources import measured_sources
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.document_sets import Goal
 from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.ledger import scored_generations
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.documents import decided_evaluation
@@ -138,9 +139,21 @@ class _Edit:
                 "seed", *(f"stages[{one}]" for one in names), *(["baselines"] if tuned else [])
             )
             yield Effect(f"{why}: stage {name} starts anew", {name})
-        elif old.budget.generations != stage.budget.generations:
-            merging = {one for one in self.after.stages if name in _behind(self.after, one)}
-            why = self._why(f"stages[{name}]")
+        elif old.budget != stage.budget:
+            yield from self._of_budget(stage, old.budget.generations)
+
+    def _of_budget(self, stage: Stage, before: int) -> Iterator[Effect]:
+        """A larger budget goes on; a smaller one that recorded generations exceed cannot be met."""
+        name, most = stage.name, stage.budget.generations
+        why = self._why(f"stages[{name}].budget")
+        merging = {one for one in self.after.stages if name in _behind(self.after, one)}
+        eras, ranked = self.after.eras(name), _ranked(self.after, name)
+        changed = [] if eras == self.before.eras(name) else [eras[-1].since]
+        end = min([most, *changed])
+        if end < ranked:
+            line = f"stage {name} would have ended after {end} of its {ranked} ranked generations"
+            yield Effect(f"{why}: {line}", {name})
+        elif changed or before != most:
             yield Effect(f"{why}: what follows from stage {name} is done anew", merging)
 
     def _of_finals(self) -> Iterator[Effect]:
@@ -187,6 +200,14 @@ def _goals(plan: Plan) -> dict[str, Goal | None]:
     """Which way each objective goes, as the configuration says, or its task said before."""
     evaluation = decided_evaluation(plan.config, plan.files.items)
     return {one.name: one.goal for one in evaluation.measured}
+
+
+def _ranked(plan: Plan, name: str) -> int:
+    """How many ranked generations of a stage have candidates, as far as they can be read."""
+    try:
+        return len(scored_generations(plan.files.phase(name)))
+    except LineageError:
+        return 0
 
 
 def _behind(plan: Plan, name: str) -> set[str]:

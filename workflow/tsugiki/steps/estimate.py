@@ -74,11 +74,10 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
     searched = tuple(sorted({one.task for one in evaluation.objectives}))
     all_tasks = tuple(sorted({one.task for one in [*evaluation.objectives, *evaluation.monitors]}))
     found = [
-        Share(
-            stage.name, population * stage.budget.generations, evaluation.search_documents, searched
-        )
+        Share(stage.name, population * generations, evaluation.search_documents, searched)
         for stage in config.stages
         if (population := _population(stage, tensors.get(stage.name)))
+        and (generations := _generations(config, stage, population))
     ]
     per_parent = {
         name: {parameter.name: parameter.per_parent for parameter in method.parameters}
@@ -176,6 +175,13 @@ def note_device(config: RunConfig) -> Iterator[str]:
             "evaluation.device is cuda, and torch finds no GPU on this machine: right if jobs run "
             "elsewhere, on a cluster's nodes; here they would fail (`device: cpu` or `auto` would not)"
         )
+
+
+def _generations(config: RunConfig, stage: Stage, population: int) -> int:
+    """The most that a stage can have, of candidates that do not fail."""
+    enough = stage.budget.generations_for(population, config.evaluation.fewest_answers)
+    most = stage.budget.generations
+    return most if enough is None else min(most, enough)
 
 
 def _population(stage: Stage, tensors: MergedTensors | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import GenerationFiles, PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import (
+    entries,
     evaluation_of,
     read_generation,
     read_outcome,
@@ -26,11 +28,14 @@ from tsugiki.contracts.population import Generation, Population
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.rungs import left_at
 from tsugiki.contracts.samples import read_by_document
+from tsugiki.contracts.spread import read_spread
+from tsugiki.contracts.usage import generated_tokens, scoring_hours, used
 from tsugiki.errors import EvaluationError, LineageError
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.evaluate.shards import distinct_recipes
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import Next, select
+from tsugiki.evolve.stop import Past, hours_at, stop_reason
 from tsugiki.progress.progress import generation_line
 from tsugiki.progress.summary import only_score
 from tsugiki.space.read import read_genome
@@ -51,8 +56,21 @@ def write_next(files: RunFiles, config: RunConfig, stage: Stage, generation: int
     atomic.write_bytes(after.population, following.population)
 
 
-def select_from_files(files: RunFiles, config: RunConfig, stage: Stage, generation: int) -> Next:
+def select_from_files(
+    files: RunFiles,
+    config: RunConfig,
+    stage: Stage,
+    generation: int,
+    recorded: Population | None = None,
+) -> Next:
     """What follows from the files of a generation; writes nothing.
+
+    Args:
+        files: The run.
+        config: Its configuration.
+        stage: The stage.
+        generation: The generation.
+        recorded: What followed when it was drawn, if it is drawn again.
 
     Raises:
         LineageError: a file is missing, or files contradict each other.
@@ -64,6 +82,9 @@ def select_from_files(files: RunFiles, config: RunConfig, stage: Stage, generati
     entry = read_generation(current.outcomes)
     read_state(current.state)
     objectives = decided_evaluation(config, files.items).objectives
+    past = past_of(files, config, stage, generation, recorded)
+    if stage.strategy.by_document:
+        past = replace(past, by_document=by_document(phase, entry, objectives))
     return select(
         config,
         stage,
@@ -72,7 +93,7 @@ def select_from_files(files: RunFiles, config: RunConfig, stage: Stage, generati
         state_bytes=current.state.read_bytes(),
         outcomes_bytes=current.outcomes.read_bytes(),
         objectives=objectives,
-        by_document=by_document(phase, entry, objectives) if stage.strategy.by_document else None,
+        past=past,
     )
 
 
@@ -110,6 +131,72 @@ def by_document(
     shape = next(iter(found.values()), np.empty((0, len(names)))).shape
     nothing = np.full(shape, np.nan)
     return np.array([found.get(one.recipe, nothing) for one in entry.ranked]).reshape(-1, *shape)
+
+
+def past_of(
+    files: RunFiles,
+    config: RunConfig,
+    stage: Stage,
+    generation: int,
+    recorded: Population | None = None,
+) -> Past:
+    """What is recorded of a stage up to a ranked generation, as far as its budget asks for it.
+
+    Args:
+        files: The run.
+        config: Its configuration.
+        stage: The stage.
+        generation: The last generation that counts.
+        recorded: The generation after it, if that is there already: the hours that it ended by count, and
+            not those of the clock.
+
+    Raises:
+        LineageError: a file is missing or damaged.
+    """
+    budget, phase = stage.budget, files.phase(stage.name)
+    if not {"settled", "evaluations", "answers", "tokens", "gpu_hours"} & budget.limits.keys():
+        return Past()
+    evaluation = decided_evaluation(config, files.items)
+    tasks = {one.name: one.task for one in evaluation.measured}
+    ranked = [
+        read_generation(phase.generation(number).outcomes) for number in range(generation + 1)
+    ]
+    hours = 0.0
+    if recorded is not None:
+        hours = hours_at(recorded.stopped)
+    elif budget.gpu_hours is not None:
+        hours = scoring_hours(phase, ranked)
+    latest = ranked[-budget.settled - 1 :] if budget.settled is not None else []
+    return Past(
+        used=used(ranked, tasks),
+        tokens=generated_tokens(phase, ranked, tasks) if budget.tokens is not None else 0,
+        hours=hours,
+        spreads=[read_spread(phase, one, evaluation.objectives) for one in latest],
+    )
+
+
+def first_ended_otherwise(
+    files: RunFiles, config: RunConfig, stage: Stage
+) -> tuple[int, str | None] | None:
+    """The first recorded generation before which a stage would, or would not, have ended by its budget.
+
+    Returns:
+        Its number, and why the stage ends before it by this budget (None if it goes on); None where the
+        budget makes nothing of what is recorded otherwise.
+
+    Raises:
+        LineageError: a file is missing or damaged.
+    """
+    for entry in entries(files.phase(stage.name)):
+        if not entry.number:
+            continue
+        past = past_of(files, config, stage, entry.number - 1, entry.population)
+        now = stop_reason(stage.budget, read_state(entry.files.state), entry.number, past)
+        if now != entry.population.stopped:
+            return entry.number, now
+        if now is not None:
+            return None
+    return None
 
 
 def write_ranked(

@@ -15,6 +15,7 @@ from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import BASELINES, TEST, GenerationFiles, RunFiles
 from tsugiki.contracts.recipe import SHARED
 from tsugiki.evaluate.shards import jobs_that_scored, write_splits
+from tsugiki.steps.eras import Era, eras_of, write_eras
 from tsugiki.steps.origins import origin_files
 from tsugiki.tracking.marks import pending
 
@@ -24,7 +25,8 @@ class Plan:
 
     The number of generations is not among the parameters that generations depend on: a run whose
     budget is raised goes on where it ended. Nor is the number of jobs: a generation that is ranked keeps
-    the one that it was split into.
+    the one that it was split into. A generation keeps the limits, too, that it was drawn under, unless
+    those of the configuration make something else of it.
     """
 
     def __init__(self, files: RunFiles, config: RunConfig) -> None:
@@ -38,6 +40,7 @@ class Plan:
         self.caught_up = atomic.never_there(files.root / "caught-up")
         """Says that MLflow has caught up; not there when a workflow is planned, so that this is done."""
         self._jobs_that_scored = cache(jobs_that_scored)
+        self.eras = cache(self._eras)
 
     def path(self, name: str) -> str:
         """Pattern of a file of a generation, with the wildcards `phase` and `gen`."""
@@ -84,6 +87,16 @@ class Plan:
         found = ((one, self._jobs_that_scored(one)) for one in self._generations())
         now = self.config.evaluation.jobs
         write_splits(self.files, {one: jobs for one, jobs in found if jobs and jobs != now})
+
+    def write_eras(self) -> None:
+        """Tell later plans under which limits generations were drawn, where others are configured."""
+        found = {one.name: self.eras(one.name) for one in self.config.stages}
+        limits = {one.name: one.budget.limits for one in self.config.stages}
+        changed = {name: eras for name, eras in found.items() if eras != [(0, limits[name])]}
+        write_eras(self.files, changed)
+
+    def _eras(self, name: str) -> list[Era]:
+        return eras_of(self.files, self.config, self._stage(name))
 
     def tracked_before(self, wildcards: Any) -> list[str]:
         """What is tracked before: MLflow's store is written by one job at a time."""
@@ -154,11 +167,12 @@ class Plan:
     def _stage(self, name: str) -> Stage:
         return self.config.stages[self.stages.index(name)]
 
-    def stage_key(self, name: str) -> str:
-        """Digest of what a stage's generations depend on, those of the stages it merges included."""
+    def stage_key(self, name: str, generation: int = 0) -> str:
+        """Digest of what a stage's generation depends on, those of the stages it merges included."""
         stage = self._stage(name)
         content = stage.model_dump(mode="json")
-        content["budget"].pop("generations")
+        *_, era = (one for one in self.eras(name) if one.since <= generation)
+        content["budget"] = era.limits
         known = {"before": {one: self.stage_key(one) for one in self.stages_before(name)}}
         if named := {one.baseline for one in stage.origins.values() if one.is_baseline}:
             known["baselines"] = {"key": self.baselines_key(None if SHARED in named else named)}
@@ -171,6 +185,10 @@ class Plan:
         stage = self._stage(name)
         needed = dict.fromkeys([*stage.members, *stage.starts_from])
         return [one for one in needed if one in self.stages]
+
+    def selected_key(self, wildcards: Any) -> str:
+        """The same of the generation in the wildcards `stage` and `gen`."""
+        return self.stage_key(wildcards.stage, int(wildcards.gen))
 
     def shard_key(self, wildcards: Any) -> str:
         """Digest of what a job's shard of the generation in the wildcards, and its scores, depend on."""

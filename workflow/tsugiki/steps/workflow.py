@@ -53,6 +53,7 @@ def start(plan: Plan) -> None:
     """
     hold_run_lock(plan.files.root)
     atomic.sweep(plan.files.root)
+    plan.write_eras()  # first: they follow from the configuration of the last start
     atomic.write_if_changed(plan.files.config, dump_config(plan.config))
     plan.write_splits()
 
