@@ -70,6 +70,12 @@ def path_of(
         (path_of(("a", 0), ("a", 3), owner="b"), "another model gives embeddings"),
         (path_of(("a", 0), ("a", 3), head="b"), "its head"),
         (path_of(("a", 0), ("a", 3), scales=(0.9, 1.0)), "cannot be given"),
+        (
+            path_of(("a", 0), ("a", 3)).model_copy(
+                update={"parents": (ParentRef(name="a", digest=digest_bytes(b"c")),)}
+            ),
+            "part of another model",
+        ),
         (space_of().decode([0.5] * 10), "merge in parameter space"),
     ],
     ids=str,

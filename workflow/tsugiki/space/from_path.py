@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Hop
 from tsugiki.space.dataflow_space import DECIMALS, DataflowGenome, Step
-from tsugiki.space.from_recipe import Encoded, misfit_of
+from tsugiki.space.from_recipe import Encoded, misfit_of, names_by_files
 
 
 def encode_path(space: DataflowGenome, recipe: AnyRecipe) -> Encoded:
@@ -35,17 +35,25 @@ def encode_path(space: DataflowGenome, recipe: AnyRecipe) -> Encoded:
     return Encoded((*point.tolist(), *scales.tolist()), notes)
 
 
-def _steps(space: DataflowGenome, recipe: DataflowRecipe) -> list[Step]:
-    """The layer in the row and the place of each hop (see `Step`)."""
-    names = {model.parent.digest: model.parent.name for model in space.models}
-    ours = {ref.name: names.get(ref.digest) for ref in recipe.parents}
-    owner = space.models[0].parent.name
-    if ours[recipe.owner] != owner:
+def _parents(space: DataflowGenome, recipe: DataflowRecipe) -> dict[str, str]:
+    """What the recipe's parents are called in the space, which has all that they give."""
+    models = [model.parent for model in space.models]
+    owner, names = models[0].name, names_by_files(models, recipe.parents)
+    if unknown := [name for name, ours in names.items() if not ours]:
+        known = ", ".join(ref.name for ref in models)
+        raise misfit_of("it takes part of another model", known, ", ".join(unknown))
+    if names[recipe.owner] != owner:
         raise misfit_of("another model gives embeddings and head", owner, recipe.owner)
     if recipe.head is not None:
         raise misfit_of("its head is of another model than its embeddings", owner, recipe.head)
     if any(hop.factors for hop in recipe.path):
         raise misfit_of("it has factors of single tensors", "scales of whole layers", "factors")
+    return names
+
+
+def _steps(space: DataflowGenome, recipe: DataflowRecipe) -> list[Step]:
+    """The layer in the row and the place of each hop (see `Step`)."""
+    ours, owner = _parents(space, recipe), space.models[0].parent.name
     path, steps = list(recipe.path), list[Step]()
     if space.settings.fixed_ends:
         last = space.models[0].layers - 1

@@ -170,14 +170,23 @@ def encode(
     return Encoded(tuple(point), tuple(notes))
 
 
+def names_by_files(ours: Sequence[ParentRef], theirs: Iterable[ParentRef]) -> dict[str, str]:
+    """What the models of a recipe are called in a space, by their names in the recipe.
+
+    Models are known by the digests of their files; of several with one digest, that of the same name is
+    meant. A model that the space does not have is called nothing.
+    """
+    known = {ref.digest: ref.name for ref in ours}
+    same = {(ref.name, ref.digest) for ref in ours}
+    return {
+        ref.name: ref.name if (ref.name, ref.digest) in same else known.get(ref.digest, "")
+        for ref in theirs
+    }
+
+
 def _names(frame: Recipe, recipe: Recipe) -> dict[str, str]:
     """What the recipe's models are called in the space."""
-    same = {(ref.name, ref.digest) for ref in frame.parents}
-    ours = {ref.digest: ref.name for ref in frame.parents}
-    names = {
-        ref.name: ref.name if (ref.name, ref.digest) in same else ours.get(ref.digest, "")
-        for ref in recipe.parents
-    }
+    names = names_by_files(frame.parents, recipe.parents)
     if sorted(names.values()) != sorted(ref.name for ref in frame.parents):
         raise misfit_of("it merges other parents", _called(frame.parents), _called(recipe.parents))
     if frame.base is not None and recipe.base is not None:
