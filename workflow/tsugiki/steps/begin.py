@@ -226,6 +226,8 @@ def _faults_of(files: RunFiles, config: RunConfig, stage: Stage, origin: Origin)
         recipe = read_recipe(outside_file(origin))
         if files.parents.is_file():
             digests |= run_digests(files, config)
+        elif any(ref.name not in digests for ref in recipe.models):
+            return  # whose files these are shows when the parents are locked
         else:
             recipe = _by_name(recipe, digests)
         recipes = [recipe]
