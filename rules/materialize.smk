@@ -1,6 +1,8 @@
 # Materialize: the first population of a stage; with `storage: disk`, candidates as checkpoints.
 #
 # Inputs:  parents.lock.json, <stage>/best.lock.json of stages that the stage merges
+#          with `start` or `inject` of a stage: recipes from elsewhere, finalists of an earlier stage,
+#          baselines, scored (whose files may be newer: a change of theirs is in the stage's key)
 #          <phase>/gen-NNN/population.json
 # Outputs: <stage>/space.json, <stage>/gen-000/{population.json,state.npz}
 #          <phase>/gen-NNN/weights-J/       temporary: removed once its candidates are scored
@@ -14,6 +16,8 @@ rule start:
     input:
         parents=RUN.parents,
         before=PLAN.models_before,
+        origins=PLAN.origins_of,
+        baselines=ancient(PLAN.baselines_for),
     output:
         space=RUN.root / "{stage}/space.json",
         population=RUN.root / "{stage}/gen-000/population.json",

@@ -29,9 +29,9 @@ from tsugiki.evolve.rank import fitness_of
 from tsugiki.finalists.measures import parts_of
 from tsugiki.parents.run_models import run_digests
 
-Reselect = Callable[[Entry, Entry], str | None]
+Reselect = Callable[[Entry | None, Entry], str | None]
 """From two consecutive generations to the difference between the second and what selecting from
-the first gives; None if there is none."""
+the first gives; None if there is none. Before the first generation of a phase there is None."""
 
 Documents = Mapping[str, list[int]]
 """Document ids by objective."""
@@ -94,8 +94,9 @@ def check_candidates(files: RunFiles, phase: str, config: RunConfig) -> Iterator
 
 
 def check_reselect(files: RunFiles, phase: str, reselect: Reselect) -> Iterator[Finding]:
-    """Selecting again from each generation gives the next one."""
-    for first, second in pairwise(entries(files.phase(phase))):
+    """Selecting again from each generation gives the next one, and starting again the first."""
+    for first, second in pairwise([None, *entries(files.phase(phase))]):
+        assert second is not None
         difference = reselect(first, second)
         if difference is not None:
             yield Finding(difference, place(files, second.files.population))

@@ -40,9 +40,11 @@ def check(config: Path) -> None:
 
     with quick_imports():
         from tsugiki.evaluate.preflight import check_tasks
+        from tsugiki.steps.begin import check_origins
 
     run = open_run(config)
     validate_config(run.config, where=str(config))
+    check_origins(run.files, run.config, where=str(config))
     tracking_uri(run.files, run.config)
     locked = read_lock(run.files.parents) if run.files.parents.is_file() else None
     report = preflight(run.config, locked)

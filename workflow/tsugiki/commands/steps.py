@@ -51,14 +51,16 @@ def items(run: Run) -> None:
 
 
 @click.command()
+@click.pass_obj
 @RUN
 @STAGE
-def start(run: Run, stage: str) -> None:
+def start(terminal: Terminal, run: Run, stage: str) -> None:
     """Write the first generation of a stage."""
     with quick_imports():
         from tsugiki.steps.start import write_first
 
-    write_first(run.files, run.config, find_stage(run.config, stage))
+    found = find_stage(run.config, stage)
+    write_first(run.files, run.config, found, terminal.announce)
 
 
 @click.command()

@@ -5,11 +5,19 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.contracts.data import Name, Section
-from tsugiki.contracts.recipe import Grouping
+from tsugiki.contracts.recipe import SHARED, Grouping
 from tsugiki.strategies.cma_es import CmaEs
 from tsugiki.strategies.registry import AnyStrategy
 
@@ -19,8 +27,9 @@ class Gene(Section):
 
     range: tuple[float, float]
     """Smallest and largest value."""
-    start: float | None = None
-    """Where the search starts; the middle of the range if absent."""
+    start: float | dict[str, float | dict[str, float]] | None = None
+    """Where the search starts: one value, a value for each parent, or for each parent one for each group;
+    `*` stands for all others. The middle of the range where nothing is said."""
     grouping: Grouping = "block"
     """How tensors share a value: `model`, `block`, `block_part`, `{gradient: 3}` (three values along
     the depth, with straight lines in between), or a mapping of group name to regular expression over
@@ -31,9 +40,33 @@ class Gene(Section):
         low, high = self.range
         if not low < high:
             raise ValueError(f"range [{low}, {high}] is empty; the first value must be smaller")
-        if self.start is not None and not low <= self.start <= high:
-            raise ValueError(f"start {self.start} lies outside the range [{low}, {high}]")
+        for value in self._starts():
+            if not low <= value <= high:
+                raise ValueError(f"start {value} lies outside the range [{low}, {high}]")
         return self
+
+    def _starts(self) -> list[float]:
+        """Every value that `start` names."""
+        by_parent = self.start if isinstance(self.start, dict) else {SHARED: self.start}
+        found = [
+            value
+            for one in by_parent.values()
+            for value in (one.values() if isinstance(one, dict) else [one])
+        ]
+        return [value for value in found if value is not None]
+
+    def start_of(self, parent: str, group: str) -> float:
+        """Where the search starts for a parent (`SHARED` for none) and a group of tensors."""
+        low, high = self.range
+        found: float | dict[str, float] | None
+        found = (
+            self.start.get(parent, self.start.get(SHARED))
+            if isinstance(self.start, dict)
+            else self.start
+        )
+        if isinstance(found, dict):
+            found = found.get(group, found.get(SHARED))
+        return (low + high) / 2 if found is None else found
 
     @field_validator("grouping")
     @classmethod
@@ -78,6 +111,56 @@ Space = Annotated[
 ]
 
 
+class Origin(Section):
+    """A recipe from elsewhere: exactly one of `recipe`, `baseline`, `run`, `stage`."""
+
+    recipe: str | None = None
+    """A file: recipe.json of a merged model or of a candidate."""
+    baseline: Name | Literal["*"] | None = None
+    """One of `baselines`, or `*` for all: of their points, the best on the search items of those that the
+    stage's space has."""
+    run: str | None = None
+    """Folder of another run, results/<run>: its best model."""
+    candidate: str | None = None
+    """With `run`: instead of the best model one of the candidates of its last stage, such as `003-07`."""
+    stage: Name | None = None
+    """An earlier stage of this run: its best model."""
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Origin:
+        given = [
+            key for key in ("recipe", "baseline", "run", "stage") if getattr(self, key) is not None
+        ]
+        if len(given) != 1:
+            raise ValueError(
+                "name exactly one of `recipe`, `baseline`, `run`, `stage`; "
+                f"got {', '.join(given) or 'none'}"
+            )
+        if self.candidate is not None and self.run is None:
+            raise ValueError("`candidate` goes with `run`")
+        return self
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it waits for the baselines of the run."""
+        return self.baseline is not None
+
+    def __str__(self) -> str:
+        """In words, for messages and records."""
+        if self.baseline == SHARED:
+            return "the best baseline"
+        if self.run is not None:
+            return f"run {self.run}" + (f", candidate {self.candidate}" if self.candidate else "")
+        key = next(key for key in ("recipe", "baseline", "stage") if getattr(self, key) is not None)
+        return f"{key} {getattr(self, key)}"
+
+
+AnyOrigin = Literal["baseline"] | Origin
+"""`baseline` by itself is short for `{baseline: "*"}`."""
+START = "the start"
+"""What the origin of a search's start is called, beside the names of those in `inject`."""
+
+
 class Budget(Section):
     """When a stage ends."""
 
@@ -103,6 +186,34 @@ class Stage(Section):
     """How it is searched."""
     budget: Budget
     """For how long."""
+    start: AnyOrigin | None = None
+    """Where the search starts, instead of where its genes say: at a recipe from elsewhere, or at
+    `baseline`, the best tuned baseline that the space can express (see docs/stages.md)."""
+    inject: dict[Name, AnyOrigin] = {}
+    """Candidates by name that are in the first generation, in place of the last ones that were drawn."""
+
+    @model_serializer(mode="wrap")
+    def _without_origins(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that digests and files of runs that start where their genes say stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        return {
+            key: value for key, value in fields.items() if value or key not in ("start", "inject")
+        }
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """All recipes that the search begins with, by name; that of its mean is `START`."""
+        named = {**({START: self.start} if self.start else {}), **self.inject}
+        return {
+            name: one if isinstance(one, Origin) else Origin(baseline=SHARED)
+            for name, one in named.items()
+        }
+
+    @property
+    def starts_from(self) -> tuple[str, ...]:
+        """The earlier stages whose best recipes it begins with."""
+        named = (one.stage for one in self.origins.values())
+        return tuple(dict.fromkeys(name for name in named if name is not None))
 
     @property
     def members(self) -> tuple[str, ...]:

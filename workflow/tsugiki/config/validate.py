@@ -24,11 +24,12 @@ from tsugiki.config.load import faults_in, nearest
 from tsugiki.config.parents import LocalParent, adapter_base
 from tsugiki.config.run import RunConfig
 from tsugiki.config.sources import measured_files
-from tsugiki.config.stage import Stage
+from tsugiki.config.stage import START, Stage
 from tsugiki.config.validate_backend import backend_faults
 from tsugiki.config.validate_methods import baseline_faults, stage_faults
 from tsugiki.contracts.data import folder_of
-from tsugiki.contracts.layout import FILES, row_is_taken, run_is_taken, stage_is_taken
+from tsugiki.contracts.layout import FILES, RunFiles, row_is_taken, run_is_taken, stage_is_taken
+from tsugiki.contracts.recipe import SHARED
 from tsugiki.models.kinds.registry import KINDS
 
 UNUSABLE = frozenset("{}\n")
@@ -162,6 +163,7 @@ def _stages(config: RunConfig) -> Iterator[str]:
                 f"{nearest(tokenizer, stage.members)}"
             )
         yield from stage_faults(stage, key)
+        yield from _origins(config, stage, earlier, key)
         for fault in stage.strategy.faults(len(config.evaluation.objectives)):
             yield f"`{key}.strategy`: {fault}"
         earlier[stage.name] = stage
@@ -185,6 +187,25 @@ def _members(config: RunConfig, stage: Stage, earlier: dict[str, Stage], key: st
                 f"`{key}`: stage {name!r} is in data-flow space, and its result may have any "
                 "number of layers: it cannot be merged in parameter space"
             )
+
+
+def _origins(config: RunConfig, stage: Stage, earlier: dict[str, Stage], key: str) -> Iterator[str]:
+    """Faults of the names of what a stage's search begins with."""
+    for name, origin in stage.origins.items():
+        at = f"{key}.start" if name == START else f"{key}.inject.{name}"
+        baselines = [one.name for one in config.baselines]
+        if origin.is_baseline and origin.baseline not in (*baselines, SHARED):
+            yield f"`{at}.baseline`: unknown baseline {origin.baseline!r}; " + nearest(
+                str(origin.baseline), baselines
+            )
+        if origin.stage is not None and origin.stage not in earlier:
+            yield f"`{at}.stage`: there is no earlier stage {origin.stage!r}; " + nearest(
+                origin.stage, earlier
+            )
+        if origin.recipe is not None and not folder_of(origin.recipe).is_file():
+            yield f"`{at}.recipe`: there is no file {origin.recipe!r}"
+        if origin.run is not None and not RunFiles(folder_of(origin.run)).exist():
+            yield f"`{at}.run`: {origin.run!r} is no folder of a run"
 
 
 def _baselines(config: RunConfig) -> Iterator[str]:

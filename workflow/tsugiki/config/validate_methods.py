@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tsugiki.config.baselines import AnyBaseline, FrankenmergeBaseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.load import nearest
-from tsugiki.config.stage import Stage
+from tsugiki.config.stage import Gene, Stage
+from tsugiki.contracts.recipe import SHARED
 from tsugiki.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,14 +28,7 @@ def stage_faults(stage: Stage, key: str) -> Iterator[str]:
         return
     yield from _models(method, stage, f"{key}.parents", f"{key}.base")
     for name, gene in space.genes.items():
-        spec = method.parameter(name)
-        if spec is None:
-            yield _unknown(f"{key}.space.genes.{name}", "parameter", method, name)
-        elif gene.range[0] < spec.low or gene.range[1] > spec.high:
-            yield (
-                f"`{key}.space.genes.{name}.range`: {list(gene.range)} leaves "
-                f"[{spec.low:g}, {spec.high:g}], the values that {method.name} takes"
-            )
+        yield from _gene(method, stage, name, gene, f"{key}.space.genes.{name}")
     for name, value in space.options.items():
         at = f"{key}.space.options.{name}"
         known = method.option(name) or method.parameter(name)
@@ -44,6 +38,25 @@ def stage_faults(stage: Stage, key: str) -> Iterator[str]:
             yield f"`{at}`: {name} is searched; remove it here, or from the genes"
         else:
             yield from _value(known, value, at)
+
+
+def _gene(method: Method, stage: Stage, name: str, gene: Gene, key: str) -> Iterator[str]:
+    spec = method.parameter(name)
+    if spec is None:
+        yield _unknown(key, "parameter", method, name)
+        return
+    if gene.range[0] < spec.low or gene.range[1] > spec.high:
+        yield (
+            f"`{key}.range`: {list(gene.range)} leaves "
+            f"[{spec.low:g}, {spec.high:g}], the values that {method.name} takes"
+        )
+    owners = [*(stage.parents if spec.per_parent else []), SHARED]
+    for parent in gene.start if isinstance(gene.start, dict) else ():
+        if parent not in owners:
+            yield (
+                f"`{key}.start`: {parent!r} is no parent that has a {name} of its own; "
+                f"{nearest(parent, owners)}"
+            )
 
 
 def baseline_faults(baseline: AnyBaseline, stage: Stage, key: str) -> Iterator[str]:

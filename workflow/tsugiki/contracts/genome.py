@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from tsugiki.contracts.data import Data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +39,48 @@ class GeneKinds:
         return cls(np.zeros(count, dtype=np.bool_), np.full(count, -1, dtype=np.int64))
 
 
+class Known(Data):
+    """A recipe from elsewhere, as a point of the space."""
+
+    name: str
+    """As the configuration has it."""
+    source: str
+    """Where the recipe is from, in words."""
+    recipe: str
+    """Its digest there."""
+    point: tuple[float, ...]
+    """For every gene: the coordinate of a number in [0, 1], the probability of an indicator."""
+
+
+class Begun(Data):
+    """What a space knows of recipes that the search begins with; nothing is written where there are none."""
+
+    begin: Known | None = None
+    """Where the search starts, instead of where the genes say."""
+    injected: tuple[Known, ...] = ()
+    """Candidates of the first generation, in place of its last drawn ones."""
+
+    @property
+    def known(self) -> tuple[Known, ...]:
+        """All of them."""
+        return (*([self.begin] if self.begin else []), *self.injected)
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that spaces of searches without them stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        return {
+            key: value for key, value in fields.items() if value or key not in ("begin", "injected")
+        }
+
+
 class Genome(Protocol):
     """space.json of a stage: what its genomes mean."""
+
+    @property
+    def injected(self) -> tuple[Known, ...]:
+        """Candidates from elsewhere in the first generation."""
+        ...
 
     @property
     def start(self) -> tuple[float, ...]:

@@ -9,6 +9,9 @@ from pydantic import Field
 from tsugiki.contracts.data import Data
 from tsugiki.contracts.outcome import Outcome
 
+INJECTED = "injected"
+"""Key of a candidate's origin that names a candidate from elsewhere, which the strategy did not draw."""
+
 
 class Candidate(Data):
     """One member of a population."""
@@ -21,7 +24,7 @@ class Candidate(Data):
     """The raw genotype; values may lie outside the unit cube. Empty for hand-made candidates."""
     origin: dict[str, str | list[str]]
     """Where it came from: `distribution` (digest of the strategy's state), `parents` (candidate
-    ids), or `note`."""
+    ids), `injected` (its name in the configuration), or `note`."""
 
 
 class Population(Data):

@@ -12,10 +12,10 @@ from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.genome import Genome
-from tsugiki.contracts.population import Candidate, Generation, Population
+from tsugiki.contracts.population import INJECTED, Candidate, Generation, Population
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.scores import further_first, scores_of
-from tsugiki.errors import LineageError
+from tsugiki.errors import ConfigError, LineageError
 from tsugiki.strategies.state import State
 from tsugiki.strategies.strategy import Asked, clip
 
@@ -36,7 +36,11 @@ class Next:
 
 
 def first(config: RunConfig, stage: Stage, space: Genome) -> Next:
-    """The first generation of a stage."""
+    """The first generation of a stage, with the candidates that its space has from elsewhere.
+
+    Raises:
+        ConfigError: these are more than the generation has room for.
+    """
     state = stage.strategy.initial(np.array(space.start), space.kinds).with_scalars(
         best=None, best_generation=0
     )
@@ -87,6 +91,9 @@ def select(
         )
         return Next(_json(following), state_bytes, ())
     genomes = np.array([candidate.genome for candidate in population.candidates])
+    foreign = np.array([INJECTED in candidate.origin for candidate in population.candidates])
+    if foreign.any():
+        genomes[foreign] = stage.strategy.injected(state, genomes[foreign])
     outcomes = [ranked.outcome for ranked in entry.ranked]
     scores = further_first(scores_of(outcomes, objectives), [one.rung for one in outcomes])
     told = stage.strategy.tell(state, genomes, scores).with_scalars(
@@ -111,6 +118,17 @@ def _ask(
     asked = (
         [] if stopped else stage.strategy.ask(state, (config.seed, stage.name, "ask", generation))
     )
+    injected = space.injected if generation == 0 else ()
+    if len(injected) >= len(asked) > 0:
+        raise ConfigError(
+            "more candidates are injected than the first generation has room for",
+            where=f"stage {stage.name}",
+            expected=f"{len(asked) - 1} at most, so that one is drawn",
+            got=f"{len(injected)}",
+            fix="inject fewer, or give the strategy a larger `population`",
+        )
+    names = [None] * (len(asked) - len(injected)) + [one.name for one in injected]
+    asked[len(asked) - len(injected) :] = [Asked(np.array(one.point)) for one in injected]
     recipes = [space.decode([float(value) for value in clip(one.genome)]) for one in asked]
     source = digest_bytes(state_bytes)
     population = Population(
@@ -126,9 +144,9 @@ def _ask(
                 id=f"{generation:03d}-{index:02d}",
                 recipe=recipe.digest,
                 genome=tuple(float(value) for value in one.genome),
-                origin=_origin(one, source, ids),
+                origin={INJECTED: name} if name else _origin(one, source, ids),
             )
-            for index, (one, recipe) in enumerate(zip(asked, recipes, strict=True))
+            for index, (one, recipe, name) in enumerate(zip(asked, recipes, names, strict=True))
         ),
     )
     return Next(_json(population), state_bytes, tuple(recipes))

@@ -21,7 +21,7 @@ from tsugiki.canonical import pretty_json
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.data import Data
-from tsugiki.contracts.genome import THRESHOLD, GeneKinds
+from tsugiki.contracts.genome import THRESHOLD, Begun, GeneKinds
 from tsugiki.contracts.recipe import DataflowRecipe, Hop, ParentRef
 from tsugiki.errors import LineageError, ParentError
 
@@ -121,7 +121,7 @@ class LayeredParent(Data):
     layers: Annotated[int, Field(ge=1)]
 
 
-class DataflowGenome(Data):
+class DataflowGenome(Begun):
     """space.json of a stage in data-flow space. The first model is the owner.
 
     The genome holds an indicator for each free place, then the numbers that give the scales.
@@ -160,10 +160,18 @@ class DataflowGenome(Data):
     @property
     def start(self) -> tuple[float, ...]:
         """The owner's own path, each indicator uncertain by `start_probability`; scales of 1."""
+        if self.begin is not None:
+            return self.begin.point
         doubt = self.settings.start_probability
         own = self.models[0].layers - (2 if self.settings.fixed_ends else 0)
         indicators = [1 - doubt if place < own else doubt for place in range(len(self.places))]
         return (*indicators, *self.scales.start)
+
+    def as_start(self, point: Sequence[float]) -> tuple[float, ...]:
+        """Where a search starts that is to start at a point: indicators uncertain by `start_probability`."""
+        doubt, count = self.settings.start_probability, len(self.places)
+        chances = [1 - doubt if one > THRESHOLD else doubt for one in point[:count]]
+        return (*chances, *point[count:])
 
     @property
     def kinds(self) -> GeneKinds:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from tsugiki.canonical import pretty_json
-from tsugiki.config.stage import ParameterSpace, Stage
+from tsugiki.config.stage import Gene, ParameterSpace, Stage
 from tsugiki.contracts.data import Data
-from tsugiki.contracts.genome import GeneKinds
+from tsugiki.contracts.genome import Begun, GeneKinds
 from tsugiki.contracts.recipe import SHARED, Grouping, Parameter, ParentRef, Recipe
-from tsugiki.errors import LineageError
+from tsugiki.errors import ConfigError, LineageError
 from tsugiki.models.grouping import groups
 from tsugiki.models.kinds.kind import Kind
 
@@ -38,7 +38,7 @@ class ParameterGene(Data):
         return (value - self.low) / (self.high - self.low)
 
 
-class ParameterGenome(Data):
+class ParameterGenome(Begun):
     """space.json: what a genome of a stage means."""
 
     version: int = 1
@@ -52,7 +52,13 @@ class ParameterGenome(Data):
     @property
     def start(self) -> tuple[float, ...]:
         """Where the search starts, in the unit cube."""
+        if self.begin is not None:
+            return self.begin.point
         return tuple(gene.coordinate(gene.start) for gene in self.genes)
+
+    def as_start(self, point: Sequence[float]) -> tuple[float, ...]:
+        """Where a search starts that is to start at a point: there."""
+        return tuple(point)
 
     @property
     def kinds(self) -> GeneKinds:
@@ -104,6 +110,9 @@ def build_parameter_genome(
         tensor_names: Names of the merged model's tensors.
         kind: The kind of model that it is.
         per_parent: For every parameter of the method, whether each parent has its own value.
+
+    Raises:
+        ConfigError: a gene's start names a parent or a group that there is not.
     """
     space = stage.space
     assert isinstance(space, ParameterSpace)
@@ -111,14 +120,40 @@ def build_parameter_genome(
     for parameter, gene in sorted(space.genes.items()):
         owners = sorted(stage.parents) if per_parent[parameter] else [SHARED]
         low, high = gene.range
-        start = gene.start if gene.start is not None else (low + high) / 2
+        found = groups(tensor_names, gene.grouping, kind)
+        _check_start(gene, owners, found, where=f"stage {stage.name}, gene {parameter}")
         genes.extend(
             ParameterGene(
-                parameter=parameter, parent=owner, group=group, low=low, high=high, start=start
+                parameter=parameter,
+                parent=owner,
+                group=group,
+                low=low,
+                high=high,
+                start=gene.start_of(owner, group),
             )
             for owner in owners
-            for group in groups(tensor_names, gene.grouping, kind)
+            for group in found
         )
+    return ParameterGenome(
+        genes=tuple(genes),
+        groupings={name: gene.grouping for name, gene in space.genes.items()},
+        frame=frame_of(stage, seed=seed, digests=digests, per_parent=per_parent),
+    )
+
+
+def frame_of(
+    stage: Stage, *, seed: int, digests: Mapping[str, str], per_parent: Mapping[str, bool]
+) -> Recipe:
+    """What all recipes of a stage have in common: a recipe without the searched parameters.
+
+    Args:
+        stage: The stage.
+        seed: The run's seed, used for masks unless the stage has a seed of its own.
+        digests: Digest of every parent and of the base, by name.
+        per_parent: For every parameter of the method, whether each parent has its own value.
+    """
+    space = stage.space
+    assert isinstance(space, ParameterSpace)
     fixed = {
         name: Parameter(
             values={
@@ -129,7 +164,7 @@ def build_parameter_genome(
         for name, value in space.options.items()
         if name in per_parent and not isinstance(value, str)
     }
-    frame = Recipe(
+    return Recipe(
         method=space.method,
         base=_ref(stage.base, digests) if stage.base else None,
         parents=tuple(_ref(name, digests) for name in stage.parents),
@@ -139,11 +174,19 @@ def build_parameter_genome(
         dtype=space.dtype,
         owner=stage.owner,
     )
-    return ParameterGenome(
-        genes=tuple(genes),
-        groupings={name: gene.grouping for name, gene in space.genes.items()},
-        frame=frame,
-    )
+
+
+def _check_start(gene: Gene, owners: Sequence[str], found: Sequence[str], *, where: str) -> None:
+    by_parent = gene.start if isinstance(gene.start, dict) else {}
+    named = {group for of in by_parent.values() if isinstance(of, dict) for group in of}
+    for what, names, known in (("parent", by_parent.keys(), owners), ("group", named, found)):
+        if wrong := sorted(names - {*known, SHARED}):
+            raise ConfigError(
+                f"a gene's start names a {what} that it does not have",
+                where=where,
+                expected=", ".join(known) + f", or `{SHARED}` for all others",
+                got=", ".join(wrong),
+            )
 
 
 def _ref(name: str, digests: Mapping[str, str]) -> ParentRef:

@@ -13,21 +13,33 @@ from tsugiki.contracts.ledger import Entry
 from tsugiki.contracts.locks import read_lock
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.errors import LineageError
+from tsugiki.evolve.select import first
 from tsugiki.merge.write import write_merge
 from tsugiki.parents.locate import locate
 from tsugiki.parents.run_models import lock_stage, read_stage_lock, run_digests
+from tsugiki.space.read import read_genome
+from tsugiki.steps.begin import differing_origin
 from tsugiki.steps.evolution import select_from_files
 from tsugiki.steps.finals import winning_recipe
 from tsugiki.steps.output import require_place_beside
+from tsugiki.strategies.state import read_state
 
 
-def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry, Entry], str | None]:
+def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entry], str | None]:
     """A function that draws a generation again and says how it differs from the one on disk."""
-    stages = {stage.name: stage for stage in config.stages}
 
-    def compare(before: Entry, after: Entry) -> str | None:
-        stage = stages[before.population.phase]
-        following = select_from_files(files, config, stage, before.number)
+    def compare(before: Entry | None, after: Entry) -> str | None:
+        stage = config.stage(after.population.phase)
+        if stage is None:
+            return None
+        if before is not None:
+            following = select_from_files(files, config, stage, before.number)
+        else:
+            space = read_genome(files.phase(stage.name).space)
+            if (difference := differing_origin(files, config, stage, space)) is not None:
+                return difference
+            following = first(config, stage, space)
+        read_state(after.files.state)  # which names its file if it is damaged
         for name, path, content in (
             ("population", after.files.population, following.population),
             ("state", after.files.state, following.state),

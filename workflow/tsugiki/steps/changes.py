@@ -13,8 +13,11 @@ from tsugiki.config.sources import measured_sources
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.document_sets import Goal
 from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.documents import decided_evaluation
+from tsugiki.space.read import read_genome
+from tsugiki.steps.origins import outside_file
 from tsugiki.steps.plan import Plan
 
 SHOWN = 4
@@ -54,6 +57,7 @@ def announce_changes(files: RunFiles, config: RunConfig, *, log: Callable[[str],
     effects = [
         *_Edit(Plan(files, before), Plan(files, config)).effects(),
         *_of_tasks(files, config),
+        *_of_origins(files, config),
     ]
     if replaced := [effect.line for effect in effects if effect.stages & recorded]:
         raise LineageError(
@@ -128,7 +132,11 @@ class _Edit:
             return
         if self.before.stage_key(name) != self.after.stage_key(name):
             names = sorted({name, *_behind(self.after, name)})
-            why = self._why("seed", *(f"stages[{one}]" for one in names))
+            begun = [self.after.config.stage(one) for one in names]
+            tuned = any(one and any(o.is_baseline for o in one.origins.values()) for one in begun)
+            why = self._why(
+                "seed", *(f"stages[{one}]" for one in names), *(["baselines"] if tuned else [])
+            )
             yield Effect(f"{why}: stage {name} starts anew", {name})
         elif old.budget.generations != stage.budget.generations:
             merging = {one for one in self.after.stages if name in _behind(self.after, one)}
@@ -160,6 +168,21 @@ def _of_tasks(files: RunFiles, config: RunConfig) -> Iterator[Effect]:
             yield Effect(line, stages)
 
 
+def _of_origins(files: RunFiles, config: RunConfig) -> Iterator[Effect]:
+    """What is done anew because a recipe that is no part of the run is another one now."""
+    for stage in config.stages:
+        if not stage.origins or not (path := files.phase(stage.name).space).is_file():
+            continue
+        recorded = {one.name: one.recipe for one in read_genome(path).known}
+        for name, origin in stage.origins.items():
+            if name not in recorded or origin.is_baseline or origin.stage is not None:
+                continue
+            if read_recipe(outside_file(origin)).digest != recorded[name]:
+                yield Effect(
+                    f"{origin} is another recipe: stage {stage.name} starts anew", {stage.name}
+                )
+
+
 def _goals(plan: Plan) -> dict[str, Goal | None]:
     """Which way each objective goes, as the configuration says, or its task said before."""
     evaluation = decided_evaluation(plan.config, plan.files.items)
@@ -167,7 +190,6 @@ def _goals(plan: Plan) -> dict[str, Goal | None]:
 
 
 def _behind(plan: Plan, name: str) -> set[str]:
-    """The earlier stages whose results a stage merges, and those behind them."""
-    stage = plan.config.stage(name)
-    merged = {one for one in stage.members if one in plan.stages} if stage else set()
+    """The earlier stages whose results a stage merges or begins with, and those behind them."""
+    merged = set(plan.stages_before(name)) if name in plan.stages else set[str]()
     return merged.union(*(_behind(plan, one) for one in merged))

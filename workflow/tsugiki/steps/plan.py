@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,9 @@ from tsugiki.config.run import RunConfig
 from tsugiki.config.sources import measured_files
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import BASELINES, TEST, GenerationFiles, RunFiles
+from tsugiki.contracts.recipe import SHARED
 from tsugiki.evaluate.shards import jobs_that_scored, write_splits
+from tsugiki.steps.origins import origin_files
 from tsugiki.tracking.marks import pending
 
 
@@ -117,6 +120,16 @@ class Plan:
         members = self._stage(wildcards.stage).members
         return [str(self.files.phase(name).best_lock) for name in members if name in self.stages]
 
+    def origins_of(self, wildcards: Any) -> list[str]:
+        """Recipes from elsewhere that the stage in the wildcards begins with, or what names them."""
+        return sorted(map(str, origin_files(self.files, self.config, self._stage(wildcards.stage))))
+
+    def baselines_for(self, wildcards: Any) -> list[str]:
+        """The scored baselines, for a stage that begins with one of them."""
+        origins = self._stage(wildcards.stage).origins.values()
+        scored = self.files.phase(BASELINES).generation(0).outcomes
+        return [str(scored)] if any(one.is_baseline for one in origins) else []
+
     def finalists_before(self, wildcards: Any) -> str:
         """The scored finalists of the stage in the wildcards."""
         name = self.config.finalists_of(wildcards.stage)
@@ -146,10 +159,18 @@ class Plan:
         stage = self._stage(name)
         content = stage.model_dump(mode="json")
         content["budget"].pop("generations")
-        before = {one: self.stage_key(one) for one in stage.members if one in self.stages}
+        known = {"before": {one: self.stage_key(one) for one in self.stages_before(name)}}
+        if named := {one.baseline for one in stage.origins.values() if one.is_baseline}:
+            known["baselines"] = {"key": self.baselines_key(None if SHARED in named else named)}
         return self._key(
-            seed=self.config.seed, stage=content, **({"before": before} if before else {})
+            seed=self.config.seed, stage=content, **{key: one for key, one in known.items() if one}
         )
+
+    def stages_before(self, name: str) -> list[str]:
+        """The earlier stages whose results a stage merges or begins with."""
+        stage = self._stage(name)
+        needed = dict.fromkeys([*stage.members, *stage.starts_from])
+        return [one for one in needed if one in self.stages]
 
     def shard_key(self, wildcards: Any) -> str:
         """Digest of what a job's shard of the generation in the wildcards, and its scores, depend on."""
@@ -195,17 +216,23 @@ class Plan:
         bases = sorted(self.config.common_bases)
         return self._key(parents=parents, vocabulary=vocabulary.model_dump(), bases=bases)
 
-    def baselines_key(self) -> str:
-        """Digest of what the baselines' recipes depend on."""
+    def baselines_key(self, names: AbstractSet[str | None] | None = None) -> str:
+        """Digest of what the recipes of baselines depend on: of all that a run scores, or of some."""
         stage = self.config.stages[0]
         return self._key(
-            baselines=[baseline.model_dump(mode="json") for baseline in self.config.baselines],
+            baselines=[
+                baseline.model_dump(mode="json")
+                for baseline in self.config.baselines
+                if names is None or baseline.name in names
+            ],
             parents=stage.parents,
             base=stage.base,
             dtype=stage.space.dtype,
             tokenizer=getattr(stage.space, "tokenizer", None),
             mask_seed=getattr(stage.space, "mask_seed", None),
-            later=[[*later.parents, later.base] for later in self.config.stages[1:]],
+            later=[[*later.parents, later.base] for later in self.config.stages[1:]]
+            if names is None
+            else [],
             seed=self.config.seed,
         )
 

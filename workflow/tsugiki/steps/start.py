@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from tsugiki import atomic
 from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace, Stage
-from tsugiki.contracts.genome import Genome
 from tsugiki.contracts.layout import BASELINES, RunFiles
 from tsugiki.contracts.locks import ParentsLock, read_lock
 from tsugiki.contracts.recipe import with_names
@@ -22,17 +24,23 @@ from tsugiki.parents.locate import locate
 from tsugiki.parents.run_models import RunModels, models_of
 from tsugiki.space.dataflow_space import build_dataflow_genome
 from tsugiki.space.parameter_space import build_parameter_genome
+from tsugiki.steps.begin import Encode, Space, begin, encode_any
 from tsugiki.steps.evolution import write_population, write_recipes
 
 
-def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:
+def write_first(
+    files: RunFiles, config: RunConfig, stage: Stage, log: Callable[[str], None] = print
+) -> None:
     """Write space.json and the first generation.
 
     Raises:
-        ConfigError: the strategy cannot search this space.
+        ConfigError: the strategy cannot search this space, or the space does not have a recipe that the
+            search is to begin with.
+        LineageError: such a recipe cannot be read.
         ParentError: the parents cannot be merged.
     """
-    space = build_genome(config, stage, models_of(files, config, stage.name))
+    space, encode = open_space(config, stage, models_of(files, config, stage.name))
+    space = begin(files, config, stage, space, encode, log=log)
     objectives = len(config.evaluation.objectives)
     for fault in stage.strategy.faults(objectives, len(space.start)):
         raise ConfigError(fault, where=f"stage {stage.name}")
@@ -45,15 +53,15 @@ def write_first(files: RunFiles, config: RunConfig, stage: Stage) -> None:
     atomic.write_bytes(generation.population, following.population)
 
 
-def build_genome(config: RunConfig, stage: Stage, models: RunModels) -> Genome:
-    """What the genomes of a stage mean, from the headers of its models."""
+def open_space(config: RunConfig, stage: Stage, models: RunModels) -> tuple[Space, Encode]:
+    """What the genomes of a stage mean, and what its recipes are as genomes: from its models' headers."""
     if not isinstance(stage.space, ParameterSpace):
         folders = {name: models.folders[name] for name in stage.parents}
         parents = DataflowParents(OpenModels(folders, models.digests))
         layers = {name: len(parents.parts(name).layers) for name in stage.parents}
         genome = build_dataflow_genome(stage, digests=models.digests, layers=layers)
         parents.check(genome.decode([1.0] * len(genome.start)))
-        return genome
+        return genome, partial(encode_any, genome)
     members = sorted(stage.members)
     given = config.tensor_names
     checkpoints = [Checkpoint(name, models.folders[name], given.get(name)) for name in members]
@@ -67,7 +75,8 @@ def build_genome(config: RunConfig, stage: Stage, models: RunModels) -> Genome:
         kind=plan.kind,
         per_parent={parameter.name: parameter.per_parent for parameter in method.parameters},
     )
-    return space.model_copy(update={"frame": with_names(space.frame, given)})
+    space = space.model_copy(update={"frame": with_names(space.frame, given)})
+    return space, partial(encode_any, space, tensors=plan.merged, kind=plan.kind)
 
 
 def write_baselines(files: RunFiles, config: RunConfig) -> None:

@@ -37,6 +37,10 @@ def look(plan: Plan, paths: Sequence[str | Path], *, log: Callable[[str], None])
     for path in paths:
         read_yaml(Path(path))
     validate_config(plan.config, where=str(paths[-1]))
+    if any(stage.origins for stage in plan.config.stages):
+        from tsugiki.steps.begin import check_origins  # imports torch
+
+        check_origins(plan.files, plan.config, where=str(paths[-1]))
     tracking_uri(plan.files, plan.config)
     announce_changes(plan.files, plan.config, log=log)
 

@@ -90,6 +90,13 @@ class BitCma(Strategy):
         constant = {name: state.arrays[name] for name in ("start", "binary", "switch")}
         return _state(constant, pool[order], pooled[order], rank[order], updated)
 
+    def injected(self, state: State, genomes: Array) -> Array:
+        """Their indicators as they are, which are bred from; their numbers nearer to the mean."""
+        number = state.arrays["binary"] == 0
+        told = genomes.copy()
+        told[:, number] = Diagonal.of(state.arrays, state.scalars).shortened(genomes[:, number])
+        return told
+
     def mean(self, state: State) -> Array | None:
         """Indicators of the best survivor, with the mean of the numbers; None before there is one."""
         if not len(state.arrays["survivors"]):

@@ -20,7 +20,7 @@ from pydantic import Field
 from tsugiki.contracts.genome import GeneKinds
 from tsugiki.contracts.scores import Scores, weighted_sum
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked, Strategy, seeded_globals
+from tsugiki.strategies.strategy import Asked, Strategy, seeded_globals, shorten
 
 MOST_GENES = 2000
 """A full covariance of so many genes puts three matrices of 32 MB into each state."""
@@ -63,6 +63,13 @@ class FullCovariance(Strategy):
         with seeded_globals(key):
             drawn = thaw(state).generate(np.asarray)
         return [Asked(np.array(genome, dtype=np.float64)) for genome in drawn]
+
+    def injected(self, state: State, genomes: Array) -> Array:
+        """Nearer to the mean where they are far from it (see `shorten`)."""
+        strategy = thaw(state)
+        steps = (genomes - strategy.centroid) @ strategy.B / (strategy.diagD * strategy.sigma)
+        moved = (shorten(steps) * strategy.diagD * strategy.sigma) @ strategy.B.T
+        return np.asarray(strategy.centroid + moved, dtype=np.float64)
 
     def mean(self, state: State) -> Array | None:
         """The distribution's mean: of an indicator, the more probable value."""

@@ -28,7 +28,7 @@ from tsugiki.keyed import generator
 from tsugiki.strategies.cma_es import boundary_penalty, default_population
 from tsugiki.strategies.cma_es_margin import first_mean, with_margin
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked, Strategy
+from tsugiki.strategies.strategy import Asked, Strategy, shorten
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,12 @@ class Diagonal:
     def sample(self, count: int, generator: np.random.Generator) -> Array:
         """Draw candidates; shape (count, genes)."""
         return self.mean + self.deviation * generator.standard_normal((count, len(self.mean)))
+
+    def shortened(self, genomes: Array) -> Array:
+        """Candidates from elsewhere, nearer to the mean where they are far (see `shorten`)."""
+        if not len(self.mean):
+            return genomes
+        return self.mean + shorten((genomes - self.mean) / self.deviation) * self.deviation
 
     def update(
         self, genomes: Array, fitness: Array, used: NDArray[np.bool_] | None = None
@@ -203,6 +209,10 @@ class SeparableCmaEs(Strategy):
         probability = self.margin or 1 / (len(binary) * population)
         mean = with_margin(updated.mean, updated.deviation, binary, probability)
         return self._state(replace(updated, mean=mean), binary, population)
+
+    def injected(self, state: State, genomes: Array) -> Array:
+        """Nearer to the mean where they are far from it."""
+        return Diagonal.of(state.arrays, state.scalars).shortened(genomes)
 
     def mean(self, state: State) -> Array | None:
         """The distribution's mean."""

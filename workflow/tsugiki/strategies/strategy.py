@@ -72,6 +72,18 @@ class Strategy(Section, ABC):
             scores: Of the same candidates.
         """
 
+    def injected(self, state: State, genomes: Array) -> Array:
+        """What `tell` is given of candidates from elsewhere: their genomes as they are.
+
+        A strategy that learns from steps can shorten theirs, which may be far longer than its own.
+
+        Args:
+            state: That the rest of the generation was drawn from.
+            genomes: shape (candidates, genes), in the unit cube.
+        """
+        del state
+        return genomes
+
     def mean(self, state: State) -> Array | None:
         """The centre of the search distribution, shape (genes,), if the strategy has one."""
         del state
@@ -113,6 +125,22 @@ def seeded_globals(key: Sequence[str | int]) -> Iterator[None]:
     finally:
         np.random.set_state(numpy_state)  # noqa: NPY002 - DEAP's
         setstate(random_state)
+
+
+def shorten(steps: Array) -> Array:
+    """Steps from elsewhere, none longer than those of a normal distribution's own draws are.
+
+    Hansen, "Injecting external solutions into CMA-ES", arXiv 1110.4181, section 2, equation 4: a step's
+    length is cut to c_y = sqrt(n) + 2n/(n + 2), its direction kept. Uncut, one step would set mean,
+    covariance and step size by itself.
+
+    Args:
+        steps: shape (candidates, n), in units of the distribution (standard normal, if drawn).
+    """
+    n = steps.shape[1]
+    longest = np.sqrt(n) + 2 * n / (n + 2)
+    length = np.linalg.norm(steps, axis=1, keepdims=True)
+    return np.asarray(steps * np.minimum(1.0, longest / np.maximum(length, longest)))
 
 
 def clip(genome: Array) -> Array:

@@ -1,0 +1,52 @@
+"""Files of recipes from elsewhere that a stage's search begins with (see `steps/begin.py`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tsugiki.config.load import read_config
+from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Origin, Stage
+from tsugiki.contracts.data import folder_of
+from tsugiki.contracts.layout import FINALISTS, RunFiles
+from tsugiki.contracts.ledger import entries, read_generation
+from tsugiki.errors import LineageError
+from tsugiki.finalists.choose import winner
+
+
+def origin_files(files: RunFiles, config: RunConfig, stage: Stage) -> set[Path]:
+    """Files that say which recipes a stage begins with; those of baselines apart.
+
+    Raises:
+        ConfigError: another run is not there.
+        LineageError: another run has no such candidate, or no finalists yet.
+    """
+    return {
+        files.phase(config.finalists_of(origin.stage)).generation(0).outcomes
+        if origin.stage is not None
+        else outside_file(origin)
+        for origin in stage.origins.values()
+        if not origin.is_baseline
+    }
+
+
+def outside_file(origin: Origin) -> Path:
+    """The recipe.json of an origin that is no part of the run.
+
+    Raises:
+        ConfigError: there is no such run.
+        LineageError: the other run has no such candidate, or no finalists yet.
+    """
+    if origin.recipe is not None:
+        return folder_of(origin.recipe)
+    assert origin.run is not None
+    other = RunFiles(folder_of(origin.run))
+    if origin.candidate is None:
+        phase = other.phase(FINALISTS)
+        return phase.candidate(winner(read_generation(phase.generation(0).outcomes)).recipe).recipe
+    phase = other.phase(read_config(other.config).stages[-1].name)
+    for entry in entries(phase):
+        for candidate in entry.population.candidates:
+            if candidate.id == origin.candidate:
+                return phase.candidate(candidate.recipe).recipe
+    raise LineageError("there is no such candidate", where=str(phase.root), got=origin.candidate)
