@@ -266,16 +266,17 @@ def test_a_moved_run_is_as_sound_as_before(
 
 
 def test_each_generation_is_selected_again_from_the_one_before(finished: SyntheticRun) -> None:
-    """The callback gets consecutive generations; what it finds is reported at the second."""
+    """The callback gets consecutive generations, after none the first; faults are the second's."""
     asked = []
 
-    def reselect(first: Entry, second: Entry) -> str | None:
-        asked.append((first.number, second.number))
+    def reselect(first: Entry | None, second: Entry) -> str | None:
+        if second.population.phase == "ps":
+            asked.append((None if first is None else first.number, second.number))
         differs = second.number == 2
         return "selecting again gives other candidates" if differs else None
 
     findings = audit(finished.files, finished.config, reselect=reselect)
-    assert asked == [(0, 1), (1, 2), (2, 3)]
+    assert asked == [(None, 0), (0, 1), (1, 2), (2, 3)]
     assert [str(finding) for finding in findings] == [
         "ps/gen-002/population.json: selecting again gives other candidates"
     ]

@@ -125,3 +125,51 @@ def test_a_space_without_a_kind_is_a_parameter_space(raw: Raw) -> None:
     config = parse_config(raw, where="x")
     assert [stage.space.kind for stage in config.stages] == ["parameter", "dataflow"]
     assert [stage.owner for stage in config.stages] == ["base", "ps"]
+
+
+def started(raw: Raw, start: Any) -> None:
+    """Let the second stage start there."""
+    second(raw).update(
+        space=raw["stages"][0]["space"], base="base", parents=["a", "b"], start=start
+    )
+
+
+def weight(raw: Raw) -> Raw:
+    """A gene of the first stage."""
+    found: Raw = raw["stages"][0]["space"]["genes"]["weight"]
+    return found
+
+
+ORIGINS: list[tuple[Callable[[Raw], object], str]] = [
+    (
+        lambda raw: started(raw, {"stage": "pss"}),
+        r"stages\[1\].start.stage.*no earlier stage 'pss'.*`ps`",
+    ),
+    (lambda raw: started(raw, {"stage": "dfs"}), "no earlier stage 'dfs'"),
+    (lambda raw: started(raw, {"baseline": "avrage"}), "unknown baseline 'avrage'.*`average`"),
+    (lambda raw: started(raw, {"recipe": "none.json"}), "there is no file 'none.json'"),
+    (lambda raw: started(raw, {"run": "nowhere"}), "'nowhere' is no folder of a run"),
+    (lambda raw: started(raw, {}), "exactly one of .* got none"),
+    (lambda raw: started(raw, {"stage": "ps", "run": "x"}), "exactly one of .* got run, stage"),
+    (lambda raw: started(raw, {"stage": "ps", "candidate": "000-00"}), "goes with `run`"),
+    (lambda raw: started(raw, "basline"), r"stages\[1\].start.*'baseline'"),
+    (
+        lambda raw: second(raw).update(inject={"one": {"baseline": "x"}}),
+        r"stages\[1\].inject.one.baseline.*unknown baseline 'x'",
+    ),
+    (
+        lambda raw: weight(raw).update(start={"aa": 0.5}),
+        r"stages\[0\].space.genes.weight.start.*'aa' is no parent.*`a`",
+    ),
+    (lambda raw: weight(raw).update(start={"a": {"block.0": 9.0}}), "start 9.0 lies outside"),
+    (lambda raw: weight(raw).update(start={"a": 9.0}), "start 9.0 lies outside"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), ORIGINS, ids=[one[1] for one in ORIGINS])
+def test_a_search_cannot_start_where_nothing_is(
+    raw: Raw, change: Callable[[Raw], object], message: str
+) -> None:
+    """With the key, and what was probably meant."""
+    change(raw)
+    assert re.search(message, fault(raw))

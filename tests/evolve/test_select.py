@@ -15,13 +15,16 @@ from tests.runs_for_tests import raw_config
 from tsugiki.canonical import digest_bytes, pretty_json
 from tsugiki.config.load import parse_config
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.genome import Known
 from tsugiki.contracts.outcome import Failed, Measured, Scored
-from tsugiki.contracts.population import Population
+from tsugiki.contracts.population import Generation, Population
+from tsugiki.contracts.scores import scores_of
 from tsugiki.errors import LineageError
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import Next, first, select
 from tsugiki.models.kinds.text import TEXT
 from tsugiki.space.parameter_space import ParameterGenome, build_parameter_genome
+from tsugiki.strategies.state import State
 
 ZERO = "0" * 64
 TENSORS = [
@@ -268,3 +271,31 @@ def test_genomes_outside_the_cube_are_kept_raw_and_decoded_at_its_edge() -> None
         for name, (low, high) in (("weight", (0.0, 1.5)), ("density", (0.1, 1.0))):
             for values in recipe.parameters[name].values.values():
                 assert all(low <= value <= high for value in values.values())
+
+
+def test_candidates_from_elsewhere_come_last_and_are_told_nearer_to_the_mean() -> None:
+    """Named by their origin, scored as they are; CMA-ES learns from shortened steps (Hansen 2011)."""
+    config = configured()
+    space = space_of(config)
+    far = Known(name="far", source="test", recipe=ZERO, point=(1.0,) * len(space.genes))
+    begun = space.model_copy(update={"injected": (far,)})
+    plain, drawn = first(config, config.stages[0], space), first(config, config.stages[0], begun)
+    population = Population.model_validate_json(drawn.population)
+    before = Population.model_validate_json(plain.population)
+    assert population.candidates[:-1] == before.candidates[:-1]
+    assert population.candidates[-1].genome == far.point
+    assert population.candidates[-1].origin == {"injected": "far"}
+    assert drawn.recipes[-1] == space.decode(far.point)
+    outcomes = score(config, drawn)
+    following = follow(config, drawn, outcomes)
+    strategy, state = config.stages[0].strategy, State.from_bytes(drawn.state)
+    genomes = np.array([one.genome for one in population.candidates])
+    # the mean is the middle of the cube, the steps are half its diagonal
+    n, sigma = genomes.shape[1], 1 / 6
+    length = sigma * (np.sqrt(n) + 2 * n / (n + 2))
+    genomes[-1] = 0.5 + length / np.sqrt(n)
+    ranked = Generation.model_validate_json(outcomes).ranked
+    scores = scores_of([one.outcome for one in ranked], config.evaluation.objectives)
+    told = strategy.tell(state, genomes, scores)
+    mean = State.from_bytes(following.state).arrays["centroid"]
+    assert np.allclose(mean, told.arrays["centroid"], atol=1e-12)

@@ -293,3 +293,13 @@ def test_a_whole_file_that_the_index_names_is_no_second_set_of_weights(tmp_path:
     index = {"weight_map": dict.fromkeys(names, "model.safetensors")}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     assert preflight(run_of({"a": {"path": str(folder)}})).faults == []
+
+
+def test_groups_that_a_genes_start_names_are_groups_of_the_models_tensors(tmp_path: Path) -> None:
+    """Told before anything is merged, with what was probably meant."""
+    parents = {name: {"path": str(write_llama(tmp_path / name))} for name in ("one", "two")}
+    start = {"one": {"block.0": 0.4, "*": 0.6}, "two": {"block0": 0.5}}
+    genes = {"weight": {"range": [0.0, 1.0], "grouping": "block", "start": start}}
+    (fault,) = preflight(run_of(parents, genes=genes)).faults
+    assert "'block0'" in str(fault)
+    assert "`block.0`" in str(fault)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.recipe import SHARED
-from tsugiki.errors import LineageError
+from tsugiki.errors import ConfigError, LineageError
 from tsugiki.models.kinds.text import TEXT
 from tsugiki.space.parameter_space import (
     DECIMALS,
@@ -176,3 +176,22 @@ def test_a_space_survives_its_file(tmp_path: Path) -> None:
     with pytest.raises(LineageError, match="not a valid search space") as caught:
         read_genome(path)
     assert caught.value.where == str(path)
+
+
+def test_the_start_may_differ_by_parent_and_by_group() -> None:
+    """`*` stands for all others; where nothing is said, it is the middle of the range."""
+    start = {"a": {"block.0": 0.25, "*": 0.5}, "*": {"head": 0.75}}
+    space = space_of(genes={"weight": {"range": [0.0, 2.0], "grouping": "block", "start": start}})
+    values = space.decode(space.start).parameters["weight"].values
+    assert values["a"] == {"embeddings": 0.5, "block.0": 0.25, "block.1": 0.5, "head": 0.5}
+    assert values["b"] == {"embeddings": 1.0, "block.0": 1.0, "block.1": 1.0, "head": 0.75}
+    by_parent = {"range": [0.0, 2.0], "grouping": "model", "start": {"a": 0.25}}
+    assert [gene.start for gene in space_of(genes={"weight": by_parent}).genes] == [0.25, 1.0]
+
+
+def test_a_start_for_a_group_that_there_is_not_is_refused() -> None:
+    """Named, with those that there are."""
+    gene = {"range": [0.0, 2.0], "grouping": "block", "start": {"a": {"block.7": 0.5}}}
+    with pytest.raises(ConfigError, match="groups that there are not") as caught:
+        space_of(genes={"weight": gene})
+    assert caught.value.got == "block.7"

@@ -176,3 +176,20 @@ def test_the_best_are_distinct_scored_and_dominated_by_none(
         assert not any(
             one != mine and all(a >= b for a, b in zip(one, mine, strict=True)) for one in known
         )
+
+
+def test_candidates_from_elsewhere_are_told_no_farther_from_the_mean_than_draws_are(
+    strategy: Strategy,
+) -> None:
+    """Where there is a normal distribution: in its direction, by Hansen 2011, equation 4; else as they are."""
+    state = strategy.initial(START, GeneKinds.numbers(5))
+    near, far = START + 0.001, np.array([1.0, 0.0, 1.0, 0.0, 1.0])
+    told = strategy.injected(state, np.array([near, far]))
+    assert np.allclose(told[0], near)
+    if strategy.mean(state) is None and strategy.kind != "bit_cma":
+        assert np.array_equal(told[1], far)
+        return
+    sigma = strategy.model_dump()["sigma"]
+    length = np.linalg.norm(told[1] - START) / sigma
+    assert length == pytest.approx(np.sqrt(5) + 10 / 7)
+    assert np.allclose(np.cross(told[1][:3] - START[:3], far[:3] - START[:3]), 0.0)

@@ -55,6 +55,12 @@ class Gene(Section):
         ]
         return [value for value in found if value is not None]
 
+    @property
+    def start_groups(self) -> set[str]:
+        """Groups of tensors that `start` names."""
+        by_parent = self.start.values() if isinstance(self.start, dict) else ()
+        return {group for one in by_parent if isinstance(one, dict) for group in one}
+
     def start_of(self, parent: str, group: str) -> float:
         """Where the search starts for a parent (`SHARED` for none) and a group of tensors."""
         low, high = self.range

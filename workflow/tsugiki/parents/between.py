@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from tsugiki.config.baselines import FrankenmergeBaseline
+from tsugiki.config.load import nearest
 from tsugiki.config.run import RunConfig
-from tsugiki.config.stage import Stage
+from tsugiki.config.stage import ParameterSpace, Stage
+from tsugiki.contracts.recipe import SHARED
 from tsugiki.models.checks.architecture import check_architecture, note_choices
 from tsugiki.models.checks.numbers import note_formats, note_unequal
 from tsugiki.models.checks.outside import check_kept, note_outside
@@ -23,6 +25,7 @@ from tsugiki.models.checks.tokenizers import (
 )
 from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault
+from tsugiki.models.grouping import groups
 
 
 def stacks_layers(config: RunConfig, stage: Stage) -> bool:
@@ -43,6 +46,8 @@ def check_stage(
     for name in config.origins(stage):
         if name in models and name != config.owner(stage):
             yield from check_scored(models[name])
+    if merged:
+        yield from _check_starts(stage, merged[0])
     owner = models.get(config.owner(stage))
     if owner is not None:
         template = config.evaluation.apply_chat_template
@@ -51,6 +56,20 @@ def check_stage(
         yield from check_loading(owner)
         if stage.space.kind == "parameter" and stage.space.tokenizer is None:
             yield from check_kept(merged, owner, f"stage `{stage.name}`", "tokenizer")
+
+
+def _check_starts(stage: Stage, model: ModelFacts) -> Iterator[Fault]:
+    """The groups that genes' starts name are groups of the model's tensors."""
+    genes = stage.space.genes if isinstance(stage.space, ParameterSpace) else {}
+    for name, gene in genes.items():
+        if not gene.start_groups:
+            continue
+        known = groups(model.merged, gene.grouping, model.kind)
+        for group in sorted(gene.start_groups - {*known, SHARED}):
+            yield Fault(
+                f"`start` of `{name}` names no group of the gene's: {group!r}; {nearest(group, known)}",
+                f"stage `{stage.name}`",
+            )
 
 
 def check_merged(models: Sequence[ModelFacts], accepted: Collection[str] = ()) -> Iterator[Fault]:

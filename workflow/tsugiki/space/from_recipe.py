@@ -51,6 +51,16 @@ class Encoded:
     notes: tuple[str, ...] = ()
 
 
+def misfit_of(why: str, expected: object, got: object) -> ConfigError:
+    """The error for a recipe that no point of a space is."""
+    return ConfigError(
+        f"the recipe cannot be expressed in the stage's space: {why}",
+        expected=str(expected),
+        got=str(got),
+        fix="give the stage a space that has it, or start from another recipe",
+    )
+
+
 def translate(
     space: ParameterGenome, recipe: AnyRecipe, defaults: Mapping[str, Defaults]
 ) -> Recipe:
@@ -70,12 +80,12 @@ def translate(
     """
     frame = space.frame
     if not isinstance(recipe, Recipe):
-        raise _misfit("it is a path through layers", "a recipe in parameter space", recipe.method)
+        raise misfit_of("it is a path through layers", "a recipe in parameter space", recipe.method)
     if getattr(frame.base, "digest", None) != getattr(recipe.base, "digest", None):
-        raise _misfit("it has another base", _called([frame.base]), _called([recipe.base]))
+        raise misfit_of("it has another base", _called([frame.base]), _called([recipe.base]))
     names = _names(frame, recipe)
     if recipe.method not in defaults:
-        raise _misfit("there is no such merge method", frame.method, recipe.method)
+        raise misfit_of("there is no such merge method", frame.method, recipe.method)
     known, own = defaults[recipe.method], defaults[frame.method]
     parameters = {
         name: parameter.model_copy(
@@ -160,16 +170,25 @@ def encode(
     return Encoded(tuple(point), tuple(notes))
 
 
+def names_by_files(ours: Sequence[ParentRef], theirs: Iterable[ParentRef]) -> dict[str, str]:
+    """What the models of a recipe are called in a space, by their names in the recipe.
+
+    Models are known by the digests of their files; of several with one digest, that of the same name is
+    meant. A model that the space does not have is called nothing.
+    """
+    known = {ref.digest: ref.name for ref in ours}
+    same = {(ref.name, ref.digest) for ref in ours}
+    return {
+        ref.name: ref.name if (ref.name, ref.digest) in same else known.get(ref.digest, "")
+        for ref in theirs
+    }
+
+
 def _names(frame: Recipe, recipe: Recipe) -> dict[str, str]:
     """What the recipe's models are called in the space."""
-    same = {(ref.name, ref.digest) for ref in frame.parents}
-    ours = {ref.digest: ref.name for ref in frame.parents}
-    names = {
-        ref.name: ref.name if (ref.name, ref.digest) in same else ours.get(ref.digest, "")
-        for ref in recipe.parents
-    }
+    names = names_by_files(frame.parents, recipe.parents)
     if sorted(names.values()) != sorted(ref.name for ref in frame.parents):
-        raise _misfit("it merges other parents", _called(frame.parents), _called(recipe.parents))
+        raise misfit_of("it merges other parents", _called(frame.parents), _called(recipe.parents))
     if frame.base is not None and recipe.base is not None:
         names.setdefault(recipe.base.name, frame.base.name)
     return names
@@ -190,19 +209,19 @@ def _require_equal_beside_genes(
             here = _numbers(frame.parameters.get(name), default)
             there = _numbers(told.parameters.get(name), known.parameters.get(name, default))
             if here != there:
-                raise _misfit(f"it has another `{name}`, which is not searched", here, there)
+                raise misfit_of(f"it has another `{name}`, which is not searched", here, there)
     for name, option in own.options.items():
         if (ours := frame.options.get(name, option)) != (theirs := told.options[name]):
-            raise _misfit(f"it has another `{name}`", ours, theirs)
+            raise misfit_of(f"it has another `{name}`", ours, theirs)
 
 
 def _require_equal_methods(recipe: Recipe, frame: Recipe, known: Defaults) -> None:
     pair = {recipe.method, frame.method}
     if not any(pair <= methods for methods in EQUAL_WHERE_ALL_IS_KEPT):
-        raise _misfit("it is of another merge method", frame.method, recipe.method)
+        raise misfit_of("it is of another merge method", frame.method, recipe.method)
     densities = _numbers(recipe.parameters.get("density"), known.parameters.get("density", 1.0))
     if densities != [1.0]:
-        raise _misfit(
+        raise misfit_of(
             f"it is of another merge method, which equals {frame.method} at a density of 1 only",
             frame.method,
             f"{recipe.method}, density {', '.join(map(str, densities))}",
@@ -259,15 +278,6 @@ def _value(
             return value_at(values, kind.place(tensor), blocks)
         return values[group_of(tensor, grouping, kind)]
     except KeyError as error:
-        raise _misfit(
+        raise misfit_of(
             "it has no value for a tensor", f"a value of {error}", ", ".join(values) or "none"
         ) from error
-
-
-def _misfit(why: str, expected: object, got: object) -> ConfigError:
-    return ConfigError(
-        f"the recipe cannot be expressed in the stage's space: {why}",
-        expected=str(expected),
-        got=str(got),
-        fix="give the stage a space that has it, or start from another recipe",
-    )

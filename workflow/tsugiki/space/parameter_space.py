@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from tsugiki.canonical import pretty_json
-from tsugiki.config.stage import Gene, ParameterSpace, Stage
+from tsugiki.config.stage import ParameterSpace, Stage
 from tsugiki.contracts.data import Data
 from tsugiki.contracts.genome import Begun, GeneKinds
 from tsugiki.contracts.recipe import SHARED, Grouping, Parameter, ParentRef, Recipe
@@ -112,7 +112,7 @@ def build_parameter_genome(
         per_parent: For every parameter of the method, whether each parent has its own value.
 
     Raises:
-        ConfigError: a gene's start names a parent or a group that there is not.
+        ConfigError: a gene's start names a group that there is not.
     """
     space = stage.space
     assert isinstance(space, ParameterSpace)
@@ -121,7 +121,13 @@ def build_parameter_genome(
         owners = sorted(stage.parents) if per_parent[parameter] else [SHARED]
         low, high = gene.range
         found = groups(tensor_names, gene.grouping, kind)
-        _check_start(gene, owners, found, where=f"stage {stage.name}, gene {parameter}")
+        if unknown := gene.start_groups - {*found, SHARED}:
+            raise ConfigError(
+                "a gene's start names groups that there are not",
+                where=f"stage {stage.name}, gene {parameter}",
+                expected=", ".join(found) + f", or `{SHARED}` for all others",
+                got=", ".join(sorted(unknown)),
+            )
         genes.extend(
             ParameterGene(
                 parameter=parameter,
@@ -174,19 +180,6 @@ def frame_of(
         dtype=space.dtype,
         owner=stage.owner,
     )
-
-
-def _check_start(gene: Gene, owners: Sequence[str], found: Sequence[str], *, where: str) -> None:
-    by_parent = gene.start if isinstance(gene.start, dict) else {}
-    named = {group for of in by_parent.values() if isinstance(of, dict) for group in of}
-    for what, names, known in (("parent", by_parent.keys(), owners), ("group", named, found)):
-        if wrong := sorted(names - {*known, SHARED}):
-            raise ConfigError(
-                f"a gene's start names a {what} that it does not have",
-                where=where,
-                expected=", ".join(known) + f", or `{SHARED}` for all others",
-                got=", ".join(wrong),
-            )
 
 
 def _ref(name: str, digests: Mapping[str, str]) -> ParentRef:

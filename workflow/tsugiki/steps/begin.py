@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tsugiki.canonical import digest_bytes
-from tsugiki.config.baselines import Baseline
+from tsugiki.config.baselines import AnyBaseline, Baseline, FrankenmergeBaseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.load import faults_in
 from tsugiki.config.run import RunConfig
@@ -30,6 +30,7 @@ from tsugiki.merge.registry import METHODS
 from tsugiki.models.kinds.kind import Kind
 from tsugiki.parents.run_models import run_digests
 from tsugiki.space.dataflow_space import DataflowGenome
+from tsugiki.space.from_path import encode_path
 from tsugiki.space.from_recipe import Defaults, Encoded, encode, translate
 from tsugiki.space.parameter_space import ParameterGenome, frame_of
 from tsugiki.steps.finals import winning_recipe
@@ -113,7 +114,7 @@ def encode_any(
         ConfigError: the space does not have it.
     """
     if isinstance(space, DataflowGenome):
-        raise ConfigError("a search in data-flow space cannot start from a recipe")
+        return encode_path(space, recipe)
     assert kind is not None
     return encode(*_comparable(space, recipe), tensors=tensors, kind=kind, defaults=DEFAULTS)
 
@@ -214,51 +215,45 @@ def check_origins(files: RunFiles, config: RunConfig, *, where: str) -> None:
 
 
 def _faults_of(files: RunFiles, config: RunConfig, stage: Stage, origin: Origin) -> Iterator[str]:
-    digests = {name: digest_bytes(name.encode()) for name in (*config.parents, *_names_of(config))}
+    names = (*config.parents, *(one.name for one in config.stages))
+    digests = {name: digest_bytes(name.encode()) for name in names}
+    meant = [one for one in config.baselines if origin.baseline in (SHARED, one.name)]
     if origin.is_baseline:
-        recipes = _recipes_of_baselines(config, origin, digests)
+        recipes = _points([one for one in meant if isinstance(one, Baseline)], config, digests)
     elif origin.stage is not None:
         recipes = [_typical(config, config.stage(origin.stage) or stage, digests)]
     else:
         recipe = read_recipe(outside_file(origin))
         if files.parents.is_file():
             digests |= run_digests(files, config)
+        elif any(ref.name not in digests for ref in recipe.models):
+            return  # whose files these are shows when the parents are locked
         else:
             recipe = _by_name(recipe, digests)
         recipes = [recipe]
     if isinstance(stage.space, DataflowSpace):
-        wrong = [one for one in recipes if isinstance(one, Recipe)]
-        if recipes and len(wrong) == len(recipes):
-            yield f"{origin} is a merge in parameter space, and no path through layers"
+        paths = [*recipes, *meant]
+        if not any(isinstance(one, DataflowRecipe | FrankenmergeBaseline) for one in paths):
+            yield f"{origin}: merges in parameter space are no paths through layers"
         return
+    per_parent = PER_PARENT[stage.space.method]
     space = ParameterGenome(
         genes=(),
         groupings={name: gene.grouping for name, gene in stage.space.genes.items()},
-        frame=frame_of(
-            stage, seed=config.seed, digests=digests, per_parent=PER_PARENT[stage.space.method]
-        ),
+        frame=frame_of(stage, seed=config.seed, digests=digests, per_parent=per_parent),
     )
-    misfits = [misfit(space, recipe) for recipe in recipes]
-    if recipes and all(misfits):
-        error = next(one for one in misfits if one is not None)
-        yield f"{origin}: {error.what} (expected {error.expected}; got {error.got})"
-    elif not recipes:
-        yield f"{origin} is a stack of layers, and no merge in parameter space"
+    misfits = [error for recipe in recipes if (error := misfit(space, recipe)) is not None]
+    if len(misfits) == len(recipes):
+        for error in misfits[:1]:
+            yield f"{origin}: {error.what} (expected {error.expected}; got {error.got})"
+        if not misfits:
+            yield f"{origin}: there is no merge in parameter space among the baselines"
 
 
-def _names_of(config: RunConfig) -> list[str]:
-    return [stage.name for stage in config.stages]
-
-
-def _recipes_of_baselines(
-    config: RunConfig, origin: Origin, digests: Mapping[str, str]
+def _points(
+    merges: list[AnyBaseline], config: RunConfig, digests: Mapping[str, str]
 ) -> list[AnyRecipe]:
-    """Every point of the baselines that are meant; none of stacks, which need the models."""
-    merges = [
-        one
-        for one in config.baselines
-        if isinstance(one, Baseline) and origin.baseline in (SHARED, one.name)
-    ]
+    """Every point of some baselines that are merges."""
     some = config.model_copy(update={"baselines": merges})
     population, recipes = baseline_population(some, digests, PER_PARENT)
     return [

@@ -35,15 +35,24 @@ def outside_file(origin: Origin) -> Path:
 
     Raises:
         ConfigError: there is no such run.
-        LineageError: the other run has no such candidate, or no finalists yet.
+        LineageError: the file is gone, or the other run has no such candidate, or no finalists yet.
     """
+    path = _outside_file(origin)
+    if not path.is_file():
+        fix = "put the file back, or name another one"
+        raise LineageError("a recipe to begin with is missing", where=str(path), fix=fix)
+    return path
+
+
+def _outside_file(origin: Origin) -> Path:
     if origin.recipe is not None:
         return folder_of(origin.recipe)
     assert origin.run is not None
     other = RunFiles(folder_of(origin.run))
     if origin.candidate is None:
         phase = other.phase(FINALISTS)
-        return phase.candidate(winner(read_generation(phase.generation(0).outcomes)).recipe).recipe
+        won = winner(read_generation(phase.generation(0).outcomes))
+        return phase.candidate(won.recipe).recipe
     phase = other.phase(read_config(other.config).stages[-1].name)
     for entry in entries(phase):
         for candidate in entry.population.candidates:

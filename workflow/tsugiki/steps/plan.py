@@ -169,7 +169,8 @@ class Plan:
         content["budget"].pop("generations")
         known = {"before": {one: self.stage_key(one) for one in self.stages_before(name)}}
         if named := {one.baseline for one in stage.origins.values() if one.is_baseline}:
-            known["baselines"] = {"key": self.baselines_key(None if SHARED in named else named)}
+            every = {one.name for one in self.config.baselines}
+            known["baselines"] = {"key": self.baselines_key(every if SHARED in named else named)}
         return self._key(
             seed=self.config.seed, stage=content, **{key: one for key, one in known.items() if one}
         )
