@@ -57,6 +57,7 @@ def _three_stages(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load(HYBRID.read_text(encoding="utf-8"))
     budget = f"{arguments.generations}x{arguments.population}"
     config |= {"name": f"spaces-{budget}-seed{seed}", "seed": seed, "results": arguments.results}
+    config["rivals"] = []
     config["parents"] = {kind: {"demo": kind, "seed": seed} for kind in config["parents"]}
     for stage in config["stages"]:
         stage["budget"] = {"generations": arguments.generations}

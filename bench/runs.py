@@ -17,9 +17,9 @@ PROFILE = REPOSITORY / "config/profiles/default"
 
 
 def demo_config(**changes: Any) -> dict[str, Any]:
-    """The embedded demo's configuration, with top-level keys replaced."""
+    """The embedded demo's configuration without rivals, with top-level keys replaced."""
     config: dict[str, Any] = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
-    return {**config, **changes}
+    return {**config, "rivals": [], **changes}
 
 
 def run(

@@ -1,6 +1,7 @@
 # Materialize: the first population of a stage; with `storage: disk`, candidates as checkpoints.
 #
 # Inputs:  parents.lock.json, <stage>/best.lock.json of stages that the stage merges
+#          <last stage>/gen-000/population.json for the size of a rival's generations
 #          with `start` or `inject` of a stage: recipes from elsewhere, finalists of an earlier stage,
 #          baselines, scored (whose files may be newer: a change of theirs is in the stage's key)
 #          <phase>/gen-NNN/population.json
@@ -16,6 +17,7 @@ rule start:
     input:
         parents=RUN.parents,
         before=PLAN.models_before,
+        rivalled=ancient(PLAN.rivalled),
         origins=PLAN.origins_of,
         baselines=ancient(PLAN.baselines_for),
     output:

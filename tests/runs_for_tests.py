@@ -134,6 +134,7 @@ def raw_config(models: Path, tasks: Path, results: Path, **changes: Any) -> dict
         "parents": {name: {"path": str(models / name)} for name in ("base", *PARENTS)},
         "stages": [parameter_stage(*PARENTS, population=4)],
         "evaluation": evaluation_section(tasks),
+        "rivals": [],
         **changes,
     }
 

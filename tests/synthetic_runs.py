@@ -120,6 +120,7 @@ class SyntheticRun:
                 ],
                 "items": {"search": self.items, "validation": self.items, "test": self.items},
             },
+            "rivals": [],
             "tracking": {"uri": self.tracking_uri},
         }
         if self.second:

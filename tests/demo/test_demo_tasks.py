@@ -13,7 +13,14 @@ from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
 from tsugiki.demo.stories import join, sentences
-from tsugiki.demo.tasks import is_in_language, last_number, rows, score_maths
+from tsugiki.demo.tasks import (
+    is_in_language,
+    last_number,
+    load_en_maths,
+    load_ja_maths,
+    rows,
+    score_maths,
+)
 from tsugiki.demo.world import draw_fact
 from tsugiki.keyed import generator
 
@@ -155,3 +162,11 @@ def test_expected_answers_fit_the_token_limit(tasks: dict[str, Any]) -> None:
         targets = [row["target"] for row in tasks[name].dataset["test"]]
         encoded = tokenizer(targets, add_special_tokens=False).input_ids
         assert max(len(ids) for ids in encoded) + 1 <= limit
+
+
+def test_another_seed_poses_other_questions() -> None:
+    """As a task's file says; the two languages still ask the same, in the same order."""
+    english, japanese = (load(seed=2)["test"] for load in (load_en_maths, load_ja_maths))
+    assert english["number"] == japanese["number"]
+    first = {one["prompt"] for one in load_ja_maths()["test"]}
+    assert len(first & set(japanese["prompt"])) < len(first) / 4

@@ -30,6 +30,7 @@ def run_of(
             "name": "test",
             "parents": parents,
             "stages": [stage],
+            "rivals": [],
             "evaluation": {"objectives": [objective]},
         }
     )

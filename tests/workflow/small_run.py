@@ -60,5 +60,6 @@ def settings(**changes: Any) -> dict[str, Any]:
                 "parameters": {"weight": [0.3, 0.6]},
             },
         ],
+        "rivals": [],
         "finalists": {"top": 3},
     }

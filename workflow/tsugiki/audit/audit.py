@@ -78,6 +78,9 @@ def check_config(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
     except ConfigError as error:
         yield Finding("the locked configuration cannot be read", where, got=error.got)
         return
+    # keys whose defaults have changed since versions whose runs are audited today
+    left_out = {"baselines", "rivals"} - config.model_fields_set
+    config = config.model_copy(update={key: getattr(locked, key) for key in left_out})
     # a run that was locked before tasks were asked for their goals has them written out
     locked, config = (
         one.model_copy(update={"evaluation": decided_evaluation(one, files.items)})

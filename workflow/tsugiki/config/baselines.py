@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
 
 from tsugiki.contracts.data import Name, Section
 
@@ -56,6 +63,14 @@ class Baseline(Section):
     """Parameters whose grid is spanned over the parents, not shared by them."""
     options: dict[str, float | bool | str | list[float]] = {}
     """The method's options."""
+    sample: Annotated[int, Field(ge=1)] | None = None
+    """Most points of the grid that are tried, drawn at random from it; all if absent."""
+
+    @model_serializer(mode="wrap")
+    def _without_sample(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that digests of baselines that are tried on their whole grids stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        return {key: one for key, one in fields.items() if one is not None or key != "sample"}
 
     @model_validator(mode="after")
     def _per_parent_names_parameters(self) -> Baseline:
@@ -76,13 +91,17 @@ AnyBaseline = Annotated[
     Discriminator(_kind),
 ]
 
+TRIED = 49
+"""Points at which each default method is tuned: for two parents the whole grid of task arithmetic."""
+
 DEFAULT_BASELINES: list[AnyBaseline] = [
     Baseline(name="average", method="linear", parameters={"weight": 1.0}),
     Baseline(
         name="task-arithmetic-tuned",
         method="task_arithmetic",
-        parameters={"weight": [0.2, 0.4, 0.6, 0.8, 1.0, 1.2]},
+        parameters={"weight": [0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4]},
         per_parent=["weight"],
+        sample=TRIED,
     ),
     Baseline(
         name="ties-default",
@@ -93,8 +112,10 @@ DEFAULT_BASELINES: list[AnyBaseline] = [
     Baseline(
         name="ties-tuned",
         method="ties",
-        parameters={"weight": 1.0, "density": [0.2, 0.5, 0.8, 1.0]},
+        parameters={"weight": [0.25, 0.5, 0.75, 1.0], "density": [0.2, 0.5, 0.8, 1.0]},
+        per_parent=["weight", "density"],
         options={"normalize": True, "lambda": [0.6, 0.8, 1.0, 1.2, 1.5]},
+        sample=TRIED,
     ),
     Baseline(
         name="dare-ties-default", method="dare_ties", parameters={"weight": 0.5, "density": 0.5}
@@ -103,5 +124,7 @@ DEFAULT_BASELINES: list[AnyBaseline] = [
         name="dare-ties-tuned",
         method="dare_ties",
         parameters={"weight": [0.4, 0.6, 0.8, 1.0, 1.2], "density": [0.3, 0.5, 0.7, 0.9]},
+        per_parent=["weight", "density"],
+        sample=TRIED,
     ),
 ]

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.data import NAME_PATTERN, NAME_RULE
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError
 from tsugiki.yaml_file import read_yaml
 
@@ -52,6 +53,10 @@ RETIRED = {"evaluation": {"cuda_graphs"}}
 over, since what they chose between is one thing today."""
 
 
+BEFORE: dict[str, Any] = {"rivals": []}
+"""What keys meant to the versions that did not have them, and so did not write them into locks."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """A hint such as ``nearest valid names: `ties` ``, or the whole list if nothing is near."""
     names = sorted(valid)
@@ -64,10 +69,15 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 def read_config(path: Path) -> RunConfig:
     """Read one YAML file into a configuration.
 
+    What a run has recorded stands for what it did, and not for defaults that came later.
+
     Raises:
         ConfigError: the file is missing, is not YAML, has a key twice, or does not fit the models.
     """
-    return parse_config(read_yaml(path), where=str(path))
+    value = read_yaml(path)
+    if path == RunFiles(path.parent).config and isinstance(value, Mapping):
+        value = {**BEFORE, **value}
+    return parse_config(value, where=str(path))
 
 
 def parse_config(value: Any, *, where: str) -> RunConfig:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from tsugiki.config.baselines import DEFAULT_BASELINES, AnyBaseline
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.parents import DemoParent, ParentSource, Vocabulary
+from tsugiki.config.rivals import Rival, rival_stages
 from tsugiki.config.stage import UNSAID, Stage
 from tsugiki.contracts.data import Name, Section, folder_of
 from tsugiki.contracts.layout import BASELINES, FINALISTS, FINALISTS_OF, TEST
@@ -57,6 +58,9 @@ class RunConfig(Section):
     """How candidates are scored."""
     baselines: list[AnyBaseline] = DEFAULT_BASELINES
     """What the result is compared with."""
+    rivals: list[Rival] = ["random", "climb"]
+    """Searches that the result is compared with, each of them at the price of the last stage: `random`
+    search, and a coordinate `climb` from tuned task arithmetic. `[]` for none."""
     finalists: Finalists = Finalists()
     """What is tried on held-out documents."""
     tracking: Tracking = Tracking()
@@ -83,9 +87,19 @@ class RunConfig(Section):
         """The run's own folder, results/<run>/."""
         return self.results_folder / self.name
 
+    @property
+    def rival_stages(self) -> dict[Rival, Stage]:
+        """What the rivals search, as stages that nobody merges."""
+        return rival_stages(self.rivals, self.stages[-1], self.stages[0], self.baselines)
+
+    @property
+    def searches(self) -> list[Stage]:
+        """All that is searched: the stages, and the rivals of the last one."""
+        return [*self.stages, *self.rival_stages.values()]
+
     def stage(self, name: str) -> Stage | None:
-        """The stage of that name, if there is one."""
-        return next((stage for stage in self.stages if stage.name == name), None)
+        """The stage of that name, or the rival, if there is one."""
+        return next((stage for stage in self.searches if stage.name == name), None)
 
     def finalists_of(self, stage: str) -> str:
         """The phase in which a stage's finalists are scored: the last stage's has the plain name."""
@@ -95,9 +109,11 @@ class RunConfig(Section):
     def phases(self) -> list[str]:
         """All phases that the run may have, in the order they are written."""
         *before, last = (stage.name for stage in self.stages)
+        rivals = (stage.name for stage in self.rival_stages.values())
         return [
             *(name for stage in before for name in (stage, self.finalists_of(stage))),
             last,
+            *(name for stage in rivals for name in (stage, self.finalists_of(stage))),
             BASELINES,
             FINALISTS,
             TEST,

@@ -97,7 +97,7 @@ def _something_else(config: RunConfig) -> Iterator[Path]:
     if not folder.is_dir():
         yield from [folder] if os.path.lexists(folder) else []
     elif not any((folder / name).is_file() for name in OF_A_RUN):
-        own = FILES | {stage.name for stage in config.stages}
+        own = FILES | {stage.name for stage in config.searches}
         for path in sorted(folder.iterdir()):
             if path.name in own or stage_is_taken(path.name):
                 yield path
@@ -162,6 +162,9 @@ def _stages(config: RunConfig) -> Iterator[str]:
                 f"`{key}.space.tokenizer`: {tokenizer!r} is not merged in this stage; "
                 f"{nearest(tokenizer, stage.members)}"
             )
+        for rival, search in config.rival_stages.items():
+            if stage.name == search.name:
+                yield f"`{key}.name`: {stage.name!r} is the folder of the rival `{rival}`; choose another name"
         yield from stage_faults(stage, key)
         yield from _origins(config, stage, earlier, key)
         for fault in stage.strategy.faults(len(config.evaluation.objectives)):

@@ -1,4 +1,7 @@
-"""The demo's lm-eval tasks: documents, and how an answer is scored."""
+"""The demo's lm-eval tasks: documents, and how an answer is scored.
+
+A task's file may name a `seed` in its `dataset_kwargs`: other seeds pose other questions.
+"""
 
 from __future__ import annotations
 
@@ -24,24 +27,24 @@ SCRIPTS = {"en": ("LATIN",), "ja": ("HIRAGANA", "KATAKANA", "CJK", "IDEOGRAPHIC"
 Row = dict[str, Any]
 
 
-def load_ja_maths(**_: Any) -> dict[str, Dataset]:
+def load_ja_maths(*, seed: int = 1, **_: Any) -> dict[str, Dataset]:
     """Maths problems in Japanese."""
-    return _dataset("maths", "ja")
+    return _dataset("maths", "ja", seed)
 
 
-def load_en_maths(**_: Any) -> dict[str, Dataset]:
+def load_en_maths(*, seed: int = 1, **_: Any) -> dict[str, Dataset]:
     """The same maths problems in English."""
-    return _dataset("maths", "en")
+    return _dataset("maths", "en", seed)
 
 
-def load_ja_reading(**_: Any) -> dict[str, Dataset]:
+def load_ja_reading(*, seed: int = 1, **_: Any) -> dict[str, Dataset]:
     """Reading questions in Japanese."""
-    return _dataset("reading", "ja")
+    return _dataset("reading", "ja", seed)
 
 
-def load_en_reading(**_: Any) -> dict[str, Dataset]:
+def load_en_reading(*, seed: int = 1, **_: Any) -> dict[str, Dataset]:
     """The same reading questions in English."""
-    return _dataset("reading", "en")
+    return _dataset("reading", "en", seed)
 
 
 def score_maths(doc: Row, results: list[str]) -> dict[str, float]:
@@ -94,8 +97,15 @@ def is_in_language(text: str, language: Language) -> bool:
     return inside > len(letters) / 2
 
 
-def rows(kind: str, language: Language, count: int) -> list[Row]:
-    """Distinct held-out documents; the same facts and questions in either language."""
+def rows(kind: str, language: Language, count: int, seed: int = 1) -> list[Row]:
+    """Distinct held-out documents; the same facts and questions in either language.
+
+    Args:
+        kind: `maths` or `reading`.
+        language: In which they are asked.
+        count: How many.
+        seed: Which ones.
+    """
     return [
         {
             "prompt": prompt(fact, question, language),
@@ -103,15 +113,17 @@ def rows(kind: str, language: Language, count: int) -> list[Row]:
             "number": fact.result if kind == "maths" else None,
             "language": language,
         }
-        for fact, question in _posed(kind, count)
+        for fact, question in _posed(kind, count, seed)
     ]
 
 
 @cache
-def _posed(kind: str, count: int) -> tuple[tuple[Fact, Question], ...]:
+def _posed(kind: str, count: int, seed: int) -> tuple[tuple[Fact, Question], ...]:
     """What the documents of both languages ask."""
     chosen: dict[str, tuple[Fact, Question]] = {}
-    for fact, question in _POSERS[kind](generator("demo-task", kind)):
+    for fact, question in _POSERS[kind](
+        generator("demo-task", kind, *([seed] if seed != 1 else []))
+    ):
         # English texts identify a document in both languages, so that the two tasks are parallel.
         chosen.setdefault(prompt(fact, question, "en"), (fact, question))
         if len(chosen) == count:
@@ -137,6 +149,6 @@ _POSERS: dict[str, Callable[[np.random.Generator], Iterator[tuple[Fact, Question
 }
 
 
-def _dataset(kind: str, language: Language) -> dict[str, Dataset]:
+def _dataset(kind: str, language: Language, seed: int) -> dict[str, Dataset]:
     count = MATHS_DOCUMENTS if kind == "maths" else READING_DOCUMENTS
-    return {"test": Dataset.from_list(rows(kind, language, count))}
+    return {"test": Dataset.from_list(rows(kind, language, count, seed))}

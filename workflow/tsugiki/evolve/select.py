@@ -38,14 +38,22 @@ class Next:
     recipes: tuple[AnyRecipe, ...]
 
 
-def first(config: RunConfig, stage: Stage, space: Genome) -> Next:
+def first(config: RunConfig, stage: Stage, space: Genome, *, population: int | None = None) -> Next:
     """The first generation of a stage, with the candidates that its space has from elsewhere.
 
+    Args:
+        config: The run's configuration.
+        stage: The stage.
+        space: What its genomes mean.
+        population: Candidates in a generation of a strategy that keeps that in its state; what its
+            setting says, or its default, if absent.
+
     Raises:
-        ConfigError: these are more than the generation has room for.
+        ConfigError: those from elsewhere are more than the generation has room for.
     """
+    size = {} if population is None else {"population": population}
     state = stage.strategy.initial(np.array(space.start), space.kinds).with_scalars(
-        best=None, best_generation=0
+        best=None, best_generation=0, **size
     )
     return _ask(config, stage, space, state, generation=0, previous=None, ids=())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -26,6 +27,8 @@ from tsugiki.keyed import generator
 
 Slice = tuple[str, int, int]
 """Parent, first layer, and the one after the last."""
+GridValue = tuple[str, str, float | bool | str]
+"""A parameter or option, the parents whose it is (none for an option), and its value."""
 ATTEMPTS = 1000
 """For each stack that is wanted, before fewer are taken."""
 
@@ -194,6 +197,7 @@ def _recipes(
         digests=digests,
         per_parent=per_parent[baseline.method],
         mask_seed=_mask_seed(config, stage),
+        key=(config.seed, "grid", baseline.name),
     )
     return (with_names(recipe, config.tensor_names) for recipe in recipes)
 
@@ -216,9 +220,19 @@ def grid(
     digests: Mapping[str, str],
     per_parent: Mapping[str, bool],
     mask_seed: int,
+    key: Sequence[str | int] = (),
 ) -> Iterator[Recipe]:
-    """Every point of a baseline's grid; one recipe if it has none."""
-    axes: list[list[tuple[str, str, float | bool | str]]] = []
+    """Every point of a baseline's grid, or distinct ones drawn from it; one recipe if it has none.
+
+    Args:
+        baseline: Which grid, and how many of its points.
+        stage: The stage whose parents are merged.
+        digests: Digest of every parent, by name.
+        per_parent: For every parameter of the method, whether each parent has its own value.
+        mask_seed: Seed of random masks.
+        key: Of the draw.
+    """
+    axes: list[list[GridValue]] = []
     for name, value in sorted(baseline.parameters.items()):
         owners = sorted(stage.parents) if per_parent[name] else [SHARED]
         values = value if isinstance(value, list) else [value]
@@ -229,8 +243,23 @@ def grid(
     for name, option in sorted(baseline.options.items()):
         choices = option if isinstance(option, list) else [option]
         axes.append([(name, "", choice) for choice in choices])
-    for point in itertools.product(*axes):
+    for point in _points(axes, baseline.sample, key):
         yield _recipe(baseline, stage, point, digests=digests, mask_seed=mask_seed)
+
+
+def _points(
+    axes: Sequence[Sequence[GridValue]], count: int | None, key: Sequence[str | int]
+) -> Iterator[Sequence[GridValue]]:
+    """All points of a grid in order, or so many of them in the order in which they were drawn."""
+    if count is None or count >= math.prod(map(len, axes)):
+        yield from itertools.product(*axes)
+        return
+    random, seen = generator(*key), set[tuple[int, ...]]()
+    while len(seen) < count:
+        place = tuple(int(random.integers(len(axis))) for axis in axes)
+        if place not in seen:
+            seen.add(place)
+            yield [axis[index] for axis, index in zip(axes, place, strict=True)]
 
 
 def tuned(
@@ -260,7 +289,7 @@ def _better(first: float | None, second: float | None) -> bool:
 def _recipe(
     baseline: Baseline,
     stage: Stage,
-    point: Sequence[tuple[str, str, float | bool | str]],
+    point: Sequence[GridValue],
     *,
     digests: Mapping[str, str],
     mask_seed: int,

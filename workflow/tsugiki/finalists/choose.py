@@ -73,6 +73,7 @@ def held_out_population(
     finals: Generation,
     baselines: dict[str, tuple[str, str]],
     stages: dict[str, str] | None = None,
+    rivals: dict[str, str] | None = None,
 ) -> Population:
     """Everything that is scored on the test items, the winner first.
 
@@ -82,6 +83,7 @@ def held_out_population(
         finals: Their validation outcomes.
         baselines: Kind and recipe digest by row name.
         stages: Recipe digest of the winner of each earlier stage, by the stage's name.
+        rivals: Recipe digest of the winner of each rival, by row name.
     """
     won = winner(finals)
     rows = [(EVOLVED, "evolved", won.recipe)]
@@ -91,6 +93,7 @@ def held_out_population(
         if candidate.recipe != won.recipe
     )
     rows.extend((name, "stage", recipe) for name, recipe in (stages or {}).items())
+    rows.extend((name, "rival", recipe) for name, recipe in (rivals or {}).items())
     rows.extend((name, kind, recipe) for name, (kind, recipe) in baselines.items())
     return _population(run, "test", rows, split="test")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from tsugiki.atomic import write_if_changed
+from tsugiki.config.rivals import ROWS
 from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import BASELINES, TEST, PhaseFiles, RunFiles
-from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
+from tsugiki.contracts.ledger import entries, read_generation, read_population, scored_generations
+from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.samples import read_samples
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
@@ -37,12 +40,14 @@ def load_final_table(
         files: The run.
         config: Its configuration.
         recorded: What is compared with the result. Tables of several objectives were on the first one
-            alone at one time; the result is of the same form.
+            alone at one time, and earlier ones do not say how many candidates were tried; the result is
+            of the same form.
 
     Raises:
         LineageError: a file that it needs is missing, or files contradict each other.
     """
     evaluation = decided_evaluation(config, files.items)
+    with_tried = recorded is None or any(row.tried is not None for row in recorded.rows)
     if recorded is not None and not recorded.objectives:
         first, *others = evaluation.objectives
         monitors = [*others, *evaluation.monitors]
@@ -51,9 +56,9 @@ def load_final_table(
     test = files.phase(TEST)
     population = read_population(test.generation(0).population)
     generation = read_generation(test.generation(0).outcomes)
-    searched = [*(stage.name for stage in config.stages), BASELINES]
-    finalists = (config.finalists_of(stage.name) for stage in config.stages)
-    return final_table(
+    searched = [*(stage.name for stage in config.searches), BASELINES]
+    finalists = (config.finalists_of(stage.name) for stage in config.searches)
+    table = final_table(
         population,
         generation,
         {
@@ -70,6 +75,39 @@ def load_final_table(
         validation=_measured(files.phase(name) for name in finalists),
         biases=_search_biases(files.phase(config.stages[-1].name), config),
     )
+    tried = _tried(files, config, population) if with_tried else {}
+    rows = (row.model_copy(update={"tried": tried.get(row.name)}) for row in table.rows)
+    return table.model_copy(update={"rows": tuple(rows)})
+
+
+def _tried(files: RunFiles, config: RunConfig, test: Population) -> dict[str, int]:
+    """By row, how many distinct candidates on the search items it is the best of."""
+    baselines = entries(files.phase(BASELINES))
+    recipes: dict[str, set[str]] = {}
+    for one in (candidate for entry in baselines for candidate in entry.population.candidates):
+        if one.origin["kind"] == "baseline":
+            recipes.setdefault(str(one.origin["name"]), set()).add(one.recipe)
+    rivals = {ROWS[rival]: stage for rival, stage in config.rival_stages.items()}
+    for candidate in test.candidates:
+        name, kind = str(candidate.origin["name"]), candidate.origin["kind"]
+        stage = {
+            "evolved": config.stages[-1],
+            "finalist": config.stages[-1],
+            "stage": config.stage(name),
+            "rival": rivals.get(name),
+        }.get(str(kind))
+        if stage is not None:
+            recipes[name] = set(_searched(files, config, stage))
+    return {name: len(found) for name, found in recipes.items()}
+
+
+def _searched(files: RunFiles, config: RunConfig, stage: Stage) -> Iterator[str]:
+    """Recipes that a stage has scored, and those of stages that it builds on."""
+    for member in dict.fromkeys([*stage.members, *stage.starts_from]):
+        if (before := config.stage(member)) is not None:
+            yield from _searched(files, config, before)
+    for generation in scored_generations(files.phase(stage.name)):
+        yield from (entry.recipe for entry in generation.ranked)
 
 
 def _measured(phase: Iterable[PhaseFiles]) -> Values:

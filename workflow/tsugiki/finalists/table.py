@@ -13,7 +13,7 @@ from tsugiki.contracts.data import Data
 from tsugiki.evaluate.statistics import CONFIDENCE, Interval
 from tsugiki.json_files import read_json
 
-Kind = Literal["evolved", "finalist", "stage", "parent", "base", "baseline"]
+Kind = Literal["evolved", "finalist", "stage", "rival", "parent", "base", "baseline"]
 
 
 class Difference(Data):
@@ -52,11 +52,13 @@ class Row(RowScores):
     name: str
     kind: Kind
     """`evolved` is the winner; `finalist` one that validation did not choose; `stage` the winner
-    of an earlier stage."""
+    of an earlier stage, `rival` that of a search at the price of the last one."""
     recipe: str
     """Digest of its recipe."""
     method: str | None = None
     """Merge method of its recipe; None for a parent or the base, which are not merged."""
+    tried: int | None = None
+    """Distinct candidates on the search items that it is the best of; None for a parent or the base."""
     test: dict[str, Interval] = Field(default_factory=dict)
     """By objective and monitor, and of the weighted sum of several objectives, on the test items.
     Empty if it failed."""
@@ -138,8 +140,11 @@ class FinalTable(Comparison):
         """The content of final.json; of one objective, without what only several have."""
         several = {"objectives", "weights", "pareto"}
         content = self.model_dump(mode="json", exclude=None if self.objectives else several)
-        for row in content["rows"] if not self.objectives else ():
-            del row["objectives"]
+        for row in content["rows"]:
+            if not self.objectives:
+                del row["objectives"]
+            if row["tried"] is None:
+                del row["tried"]
         return pretty_json(content)
 
 
@@ -159,8 +164,18 @@ def read_final_table(path: Path) -> FinalTable:
 
 
 MINUS = "\N{MINUS SIGN}"
-HEADINGS = ("", "model", "kind", "method", "test", "95 % interval", "winner ahead by", "p (Holm)")
-RIGHT = frozenset({4, 5, 6, 7})
+HEADINGS = (
+    "",
+    "model",
+    "kind",
+    "method",
+    "tried",
+    "test",
+    "95 % interval",
+    "winner ahead by",
+    "p (Holm)",
+)
+RIGHT = frozenset({4, 5, 6, 7, 8})
 """Columns of numbers."""
 
 
@@ -233,14 +248,16 @@ def shown_p(p: float) -> str:
 def _cells(table: FinalTable, on: Comparison, row: Row) -> tuple[str, ...]:
     mark = "*" if row.name == table.winner else ""
     interval = row.test.get(on.objective)
+    tried = "" if row.tried is None else str(row.tried)
     if interval is None:
-        return (mark, row.name, row.kind, row.method or "", "failed", "", "", "")
+        return (mark, row.name, row.kind, row.method or "", tried, "failed", "", "", "")
     against = row.of(on.objective).against_winner
     return (
         mark,
         row.name,
         row.kind,
         row.method or "",
+        tried,
         shown(interval.value),
         shown_range(interval),
         "" if against is None else f"{against.value:+.3f}".replace("-", MINUS),

@@ -75,7 +75,7 @@ def models_of(files: RunFiles, config: RunConfig, phase: str, *, read: bool = Fa
     """
     if phase == BASELINES:
         return run_models(files, config, (), read=read)
-    for stage in config.stages:
+    for stage in config.searches:
         if phase in (stage.name, config.finalists_of(stage.name)):
             return run_models(files, config, stage.members, read=read)
     return run_models(files, config, read=read)

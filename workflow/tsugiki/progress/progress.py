@@ -132,7 +132,7 @@ def _phase_line(files: RunFiles, config: RunConfig, name: str, found: Sequence[E
 
 
 def _stages(files: RunFiles, config: RunConfig) -> dict[str, list[Entry]]:
-    return {stage.name: list(entries(files.phase(stage.name))) for stage in config.stages}
+    return {stage.name: list(entries(files.phase(stage.name))) for stage in config.searches}
 
 
 def _stage_line(

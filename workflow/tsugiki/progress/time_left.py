@@ -38,7 +38,7 @@ def generation_costs(
 def seconds_left(
     files: RunFiles, config: RunConfig, stages: Mapping[str, Sequence[Entry]]
 ) -> float | None:
-    """Scoring that is left in the whole run: all stages, their finalists, baselines and the test.
+    """Scoring that is left in the whole run: all stages and rivals, their finalists, baselines and the test.
 
     A candidate takes as long as those of the latest generations did, its answers in proportion to its
     documents, and as many are scored at a time. A stage that ends early leaves less.
@@ -77,14 +77,14 @@ def seconds_left(
     others = len(config.parents) + len(config.baselines)
     left = take(_unscored(files.phase(BASELINES), others), items.search * searched)
     drawn = True  # while a stage goes on, finalists that are there are those of a smaller budget
-    for stage in config.stages:
+    for stage in config.searches:
         phase = files.phase(config.finalists_of(stage.name))
         waiting = _left_of_stage(files.phase(stage.name), stage, stages[stage.name], size)
         unscored = finalists if waiting else _unscored(phase, finalists)
         left += take(waiting, of_stage)
         left += take(unscored, items.validation * searched)
         drawn = drawn and not waiting
-    rows = others + finalists + len(config.stages) - 1
+    rows = others + finalists + len(config.searches) - 1
     return left + take(_unscored(files.phase(TEST), rows) if drawn else rows, items.test * tested)
 
 

@@ -12,6 +12,7 @@ LEGEND = {
     "evolved": 90.0,
     "finalist": 90.0,
     "stage": 80.0,
+    "rival": 80.0,
     "parent": 85.0,
     "base": 75.0,
     "baseline": 0.0,
@@ -79,7 +80,7 @@ def _short(name: str) -> str:
 def _legend(kinds: set[str]) -> str:
     parts, left = [], LEFT
     for kind, room in LEGEND.items():
-        if kind != "stage" or "stage" in kinds:
+        if kind not in ("stage", "rival") or kind in kinds:
             parts.append(rectangle(left, 10, 12, 12, f"f-bar f-{kind}"))
             parts.append(text(left + 18, 20, kind))
             left += room

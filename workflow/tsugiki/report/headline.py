@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tsugiki.finalists.table import Comparison, FinalTable, shown, shown_p, shown_range
+from tsugiki.finalists.table import Comparison, FinalTable, ranked_rows, shown, shown_p, shown_range
 from tsugiki.progress.progress import duration
 from tsugiki.report.data import ReportData
 
@@ -137,7 +137,13 @@ def _table_tiles(table: FinalTable) -> Iterator[Tile]:
 
 
 def _versus(table: FinalTable, on: Comparison) -> Iterator[str]:
-    for name, kind in ((on.best_parent, "parent"), (on.best_baseline, "baseline")):
+    rivals = [row.name for row in ranked_rows(table, on) if row.kind == "rival" and row.test]
+    best = (
+        (on.best_parent, "parent"),
+        (on.best_baseline, "baseline"),
+        *((one, "rival") for one in rivals[:1]),
+    )
+    for name, kind in best:
         difference = None if name is None else table.row(name).of(on.objective).against_winner
         if difference is None:
             continue

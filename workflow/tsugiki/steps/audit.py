@@ -22,6 +22,7 @@ from tsugiki.steps.begin import differing_origin
 from tsugiki.steps.evolution import select_from_files
 from tsugiki.steps.finals import winning_recipe
 from tsugiki.steps.output import require_place_beside
+from tsugiki.steps.start import rival_size
 from tsugiki.strategies.state import read_state
 
 
@@ -38,7 +39,8 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entr
             space = read_genome(files.phase(stage.name).space)
             if (difference := differing_origin(files, config, stage, space)) is not None:
                 return difference
-            following = first(config, stage, space)
+            size = rival_size(files, config, stage)
+            following = first(config, stage, space, population=size)
         read_state(after.files.state)  # which names its file if it is damaged
         for name, path, content in (
             ("population", after.files.population, following.population),

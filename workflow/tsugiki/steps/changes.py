@@ -53,7 +53,7 @@ def announce_changes(files: RunFiles, config: RunConfig, *, log: Callable[[str],
             got=error.what,
             fix="put the file back; or set another `name`, or move the run's folder away",
         ) from error
-    names = [stage.name for stage in config.stages]
+    names = [stage.name for stage in config.searches]
     recorded = {name for name in names if files.phase(name).generation(0).outcomes.is_file()}
     effects = [
         *_Edit(Plan(files, before), Plan(files, config)).effects(),
@@ -90,7 +90,7 @@ class _Edit:
         """What is done anew because of the edit."""
         yield from self._of_evaluation()
         yield from self._of_parents()
-        for stage in self.after.config.stages:
+        for stage in self.after.config.searches:
             yield from self._of_stage(stage)
         yield from self._of_finals()
 
@@ -124,7 +124,7 @@ class _Edit:
         other = {name for name, one in now.parents.items() if one != then.parents.get(name)}
         if then.vocabulary != now.vocabulary:
             other = set(now.parents)
-        made = {stage.name for stage in now.stages if other & set(now.origins(stage))}
+        made = {stage.name for stage in now.searches if other & set(now.origins(stage))}
         yield Effect(f"{self._why('parents', 'vocabulary')}: the parents are locked anew", made)
 
     def _of_stage(self, stage: Stage) -> Iterator[Effect]:
@@ -160,6 +160,8 @@ class _Edit:
         if self.before.baselines_key() != self.after.baselines_key():
             why = self._why("baselines", "stages", "seed")
             yield Effect(f"{why}: baselines and the final table are made anew")
+        if self.before.config.rival_stages.keys() != self.after.config.rival_stages.keys():
+            yield Effect(f"{self._why('rivals')}: the final table is made anew with other rivals")
         if self.before.finalists_key() != self.after.finalists_key():
             merging = {name for name in self.after.stages if _behind(self.after, name)}
             line = "finalists are chosen anew, and what follows from them is done anew"
@@ -174,7 +176,7 @@ def _of_tasks(files: RunFiles, config: RunConfig) -> Iterator[Effect]:
         then = json.loads(files.environment.read_bytes()).get("tasks", {})
     except (OSError, ValueError):
         return
-    stages = {stage.name for stage in config.stages}
+    stages = {stage.name for stage in config.searches}
     for name, now in measured_sources(config.evaluation).items():
         if then.get(name, now) != now:
             line = f"files of the task {name} have changed: every model is scored anew"

@@ -75,8 +75,8 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
     all_tasks = tuple(sorted({one.task for one in [*evaluation.objectives, *evaluation.monitors]}))
     found = [
         Share(stage.name, population * generations, evaluation.search_documents, searched)
-        for stage in config.stages
-        if (population := _population(stage, tensors.get(stage.name)))
+        for stage in config.searches
+        if (population := _population(config, stage, tensors))
         and (generations := _generations(config, stage, population))
     ]
     per_parent = {
@@ -91,7 +91,7 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
     rows = {candidate.origin["name"] for candidate in compared.candidates}
     distinct = len({recipe.digest for recipe in recipes}) + sum(one.random or 1 for one in stacks)
     finalists = config.finalists.top + config.finalists.mean
-    stages = len(config.stages)
+    stages = len(config.searches)
     tested = len(rows) + len(stacks) + finalists + stages - 1
     return [
         *found,
@@ -184,13 +184,15 @@ def _generations(config: RunConfig, stage: Stage, population: int) -> int:
     return most if enough is None else min(most, enough)
 
 
-def _population(stage: Stage, tensors: MergedTensors | None) -> int:
+def _population(config: RunConfig, stage: Stage, tensors: Mapping[str, MergedTensors]) -> int:
     """Candidates in a generation; 0 if that follows from parents that are not known yet."""
+    if stage not in config.stages:
+        stage = config.stages[-1]  # rivals have generations of its size
     if stage.strategy.population is not None:
         return stage.strategy.population
-    if tensors is None:
+    if stage.name not in tensors:
         return 0
-    return 4 + math.floor(3 * math.log(_genes(stage, tensors)))
+    return 4 + math.floor(3 * math.log(_genes(stage, tensors[stage.name])))
 
 
 def _genes(stage: Stage, tensors: MergedTensors) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tsugiki.config.rivals import ROWS
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import BASELINES, FINALISTS, TEST, PhaseFiles, RunFiles
@@ -52,12 +53,17 @@ def write_test(files: RunFiles, config: RunConfig) -> None:
         stage.name: winning_recipe(files, config.finalists_of(stage.name))
         for stage in config.stages[:-1]
     }
+    rivals = {
+        ROWS[rival]: winning_recipe(files, config.finalists_of(stage.name))
+        for rival, stage in config.rival_stages.items()
+    }
     population = held_out_population(
         config.name,
         final_population,
         finals,
         rows,
         {name: recipe.digest for name, recipe in before.items()},
+        {name: recipe.digest for name, recipe in rivals.items()},
     )
     phase = files.phase(TEST)
     write_recipes(
@@ -65,6 +71,7 @@ def write_test(files: RunFiles, config: RunConfig) -> None:
         [
             *_recipes(finalists, [candidate.recipe for candidate in final_population.candidates]),
             *before.values(),
+            *rivals.values(),
             *_recipes(baselines, [recipe for _, recipe in rows.values()]),
         ],
     )

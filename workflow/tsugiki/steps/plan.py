@@ -32,7 +32,7 @@ class Plan:
     def __init__(self, files: RunFiles, config: RunConfig) -> None:
         self.files = files
         self.config = config
-        self.stages = [stage.name for stage in config.stages]
+        self.stages = [stage.name for stage in config.searches]
         self.finalists = {config.finalists_of(name): name for name in self.stages}
         self.finals = [BASELINES, *self.finalists, TEST]
         self.rungs = config.evaluation.rungs.documents if config.evaluation.rungs else []
@@ -133,6 +133,14 @@ class Plan:
         members = self._stage(wildcards.stage).members
         return [str(self.files.phase(name).best_lock) for name in members if name in self.stages]
 
+    def rivalled(self, wildcards: Any) -> list[str]:
+        """The first generation of the last stage, for rivals that have generations of its size."""
+        last, stage = self.config.stages[-1], self._stage(wildcards.stage)
+        own = [one.name for one in self.config.stages]
+        if stage.name in own or stage.strategy.population is not None:
+            return []
+        return [str(self.files.phase(last.name).generation(0).population)]
+
     def origins_of(self, wildcards: Any) -> list[str]:
         """Recipes from elsewhere that the stage in the wildcards begins with, or what names them."""
         return sorted(map(str, origin_files(self.files, self.config, self._stage(wildcards.stage))))
@@ -165,7 +173,7 @@ class Plan:
         ]
 
     def _stage(self, name: str) -> Stage:
-        return self.config.stages[self.stages.index(name)]
+        return next(stage for stage in self.config.searches if stage.name == name)
 
     def stage_key(self, name: str, generation: int = 0) -> str:
         """Digest of what a stage's generation depends on, those of the stages it merges included."""

@@ -10,6 +10,7 @@ from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace, Stage
 from tsugiki.contracts.layout import BASELINES, RunFiles
+from tsugiki.contracts.ledger import read_population
 from tsugiki.contracts.locks import ParentsLock, read_lock
 from tsugiki.contracts.recipe import with_names
 from tsugiki.errors import ConfigError
@@ -45,12 +46,25 @@ def write_first(
     for fault in stage.strategy.faults(objectives, len(space.start)):
         raise ConfigError(fault, where=f"stage {stage.name}")
     phase = files.phase(stage.name)
-    following = first(config, stage, space)
+    following = first(config, stage, space, population=rival_size(files, config, stage))
     atomic.write_bytes(phase.space, space.to_json())
     write_recipes(phase, following.recipes)
     generation = phase.generation(0)
     atomic.write_bytes(generation.state, following.state)
     atomic.write_bytes(generation.population, following.population)
+
+
+def rival_size(files: RunFiles, config: RunConfig, stage: Stage) -> int | None:
+    """Candidates in a generation of a rival, where no setting says it: those of the last stage.
+
+    Raises:
+        LineageError: the last stage has not begun.
+    """
+    last = config.stages[-1]
+    rivals = [one.name for one in config.rival_stages.values()]
+    if stage.name not in rivals or stage.strategy.population is not None:
+        return None
+    return len(read_population(files.phase(last.name).generation(0).population).candidates)
 
 
 def open_space(config: RunConfig, stage: Stage, models: RunModels) -> tuple[Space, Encode]:

@@ -11,7 +11,7 @@ from tsugiki.contracts.genome import GeneKinds
 from tsugiki.contracts.scores import Scores
 from tsugiki.keyed import generator
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked, Strategy
+from tsugiki.strategies.strategy import Asked, Strategy, default_population
 
 
 class RandomSearch(Strategy):
@@ -19,17 +19,18 @@ class RandomSearch(Strategy):
 
     kind: Literal["random"]
     """Random search."""
-    population: Annotated[int, Field(ge=1)] = 16
-    """Candidates in a generation."""
+    population: Annotated[int, Field(ge=1)] | None = 16
+    """Candidates in a generation; 4 + floor(3 ln n) for n genes where it is `null`."""
 
     def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
-        """Nothing to remember but the number of genes."""
+        """Nothing to remember but the number of genes, and of candidates where no setting tells it."""
         del kinds
-        return State(self.kind, scalars={"genes": len(start)})
+        size = {} if self.population else {"population": default_population(len(start))}
+        return State(self.kind, scalars={"genes": len(start), **size})
 
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
         """Uniform points."""
-        shape = (self.population, state.scalars["genes"])
+        shape = (self.population or state.scalars["population"], state.scalars["genes"])
         return [Asked(row) for row in generator(*key).random(shape)]
 
     def tell(self, state: State, genomes: Array, scores: Scores) -> State:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tsugiki.strategies.bit_cma import BitCma
 from tsugiki.strategies.cma_es import CmaEs
 from tsugiki.strategies.cma_es_margin import CmaEsMargin
+from tsugiki.strategies.coordinate_climb import CoordinateClimb
 from tsugiki.strategies.cycle_qd import CycleQd
 from tsugiki.strategies.de import DifferentialEvolution
 from tsugiki.strategies.genetic import Genetic
@@ -29,5 +30,6 @@ AnyStrategy = (
     | MoCmaEs
     | CycleQd
     | NaturalNiches
+    | CoordinateClimb
     | RandomSearch
 )

@@ -23,7 +23,7 @@ from tsugiki.contracts.genome import GeneKinds
 from tsugiki.contracts.scores import Scores, weighted_sum
 from tsugiki.keyed import generator
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Strategy, key_of
+from tsugiki.strategies.strategy import Strategy, default_population, key_of
 
 LEAST_STEP = 1e-3
 """TolX, in units of the genes' ranges: no score tells models apart that are so near."""
@@ -140,11 +140,6 @@ class Restarting(Strategy):
             arrays["best_mean"], scalars["best_merit"] = mean, merit
         begun = self.begin(start, state.arrays["indicators"] > 0, sigma, population)
         return _searching(State(self.kind, arrays, scalars), begun)
-
-
-def default_population(genes: int) -> int:
-    """Hansen's default: 4 + floor(3 ln n)."""
-    return 4 + math.floor(3 * math.log(genes))
 
 
 def converged(deviation: Array, axes: Array) -> bool:

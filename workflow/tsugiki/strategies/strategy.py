@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -172,6 +173,11 @@ def first_mean(start: Array, binary: NDArray[np.bool_], sigma: float) -> Array:
         probability = min(max(float(start[index]), _SURE), 1 - _SURE)
         mean[index] = THRESHOLD + sigma * NormalDist().inv_cdf(probability)
     return mean
+
+
+def default_population(genes: int) -> int:
+    """Hansen's default: 4 + floor(3 ln n)."""
+    return 4 + math.floor(3 * math.log(genes))
 
 
 def about(start: Array, count: int, key: Sequence[str | int]) -> Array:

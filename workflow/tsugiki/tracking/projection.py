@@ -257,7 +257,7 @@ class _Projection:
 
     def _settings(self, phase: str) -> dict[str, str]:
         settings = {"seed": str(self.config.seed)}
-        for stage in self.config.stages:
+        for stage in self.config.searches:
             if stage.name == phase:
                 settings["strategy"] = stage.strategy.kind
                 settings["space"] = stage.space.kind
@@ -311,7 +311,7 @@ class _Projection:
             self.client.log_batch(run, params=texts[start : start + PARAMS_A_CALL])
 
     def _is_last(self, phase: str, entry: Entry) -> bool:
-        for stage in self.config.stages:
+        for stage in self.config.searches:
             if stage.name == phase and entry.population.stopped is None:
                 return entry.number >= stage.budget.generations - 1
         return True
