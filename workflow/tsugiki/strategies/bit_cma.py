@@ -90,6 +90,10 @@ class BitCma(Strategy):
         constant = {name: state.arrays[name] for name in ("start", "binary", "switch")}
         return _state(constant, pool[order], pooled[order], rank[order], updated)
 
+    def deviations(self, state: State) -> Array:
+        """Of the genes that are numbers."""
+        return Diagonal.of(state.arrays, state.scalars).deviation
+
     def mean(self, state: State) -> Array | None:
         """Indicators of the best survivor, with the mean of the numbers; None before there is one."""
         if not len(state.arrays["survivors"]):

@@ -68,6 +68,10 @@ class FullCovariance(Strategy):
         """The distribution's mean: of an indicator, the more probable value."""
         return state.arrays["centroid"]
 
+    def deviations(self, state: State) -> Array:
+        """Of all axes: the square roots of the covariance's eigenvalues, times the step."""
+        return np.asarray(state.scalars["sigma"] * state.arrays["diagD"])
+
     def start(self, mean: Array) -> State:
         """The paper's start about a mean: the identity as covariance, `sigma` as step."""
         size = self.population or default_population(len(mean))

@@ -208,6 +208,10 @@ class SeparableCmaEs(Strategy):
         """The distribution's mean."""
         return state.arrays["mean"]
 
+    def deviations(self, state: State) -> Array:
+        """Of all genes."""
+        return Diagonal.of(state.arrays, state.scalars).deviation
+
     def _state(self, distribution: Diagonal, binary: NDArray[np.bool_], population: int) -> State:
         arrays = {**distribution.arrays(), "binary": binary.astype(np.float64)}
         return State(self.kind, arrays, {**distribution.scalars(), "population": population})
