@@ -71,8 +71,8 @@ def test_a_finished_run_has_every_section(finished: SyntheticRun) -> None:
     """And every figure, each with words that stand for it."""
     page = check(write_report(finished.files, finished.config))
     assert {"comparison", "search", "recipe", "items", "cost", "provenance"} <= set(page.ids)
-    assert page.elements.count("svg") == 4
-    assert len(page.labels) == 8
+    assert page.elements.count("svg") == 6
+    assert len(page.labels) == 12
     assert {path.name for path in (finished.files.root / "figures").iterdir()} == {
         "comparison.svg", "fitness.svg", "weights.svg", "cost.svg"
     }  # fmt: skip

@@ -37,6 +37,26 @@ def test_a_larger_budget_goes_on_from_the_end(finished: Workspace, tmp_path: Pat
     assert scored == {("ps", "003"), ("finalists", "000"), ("test", "000")}
 
 
+def test_a_larger_limit_goes_on_from_where_the_stage_ended(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    """To the bytes of a run without it; a dry run says so, and afterwards there is nothing to do."""
+    config = settings()
+    config["stages"][0]["budget"]["evaluations"] = 5
+    workspace = make_workspace(tmp_path / "run", config)
+    workspace.run()
+    assert "ended: 5 models scored" in workspace.tsugiki("status", "tiny.yaml").stdout
+    config["stages"][0]["budget"]["evaluations"] = 100
+    workspace.configure(config)
+    printed = workspace.run("--dry-run")
+    assert "`stages[ps].budget.evaluations` 5 → 100: what follows from stage ps" in printed
+    assert re.search(r"select +3\n", printed)
+    workspace.run()
+    assert workspace.digests() == finished.digests()
+    assert "Nothing to be done" in workspace.run("--dry-run")
+    assert workspace.tsugiki("audit", "tiny.yaml").returncode == 0
+
+
 def test_another_space_is_refused_and_leaves_the_run_as_it_is(
     finished: Workspace, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from tsugiki.contracts.samples import read_samples
 from tsugiki.errors import LineageError
 from tsugiki.finalists.choose import winner
 from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
+from tsugiki.progress.diagnosis import Diagnosis, diagnose
 from tsugiki.progress.summary import Summary, best_candidate, decided_objectives, summarise
 from tsugiki.report.costs import PhaseCost, StepCost, phase_cost, step_costs
 
@@ -183,6 +184,8 @@ class ReportData:
     table: FinalTable | None
     """None until the test items are scored."""
     stages: Mapping[str, Sequence[Summary]]
+    diagnoses: Mapping[str, Sequence[Diagnosis]]
+    """Of the generations of each stage."""
     best: tuple[Ranked, float] | None
     """The candidate of the last stage with the largest weighted sum on the search items, and that sum."""
     recipe: AnyRecipe | None
@@ -220,6 +223,13 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         stages={
             name: summarise(generations, objectives, config.stage(name))
             for name, generations in stages.items()
+        },
+        diagnoses={
+            stage.name: diagnose(
+                files.phase(stage.name), stage, list(entries(files.phase(stage.name))), objectives
+            )
+            for stage in config.stages
+            if stage.name in stages
         },
         best=best,
         recipe=_recipe(files, table, next(reversed(stages), None), best and best[0]),

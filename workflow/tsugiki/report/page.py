@@ -16,6 +16,7 @@ from tsugiki.progress.progress import duration
 from tsugiki.report.comparison import comparison_figure, figure_name
 from tsugiki.report.costs import cost_figure
 from tsugiki.report.data import ReportData, load
+from tsugiki.report.diagnosis import movement_figure, sentences, signal_figure
 from tsugiki.report.fitness import courses, fitness_figure, search_name
 from tsugiki.report.headline import cut_prompts, headline, luck, tiles
 from tsugiki.report.heatmap import ordered_groups, recipe_figure
@@ -48,6 +49,8 @@ def figures(data: ReportData) -> dict[str, Figure]:
     drawn = (
         *(() if table is None else (comparison_figure(table, on) for on in table.comparisons)),
         *(fitness_figure(one, stages) for one, stages in courses(data.stages).items()),
+        signal_figure(data.diagnoses),
+        movement_figure(data.diagnoses),
         *(recipe_figure(recipe, names[stage]) for stage, recipe in stage_recipes(data).items()),
         cost_figure(list(data.costs)),
     )
@@ -91,6 +94,7 @@ def render(data: ReportData, drawn: dict[str, Figure]) -> str:
         comparison_name=figure_name,
         search_name=search_name,
         courses=courses(data.stages),
+        diagnosed=sentences(data.diagnoses),
         figures=drawn,
         recipes=stage_recipes(data),
         recipe_figures=data.config.figures(),

@@ -97,6 +97,10 @@ class BitCma(Strategy):
         told[:, number] = Diagonal.of(state.arrays, state.scalars).shortened(genomes[:, number])
         return told
 
+    def deviations(self, state: State) -> Array:
+        """Of the genes that are numbers."""
+        return Diagonal.of(state.arrays, state.scalars).deviation
+
     def mean(self, state: State) -> Array | None:
         """Indicators of the best survivor, with the mean of the numbers; None before there is one."""
         if not len(state.arrays["survivors"]):

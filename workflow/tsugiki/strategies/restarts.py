@@ -112,6 +112,10 @@ class Restarting(Strategy):
         searched = state.scalars["searched"] + len(genomes)
         return _searching(state, learnt, history, merit, searched)
 
+    def deviations(self, state: State) -> Array:
+        """Along all principal axes."""
+        return self.shape(state)[2]
+
     def mean(self, state: State) -> Array | None:
         """The distribution's mean: of all searches, the one whose last population was best by its median."""
         best, merit = state.scalars.get("best_merit"), state.scalars.get("merit")

@@ -41,6 +41,20 @@ class Asked:
     parents: tuple[int, ...] = field(default=())
 
 
+@dataclass(frozen=True)
+class Distribution:
+    """Where a search looks.
+
+    Attributes:
+        mean: Its centre, shape (genes,); None where the strategy has none.
+        deviations: Standard deviations along its principal axes, shape (axes,), in units of the genes'
+            ranges; empty where the strategy has no such distribution.
+    """
+
+    mean: Array | None
+    deviations: Array
+
+
 class Strategy(Section, ABC):
     """A way to search the unit cube; its fields are settings in the configuration of a stage.
 
@@ -100,6 +114,20 @@ class Strategy(Section, ABC):
         """The centre of the search distribution, shape (genes,), if the strategy has one."""
         del state
         return None
+
+    def deviations(self, state: State) -> Array:
+        """Standard deviations of the search distribution along its principal axes, if there is one."""
+        del state
+        return np.empty(0)
+
+    def distribution(self, recorded: bytes) -> Distribution:
+        """Where the search looked that drew a generation from a state; `recorded` is its state.npz.
+
+        Raises:
+            ValueError: it is something else, or cut.
+        """
+        state = State.from_bytes(recorded)
+        return Distribution(self.mean(state), self.deviations(state))
 
     def best(self, scores: Scores, count: int) -> list[int]:
         """Which candidates deserve a second look: at most `count`, best first, none that failed.

@@ -22,7 +22,8 @@ from tsugiki.contracts.outcome import Cost, read_cost
 from tsugiki.contracts.population import Candidate
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import InfrastructureError, LineageError
-from tsugiki.progress.summary import summaries
+from tsugiki.progress.diagnosis import Diagnosis, diagnose
+from tsugiki.progress.summary import decided_objectives, summaries
 from tsugiki.tracking.marks import PENDING, mark, mark_untold, pending
 from tsugiki.tracking.records import (
     PREFIX,
@@ -189,11 +190,18 @@ class _Projection:
         if entry.population.candidates:
             spent = [costs[recipe] for recipe in new_recipes(history)[-1]]
             summary = summaries(self.files, self.config, phase, outcomes)[-1]
-            metrics = generation_metrics(summary, spent)
+            metrics = generation_metrics(summary, spent, self._diagnosis(phase, history))
             self._log(parent, metrics=metrics, timestamp=milliseconds(end), step=entry.number)
             self._log_candidates(parent, phase, entry, costs, end)
         if self._is_last(phase, entry):
             self.client.set_terminated(parent, status="FINISHED", end_time=milliseconds(end))
+
+    def _diagnosis(self, phase: str, history: Sequence[Entry]) -> Diagnosis | None:
+        stage = self.config.stage(phase)
+        if stage is None:
+            return None
+        objectives = decided_objectives(self.files, self.config)
+        return diagnose(self.files.phase(phase), stage, history[-2:], objectives)[-1]
 
     def _log_candidates(
         self,

@@ -15,6 +15,7 @@ from tsugiki.canonical import digest
 from tsugiki.contracts.outcome import Cost, Failed, Scored
 from tsugiki.contracts.population import Candidate, Ranked
 from tsugiki.contracts.recipe import SHARED, AnyRecipe, DataflowRecipe, Hop, Recipe
+from tsugiki.progress.diagnosis import Diagnosis
 from tsugiki.progress.summary import Course, Summary
 
 MOST_VALUES = 64
@@ -109,10 +110,17 @@ def candidate_record(
     )
 
 
-def generation_metrics(summary: Summary, costs: Iterable[Cost | None]) -> dict[str, float]:
-    """Metrics of the parent run for one generation; `costs` are of what it had to score.
+def generation_metrics(
+    summary: Summary, costs: Iterable[Cost | None], diagnosis: Diagnosis | None = None
+) -> dict[str, float]:
+    """Metrics of the parent run for one generation.
 
     Those of the weighted sum have plain names, those of each of several objectives end in its name.
+
+    Args:
+        summary: Of the generation.
+        costs: Of what it had to score.
+        diagnosis: Of the generation, if it is of a stage.
     """
     known = [cost for cost in costs if cost is not None]
     numbers = {
@@ -127,6 +135,10 @@ def generation_metrics(summary: Summary, costs: Iterable[Cost | None]) -> dict[s
         "candidates": float(summary.candidates),
         "seconds": sum(cost.seconds_total for cost in known),
         "tokens": float(sum(cost.tokens for cost in known)),
+        **{
+            f"search.{key}": getattr(diagnosis, key, None)
+            for key in ("step", "condition", "diversity", "moved", "signal")
+        },
     }
     return _finite({name: number for name, number in numbers.items() if number is not None})
 

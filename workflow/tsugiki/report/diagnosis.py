@@ -1,0 +1,119 @@
+"""Figures: how the search goes, by generation: what it sees of signal, and how far it looks and moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from tsugiki.progress.diagnosis import Diagnosis
+from tsugiki.report.svg import Figure, Scale, circle, line, number, path, text, ticks
+
+WIDTH, HEIGHT = 860.0, 240.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 20.0, 44.0, 56.0
+
+Stages = Mapping[str, Sequence[Diagnosis]]
+Value = Callable[[Diagnosis], float | None]
+
+MOVEMENT: tuple[tuple[str, str, Value], ...] = (
+    ("step", "f-lane-0", lambda one: one.step),
+    ("distance between candidates", "f-lane-1", lambda one: one.diversity),
+    ("moved since the generation before", "f-lane-2", lambda one: one.moved),
+)
+SIGNAL: tuple[tuple[str, str, Value], ...] = (
+    ("share of the variance that is signal", "f-lane-0", lambda one: one.signal),
+)
+
+
+def signal_figure(stages: Stages) -> Figure | None:
+    """Draw the share of a generation's variance that is signal; None where nothing is known of it."""
+    return _figure("signal", "Signal by generation", stages, SIGNAL, most=1.0)
+
+
+def movement_figure(stages: Stages) -> Figure | None:
+    """Draw step, diversity and distance moved; None where nothing is known of them."""
+    return _figure("movement", "Step and movement by generation", stages, MOVEMENT)
+
+
+def sentences(stages: Stages) -> dict[str, str]:
+    """What each figure says of the last generation of each stage, by the figure's name."""
+    found: dict[str, list[str]] = {"signal": [], "movement": []}
+    for name, stage in stages.items():
+        where = f"stage {name}: " if len(stages) > 1 else ""
+        first, last = stage[0], stage[-1]
+        if last.signal is not None:
+            found["signal"].append(f"{where}{last.signal:.0%} in the last generation")
+        numbers = [
+            f"{what} {before:.3g} → {after:.3g}"
+            for what, before, after in (
+                ("step", first.step, last.step),
+                ("condition number of the covariance", first.condition, last.condition),
+                ("distance between candidates", first.diversity, last.diversity),
+            )
+            if before is not None and after is not None
+        ]
+        if numbers:
+            found["movement"].append(f"{where}{', '.join(numbers)}")
+    return {name: "; ".join(words) for name, words in found.items()}
+
+
+def _figure(
+    name: str,
+    title: str,
+    stages: Stages,
+    series: Sequence[tuple[str, str, Value]],
+    most: float | None = None,
+) -> Figure | None:
+    everything = [one for stage in stages.values() for one in stage]
+    known = [value for _, _, of in series for one in everything if (value := of(one)) is not None]
+    if not known:
+        return None
+    x = Scale(0, max(1, len(everything) - 1), LEFT + 12, WIDTH - RIGHT - 12)
+    y = Scale(0.0, most or max(*known, 1e-9) * 1.05, HEIGHT - BOTTOM, TOP)
+    parts = [_axes(x, y, len(everything))]
+    first = 0
+    for stage in stages.values():
+        if first:
+            parts.append(line(x(first - 0.5), TOP, x(first - 0.5), HEIGHT - BOTTOM, "f-divide"))
+        for label, class_, of in series:
+            parts.append(_line(stage, first, of, label, class_, x, y))
+        first += len(stage)
+    left = LEFT
+    for label, class_, _ in series:
+        parts.append(circle(left + 5, 18, 4, f"f-lane {class_}"))
+        parts.append(text(left + 15, 22, label))
+        left += 40 + 6.6 * len(label)
+    words = sentences(stages)[name]
+    return Figure(name, title, words, WIDTH, HEIGHT, "".join(parts))
+
+
+def _line(
+    stage: Sequence[Diagnosis], first: int, of: Value, label: str, class_: str, x: Scale, y: Scale
+) -> str:
+    values = [(index, of(one)) for index, one in enumerate(stage, first)]
+    known = [(index, value) for index, value in values if value is not None]
+    dots = (
+        circle(
+            x(index),
+            y(value),
+            2.6,
+            f"f-lane {class_}",
+            f"generation {index + 1}: {label} {value:.3g}",
+        )
+        for index, value in known
+    )
+    return path([(x(index), y(value)) for index, value in known], "f-path") + "".join(dots)
+
+
+def _axes(x: Scale, y: Scale, generations: int) -> str:
+    parts = []
+    for tick in ticks(y.low, y.high, 4):
+        parts.append(line(LEFT, y(tick), WIDTH - RIGHT, y(tick), "f-grid"))
+        parts.append(text(LEFT - 8, y(tick) + 4, f"{tick:g}", text_anchor="end"))
+    marks = ticks(1, generations, 10) if generations > 1 else [1]
+    parts += [
+        text(x(tick - 1), HEIGHT - BOTTOM + 20, number(tick), text_anchor="middle")
+        for tick in sorted({1.0, *(float(int(one)) for one in marks)})
+    ]
+    parts.append(line(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "f-axis"))
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(text(middle, HEIGHT - BOTTOM + 40, "generation", "f-title", text_anchor="middle"))
+    return "".join(parts)
