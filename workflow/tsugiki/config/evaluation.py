@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
+    BeforeValidator,
     Discriminator,
     Field,
     SerializerFunctionWrapHandler,
     Tag,
+    WrapSerializer,
     model_serializer,
     model_validator,
 )
 
 from tsugiki.contracts.data import Name, Section, folder_of
 from tsugiki.contracts.document_sets import Goal
-from tsugiki.strategies.rungs.registry import RULES
+from tsugiki.strategies.rungs.none import NoneLeft
+from tsugiki.strategies.rungs.registry import AnyRule
+from tsugiki.strategies.rungs.rule import Rule
 
 PLACE = "#"
 """In place of a column: documents are told apart by their place in the data set."""
@@ -121,10 +124,14 @@ class Items(Section):
     """Documents that are used once, for the final table."""
 
 
-def _known_rule(name: str) -> str:
-    if name not in RULES:
-        raise ValueError(f"there is no rule {name!r}; there are: {', '.join(sorted(RULES))}")
-    return name
+def _by_name(rule: Any) -> Any:
+    """A rule whose settings are the defaults may be written as its name."""
+    return {"kind": rule} if isinstance(rule, str) else rule
+
+
+def _name_alone(rule: Rule, handler: SerializerFunctionWrapHandler) -> Any:
+    """So that digests and files of runs with a rule that has no settings stay what they were."""
+    return handler(rule) if len(type(rule).model_fields) > 1 else rule.kind
 
 
 class Rungs(Section):
@@ -133,8 +140,14 @@ class Rungs(Section):
     documents: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     """Documents of each task by rung, ascending, `items.search` at most: those of a rung are among those
     of the next one. The last number is how many score a candidate that goes all the way."""
-    rule: Annotated[str, AfterValidator(_known_rule)] = "none"
-    """What decides after each rung but the last which candidates go on; `none` leaves nobody."""
+    rule: Annotated[
+        AnyRule,
+        Field(discriminator="kind"),
+        BeforeValidator(_by_name, json_schema_input_type=AnyRule | str),
+        WrapSerializer(_name_alone),
+    ] = NoneLeft()
+    """What decides after each rung but the last which candidates go on: `none`, `halving` or `racing`, by
+    name, or with settings as in `{kind: halving, eta: 3}`."""
 
     @model_validator(mode="after")
     def _rungs_ascend(self) -> Rungs:
