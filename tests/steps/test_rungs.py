@@ -187,7 +187,7 @@ def test_a_candidate_that_is_not_whole_at_a_rung_is_scored_again_there_alone(
     calls: list[Any] = []
 
     def count(*arguments: Any, **named: Any) -> Any:
-        calls.append((named["recipe"], named["rung"]))
+        calls.append((named["recipe"], named["part"]))
         return score(*arguments, **named)
 
     monkeypatch.setattr("tsugiki.evaluate.batch.score", count)

@@ -156,6 +156,18 @@ class Rungs(Section):
         return self
 
 
+class Subsets(Section):
+    """Scoring each generation on documents of its own, drawn from the search documents."""
+
+    per_generation: Annotated[int, Field(ge=1)]
+    """Documents of each task that score a generation, fewer than `items.search`: drawn anew for each one, the
+    same for all its candidates."""
+    leaders: Annotated[int, Field(ge=0)] = 4
+    """So many of the best so far are scored on each generation's documents besides. Half of them are the best
+    by the mean over all documents that they were asked, the others the best newcomers of the generation
+    before."""
+
+
 class Vllm(Section):
     """How vLLM uses the GPU, for `backend: vllm`. Part of the score's identity."""
 
@@ -180,6 +192,8 @@ class Evaluation(Section):
     """Sizes of the three sets of documents."""
     rungs: Rungs | None = None
     """Score the candidates of stages in rungs; at once on all search documents if absent."""
+    subsets: Subsets | None = None
+    """Score each generation on documents of its own; all on the same ones if absent."""
     document_keys: dict[str, str] = {}
     """By task (or file of documents): the column that says which document is which, or `#` for its place in the data set,
     where tasks have the same documents in other words, such as translations. Documents of one key are
@@ -223,17 +237,33 @@ class Evaluation(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _subsets_are_of_search_documents(self) -> Evaluation:
+        if self.subsets is None:
+            return self
+        if self.subsets.per_generation >= self.items.search:
+            raise ValueError(
+                "`subsets.per_generation` has to be smaller than the number of search documents, "
+                f"{self.items.search} (`items.search`)"
+            )
+        if self.rungs is not None:
+            raise ValueError("`rungs` and `subsets` exclude each other: remove one of them")
+        return self
+
     @model_serializer(mode="wrap")
-    def _without_rungs(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that digests and files of runs without rungs stay what they were."""
+    def _without_absent_parts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that digests and files of runs without rungs or subsets stay what they were."""
         fields: dict[str, Any] = handler(self)
-        if self.rungs is None:
-            fields.pop("rungs", None)
+        for name in ("rungs", "subsets"):
+            if fields.get(name, 0) is None:
+                fields.pop(name)
         return fields
 
     @property
     def search_documents(self) -> int:
         """Documents of each task that score a candidate of a stage."""
+        if self.subsets is not None:
+            return self.subsets.per_generation
         return self.items.search if self.rungs is None else self.rungs.documents[-1]
 
     @property

@@ -84,7 +84,7 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
     found = [
         Share(
             stage.name,
-            population * stage.budget.generations,
+            population * stage.budget.generations + _again(evaluation, stage),
             evaluation.search_documents,
             searched,
             _saved(evaluation, population) * stage.budget.generations,
@@ -112,6 +112,12 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
         Share("finalists", stages * finalists, items.validation, searched),
         Share("test", tested, items.test, all_tasks),
     ]
+
+
+def _again(evaluation: Evaluation, stage: Stage) -> int:
+    """Candidates that come again at most, to be scored on other documents."""
+    subsets = evaluation.subsets
+    return subsets.leaders * (stage.budget.generations - 1) if subsets is not None else 0
 
 
 def _saved(evaluation: Evaluation, population: int) -> int:
