@@ -15,6 +15,7 @@ from tsugiki.canonical import digest_file
 from tsugiki.config.load import parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.contracts.document_sets import read_document_sets
+from tsugiki.contracts.layout import BASELINES
 from tsugiki.contracts.ledger import Entry, entries, scored_generations
 from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.samples import read_samples
@@ -26,7 +27,7 @@ from tsugiki.finalists.choose import best_distinct
 from tsugiki.progress.progress import status
 from tsugiki.steps.audit import reselect
 from tsugiki.steps.evolution import write_next, write_ranked
-from tsugiki.steps.start import write_first
+from tsugiki.steps.start import write_baselines, write_first
 
 GENERATIONS, SIZE, LEADERS, POPULATION = 4, 3, 2, 4
 QUIET: Any = lambda _line: None  # noqa: E731
@@ -268,6 +269,52 @@ def test_a_record_of_an_earlier_generation_that_is_damaged_is_scored_anew(
     assert not copied.files.phase("ps").generation(earlier).all_evaluated()
     search(copied)
     assert recorded(copied) == before
+
+
+def test_documents_that_all_answer_alike_are_left_out_of_later_generations(
+    tiny_models: Path, tiny_tasks: Path, tmp_path: Path
+) -> None:
+    """By parents, base and first generation; none of them counts in a mean any more."""
+    subsets = {"per_generation": 6, "leaders": 1, "informative": True}
+    raw = configured(tiny_models, tiny_tasks, tmp_path, subsets=subsets)
+    run = begun(raw)
+    write_baselines(run.files, run.config)
+    evaluator = ShardEvaluator(run.files, run.config, job=0)
+    for phase, generation in ((BASELINES, 0), ("ps", 0), ("ps", 1)):
+        evaluator.evaluate(phase, generation, log=QUIET)
+        write_ranked(run.files, run.config, phase, generation, log=QUIET)
+        if phase == "ps":
+            write_next(run.files, run.config, run.config.stages[0], generation)
+    first, second, third = list(entries(run.files.phase("ps")))
+    left_out = second.population.left_out
+    assert left_out is not None
+    assert first.population.left_out is None
+    assert third.population.left_out == left_out
+    assert 1 <= len(left_out["choice"]) <= 8 - 6
+    assert second.outcomes is not None
+    for document in left_out["choice"]:
+        values = set()
+        for name, own in ((BASELINES, None), ("ps", 0)):
+            for one in next(entries(run.files.phase(name))).population.candidates:
+                if own is None and one.origin["kind"] not in ("parent", "base"):
+                    continue
+                place = run.files.phase(name).candidate(one.recipe).of(own)
+                values |= {
+                    row["value"]
+                    for row in read_samples(place.items).to_pylist()
+                    if (row["objective"], row["doc_id"]) == ("choice", document)
+                }
+        assert len(values) == 1
+    for ranked in second.outcomes.ranked:
+        place = run.files.phase("ps").candidate(ranked.recipe).of(1)
+        rows = read_samples(place.items, ["objective", "doc_id"]).to_pylist()
+        asked = {row["doc_id"] for row in rows if row["objective"] == "choice"}
+        assert not asked & set(left_out["choice"])
+        assert isinstance(ranked.outcome, Scored)
+        assert ranked.outcome.so_far is not None
+        assert ranked.outcome.so_far.measured["choice"].items <= 8 - len(left_out["choice"])
+    assert sound(run) == []
+    assert "documents left out, answered alike by all" in status(run.files, run.config)
 
 
 WRONG = [

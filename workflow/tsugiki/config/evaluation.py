@@ -166,6 +166,9 @@ class Subsets(Section):
     """So many of the best so far are scored on each generation's documents besides. Half of them are the best
     by the mean over all documents that they were asked, the others the best newcomers of the generation
     before."""
+    informative: bool = False
+    """Leave out, after the first generation, the documents that all its candidates and all parents score the
+    same on, such as those that all answer right; so many that there are enough for a generation."""
 
 
 class Vllm(Section):

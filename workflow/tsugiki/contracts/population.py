@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tsugiki.contracts.data import Data
 from tsugiki.contracts.outcome import Outcome
@@ -47,6 +47,17 @@ class Population(Data):
     stopped: str | None = None
     """Why the stage ended. An ended stage has no candidates in its later generations."""
     candidates: tuple[Candidate, ...]
+    left_out: dict[str, list[int]] | None = None
+    """Search documents by source that tell nothing apart, as the parents and the first generation show; None
+    where none are looked for, and before it is known."""
+
+    @model_serializer(mode="wrap")
+    def _nothing_goes_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that populations of runs that leave out nothing keep their bytes."""
+        fields: dict[str, Any] = handler(self)
+        if self.left_out is None:
+            fields.pop("left_out", None)
+        return fields
 
 
 class Ranked(Data):

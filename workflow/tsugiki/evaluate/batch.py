@@ -83,7 +83,14 @@ class ShardEvaluator:
         files = phase_files.generation(generation)
         population = read_population(files.population)
         population_bytes = files.population.read_bytes()
-        rungs = documents_by_rung(self._config, self._items, phase, population.split, generation)
+        rungs = documents_by_rung(
+            self._config,
+            self._items,
+            phase,
+            population.split,
+            generation,
+            population.left_out,
+        )
         step, own = _step(rungs, rung), self._config.own_documents(phase, generation)
         chats = self._chats(population, phase_files)
         identity = evaluation_identity(
@@ -126,7 +133,9 @@ class ShardEvaluator:
                     ids=ids,
                     evaluation=identity,
                     prompts=population.split == "test",
-                    part=rung if own is None else Own(step.ids, len(times) + 1),
+                    part=rung
+                    if own is None
+                    else Own(step.ids, len(times) + 1, population.left_out or {}),
                     earlier=earlier,
                 )
                 record(place, evaluated, self._model.hardware)
@@ -195,8 +204,11 @@ class ShardEvaluator:
     def _drawn(self, phase: str) -> dict[str, Any]:
         """How the documents of a stage's generations are drawn, for their identity."""
         subsets = self._config.evaluation.subsets
-        size = None if subsets is None else subsets.per_generation
-        return {"subsets": {"size": size, "seed": self._config.seed, "stage": phase}}
+        if subsets is None:
+            return {}
+        how = {"informative": True} if subsets.informative else {}
+        drawn = {"size": subsets.per_generation, "seed": self._config.seed, "stage": phase}
+        return {"subsets": {**drawn, **how}}
 
     def _in_groups(self, recipes: Mapping[str, AnyRecipe]) -> list[str]:
         """Digests of recipes, those together that the backend builds more cheaply so."""

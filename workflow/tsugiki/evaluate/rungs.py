@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.document_sets import Document, DocumentSets, Split
@@ -13,7 +13,12 @@ Ids = dict[str, list[int]]
 
 
 def documents_by_rung(
-    config: RunConfig, items: DocumentSets, phase: str, split: Split, generation: int = 0
+    config: RunConfig,
+    items: DocumentSets,
+    phase: str,
+    split: Split,
+    generation: int = 0,
+    left_out: Mapping[str, Sequence[int]] | None = None,
 ) -> list[Ids]:
     """The documents that score a generation: by rung, those of a rung among those of the next one.
 
@@ -26,6 +31,7 @@ def documents_by_rung(
         phase: Its phase.
         split: What scores the phase.
         generation: Its number.
+        left_out: Documents by task that none is drawn of.
     """
     subsets, rungs = config.evaluation.subsets, config.evaluation.rungs
     if config.stage(phase) is None or (subsets is None and rungs is None):
@@ -35,6 +41,11 @@ def documents_by_rung(
     if subsets is not None:
         key, sizes = ("subset", config.seed, phase, generation), [subsets.per_generation]
     order = {task: in_order(getattr(sets, split), key) for task, sets in items.tasks.items()}
+    without = {task: set(of_task) for task, of_task in (left_out or {}).items()}
+    order = {
+        task: [one for one in of_task if one.id not in without.get(task, ())]
+        for task, of_task in order.items()
+    }
     return [
         {
             task: sorted(one.id for one in of_task[:size])

@@ -50,6 +50,8 @@ class Own:
     """By task; a candidate may have been asked some of them earlier."""
     times: int
     """How many generations ask the candidate, this one included."""
+    left_out: Mapping[str, Sequence[int]]
+    """Documents by task that a candidate may have been asked, and that no longer count."""
 
 
 def score(
@@ -114,7 +116,10 @@ def score(
             rung=rung,
             so_far=None
             if own is None
-            else SoFar(generations=own.times, measured=_measure(known, evaluators.aggregations)),
+            else SoFar(
+                generations=own.times,
+                measured=_measure(_of(known, own.left_out, inside=False), evaluators.aggregations),
+            ),
         )
     except (RecipeError, EvaluationError) as error:
         kind, reason = describe_failure(error)
@@ -153,9 +158,12 @@ def _together(
     return sorted([*earlier, *new], key=lambda row: (order[row["objective"]], row["doc_id"]))
 
 
-def _of(rows: Sequence[dict[str, Any]], ids: Mapping[str, Sequence[int]]) -> list[dict[str, Any]]:
-    wanted = {task: set(of_task) for task, of_task in ids.items()}
-    return [row for row in rows if row["doc_id"] in wanted.get(row["task"], ())]
+def _of(
+    rows: Sequence[dict[str, Any]], ids: Mapping[str, Sequence[int]], *, inside: bool = True
+) -> list[dict[str, Any]]:
+    """Rows of some documents, or of all others."""
+    named = {task: set(of_task) for task, of_task in ids.items()}
+    return [row for row in rows if (row["doc_id"] in named.get(row["task"], ())) is inside]
 
 
 def describe_failure(

@@ -41,7 +41,7 @@ def first(config: RunConfig, stage: Stage, space: Genome) -> Next:
     state = stage.strategy.initial(np.array(space.start), space.kinds).with_scalars(
         best=None, best_generation=0
     )
-    return _ask(config, stage, space, state, generation=0, previous=None, ids=())
+    return _ask(config, stage, space, state)
 
 
 def select(
@@ -53,6 +53,7 @@ def select(
     state_bytes: bytes,
     outcomes_bytes: bytes,
     objectives: Sequence[Objective],
+    left_out: dict[str, list[int]] | None = None,
 ) -> Next:
     """Draw the generation that follows a ranked one.
 
@@ -64,6 +65,8 @@ def select(
         state_bytes: state.npz that it was drawn from.
         outcomes_bytes: outcomes.json of the generation.
         objectives: What candidates are scored by, with their goals.
+        left_out: Search documents by source that the generation is not scored on; those of the ranked one if
+            absent.
 
     Raises:
         LineageError: the files do not belong together.
@@ -85,6 +88,7 @@ def select(
             state=population.state,
             stopped=population.stopped,
             candidates=(),
+            left_out=population.left_out,
         )
         return Next(_json(following), state_bytes, ())
     asked = [candidate for candidate in population.candidates if not candidate.leads]
@@ -92,10 +96,9 @@ def select(
     outcomes = [ranked.outcome for ranked in entry.ranked[: len(asked)]]
     scores = further_first(scores_of(outcomes, objectives), [one.rung for one in outcomes])
     told = stage.strategy.tell(state, genomes, scores)
-    ids = tuple(candidate.id for candidate in population.candidates)
     if (subsets := config.evaluation.subsets) is None:
         told = told.with_scalars(**stage.strategy.progress(state, scores, entry.generation))
-        return _ask(config, stage, space, told, generation=generation, previous=previous, ids=ids)
+        return _ask(config, stage, space, told, before=population, previous=previous)
     last = state.scalars["best_generation"]
     if improves(entry.ranked, stage.strategy, objectives):
         last = entry.generation
@@ -105,10 +108,10 @@ def select(
         stage,
         space,
         told.with_scalars(best=None, best_generation=last),
-        generation=generation,
+        before=population,
         previous=previous,
-        ids=ids,
         again=[population.candidates[index] for index in chosen],
+        left_out=population.left_out if left_out is None else left_out,
     )
 
 
@@ -118,11 +121,13 @@ def _ask(
     space: Genome,
     state: State,
     *,
-    generation: int,
-    previous: str | None,
-    ids: tuple[str, ...],
+    before: Population | None = None,
+    previous: str | None = None,
     again: Sequence[Candidate] = (),
+    left_out: dict[str, list[int]] | None = None,
 ) -> Next:
+    generation = 0 if before is None else before.generation + 1
+    ids = () if before is None else tuple(candidate.id for candidate in before.candidates)
     state_bytes = state.to_bytes()
     stopped = stop_reason(stage, state, generation)
     asked = (
@@ -140,6 +145,7 @@ def _ask(
         previous=previous,
         state=source,
         stopped=stopped,
+        left_out=left_out,
         candidates=(
             *(
                 Candidate(

@@ -142,7 +142,10 @@ def _stage_line(
     history = summaries(files, config, name, ranked)
     times = [busy_seconds(costs) for costs in generation_costs(files, config, name, found)]
     known = [seconds for seconds in times if seconds]
-    return progress_line(history, sum(known) / len(known) if known else None, planned)
+    line = progress_line(history, sum(known) / len(known) if known else None, planned)
+    left_out = found[-1].population.left_out or {}
+    count = sum(len(documents) for documents in left_out.values())
+    return f"{line} | {count} documents left out, answered alike by all" if count else line
 
 
 def _waiting(phase: PhaseFiles, entry: Entry, config: RunConfig) -> str:

@@ -193,6 +193,8 @@ class ReportData:
     failures: Sequence[Failure]
     cut: float
     """Largest share of prompts that were too long for a candidate, and lost their start."""
+    left_out: int
+    """Search documents that tell nothing apart, and that later generations of the last stage are not asked."""
     costs: Sequence[PhaseCost]
     steps: Sequence[StepCost]
     parents: Sequence[Parent]
@@ -227,6 +229,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         changes=[] if table is None else _changes(files, table),
         failures=_failures(ledger),
         cut=_cut(ledger),
+        left_out=_left_out(files, config),
         costs=_costs(files, config),
         steps=step_costs(files.root / "benchmarks"),
         parents=_parents(files),
@@ -289,6 +292,12 @@ def _cut(ledger: Mapping[str, Sequence[Generation]]) -> float:
     ranked = [one for of_phase in ledger.values() for all_ in of_phase for one in all_.ranked]
     scored = [one.outcome for one in ranked if isinstance(one.outcome, Scored)]
     return max((outcome.rates.get("cut", 0.0) for outcome in scored), default=0.0)
+
+
+def _left_out(files: RunFiles, config: RunConfig) -> int:
+    found = list(entries(files.phase(config.stages[-1].name)))
+    left_out = (found[-1].population.left_out or {}) if found else {}
+    return sum(len(documents) for documents in left_out.values())
 
 
 def _costs(files: RunFiles, config: RunConfig) -> list[PhaseCost]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import GenerationFiles, PhaseFiles, RunFiles
+from tsugiki.contracts.document_sets import read_document_sets
+from tsugiki.contracts.layout import (
+    BASELINES,
+    CandidateFiles,
+    GenerationFiles,
+    PhaseFiles,
+    RunFiles,
+)
 from tsugiki.contracts.ledger import (
     evaluation_of,
     read_generation,
@@ -21,11 +30,14 @@ from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.rungs import left_at
+from tsugiki.contracts.samples import read_samples
 from tsugiki.errors import EvaluationError, LineageError
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.evaluate.shards import distinct_recipes
+from tsugiki.evolve.informative import Answers, answered_alike
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import Next, select
+from tsugiki.finalists.compare import PARENTS
 from tsugiki.progress.progress import generation_line
 from tsugiki.progress.summary import only_score
 from tsugiki.space.read import read_genome
@@ -54,6 +66,8 @@ def select_from_files(files: RunFiles, config: RunConfig, stage: Stage, generati
     read_population(current.population)  # each names its file if it is damaged
     read_generation(current.outcomes)
     read_state(current.state)
+    subsets = config.evaluation.subsets
+    looks = subsets is not None and subsets.informative and generation == 0
     return select(
         config,
         stage,
@@ -62,7 +76,35 @@ def select_from_files(files: RunFiles, config: RunConfig, stage: Stage, generati
         state_bytes=current.state.read_bytes(),
         outcomes_bytes=current.outcomes.read_bytes(),
         objectives=decided_evaluation(config, files.items).objectives,
+        left_out=_answered_alike(files, config, stage) if looks else None,
     )
+
+
+def _answered_alike(files: RunFiles, config: RunConfig, stage: Stage) -> dict[str, list[int]]:
+    """Search documents on which the parents and a stage's first generation all score the same."""
+    tasks = {one.name: one.task for one in config.evaluation.objectives}
+    answers = []
+    for name, own in ((BASELINES, None), (stage.name, 0)):
+        phase = files.phase(name)
+        drawn = read_population(phase.generation(0).population).candidates
+        ranked = read_generation(phase.generation(0).outcomes).ranked
+        for candidate, entry in zip(drawn, ranked, strict=True):
+            counts = own is not None or candidate.origin.get("kind") in PARENTS
+            if counts and isinstance(entry.outcome, Scored):
+                answers.append(_answers(phase.candidate(entry.recipe).of(own), tasks))
+    pool = read_document_sets(files.items).ids("search")
+    return answered_alike(answers, pool, config.evaluation.search_documents)
+
+
+def _answers(place: CandidateFiles, tasks: Mapping[str, str]) -> Answers:
+    """What a candidate scored on each document, on every objective of its source."""
+    found: dict[tuple[str, int], tuple[Any, ...]] = defaultdict(tuple)
+    table = read_samples(place.items, ("objective", "doc_id", "value", "part"))
+    for row in table.to_pylist():
+        if row["objective"] in tasks:
+            answer = (row["objective"], row["value"], row.get("part"))
+            found[tasks[row["objective"]], row["doc_id"]] += answer
+    return dict(found)
 
 
 def write_ranked(
