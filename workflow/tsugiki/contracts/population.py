@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tsugiki.contracts.data import Data
 from tsugiki.contracts.outcome import Outcome
@@ -24,7 +24,13 @@ class Candidate(Data):
     """The raw genotype; values may lie outside the unit cube. Empty for hand-made candidates."""
     origin: dict[str, str | list[str]]
     """Where it came from: `distribution` (digest of the strategy's state), `parents` (candidate
-    ids), `injected` (its name in the configuration), or `note`."""
+    ids), `injected` (its name in the configuration), `note`, or `leader` (id in the generation before: one of the best so far, which comes again to be scored on
+    other documents)."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether it comes again as one of the best so far; the strategy has not asked for it."""
+        return "leader" in self.origin
 
 
 class Population(Data):
@@ -44,6 +50,17 @@ class Population(Data):
     stopped: str | None = None
     """Why the stage ended. An ended stage has no candidates in its later generations."""
     candidates: tuple[Candidate, ...]
+    left_out: dict[str, list[int]] | None = None
+    """Search documents by source that tell nothing apart, as the parents and the first generation show; None
+    where none are looked for, and before it is known."""
+
+    @model_serializer(mode="wrap")
+    def _nothing_goes_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that populations of runs that leave out nothing keep their bytes."""
+        fields: dict[str, Any] = handler(self)
+        if self.left_out is None:
+            fields.pop("left_out", None)
+        return fields
 
 
 class Ranked(Data):

@@ -16,6 +16,7 @@ from tsugiki.contracts.population import INJECTED, Candidate, Generation, Popula
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.scores import further_first, scores_of
 from tsugiki.errors import ConfigError, LineageError
+from tsugiki.evolve.leaders import improves, leaders
 from tsugiki.evolve.stop import Past, stop_reason
 from tsugiki.strategies.state import State
 from tsugiki.strategies.strategy import Asked, clip
@@ -55,7 +56,7 @@ def first(config: RunConfig, stage: Stage, space: Genome, *, population: int | N
     state = stage.strategy.initial(np.array(space.start), space.kinds).with_scalars(
         best=None, best_generation=0, **size
     )
-    return _ask(config, stage, space, state, generation=0, previous=None, ids=())
+    return _ask(config, stage, space, state)
 
 
 def select(
@@ -101,24 +102,36 @@ def select(
             state=population.state,
             stopped=population.stopped,
             candidates=(),
+            left_out=population.left_out,
         )
         return Next(_json(following), state_bytes, ())
-    genomes = np.array([candidate.genome for candidate in population.candidates])
-    foreign = np.array([INJECTED in candidate.origin for candidate in population.candidates])
+    asked = [candidate for candidate in population.candidates if not candidate.leads]
+    genomes = np.array([candidate.genome for candidate in asked])
+    foreign = np.array([INJECTED in candidate.origin for candidate in asked])
     if foreign.any():
         genomes[foreign] = stage.strategy.injected(state, genomes[foreign])
-    outcomes = [ranked.outcome for ranked in entry.ranked]
+    outcomes = [ranked.outcome for ranked in entry.ranked[: len(asked)]]
     scores = further_first(scores_of(outcomes, objectives), [one.rung for one in outcomes])
     scores = replace(scores, by_document=past.by_document)
-    told = stage.strategy.tell(state, genomes, scores).with_scalars(
-        **stage.strategy.progress(state, scores, entry.generation)
-    )
-    ids = tuple(candidate.id for candidate in population.candidates)
-    stopped = stop_reason(stage.budget, told, generation, past)
+    told = stage.strategy.tell(state, genomes, scores)
+    if (subsets := config.evaluation.subsets) is None:
+        told = told.with_scalars(**stage.strategy.progress(state, scores, entry.generation))
+        return _ask(config, stage, space, told, before=population, previous=previous, past=past)
+    last = state.scalars["best_generation"]
+    if improves(entry.ranked, stage.strategy, objectives):
+        last = entry.generation
+    told = told.with_scalars(best=None, best_generation=last)
+    chosen = leaders(entry.ranked, subsets.leaders, stage.strategy, objectives)
     return _ask(
-        config, stage, space, told,
-        generation=generation, previous=previous, ids=ids, stopped=stopped,
-    )  # fmt: skip
+        config,
+        stage,
+        space,
+        told,
+        before=population,
+        previous=previous,
+        past=past,
+        again=[population.candidates[index] for index in chosen],
+    )
 
 
 def _ask(
@@ -127,11 +140,16 @@ def _ask(
     space: Genome,
     state: State,
     *,
-    generation: int,
-    previous: str | None,
-    ids: tuple[str, ...],
-    stopped: str | None = None,
+    before: Population | None = None,
+    previous: str | None = None,
+    past: Past = NOTHING,
+    again: Sequence[Candidate] = (),
 ) -> Next:
+    generation = 0 if before is None else before.generation + 1
+    ids = () if before is None else tuple(candidate.id for candidate in before.candidates)
+    stopped = None if before is None else stop_reason(stage.budget, state, generation, past)
+    known = None if before is None else before.left_out
+    left_out = known if past.left_out is None else past.left_out
     state_bytes = state.to_bytes()
     asked = (
         [] if stopped else stage.strategy.ask(state, (config.seed, stage.name, "ask", generation))
@@ -148,6 +166,8 @@ def _ask(
     names = [None] * (len(asked) - len(injected)) + [one.name for one in injected]
     asked[len(asked) - len(injected) :] = [Asked(np.array(one.point)) for one in injected]
     recipes = [space.decode([float(value) for value in clip(one.genome)]) for one in asked]
+    drawn = {recipe.digest for recipe in recipes}
+    come = [] if stopped else [one for one in again if one.recipe not in drawn]
     source = digest_bytes(state_bytes)
     population = Population(
         run=config.name,
@@ -157,14 +177,23 @@ def _ask(
         previous=previous,
         state=source,
         stopped=stopped,
-        candidates=tuple(
-            Candidate(
-                id=f"{generation:03d}-{index:02d}",
-                recipe=recipe.digest,
-                genome=tuple(float(value) for value in one.genome),
-                origin={INJECTED: name} if name else _origin(one, source, ids),
-            )
-            for index, (one, recipe, name) in enumerate(zip(asked, recipes, names, strict=True))
+        left_out=left_out,
+        candidates=(
+            *(
+                Candidate(
+                    id=f"{generation:03d}-{index:02d}",
+                    recipe=recipe.digest,
+                    genome=tuple(float(value) for value in one.genome),
+                    origin={INJECTED: name} if name else _origin(one, source, ids),
+                )
+                for index, (one, recipe, name) in enumerate(zip(asked, recipes, names, strict=True))
+            ),
+            *(
+                one.model_copy(
+                    update={"id": f"{generation:03d}-{index:02d}", "origin": {"leader": one.id}}
+                )
+                for index, one in enumerate(come, start=len(asked))
+            ),
         ),
     )
     return Next(_json(population), state_bytes, tuple(recipes))

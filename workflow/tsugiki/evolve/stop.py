@@ -28,6 +28,8 @@ class Past:
         hours: Of scoring. A clock says so, and no digest covers it: see `hours_at`.
         spreads: Of the latest generations, the last one last; None where nothing can be said.
         by_document: What `Scores.by_document` is of the last generation.
+        left_out: Search documents by source that later generations are not scored on, where that is found
+            out now.
     """
 
     used: Used = UNUSED
@@ -35,6 +37,7 @@ class Past:
     hours: float = 0.0
     spreads: Sequence[Spread | None] = ()
     by_document: npt.NDArray[np.float64] | None = None
+    left_out: dict[str, list[int]] | None = None
 
 
 def stop_reason(budget: Budget, state: State, generation: int, past: Past) -> str | None:

@@ -196,6 +196,8 @@ class ReportData:
     failures: Sequence[Failure]
     cut: float
     """Largest share of prompts that were too long for a candidate, and lost their start."""
+    left_out: int
+    """Search documents that tell nothing apart, and that later generations of the last stage are not asked."""
     costs: Sequence[PhaseCost]
     steps: Sequence[StepCost]
     parents: Sequence[Parent]
@@ -237,6 +239,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         changes=[] if table is None else _changes(files, table),
         failures=_failures(ledger),
         cut=_cut(ledger),
+        left_out=_left_out(files, config),
         costs=_costs(files, config),
         steps=step_costs(files.root / "benchmarks"),
         parents=_parents(files),
@@ -301,15 +304,21 @@ def _cut(ledger: Mapping[str, Sequence[Generation]]) -> float:
     return max((outcome.rates.get("cut", 0.0) for outcome in scored), default=0.0)
 
 
+def _left_out(files: RunFiles, config: RunConfig) -> int:
+    found = list(entries(files.phase(config.stages[-1].name)))
+    left_out = (found[-1].population.left_out or {}) if found else {}
+    return sum(len(documents) for documents in left_out.values())
+
+
 def _costs(files: RunFiles, config: RunConfig) -> list[PhaseCost]:
     costs = []
     for phase in existing_phases(files, config.phases):
         folder = files.phase(phase)
-        recipes = dict.fromkeys(
-            candidate.recipe
+        scored = dict.fromkeys(
+            (candidate.recipe, config.own_documents(phase, entry.number))
             for entry in entries(folder)
             for candidate in entry.population.candidates
         )
-        known = (read_cost(folder.candidate(recipe).cost) for recipe in recipes)
+        known = (read_cost(folder.candidate(recipe).of(own).cost) for recipe, own in scored)
         costs.append(phase_cost(phase, [cost for cost in known if cost is not None]))
     return [cost for cost in costs if cost.candidates]

@@ -68,6 +68,16 @@ def cut_prompts(data: ReportData) -> str | None:
     )
 
 
+def left_out(data: ReportData) -> str | None:
+    """That documents were left out, in a sentence; None if there are none."""
+    if not data.left_out:
+        return None
+    return (
+        f"{data.left_out} search documents, on which all parents and the whole first generation scored the same, "
+        "were left out of the generations after it."
+    )
+
+
 def luck(table: FinalTable) -> list[str]:
     """How much of the search's scores was luck, in a sentence for each measure of which it is known."""
     found = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,14 @@ from tsugiki.canonical import digest_file, pretty_json
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import GenerationFiles, PhaseFiles, RunFiles
+from tsugiki.contracts.document_sets import read_document_sets
+from tsugiki.contracts.layout import (
+    BASELINES,
+    CandidateFiles,
+    GenerationFiles,
+    PhaseFiles,
+    RunFiles,
+)
 from tsugiki.contracts.ledger import (
     entries,
     evaluation_of,
@@ -27,15 +36,17 @@ from tsugiki.contracts.outcome import Failed, Scored, is_whole
 from tsugiki.contracts.population import Generation, Population
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.rungs import left_at
-from tsugiki.contracts.samples import read_by_document
+from tsugiki.contracts.samples import read_by_document, read_samples
 from tsugiki.contracts.spread import read_spread
 from tsugiki.contracts.usage import generated_tokens, scoring_hours, used
 from tsugiki.errors import EvaluationError, LineageError
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.evaluate.shards import distinct_recipes
+from tsugiki.evolve.informative import Answers, answered_alike
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import Next, select
 from tsugiki.evolve.stop import Past, hours_at, stop_reason
+from tsugiki.finalists.compare import PARENTS
 from tsugiki.progress.progress import generation_line
 from tsugiki.progress.summary import only_score
 from tsugiki.space.read import read_genome
@@ -85,6 +96,9 @@ def select_from_files(
     past = past_of(files, config, stage, generation, recorded)
     if stage.strategy.by_document:
         past = replace(past, by_document=by_document(phase, entry, objectives))
+    subsets = config.evaluation.subsets
+    if subsets is not None and subsets.informative and generation == 0:
+        past = replace(past, left_out=_answered_alike(files, config, stage))
     return select(
         config,
         stage,
@@ -95,6 +109,33 @@ def select_from_files(
         objectives=objectives,
         past=past,
     )
+
+
+def _answered_alike(files: RunFiles, config: RunConfig, stage: Stage) -> dict[str, list[int]]:
+    """Search documents on which the parents and a stage's first generation all score the same."""
+    tasks = {one.name: one.task for one in config.evaluation.objectives}
+    answers = []
+    for name, own in ((BASELINES, None), (stage.name, 0)):
+        phase = files.phase(name)
+        drawn = read_population(phase.generation(0).population).candidates
+        ranked = read_generation(phase.generation(0).outcomes).ranked
+        for candidate, entry in zip(drawn, ranked, strict=True):
+            counts = own is not None or candidate.origin.get("kind") in PARENTS
+            if counts and isinstance(entry.outcome, Scored):
+                answers.append(_answers(phase.candidate(entry.recipe).of(own), tasks))
+    pool = read_document_sets(files.items).ids("search")
+    return answered_alike(answers, pool, config.evaluation.search_documents)
+
+
+def _answers(place: CandidateFiles, tasks: Mapping[str, str]) -> Answers:
+    """What a candidate scored on each document, on every objective of its source."""
+    found: dict[tuple[str, int], tuple[Any, ...]] = defaultdict(tuple)
+    table = read_samples(place.items, ("objective", "doc_id", "value", "part"))
+    for row in table.to_pylist():
+        if row["objective"] in tasks:
+            answer = (row["objective"], row["value"], row.get("part"))
+            found[tasks[row["objective"]], row["doc_id"]] += answer
+    return dict(found)
 
 
 def by_document(
@@ -219,7 +260,9 @@ def write_ranked(
     population_bytes = current.population.read_bytes()
     rungs = config.evaluation.rungs
     last = len(rungs.documents) - 1 if rungs is not None and config.stage(name) is not None else 0
-    outcomes = read_outcomes(phase, population, left_at(current, range(last)))
+    outcomes = read_outcomes(
+        phase, population, left_at(current, range(last)), config.own_documents(name, generation)
+    )
     refuse_mixed(current, outcomes, evaluation_of(phase) if generation else None)
     refuse_if_all_failed(outcomes, first=generation == 0, where=str(phase.root))
     stage, objectives = config.stage(name), decided_evaluation(config, files.items).objectives
@@ -239,7 +282,10 @@ def write_ranked(
 
 
 def read_outcomes(
-    phase: PhaseFiles, population: Population, left: Mapping[str, int] | None = None
+    phase: PhaseFiles,
+    population: Population,
+    left: Mapping[str, int] | None = None,
+    own: int | None = None,
 ) -> dict[str, Scored | Failed]:
     """Outcomes of a generation, by recipe digest.
 
@@ -247,13 +293,14 @@ def read_outcomes(
         phase: Its phase.
         population: Its candidates.
         left: The rung at which each recipe was left that was not scored on all documents.
+        own: The generation, if it is scored on documents of its own.
 
     Raises:
         LineageError: an outcome is missing or belongs to another recipe.
     """
     outcomes: dict[str, Scored | Failed] = {}
     for recipe in distinct_recipes(population):
-        path: Path = phase.candidate(recipe).at((left or {}).get(recipe)).outcome
+        path: Path = phase.candidate(recipe).of(own).at((left or {}).get(recipe)).outcome
         outcome = read_outcome(path)
         if outcome.recipe != recipe:
             raise LineageError(

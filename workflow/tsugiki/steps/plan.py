@@ -59,6 +59,12 @@ class Plan:
 
         return of
 
+    def parents_answers(self, wildcards: Any) -> list[str]:
+        """What the parents scored, where the generation in the wildcards is the first that depends on it."""
+        subsets = self.config.evaluation.subsets
+        needed = subsets is not None and subsets.informative and int(wildcards.gen) == 1
+        return [str(self.files.phase(BASELINES).generation(0).outcomes)] if needed else []
+
     def evaluated_of(self, wildcards: Any) -> list[str]:
         """The files that say that the generation in the wildcards is scored."""
         files = self.files.phase(wildcards.phase).generation(int(wildcards.gen))

@@ -10,7 +10,7 @@ of its generation, so that the search feels the wall but never meets a plateau.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from deap import base, cma
@@ -79,6 +79,8 @@ class FullCovariance(Restarting):
 
 class CmaEs(FullCovariance):
     """CMA-ES, as in the paper (Hansen and Ostermeier 2001)."""
+
+    forgets: ClassVar[bool] = True
 
     kind: Literal["cma_es"] = "cma_es"
     """CMA-ES."""

@@ -9,7 +9,7 @@ sections 4.2.1 and 4.2.2): a small step would hardly ever take one across its th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from deap import tools
@@ -87,6 +87,8 @@ class Breeding(Strategy):
 
 class Genetic(Breeding):
     """Genetic algorithm: tournaments, simulated binary crossover, polynomial mutation; indicators flip."""
+
+    forgets: ClassVar[bool] = True
 
     kind: Literal["genetic"]
     """Genetic algorithm."""

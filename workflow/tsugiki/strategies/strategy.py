@@ -67,6 +67,9 @@ class Strategy(Section, ABC):
     by_document: ClassVar[bool] = False
     """Whether it is told what candidates made of every document (`Scores.by_document`)."""
 
+    forgets: ClassVar[bool] = False
+    """Whether it compares scores of one generation alone, so that each one may have documents of its own."""
+
     kind: str
     """Its name."""
 
