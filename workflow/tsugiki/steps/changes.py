@@ -134,11 +134,16 @@ class _Edit:
             names = sorted({name, *_behind(self.after, name)})
             begun = [self.after.config.stage(one) for one in names]
             tuned = any(one and any(o.is_baseline for o in one.origins.values()) for one in begun)
+            rivals = [one.name for one in self.after.config.rival_stages.values()]
+            if name in rivals:
+                names += [self.after.config.stages[-1].name]
             why = self._why(
                 "seed", *(f"stages[{one}]" for one in names), *(["baselines"] if tuned else [])
             )
             yield Effect(f"{why}: stage {name} starts anew", {name})
-        elif old.budget.generations != stage.budget.generations:
+        elif (
+            old.budget.generations != stage.budget.generations and stage in self.after.config.stages
+        ):
             merging = {one for one in self.after.stages if name in _behind(self.after, one)}
             why = self._why(f"stages[{name}]")
             yield Effect(f"{why}: what follows from stage {name} is done anew", merging)
