@@ -12,6 +12,7 @@ import yaml
 from tests.synthetic_runs import SyntheticRun
 from tsugiki.audit.audit import audit
 from tsugiki.canonical import digest_file
+from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import CandidateFiles, RunFiles
 from tsugiki.contracts.ledger import Entry
 from tsugiki.contracts.population import Population
@@ -231,6 +232,30 @@ def test_a_run_that_was_locked_with_its_goals_written_out_is_sound(
         one["goal"] = "maximize"
     copied.config.write_text(yaml.safe_dump(lock))
     assert audit(copied, finished.config) == []
+
+
+def test_a_run_of_a_version_with_other_defaults_is_sound(
+    finished: SyntheticRun, copied: RunFiles
+) -> None:
+    """What the configuration leaves to them is what was recorded.
+
+    And a final table need not say how many candidates were tried.
+    """
+    lock = yaml.safe_load(copied.config.read_text())
+    lock["baselines"].pop()
+    del lock["rivals"]
+    copied.config.write_text(yaml.safe_dump(lock))
+    table = json.loads(copied.final.read_bytes())
+    assert sum("tried" in row for row in table["rows"]) > len(lock["baselines"])
+    for row in table["rows"]:
+        row.pop("tried", None)
+    copied.final.write_text(json.dumps(table))
+    left_out = finished.config.model_dump(exclude={"rivals", "baselines"})
+    assert audit(copied, RunConfig.model_validate(left_out)) == []
+    assert any(
+        "`baselines[" in str(one)
+        for one in audit(copied, RunConfig.model_validate(finished.config.model_dump()))
+    )
 
 
 def test_goals_that_the_tasks_decided_are_part_of_the_audit(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.synthetic_runs import SyntheticRun
 from tsugiki.canonical import digest_file
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import LineageError
 from tsugiki.finalists.table import read_final_table, shown
 from tsugiki.report.page import TEMPLATES, write_report
@@ -76,6 +78,26 @@ def test_a_finished_run_has_every_section(finished: SyntheticRun) -> None:
     assert {path.name for path in (finished.files.root / "figures").iterdir()} == {
         "comparison.svg", "fitness.svg", "weights.svg", "cost.svg"
     }  # fmt: skip
+
+
+def test_rivals_are_compared_with_in_headline_table_and_figure(
+    finished: SyntheticRun, tmp_path: Path
+) -> None:
+    """The best of them; the table says how many candidates were tried for it."""
+    shutil.copytree(finished.files.root, tmp_path / "copy")
+    files = RunFiles(tmp_path / "copy")
+    content = json.loads(files.final.read_bytes())
+    baselines = [row for row in content["rows"] if row["kind"] == "baseline"]
+    for row, name in zip(baselines, ("random search", "coordinate climb"), strict=False):
+        row.update(name=name, kind="rival", tried=4321)
+    content["best_baseline"] = next(
+        row["name"] for row in content["rows"] if row["kind"] == "baseline"
+    )
+    files.final.write_text(json.dumps(content))
+    page = check(write_report(files, finished.config))
+    assert "than the best rival, “random search”" in page.text
+    assert page.text.count("4321") == 2
+    assert "f-bar f-rival" in files.report.read_text("utf-8")
 
 
 def test_the_headline_is_that_of_the_final_table(finished: SyntheticRun) -> None:

@@ -146,6 +146,32 @@ def test_goals_that_an_older_version_wrote_out_are_no_change(begun: Begun) -> No
     assert "].goal" not in line
 
 
+def test_a_begun_climb_keeps_its_start(tmp_path: Path) -> None:
+    """It starts from a baseline of the run: another grid would start it anew.
+
+    Before it has begun, nothing stands in the way; and rivals are added to a run with a word.
+    """
+
+    def other_grid(raw: dict[str, Any]) -> None:
+        grid = {"name": "grid", "method": "task_arithmetic", "parameters": {"weight": [0.1, 0.2]}}
+        raw.update(baselines=[grid])
+
+    begun = Begun(tmp_path, "ps")
+    begun.raw["stages"].pop()
+    begun.raw["rivals"] = ["climb"]
+    begun.files.config.write_bytes(dump_config(parse_config(begun.raw, where="x")))
+    assert any("baselines and the final table" in line for line in begun.said(other_grid))
+    (line,) = begun.said(lambda raw: raw.update(rivals=["climb", "random"]))
+    assert line.endswith("the final table is made anew with other rivals")
+    (line,) = begun.said(lambda raw: first(raw)["budget"].update(generations=5))
+    assert "what follows from stage ps is done anew" in line
+    outcomes = begun.files.phase("ps-climb").generation(0).outcomes
+    outcomes.parent.mkdir(parents=True)
+    outcomes.touch()
+    with pytest.raises(LineageError, match=r"`baselines\[.*stage ps-climb starts anew"):
+        begun.said(other_grid)
+
+
 SPREADING: list[Change] = [
     lambda raw: raw["evaluation"].update(jobs=4, threads=3, storage="disk", resident=True),
     lambda _raw: None,

@@ -70,6 +70,16 @@ def test_candidates_that_come_again_are_counted(config: RunConfig) -> None:
     assert (share.candidates, share.answers) == (3 * 4 + 2 * 2, (3 * 4 + 2 * 2) * 3 * 2)
 
 
+def test_rivals_are_counted_as_the_last_stage_is(config: RunConfig) -> None:
+    """Each with its candidates, its finalists, and a row in the final table."""
+    alone = {share.name: share.candidates for share in shares(config, {})}
+    with_rivals = config.model_copy(update={"rivals": ["random", "climb"]})
+    found = {share.name: share.candidates for share in shares(with_rivals, {})}
+    assert found["ps-random"] == found["ps-climb"] == found["ps"] == 3 * 4
+    assert found["finalists"] == 3 * alone["finalists"]
+    assert found["test"] == alone["test"] + 2
+
+
 def test_the_population_of_cma_es_follows_from_the_genes(tiny_models: Path, tmp_path: Path) -> None:
     """4 + floor(3 ln n): weights for four groups and one density, for two parents, are ten genes."""
     tasks = write_tasks(tmp_path / "tasks")

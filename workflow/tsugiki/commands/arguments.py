@@ -52,7 +52,7 @@ def find_stage(config: RunConfig, name: str) -> Stage:
     from tsugiki.errors import ConfigError
 
     if (stage := config.stage(name)) is None:
-        names = [stage.name for stage in config.stages]
+        names = [stage.name for stage in config.searches]
         raise ConfigError(f"unknown stage {name!r}", fix=nearest(name, names))
     return stage
 

@@ -147,7 +147,11 @@ def _table_tiles(table: FinalTable) -> Iterator[Tile]:
 
 
 def _versus(table: FinalTable, on: Comparison) -> Iterator[str]:
-    rivals = [row.name for row in ranked_rows(table, on) if row.kind == "rival" and row.test]
+    rivals = [
+        row.name
+        for row in ranked_rows(table, on)
+        if row.kind == "rival" and on.objective in row.test
+    ]
     best = (
         (on.best_parent, "parent"),
         (on.best_baseline, "baseline"),

@@ -135,11 +135,14 @@ class _Edit:
             names = sorted({name, *_behind(self.after, name)})
             begun = [self.after.config.stage(one) for one in names]
             tuned = any(one and any(o.is_baseline for o in one.origins.values()) for one in begun)
+            rivals = [one.name for one in self.after.config.rival_stages.values()]
+            if name in rivals:
+                names += [self.after.config.stages[-1].name]
             why = self._why(
                 "seed", *(f"stages[{one}]" for one in names), *(["baselines"] if tuned else [])
             )
             yield Effect(f"{why}: stage {name} starts anew", {name})
-        elif old.budget != stage.budget:
+        elif old.budget != stage.budget and stage in self.after.config.stages:
             yield from self._of_budget(stage, old.budget.generations)
 
     def _of_budget(self, stage: Stage, before: int) -> Iterator[Effect]:
