@@ -76,7 +76,7 @@ def test_a_finished_run_has_every_section(finished: SyntheticRun) -> None:
     assert page.elements.count("svg") == 6
     assert len(page.labels) == 12
     assert {path.name for path in (finished.files.root / "figures").iterdir()} == {
-        "comparison.svg", "fitness.svg", "weights.svg", "cost.svg"
+        "comparison.svg", "fitness.svg", "signal.svg", "movement.svg", "weights.svg", "cost.svg"
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tsugiki.contracts.data import Data
-from tsugiki.contracts.outcome import Outcome
+from tsugiki.contracts.outcome import Outcome, asked_again
 
 INJECTED = "injected"
 """Key of a candidate's origin that names a candidate from elsewhere, which the strategy did not draw."""
@@ -84,3 +84,8 @@ class Generation(Data):
     population: str
     """SHA-256 of population.json."""
     ranked: tuple[Ranked, ...]
+
+    @property
+    def own_documents(self) -> int | None:
+        """Its number, if its candidates were scored on documents of its own; None if all share theirs."""
+        return self.generation if any(asked_again(one.outcome) for one in self.ranked) else None

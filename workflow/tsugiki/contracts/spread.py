@@ -142,7 +142,9 @@ def read_spread(
     if len(scored) < FEWEST or not means:
         return None
     found = [
-        _by_document(phase.candidate(recipe).at(outcome.rung).items, objectives)
+        _by_document(
+            phase.candidate(recipe).of(generation.own_documents).at(outcome.rung).items, objectives
+        )
         for recipe, outcome in scored.items()
     ]
     tables: dict[str, tuple[Sequence[int], Array]] = {}

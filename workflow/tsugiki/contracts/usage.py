@@ -42,7 +42,7 @@ def _answers(outcome: Scored | Failed, tasks: Mapping[str, str]) -> int:
     if isinstance(outcome, Failed):
         return 0
     by_task: dict[str, int] = {}
-    for name, measured in outcome.measured.items():
+    for name, measured in outcome.overall.measured.items():
         task = tasks.get(name, name)
         by_task[task] = max(measured.items, by_task.get(task, 0))
     return sum(by_task.values())
@@ -57,21 +57,27 @@ def generated_tokens(
         LineageError: the record of a candidate's documents is missing or damaged.
     """
     places = {
-        ranked.recipe: phase.candidate(ranked.recipe).at(ranked.outcome.rung).items
+        (ranked.recipe, own := generation.own_documents): phase.candidate(ranked.recipe)
+        .of(own)
+        .at(ranked.outcome.rung)
+        .items
         for generation in generations
         for ranked in generation.ranked
         if isinstance(ranked.outcome, Scored)
     }
-    return sum(_tokens(path, tasks) for path in places.values())
+    answers: dict[tuple[str, str, int], int] = {}
+    for (recipe, _), path in places.items():
+        answers |= {(recipe, *one): tokens for one, tokens in _tokens(path, tasks).items()}
+    return sum(answers.values())
 
 
-def _tokens(path: Path, tasks: Mapping[str, str]) -> int:
+def _tokens(path: Path, tasks: Mapping[str, str]) -> dict[tuple[str, int], int]:
+    """By where a document comes from and its number, the tokens of its answer."""
     rows = read_samples(path, ["objective", "doc_id", "tokens"]).to_pylist()
-    answers = {
+    return {
         (tasks.get(row["objective"], row["objective"]), row["doc_id"]): row.get("tokens") or 0
         for row in rows
     }
-    return sum(answers.values())
 
 
 def scoring_hours(phase: PhaseFiles, generations: Iterable[Generation]) -> float:
@@ -82,6 +88,8 @@ def scoring_hours(phase: PhaseFiles, generations: Iterable[Generation]) -> float
     Raises:
         LineageError: a cost file is damaged.
     """
-    recipes = dict.fromkeys(one.recipe for of in generations for one in of.ranked)
-    costs = (read_cost(phase.candidate(recipe).cost) for recipe in recipes)
+    scored = dict.fromkeys(
+        (one.recipe, of.own_documents) for of in generations for one in of.ranked
+    )
+    costs = (read_cost(phase.candidate(recipe).of(own).cost) for recipe, own in scored)
     return sum(cost.seconds_total for cost in costs if cost is not None) / 3600

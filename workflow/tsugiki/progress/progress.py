@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from itertools import count
 
 from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import Entry, entries
 from tsugiki.finalists.table import read_final_table, render_table
-from tsugiki.progress.summary import Course, Summary, failures, summaries
+from tsugiki.progress.diagnosis import diagnose
+from tsugiki.progress.summary import Course, Summary, decided_objectives, failures, summaries
 from tsugiki.progress.time_left import busy_seconds, generation_costs, seconds_left
 
 
@@ -123,12 +125,25 @@ def _phase_line(files: RunFiles, config: RunConfig, name: str, found: Sequence[E
         return f"{len(done[-1].ranked)} candidates scored{failed}"
     planned = stage.budget.generations if stopped is None else len(done)
     within = [one for one in found if one.number < planned]
-    line = _stage_line(files, config, name, within, planned)
+    line = _stage_line(files, config, name, within, planned) + _diagnosis(
+        files, config, stage, within
+    )
     if stopped is not None:
         return f"{line} | ended: {stopped}"
     # The generation after the last one is drawn but never scored.
     under_way = found[-1].outcomes is None and found[-1].number < planned
     return f"{line} | {_waiting(phase, found[-1], config)}" if under_way else line
+
+
+def _diagnosis(files: RunFiles, config: RunConfig, stage: Stage, found: Sequence[Entry]) -> str:
+    """Step and signal of the latest generation that is ranked."""
+    ranked = [one for one in found if one.outcomes is not None and one.outcomes.ranked]
+    if not ranked:
+        return ""
+    objectives = decided_objectives(files, config)
+    (latest,) = diagnose(files.phase(stage.name), stage, ranked[-1:], objectives)
+    step = "" if latest.step is None else f" | step {latest.step:.3g}"
+    return step + ("" if latest.signal is None else f" | {latest.signal:.0%} of variance is signal")
 
 
 def _stages(files: RunFiles, config: RunConfig) -> dict[str, list[Entry]]:

@@ -27,6 +27,8 @@ class PhaseCost:
     scoring: float
     other: float
     tokens: int
+    answers: int = 0
+    """Documents that were answered, once for all objectives of a task."""
 
     @property
     def total(self) -> float:
@@ -46,7 +48,7 @@ class StepCost:
     """Largest resident memory of a job, in MB; 0 where it was not measured."""
 
 
-def phase_cost(phase: str, costs: Iterable[Cost]) -> PhaseCost:
+def phase_cost(phase: str, costs: Iterable[Cost], answers: int = 0) -> PhaseCost:
     """Sum up a phase."""
     known = list(costs)
     merging = sum(cost.seconds_merge for cost in known)
@@ -54,7 +56,7 @@ def phase_cost(phase: str, costs: Iterable[Cost]) -> PhaseCost:
     total = sum(cost.seconds_total for cost in known)
     other = max(0.0, total - merging - scoring)
     tokens = sum(cost.tokens for cost in known)
-    return PhaseCost(phase, len(known), merging, scoring, other, tokens)
+    return PhaseCost(phase, len(known), merging, scoring, other, tokens, answers)
 
 
 def step_costs(folder: Path) -> list[StepCost]:

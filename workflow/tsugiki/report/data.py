@@ -17,6 +17,7 @@ from tsugiki.contracts.outcome import Failed, Scored, read_cost
 from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.contracts.samples import read_samples
+from tsugiki.contracts.usage import used
 from tsugiki.errors import LineageError
 from tsugiki.finalists.choose import winner
 from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
@@ -312,6 +313,7 @@ def _left_out(files: RunFiles, config: RunConfig) -> int:
 
 def _costs(files: RunFiles, config: RunConfig) -> list[PhaseCost]:
     costs = []
+    tasks = {one.name: one.task for one in config.evaluation.measured}
     for phase in existing_phases(files, config.phases):
         folder = files.phase(phase)
         scored = dict.fromkeys(
@@ -320,5 +322,6 @@ def _costs(files: RunFiles, config: RunConfig) -> list[PhaseCost]:
             for candidate in entry.population.candidates
         )
         known = (read_cost(folder.candidate(recipe).of(own).cost) for recipe, own in scored)
-        costs.append(phase_cost(phase, [cost for cost in known if cost is not None]))
+        answers = used(scored_generations(folder), tasks).answers
+        costs.append(phase_cost(phase, [cost for cost in known if cost is not None], answers))
     return [cost for cost in costs if cost.candidates]

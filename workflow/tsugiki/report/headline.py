@@ -54,7 +54,9 @@ def tiles(data: ReportData) -> list[Tile]:
     if data.costs:
         seconds = sum(cost.total for cost in data.costs)
         tokens = sum(cost.tokens for cost in data.costs)
-        found.append(Tile("computing time", duration(seconds), f"{tokens:,} tokens generated"))
+        answers = sum(cost.answers for cost in data.costs)
+        note = f"{answers:,} answers, {tokens:,} tokens generated"
+        found.append(Tile("computing time", duration(seconds), note))
     return found
 
 
