@@ -2,6 +2,7 @@
 #
 # Inputs:  <phase>/gen-NNN/{population.json,evaluated-*.json}, outcomes of its candidates
 #          <stage>/gen-NNN/state.npz, <stage>/space.json
+#          those of earlier generations, with a surrogate
 #          baselines/gen-000/outcomes.json, for the second generation, with `subsets: {informative: true}`
 # Outputs: <phase>/gen-NNN/outcomes.json                      the ledger's entry
 #          <stage>/gen-NNN/{population.json,state.npz}         drawn from the generation before
@@ -44,6 +45,7 @@ rule select:
         population=PLAN.before("population.json"),
         state=PLAN.before("state.npz"),
         outcomes=PLAN.before("outcomes.json"),
+        modelled=PLAN.modelled,
         parents=ancient(PLAN.parents_answers),  # other baselines leave the search alone
     output:
         population=RUN.root / "{stage}/gen-{gen}/population.json",

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.contracts.data import Name, Section
@@ -87,6 +95,16 @@ class Budget(Section):
     """End after so many generations without a better candidate; never if absent."""
 
 
+class Surrogate(Section):
+    """A model of the scores over genes, fitted on the stage's own, which screens candidates before they are merged."""
+
+    oversample: Annotated[int, Field(ge=2)] = 4
+    """The second half of each generation is chosen from so many draws, each place from its own; the first half is as
+    the strategy asks for it."""
+    generations: Annotated[int, Field(ge=1)] = 10
+    """Generations before that the model is fitted on."""
+
+
 class Stage(Section):
     """One stage."""
 
@@ -103,6 +121,22 @@ class Stage(Section):
     """How it is searched."""
     budget: Budget
     """For how long."""
+    surrogate: Surrogate | None = None
+    """Screen candidates by a model of the scores; no model if absent."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent_parts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that digests and files of stages without a surrogate stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        if self.surrogate is None:
+            fields.pop("surrogate", None)
+        return fields
+
+    def modelled(self, generation: int) -> range:
+        """The generations before a ranked one that its surrogate is fitted on besides."""
+        if self.surrogate is None:
+            return range(0)
+        return range(max(0, generation + 1 - self.surrogate.generations), generation)
 
     @property
     def members(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.scores import further_first, scores_of
 from tsugiki.errors import LineageError
 from tsugiki.evolve.leaders import improves, leaders
+from tsugiki.evolve.surrogate import GaussianProcess, model_of, screen
 from tsugiki.strategies.state import State
 from tsugiki.strategies.strategy import Asked, clip
 
@@ -36,6 +37,22 @@ class Next:
     recipes: tuple[AnyRecipe, ...]
 
 
+@dataclass(frozen=True)
+class Besides:
+    """What a generation is drawn by beside the one before it, where the configuration asks for more.
+
+    Attributes:
+        left_out: Search documents by source that it is not scored on; those of the one before if absent.
+        history: Earlier generations, in order, which a surrogate is fitted on.
+    """
+
+    left_out: dict[str, list[int]] | None = None
+    history: tuple[tuple[Population, Generation], ...] = ()
+
+
+NOTHING = Besides()
+
+
 def first(config: RunConfig, stage: Stage, space: Genome) -> Next:
     """The first generation of a stage."""
     state = stage.strategy.initial(np.array(space.start), space.kinds).with_scalars(
@@ -53,7 +70,7 @@ def select(
     state_bytes: bytes,
     outcomes_bytes: bytes,
     objectives: Sequence[Objective],
-    left_out: dict[str, list[int]] | None = None,
+    besides: Besides = NOTHING,
 ) -> Next:
     """Draw the generation that follows a ranked one.
 
@@ -65,8 +82,7 @@ def select(
         state_bytes: state.npz that it was drawn from.
         outcomes_bytes: outcomes.json of the generation.
         objectives: What candidates are scored by, with their goals.
-        left_out: Search documents by source that the generation is not scored on; those of the ranked one if
-            absent.
+        besides: What else it is drawn by.
 
     Raises:
         LineageError: the files do not belong together.
@@ -96,9 +112,13 @@ def select(
     outcomes = [ranked.outcome for ranked in entry.ranked[: len(asked)]]
     scores = further_first(scores_of(outcomes, objectives), [one.rung for one in outcomes])
     told = stage.strategy.tell(state, genomes, scores)
+    model = None
+    if stage.surrogate is not None:
+        model = model_of([*besides.history, (population, entry)], objectives, space.kinds)
+    before = (population, previous)
     if (subsets := config.evaluation.subsets) is None:
         told = told.with_scalars(**stage.strategy.progress(state, scores, entry.generation))
-        return _ask(config, stage, space, told, before=population, previous=previous)
+        return _ask(config, stage, space, told, before=before, model=model)
     last = state.scalars["best_generation"]
     if improves(entry.ranked, stage.strategy, objectives):
         last = entry.generation
@@ -108,10 +128,10 @@ def select(
         stage,
         space,
         told.with_scalars(best=None, best_generation=last),
-        before=population,
-        previous=previous,
+        before=before,
+        model=model,
         again=[population.candidates[index] for index in chosen],
-        left_out=population.left_out if left_out is None else left_out,
+        left_out=population.left_out if besides.left_out is None else besides.left_out,
     )
 
 
@@ -121,18 +141,24 @@ def _ask(
     space: Genome,
     state: State,
     *,
-    before: Population | None = None,
-    previous: str | None = None,
+    before: tuple[Population, str] | None = None,
+    model: GaussianProcess | None = None,
     again: Sequence[Candidate] = (),
     left_out: dict[str, list[int]] | None = None,
 ) -> Next:
-    generation = 0 if before is None else before.generation + 1
-    ids = () if before is None else tuple(candidate.id for candidate in before.candidates)
+    generation, previous = 0, None
+    ids: tuple[str, ...] = ()
+    if before is not None:
+        last, previous = before
+        generation, ids = last.generation + 1, tuple(one.id for one in last.candidates)
     state_bytes = state.to_bytes()
     stopped = stop_reason(stage, state, generation)
-    asked = (
-        [] if stopped else stage.strategy.ask(state, (config.seed, stage.name, "ask", generation))
-    )
+    key = (config.seed, stage.name, "ask", generation)
+    asked = [] if stopped else stage.strategy.ask(state, key)
+    if asked and model is not None and stage.surrogate is not None:
+        more = range(1, stage.surrogate.oversample)
+        draws = [asked, *(stage.strategy.ask(state, (*key, "again", one)) for one in more)]
+        asked = screen(draws, model, space.kinds)
     recipes = [space.decode([float(value) for value in clip(one.genome)]) for one in asked]
     known = {recipe.digest for recipe in recipes}
     come = [] if stopped else [one for one in again if one.recipe not in known]

@@ -36,7 +36,7 @@ from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.evaluate.shards import distinct_recipes
 from tsugiki.evolve.informative import Answers, answered_alike
 from tsugiki.evolve.rank import rank
-from tsugiki.evolve.select import Next, select
+from tsugiki.evolve.select import Besides, Next, select
 from tsugiki.finalists.compare import PARENTS
 from tsugiki.progress.progress import generation_line
 from tsugiki.progress.summary import only_score
@@ -76,7 +76,13 @@ def select_from_files(files: RunFiles, config: RunConfig, stage: Stage, generati
         state_bytes=current.state.read_bytes(),
         outcomes_bytes=current.outcomes.read_bytes(),
         objectives=decided_evaluation(config, files.items).objectives,
-        left_out=_answered_alike(files, config, stage) if looks else None,
+        besides=Besides(
+            left_out=_answered_alike(files, config, stage) if looks else None,
+            history=tuple(
+                (read_population(one.population), read_generation(one.outcomes))
+                for one in map(phase.generation, stage.modelled(generation))
+            ),
+        ),
     )
 
 
