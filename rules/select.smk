@@ -4,6 +4,7 @@
 #          <stage>/gen-NNN/state.npz, <stage>/space.json
 #          items.parquet of the candidates, where the strategy asks for them: outcomes.json names each by
 #          its digest, so that other records mean another outcomes.json
+#          those of earlier generations, with a surrogate
 #          baselines/gen-000/outcomes.json, for the second generation, with `subsets: {informative: true}`
 # Outputs: <phase>/gen-NNN/outcomes.json                      the ledger's entry
 #          <stage>/gen-NNN/{population.json,state.npz}         drawn from the generation before
@@ -46,6 +47,7 @@ rule select:
         population=PLAN.before("population.json"),
         state=PLAN.before("state.npz"),
         outcomes=PLAN.before("outcomes.json"),
+        modelled=PLAN.modelled,
         parents=ancient(PLAN.parents_answers),  # other baselines leave the search alone
     output:
         population=RUN.root / "{stage}/gen-{gen}/population.json",

@@ -56,6 +56,11 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("results", lambda raw: raw.update(results="elsewhere"), set()),
     ("stagnation", lambda raw: raw["stages"][0]["budget"].update(stagnation=2), {"stage"}),
     ("strategy", lambda raw: raw["stages"][0]["strategy"].update(sigma=0.3), {"stage"}),
+    (
+        "surrogate",
+        lambda raw: raw["stages"][0].update(surrogate={"oversample": 3}),
+        {"stage"},
+    ),
     ("batch size", lambda raw: raw["evaluation"].update(batch_size=2), {"evaluation"}),
     ("date, of no prompt", lambda raw: raw["evaluation"].update(date="2026-03-07"), set()),
     ("rungs", lambda raw: raw["evaluation"].update(rungs={"documents": [3, 8]}), {"evaluation"}),
@@ -126,6 +131,20 @@ def test_files_follow_one_another(raw: dict[str, Any]) -> None:
     assert plan.searched_by(Wildcards) == plan.all_outcomes() == outcomes
     assert plan.state_after(Wildcards) == "results/tiny/ps/gen-003/state.npz"
     assert plan.models_before(Wildcards) == []
+    assert plan.modelled(Wildcards) == plan.parents_answers(Wildcards) == []
+
+
+def test_a_generation_waits_for_what_it_is_drawn_by_besides(raw: dict[str, Any]) -> None:
+    """Earlier generations, for a surrogate; what the parents answer, for documents that are left out."""
+    raw["stages"][0]["surrogate"] = {"generations": 2}
+    raw["evaluation"]["subsets"] = {"per_generation": 3, "informative": True}
+    plan = plan_of(raw)
+    second, fourth = (SimpleNamespace(stage="ps", gen=gen) for gen in ("001", "003"))
+    assert plan.modelled(second) == []
+    names = ("population.json", "outcomes.json")
+    assert plan.modelled(fourth) == [f"results/tiny/ps/gen-001/{name}" for name in names]
+    assert plan.parents_answers(second) == ["results/tiny/baselines/gen-000/outcomes.json"]
+    assert plan.parents_answers(fourth) == []
 
 
 def test_other_jobs_are_for_what_is_not_ranked_yet(raw: dict[str, Any], tmp_path: Path) -> None:

@@ -224,6 +224,16 @@ class Budget(Section):
         return min(enough, default=None)
 
 
+class Surrogate(Section):
+    """A model of the scores over genes, fitted on the stage's own, which screens candidates before they are merged."""
+
+    oversample: Annotated[int, Field(ge=2)] = 4
+    """The second half of each generation is chosen from so many draws, each place from its own; the first half is as
+    the strategy asks for it."""
+    generations: Annotated[int, Field(ge=1)] = 10
+    """Generations before that the model is fitted on."""
+
+
 class Stage(Section):
     """One stage."""
 
@@ -246,13 +256,15 @@ class Stage(Section):
     inject: dict[Name, AnyOrigin] = {}
     """Candidates by name that are in the first generation, in place of the last ones that were drawn."""
 
+    surrogate: Surrogate | None = None
+    """Screen candidates by a model of the scores; no model if absent."""
+
     @model_serializer(mode="wrap")
-    def _without_origins(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that digests and files of runs that start where their genes say stay what they were."""
+    def _without_absent_parts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that digests and files of runs that have none of them stay what they were."""
         fields: dict[str, Any] = handler(self)
-        return {
-            key: value for key, value in fields.items() if value or key not in ("start", "inject")
-        }
+        later = ("start", "inject", "surrogate")
+        return {key: value for key, value in fields.items() if value or key not in later}
 
     @property
     def origins(self) -> dict[str, Origin]:
@@ -285,6 +297,12 @@ class Stage(Section):
                 f"{self.strategy.kind} does not; use `budget.stagnation`"
             )
         return self
+
+    def modelled(self, generation: int) -> range:
+        """The generations before a ranked one that its surrogate is fitted on besides."""
+        if self.surrogate is None:
+            return range(0)
+        return range(max(0, generation + 1 - self.surrogate.generations), generation)
 
     @property
     def members(self) -> tuple[str, ...]:

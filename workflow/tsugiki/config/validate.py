@@ -169,6 +169,11 @@ def _stages(config: RunConfig) -> Iterator[str]:
         yield from _origins(config, stage, earlier, key)
         for fault in stage.strategy.faults(len(config.evaluation.objectives)):
             yield f"`{key}.strategy`: {fault}"
+        if stage.surrogate is not None and not stage.strategy.weighs:
+            yield (
+                f"`{key}.surrogate`: a surrogate models the weighted sum, which {stage.strategy.kind} does not look "
+                "for; remove it, or use another strategy"
+            )
         if config.evaluation.subsets is not None and not stage.strategy.forgets:
             yield (
                 f"`{key}.strategy`: {stage.strategy.kind} compares candidates of different generations, which "

@@ -18,6 +18,7 @@ from tsugiki.contracts.scores import further_first, scores_of
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evolve.leaders import improves, leaders
 from tsugiki.evolve.stop import Past, stop_reason
+from tsugiki.evolve.surrogate import GaussianProcess, model_of, screen
 from tsugiki.strategies.state import State
 from tsugiki.strategies.strategy import Asked, clip
 
@@ -114,9 +115,13 @@ def select(
     scores = further_first(scores_of(outcomes, objectives), [one.rung for one in outcomes])
     scores = replace(scores, by_document=past.by_document)
     told = stage.strategy.tell(state, genomes, scores)
+    model = None
+    if stage.surrogate is not None:
+        model = model_of([*past.history, (population, entry)], objectives, space.kinds)
+    before = (population, previous)
     if (subsets := config.evaluation.subsets) is None:
         told = told.with_scalars(**stage.strategy.progress(state, scores, entry.generation))
-        return _ask(config, stage, space, told, before=population, previous=previous, past=past)
+        return _ask(config, stage, space, told, before=before, past=past, model=model)
     last = state.scalars["best_generation"]
     if improves(entry.ranked, stage.strategy, objectives):
         last = entry.generation
@@ -127,9 +132,9 @@ def select(
         stage,
         space,
         told,
-        before=population,
-        previous=previous,
+        before=before,
         past=past,
+        model=model,
         again=[population.candidates[index] for index in chosen],
     )
 
@@ -140,20 +145,25 @@ def _ask(
     space: Genome,
     state: State,
     *,
-    before: Population | None = None,
-    previous: str | None = None,
+    before: tuple[Population, str] | None = None,
     past: Past = NOTHING,
+    model: GaussianProcess | None = None,
     again: Sequence[Candidate] = (),
 ) -> Next:
-    generation = 0 if before is None else before.generation + 1
-    ids = () if before is None else tuple(candidate.id for candidate in before.candidates)
-    stopped = None if before is None else stop_reason(stage.budget, state, generation, past)
-    known = None if before is None else before.left_out
-    left_out = known if past.left_out is None else past.left_out
+    generation, previous, stopped, left_out = 0, None, None, None
+    ids: tuple[str, ...] = ()
+    if before is not None:
+        last, previous = before
+        generation, ids = last.generation + 1, tuple(one.id for one in last.candidates)
+        stopped = stop_reason(stage.budget, state, generation, past)
+        left_out = last.left_out if past.left_out is None else past.left_out
     state_bytes = state.to_bytes()
-    asked = (
-        [] if stopped else stage.strategy.ask(state, (config.seed, stage.name, "ask", generation))
-    )
+    key = (config.seed, stage.name, "ask", generation)
+    asked = [] if stopped else stage.strategy.ask(state, key)
+    if asked and model is not None and stage.surrogate is not None:
+        more = range(1, stage.surrogate.oversample)
+        draws = [asked, *(stage.strategy.ask(state, (*key, "again", one)) for one in more)]
+        asked = screen(draws, model, space.kinds)
     injected = space.injected if generation == 0 else ()
     if len(injected) >= len(asked) > 0:
         raise ConfigError(

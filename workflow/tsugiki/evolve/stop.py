@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsugiki.config.stage import Budget
+from tsugiki.contracts.population import Generation, Population
 from tsugiki.contracts.spread import Spread, risen
 from tsugiki.contracts.usage import Used
 from tsugiki.strategies.state import State
@@ -30,6 +31,7 @@ class Past:
         by_document: What `Scores.by_document` is of the last generation.
         left_out: Search documents by source that later generations are not scored on, where that is found
             out now.
+        history: Earlier generations, in order, which a surrogate is fitted on besides.
     """
 
     used: Used = UNUSED
@@ -38,6 +40,7 @@ class Past:
     spreads: Sequence[Spread | None] = ()
     by_document: npt.NDArray[np.float64] | None = None
     left_out: dict[str, list[int]] | None = None
+    history: Sequence[tuple[Population, Generation]] = ()
 
 
 def stop_reason(budget: Budget, state: State, generation: int, past: Past) -> str | None:

@@ -99,6 +99,11 @@ def select_from_files(
     subsets = config.evaluation.subsets
     if subsets is not None and subsets.informative and generation == 0:
         past = replace(past, left_out=_answered_alike(files, config, stage))
+    if earlier := [phase.generation(number) for number in stage.modelled(generation)]:
+        ranked = [
+            (read_population(one.population), read_generation(one.outcomes)) for one in earlier
+        ]
+        past = replace(past, history=ranked)
     return select(
         config,
         stage,

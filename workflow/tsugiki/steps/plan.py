@@ -65,6 +65,13 @@ class Plan:
         needed = subsets is not None and subsets.informative and int(wildcards.gen) == 1
         return [str(self.files.phase(BASELINES).generation(0).outcomes)] if needed else []
 
+    def modelled(self, wildcards: Any) -> list[str]:
+        """What a surrogate is fitted on that screens the generation in the wildcards, but the one before it."""
+        stage = self._stage(wildcards.stage)
+        files, numbers = self.files.phase(stage.name), stage.modelled(int(wildcards.gen) - 1)
+        earlier = [files.generation(number) for number in numbers]
+        return [str(path) for one in earlier for path in (one.population, one.outcomes)]
+
     def evaluated_of(self, wildcards: Any) -> list[str]:
         """The files that say that the generation in the wildcards is scored."""
         files = self.files.phase(wildcards.phase).generation(int(wildcards.gen))
