@@ -21,7 +21,7 @@ from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import read_generation, read_population
 from tsugiki.contracts.outcome import Failed, Measured, Scored
-from tsugiki.contracts.recipe import AnyRecipe, read_recipe
+from tsugiki.contracts.recipe import AnyRecipe, Recipe, read_recipe
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evolve.rank import rank
 from tsugiki.space.parameter_space import ParameterGenome
@@ -74,7 +74,7 @@ def begun(tiny_models: Path, tiny_tasks: Path, tmp_path: Path) -> Callable[..., 
 
 def weights(recipe: AnyRecipe) -> list[float]:
     """All of them, parent by parent."""
-    values = recipe.parameters["weight"].values  # type: ignore[union-attr]
+    values = recipe.parameters["weight"].values if isinstance(recipe, Recipe) else {"": {"": 0.0}}
     return [value for of in values.values() for value in of.values()]
 
 
@@ -177,6 +177,27 @@ def test_stages_refine_each_other_and_take_candidates_from_elsewhere(
     assert sorted(set(weights(recipes[4]))) == sorted(weights(won))
     score(run, "fine", best=(0.2, 0.4))
     write_next(run.files, run.config, second, 0)
+    assert findings(run) == []
+
+
+def test_a_search_for_a_path_starts_at_a_stack(begun: Callable[..., TinyRun]) -> None:
+    """Its likelier layers are the stack's; the one before all others is that path itself."""
+    stack = {"name": "stack", "kind": "stack", "slices": [["a", 0, 1], ["b", 0, 2], ["a", 1, 2]]}
+    run = begun({**PATHS, "start": "baseline"}, baselines=[TUNED, stack])
+    check_origins(run.files, run.config, where="test")
+    write_baselines(run.files, run.config)
+    score(run, "baselines", best=(0.3, 0.9))
+    write_first(run.files, run.config, run.config.stages[0], lambda _: None)
+    files = run.files.phase("dfs")
+    first = read_population(files.generation(0).population).candidates[0]
+    (wanted,) = (
+        recipe
+        for path in run.files.phase("baselines").root.glob("candidates/*/recipe.json")
+        if not isinstance(recipe := read_recipe(path), Recipe)
+    )
+    assert read_recipe(files.candidate(first.recipe).recipe).digest == wanted.digest
+    space = read_genome(files.space)
+    assert sorted(set(space.start[: len(space.kinds.binary.nonzero()[0])])) == [0.1, 0.9]
     assert findings(run) == []
 
 
