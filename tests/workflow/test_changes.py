@@ -52,7 +52,8 @@ def test_a_larger_limit_goes_on_from_where_the_stage_ended(
     assert "`stages[ps].budget.evaluations` 5 → 100: what follows from stage ps" in printed
     assert re.search(r"select +3\n", printed)
     workspace.run()
-    assert workspace.digests() == finished.digests()
+    # and what the finalists of the smaller budget left
+    assert finished.digests().items() <= workspace.digests().items()
     assert "Nothing to be done" in workspace.run("--dry-run")
     assert workspace.tsugiki("audit", "tiny.yaml").returncode == 0
 
