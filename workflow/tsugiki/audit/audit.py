@@ -16,13 +16,12 @@ from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.document_sets import read_document_sets
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.contracts.ledger import existing_phases, read_generation
+from tsugiki.contracts.ledger import existing_phases
 from tsugiki.contracts.locks import LockedParent, read_lock
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.documents import decided_evaluation
-from tsugiki.finalists.choose import winner
-from tsugiki.finalists.files import load_final_table
+from tsugiki.finalists.files import load_final_table, read_winner
 from tsugiki.finalists.table import read_final_table
 from tsugiki.parents.locate import changed_parents
 from tsugiki.parents.run_models import merged_stages, read_stage_lock
@@ -146,8 +145,7 @@ def check_stage(files: RunFiles, config: RunConfig, stage: str) -> Iterator[Find
         got = digest_file(path) if path.is_file() else "no such file"
         what = f"{best} has changed since it was locked"
         yield from differs(what, place(files, path), file.sha256, got)
-    outcomes = files.phase(config.finalists_of(stage)).generation(0).outcomes
-    expected = winner(read_generation(outcomes)).recipe
+    expected = read_winner(files.phase(config.finalists_of(stage))).recipe
     what, made = f"{best} was not made from its winner's recipe", locked.source.get("recipe")
     yield from differs(what, place(files, phase.best_lock), expected, made)
     if (recipe := phase.best_recipe).is_file():

@@ -6,15 +6,31 @@ from collections.abc import Iterable
 
 from tsugiki.atomic import write_if_changed
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.layout import BASELINES, TEST, PhaseFiles, RunFiles
+from tsugiki.contracts.layout import BASELINES, FINALISTS, TEST, PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
+from tsugiki.contracts.population import Ranked
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.samples import read_samples
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
 from tsugiki.evaluate.documents import decided_evaluation
-from tsugiki.finalists.compare import Values, aggregations_of, final_table
+from tsugiki.finalists.choose import pools, winner
+from tsugiki.finalists.compare import Bias, Values, aggregations_of, final_table
 from tsugiki.finalists.measures import Model, measures_of, sample_scores
 from tsugiki.finalists.table import FinalTable
+
+
+def read_winner(phase: PhaseFiles) -> Ranked:
+    """The winner among the scored finalists of a stage.
+
+    Args:
+        phase: Of the finalists.
+
+    Raises:
+        EvaluationError: every finalist failed.
+        LineageError: a file is missing or damaged.
+    """
+    files = phase.generation(0)
+    return winner(read_population(files.population), read_generation(files.outcomes))
 
 
 def write_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
@@ -36,12 +52,13 @@ def load_final_table(
     Args:
         files: The run.
         config: Its configuration.
-        recorded: What is compared with the result. Tables of several objectives were on the first one
-            alone at one time; the result is of the same form.
+        recorded: What is compared with the result, which is of the same version and form: tables of
+            several objectives were on the first one alone at one time.
 
     Raises:
         LineageError: a file that it needs is missing, or files contradict each other.
     """
+    version = 2 if recorded is None else recorded.version
     evaluation = decided_evaluation(config, files.items)
     if recorded is not None and not recorded.objectives:
         first, *others = evaluation.objectives
@@ -53,7 +70,7 @@ def load_final_table(
     generation = read_generation(test.generation(0).outcomes)
     searched = [*(stage.name for stage in config.stages), BASELINES]
     finalists = (config.finalists_of(stage.name) for stage in config.stages)
-    return final_table(
+    table = final_table(
         population,
         generation,
         {
@@ -66,10 +83,15 @@ def load_final_table(
             candidate.recipe: read_recipe(test.candidate(candidate.recipe).recipe)
             for candidate in population.candidates
         },
-        search=_measured(files.phase(name) for name in searched),
-        validation=_measured(files.phase(name) for name in finalists),
-        biases=_search_biases(files.phase(config.stages[-1].name), config),
+        measured={
+            "search": _measured(files.phase(name) for name in searched),
+            "validation": _measured(files.phase(name) for name in finalists),
+        },
+        biases=_search_biases(files.phase(config.stages[-1].name), config, version),
+        version=version,
     )
+    pooled = pools(read_population(files.phase(FINALISTS).generation(0).population))
+    return table.model_copy(update={"pooled": pooled})
 
 
 def _measured(phase: Iterable[PhaseFiles]) -> Values:
@@ -83,7 +105,7 @@ def _measured(phase: Iterable[PhaseFiles]) -> Values:
     }
 
 
-def _search_biases(phase: PhaseFiles, config: RunConfig) -> dict[str, float]:
+def _search_biases(phase: PhaseFiles, config: RunConfig, version: int) -> dict[str, Bias | None]:
     """Winner's curse of a stage, by measure; none unless all its candidates share their items."""
     history = scored_generations(phase)
     entries = (entry for generation in history for entry in generation.ranked)
@@ -108,4 +130,6 @@ def _search_biases(phase: PhaseFiles, config: RunConfig) -> dict[str, float]:
             if found.setdefault(name, one) != one:
                 return {}
     measures = measures_of(config.evaluation, found, config.seed)
-    return {measure.name: measure.selection_bias(models) for measure in measures}
+    if version == 1:
+        return {one.name: (one.bootstrapped_selection_bias(models), None) for one in measures}
+    return {one.name: one.selection_bias(models) for one in measures}
