@@ -72,6 +72,13 @@ def lose_recipe(files: RunFiles) -> str:
     return "recipe.json: the recipe is missing"
 
 
+def change_search_score(files: RunFiles) -> str:
+    """A finalist is said to have searched better than it did."""
+    path = files.phase("finalists").generation(0).population
+    edit(path, lambda value: value["candidates"][0]["origin"].update(search="0.99", items="8"))
+    return "the search score of finalist 000-00 is not the ledger's"
+
+
 def change_outcome(files: RunFiles) -> str:
     """A candidate's own outcome contradicts the ledger."""
     edit(first_candidate(files).outcome, lambda value: value.update(weights="f" * 64))
@@ -210,7 +217,7 @@ def test_a_sound_run_has_no_findings(finished: SyntheticRun) -> None:
         change_recipe, lose_recipe, change_outcome, mix_evaluations, change_items, change_items_silently,
         lose_items, change_item_sets, overlap_item_sets, change_config, lose_config,
         damage_config, move_parent, unlock_parent, change_parent, change_final, change_best,
-        damage_generation,
+        change_search_score, damage_generation,
     ],
 )  # fmt: skip
 def test_tampering_is_found(

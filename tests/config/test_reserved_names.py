@@ -13,7 +13,8 @@ from tests.runs_for_tests import raw_config
 from tsugiki.config.load import parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.contracts.layout import FILES, RunFiles, run_is_taken, stage_is_taken
-from tsugiki.contracts.population import Candidate, Population
+from tsugiki.contracts.outcome import Measured, Scored
+from tsugiki.contracts.population import Ranked
 from tsugiki.errors import ConfigError
 from tsugiki.finalists.choose import finalist_population
 from tsugiki.parents.locate import demo_cache, prepared_cache
@@ -96,10 +97,10 @@ def test_every_folder_that_a_run_has_is_reserved() -> None:
 
 def test_names_of_finalists_are_no_valid_names() -> None:
     """So that none can be a parent's, a stage's or a baseline's."""
-    chosen = [
-        Candidate(id="003-07", recipe="0" * 64, genome=(), origin={}),
-    ]
-    population: Population = finalist_population("run", chosen, "1" * 64)  # type: ignore[arg-type]
+    measured = {"m": Measured(value=0.5, items=8)}
+    outcome = Scored.model_construct(recipe="0" * 64, measured=measured)
+    chosen = [Ranked(id="003-07", recipe="0" * 64, fitness=0.5, outcome=outcome)]
+    population = finalist_population("run", chosen, "1" * 64, [])
     for candidate in population.candidates:
         raw = raw_config(Path("models"), Path("tasks"), Path("results"))
         rename_parent(raw, str(candidate.origin["name"]))

@@ -13,14 +13,14 @@ from scipy import stats
 from tsugiki.evaluate.statistics import (
     Statistic,
     bootstrap_interval,
+    bootstrapped_selection_bias,
+    bootstrapped_selection_bias_of,
     exact_mcnemar,
     holm,
     paired_test,
     permutation_test,
     resampled_interval,
-    resampled_selection_bias,
     score_interval,
-    selection_bias,
     wilson_interval,
 )
 from tsugiki.keyed import generator
@@ -165,14 +165,14 @@ def test_selection_bias_of_two_equal_models_is_half_their_mean_distance() -> Non
     items = 400
     first, second = np.tile([0.0, 0.0, 1.0, 1.0], items // 4), np.tile([0.0, 1.0], items // 2)
     expected = math.sqrt(2 * 0.25 / items) * math.sqrt(2 / math.pi) / 2
-    found = selection_bias(np.stack([first, second]), ("t",), resamples=20_000)
+    found = bootstrapped_selection_bias(np.stack([first, second]), ("t",), resamples=20_000)
     assert found == pytest.approx(expected, rel=0.05)
 
 
 def test_copies_of_one_model_have_no_selection_bias() -> None:
     """A hundred names for the same answers are one model."""
     answers = np.tile([0.0, 1.0, 1.0], 50)
-    found = selection_bias(np.tile(answers, (100, 1)), ("t",), resamples=4000)
+    found = bootstrapped_selection_bias(np.tile(answers, (100, 1)), ("t",), resamples=4000)
     assert abs(found) < 4 * answers.std() / math.sqrt(150 * 4000)
 
 
@@ -233,9 +233,9 @@ def test_models_with_the_same_answers_score_alike() -> None:
 def test_selection_bias_of_a_score_computed_again_is_that_of_the_mean() -> None:
     """Where the score is a mean, both estimates are of the same thing; less may be better."""
     scores = generator("scores").uniform(size=(6, 100))
-    expected = selection_bias(scores, ("t",), resamples=20_000)
+    expected = bootstrapped_selection_bias(scores, ("t",), resamples=20_000)
     rows = [mean_of(row) for row in scores]
-    found = resampled_selection_bias(rows, 100, 1.0, ("t",), resamples=20_000)
+    found = bootstrapped_selection_bias_of(rows, 100, 1.0, ("t",), resamples=20_000)
     assert found == pytest.approx(expected, rel=0.05)
     fewer = [mean_of(-row) for row in scores]
-    assert resampled_selection_bias(fewer, 100, -1.0, ("t",), resamples=20_000) == found
+    assert bootstrapped_selection_bias_of(fewer, 100, -1.0, ("t",), resamples=20_000) == found

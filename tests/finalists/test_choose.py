@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Generation, Ranked
-from tsugiki.finalists.choose import best_distinct, finalist_population, held_out_population, winner
+from tsugiki.finalists.choose import (
+    best_distinct,
+    finalist_population,
+    held_out_population,
+    pools,
+    winner,
+)
+from tsugiki.keyed import generator
 from tsugiki.strategies.cma_es import CmaEs
 
 ZERO = "0" * 64
@@ -14,7 +23,7 @@ OBJECTIVES = [LmEvalObjective(name="maths", task="t", metric="x")]
 STAGE = Stage.model_construct(strategy=CmaEs())
 
 
-def ranked(index: int, recipe: str, fitness: float | None) -> Ranked:
+def ranked(index: int, recipe: str, fitness: float | None, items: int = 8) -> Ranked:
     """A candidate with its score."""
     digest = recipe * 64
     outcome: Scored | Failed = (
@@ -23,7 +32,7 @@ def ranked(index: int, recipe: str, fitness: float | None) -> Ranked:
         else Scored(
             recipe=digest,
             evaluation=ZERO,
-            measured={"maths": Measured(value=fitness, items=8)},
+            measured={"maths": Measured(value=fitness, items=items)},
             rates={},
             weights=ZERO,
             records=ZERO,
@@ -32,14 +41,14 @@ def ranked(index: int, recipe: str, fitness: float | None) -> Ranked:
     return Ranked(id=f"000-{index:02d}", recipe=digest, fitness=fitness, outcome=outcome)
 
 
-def generation(*found: tuple[str, float | None], phase: str = "ps") -> Generation:
+def generation(*found: tuple[str, float | None], phase: str = "ps", items: int = 8) -> Generation:
     """A ranked generation."""
     return Generation(
         run="r",
         phase=phase,
         generation=0,
         population=ZERO,
-        ranked=tuple(ranked(index, *one) for index, one in enumerate(found)),
+        ranked=tuple(ranked(index, *one, items) for index, one in enumerate(found)),
     )
 
 
@@ -48,11 +57,11 @@ def test_each_stages_finalists_are_scored_on_validation_items() -> None:
     history = [generation(("a", 0.2), ("b", None), ("c", 0.9), ("a", 0.2), ("d", 0.5))]
     chosen = best_distinct(history, 2, STAGE, OBJECTIVES)
     assert [one.recipe[0] for one in chosen] == ["c", "d"]
-    population = finalist_population("r", chosen, "e" * 64, phase="finalists-ps")
+    population = finalist_population("r", chosen, "e" * 64, OBJECTIVES, phase="finalists-ps")
     assert (population.phase, population.split) == ("finalists-ps", "validation")
     names = [one.origin["name"] for one in population.candidates]
     assert names == ["candidate 000-02", "candidate 000-04", "final mean"]
-    same = finalist_population("r", chosen, "c" * 64)
+    same = finalist_population("r", chosen, "c" * 64, OBJECTIVES)
     assert (same.phase, len(same.candidates)) == ("finalists", 2)
 
 
@@ -60,8 +69,8 @@ def test_the_held_out_test_has_the_winners_of_all_stages() -> None:
     """The last stage's is the run's, and comes first; the others are rows of their own kind."""
     finals = generation(("a", 0.2), ("c", 0.9), phase="finalists")
     chosen = best_distinct([finals], 2, STAGE, OBJECTIVES)
-    finalists = finalist_population("r", chosen, None)
-    assert winner(finals).recipe == "c" * 64
+    finalists = finalist_population("r", chosen, None, OBJECTIVES)
+    assert winner(finalists, finals).recipe == "c" * 64
     population = held_out_population(
         "r", finalists, finals, {"average": ("baseline", "f" * 64)}, {"ps": "e" * 64}
     )
@@ -75,3 +84,73 @@ def test_the_held_out_test_has_the_winners_of_all_stages() -> None:
         ("average", "baseline", "f"),
     ]
     assert population.split == "test"
+
+
+def chosen_of(
+    search: dict[str, float], validation: dict[str, float | None], *, before: int = 8, now: int = 8
+) -> str:
+    """The winner of some finalists; those without a search score are the search's final mean."""
+    history = generation(*search.items(), items=before)
+    (mean,) = validation.keys() - search.keys() or {None}
+    chosen = best_distinct([history], len(search), STAGE, OBJECTIVES)
+    finalists = finalist_population("r", chosen, mean and mean * 64, OBJECTIVES)
+    order = [candidate.recipe[0] for candidate in finalists.candidates]
+    finals = generation(*((one, validation[one]) for one in order), phase="finalists", items=now)
+    return winner(finalists, finals).recipe[0]
+
+
+def test_candidates_are_compared_on_search_and_validation_items_together() -> None:
+    """0.5 and 0.75 are as good as 0.75 and 0.5, and worse than 0.7 twice; more items count for more."""
+    search = {"a": 0.75, "b": 0.7, "c": 0.5}
+    validation: dict[str, float | None] = {"a": 0.5, "b": 0.7, "c": 0.75}
+    assert chosen_of(search, validation) == "b"
+    assert chosen_of(search, validation, now=80) == "c"
+    assert chosen_of(search, validation, before=800) == "a"
+    assert chosen_of(search, validation | {"b": None}) == "a"
+
+
+def test_the_final_mean_wins_if_it_does_as_well_on_the_validation_items() -> None:
+    """As the best candidate of the search, and not as whoever was lucky on the validation items."""
+    search = {"a": 0.75, "b": 0.5}
+    validation: dict[str, float | None] = {"a": 0.6, "b": 0.65}
+    assert chosen_of(search, validation | {"e": 0.6}) == "e"
+    assert chosen_of(search, validation | {"e": 0.59}) == "a"
+    assert chosen_of(search, {"a": None, "b": None, "e": 0.1}) == "e"
+
+
+def test_runs_that_recorded_no_search_scores_keep_the_winner_of_the_validation_items() -> None:
+    """Their finalists say nothing of the search."""
+    finals = generation(("a", 0.4), ("c", 0.5), ("e", 0.5), phase="finalists")
+    chosen = best_distinct([generation(("a", 0.9), ("c", 0.2))], 2, STAGE, OBJECTIVES)
+    today = finalist_population("r", chosen, "e" * 64, OBJECTIVES)
+    before = today.model_copy(
+        update={
+            "candidates": tuple(
+                one.model_copy(update={"origin": {"name": "n", "kind": "finalist"}})
+                for one in today.candidates
+            )
+        }
+    )
+    assert pools(today)
+    assert not pools(before)
+    assert winner(before, finals).recipe == "c" * 64
+
+
+def test_the_rule_finds_better_models_than_validation_items_alone() -> None:
+    """Eight candidates taken for their search scores among 200: the sum of both sets knows more."""
+    gain = []
+    for repeat in range(60):
+        random = generator("winner", repeat)
+        truth = 0.5 + 0.02 * random.standard_normal(200)
+        search = random.binomial(200, truth) / 200
+        best = np.argsort(-search)[:8]
+        validation = random.binomial(200, truth[best]) / 200
+        letters = dict(zip("abcdef01", best.tolist(), strict=True))
+        won = chosen_of(
+            {letter: float(search[one]) for letter, one in letters.items()},
+            dict(zip(letters, validation.tolist(), strict=True)),
+            before=200,
+            now=200,
+        )
+        gain.append(truth[letters[won]] - truth[best[validation.argmax()]])
+    assert np.mean(gain) > 0

@@ -16,10 +16,10 @@ from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Candidate, Generation, Population, Ranked
 from tsugiki.contracts.recipe import ParentRef, Recipe
 from tsugiki.errors import LineageError
-from tsugiki.evaluate.statistics import exact_mcnemar, wilson_interval
-from tsugiki.finalists.compare import final_table
+from tsugiki.evaluate.statistics import exact_mcnemar, holm, wilson_interval
+from tsugiki.finalists.compare import _adjusted, final_table
 from tsugiki.finalists.files import load_final_table
-from tsugiki.finalists.table import FinalTable, read_final_table
+from tsugiki.finalists.table import FinalTable, Row, read_final_table
 
 
 def recipe(number: int) -> Recipe:
@@ -145,7 +145,7 @@ def test_smaller_is_better_where_the_goal_says_so(finished: SyntheticRun) -> Non
             "low": ("parent", [0.4, 0.1, 0.5, 0.6]),
             "high": ("parent", [0.9, 0.9, 0.8, 0.95]),
         },
-        search={recipe(0).digest: {"m": 0.2}},
+        measured={"search": {recipe(0).digest: {"m": 0.2}}},
     )
     assert table.best_parent == "low"
     assert (table.gained, table.lost) == ((10, 12), (11, 13))
@@ -297,3 +297,36 @@ def test_missing_items_are_named(tmp_path: Any) -> None:
         load_final_table(run.files, run.config)
     with pytest.raises(LineageError, match="final table is missing"):
         read_final_table(run.files.final)
+
+
+def test_finalists_that_lost_are_a_family_of_p_values_of_their_own() -> None:
+    """Of Holm's method: what is claimed against parents does not pay for more of the same search."""
+    tests = {("m", "parent"): 0.02, ("m", "base"): 0.01, ("m", "one"): 0.03, ("m", "two"): 0.04}
+    families = {key: (key[1] in {"one", "two"},) for key in tests}
+    assert _adjusted(tests, families) == {
+        ("m", "parent"): 0.02,
+        ("m", "base"): 0.02,
+        ("m", "one"): 0.06,
+        ("m", "two"): 0.06,
+    }
+
+
+def test_each_row_is_adjusted_within_its_family(finished: SyntheticRun) -> None:
+    """Tables of version 1 have one family of all rows, and keep it."""
+    table = read_final_table(finished.files.final)
+    before = load_final_table(
+        finished.files, finished.config, table.model_copy(update={"version": 1})
+    )
+    for one, families in ((table, 2), (before, 1)):
+        rows = [row for row in one.rows if row.against_winner is not None]
+        groups: dict[object, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(row.kind == "finalist" if families == 2 else None, []).append(row)
+        assert len(groups) == families
+        for group in groups.values():
+            found = [row.against_winner for row in group if row.against_winner is not None]
+            assert [d.p_holm for d in found] == holm([d.p for d in found])
+    assert before.selection_interval is None
+    assert table.selection_interval is not None
+    assert table.selection_bias is not None
+    assert table.selection_interval[0] <= table.selection_bias <= table.selection_interval[1]

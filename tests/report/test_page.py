@@ -118,7 +118,9 @@ def test_items_gained_are_shown_with_prompt_and_both_answers(finished: Synthetic
     """The winner's answer is the right one, the parent's is another."""
     page = write_report(finished.files, finished.config).read_text("utf-8")
     table = read_final_table(finished.files.final)
-    found = re.search(rf'<tr><th scope="row">{table.gained[0]}</th>(.*?)</tr>', page)
+    found = re.search(
+        rf'<tr><th scope="row">{table.gained[0]}</th>(<td class="answer">.*?)</tr>', page
+    )
     assert found is not None
     prompt, target, winner, parent = re.findall(r'<td class="answer">(.*?)</td>', found[1])
     assert "りんご" in prompt

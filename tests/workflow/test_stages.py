@@ -15,9 +15,8 @@ import transformers
 from tests.workflow.small_run import settings
 from tests.workflow.workspace import Workspace, finished_workspace
 from tsugiki.canonical import digest_file
-from tsugiki.contracts.ledger import read_generation
 from tsugiki.contracts.recipe import read_recipe
-from tsugiki.finalists.choose import winner
+from tsugiki.finalists.files import read_winner
 from tsugiki.parents.run_models import read_stage_lock
 
 STAGE = {
@@ -69,10 +68,10 @@ def test_the_second_stage_starts_from_the_first_ones_best_model(run: Workspace) 
 
 
 def test_a_stages_best_model_is_chosen_on_validation_items(run: Workspace) -> None:
-    """Not by its search score, which owes much to luck."""
+    """And on search items: not by its search score alone, which owes much to luck."""
     files = run.files.phase("finalists-ps").generation(0)
     assert json.loads(files.population.read_bytes())["split"] == "validation"
-    won = winner(read_generation(files.outcomes))
+    won = read_winner(run.files.phase("finalists-ps"))
     assert read_recipe(run.files.phase("ps").best / "recipe.json").digest == won.recipe
 
 

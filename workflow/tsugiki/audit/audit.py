@@ -14,15 +14,17 @@ from tsugiki.canonical import digest_file
 from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Stage
 from tsugiki.contracts.document_sets import read_document_sets
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.contracts.ledger import existing_phases, read_generation
+from tsugiki.contracts.ledger import existing_phases, read_population, scored_generations
 from tsugiki.contracts.locks import LockedParent, read_lock
+from tsugiki.contracts.outcome import is_whole
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.documents import decided_evaluation
-from tsugiki.finalists.choose import winner
-from tsugiki.finalists.files import load_final_table
+from tsugiki.finalists.choose import SEARCHED, finalist_population
+from tsugiki.finalists.files import load_final_table, read_winner
 from tsugiki.finalists.table import read_final_table
 from tsugiki.parents.locate import changed_parents
 from tsugiki.parents.run_models import merged_stages, read_stage_lock
@@ -61,6 +63,8 @@ def audit(
         findings += collect(check_rungs(files, phase, config), phase)
         if reselect is not None:
             findings += collect(check_reselect(files, phase, reselect), phase)
+    for one in config.stages:
+        findings += collect(check_finalists(files, config, one), config.finalists_of(one.name))
     for stage in merged_stages(config):
         where = place(files, files.phase(stage).best_lock)
         findings += collect(check_stage(files, config, stage), where)
@@ -135,6 +139,23 @@ def check_document_sets(files: RunFiles) -> Iterator[Finding]:
     yield from ()
 
 
+def check_finalists(files: RunFiles, config: RunConfig, stage: Stage) -> Iterator[Finding]:
+    """The search scores that finalists of a stage are compared by are those of the ledger."""
+    path = files.phase(config.finalists_of(stage.name)).generation(0).population
+    if not path.is_file():
+        return
+    objectives = decided_evaluation(config, files.items).objectives
+    history = scored_generations(files.phase(stage.name))
+    ranked = [entry for one in history for entry in one.ranked if is_whole(entry.outcome)]
+    made = finalist_population(config.name, ranked, None, objectives)
+    known = {one.recipe: one.origin[SEARCHED] for one in made.candidates}
+    for one in read_population(path).candidates:
+        if SEARCHED in one.origin:
+            what = f"the search score of finalist {one.id} is not the ledger's"
+            expected = known.get(one.recipe)
+            yield from differs(what, place(files, path), expected, one.origin[SEARCHED])
+
+
 def check_stage(files: RunFiles, config: RunConfig, stage: str) -> Iterator[Finding]:
     """The stage's best model has the bytes that were locked, and the recipe of its winner.
 
@@ -149,8 +170,7 @@ def check_stage(files: RunFiles, config: RunConfig, stage: str) -> Iterator[Find
         got = digest_file(path) if path.is_file() else "no such file"
         what = f"{best} has changed since it was locked"
         yield from differs(what, place(files, path), file.sha256, got)
-    outcomes = files.phase(config.finalists_of(stage)).generation(0).outcomes
-    expected = winner(read_generation(outcomes)).recipe
+    expected = read_winner(files.phase(config.finalists_of(stage))).recipe
     what, made = f"{best} was not made from its winner's recipe", locked.source.get("recipe")
     yield from differs(what, place(files, phase.best_lock), expected, made)
     if (recipe := phase.best_recipe).is_file():

@@ -119,7 +119,7 @@ class Items(Section):
     search: Annotated[int, Field(ge=1)] = 200
     """Documents that score every candidate."""
     validation: Annotated[int, Field(ge=1)] = 200
-    """Documents that choose the winner among the finalists."""
+    """Documents that choose the winner among the finalists, with what these scored in the search."""
     test: Annotated[int, Field(ge=1)] = 1000
     """Documents that are used once, for the final table."""
 
@@ -201,7 +201,7 @@ class Evaluation(Section):
     """By task (or file of documents): the column that says which document is which, or `#` for its place in the data set,
     where tasks have the same documents in other words, such as translations. Documents of one key are
     never in different sets of two tasks, and of those in one task the first is used. Documents of equal
-    content are known without it."""
+    content are known without it, and `tsugiki check` names others that seem to be the same."""
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
     """Solved examples in the prompt; what each task asks for if absent."""
     batch_size: Annotated[int, Field(ge=1)] = 16

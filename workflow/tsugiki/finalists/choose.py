@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from tsugiki.config.evaluation import Objective
@@ -10,7 +10,7 @@ from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import EVOLVED
 from tsugiki.contracts.outcome import Scored, is_whole
 from tsugiki.contracts.population import Candidate, Generation, Population, Ranked
-from tsugiki.contracts.scores import scores_of
+from tsugiki.contracts.scores import scores_of, weighted_sum
 from tsugiki.errors import EvaluationError
 
 
@@ -27,6 +27,9 @@ def best_distinct(
         count: Most candidates.
         stage: The stage.
         objectives: What candidates are scored by, with their goals.
+
+    Returns:
+        Their entries, with the outcome over all documents that they were asked.
     """
     found: dict[str, Ranked] = {}
     last: dict[str, Scored] = {}
@@ -40,12 +43,20 @@ def best_distinct(
         recipes = [recipe for recipe, one in last.items() if (one.times > 1) is often]
         scores = scores_of((last[recipe].overall for recipe in recipes), objectives)
         best = stage.strategy.best(scores, count - len(chosen)) if recipes else []
-        chosen += [found[recipes[index]] for index in best]
+        chosen += [
+            found[one].model_copy(update={"outcome": last[one].overall})
+            for one in (recipes[index] for index in best)
+        ]
     return chosen
 
 
 def finalist_population(
-    run: str, chosen: Sequence[Ranked], mean: str | None, *, phase: str = "finalists"
+    run: str,
+    chosen: Sequence[Ranked],
+    mean: str | None,
+    objectives: Sequence[Objective],
+    *,
+    phase: str = "finalists",
 ) -> Population:
     """The finalists of a stage, to be scored on the validation items.
 
@@ -53,19 +64,43 @@ def finalist_population(
         run: The run's name.
         chosen: The best candidates.
         mean: Recipe digest of the strategy's final mean, if it has one.
+        objectives: What candidates are scored by, with their goals.
         phase: The stage's phase of finalists.
     """
     rows = [(f"candidate {entry.id}", entry.recipe) for entry in chosen]
     if mean is not None and mean not in {recipe for _, recipe in rows}:
         rows.append(("final mean", mean))
     named = [(name, "finalist", recipe) for name, recipe in rows]
-    return _population(run, phase, named, split="validation")
+    searched = {
+        entry.recipe: {SEARCHED: repr(value), ITEMS: str(_items(entry))}
+        for entry, value in zip(
+            chosen,
+            weighted_sum(scores_of((entry.outcome for entry in chosen), objectives)).tolist(),
+            strict=True,
+        )
+    }
+    return _population(run, phase, named, split="validation", more=searched)
 
 
-def winner(finals: Generation) -> Ranked:
-    """The finalist whose objectives have the largest weighted sum on the validation items.
+def pools(finalists: Population) -> bool:
+    """Whether the winner is chosen by search and validation scores: not in runs from before that."""
+    return any(SEARCHED in candidate.origin for candidate in finalists.candidates)
 
-    Of equals, the one that searched better.
+
+def winner(finalists: Population, finals: Generation) -> Ranked:
+    """The finalist that is expected to be the best.
+
+    Of the candidates of the search, the one whose objectives have the largest weighted sum on search and
+    validation items together: all of them were taken for their search scores, so that these are too high
+    for all alike, and tell them apart as well as other items do. The strategy's final mean, which has no
+    search score, if it does as well as that one on the validation items: noise that lifts the best of
+    many candidates has no part in it. Of equals, the one that searched better.
+
+    Where no search scores are recorded with the finalists, validation items alone choose.
+
+    Args:
+        finalists: The population.
+        finals: Its outcomes on the validation items.
 
     Raises:
         EvaluationError: every finalist failed.
@@ -73,7 +108,36 @@ def winner(finals: Generation) -> Ranked:
     scored = [entry for entry in finals.ranked if entry.fitness is not None]
     if not scored:
         raise EvaluationError("every finalist failed on the validation items")
-    return max(scored, key=lambda entry: entry.fitness or 0.0)
+    origins = {candidate.recipe: candidate.origin for candidate in finalists.candidates}
+    searched = [entry for entry in scored if SEARCHED in origins[entry.recipe]]
+    others = [entry for entry in scored if SEARCHED not in origins[entry.recipe]]
+    best = max(others, key=_validated, default=None)
+    if not searched:
+        assert best is not None
+        return best
+    leader = max(searched, key=lambda entry: _pooled(entry, origins[entry.recipe]))
+    return best if best is not None and _validated(best) >= _validated(leader) else leader
+
+
+SEARCHED, ITEMS = "search", "items"
+"""What a finalist's origin says of the search: its weighted sum there, and on how many items."""
+
+
+def _validated(entry: Ranked) -> float:
+    return entry.fitness or 0.0
+
+
+def _pooled(entry: Ranked, origin: Mapping[str, str | list[str]]) -> float:
+    """The weighted sum on search and validation items, each counting as often as it has items."""
+    before, now = int(str(origin[ITEMS])), _items(entry)
+    searched = float(str(origin[SEARCHED]))
+    return (before * searched + now * _validated(entry)) / (before + now)
+
+
+def _items(entry: Ranked) -> int:
+    """On how many items a candidate was scored."""
+    outcome = entry.outcome
+    return sum(one.items for one in outcome.measured.values()) if outcome.status == "scored" else 0
 
 
 def held_out_population(
@@ -94,7 +158,7 @@ def held_out_population(
         stages: Recipe digest of the winner of each earlier stage, by the stage's name.
         rivals: Recipe digest of the winner of each rival, by row name.
     """
-    won = winner(finals)
+    won = winner(finalists, finals)
     rows = [(EVOLVED, "evolved", won.recipe)]
     rows.extend(
         (str(candidate.origin["name"]), "finalist", candidate.recipe)
@@ -113,6 +177,7 @@ def _population(
     rows: Sequence[tuple[str, str, str]],
     *,
     split: Literal["validation", "test"],
+    more: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Population:
     return Population(
         run=run,
@@ -126,7 +191,7 @@ def _population(
                 id=f"000-{index:02d}",
                 recipe=recipe,
                 genome=(),
-                origin={"name": name, "kind": kind},
+                origin={"name": name, "kind": kind, **(more or {}).get(recipe, {})},
             )
             for index, (name, kind, recipe) in enumerate(rows)
         ),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.document_sets import SPLITS
 from tsugiki.contracts.outcome import Failed
 from tsugiki.contracts.population import Candidate, Generation, Population
 from tsugiki.contracts.recipe import AnyRecipe
@@ -30,6 +31,8 @@ PARENTS: tuple[Kind, ...] = ("parent", "base")
 
 Values = Mapping[str, Mapping[str, float]]
 """By recipe digest, the value of each objective."""
+Bias = tuple[float, tuple[float, float] | None]
+"""An estimate, and its interval."""
 
 
 def final_table(
@@ -39,9 +42,9 @@ def final_table(
     config: RunConfig,
     *,
     recipes: Mapping[str, AnyRecipe],
-    search: Values | None = None,
-    validation: Values | None = None,
-    biases: Mapping[str, float | None] | None = None,
+    measured: Mapping[str, Values] | None = None,
+    biases: Mapping[str, Bias | None] | None = None,
+    version: Literal[1, 2] = 2,
 ) -> FinalTable:
     """Compare the winner with every other model of the test phase.
 
@@ -52,9 +55,9 @@ def final_table(
         items: By recipe digest, the `pyarrow.Table` of items.parquet of every scored candidate.
         config: The run's configuration, with goals as decided; `maximize` where it has none.
         recipes: By digest.
-        search: Values on the search items, where measured.
-        validation: Values on the validation items.
+        measured: Values on the items of `search` and `validation`, where they were measured.
         biases: Expected winner's curse of the search, by measure.
+        version: Of the table; in version 1, p-values are adjusted for all rows of a measure.
 
     Raises:
         LineageError: the files contradict each other.
@@ -75,11 +78,20 @@ def final_table(
     models = _models(population, generation, items, evaluation)
     monitors = (measure_of(one, aggregations, config.seed) for one in evaluation.monitors)
     shown = (main, *others, *monitors)
-    compared = {one.name: _differences(one, winner, models) for one in (main, *others)}
+    rejected = {_name(one) for one in population.candidates if _kind(one) == "finalist"}
+    tests = _tests((main, *others), winner, models)
+
+    def family(measure: str, row: str) -> tuple[object, ...]:
+        return (measure,) if version == 1 else (measure == main.name, row in rejected)
+
+    adjusted = _adjusted(tests, {key: family(*key) for key in tests})
+    compared = {
+        one.name: _differences(one, winner, models, tests, adjusted) for one in (main, *others)
+    }
     rows = []
     for candidate, entry in zip(population.candidates, generation.ranked, strict=True):
         name, model = _name(candidate), models.get(_name(candidate))
-        before = ((search or {}).get(candidate.recipe), (validation or {}).get(candidate.recipe))
+        before = [(measured or {}).get(one, {}).get(candidate.recipe) for one in SPLITS[:2]]
         scores = {
             one.name: RowScores(
                 search=None if before[0] is None else one.of(before[0]),
@@ -103,6 +115,7 @@ def final_table(
     known = biases or {}
     return FinalTable(
         **dict(_comparison(main, rows, winner, models, known.get(main.name))),
+        version=version,
         run=population.run,
         winner=winner,
         rows=tuple(rows),
@@ -189,25 +202,59 @@ def _models(
     return dict(scored)
 
 
-def _differences(
-    measure: Measure, winner: str, models: Mapping[str, Model]
-) -> dict[str, Difference]:
-    """By row name, those of the winner to all other models that have scores."""
+PValues = Mapping[tuple[str, str], float]
+"""By measure and row."""
+
+
+def _tests(measures: Sequence[Measure], winner: str, models: Mapping[str, Model]) -> PValues:
+    """p-values that the winner and another model score alike, for all others that have scores."""
     if winner not in models:
         return {}
-    ours = models[winner]
-    others = {name: model for name, model in models.items() if name != winner}
-    tests = [measure.p(ours, model) for model in others.values()]
+    return {
+        (measure.name, name): measure.p(models[winner], model)
+        for measure in measures
+        for name, model in models.items()
+        if name != winner
+    }
+
+
+def _adjusted(
+    tests: PValues, families: Mapping[tuple[str, str], tuple[object, ...]]
+) -> dict[tuple[str, str], float]:
+    """p-values by Holm's method, family by family.
+
+    What is claimed of the winner is claimed against parents, baselines and earlier stages: they are a
+    family. Finalists that were not chosen are more of the same search, and a family of their own. With
+    several objectives, the weighted sum is tested by itself, and all objectives together.
+    """
+    adjusted: dict[tuple[str, str], float] = {}
+    for family in set(families.values()):
+        keys = [key for key in tests if families[key] == family]
+        adjusted |= dict(zip(keys, holm([tests[key] for key in keys]), strict=True))
+    return adjusted
+
+
+def _differences(
+    measure: Measure,
+    winner: str,
+    models: Mapping[str, Model],
+    tests: PValues,
+    adjusted: PValues,
+) -> dict[str, Difference]:
+    """By row name, those of the winner to all other models that have scores."""
     differences = {}
-    for (name, model), p, p_holm in zip(others.items(), tests, holm(tests), strict=True):
+    for name, model in models.items():
+        if (key := (measure.name, name)) not in tests:
+            continue
+        ours = models[winner]
         interval = measure.difference(ours, model)
         better = measure.sign * (measure.by_document(ours) - measure.by_document(model))
         differences[name] = Difference(
             **dict(interval),
             gained=int((better > 0).sum()),
             lost=int((better < 0).sum()),
-            p=p,
-            p_holm=p_holm,
+            p=tests[key],
+            p_holm=adjusted[key],
         )
     return differences
 
@@ -217,7 +264,7 @@ def _comparison(
     rows: Sequence[Row],
     winner: str,
     models: Mapping[str, Model],
-    bias: float | None,
+    bias: Bias | None,
 ) -> Comparison:
     best_parent = _best(rows, PARENTS, measure)
     parents = [models[row.name] for row in rows if row.kind in PARENTS and row.name in models]
@@ -245,7 +292,8 @@ def _comparison(
         gained=gained,
         lost=lost,
         search_gap=gap,
-        selection_bias=bias,
+        selection_bias=None if bias is None else bias[0],
+        selection_interval=None if bias is None else bias[1],
     )
 
 

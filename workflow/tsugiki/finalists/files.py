@@ -8,16 +8,31 @@ from tsugiki.atomic import write_if_changed
 from tsugiki.config.rivals import ROWS
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import BASELINES, TEST, PhaseFiles, RunFiles
+from tsugiki.contracts.layout import BASELINES, FINALISTS, TEST, PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import entries, read_generation, read_population, scored_generations
-from tsugiki.contracts.population import Population
+from tsugiki.contracts.population import Population, Ranked
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.samples import read_samples
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
 from tsugiki.evaluate.documents import decided_evaluation
-from tsugiki.finalists.compare import Values, aggregations_of, final_table
+from tsugiki.finalists.choose import pools, winner
+from tsugiki.finalists.compare import Bias, Values, aggregations_of, final_table
 from tsugiki.finalists.measures import Model, measures_of, sample_scores
 from tsugiki.finalists.table import FinalTable
+
+
+def read_winner(phase: PhaseFiles) -> Ranked:
+    """The winner among the scored finalists of a stage.
+
+    Args:
+        phase: Of the finalists.
+
+    Raises:
+        EvaluationError: every finalist failed.
+        LineageError: a file is missing or damaged.
+    """
+    files = phase.generation(0)
+    return winner(read_population(files.population), read_generation(files.outcomes))
 
 
 def write_final_table(files: RunFiles, config: RunConfig) -> FinalTable:
@@ -39,13 +54,14 @@ def load_final_table(
     Args:
         files: The run.
         config: Its configuration.
-        recorded: What is compared with the result. Tables of several objectives were on the first one
-            alone at one time, and earlier ones do not say how many candidates were tried; the result is
-            of the same form.
+        recorded: What is compared with the result, which is of the same version and form: tables of
+            several objectives were on the first one alone at one time, and earlier ones do not say how
+            many candidates were tried.
 
     Raises:
         LineageError: a file that it needs is missing, or files contradict each other.
     """
+    version = 2 if recorded is None else recorded.version
     evaluation = decided_evaluation(config, files.items)
     with_tried = recorded is None or any(row.tried is not None for row in recorded.rows)
     if recorded is not None and not recorded.objectives:
@@ -71,13 +87,17 @@ def load_final_table(
             candidate.recipe: read_recipe(test.candidate(candidate.recipe).recipe)
             for candidate in population.candidates
         },
-        search=_measured(files.phase(name) for name in searched),
-        validation=_measured(files.phase(name) for name in finalists),
-        biases=_search_biases(files.phase(config.stages[-1].name), config),
+        measured={
+            "search": _measured(files.phase(name) for name in searched),
+            "validation": _measured(files.phase(name) for name in finalists),
+        },
+        biases=_search_biases(files.phase(config.stages[-1].name), config, version),
+        version=version,
     )
     tried = _tried(files, config, population) if with_tried else {}
     rows = (row.model_copy(update={"tried": tried.get(row.name)}) for row in table.rows)
-    return table.model_copy(update={"rows": tuple(rows)})
+    pooled = pools(read_population(files.phase(FINALISTS).generation(0).population))
+    return table.model_copy(update={"rows": tuple(rows), "pooled": pooled})
 
 
 def _tried(files: RunFiles, config: RunConfig, test: Population) -> dict[str, int]:
@@ -121,7 +141,7 @@ def _measured(phase: Iterable[PhaseFiles]) -> Values:
     }
 
 
-def _search_biases(phase: PhaseFiles, config: RunConfig) -> dict[str, float]:
+def _search_biases(phase: PhaseFiles, config: RunConfig, version: int) -> dict[str, Bias | None]:
     """Winner's curse of a stage, by measure; none unless all its candidates share their items."""
     if config.evaluation.subsets is not None:
         return {}
@@ -148,4 +168,6 @@ def _search_biases(phase: PhaseFiles, config: RunConfig) -> dict[str, float]:
             if found.setdefault(name, one) != one:
                 return {}
     measures = measures_of(config.evaluation, found, config.seed)
-    return {measure.name: measure.selection_bias(models) for measure in measures}
+    if version == 1:
+        return {one.name: (one.bootstrapped_selection_bias(models), None) for one in measures}
+    return {one.name: one.selection_bias(models) for one in measures}

@@ -12,6 +12,11 @@ import pyarrow.compute as pc
 from tsugiki.config.evaluation import Evaluation, Objective
 from tsugiki.errors import LineageError
 from tsugiki.evaluate.aggregation import Aggregation, read_part
+from tsugiki.evaluate.selection_bias import (
+    FEWEST,
+    resampled_selection_bias,
+    selection_bias,
+)
 from tsugiki.evaluate.statistics import (
     Floats,
     Interval,
@@ -19,12 +24,12 @@ from tsugiki.evaluate.statistics import (
     Places,
     Statistic,
     bootstrap_interval,
+    bootstrapped_selection_bias,
+    bootstrapped_selection_bias_of,
     paired_test,
     permutation_test,
     resampled_interval,
-    resampled_selection_bias,
     score_interval,
-    selection_bias,
 )
 
 WEIGHTED = "weighted sum"
@@ -187,13 +192,32 @@ class Measure:
             return paired_test(self.by_document(ours), self.by_document(theirs), self._key)
         return permutation_test(self._statistic(ours, theirs), sum(self._sizes(ours)), self._key)
 
-    def selection_bias(self, models: Sequence[Model]) -> float:
-        """By how much the best of models of the same documents is expected to look better than it is."""
+    def selection_bias(
+        self, models: Sequence[Model]
+    ) -> tuple[float, tuple[float, float] | None] | None:
+        """By how much the best of models of the same documents is expected to look better than it is.
+
+        Returns:
+            The estimate and its interval, which there is none of where scores are no means; nothing
+            where there are too few documents.
+        """
+        sizes = self._sizes(models[0])
+        if min(sizes) < FEWEST:
+            return None
+        if all(term.aggregation is None for term in self.terms):
+            values = self.sign * np.stack([self.by_document(model) for model in models])
+            return selection_bias(np.split(values, np.cumsum(sizes)[:-1], axis=1), self._key)
+        statistics = [self._statistic(model) for model in models]
+        return resampled_selection_bias(statistics, sizes, self.sign, self._key), None
+
+    def bootstrapped_selection_bias(self, models: Sequence[Model]) -> float:
+        """What final tables of version 1 hold of it."""
         if self.is_mean:
             values = np.stack([self.by_document(model) for model in models])
-            return selection_bias(self.sign * values, self._key)
+            return bootstrapped_selection_bias(self.sign * values, self._key)
         statistics = [self._statistic(model) for model in models]
-        return resampled_selection_bias(statistics, self._sizes(models[0]), self.sign, self._key)
+        sizes = self._sizes(models[0])
+        return bootstrapped_selection_bias_of(statistics, sizes, self.sign, self._key)
 
     def _value(self, model: Model) -> float:
         return float(sum(term.weight * term.value(model) for term in self.terms))

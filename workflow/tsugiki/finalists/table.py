@@ -32,7 +32,8 @@ class Difference(Data):
     p: float
     """Two-sided p-value of the paired test."""
     p_holm: float
-    """`p`, adjusted for the number of rows by Holm's method."""
+    """`p`, adjusted by Holm's method for the rows of its family: finalists that were not chosen, or all
+    others. With several objectives, those on objectives are adjusted for their number as well."""
 
 
 class RowScores(Data):
@@ -92,7 +93,10 @@ class Comparison(Data):
     search_gap: float | None = None
     """By how much the winner looked better on the search items than it is on the test items."""
     selection_bias: float | None = None
-    """How large that gap is expected to be because the best of many was taken."""
+    """How large that gap is expected to be because the best of many was taken. (Tables of version 1 have
+    the bootstrap's estimate, which is too small.)"""
+    selection_interval: tuple[float, float] | None = None
+    """Its interval; None where scores are no means, and in tables of version 1."""
 
 
 class FinalTable(Comparison):
@@ -102,7 +106,7 @@ class FinalTable(Comparison):
     wrote before it compared all of them have the first one alone, and no `objectives`.)
     """
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 1
     run: str
     confidence: float = CONFIDENCE
     """Coverage of all intervals."""
@@ -113,6 +117,9 @@ class FinalTable(Comparison):
     """On each objective, where there are several."""
     weights: dict[str, float] = Field(default_factory=dict)
     """What a unit of each of several objectives adds to the weighted sum."""
+    pooled: bool = False
+    """Whether candidates were compared on search and validation items together, and the strategy's final
+    mean with the best of them on the validation items; all of them on these alone if not."""
     pareto: bool = False
     """Whether the search looked for a front of several objectives, and not for their weighted sum."""
 
@@ -181,13 +188,20 @@ RIGHT = frozenset({4, 5, 6, 7, 8})
 
 def choice(table: FinalTable) -> str:
     """What chose the winner, and why it need not be the first row."""
-    which = "that is best"
+    which, sum_ = "that is best", "the best candidate"
     if table.objectives:
         which = f"with the largest weighted sum ({weighing(table)})"
+        sum_ = f"the candidate {which}"
     search = "The search kept a front of the objectives, and weighed none. " if table.pareto else ""
+    rule = f"is the finalist {which} on the validation items"
+    if table.pooled:
+        rule = (
+            f"is {sum_} on search and validation items together, or the search's final mean if that "
+            "does as well on the validation items"
+        )
     return (
-        f"{search}The winner (*) is the finalist {which} on the validation items; test items choose "
-        "nothing, so that another finalist may stand above it."
+        f"{search}The winner (*) {rule}; test items choose nothing, so that another finalist may "
+        "stand above it."
     )
 
 

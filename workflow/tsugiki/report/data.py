@@ -11,7 +11,7 @@ from typing import Any
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import TEST, RunFiles
-from tsugiki.contracts.ledger import entries, existing_phases, read_generation, scored_generations
+from tsugiki.contracts.ledger import entries, existing_phases, scored_generations
 from tsugiki.contracts.locks import LockedParent, read_lock
 from tsugiki.contracts.outcome import Failed, Scored, read_cost
 from tsugiki.contracts.population import Generation, Ranked
@@ -19,7 +19,7 @@ from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.contracts.samples import read_samples
 from tsugiki.contracts.usage import used
 from tsugiki.errors import LineageError
-from tsugiki.finalists.choose import winner
+from tsugiki.finalists.files import read_winner
 from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
 from tsugiki.progress.diagnosis import Diagnosis, diagnose
 from tsugiki.progress.summary import Summary, best_candidate, decided_objectives, summarise
@@ -264,8 +264,8 @@ def _before(files: RunFiles, config: RunConfig) -> dict[str, AnyRecipe]:
     recipes = {}
     for stage in config.stages[:-1]:
         finalists = files.phase(config.finalists_of(stage.name))
-        if (outcomes := finalists.generation(0).outcomes).is_file():
-            won = winner(read_generation(outcomes))
+        if finalists.generation(0).outcomes.is_file():
+            won = read_winner(finalists)
             recipes[stage.name] = read_recipe(finalists.candidate(won.recipe).recipe)
     return recipes
 

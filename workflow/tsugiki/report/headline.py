@@ -94,9 +94,16 @@ def luck(table: FinalTable) -> list[str]:
             f"scores {shown(abs(gap))} {word}."
         )
         if on.selection_bias is not None:
+            sure = "bootstrap estimate, which is too small"
+            if table.version > 1:
+                sure = "estimated by choosing on part of the items and scoring on the rest"
+            if on.selection_interval is not None:
+                low, high = map(shown, on.selection_interval)
+                sure = f"95 % interval {low} … {high}, {sure}"
             text += (
                 " Taking the best of many candidates alone makes a score look better by about "
-                f"{shown(on.selection_bias)} on so few items (bootstrap estimate)."
+                f"{shown(on.selection_bias)} on so few items ({sure}). What a search adds by fitting "
+                "these items, generation after generation, is not in that."
             )
         found.append(text)
     return found

@@ -16,8 +16,8 @@ from tsugiki.finalists.choose import (
     best_distinct,
     finalist_population,
     held_out_population,
-    winner,
 )
+from tsugiki.finalists.files import read_winner
 from tsugiki.space.read import read_genome
 from tsugiki.steps.evolution import write_population, write_recipes
 from tsugiki.strategies.state import read_state
@@ -35,7 +35,9 @@ def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = No
     recipes = _recipes(searched, [entry.recipe for entry in chosen])
     mean = _final_mean(searched, stage) if config.finalists.mean else None
     write_recipes(phase, [*recipes, *([mean] if mean else [])])
-    population = finalist_population(config.name, chosen, mean.digest if mean else None, phase=name)
+    population = finalist_population(
+        config.name, chosen, mean.digest if mean else None, objectives, phase=name
+    )
     write_population(phase.generation(0).population, population)
 
 
@@ -81,7 +83,7 @@ def write_test(files: RunFiles, config: RunConfig) -> None:
 def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:
     """The recipe of the best finalist in a phase of finalists; those of the last stage if absent."""
     phase = files.phase(finalists)
-    won = winner(read_generation(phase.generation(0).outcomes))
+    won = read_winner(phase)
     return read_recipe(phase.candidate(won.recipe).recipe)
 
 

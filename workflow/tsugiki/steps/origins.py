@@ -9,9 +9,9 @@ from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Origin, Stage
 from tsugiki.contracts.data import folder_of
 from tsugiki.contracts.layout import FINALISTS, RunFiles
-from tsugiki.contracts.ledger import entries, read_generation
+from tsugiki.contracts.ledger import entries
 from tsugiki.errors import LineageError
-from tsugiki.finalists.choose import winner
+from tsugiki.finalists.files import read_winner
 
 
 def origin_files(files: RunFiles, config: RunConfig, stage: Stage) -> set[Path]:
@@ -51,7 +51,7 @@ def _outside_file(origin: Origin) -> Path:
     other = RunFiles(folder_of(origin.run))
     if origin.candidate is None:
         phase = other.phase(FINALISTS)
-        won = winner(read_generation(phase.generation(0).outcomes))
+        won = read_winner(phase)
         return phase.candidate(won.recipe).recipe
     phase = other.phase(read_config(other.config).stages[-1].name)
     for entry in entries(phase):
