@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import date as calendar_date
 from itertools import pairwise
@@ -262,17 +263,19 @@ class Evaluation(Section):
                 fields.pop(name)
         return fields
 
-    @property
-    def search_documents(self) -> int:
-        """Documents of each task that score a candidate of a stage."""
-        if self.subsets is not None:
-            return self.subsets.per_generation
-        return self.items.search if self.rungs is None else self.rungs.documents[-1]
+    def whole_candidates(self, population: int) -> int:
+        """How many candidates on all search documents cost at least the answers of a generation; 2 or more."""
+        if self.subsets is None:
+            return population
+        answers = (population + self.subsets.leaders) * self.subsets.per_generation
+        return max(2, math.ceil(answers / self.items.search))
 
     @property
     def fewest_answers(self) -> int:
         """Documents that a candidate of a stage answers at least, if it does not fail."""
         documents = self.items.search if self.rungs is None else self.rungs.documents[0]
+        if self.subsets is not None:
+            documents = self.subsets.per_generation
         return documents * len({one.task for one in self.objectives})
 
     @property

@@ -16,6 +16,9 @@ Rival = Literal["random", "climb"]
 ROWS: dict[Rival, str] = {"random": "random search", "climb": "coordinate climb"}
 """Their rows in the final table; no parent, stage or baseline can be called so."""
 
+UNENDING = {"stagnation": None, "settled": None}
+"""Limits that a rival has not: those that look at progress."""
+
 METHOD = "task_arithmetic"
 """What the climb climbs on, where there is a base."""
 WEIGHTS = (0.0, 1.5)
@@ -28,11 +31,16 @@ def rival_name(stage: Stage, rival: Rival) -> str:
 
 
 def rival_stages(
-    rivals: Sequence[Rival], last: Stage, merged: Stage, baselines: Sequence[AnyBaseline]
+    rivals: Sequence[Rival],
+    last: Stage,
+    size: int | None,
+    merged: Stage,
+    baselines: Sequence[AnyBaseline],
 ) -> dict[Rival, Stage]:
     """What the rivals of a run search, as stages.
 
-    They have the parents of the last stage, its budget and its generations' size. Random search has its
+    They have the parents of the last stage and its number of generations, each at the price of one of its
+    generations. What ends that stage early, for want of progress, does not end them. Random search has its
     space, too. So has the climb where there is no base; where there is one it climbs over the weights of
     task arithmetic, one for each parent and block, from the best point of a baseline that is task
     arithmetic of the same models. A search is no rival of itself.
@@ -40,14 +48,19 @@ def rival_stages(
     Args:
         rivals: Which ones.
         last: The last stage.
+        size: Candidates in a generation of theirs; if absent, those of the last stage's first one.
         merged: The stage whose models the baselines merge.
         baselines: Those of the run.
     """
-    size: int | None = getattr(last.strategy, "population", None)
     strategies: dict[Rival, Strategy] = {
         "random": RandomSearch(kind="random", population=size),
         "climb": CoordinateClimb(kind="coordinate_climb", population=size),
     }
+    budget = last.budget.model_copy(update=UNENDING)
+    if size != getattr(
+        last.strategy, "population", None
+    ):  # its candidates cost more: fewer are as dear
+        budget = budget.model_copy(update={"evaluations": None})
     spaces: dict[Rival, Stage] = {"random": last, "climb": _climbed(last, merged, baselines)}
     return {
         rival: spaces[rival].model_copy(
@@ -56,6 +69,8 @@ def rival_stages(
                 "strategy": strategies[rival],
                 "start": spaces[rival].start if rival == "climb" else None,
                 "inject": {},
+                "surrogate": None,
+                "budget": budget,
             }
         )
         for rival in dict.fromkeys(rivals)

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from tsugiki.config.baselines import DEFAULT_BASELINES, AnyBaseline
-from tsugiki.config.evaluation import Evaluation
+from tsugiki.config.evaluation import Evaluation, Subsets
 from tsugiki.config.parents import DemoParent, ParentSource, Vocabulary
 from tsugiki.config.rivals import Rival, rival_stages
 from tsugiki.config.stage import UNSAID, Stage
@@ -90,7 +90,10 @@ class RunConfig(Section):
     @property
     def rival_stages(self) -> dict[Rival, Stage]:
         """What the rivals search, as stages that nobody merges."""
-        return rival_stages(self.rivals, self.stages[-1], self.stages[0], self.baselines)
+        last = self.stages[-1]
+        population: int | None = getattr(last.strategy, "population", None)
+        size = None if population is None else self.evaluation.whole_candidates(population)
+        return rival_stages(self.rivals, last, size, self.stages[0], self.baselines)
 
     @property
     def searches(self) -> list[Stage]:
@@ -103,7 +106,22 @@ class RunConfig(Section):
 
     def own_documents(self, phase: str, generation: int) -> int | None:
         """The generation, if it is scored on documents of its own; None if all of its phase share theirs."""
-        return generation if self.evaluation.subsets and self.stage(phase) else None
+        return generation if self.subsets_of(phase) else None
+
+    def subsets_of(self, phase: str) -> Subsets | None:
+        """How the documents of a phase's generations are drawn; None where all of them share theirs.
+
+        Rivals are scored on all search documents: a climb compares candidates of different generations.
+        """
+        of_stage = any(stage.name == phase for stage in self.stages)
+        return self.evaluation.subsets if of_stage else None
+
+    def search_documents(self, stage: str) -> int:
+        """Documents of each task that score a candidate of a stage, or of a rival."""
+        subsets, rungs = self.subsets_of(stage), self.evaluation.rungs
+        if subsets is not None:
+            return subsets.per_generation
+        return self.evaluation.items.search if rungs is None else rungs.documents[-1]
 
     def finalists_of(self, stage: str) -> str:
         """The phase in which a stage's finalists are scored: the last stage's has the plain name."""

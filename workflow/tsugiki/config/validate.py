@@ -174,9 +174,11 @@ def _stages(config: RunConfig) -> Iterator[str]:
                 f"`{key}.surrogate`: a surrogate models the weighted sum, which {stage.strategy.kind} does not look "
                 "for; remove it, or use another strategy"
             )
-        if config.evaluation.subsets is not None and not stage.strategy.forgets:
+        restarts = getattr(stage.strategy, "restarts", None)
+        if config.evaluation.subsets is not None and (restarts or not stage.strategy.forgets):
+            how = f" with `restarts: {restarts}`" if restarts else ""
             yield (
-                f"`{key}.strategy`: {stage.strategy.kind} compares candidates of different generations, which "
+                f"`{key}.strategy`: {stage.strategy.kind}{how} compares candidates of different generations, which "
                 "`evaluation.subsets` scores on different documents; remove that, or use `cma_es`"
             )
         earlier[stage.name] = stage

@@ -203,7 +203,7 @@ class ShardEvaluator:
 
     def _drawn(self, phase: str) -> dict[str, Any]:
         """How the documents of a stage's generations are drawn, for their identity."""
-        subsets = self._config.evaluation.subsets
+        subsets = self._config.subsets_of(phase)
         if subsets is None:
             return {}
         how = {"informative": True} if subsets.informative else {}

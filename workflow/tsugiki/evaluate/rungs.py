@@ -33,7 +33,7 @@ def documents_by_rung(
         generation: Its number.
         left_out: Documents by task that none is drawn of.
     """
-    subsets, rungs = config.evaluation.subsets, config.evaluation.rungs
+    subsets, rungs = config.subsets_of(phase), config.evaluation.rungs
     if config.stage(phase) is None or (subsets is None and rungs is None):
         return [items.ids(split)]
     key: tuple[str | int, ...] = ("rungs", config.seed)

@@ -119,7 +119,7 @@ def select(
     if stage.surrogate is not None:
         model = model_of([*past.history, (population, entry)], objectives, space.kinds)
     before = (population, previous)
-    if (subsets := config.evaluation.subsets) is None:
+    if (subsets := config.subsets_of(stage.name)) is None:
         told = told.with_scalars(**stage.strategy.progress(state, scores, entry.generation))
         return _ask(config, stage, space, told, before=before, past=past, model=model)
     last = state.scalars["best_generation"]

@@ -62,16 +62,16 @@ def seconds_left(
         LineageError: a file of the run is damaged.
     """
     recent: list[Cost] = []
-    size = 0
+    size = of_stage = 0
+    items, (searched, tested) = config.evaluation.items, _tasks(config)
     for name, found in stages.items():
         if costs := generation_costs(files, config, name, found):
             recent = [cost for of_one in costs for cost in of_one]
             size = len(found[0].population.candidates)
+            of_stage = config.search_documents(name) * searched
     busy = busy_seconds(recent)
     if not busy:
         return None
-    items, (searched, tested) = config.evaluation.items, _tasks(config)
-    of_stage = config.evaluation.search_documents * searched
     seconds = [one.seconds_forward / of_stage for one in recent]
     per_document = sum(seconds) / len(recent)
     rest = sum(one.seconds_total - one.seconds_forward for one in recent) / len(recent)
@@ -88,7 +88,7 @@ def seconds_left(
         phase = files.phase(config.finalists_of(stage.name))
         waiting = _left_of_stage(files, config, stage, stages[stage.name], size)
         unscored = finalists if waiting else _unscored(phase, finalists)
-        left += take(waiting, of_stage)
+        left += take(waiting, config.search_documents(stage.name) * searched)
         left += take(unscored, items.validation * searched)
         drawn = drawn and not waiting
     rows = others + finalists + len(config.searches) - 1
@@ -107,7 +107,7 @@ def _left_of_stage(
     """Candidates that a stage has yet to score; `size` is how many a generation has if none is drawn."""
     if any(one.population.stopped for one in found):
         return 0
-    phase, subsets = files.phase(stage.name), config.evaluation.subsets
+    phase, subsets = files.phase(stage.name), config.subsets_of(stage.name)
     size = len(found[0].population.candidates) if found else size
     size += subsets.leaders if subsets is not None else 0
     begun = [one for one in found if one.number < stage.budget.generations]

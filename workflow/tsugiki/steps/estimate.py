@@ -84,8 +84,8 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
     found = [
         Share(
             stage.name,
-            population * generations + _again(evaluation, stage),
-            evaluation.search_documents,
+            population * generations + _again(config, stage),
+            config.search_documents(stage.name),
             searched,
             _saved(evaluation, population) * generations,
         )
@@ -115,9 +115,9 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
     ]
 
 
-def _again(evaluation: Evaluation, stage: Stage) -> int:
+def _again(config: RunConfig, stage: Stage) -> int:
     """Candidates that come again at most, to be scored on other documents."""
-    subsets = evaluation.subsets
+    subsets = config.subsets_of(stage.name)
     return subsets.leaders * (stage.budget.generations - 1) if subsets is not None else 0
 
 
@@ -217,8 +217,8 @@ def _generations(config: RunConfig, stage: Stage, population: int) -> int:
 
 def _population(config: RunConfig, stage: Stage, tensors: Mapping[str, MergedTensors]) -> int:
     """Candidates in a generation; 0 if that follows from parents that are not known yet."""
-    if stage not in config.stages:
-        stage = config.stages[-1]  # rivals have generations of its size
+    if stage not in config.stages:  # rivals have generations of the last stage's price
+        return config.evaluation.whole_candidates(_population(config, config.stages[-1], tensors))
     if stage.strategy.population is not None:
         return stage.strategy.population
     if stage.name not in tensors:

@@ -96,7 +96,7 @@ def select_from_files(
     past = past_of(files, config, stage, generation, recorded)
     if stage.strategy.by_document:
         past = replace(past, by_document=by_document(phase, entry, objectives))
-    subsets = config.evaluation.subsets
+    subsets = config.subsets_of(stage.name)
     if subsets is not None and subsets.informative and generation == 0:
         past = replace(past, left_out=_answered_alike(files, config, stage))
     if earlier := [phase.generation(number) for number in stage.modelled(generation)]:
@@ -129,7 +129,7 @@ def _answered_alike(files: RunFiles, config: RunConfig, stage: Stage) -> dict[st
             if counts and isinstance(entry.outcome, Scored):
                 answers.append(_answers(phase.candidate(entry.recipe).of(own), tasks))
     pool = read_document_sets(files.items).ids("search")
-    return answered_alike(answers, pool, config.evaluation.search_documents)
+    return answered_alike(answers, pool, config.search_documents(stage.name))
 
 
 def _answers(place: CandidateFiles, tasks: Mapping[str, str]) -> Answers:

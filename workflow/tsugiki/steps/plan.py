@@ -61,7 +61,7 @@ class Plan:
 
     def parents_answers(self, wildcards: Any) -> list[str]:
         """What the parents scored, where the generation in the wildcards is the first that depends on it."""
-        subsets = self.config.evaluation.subsets
+        subsets = self.config.subsets_of(wildcards.stage)
         needed = subsets is not None and subsets.informative and int(wildcards.gen) == 1
         return [str(self.files.phase(BASELINES).generation(0).outcomes)] if needed else []
 

@@ -64,7 +64,8 @@ def rival_size(files: RunFiles, config: RunConfig, stage: Stage) -> int | None:
     rivals = [one.name for one in config.rival_stages.values()]
     if stage.name not in rivals or stage.strategy.population is not None:
         return None
-    return len(read_population(files.phase(last.name).generation(0).population).candidates)
+    drawn = len(read_population(files.phase(last.name).generation(0).population).candidates)
+    return config.evaluation.whole_candidates(drawn)
 
 
 def open_space(config: RunConfig, stage: Stage, models: RunModels) -> tuple[Space, Encode]:

@@ -30,7 +30,7 @@ class CoordinateClimb(Strategy):
 
     kind: Literal["coordinate_climb"]
     """Coordinate climb."""
-    step: Annotated[float, Field(gt=0, le=1)] = 0.2
+    step: Annotated[float, Field(gt=0, le=1)] = 0.4
     """First step, in units of the genes' ranges."""
     population: Annotated[int, Field(ge=1)] | None = None
     """Candidates in a generation; 4 + floor(3 ln n) for n genes if absent. With 2 it is the plain climb,
