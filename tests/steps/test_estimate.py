@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.runs_for_tests import raw_config, write_tasks
+from tsugiki.config.evaluation import Rungs, Subsets
 from tsugiki.config.load import parse_config
 from tsugiki.config.run import RunConfig
 from tsugiki.models.kinds.text import TEXT
@@ -43,6 +44,30 @@ def test_every_part_of_a_run_is_counted(config: RunConfig) -> None:
     assert found["finalists"].candidates == 8 + 1
     assert found["baselines"].candidates > 3
     assert found["test"].documents == 6
+
+
+def test_answers_that_a_rule_for_rungs_saves_for_certain_are_not_counted(
+    config: RunConfig,
+) -> None:
+    """Four on two documents, two on two more, one on four more; with a race, perhaps all on eight."""
+
+    def answers(rule: str) -> int:
+        rungs = Rungs(documents=[2, 4, 8], rule=rule)
+        evaluation = config.evaluation.model_copy(update={"rungs": rungs})
+        run = config.model_copy(update={"evaluation": evaluation})
+        return next(share.answers for share in shares(run, {}) if share.name == "ps")
+
+    assert answers("halving") == 3 * 2 * (4 * 2 + 2 * 2 + 1 * 4)
+    assert answers("racing") == answers("none") == 3 * 2 * 4 * 8
+
+
+def test_candidates_that_come_again_are_counted(config: RunConfig) -> None:
+    """Two leaders in each generation after the first, on its own documents."""
+    subsets = Subsets(per_generation=3, leaders=2)
+    evaluation = config.evaluation.model_copy(update={"subsets": subsets})
+    run = config.model_copy(update={"evaluation": evaluation})
+    share = next(share for share in shares(run, {}) if share.name == "ps")
+    assert (share.candidates, share.answers) == (3 * 4 + 2 * 2, (3 * 4 + 2 * 2) * 3 * 2)
 
 
 def test_the_population_of_cma_es_follows_from_the_genes(tiny_models: Path, tmp_path: Path) -> None:

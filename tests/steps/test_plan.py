@@ -59,6 +59,11 @@ CHANGES: list[tuple[str, Change, set[str]]] = [
     ("batch size", lambda raw: raw["evaluation"].update(batch_size=2), {"evaluation"}),
     ("date, of no prompt", lambda raw: raw["evaluation"].update(date="2026-03-07"), set()),
     ("rungs", lambda raw: raw["evaluation"].update(rungs={"documents": [3, 8]}), {"evaluation"}),
+    (
+        "subsets",
+        lambda raw: raw["evaluation"].update(subsets={"per_generation": 3}),
+        {"evaluation"},
+    ),
     ("items", lambda raw: raw["evaluation"]["items"].update(search=9), {"evaluation"}),
     (
         "goal as before tasks were asked",

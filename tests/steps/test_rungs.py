@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from tsugiki.contracts.ledger import read_generation, read_outcome
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.rungs import read_promotion
 from tsugiki.contracts.samples import read_samples
-from tsugiki.contracts.scores import weighted_sum
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.rungs import documents_by_rung
@@ -29,8 +28,6 @@ from tsugiki.steps.audit import reselect
 from tsugiki.steps.evolution import write_next, write_ranked
 from tsugiki.steps.rungs import write_promotion
 from tsugiki.steps.start import write_first
-from tsugiki.strategies.rungs.registry import RULES
-from tsugiki.strategies.rungs.rule import Standing
 
 RUNGS = [2, 5, 8]
 QUIET: Any = lambda _line: None  # noqa: E731
@@ -190,7 +187,7 @@ def test_a_candidate_that_is_not_whole_at_a_rung_is_scored_again_there_alone(
     calls: list[Any] = []
 
     def count(*arguments: Any, **named: Any) -> Any:
-        calls.append((named["recipe"], named["rung"]))
+        calls.append((named["recipe"], named["part"]))
         return score(*arguments, **named)
 
     monkeypatch.setattr("tsugiki.evaluate.batch.score", count)
@@ -245,26 +242,11 @@ def test_the_audit_finds_an_outcome_of_a_rung_that_was_changed(copied: TinyRun) 
     assert any("rung-0.json" in one for one in sound(copied))
 
 
-@pytest.fixture
-def halving() -> Iterator[None]:
-    """A rule that leaves the worse half."""
-
-    def worse_half(standing: Standing) -> list[str | None]:
-        total = weighted_sum(standing.scores)
-        kept = set(sorted(range(len(total)), key=lambda one: -total[one])[: (len(total) + 1) // 2])
-        return [None if one in kept else "worse half" for one in range(len(total))]
-
-    RULES["worse_half"] = worse_half
-    yield
-    del RULES["worse_half"]
-
-
-@pytest.mark.usefixtures("halving")
 def test_whoever_is_left_keeps_the_outcome_of_the_last_rung_that_it_reached(
     tiny_models: Path, tiny_tasks: Path, tmp_path: Path
 ) -> None:
     """Told apart by its rung and its number of documents; nothing more is asked of it."""
-    changes = {"rungs": {"documents": RUNGS, "rule": "worse_half"}}
+    changes = {"rungs": {"documents": RUNGS, "rule": "halving"}}
     run = begun(configured(tiny_models, tiny_tasks, tmp_path, **changes))
     climb(run)
     found = list(outcomes(run).values())
@@ -276,7 +258,7 @@ def test_whoever_is_left_keeps_the_outcome_of_the_last_rung_that_it_reached(
         assert {of.items for of in one.measured.values()} == {documents}
         assert place.outcome.is_file() is (one.rung is None)
     reasons = read_promotion(run.files.phase("ps").generation(0).promotion(0))
-    assert [one.left for one in reasons.candidates].count("worse half") == 2
+    assert [one.left for one in reasons.candidates].count("not among the best 2") == 2
     write_next(run.files, run.config, run.config.stages[0], 0)
     assert sound(run) == []
 

@@ -212,8 +212,9 @@ class Run:
         """
         from tsugiki.contracts.samples import read_samples
 
-        phase = self.files.phase(stage or self.config.stages[-1].name)
-        table = read_samples(phase.candidate(self._find(candidate, stage).recipe).items)
+        name, found = stage or self.config.stages[-1].name, self._find(candidate, stage)
+        own = self.config.own_documents(name, int(found.id.partition("-")[0]))
+        table = read_samples(self.files.phase(name).candidate(found.recipe).of(own).items)
         return table.to_pandas()
 
     def recipe(self, candidate: str, stage: str | None = None) -> AnyRecipe:
@@ -286,11 +287,12 @@ class Run:
         from tsugiki.contracts.ledger import read_outcome
         from tsugiki.contracts.outcome import read_cost
 
-        phase, seen = self.files.phase(name), set[str]()
+        phase, seen = self.files.phase(name), set[Any]()
         for entry in self._entries(name):
             ranked = {one.id: one for one in entry.outcomes.ranked} if entry.outcomes else {}
             for candidate in entry.population.candidates:
-                files, known = phase.candidate(candidate.recipe), ranked.get(candidate.id)
+                own = self.config.own_documents(name, entry.number)
+                files, known = phase.candidate(candidate.recipe).of(own), ranked.get(candidate.id)
                 row: dict[str, Any] = {
                     "stage": name,
                     "generation": entry.number,
@@ -306,9 +308,9 @@ class Run:
                     row |= _result(known.outcome)
                 elif files.outcome.is_file():
                     row |= _result(read_outcome(files.outcome))
-                if candidate.recipe not in seen and (cost := read_cost(files.cost)) is not None:
+                if files not in seen and (cost := read_cost(files.cost)) is not None:
                     row |= {f"cost.{key}": value for key, value in cost}
-                seen.add(candidate.recipe)
+                seen.add(files)
                 yield row
 
     def _find(self, candidate: str, stage: str | None) -> Candidate:

@@ -72,8 +72,11 @@ def check_candidates(files: RunFiles, phase: str, config: RunConfig) -> Iterator
     stage = config.stage(phase)
     weighed = stage is None or stage.strategy.weighs
     seen: set[str] = set()
+    asked = _Asked(files, aggregations)
     for entry in entries(files.phase(phase)):
-        documents = _documents(files, config, phase, entry.population.split)
+        documents = _documents(files, config, phase, entry.population.split, entry.number)
+        own = config.own_documents(phase, entry.number)
+        checked: set[str] = set() if own is not None else seen
         for candidate in entry.population.candidates:
             if candidate.recipe not in seen:
                 folder = files.phase(phase).candidate(candidate.recipe)
@@ -85,11 +88,15 @@ def check_candidates(files: RunFiles, phase: str, config: RunConfig) -> Iterator
             fitness = fitness_of(ranked.outcome, evaluation.objectives) if weighed else None
             what = f"candidate {ranked.id} has another fitness"
             yield from differs(what, where, fitness, ranked.fitness)
-            if ranked.recipe not in seen:
-                folder = files.phase(phase).candidate(ranked.recipe).at(ranked.outcome.rung)
+            if ranked.recipe not in checked:
+                folder = files.phase(phase).candidate(ranked.recipe).of(own)
+                folder = folder.at(ranked.outcome.rung)
                 rung = ranked.outcome.rung
                 its = documents[-1 if rung is None else rung]
                 yield from _check_outcome(files, folder, ranked, its, aggregations)
+                if own is not None and isinstance(ranked.outcome, Scored):
+                    yield from asked.check(ranked.outcome, folder)
+                    checked.add(ranked.recipe)
         seen |= {candidate.recipe for candidate in entry.population.candidates}
 
 
@@ -188,11 +195,43 @@ def _by_objective(table: pa.Table) -> dict[str, dict[int, Any]]:
     return scored
 
 
-def _documents(files: RunFiles, config: RunConfig, phase: str, split: Split) -> list[Documents]:
-    """What a phase is scored on, by rung."""
+class _Asked:
+    """All that candidates were asked by generations that have documents of their own."""
+
+    def __init__(self, files: RunFiles, aggregations: Aggregations) -> None:
+        self._files, self._aggregations = files, aggregations
+        self._parts: dict[str, dict[str, dict[int, Any]]] = {}
+
+    def check(self, outcome: Scored, folder: CandidateFiles) -> Iterator[Finding]:
+        """Take what a generation asked, and compare with what its outcome says of all so far."""
+        where, recipe = place(self._files, folder.outcome), outcome.recipe
+        if outcome.so_far is None:
+            yield Finding("nothing is said of all documents so far", where)
+        if outcome.so_far is None or not folder.items.is_file():
+            return
+        parts = self._parts.setdefault(recipe, {})
+        table = read_samples(folder.items, ["objective", "doc_id", "value", "part"])
+        for name, of_name in _by_objective(table).items():
+            parts.setdefault(name, {}).update(of_name)
+        for name, measured in outcome.so_far.measured.items():
+            of_name = parts.get(name, {})
+            what = f"`{name}` so far has another number of items"
+            yield from differs(what, where, len(of_name), measured.items)
+            aggregation = self._aggregations.find(name, measured.aggregation)
+            value = _aggregate(list(of_name.values()), aggregation)
+            if not math.isclose(value, measured.value, rel_tol=1e-9, abs_tol=1e-12):
+                yield Finding(
+                    f"`{name}` so far has another value", where, str(value), str(measured.value)
+                )
+
+
+def _documents(
+    files: RunFiles, config: RunConfig, phase: str, split: Split, generation: int
+) -> list[Documents]:
+    """What a generation is scored on, by rung."""
     if not files.items.is_file():
         return [{}]
-    rungs = documents_by_rung(config, read_document_sets(files.items), phase, split)
+    rungs = documents_by_rung(config, read_document_sets(files.items), phase, split, generation)
     measured = config.evaluation.measured
     return [{one.name: ids[one.task] for one in measured if one.task in ids} for ids in rungs]
 

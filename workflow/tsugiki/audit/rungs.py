@@ -16,7 +16,8 @@ from tsugiki.evolve.promote import promotion
 def check_rungs(files: RunFiles, phase: str, config: RunConfig) -> Iterator[Finding]:
     """Each decision after a rung is made again from the records, and is what was written."""
     evaluation = decided_evaluation(config, files.items)
-    if evaluation.rungs is None or config.stage(phase) is None:
+    stage = config.stage(phase)
+    if evaluation.rungs is None or stage is None:
         return
     folder = files.phase(phase)
     for entry in entries(folder):
@@ -24,7 +25,14 @@ def check_rungs(files: RunFiles, phase: str, config: RunConfig) -> Iterator[Find
             continue
         for rung, _ in enumerate(evaluation.rungs.documents[:-1]):
             path = entry.files.promotion(rung)
-            again = promotion(folder, entry.files, rung, evaluation.rungs, evaluation.objectives)
+            again = promotion(
+                folder,
+                entry.files,
+                rung,
+                evaluation.rungs,
+                evaluation.objectives,
+                stage.strategy,
+            )
             yield from _differences(again, read_promotion(path), place(files, path))
 
 

@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
+    BeforeValidator,
     Discriminator,
     Field,
     SerializerFunctionWrapHandler,
     Tag,
+    WrapSerializer,
     model_serializer,
     model_validator,
 )
 
 from tsugiki.contracts.data import Name, Section, folder_of
 from tsugiki.contracts.document_sets import Goal
-from tsugiki.strategies.rungs.registry import RULES
+from tsugiki.strategies.rungs.none import NoneLeft
+from tsugiki.strategies.rungs.registry import AnyRule
+from tsugiki.strategies.rungs.rule import Rule
 
 PLACE = "#"
 """In place of a column: documents are told apart by their place in the data set."""
@@ -121,10 +124,14 @@ class Items(Section):
     """Documents that are used once, for the final table."""
 
 
-def _known_rule(name: str) -> str:
-    if name not in RULES:
-        raise ValueError(f"there is no rule {name!r}; there are: {', '.join(sorted(RULES))}")
-    return name
+def _by_name(rule: Any) -> Any:
+    """A rule whose settings are the defaults may be written as its name."""
+    return {"kind": rule} if isinstance(rule, str) else rule
+
+
+def _name_alone(rule: Rule, handler: SerializerFunctionWrapHandler) -> Any:
+    """So that digests and files of runs with a rule that has no settings stay what they were."""
+    return handler(rule) if len(type(rule).model_fields) > 1 else rule.kind
 
 
 class Rungs(Section):
@@ -133,14 +140,32 @@ class Rungs(Section):
     documents: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     """Documents of each task by rung, ascending, `items.search` at most: those of a rung are among those
     of the next one. The last number is how many score a candidate that goes all the way."""
-    rule: Annotated[str, AfterValidator(_known_rule)] = "none"
-    """What decides after each rung but the last which candidates go on; `none` leaves nobody."""
+    rule: Annotated[
+        AnyRule,
+        Field(discriminator="kind"),
+        BeforeValidator(_by_name, json_schema_input_type=AnyRule | str),
+        WrapSerializer(_name_alone),
+    ] = NoneLeft()
+    """What decides after each rung but the last which candidates go on: `none`, `halving` or `racing`, by
+    name, or with settings as in `{kind: halving, eta: 3}`."""
 
     @model_validator(mode="after")
     def _rungs_ascend(self) -> Rungs:
         if any(later <= before for before, later in pairwise(self.documents)):
             raise ValueError("`documents` have to ascend: each rung has more than the one before")
         return self
+
+
+class Subsets(Section):
+    """Scoring each generation on documents of its own, drawn from the search documents."""
+
+    per_generation: Annotated[int, Field(ge=1)]
+    """Documents of each task that score a generation, fewer than `items.search`: drawn anew for each one, the
+    same for all its candidates."""
+    leaders: Annotated[int, Field(ge=0)] = 4
+    """So many of the best so far are scored on each generation's documents besides. Half of them are the best
+    by the mean over all documents that they were asked, the others the best newcomers of the generation
+    before."""
 
 
 class Vllm(Section):
@@ -167,6 +192,8 @@ class Evaluation(Section):
     """Sizes of the three sets of documents."""
     rungs: Rungs | None = None
     """Score the candidates of stages in rungs; at once on all search documents if absent."""
+    subsets: Subsets | None = None
+    """Score each generation on documents of its own; all on the same ones if absent."""
     document_keys: dict[str, str] = {}
     """By task (or file of documents): the column that says which document is which, or `#` for its place in the data set,
     where tasks have the same documents in other words, such as translations. Documents of one key are
@@ -210,17 +237,33 @@ class Evaluation(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _subsets_are_of_search_documents(self) -> Evaluation:
+        if self.subsets is None:
+            return self
+        if self.subsets.per_generation >= self.items.search:
+            raise ValueError(
+                "`subsets.per_generation` has to be smaller than the number of search documents, "
+                f"{self.items.search} (`items.search`)"
+            )
+        if self.rungs is not None:
+            raise ValueError("`rungs` and `subsets` exclude each other: remove one of them")
+        return self
+
     @model_serializer(mode="wrap")
-    def _without_rungs(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that digests and files of runs without rungs stay what they were."""
+    def _without_absent_parts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that digests and files of runs without rungs or subsets stay what they were."""
         fields: dict[str, Any] = handler(self)
-        if self.rungs is None:
-            fields.pop("rungs", None)
+        for name in ("rungs", "subsets"):
+            if fields.get(name, 0) is None:
+                fields.pop(name)
         return fields
 
     @property
     def search_documents(self) -> int:
         """Documents of each task that score a candidate of a stage."""
+        if self.subsets is not None:
+            return self.subsets.per_generation
         return self.items.search if self.rungs is None else self.rungs.documents[-1]
 
     @property

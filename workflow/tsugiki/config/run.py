@@ -76,6 +76,10 @@ class RunConfig(Section):
         """The stage of that name, if there is one."""
         return next((stage for stage in self.stages if stage.name == name), None)
 
+    def own_documents(self, phase: str, generation: int) -> int | None:
+        """The generation, if it is scored on documents of its own; None if all of its phase share theirs."""
+        return generation if self.evaluation.subsets and self.stage(phase) else None
+
     def finalists_of(self, stage: str) -> str:
         """The phase in which a stage's finalists are scored: the last stage's has the plain name."""
         return FINALISTS if stage == self.stages[-1].name else f"{FINALISTS_OF}{stage}"

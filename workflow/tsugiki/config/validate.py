@@ -164,6 +164,11 @@ def _stages(config: RunConfig) -> Iterator[str]:
         yield from stage_faults(stage, key)
         for fault in stage.strategy.faults(len(config.evaluation.objectives)):
             yield f"`{key}.strategy`: {fault}"
+        if config.evaluation.subsets is not None and not stage.strategy.forgets:
+            yield (
+                f"`{key}.strategy`: {stage.strategy.kind} compares candidates of different generations, which "
+                "`evaluation.subsets` scores on different documents; remove that, or use `cma_es`"
+            )
         earlier[stage.name] = stage
 
 

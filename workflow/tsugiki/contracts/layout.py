@@ -49,6 +49,10 @@ def run_is_taken(name: str) -> bool:
     return name in CACHES
 
 
+def _generation(root: Path, number: int) -> Path:
+    return root / f"gen-{number:03d}"
+
+
 @dataclass(frozen=True)
 class CandidateFiles:
     """candidates/cand-<digest12>/: one recipe in one phase."""
@@ -74,6 +78,10 @@ class CandidateFiles:
     def cost(self) -> Path:
         """Seconds, tokens and the machine; differs between runs."""
         return self.root / "cost.json"
+
+    def of(self, generation: int | None) -> CandidateFiles:
+        """Where the same is recorded of a generation's own documents; None where all have the same ones."""
+        return self if generation is None else CandidateFiles(_generation(self.root, generation))
 
     def at(self, rung: int | None) -> CandidateFiles:
         """Where the same is recorded of a rung before the last; None stands for all documents."""
@@ -152,7 +160,7 @@ class PhaseFiles:
 
     def generation(self, number: int) -> GenerationFiles:
         """Files of one generation."""
-        return GenerationFiles(self.root / f"gen-{number:03d}")
+        return GenerationFiles(_generation(self.root, number))
 
     def candidate(self, digest: str) -> CandidateFiles:
         """Files of one recipe."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from pydantic import (
     BaseModel,
@@ -47,17 +47,27 @@ class Measured(Data):
         return fields
 
 
-class _OfRung(Data):
+class SoFar(Data):
+    """What a candidate has scored on all documents that it was asked, by several generations."""
+
+    generations: int
+    """How many have asked it; the first of them drew it, and it came again as one of the best."""
+    measured: dict[str, Measured]
+    """By objective (or monitor) name."""
+
+
+class _OfDocuments(Data):
     @model_serializer(mode="wrap")
     def _all_documents_go_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that outcomes without rungs keep the bytes that they always had."""
+        """So that outcomes on all documents of a stage keep the bytes that they always had."""
         fields: dict[str, Any] = handler(self)
-        if fields["rung"] is None:
-            fields.pop("rung")
+        for name in ("rung", "so_far"):
+            if fields.get(name, 0) is None:
+                fields.pop(name)
         return fields
 
 
-class Scored(_OfRung):
+class Scored(_OfDocuments):
     """The candidate was scored."""
 
     status: Literal["scored"] = "scored"
@@ -77,9 +87,22 @@ class Scored(_OfRung):
     """SHA-256 of items.parquet, the record of every item."""
     rung: int | None = None
     """The rung whose documents it was scored on, from 0; None for the last one, or where there are none."""
+    so_far: SoFar | None = None
+    """Where each generation has documents of its own, of which all else here is; None elsewhere."""
+
+    @property
+    def times(self) -> int:
+        """How many generations have asked it documents of their own; 1 where all have the same ones."""
+        return 1 if self.so_far is None else self.so_far.generations
+
+    @property
+    def overall(self) -> Scored:
+        """The same with the values over all documents that it was asked."""
+        measured = self.measured if self.so_far is None else self.so_far.measured
+        return self.model_copy(update={"measured": measured})
 
 
-class Failed(_OfRung):
+class Failed(_OfDocuments):
     """The candidate has no score. It ranks last."""
 
     status: Literal["failed"] = "failed"
@@ -93,7 +116,7 @@ class Failed(_OfRung):
     """The rung at which it failed; None for the last one, or where there are none."""
 
 
-def is_whole(outcome: Scored | Failed) -> bool:
+def is_whole(outcome: Scored | Failed) -> TypeGuard[Scored]:
     """Whether a candidate was scored on all documents: only such scores compare."""
     return isinstance(outcome, Scored) and outcome.rung is None
 

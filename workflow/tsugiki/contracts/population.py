@@ -21,7 +21,13 @@ class Candidate(Data):
     """The raw genotype; values may lie outside the unit cube. Empty for hand-made candidates."""
     origin: dict[str, str | list[str]]
     """Where it came from: `distribution` (digest of the strategy's state), `parents` (candidate
-    ids), or `note`."""
+    ids), `note`, or `leader` (id in the generation before: one of the best so far, which comes again to be scored on
+    other documents)."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether it comes again as one of the best so far; the strategy has not asked for it."""
+        return "leader" in self.origin
 
 
 class Population(Data):

@@ -32,7 +32,7 @@ from tsugiki.evaluate.chat_template import chat_identity
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.materialized import read_weights_digest
 from tsugiki.evaluate.rungs import Ids, documents_by_rung
-from tsugiki.evaluate.score import Earlier, Evaluated, score
+from tsugiki.evaluate.score import Earlier, Evaluated, Own, score
 from tsugiki.evaluate.shards import read_split, shard_of
 from tsugiki.parents.run_models import models_of
 
@@ -83,11 +83,16 @@ class ShardEvaluator:
         files = phase_files.generation(generation)
         population = read_population(files.population)
         population_bytes = files.population.read_bytes()
-        rungs = documents_by_rung(self._config, self._items, phase, population.split)
-        step = _step(rungs, rung)
+        rungs = documents_by_rung(self._config, self._items, phase, population.split, generation)
+        step, own = _step(rungs, rung), self._config.own_documents(phase, generation)
         chats = self._chats(population, phase_files)
         identity = evaluation_identity(
-            self._evaluators, self._items, population, self._model, chats, rungs
+            self._evaluators,
+            self._items,
+            population,
+            self._model,
+            chats,
+            self._drawn(phase) if own is not None else _nested(rungs, self._items, population),
         )
         if self._config.stage(phase) is not None:  # before anything recorded is scored anew
             before = evaluation_of(phase_files)
@@ -95,6 +100,7 @@ class ShardEvaluator:
         jobs = read_split(self._files, files, self._config.evaluation.jobs)
         mine = shard_of(population, self._job, jobs)
         left = left_at(files, range(step.number))
+        asked_by = _generations(phase_files, mine, generation) if own is not None else {}
         recipes = {
             one: read_recipe(phase_files.candidate(one).recipe) for one in mine if one not in left
         }
@@ -102,32 +108,42 @@ class ShardEvaluator:
             if not should_continue():
                 return
             candidate = phase_files.candidate(one)
-            place = candidate.at(rung)
+            place = candidate.of(own).at(rung)
             outcome = known_outcome(place, identity)
             if outcome is None:
+                ids, times = step.ids, asked_by.get(one, [])
+                earlier = None
+                if step.number:
+                    earlier = self._earlier(files, candidate.at(step.number - 1), identity)
+                elif times:
+                    earlier = self._of_generations(phase_files, candidate, times, identity)
+                    ids = _unasked(ids, earlier)
                 written = files.weights(self._job) / candidate.root.name
                 evaluated = score(
                     partial(self._build, recipes[one], written),
                     self._evaluators,
                     recipe=one,
-                    ids=step.ids,
+                    ids=ids,
                     evaluation=identity,
                     prompts=population.split == "test",
-                    rung=rung,
-                    earlier=self._earlier(files, candidate.at(step.number - 1), identity)
-                    if step.number
-                    else None,
+                    part=rung if own is None else Own(step.ids, len(times) + 1),
+                    earlier=earlier,
                 )
                 record(place, evaluated, self._model.hardware)
                 outcome = evaluated.outcome
             log(f"[{index}/{len(recipes)}] {one[:12]} {describe(outcome)}")
-        places = {one: phase_files.candidate(one).at(left.get(one, rung)) for one in mine}
+        places = {one: phase_files.candidate(one).of(own).at(left.get(one, rung)) for one in mine}
         if rung is not None:
             places = {one: place for one, place in places.items() if one in recipes}
         finish(files.evaluated(self._job, rung), population_bytes, places)
 
     def _earlier(self, files: GenerationFiles, place: CandidateFiles, identity: str) -> Earlier:
-        """What came of a candidate on the documents of the rung before.
+        """What came of a candidate on the documents of the rung before, or of a generation.
+
+        Args:
+            files: The generation that these belong to.
+            place: Where that is recorded.
+            identity: Of the evaluation.
 
         Raises:
             LineageError: its record is damaged, or another evaluation made it. The marks that the
@@ -138,7 +154,9 @@ class ShardEvaluator:
             for mark in files.all_evaluated():
                 mark.unlink(missing_ok=True)
             raise LineageError(
-                "what a candidate scored on the rung before cannot be used",
+                "what a candidate scored on the rung before cannot be used"
+                if place.root.name.startswith("rung-")
+                else "what a candidate scored in an earlier generation cannot be used",
                 where=str(place.outcome),
                 expected=f"a score by evaluation {identity}, and the record that it names",
                 fix="give the same command again: what is not as it should be is scored anew",
@@ -150,6 +168,35 @@ class ShardEvaluator:
             rows_again(read_samples(place.items), tasks),
             {} if cost is None else cost.model_dump(mode="json"),
         )
+
+    def _of_generations(
+        self,
+        phase: PhaseFiles,
+        candidate: CandidateFiles,
+        generations: Sequence[int],
+        identity: str,
+    ) -> Earlier | None:
+        """What came of a candidate on the documents of earlier generations, each of them once.
+
+        None if it failed: then it is tried anew.
+
+        Raises:
+            LineageError: a record is damaged, or another evaluation made it.
+        """
+        found: list[Earlier] = []
+        for generation in generations:
+            place = candidate.of(generation)
+            if isinstance(known_outcome(place, identity), Failed):
+                continue
+            found.append(self._earlier(phase.generation(generation), place, identity))
+        rows = {(row["objective"], row["doc_id"]): row for earlier in found for row in earlier.rows}
+        return Earlier(found[-1].outcome, list(rows.values()), {}) if found else None
+
+    def _drawn(self, phase: str) -> dict[str, Any]:
+        """How the documents of a stage's generations are drawn, for their identity."""
+        subsets = self._config.evaluation.subsets
+        size = None if subsets is None else subsets.per_generation
+        return {"subsets": {"size": size, "seed": self._config.seed, "stage": phase}}
 
     def _in_groups(self, recipes: Mapping[str, AnyRecipe]) -> list[str]:
         """Digests of recipes, those together that the backend builds more cheaply so."""
@@ -207,19 +254,47 @@ def _step(rungs: Sequence[Ids], rung: int | None) -> _Step:
     return _Step(number, {task: ids for task, ids in new.items() if ids} if number else rungs[0])
 
 
+def _nested(rungs: Sequence[Ids], items: DocumentSets, population: Population) -> dict[str, Any]:
+    """What rungs add to the identity of an evaluation."""
+    plain = list(rungs) == [items.ids(population.split)]
+    return {} if plain else {"rungs": list(rungs)}
+
+
+def _generations(phase: PhaseFiles, recipes: Sequence[str], before: int) -> dict[str, list[int]]:
+    """Which generations before one asked each recipe that came already, in their order."""
+    found: dict[str, list[int]] = {}
+    for number in range(before):
+        drawn = read_population(phase.generation(number).population).candidates
+        for recipe in {one.recipe for one in drawn} & set(recipes):
+            found.setdefault(recipe, []).append(number)
+    return found
+
+
+def _unasked(ids: Ids, earlier: Earlier | None) -> Ids:
+    """Those documents that a candidate was not asked earlier."""
+    if earlier is None:
+        return ids
+    asked = {(row["task"], row["doc_id"]) for row in earlier.rows}
+    new = {
+        task: [one for one in of_task if (task, one) not in asked] for task, of_task in ids.items()
+    }
+    return {task: of_task for task, of_task in new.items() if of_task}
+
+
 def evaluation_identity(
     evaluators: Evaluators,
     items: DocumentSets,
     population: Population,
     model: Candidates,
     chats: Mapping[str, Any],
-    rungs: Sequence[Ids],
+    documents: Mapping[str, Any],
 ) -> str:
     """Digest of everything, but the recipe, that determines an outcome.
 
-    It is the same for all rungs of a generation: which one an outcome is of, it says itself.
+    It is the same for all rungs of a generation, and for all generations: which of them an outcome is of, it
+    says itself, or its place.
     """
-    computed, every = dict(model.identity), items.ids(population.split)
+    computed = dict(model.identity)
     if items.version == 1:
         computed.pop("threads", None)  # not named then, and such a run goes on
     return digest(
@@ -228,7 +303,7 @@ def evaluation_identity(
             "items": items.digest(population.split),
             **computed,
             **chats,
-            **({"rungs": list(rungs)} if len(rungs) > 1 or rungs != [every] else {}),
+            **documents,
         }
     )
 

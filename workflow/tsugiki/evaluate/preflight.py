@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tsugiki.config.run import RunConfig
@@ -70,6 +70,7 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
         except ConfigError as error:
             report.faults.append(error)
             sets = None
+        report.faults += _faults_of_rule(config, loaded.values())
         for name, one in loaded.items():
             report.notes += one.notes()
             ids = [0] if sets is None else _ids(sets.tasks[name])
@@ -97,6 +98,23 @@ def refuse_broken(evaluators: Evaluators, sets: DocumentSets, config: RunConfig)
     for name, of_task in sets.tasks.items():
         report.faults += evaluators.of(name).faults(name, _ids(of_task), readers)
     refuse(report.faults)
+
+
+def _faults_of_rule(config: RunConfig, loaded: Iterable[Evaluator]) -> Iterator[ConfigError]:
+    """Objectives that a rule for rungs cannot judge document by document."""
+    rungs = config.evaluation.rungs
+    if rungs is None or not rungs.rule.by_document:
+        return
+    optimised = {one.name for one in config.evaluation.objectives}
+    for name, how in ((name, how) for one in loaded for name, how in one.aggregations.items()):
+        if how is not None and name in optimised:
+            yield ConfigError(
+                f"the rule `{rungs.rule.kind}` compares candidates document by document",
+                where=f"objective `{name}`",
+                expected="a mean over documents",
+                got=how.name,
+                fix="take another metric, or `evaluation.rungs.rule: halving`",
+            )
 
 
 def _count(name: str, hashes: Sequence[str]) -> str:

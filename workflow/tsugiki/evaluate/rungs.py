@@ -1,4 +1,4 @@
-"""Which documents the candidates of a stage are scored on, rung by rung."""
+"""Which documents the candidates of a stage are scored on, rung by rung, or generation by generation."""
 
 from __future__ import annotations
 
@@ -13,31 +13,35 @@ Ids = dict[str, list[int]]
 
 
 def documents_by_rung(
-    config: RunConfig, items: DocumentSets, phase: str, split: Split
+    config: RunConfig, items: DocumentSets, phase: str, split: Split, generation: int = 0
 ) -> list[Ids]:
-    """The documents that score a phase: by rung, those of a rung among those of the next one.
+    """The documents that score a generation: by rung, those of a rung among those of the next one.
 
-    A phase that is no stage, and a stage without rungs, has one rung: all documents of its split.
+    A phase that is no stage, and a stage without rungs, has one rung: all documents of its split, or, with
+    `evaluation.subsets`, those that are drawn for the generation.
 
     Args:
         config: The run.
         items: The division of its documents.
         phase: Its phase.
         split: What scores the phase.
+        generation: Its number.
     """
-    if config.evaluation.rungs is None or config.stage(phase) is None:
+    subsets, rungs = config.evaluation.subsets, config.evaluation.rungs
+    if config.stage(phase) is None or (subsets is None and rungs is None):
         return [items.ids(split)]
-    order = {
-        task: in_order(getattr(sets, split), ("rungs", config.seed))
-        for task, sets in items.tasks.items()
-    }
+    key: tuple[str | int, ...] = ("rungs", config.seed)
+    sizes = [] if rungs is None else rungs.documents
+    if subsets is not None:
+        key, sizes = ("subset", config.seed, phase, generation), [subsets.per_generation]
+    order = {task: in_order(getattr(sets, split), key) for task, sets in items.tasks.items()}
     return [
         {
             task: sorted(one.id for one in of_task[:size])
             for task, of_task in order.items()
             if of_task
         }
-        for size in config.evaluation.rungs.documents
+        for size in sizes
     ]
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from tsugiki.canonical import digest_bytes
-from tsugiki.contracts.outcome import Failed, Measured, Scored
+from tsugiki.contracts.outcome import Failed, Measured, Scored, SoFar
 from tsugiki.contracts.samples import Sample, rows_of, to_parquet
 from tsugiki.errors import EvaluationError, InfrastructureError, RecipeError
 from tsugiki.evaluate.aggregation import Aggregation, read_part
@@ -33,13 +33,23 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What came of a candidate on the documents of the rungs before."""
+    """What came of a candidate on other documents: of the rungs before, or of earlier generations."""
 
     outcome: Scored
     rows: list[dict[str, Any]]
     """Of items.parquet, as `rows_again` gives them."""
     cost: Mapping[str, Any]
-    """Content of cost.json; empty where it is lost."""
+    """Content of cost.json; empty where it is lost, or does not count here."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a generation scores that has documents of its own."""
+
+    ids: Mapping[str, Sequence[int]]
+    """By task; a candidate may have been asked some of them earlier."""
+    times: int
+    """How many generations ask the candidate, this one included."""
 
 
 def score(
@@ -50,7 +60,7 @@ def score(
     ids: Mapping[str, Sequence[int]],
     evaluation: str,
     prompts: bool = False,
-    rung: int | None = None,
+    part: int | Own | None = None,
     earlier: Earlier | None = None,
 ) -> Evaluated:
     """Build a candidate and score it.
@@ -62,7 +72,9 @@ def score(
         ids: Document ids by task; not those it was scored on earlier.
         evaluation: Identity of the evaluation.
         prompts: Keep the prompts' text in items.parquet.
-        rung: Number of the rung, for the outcome.
+        part: Number of the rung before the last whose documents the outcome is of; or what a generation
+            scores that has documents of its own: the outcome and its records are of these alone, and where
+            none of them is left to be asked, nothing is built.
         earlier: What came of it on other documents: the outcome, its records and the cost are of both.
 
     Raises:
@@ -71,27 +83,38 @@ def score(
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     merged = forward = 0.0
+    own, rung = (part, None) if isinstance(part, Own) else (None, part)
     table: bytes | None = None
     tokens = 0
     outcome: Scored | Failed
     try:
-        model, weights = build()
-        merged = time.perf_counter() - clock
-        model.clock.reset()
-        records = evaluators.score(model, ids)
-        forward = model.clock.stop()
-        new = rows_of(records, _tokens(records, model.tokenizer), prompts=prompts)
+        new: list[dict[str, Any]] = []
+        cut: dict[str, float] = {}
+        if earlier is None or ids:
+            model, weights = build()
+            merged = time.perf_counter() - clock
+            model.clock.reset()
+            records = evaluators.score(model, ids)
+            forward = model.clock.stop()
+            new = rows_of(records, _tokens(records, model.tokenizer), prompts=prompts)
+            cut = _share_cut(records, model.cut, earlier if own is None else None)
+        else:
+            weights = earlier.outcome.weights
         tokens = sum(row["tokens"] for row in generated_answers(new))
-        rows = new if earlier is None else _together(earlier.rows, new)
+        known = new if earlier is None else _together(earlier.rows, new)
+        rows = known if own is None else _of(known, own.ids)
         table = to_parquet(rows)
         outcome = Scored(
             recipe=recipe,
             evaluation=evaluation,
             measured=_measure(rows, evaluators.aggregations),
-            rates=_rates(generated_answers(rows)) | _share_cut(records, model.cut, earlier),
+            rates=_rates(generated_answers(rows)) | cut,
             weights=weights,
             records=digest_bytes(table),
             rung=rung,
+            so_far=None
+            if own is None
+            else SoFar(generations=own.times, measured=_measure(known, evaluators.aggregations)),
         )
     except (RecipeError, EvaluationError) as error:
         kind, reason = describe_failure(error)
@@ -125,10 +148,14 @@ def _together(
     earlier: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Rows as if all documents had been scored at once: by objective, then by place."""
-    order = {
-        name: place for place, name in enumerate(dict.fromkeys(row["objective"] for row in new))
-    }
+    names = dict.fromkeys(row["objective"] for row in [*new, *earlier])
+    order = {name: place for place, name in enumerate(names)}
     return sorted([*earlier, *new], key=lambda row: (order[row["objective"]], row["doc_id"]))
+
+
+def _of(rows: Sequence[dict[str, Any]], ids: Mapping[str, Sequence[int]]) -> list[dict[str, Any]]:
+    wanted = {task: set(of_task) for task, of_task in ids.items()}
+    return [row for row in rows if row["doc_id"] in wanted.get(row["task"], ())]
 
 
 def describe_failure(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,10 @@ from tsugiki.contracts.ledger import read_outcome, read_population
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.rungs import Judged, Promotion, left_at
 from tsugiki.contracts.samples import read_samples
-from tsugiki.contracts.scores import scores_of
+from tsugiki.contracts.scores import Scores, scores_of
 from tsugiki.errors import LineageError
-from tsugiki.strategies.rungs.registry import RULES
 from tsugiki.strategies.rungs.rule import Standing
+from tsugiki.strategies.strategy import Strategy
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,6 +42,7 @@ def promotion(
     rung: int,
     rungs: Rungs,
     objectives: Sequence[Objective],
+    strategy: Strategy,
 ) -> Promotion:
     """Decide from the files of a generation; writes nothing.
 
@@ -51,15 +52,17 @@ def promotion(
         rung: Number of the rung, from 0, that has been scored; not the last one.
         rungs: The configuration of rungs.
         objectives: What is optimised, with goals as decided.
+        strategy: That of the stage.
 
     Raises:
+        EvaluationError: the rule cannot judge such scores.
         LineageError: a file is missing, or files contradict each other.
     """
     population = read_population(files.population)
     left = left_at(files, range(rung))
     recipes = dict.fromkeys(one.recipe for one in population.candidates)
     found = [_read(phase, recipe, rung, objectives) for recipe in recipes if recipe not in left]
-    reasons = decide(found, rung, rungs, objectives)
+    reasons = decide(found, rung, rungs, objectives, strategy, len(recipes))
     return Promotion(
         run=population.run,
         phase=population.phase,
@@ -74,15 +77,25 @@ def promotion(
 
 
 def decide(
-    found: Sequence[AtRung], rung: int, rungs: Rungs, objectives: Sequence[Objective]
+    found: Sequence[AtRung],
+    rung: int,
+    rungs: Rungs,
+    objectives: Sequence[Objective],
+    strategy: Strategy,
+    candidates: int,
 ) -> list[str | None]:
     """Why each candidate is left at a rung; None for those that go on.
 
     Args:
-        found: The candidates.
+        found: The candidates that have come so far.
         rung: Number of the rung.
         rungs: The configuration of rungs.
         objectives: What is optimised.
+        strategy: That of the stage.
+        candidates: How many the generation began with.
+
+    Raises:
+        EvaluationError: the rule cannot judge such scores.
     """
     if not found:
         return []
@@ -90,17 +103,33 @@ def decide(
     known = [one.by_document for one in found if one.by_document is not None]
     nothing = np.full(known[0].shape if known else (0, len(objectives)), np.nan)
     tables = [nothing if one.by_document is None else one.by_document for one in found]
+    scores = scores_of((one.outcome for one in found), objectives)
     standing = Standing(
         rung=rung,
         documents=tuple(rungs.documents),
-        scores=scores_of((one.outcome for one in found), objectives),
+        candidates=candidates,
+        scores=scores,
+        order=tuple(best_first(strategy, scores)),
         by_document=signs * np.stack(tables),
+        weighs=strategy.weighs,
     )
-    decided = RULES[rungs.rule](standing)
+    decided = rungs.rule.left(standing)
     return [
         f"failed: {one.outcome.kind}" if isinstance(one.outcome, Failed) else reason
         for one, reason in zip(found, decided, strict=True)
     ]
+
+
+def best_first(strategy: Strategy, scores: Scores) -> list[int]:
+    """Candidates that did not fail, as a strategy prefers them: front after front, if it looks for one."""
+    left = np.flatnonzero(~scores.failed)
+    order: list[int] = []
+    while len(left):
+        rest = replace(scores, values=scores.values[left], failed=scores.failed[left])
+        best = strategy.best(rest, len(left))
+        order.extend(left[best].tolist())
+        left = np.delete(left, best)
+    return order
 
 
 def _read(phase: PhaseFiles, recipe: str, rung: int, objectives: Sequence[Objective]) -> AtRung:

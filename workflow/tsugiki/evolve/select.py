@@ -16,6 +16,7 @@ from tsugiki.contracts.population import Candidate, Generation, Population
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.scores import further_first, scores_of
 from tsugiki.errors import LineageError
+from tsugiki.evolve.leaders import improves, leaders
 from tsugiki.strategies.state import State
 from tsugiki.strategies.strategy import Asked, clip
 
@@ -86,14 +87,29 @@ def select(
             candidates=(),
         )
         return Next(_json(following), state_bytes, ())
-    genomes = np.array([candidate.genome for candidate in population.candidates])
-    outcomes = [ranked.outcome for ranked in entry.ranked]
+    asked = [candidate for candidate in population.candidates if not candidate.leads]
+    genomes = np.array([candidate.genome for candidate in asked])
+    outcomes = [ranked.outcome for ranked in entry.ranked[: len(asked)]]
     scores = further_first(scores_of(outcomes, objectives), [one.rung for one in outcomes])
-    told = stage.strategy.tell(state, genomes, scores).with_scalars(
-        **stage.strategy.progress(state, scores, entry.generation)
-    )
+    told = stage.strategy.tell(state, genomes, scores)
     ids = tuple(candidate.id for candidate in population.candidates)
-    return _ask(config, stage, space, told, generation=generation, previous=previous, ids=ids)
+    if (subsets := config.evaluation.subsets) is None:
+        told = told.with_scalars(**stage.strategy.progress(state, scores, entry.generation))
+        return _ask(config, stage, space, told, generation=generation, previous=previous, ids=ids)
+    last = state.scalars["best_generation"]
+    if improves(entry.ranked, stage.strategy, objectives):
+        last = entry.generation
+    chosen = leaders(entry.ranked, subsets.leaders, stage.strategy, objectives)
+    return _ask(
+        config,
+        stage,
+        space,
+        told.with_scalars(best=None, best_generation=last),
+        generation=generation,
+        previous=previous,
+        ids=ids,
+        again=[population.candidates[index] for index in chosen],
+    )
 
 
 def _ask(
@@ -105,6 +121,7 @@ def _ask(
     generation: int,
     previous: str | None,
     ids: tuple[str, ...],
+    again: Sequence[Candidate] = (),
 ) -> Next:
     state_bytes = state.to_bytes()
     stopped = stop_reason(stage, state, generation)
@@ -112,6 +129,8 @@ def _ask(
         [] if stopped else stage.strategy.ask(state, (config.seed, stage.name, "ask", generation))
     )
     recipes = [space.decode([float(value) for value in clip(one.genome)]) for one in asked]
+    known = {recipe.digest for recipe in recipes}
+    come = [] if stopped else [one for one in again if one.recipe not in known]
     source = digest_bytes(state_bytes)
     population = Population(
         run=config.name,
@@ -121,14 +140,22 @@ def _ask(
         previous=previous,
         state=source,
         stopped=stopped,
-        candidates=tuple(
-            Candidate(
-                id=f"{generation:03d}-{index:02d}",
-                recipe=recipe.digest,
-                genome=tuple(float(value) for value in one.genome),
-                origin=_origin(one, source, ids),
-            )
-            for index, (one, recipe) in enumerate(zip(asked, recipes, strict=True))
+        candidates=(
+            *(
+                Candidate(
+                    id=f"{generation:03d}-{index:02d}",
+                    recipe=recipe.digest,
+                    genome=tuple(float(value) for value in one.genome),
+                    origin=_origin(one, source, ids),
+                )
+                for index, (one, recipe) in enumerate(zip(asked, recipes, strict=True))
+            ),
+            *(
+                one.model_copy(
+                    update={"id": f"{generation:03d}-{index:02d}", "origin": {"leader": one.id}}
+                )
+                for index, one in enumerate(come, start=len(asked))
+            ),
         ),
     )
     return Next(_json(population), state_bytes, tuple(recipes))

@@ -8,7 +8,7 @@ from typing import Literal
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import EVOLVED
-from tsugiki.contracts.outcome import is_whole
+from tsugiki.contracts.outcome import Scored, is_whole
 from tsugiki.contracts.population import Candidate, Generation, Population, Ranked
 from tsugiki.contracts.scores import scores_of
 from tsugiki.errors import EvaluationError
@@ -19,6 +19,9 @@ def best_distinct(
 ) -> list[Ranked]:
     """The best candidates of a stage, each recipe once, as its strategy sees them.
 
+    Where each generation has documents of its own, they are compared by the mean over all documents that they
+    were asked, and those that only one generation asked, some of whom were lucky, come after all others.
+
     Args:
         history: Its generations; the earliest of equals goes first.
         count: Most candidates.
@@ -26,13 +29,19 @@ def best_distinct(
         objectives: What candidates are scored by, with their goals.
     """
     found: dict[str, Ranked] = {}
+    last: dict[str, Scored] = {}
     for generation in history:
         for entry in generation.ranked:
             if is_whole(entry.outcome):
                 found.setdefault(entry.recipe, entry)
-    entries = list(found.values())
-    scores = scores_of((entry.outcome for entry in entries), objectives)
-    return [entries[index] for index in stage.strategy.best(scores, count)]
+                last[entry.recipe] = entry.outcome
+    chosen: list[Ranked] = []
+    for often in (True, False):
+        recipes = [recipe for recipe, one in last.items() if (one.times > 1) is often]
+        scores = scores_of((last[recipe].overall for recipe in recipes), objectives)
+        best = stage.strategy.best(scores, count - len(chosen)) if recipes else []
+        chosen += [found[recipes[index]] for index in best]
+    return chosen
 
 
 def finalist_population(

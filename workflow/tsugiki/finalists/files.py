@@ -75,7 +75,7 @@ def load_final_table(
 def _measured(phase: Iterable[PhaseFiles]) -> Values:
     """All values of whole phases."""
     return {
-        entry.recipe: {name: one.value for name, one in entry.outcome.measured.items()}
+        entry.recipe: {name: one.value for name, one in entry.outcome.overall.measured.items()}
         for one in phase
         for generation in scored_generations(one)
         for entry in generation.ranked
@@ -85,6 +85,8 @@ def _measured(phase: Iterable[PhaseFiles]) -> Values:
 
 def _search_biases(phase: PhaseFiles, config: RunConfig) -> dict[str, float]:
     """Winner's curse of a stage, by measure; none unless all its candidates share their items."""
+    if config.evaluation.subsets is not None:
+        return {}
     history = scored_generations(phase)
     entries = (entry for generation in history for entry in generation.ranked)
     places = {

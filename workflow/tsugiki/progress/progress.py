@@ -101,11 +101,11 @@ def duration(seconds: float) -> str:
 
 
 def _scores(course: Course) -> str:
+    so_far = "nothing" if course.best_so_far is None else f"{course.best_so_far:.4f}"
     if course.best is None or course.median is None or course.spread is None:
-        so_far = "nothing" if course.best_so_far is None else f"{course.best_so_far:.4f}"
         return f"best so far {so_far} | no candidate of this generation was scored"
     return (
-        f"best so far {course.best_so_far:.4f} | this one: best {course.best:.4f}, "
+        f"best so far {so_far} | this one: best {course.best:.4f}, "
         f"median {course.median:.4f}, spread {course.spread:.4f}"
     )
 
@@ -117,7 +117,7 @@ def _phase_line(files: RunFiles, config: RunConfig, name: str, found: Sequence[E
     if not found:
         return "not begun"
     if not done:
-        return _waiting(phase, found[-1])
+        return _waiting(phase, found[-1], config)
     if stage is None:
         failed = f", {count} failed" if (count := failures(done[-1])) else ""
         return f"{len(done[-1].ranked)} candidates scored{failed}"
@@ -128,7 +128,7 @@ def _phase_line(files: RunFiles, config: RunConfig, name: str, found: Sequence[E
         return f"{line} | ended: {stopped}"
     # The generation after the last one is drawn but never scored.
     under_way = found[-1].outcomes is None and found[-1].number < planned
-    return f"{line} | {_waiting(phase, found[-1])}" if under_way else line
+    return f"{line} | {_waiting(phase, found[-1], config)}" if under_way else line
 
 
 def _stages(files: RunFiles, config: RunConfig) -> dict[str, list[Entry]]:
@@ -140,14 +140,15 @@ def _stage_line(
 ) -> str:
     ranked = [one.outcomes for one in found if one.outcomes is not None and one.outcomes.ranked]
     history = summaries(files, config, name, ranked)
-    times = [busy_seconds(costs) for costs in generation_costs(files.phase(name), found)]
+    times = [busy_seconds(costs) for costs in generation_costs(files, config, name, found)]
     known = [seconds for seconds in times if seconds]
     return progress_line(history, sum(known) / len(known) if known else None, planned)
 
 
-def _waiting(phase: PhaseFiles, entry: Entry) -> str:
+def _waiting(phase: PhaseFiles, entry: Entry, config: RunConfig) -> str:
+    own = config.own_documents(entry.population.phase, entry.number)
     recipes = {candidate.recipe for candidate in entry.population.candidates}
-    scored = sum(phase.candidate(recipe).outcome.is_file() for recipe in recipes)
+    scored = sum(phase.candidate(recipe).of(own).outcome.is_file() for recipe in recipes)
     line = f"generation {entry.number + 1}: {scored} of {len(recipes)} candidates scored"
     rung = next(number for number in count() if not entry.files.promotion(number).is_file())
     here = sum(phase.candidate(recipe).at(rung).outcome.is_file() for recipe in recipes)

@@ -32,7 +32,8 @@ class Course:
     spread: float | None = None
     """Standard deviation over the scored candidates."""
     best_so_far: float | None = None
-    """Best of this and all earlier generations."""
+    """Best of this and all earlier generations; where each has documents of its own, the best mean of those
+    that were asked by several."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,18 @@ def summarise(
             front = [
                 front[one] for one in stage.strategy.best(scores_of(front, objectives), len(front))
             ]
+        own = any(isinstance(one, Scored) and one.so_far is not None for one in outcomes)
         whole = np.array([is_whole(one) for one in outcomes], dtype=np.bool_)
         known = scores.values[whole]
+        again = [one for one in outcomes if is_whole(one) and one.times > 1]
+        by_mean = scores_of((one.overall for one in again), objectives)
         of_each = {
-            one.name: _course(known[:, place], one.sign, before.objectives.get(one.name))
+            one.name: _course(
+                known[:, place],
+                one.sign,
+                before.objectives.get(one.name),
+                by_mean.values[:, place] if own else None,
+            )
             for place, one in enumerate(objectives)
         }
         weighed = weighted_sum(scores)[whole]
@@ -107,7 +116,11 @@ def summarise(
                 number=generation.generation,
                 candidates=len(outcomes),
                 failures=int(scores.failed.sum()),
-                fitness=_course(weighed, 1.0, before.fitness) if front is None else None,
+                fitness=_course(
+                    weighed, 1.0, before.fitness, weighted_sum(by_mean) if own else None
+                )
+                if front is None
+                else None,
                 objectives=of_each if len(objectives) > 1 else {},
                 front=None if front is None else len(front),
             )
@@ -140,30 +153,46 @@ def best_candidate(
 ) -> tuple[Ranked, float] | None:
     """The candidate of the largest weighted sum, and that sum; None where every one failed.
 
-    Of equals the first.
+    Of equals the first. Where each generation has documents of its own, it is the one of the best mean among
+    those that several generations asked.
     """
-    entries = [
-        entry
-        for generation in generations
-        for entry in generation.ranked
-        if is_whole(entry.outcome)
-    ]
-    if not entries:
+    entries: dict[str, Ranked] = {}
+    last: dict[str, Scored] = {}
+    for entry in (entry for generation in generations for entry in generation.ranked):
+        if is_whole(entry.outcome):
+            entries.setdefault(entry.recipe, entry)
+            last[entry.recipe] = entry.outcome
+    recipes = [one for one in last if last[one].times > 1] or list(last)
+    if not recipes:
         return None
-    weighed = weighted_sum(scores_of((entry.outcome for entry in entries), objectives))
+    weighed = weighted_sum(scores_of((last[one].overall for one in recipes), objectives))
     best = int(weighed.argmax())
-    return entries[best], float(weighed[best])
+    return entries[recipes[best]], float(weighed[best])
 
 
-def _course(larger: NDArray[np.float64], sign: float, before: Course | None) -> Course:
-    """`larger`: of the scored candidates; larger is better, whichever `sign` the objective has."""
+def _course(
+    larger: NDArray[np.float64],
+    sign: float,
+    before: Course | None,
+    again: NDArray[np.float64] | None = None,
+) -> Course:
+    """A generation's numbers; larger is better, whichever `sign` the objective has.
+
+    Args:
+        larger: Of the scored candidates.
+        sign: Of the objective.
+        before: Of the generation before.
+        again: Means of those that several generations asked, where each has documents of its own.
+    """
     best_so_far = None if before is None else before.best_so_far
+    if again is not None and again.size:
+        best_so_far = sign * float(again.max())
     if not larger.size:
         return Course(best_so_far=best_so_far)
     values = sign * larger
     best = sign * float(larger.max())
     lower, median, upper = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
-    if best_so_far is None or sign * best > sign * best_so_far:
+    if again is None and (best_so_far is None or sign * best > sign * best_so_far):
         best_so_far = best
     return Course(
         best=best,

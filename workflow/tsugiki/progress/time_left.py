@@ -28,11 +28,18 @@ def busy_seconds(costs: Iterable[Cost]) -> float:
 
 
 def generation_costs(
-    phase: PhaseFiles, found: Sequence[Entry], latest: int = RECENT
+    files: RunFiles, config: RunConfig, name: str, found: Sequence[Entry], latest: int = RECENT
 ) -> list[list[Cost]]:
-    """Costs of the candidates that each of the latest ranked generations had to score."""
+    """Costs of the candidates that each of the latest ranked generations of a phase had to score."""
+    phase = files.phase(name)
     ranked = [one for one in found if one.outcomes is not None and one.outcomes.ranked]
-    return [_costs(phase, recipes) for recipes in new_recipes(ranked)[-latest:]]
+    new = list(zip(ranked, new_recipes(ranked), strict=True))[-latest:]
+    costs = []
+    for entry, recipes in new:
+        own = config.own_documents(name, entry.number)
+        scored = recipes if own is None else distinct_recipes(entry.population)
+        costs.append(_costs(phase, scored, own))
+    return costs
 
 
 def seconds_left(
@@ -57,7 +64,7 @@ def seconds_left(
     recent: list[Cost] = []
     size = 0
     for name, found in stages.items():
-        if costs := generation_costs(files.phase(name), found):
+        if costs := generation_costs(files, config, name, found):
             recent = [cost for of_one in costs for cost in of_one]
             size = len(found[0].population.candidates)
     busy = busy_seconds(recent)
@@ -79,7 +86,7 @@ def seconds_left(
     drawn = True  # while a stage goes on, finalists that are there are those of a smaller budget
     for stage in config.stages:
         phase = files.phase(config.finalists_of(stage.name))
-        waiting = _left_of_stage(files.phase(stage.name), stage, stages[stage.name], size)
+        waiting = _left_of_stage(files, config, stage, stages[stage.name], size)
         unscored = finalists if waiting else _unscored(phase, finalists)
         left += take(waiting, of_stage)
         left += take(unscored, items.validation * searched)
@@ -94,14 +101,21 @@ def _tasks(config: RunConfig) -> tuple[int, int]:
     return len(objectives), len(objectives | {one.task for one in config.evaluation.monitors})
 
 
-def _left_of_stage(phase: PhaseFiles, stage: Stage, found: Sequence[Entry], size: int) -> int:
+def _left_of_stage(
+    files: RunFiles, config: RunConfig, stage: Stage, found: Sequence[Entry], size: int
+) -> int:
     """Candidates that a stage has yet to score; `size` is how many a generation has if none is drawn."""
     if any(one.population.stopped for one in found):
         return 0
+    phase, subsets = files.phase(stage.name), config.evaluation.subsets
     size = len(found[0].population.candidates) if found else size
+    size += subsets.leaders if subsets is not None else 0
     begun = [one for one in found if one.number < stage.budget.generations]
     waiting = [one for one in begun if one.outcomes is None]
-    under_way = sum(_without_outcome(phase, one.population) for one in waiting)
+    under_way = sum(
+        _without_outcome(phase, one.population, config.own_documents(stage.name, one.number))
+        for one in waiting
+    )
     return under_way + size * (stage.budget.generations - len(begun))
 
 
@@ -111,11 +125,11 @@ def _unscored(phase: PhaseFiles, expected: int) -> int:
     return _without_outcome(phase, read_population(path)) if path.is_file() else expected
 
 
-def _without_outcome(phase: PhaseFiles, population: Population) -> int:
+def _without_outcome(phase: PhaseFiles, population: Population, own: int | None = None) -> int:
     recipes = distinct_recipes(population)
-    return sum(not phase.candidate(recipe).outcome.is_file() for recipe in recipes)
+    return sum(not phase.candidate(recipe).of(own).outcome.is_file() for recipe in recipes)
 
 
-def _costs(phase: PhaseFiles, recipes: Sequence[str]) -> list[Cost]:
-    found = (read_cost(phase.candidate(recipe).cost) for recipe in recipes)
+def _costs(phase: PhaseFiles, recipes: Sequence[str], own: int | None) -> list[Cost]:
+    found = (read_cost(phase.candidate(recipe).of(own).cost) for recipe in recipes)
     return [cost for cost in found if cost is not None]

@@ -295,11 +295,11 @@ def _costs(files: RunFiles, config: RunConfig) -> list[PhaseCost]:
     costs = []
     for phase in existing_phases(files, config.phases):
         folder = files.phase(phase)
-        recipes = dict.fromkeys(
-            candidate.recipe
+        scored = dict.fromkeys(
+            (candidate.recipe, config.own_documents(phase, entry.number))
             for entry in entries(folder)
             for candidate in entry.population.candidates
         )
-        known = (read_cost(folder.candidate(recipe).cost) for recipe in recipes)
+        known = (read_cost(folder.candidate(recipe).of(own).cost) for recipe, own in scored)
         costs.append(phase_cost(phase, [cost for cost in known if cost is not None]))
     return [cost for cost in costs if cost.candidates]

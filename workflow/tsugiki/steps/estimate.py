@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.dataflow import DataflowSpace
+from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
@@ -55,11 +56,18 @@ class Share:
     documents: int
     """Of each task."""
     tasks: tuple[str, ...]
+    saved: int = 0
+    """Documents of each task that are not put to candidates which are left at a rung, all together."""
+
+    @property
+    def asked(self) -> int:
+        """Documents of each task that are put to all its candidates together."""
+        return self.candidates * self.documents - self.saved
 
     @property
     def answers(self) -> int:
         """How often a model is asked."""
-        return self.candidates * self.documents * len(self.tasks)
+        return self.asked * len(self.tasks)
 
 
 def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Share]:
@@ -75,7 +83,11 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
     all_tasks = tuple(sorted({one.task for one in [*evaluation.objectives, *evaluation.monitors]}))
     found = [
         Share(
-            stage.name, population * stage.budget.generations, evaluation.search_documents, searched
+            stage.name,
+            population * stage.budget.generations + _again(evaluation, stage),
+            evaluation.search_documents,
+            searched,
+            _saved(evaluation, population) * stage.budget.generations,
         )
         for stage in config.stages
         if (population := _population(stage, tensors.get(stage.name)))
@@ -100,6 +112,23 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
         Share("finalists", stages * finalists, items.validation, searched),
         Share("test", tested, items.test, all_tasks),
     ]
+
+
+def _again(evaluation: Evaluation, stage: Stage) -> int:
+    """Candidates that come again at most, to be scored on other documents."""
+    subsets = evaluation.subsets
+    return subsets.leaders * (stage.budget.generations - 1) if subsets is not None else 0
+
+
+def _saved(evaluation: Evaluation, population: int) -> int:
+    """Documents of each task that rungs save at least in a generation."""
+    if evaluation.rungs is None:
+        return 0
+    documents = evaluation.rungs.documents
+    come = evaluation.rungs.rule.at_most(population, len(documents))
+    more = [later - before for before, later in zip([0, *documents], documents, strict=False)]
+    asked = sum(count * new for count, new in zip(come, more, strict=True))
+    return population * documents[-1] - asked
 
 
 def gpu_hours(
@@ -131,7 +160,7 @@ def gpu_hours(
             limit = limits.get(task, ANSWER)
             answer = limit * step / (2 if best else 1)
             one = answer + prompt if limit else CHOICES * prompt
-            seconds += part.candidates * part.documents * one
+            seconds += part.asked * one
     return seconds / 3600
 
 

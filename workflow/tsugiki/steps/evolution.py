@@ -85,7 +85,9 @@ def write_ranked(
     population_bytes = current.population.read_bytes()
     rungs = config.evaluation.rungs
     last = len(rungs.documents) - 1 if rungs is not None and config.stage(name) is not None else 0
-    outcomes = read_outcomes(phase, population, left_at(current, range(last)))
+    outcomes = read_outcomes(
+        phase, population, left_at(current, range(last)), config.own_documents(name, generation)
+    )
     refuse_mixed(current, outcomes, evaluation_of(phase) if generation else None)
     refuse_if_all_failed(outcomes, first=generation == 0, where=str(phase.root))
     stage, objectives = config.stage(name), decided_evaluation(config, files.items).objectives
@@ -105,7 +107,10 @@ def write_ranked(
 
 
 def read_outcomes(
-    phase: PhaseFiles, population: Population, left: Mapping[str, int] | None = None
+    phase: PhaseFiles,
+    population: Population,
+    left: Mapping[str, int] | None = None,
+    own: int | None = None,
 ) -> dict[str, Scored | Failed]:
     """Outcomes of a generation, by recipe digest.
 
@@ -113,13 +118,14 @@ def read_outcomes(
         phase: Its phase.
         population: Its candidates.
         left: The rung at which each recipe was left that was not scored on all documents.
+        own: The generation, if it is scored on documents of its own.
 
     Raises:
         LineageError: an outcome is missing or belongs to another recipe.
     """
     outcomes: dict[str, Scored | Failed] = {}
     for recipe in distinct_recipes(population):
-        path: Path = phase.candidate(recipe).at((left or {}).get(recipe)).outcome
+        path: Path = phase.candidate(recipe).of(own).at((left or {}).get(recipe)).outcome
         outcome = read_outcome(path)
         if outcome.recipe != recipe:
             raise LineageError(

@@ -37,7 +37,7 @@ def write_promotion(
         )
     phase = files.phase(stage.name)
     current = phase.generation(generation)
-    decided = promotion(phase, current, rung, rungs, evaluation.objectives)
+    decided = promotion(phase, current, rung, rungs, evaluation.objectives, stage.strategy)
     atomic.write_bytes(current.promotion(rung), pretty_json(decided.model_dump(mode="json")))
     on = sum(one.left is None for one in decided.candidates)
     log(

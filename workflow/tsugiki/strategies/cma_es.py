@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from deap import base, cma
@@ -76,6 +76,8 @@ class FullCovariance(Strategy):
 
 class CmaEs(FullCovariance):
     """CMA-ES, as in the paper (Hansen and Ostermeier 2001)."""
+
+    forgets: ClassVar[bool] = True
 
     kind: Literal["cma_es"] = "cma_es"
     """CMA-ES."""

@@ -11,7 +11,7 @@ further step, which widens single axes, is for integers with more than two value
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,8 @@ def with_margin(
 
 class CmaEsMargin(FullCovariance):
     """CMA-ES with margin, for indicators and numbers together (Hamano et al. 2022)."""
+
+    forgets: ClassVar[bool] = True
 
     kind: Literal["cma_es_margin"]
     """CMA-ES with margin."""

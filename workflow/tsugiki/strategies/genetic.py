@@ -7,7 +7,7 @@ Goyal, Computer Science and Informatics 26, 1996. Tournaments of two, elite kept
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from deap import tools
@@ -68,6 +68,8 @@ class Breeding(Strategy):
 
 class Genetic(Breeding):
     """Genetic algorithm: tournaments, simulated binary crossover, polynomial mutation."""
+
+    forgets: ClassVar[bool] = True
 
     kind: Literal["genetic"]
     """Genetic algorithm."""

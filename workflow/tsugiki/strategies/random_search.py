@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ from tsugiki.strategies.strategy import Asked, Strategy
 
 class RandomSearch(Strategy):
     """Uniform random candidates: the honest baseline of any search."""
+
+    forgets: ClassVar[bool] = True
 
     kind: Literal["random"]
     """Random search."""

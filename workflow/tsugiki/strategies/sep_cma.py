@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,6 +169,8 @@ class SeparableCmaEs(Strategy):
 
     Indicators, if there are any, keep a margin as in `cma_es_margin`.
     """
+
+    forgets: ClassVar[bool] = True
 
     kind: Literal["sep_cma"]
     """Separable CMA-ES."""

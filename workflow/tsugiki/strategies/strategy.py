@@ -41,6 +41,9 @@ class Strategy(Section, ABC):
     weighs: ClassVar[bool] = True
     """Whether it looks for the largest weighted sum of the objectives."""
 
+    forgets: ClassVar[bool] = False
+    """Whether it compares scores of one generation alone, so that each one may have documents of its own."""
+
     kind: str
     """Its name."""
 

@@ -176,8 +176,9 @@ class _Projection:
         entry = history[-1]
         outcomes = [one.outcomes for one in history if one.outcomes is not None]
         folder = self.files.phase(phase)
+        own = self.config.own_documents(phase, entry.number)
         costs = {
-            candidate.recipe: read_cost(folder.candidate(candidate.recipe).cost)
+            candidate.recipe: read_cost(folder.candidate(candidate.recipe).of(own).cost)
             for candidate in entry.population.candidates
         }
         known = [cost for cost in costs.values() if cost is not None]
@@ -187,7 +188,8 @@ class _Projection:
         if entry.number == 0 or phase == TEST:
             self._log_run_files(parent)
         if entry.population.candidates:
-            spent = [costs[recipe] for recipe in new_recipes(history)[-1]]
+            scored = new_recipes(history)[-1] if own is None else list(costs)
+            spent = [costs[recipe] for recipe in scored]
             summary = summaries(self.files, self.config, phase, outcomes)[-1]
             metrics = generation_metrics(summary, spent)
             self._log(parent, metrics=metrics, timestamp=milliseconds(end), step=entry.number)
@@ -231,7 +233,7 @@ class _Projection:
             step=step,
         )
         folder = self.files.phase(phase).candidate(candidate.recipe)
-        scored = folder.at(record.rung)
+        scored = folder.of(self.config.own_documents(phase, step)).at(record.rung)
         for path in (folder.recipe, scored.outcome, scored.items):
             if path.is_file():
                 self.client.log_artifact(run, str(path))

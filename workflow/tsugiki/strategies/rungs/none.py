@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from tsugiki.strategies.rungs.rule import Standing
+from typing import Literal
+
+from tsugiki.strategies.rungs.rule import Rule, Standing
 
 
-def none(standing: Standing) -> list[str | None]:
+class NoneLeft(Rule):
+    """Nobody is left."""
+
+    kind: Literal["none"] = "none"
     """All go on."""
-    return [None] * len(standing.scores.failed)
+
+    def left(self, standing: Standing) -> list[str | None]:
+        """All go on."""
+        return [None] * len(standing.scores.failed)

@@ -1,10 +1,9 @@
-"""All rules for rungs, by the name that a configuration gives them."""
+"""All rules for rungs. A configuration chooses one by its `kind`."""
 
 from __future__ import annotations
 
-from tsugiki.strategies.rungs.none import none
-from tsugiki.strategies.rungs.rule import Rule
+from tsugiki.strategies.rungs.halving import Halving
+from tsugiki.strategies.rungs.none import NoneLeft
+from tsugiki.strategies.rungs.racing import Racing
 
-RULES: dict[str, Rule] = {
-    "none": none,
-}
+AnyRule = NoneLeft | Halving | Racing

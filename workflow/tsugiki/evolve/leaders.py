@@ -1,0 +1,67 @@
+"""The best candidates so far, where each generation is scored on documents of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tsugiki.config.evaluation import Objective
+from tsugiki.contracts.outcome import Scored
+from tsugiki.contracts.population import Ranked
+from tsugiki.contracts.scores import scores_of
+from tsugiki.strategies.strategy import Strategy
+
+
+def leaders(
+    ranked: Sequence[Ranked], count: int, strategy: Strategy, objectives: Sequence[Objective]
+) -> list[int]:
+    """Which candidates of a generation are scored again, on the documents of the next one.
+
+    A mean over more documents is less a matter of luck, so that newcomers, of whom some are always lucky, do not
+    compete with those that came again: half of the places, rounded down, go to the best of these by the mean over
+    all documents that they were asked, the others to the best newcomers. Places that one side cannot fill go
+    to the other.
+
+    Args:
+        ranked: The generation; leaders of the one before are among them.
+        count: How many are wanted.
+        strategy: Says who is best.
+        objectives: What candidates are scored by.
+
+    Returns:
+        Indices, each recipe once; fewer if there are no more that were scored.
+    """
+    first = {one.recipe: index for index, one in reversed(list(enumerate(ranked)))}
+    places = sorted(first.values())
+    known = {index: one for index in places if isinstance(one := ranked[index].outcome, Scored)}
+    again, new = (
+        _best_first(
+            [index for index in known if (known[index].times > 1) is came],
+            known,
+            strategy,
+            objectives,
+        )
+        for came in (True, False)
+    )
+    kept = again[: max(count // 2, count - len(new))]
+    return [*kept, *new[: count - len(kept)]]
+
+
+def improves(ranked: Sequence[Ranked], strategy: Strategy, objectives: Sequence[Objective]) -> bool:
+    """Whether the best of those that came again, by the mean over all their documents, did so for the first time."""
+    known = {
+        index: one.outcome
+        for index, one in enumerate(ranked)
+        if isinstance(one.outcome, Scored) and one.outcome.times > 1
+    }
+    best = _best_first(list(known), known, strategy, objectives)
+    return bool(best) and known[best[0]].times == 2
+
+
+def _best_first(
+    places: Sequence[int],
+    known: dict[int, Scored],
+    strategy: Strategy,
+    objectives: Sequence[Objective],
+) -> list[int]:
+    scores = scores_of((known[index].overall for index in places), objectives)
+    return [places[one] for one in strategy.best(scores, len(places))]
