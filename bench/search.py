@@ -26,6 +26,7 @@ from pathlib import Path
 
 from search_bed import CACHE, SIZES, Bed
 from searches import (
+    Asking,
     Trace,
     at_weights,
     climb,
@@ -47,15 +48,16 @@ T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.
 
 def recommended(bed: Bed, seed: int, answers: int) -> Trace:
     """Task arithmetic per block from the tuned baseline: small steps, many generations of few fresh questions."""
-    space, population, questions = weights_space(bed), 16, 25
+    space = weights_space(bed)
+    start = at_weights(space, tuned_grid(bed)[0])
     return evolve(
         bed,
         space,
-        at_weights(space, tuned_grid(bed)[0]),
+        start,
         seed=seed,
-        generations=answers // (population * questions),
-        questions=questions,
-        population=population,
+        answers=answers,
+        asking=Asking((25,)),
+        population=16,
         sigma=0.1,
     )
 
@@ -63,24 +65,13 @@ def recommended(bed: Bed, seed: int, answers: int) -> Trace:
 def earlier(bed: Bed, seed: int, answers: int) -> Trace:
     """The default up to version 1: weights and densities of DARE-TIES per block, all questions."""
     space = first_space(bed)
-    return evolve(
-        bed,
-        space,
-        space.start,
-        seed=seed,
-        generations=math.ceil(answers / (24 * SIZES["search"])),
-        population=24,
-        sigma=0.2,
-    )
+    return evolve(bed, space, space.start, seed=seed, answers=answers, population=24, sigma=0.2)
 
 
 def uniform(bed: Bed, seed: int, answers: int) -> Trace:
     """Uniform random candidates in the space of the recommended search."""
     space = weights_space(bed)
-    generations = math.ceil(answers / (24 * SIZES["search"]))
-    return evolve(
-        bed, space, space.start, seed=seed, generations=generations, kind="random", population=24
-    )
+    return evolve(bed, space, space.start, seed=seed, answers=answers, kind="random", population=24)
 
 
 def by_hand(bed: Bed, seed: int, answers: int) -> Trace:

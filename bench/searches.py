@@ -15,8 +15,10 @@ import numpy as np
 from search_bed import PARENTS, SIZES, Bed
 from tsugiki import api
 from tsugiki.contracts.recipe import Recipe
+from tsugiki.contracts.scores import Scores, further_first
 from tsugiki.keyed import generator
 from tsugiki.space.parameter_space import ParameterGenome
+from tsugiki.strategies.rungs.rule import Rule, Standing
 
 GRID = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
 """Weights of each parent in the tuned baseline, as in the default final table."""
@@ -26,16 +28,37 @@ TOP = 8
 
 
 @dataclass(frozen=True)
+class Asking:
+    """What a generation is asked."""
+
+    rungs: tuple[int, ...]
+    """Numbers of questions; without a rule all candidates come to the last one."""
+    fresh: bool = True
+    """Draw each generation's questions anew, not once for the whole search."""
+    rule: Rule | None = None
+    """Who comes to the next rung."""
+
+
+@dataclass(frozen=True)
+class Came:
+    """How far a candidate came."""
+
+    score: float
+    questions: int
+    rung: int | None
+    """At which it was left; None if at none."""
+
+
+@dataclass(frozen=True)
 class Seen:
     """A candidate that was scored."""
 
     recipe: Recipe
     score: float
-    questions: int
+    whole: bool
+    """Whether it was left at no rung."""
     answers: int
     """Answers of the search so far, this candidate's among them."""
-    evaluations: int
-    """Candidates scored so far, with this one."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +83,9 @@ class Trace:
     last: Any = None
     """The mean's genome."""
 
-    def add(self, recipe: Recipe, score: float, questions: int) -> None:
+    def add(self, recipe: Recipe, came: Came) -> None:
         """Note a candidate."""
-        answers = self.answers + questions
-        self.seen.append(Seen(recipe, score, questions, answers, len(self.seen) + 1))
+        self.seen.append(Seen(recipe, came.score, came.rung is None, self.answers + came.questions))
 
     @property
     def answers(self) -> int:
@@ -114,34 +136,84 @@ def evolve(
     start: Sequence[float],
     *,
     seed: int,
-    generations: int,
-    questions: int = SIZES["search"],
+    answers: int,
+    asking: Asking | None = None,
     trace: Trace | None = None,
     **strategy: Any,
 ) -> Trace:
-    """A search by one of the strategies; with fewer questions than there are, fresh ones each generation."""
+    """A search by one of the strategies, until a generation more might cost more answers than there are.
+
+    Args:
+        bed: The models and questions.
+        space: What is searched.
+        start: Where the search starts, in the unit cube.
+        seed: Of the search.
+        answers: Most answers, those in `trace` among them.
+        asking: What a generation is asked; all search questions if absent.
+        trace: What came before, which is gone on with.
+        strategy: Kind (`cma_es` if absent) and settings.
+    """
     trace = Trace() if trace is None else trace
+    asking = Asking((SIZES["search"],)) if asking is None else asking
     kind = strategy.pop("kind", "cma_es")
     search = api.strategy(kind, start, seed=seed, **strategy)
-    for _ in range(generations):
-        ids = drawn(bed.seed, seed, len(trace.means), questions)
-        scores = []
-        for point in search.ask():
-            recipe = space.decode(point.tolist())
-            scores.append(float(bed.right(recipe, "search", ids).mean()))
-            trace.add(recipe, scores[-1], questions)
-        search.tell(scores)
-        mean = search.strategy.mean(search.state)
-        if mean is not None:
-            trace.last = np.clip(mean, 0, 1)
-            trace.means.append((len(trace.seen), trace.answers, space.decode(trace.last.tolist())))
+    while trace.answers + len(points := search.ask()) * asking.rungs[-1] <= answers:
+        order = drawn(bed.seed, seed, search.generation if asking.fresh else 0)
+        recipes = [space.decode(point.tolist()) for point in points]
+        standings = scored_in_rungs(bed, recipes, order, asking)
+        for recipe, standing in zip(recipes, standings, strict=True):
+            trace.add(recipe, standing)
+        search.tell(ranked(standings))
+        if (mean := search.mean) is not None:
+            trace.last = mean
+            trace.means.append((len(trace.seen), trace.answers, space.decode(mean.tolist())))
     return trace
 
 
-def drawn(bed: int, seed: int, generation: int, questions: int) -> list[int]:
-    """The search questions of a generation."""
+def drawn(bed: int, seed: int, generation: int) -> list[int]:
+    """All search questions in an order of their own; those of a rung are the first."""
     rng = generator("questions", bed, seed, generation)
-    return sorted(rng.permutation(SIZES["search"])[:questions].tolist())
+    return [int(one) for one in rng.permutation(SIZES["search"])]
+
+
+def scored_in_rungs(
+    bed: Bed, recipes: Sequence[Recipe], order: Sequence[int], asking: Asking
+) -> list[Came]:
+    """Score a generation; only the questions of those rungs that a candidate comes to are put to it."""
+    rungs, rule = asking.rungs, asking.rule
+    came: dict[int, Came] = {}
+    going = list(range(len(recipes)))
+    for rung, questions in enumerate(rungs if rule else rungs[-1:]):
+        ids = order[:questions]
+        bits = np.array([bed.right(recipes[one], "search", ids) for one in going], dtype=np.float64)
+        means = bits.mean(axis=1)
+        for one, mean in zip(going, means, strict=True):
+            came[one] = Came(float(mean), questions, None)
+        if rule is None or rung == len(rungs) - 1:
+            break
+        standing = Standing(
+            rung=rung,
+            documents=tuple(rungs),
+            candidates=len(recipes),
+            scores=Scores(means[:, None], np.zeros(len(means), dtype=np.bool_), np.ones(1)),
+            order=tuple(int(one) for one in np.argsort(-means, kind="stable")),
+            by_document=bits[..., None],
+        )
+        reasons = rule.left(standing)
+        for one, reason in zip(going, reasons, strict=True):
+            if reason is not None:
+                came[one] = Came(came[one].score, questions, rung)
+        going = [one for one, reason in zip(going, reasons, strict=True) if reason is None]
+    return [came[one] for one in range(len(recipes))]
+
+
+def ranked(standings: Sequence[Came]) -> list[float]:
+    """Scores by which whoever came further is ahead, as a run tells them to its strategy."""
+    values = np.array([[one.score] for one in standings])
+    scores = Scores(values, np.zeros(len(values), dtype=np.bool_), np.ones(1))
+    return [
+        float(one) for one in further_first(scores, [one.rung for one in standings]).values[:, 0]
+    ]
 
 
 def climb(
@@ -164,7 +236,7 @@ def climb(
     def scored(point: Any) -> float:
         recipe = space.decode(point.tolist())
         score = bed.score(recipe, "search")
-        trace.add(recipe, score, SIZES["search"])
+        trace.add(recipe, Came(score, SIZES["search"], None))
         return score
 
     best = np.array(start, dtype=np.float64)
@@ -194,7 +266,7 @@ def finals(bed: Bed, trace: Trace, answers: int | None = None) -> Final:
     """
     seen = [one for one in trace.seen if answers is None or one.answers <= answers]
     found: dict[str, Seen] = {}
-    for one in seen:
+    for one in (one for one in seen if one.whole):
         known = found.get(one.recipe.digest)
         if known is None or one.score > known.score:
             found[one.recipe.digest] = one
