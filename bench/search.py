@@ -1,0 +1,174 @@
+"""Does the search beat chance and what one would do by hand, at equal cost?
+
+On the demo's bed (see search_bed.py), with parents and questions of several seeds and several searches on
+each, at equal numbers of answers: the recommended search; today's or an earlier default; uniform random candidates in
+the same space; a coordinate climb over the same weights. Both the recommended search and the climb start at the tuned
+baseline, whose grid of 36 merges the final table needs in any case; its 7,200 answers are in no budget. All have the
+same finalists' procedure: the 8 best and the mean on 400 questions, the winner of these on 1,000 others.
+
+Prints, for each budget, the mean over all searches first, then the lead of the recommended search over each rival
+with two 95 % intervals: for these parents (what other searches would give), and across parents (what other parents
+would give; Student's t over the parents' means). Chosen for show: the learning rate of the
+demo's maths expert, with which it forgets Japanese, so that no parent solves the task. Numbers differ between
+processors, since training does. Answers are kept: a run that is ended goes on where it was.
+
+    python bench/search.py [--cache FOLDER] [--seeds 1 2 3 4 5] [--searches 3] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from search_bed import CACHE, SIZES, Bed
+from searches import (
+    Asking,
+    Trace,
+    at_weights,
+    climb,
+    evolve,
+    finals,
+    first_space,
+    tuned_grid,
+    weights_space,
+)
+
+Contestant = Callable[[Bed, int, int], Trace]
+"""Bed, seed of the search, and most answers."""
+
+BUDGETS = (24, 128, 240, 480)
+"""In candidates on all search questions; what is compared is answers."""
+T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160)
+"""Student's t, two-sided 95 %, for 1 and more degrees of freedom."""
+
+
+def recommended(bed: Bed, seed: int, answers: int) -> Trace:
+    """Task arithmetic per block from the tuned baseline: small steps, many generations of few fresh questions."""
+    space = weights_space(bed)
+    start = at_weights(space, tuned_grid(bed)[0])
+    return evolve(
+        bed,
+        space,
+        start,
+        seed=seed,
+        answers=answers,
+        asking=Asking((25,)),
+        population=16,
+        sigma=0.1,
+    )
+
+
+def earlier(bed: Bed, seed: int, answers: int) -> Trace:
+    """The default up to version 1: weights and densities of DARE-TIES per block, all questions."""
+    space = first_space(bed)
+    return evolve(bed, space, space.start, seed=seed, answers=answers, population=24, sigma=0.2)
+
+
+def uniform(bed: Bed, seed: int, answers: int) -> Trace:
+    """Uniform random candidates in the space of the recommended search."""
+    space = weights_space(bed)
+    return evolve(bed, space, space.start, seed=seed, answers=answers, kind="random", population=24)
+
+
+def by_hand(bed: Bed, seed: int, answers: int) -> Trace:
+    """A coordinate climb from the tuned baseline."""
+    space = weights_space(bed)
+    start = at_weights(space, tuned_grid(bed)[0])
+    return climb(bed, space, start, seed=seed, evaluations=answers // SIZES["search"])
+
+
+CONTESTANTS: dict[str, Contestant] = {
+    "recommended": recommended,
+    "coordinate climb": by_hand,
+    "random": uniform,
+    "earlier default": earlier,
+}
+
+
+def main() -> None:
+    """Run the searches and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, default=CACHE)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--searches", type=int, default=3)
+    parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS))
+    parser.add_argument(
+        "--quick", action="store_true", help="one set of parents, one search, 24 candidates"
+    )
+    given = parser.parse_args()
+    if given.quick:
+        given.seeds, given.searches, given.budgets = given.seeds[:1], 1, [24]
+    found: dict[tuple[str, int], dict[tuple[int, int], float]] = {}
+    for seed in given.seeds:
+        bed, began = Bed(seed, given.cache), time.monotonic()
+        for search in range(1, given.searches + 1):
+            for name, contestant in CONTESTANTS.items():
+                trace = contestant(bed, search, max(given.budgets) * SIZES["search"])
+                for budget in given.budgets:
+                    final = finals(bed, trace, budget * SIZES["search"])
+                    found.setdefault((name, budget), {})[seed, search] = final.winner
+        grid = bed.score(bed.recipe("task_arithmetic", {"weight": tuned_grid(bed)[0]}), "test")
+        print(
+            f"parents {seed}: tuned baseline {grid:.3f}; {bed.generated} answers generated, "
+            f"{time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+    print(describe(found, given.budgets))
+
+
+def describe(
+    found: Mapping[tuple[str, int], Mapping[tuple[int, int], float]], budgets: Sequence[int]
+) -> str:
+    """The table: accuracy by contestant and budget, and leads."""
+    lines = []
+    for budget in budgets:
+        lines.append(f"\n{budget} candidates on {SIZES['search']} questions, or as many answers")
+        best = found["recommended", budget]
+        for name in CONTESTANTS:
+            values = found[name, budget]
+            leads = {key: best[key] - values[key] for key in values}
+            line = f"  {name:18} {statistics.mean(values.values()):.3f}"
+            if name != "recommended":
+                line += f"   lead {lead(leads)}"
+            of_parents = parents_means(values).values()
+            lines.append(f"{line}   by parents: {' '.join(f'{one:.3f}' for one in of_parents)}")
+    return "\n".join(lines)
+
+
+def parents_means(values: Mapping[tuple[int, int], float]) -> dict[int, float]:
+    """Mean over the searches on each set of parents."""
+    return {
+        parents: statistics.mean(value for (one, _), value in values.items() if one == parents)
+        for parents in dict.fromkeys(parents for parents, _ in values)
+    }
+
+
+def lead(leads: Mapping[tuple[int, int], float]) -> str:
+    """Mean lead, with its interval for these parents and across parents."""
+    means = parents_means(leads)
+    within = [value - means[parents] for (parents, _), value in leads.items()]
+    freedom = len(within) - len(means)
+    here = math.nan
+    if freedom > 0:
+        variance = sum(value**2 for value in within) / freedom
+        here = _t(freedom) * math.sqrt(variance / len(within))
+    across = math.nan
+    if len(means) > 1:
+        spread = statistics.stdev(means.values())
+        across = _t(len(means) - 1) * spread / math.sqrt(len(means))
+    return (
+        f"{statistics.mean(leads.values()):+.3f} ± {here:.3f} for these parents, "
+        f"± {across:.3f} across parents"
+    )
+
+
+def _t(freedom: int) -> float:
+    return T95[freedom - 1] if freedom <= len(T95) else 1.96 + 2.5 / freedom
+
+
+if __name__ == "__main__":
+    main()
