@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one set of parents, one search")
     given = parser.parse_args()
     if given.quick:
-        given.seeds, given.searches, given.most, given.full = given.seeds[:1], 1, 2400, 4800
+        given.seeds, given.searches, given.most, given.full = given.seeds[:1], 1, 4800, 4800
     counts = [count for count in COUNTS if count <= given.most]
     targets: dict[tuple[int, int], float] = {}
     found: dict[tuple[str, bool], dict[tuple[int, int], list[float]]] = {}
