@@ -44,6 +44,27 @@ def test_they_have_budget_parents_and_size_of_the_last_stage(tiny_config: dict[s
     assert config.figures() == {"ps": "weights"}
 
 
+def test_where_generations_have_few_documents_rivals_have_few_candidates_on_all(
+    tiny_config: dict[str, Any],
+) -> None:
+    """Sixteen and two leaders on 3 documents are 54 answers: on 8 documents each, seven candidates."""
+    tiny_config["evaluation"] |= {"items": {"search": 8, "validation": 4, "test": 6}}
+    tiny_config["evaluation"] |= {"subsets": {"per_generation": 3, "leaders": 2}}
+    config = with_rivals(
+        tiny_config,
+        strategy={"kind": "cma_es", "population": 16},
+        budget={"generations": 9, "stagnation": 3},
+        surrogate={},
+    )
+    for name, rival in zip(("ps-random", "ps-climb"), config.rival_stages.values(), strict=True):
+        assert rival.strategy.population == 7
+        assert (rival.budget.generations, rival.budget.stagnation) == (9, None)
+        assert rival.surrogate is None
+        assert config.search_documents(name) == 8
+        assert config.own_documents(name, 4) is None
+    assert (config.search_documents("ps"), config.own_documents("ps", 4)) == (3, 4)
+
+
 def test_random_search_is_in_the_same_space_and_starts_nowhere(tiny_config: dict[str, Any]) -> None:
     """Whatever the stage starts from."""
     config = with_rivals(tiny_config, start="baseline")

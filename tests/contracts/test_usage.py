@@ -9,7 +9,7 @@ import pytest
 from tests.synthetic_runs import SyntheticRun
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import scored_generations
-from tsugiki.contracts.outcome import Failed, Measured, Outcome, Scored
+from tsugiki.contracts.outcome import Failed, Measured, Outcome, Scored, SoFar
 from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.contracts.usage import Used, generated_tokens, scoring_hours, used
 
@@ -43,6 +43,17 @@ def test_a_recipe_counts_once_and_objectives_of_one_task_share_their_answers() -
     ]
     tasks = {"exact": "words", "language": "words", "maths": "sums"}
     assert used(history, tasks) == Used(evaluations=3, answers=250 + 25)
+
+
+def test_answers_of_a_candidate_that_comes_again_add_up() -> None:
+    """Five documents of its first generation and four more of the next."""
+
+    def again(times: int, items: int) -> Scored:
+        so_far = SoFar(generations=times, measured=scored("a", exact=items).measured)
+        return scored("a", exact=5).model_copy(update={"so_far": so_far})
+
+    history = [ranked(again(1, 5)), ranked(again(2, 9))]
+    assert used(history, {"exact": "words"}) == Used(evaluations=1, answers=9)
 
 
 def test_tokens_and_hours_come_from_the_records(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from tests.progress.test_summary import OBJECTIVES, generation
 from tests.synthetic_runs import SyntheticRun
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import read_population
+from tsugiki.contracts.outcome import Scored, SoFar
 from tsugiki.progress.progress import duration, generation_line, progress_line, status
 from tsugiki.progress.summary import summarise
 
@@ -29,6 +30,23 @@ def test_a_line_without_times_or_scores_says_so() -> None:
     assert progress_line(summarise([generation(0, None, None)], OBJECTIVES), None, 5) == (
         "generation 1 of 5 | best so far nothing | no candidate of this generation was scored "
         "| 2 of 2 failed"
+    )
+
+
+def test_generations_on_documents_of_their_own_have_no_best_so_far() -> None:
+    """Unless some candidates come again."""
+    of_own = generation(0, 0.2, 0.4)
+    entries = []
+    for entry in of_own.ranked:
+        outcome = entry.outcome
+        assert isinstance(outcome, Scored)
+        so_far = SoFar(generations=1, measured=outcome.measured)
+        entries.append(
+            entry.model_copy(update={"outcome": outcome.model_copy(update={"so_far": so_far})})
+        )
+    history = [of_own.model_copy(update={"ranked": tuple(entries)})]
+    assert progress_line(summarise(history, OBJECTIVES), None, 5) == (
+        "generation 1 of 5 | this one: best 0.4000, median 0.3000, spread 0.1000"
     )
 
 

@@ -106,10 +106,11 @@ def _scores(course: Course) -> str:
     so_far = "nothing" if course.best_so_far is None else f"{course.best_so_far:.4f}"
     if course.best is None or course.median is None or course.spread is None:
         return f"best so far {so_far} | no candidate of this generation was scored"
-    return (
-        f"best so far {so_far} | this one: best {course.best:.4f}, "
-        f"median {course.median:.4f}, spread {course.spread:.4f}"
+    this = (
+        f"this one: best {course.best:.4f}, median {course.median:.4f}, spread {course.spread:.4f}"
     )
+    # without leaders, generations that have documents of their own do not compare
+    return this if course.best_so_far is None else f"best so far {so_far} | {this}"
 
 
 def _phase_line(files: RunFiles, config: RunConfig, name: str, found: Sequence[Entry]) -> str:

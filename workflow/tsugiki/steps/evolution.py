@@ -276,7 +276,8 @@ def write_ranked(
     atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
     if stage is not None and entry.ranked:
         log(f"{name}: {generation_line(files, config, name, generation)}")
-        if (score := only_score(entry, objectives, stage)) is not None:
+        score = only_score(entry, objectives, stage) if stage in config.stages else None
+        if score is not None:  # the two moves of a rival's climb are often as good as each other
             same = f"fitness, {score[0]:.4f}" if weighed else "scores"
             log(
                 f"{name}: all candidates of this generation have the same {same}, which "
