@@ -269,8 +269,11 @@ def write_ranked(
         phase, population, left_at(current, range(last)), config.own_documents(name, generation)
     )
     refuse_mixed(current, outcomes, evaluation_of(phase) if generation else None)
-    refuse_if_all_failed(outcomes, first=generation == 0, where=str(phase.root))
     stage, objectives = config.stage(name), decided_evaluation(config, files.items).objectives
+    starts = generation == 0 and (
+        stage is None or stage in config.stages
+    )  # a rival may go on from nothing
+    refuse_if_all_failed(outcomes, first=starts, where=str(phase.root))
     weighed = stage is None or stage.strategy.weighs
     entry = rank(population, population_bytes, outcomes, objectives, weighed=weighed)
     atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
