@@ -6,7 +6,7 @@ import numpy as np
 
 from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.outcome import Failed, Measured, Scored
+from tsugiki.contracts.outcome import Failed, Measured, Scored, SoFar
 from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.finalists.choose import (
     best_distinct,
@@ -50,6 +50,32 @@ def generation(*found: tuple[str, float | None], phase: str = "ps", items: int =
         population=ZERO,
         ranked=tuple(ranked(index, *one, items) for index, one in enumerate(found)),
     )
+
+
+def test_scores_on_documents_of_single_generations_do_not_compare() -> None:
+    """A candidate that came again leads; of the others the last generation's, whose questions were harder."""
+
+    def own(number: int, *found: tuple[str, float, int]) -> Generation:
+        entries = []
+        for index, (recipe, value, times) in enumerate(found):
+            entry = ranked(index, recipe, value)
+            assert isinstance(entry.outcome, Scored)
+            so_far = SoFar(generations=times, measured=entry.outcome.measured)
+            outcome = entry.outcome.model_copy(update={"so_far": so_far})
+            entries.append(entry.model_copy(update={"outcome": outcome}))
+        one = Generation(
+            run="r", phase="ps", generation=number, population=ZERO, ranked=tuple(entries)
+        )
+        assert one.own_documents == number
+        return one
+
+    history = [
+        own(0, ("a", 0.9, 1), ("b", 0.5, 1)),
+        own(1, ("c", 0.8, 1), ("d", 0.7, 1)),
+        own(2, ("e", 0.3, 1), ("f", 0.4, 1), ("b", 0.2, 2)),
+    ]
+    chosen = best_distinct(history, 4, STAGE, OBJECTIVES)
+    assert [one.recipe[0] for one in chosen] == ["b", "f", "e", "c"]
 
 
 def test_each_stages_finalists_are_scored_on_validation_items() -> None:

@@ -13,14 +13,18 @@ from tsugiki.contracts.population import Candidate, Generation, Population, Rank
 from tsugiki.contracts.scores import scores_of, weighted_sum
 from tsugiki.errors import EvaluationError
 
+ASKED_OFTEN = -1_000_000
+"""Before all generations, which count down from 0."""
+
 
 def best_distinct(
     history: Sequence[Generation], count: int, stage: Stage, objectives: Sequence[Objective]
 ) -> list[Ranked]:
     """The best candidates of a stage, each recipe once, as its strategy sees them.
 
-    Where each generation has documents of its own, they are compared by the mean over all documents that they
-    were asked, and those that only one generation asked, some of whom were lucky, come after all others.
+    Where each generation has documents of its own, those that several of them asked are compared by the mean
+    over all documents that they were asked. The others come after them, those of the last generations first:
+    what is scored on different documents does not compare, and a search improves.
 
     Args:
         history: Its generations; the earliest of equals goes first.
@@ -32,19 +36,22 @@ def best_distinct(
         Their entries, with the outcome over all documents that they were asked.
     """
     found: dict[str, Ranked] = {}
-    last: dict[str, Scored] = {}
+    last: dict[str, tuple[int, Scored]] = {}
     for generation in history:
+        own = generation.own_documents or 0
         for entry in generation.ranked:
             if is_whole(entry.outcome):
                 found.setdefault(entry.recipe, entry)
-                last[entry.recipe] = entry.outcome
+                last[entry.recipe] = (-own, entry.outcome)
+    comparable: dict[int, list[str]] = {}
+    for recipe, (own, outcome) in last.items():
+        comparable.setdefault(own if outcome.times == 1 else ASKED_OFTEN, []).append(recipe)
     chosen: list[Ranked] = []
-    for often in (True, False):
-        recipes = [recipe for recipe, one in last.items() if (one.times > 1) is often]
-        scores = scores_of((last[recipe].overall for recipe in recipes), objectives)
-        best = stage.strategy.best(scores, count - len(chosen)) if recipes else []
+    for _, recipes in sorted(comparable.items()):
+        scores = scores_of((last[recipe][1].overall for recipe in recipes), objectives)
+        best = stage.strategy.best(scores, count - len(chosen)) if len(chosen) < count else []
         chosen += [
-            found[one].model_copy(update={"outcome": last[one].overall})
+            found[one].model_copy(update={"outcome": last[one][1].overall})
             for one in (recipes[index] for index in best)
         ]
     return chosen
