@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from tsugiki.audit.finding import Finding, collect, differs, place
 from tsugiki.audit.phase import Reselect, check_candidates, check_chain, check_reselect
 from tsugiki.audit.rungs import check_rungs
-from tsugiki.canonical import digest_file
+from tsugiki.canonical import digest_bytes, digest_file
 from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
@@ -25,6 +25,7 @@ from tsugiki.errors import ConfigError
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.finalists.choose import SEARCHED, finalist_population
 from tsugiki.finalists.files import load_final_table, read_winner
+from tsugiki.finalists.front import load_front, read_front, recipes_of
 from tsugiki.finalists.table import read_final_table
 from tsugiki.parents.locate import changed_parents
 from tsugiki.parents.run_models import merged_stages, read_stage_lock
@@ -68,6 +69,7 @@ def audit(
     for stage in merged_stages(config):
         where = place(files, files.phase(stage).best_lock)
         findings += collect(check_stage(files, config, stage), where)
+    findings += collect(check_front(files, config), place(files, files.front))
     return findings + collect(check_final(files, config), files.final.name)
 
 
@@ -176,6 +178,20 @@ def check_stage(files: RunFiles, config: RunConfig, stage: str) -> Iterator[Find
     if (recipe := phase.best_recipe).is_file():
         what, made = f"{best} holds another recipe", read_recipe(recipe).digest
         yield from differs(what, place(files, recipe), expected, made)
+
+
+def check_front(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
+    """The Pareto front follows from the ledger, with the recipes of its members."""
+    if not files.front.is_file():
+        return
+    front = load_front(files, config)
+    if read_front(files.front) != front:
+        what = "the Pareto front does not follow from the ledger"
+        yield Finding(what, place(files, files.front))
+    for path, content in recipes_of(files, front).items():
+        what, got = "it is not the recipe of the front's member", "no such file"
+        got = digest_file(path) if path.is_file() else got
+        yield from differs(what, place(files, path), digest_bytes(content), got)
 
 
 def check_final(files: RunFiles, config: RunConfig) -> Iterator[Finding]:

@@ -182,11 +182,16 @@ def test(run: Run) -> None:
 @click.pass_obj
 @RUN
 def compare(terminal: Terminal, run: Run) -> None:
-    """Write and print the final table."""
+    """Write and print the final table; with several objectives also the Pareto front."""
     from tsugiki.finalists.files import write_final_table
+    from tsugiki.finalists.front import write_front
     from tsugiki.finalists.table import render_table
 
     terminal.announce(render_table(write_final_table(run.files, run.config)))
+    if (front := write_front(run.files, run.config)) is not None:
+        terminal.announce(
+            f"{len(front.members)} candidates are on the Pareto front: {run.files.front}"
+        )
 
 
 @click.command()

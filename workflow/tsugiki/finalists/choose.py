@@ -31,6 +31,21 @@ def best_distinct(
     Returns:
         Their entries, with the outcome over all documents that they were asked.
     """
+    known = {entry.recipe: (entry, outcome) for entry, outcome in distinct(history)}
+    chosen: list[Ranked] = []
+    for often in (True, False):
+        recipes = [recipe for recipe, (_, one) in known.items() if (one.times > 1) is often]
+        scores = scores_of((known[recipe][1].overall for recipe in recipes), objectives)
+        best = stage.strategy.best(scores, count - len(chosen)) if recipes else []
+        chosen += [
+            entry.model_copy(update={"outcome": outcome.overall})
+            for entry, outcome in (known[recipes[index]] for index in best)
+        ]
+    return chosen
+
+
+def distinct(history: Sequence[Generation]) -> list[tuple[Ranked, Scored]]:
+    """Each recipe of a stage that was scored on all documents: its first entry, and its last outcome."""
     found: dict[str, Ranked] = {}
     last: dict[str, Scored] = {}
     for generation in history:
@@ -38,16 +53,7 @@ def best_distinct(
             if is_whole(entry.outcome):
                 found.setdefault(entry.recipe, entry)
                 last[entry.recipe] = entry.outcome
-    chosen: list[Ranked] = []
-    for often in (True, False):
-        recipes = [recipe for recipe, one in last.items() if (one.times > 1) is often]
-        scores = scores_of((last[recipe].overall for recipe in recipes), objectives)
-        best = stage.strategy.best(scores, count - len(chosen)) if recipes else []
-        chosen += [
-            found[one].model_copy(update={"outcome": last[one].overall})
-            for one in (recipes[index] for index in best)
-        ]
-    return chosen
+    return [(entry, last[recipe]) for recipe, entry in found.items()]
 
 
 def finalist_population(

@@ -169,6 +169,10 @@ class Plan:
         name = self.config.finalists_of(wildcards.stage)
         return str(self.files.phase(name).generation(0).outcomes)
 
+    def front(self) -> list[str]:
+        """The Pareto front, where there are several objectives."""
+        return [str(self.files.front)] if len(self.config.evaluation.objectives) > 1 else []
+
     def tracked(self) -> list[str]:
         """Marks of everything that goes to MLflow."""
         return [str(generation.tracked) for generation in self._generations()]
