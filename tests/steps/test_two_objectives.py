@@ -11,8 +11,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tests.synthetic_runs import SyntheticRun, make_run
-from tsugiki.audit.audit import check_front
+from tsugiki.audit.audit import check_finalists, check_front
 from tsugiki.audit.phase import check_candidates, check_chain
+from tsugiki.config.run import Preference
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
 from tsugiki.contracts.recipe import read_recipe
@@ -246,6 +247,35 @@ def test_the_audit_finds_a_front_that_was_edited(run: SyntheticRun) -> None:
     write_front(run.files, run.config)
     assert list(check_front(run.files, run.config)) == []
     assert not stale.exists()
+
+
+@pytest.mark.parametrize(("bound", "missed"), [(None, False), (1.0, True)])
+def test_the_winner_meets_the_bounds_that_are_preferred(
+    tmp_path: Path, bound: float | None, missed: bool
+) -> None:
+    """Here one that the weighted sum passes over; that nobody meets them is said."""
+    run = run_with(tmp_path, STRATEGIES["nsga2"])
+    before = read_final_table(run.files.final)
+    highest = max(one[0] for one in values(run.files, run))
+    assert before.row(before.winner).of("ja_maths").validation != highest
+    wanted = bound or highest
+    preference = Preference(bounds={"ja_maths": wanted})
+    finalists = run.config.finalists.model_copy(update={"preference": preference})
+    config = run.config.model_copy(update={"finalists": finalists})
+    (found,) = check_finalists(run.files, config, config.stages[0])
+    assert "bounds of the winner" in found.what
+    write_finalists(run.files, config)
+    run.score("finalists")
+    assert list(check_finalists(run.files, config, config.stages[0])) == []
+    write_test(run.files, config)
+    run.score("test")
+    table = write_final_table(run.files, config)
+    assert (table.bounds, table.missed) == ({"ja_maths": wanted}, missed)
+    assert table.row(table.winner).of("ja_maths").validation == highest
+    assert load_final_table(run.files, config, table) == read_final_table(run.files.final)
+    said = f"ja_maths at least {wanted:g} on the validation items"
+    assert said in render_table(table)
+    assert ("no finalist has" in render_table(table)) == missed
 
 
 def test_finalists_of_a_front_are_on_it(run: SyntheticRun) -> None:

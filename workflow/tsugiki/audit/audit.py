@@ -23,7 +23,7 @@ from tsugiki.contracts.outcome import is_whole
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.documents import decided_evaluation
-from tsugiki.finalists.choose import SEARCHED, finalist_population
+from tsugiki.finalists.choose import SEARCHED, bounds_of, finalist_population
 from tsugiki.finalists.files import load_final_table, read_winner
 from tsugiki.finalists.front import load_front, read_front, recipes_of
 from tsugiki.finalists.table import read_final_table
@@ -142,7 +142,7 @@ def check_document_sets(files: RunFiles) -> Iterator[Finding]:
 
 
 def check_finalists(files: RunFiles, config: RunConfig, stage: Stage) -> Iterator[Finding]:
-    """The search scores that finalists of a stage are compared by are those of the ledger."""
+    """The search scores that finalists of a stage are compared by are the ledger's, bounds the configuration's."""
     path = files.phase(config.finalists_of(stage.name)).generation(0).population
     if not path.is_file():
         return
@@ -151,7 +151,11 @@ def check_finalists(files: RunFiles, config: RunConfig, stage: Stage) -> Iterato
     ranked = [entry for one in history for entry in one.ranked if is_whole(entry.outcome)]
     made = finalist_population(config.name, ranked, None, objectives)
     known = {one.recipe: one.origin[SEARCHED] for one in made.candidates}
-    for one in read_population(path).candidates:
+    population = read_population(path)
+    bounds = bounds_of(config.finalists.preference, objectives)
+    what = "the bounds of the winner are not those of the configuration"
+    yield from differs(what, place(files, path), bounds, population.bounds)
+    for one in population.candidates:
         if SEARCHED in one.origin:
             what = f"the search score of finalist {one.id} is not the ledger's"
             expected = known.get(one.recipe)

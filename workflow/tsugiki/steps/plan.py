@@ -282,7 +282,8 @@ class Plan:
 
     def finalists_key(self) -> str:
         """Digest of how finalists are chosen."""
-        return self._key(finalists=self.config.finalists.model_dump(mode="json"))
+        without = {"preference"} if self.config.finalists.preference is None else set()
+        return self._key(finalists=self.config.finalists.model_dump(mode="json", exclude=without))
 
     def tracking_key(self) -> str:
         """Digest of where runs are tracked."""
