@@ -5,6 +5,7 @@
 #          finalists-<stage>/gen-000/population.json            the same for stages before the last
 #          <stage>/{best/,best.lock.json}                       where a later stage merges its result
 #          final.json                                           the table, with intervals
+#          front/front.json                                     with several objectives: the Pareto front
 #          best/                                                the merged model
 
 
@@ -108,6 +109,7 @@ rule compare:
         test=RUN.phase("test").generation(0).outcomes,
     output:
         final=RUN.final,
+        front=PLAN.front(),
     log:
         RUN.root / "logs/compare.log",
     benchmark:

@@ -211,6 +211,11 @@ MEANING: list[tuple[Change, str, str]] = [
         "evaluation.document_keys",
         "no objective has the task 'word'; nearest valid names: `words`",
     ),
+    (
+        lambda raw: raw.update(finalists={"preference": {"bounds": {"evem": 0.5}}}),
+        "finalists.preference.bounds.evem",
+        "no objective is called that; nearest valid names",
+    ),
 ]
 
 

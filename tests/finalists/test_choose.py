@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tsugiki.config.evaluation import LmEvalObjective
+from tsugiki.config.run import Preference
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.outcome import Failed, Measured, Scored, SoFar
-from tsugiki.contracts.population import Generation, Ranked
+from tsugiki.contracts.population import Generation, Population, Ranked
 from tsugiki.finalists.choose import (
     best_distinct,
     finalist_population,
     held_out_population,
+    least_missing,
     pools,
     winner,
 )
@@ -62,7 +65,8 @@ def test_scores_on_documents_of_single_generations_do_not_compare() -> None:
             assert isinstance(entry.outcome, Scored)
             so_far = SoFar(generations=times, measured=entry.outcome.measured)
             outcome = entry.outcome.model_copy(update={"so_far": so_far})
-            entries.append(entry.model_copy(update={"outcome": outcome}))
+            place = {"outcome": outcome, "id": f"{number:03d}-{index:02d}"}
+            entries.append(entry.model_copy(update=place))
         one = Generation(
             run="r", phase="ps", generation=number, population=ZERO, ranked=tuple(entries)
         )
@@ -160,6 +164,49 @@ def test_runs_that_recorded_no_search_scores_keep_the_winner_of_the_validation_i
     assert pools(today)
     assert not pools(before)
     assert winner(before, finals).recipe == "c" * 64
+
+
+def bounded(bounds: dict[str, float], values: dict[str, tuple[float, float]]) -> tuple[str, float]:
+    """The winner by both objectives' values, the same in the search, and by how much all miss the bounds."""
+    both = [
+        LmEvalObjective(name="maths", task="t", metric="x"),
+        LmEvalObjective(name="length", task="t", metric="y", goal="minimize", weight=0.01),
+    ]
+
+    def entry(index: int, recipe: str) -> Ranked:
+        maths, length = values[recipe]
+        one = ranked(index, recipe, maths - 0.01 * length)
+        assert isinstance(one.outcome, Scored)
+        measured = {
+            "maths": Measured(value=maths, items=8),
+            "length": Measured(value=length, items=8),
+        }
+        return one.model_copy(
+            update={"outcome": one.outcome.model_copy(update={"measured": measured})}
+        )
+
+    entries = tuple(entry(index, recipe) for index, recipe in enumerate(values))
+    finals = generation().model_copy(update={"ranked": entries})
+    preference = Preference(bounds=bounds) if bounds else None
+    finalists = finalist_population("r", entries, None, both, preference=preference)
+    again = Population.model_validate_json(finalists.model_dump_json())
+    return winner(again, finals).recipe[0], least_missing(again, finals)
+
+
+def test_the_weighted_sum_chooses_among_the_finalists_that_meet_the_bounds() -> None:
+    """At least, or at most for what is minimised; if none meets them, those that miss them least."""
+    values = {"a": (0.9, 20.0), "b": (0.7, 10.0), "c": (0.6, 1.0), "d": (0.3, 0.0)}
+    assert bounded({}, values) == ("a", 0.0)
+    assert bounded({"length": 10.0}, values) == ("b", 0.0)
+    assert bounded({"length": 5.0, "maths": 0.2}, values) == ("c", 0.0)
+    won, missing = bounded({"maths": 0.95, "length": 10.0}, values)
+    assert won == "a"  # 0.05 + 0.01 * 10; "b" misses 0.25
+    assert missing == pytest.approx(0.15)
+
+
+def test_finalists_without_a_preference_are_recorded_as_ever() -> None:
+    """Nothing of bounds in the file."""
+    assert "bounds" not in finalist_population("r", [], None, OBJECTIVES).model_dump_json()
 
 
 def test_the_rule_finds_better_models_than_validation_items_alone() -> None:

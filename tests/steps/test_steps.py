@@ -21,10 +21,11 @@ from tsugiki.config.parents import LocalParent
 from tsugiki.contracts.layout import PhaseFiles
 from tsugiki.contracts.ledger import read_generation, read_population
 from tsugiki.contracts.population import Population
-from tsugiki.errors import EvaluationError, LineageError
+from tsugiki.contracts.recipe import read_recipe
+from tsugiki.errors import ConfigError, EvaluationError, LineageError
 from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.steps.audit import reproduce_best, reselect
-from tsugiki.steps.best import write_best
+from tsugiki.steps.best import write_best, write_candidate
 from tsugiki.steps.evolution import write_next, write_ranked
 from tsugiki.steps.finals import write_finalists, write_test
 from tsugiki.steps.start import write_baselines, write_first
@@ -130,6 +131,22 @@ def test_the_best_model_is_an_ordinary_checkpoint(finished: TinyRun) -> None:
     with torch.no_grad():
         logits = model(**tokenizer("w1 w2 w3", return_tensors="pt")).logits
     assert torch.isfinite(logits).all()
+
+
+def test_any_candidate_is_written_as_the_best_model_is(finished: TinyRun, tmp_path: Path) -> None:
+    """With the weights that were scored; what nobody drew, and where a run lies, are refused."""
+    entry = read_generation(finished.files.phase("ps").generation(1).outcomes).ranked[1]
+    assert entry.outcome.status == "scored"
+    out = tmp_path / "candidate"
+    digest = write_candidate(finished.files, finished.config, "ps", entry.id, out, threads=1)
+    assert digest == entry.outcome.weights
+    assert read_recipe(out / "recipe.json").digest == entry.recipe
+    with pytest.raises(ConfigError, match="no candidate '099-00'"):
+        write_candidate(finished.files, finished.config, "ps", "099-00", out, threads=1)
+    with pytest.raises(ConfigError, match="folder of a run"):
+        write_candidate(
+            finished.files, finished.config, "ps", entry.id, finished.files.root, threads=1
+        )
 
 
 def test_the_best_model_is_reproduced_from_its_recipe(copied: TinyRun, tmp_path: Path) -> None:

@@ -11,11 +11,15 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tests.synthetic_runs import SyntheticRun, make_run
+from tsugiki.audit.audit import check_finalists, check_front
 from tsugiki.audit.phase import check_candidates, check_chain
+from tsugiki.config.run import Preference
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
+from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.scores import scores_of
 from tsugiki.finalists.files import load_final_table, write_final_table
+from tsugiki.finalists.front import read_front, write_front
 from tsugiki.finalists.measures import WEIGHTED
 from tsugiki.finalists.table import read_final_table, render_table, shown, shown_range
 from tsugiki.progress.progress import status
@@ -190,6 +194,88 @@ def test_a_table_of_the_first_objective_alone_is_still_audited(run: SyntheticRun
     assert then is not None
     assert now is not None
     assert then.model_copy(update={"p_holm": now.p_holm}) == now
+
+
+def test_the_front_has_whom_no_candidate_of_the_search_beats(run: SyntheticRun) -> None:
+    """With recipes, and scores on other documents where there are any; whatever the strategy looks for."""
+    front = write_front(run.files, run.config)
+    assert front == read_front(run.files.front)
+    outcomes = {
+        one.recipe: one.outcome
+        for entry in scored_generations(run.files.phase("ps"))
+        for one in entry.ranked
+    }
+    scores = scores_of(outcomes.values(), run.config.evaluation.objectives)
+    found = dict(zip(outcomes, map(tuple, scores.values.tolist()), strict=True))
+    unbeaten = {
+        recipe
+        for recipe, mine in found.items()
+        if not any(
+            one != mine and one[0] >= mine[0] and one[1] >= mine[1] for one in found.values()
+        )
+    }
+    assert {one.recipe for one in front.members} == unbeaten
+    table = read_final_table(run.files.final)
+    rows = {row.recipe: row for row in table.rows}
+    finalists = read_population(run.files.phase("finalists").generation(0).population)
+    drawn = {one.recipe for one in finalists.candidates}
+    for one in front.members:
+        assert read_recipe(run.files.front_recipe(one.id)).digest == one.recipe
+        assert (one.search["ja_maths"], one.search["en_maths"]) == found[one.recipe]
+        assert (one.validation is not None) == (one.test is not None) == (one.recipe in drawn)
+        if one.test is not None:
+            assert one.test["en_maths"] == rows[one.recipe].test["en_maths"].value
+    firsts = [one.search["ja_maths"] for one in front.members]
+    assert firsts == sorted(firsts, reverse=True)
+
+
+def test_the_audit_finds_a_front_that_was_edited(run: SyntheticRun) -> None:
+    """A member that is gone, and a recipe of another; written again, nothing of an earlier front is left."""
+    front = write_front(run.files, run.config)
+    assert front is not None
+    assert list(check_front(run.files, run.config)) == []
+    edited = front.model_copy(update={"members": front.members[1:]})
+    run.files.front.write_text(edited.model_dump_json())
+    run.files.front_recipe(front.members[0].id).write_text("{}")
+    stale = run.files.front_recipe("099-00")
+    stale.write_text("{}")
+    found = [one.what for one in check_front(run.files, run.config)]
+    assert found == [
+        "the Pareto front does not follow from the ledger",
+        "it is not the recipe of the front's member",
+    ]
+    write_front(run.files, run.config)
+    assert list(check_front(run.files, run.config)) == []
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize(("bound", "missed"), [(None, False), (1.0, True)])
+def test_the_winner_meets_the_bounds_that_are_preferred(
+    tmp_path: Path, bound: float | None, missed: bool
+) -> None:
+    """Here one that the weighted sum passes over; that nobody meets them is said."""
+    run = run_with(tmp_path, STRATEGIES["nsga2"])
+    before = read_final_table(run.files.final)
+    highest = max(one[0] for one in values(run.files, run))
+    assert before.row(before.winner).of("ja_maths").validation != highest
+    wanted = bound or highest
+    preference = Preference(bounds={"ja_maths": wanted})
+    finalists = run.config.finalists.model_copy(update={"preference": preference})
+    config = run.config.model_copy(update={"finalists": finalists})
+    (found,) = check_finalists(run.files, config, config.stages[0])
+    assert "bounds of the winner" in found.what
+    write_finalists(run.files, config)
+    run.score("finalists")
+    assert list(check_finalists(run.files, config, config.stages[0])) == []
+    write_test(run.files, config)
+    run.score("test")
+    table = write_final_table(run.files, config)
+    assert (table.bounds, table.missed) == ({"ja_maths": wanted}, missed)
+    assert table.row(table.winner).of("ja_maths").validation == highest
+    assert load_final_table(run.files, config, table) == read_final_table(run.files.final)
+    said = f"ja_maths at least {wanted:g} on the validation items"
+    assert said in render_table(table)
+    assert ("no finalist has" in render_table(table)) == missed
 
 
 def test_finalists_of_a_front_are_on_it(run: SyntheticRun) -> None:

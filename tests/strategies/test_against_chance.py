@@ -16,8 +16,8 @@ from tests.strategies.scored import scored
 from tests.strategies.test_nsga2 import zdt1
 from tests.strategies.test_registry import STRATEGIES
 from tsugiki.contracts.genome import GeneKinds
+from tsugiki.contracts.scores import nondominated
 from tsugiki.keyed import generator
-from tsugiki.strategies.pareto import nondominated
 from tsugiki.strategies.random_search import RandomSearch
 from tsugiki.strategies.state import Array
 from tsugiki.strategies.strategy import Strategy, clip

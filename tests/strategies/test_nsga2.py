@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.strategies.scored import scored
-from tsugiki.contracts.scores import Scores
+from tsugiki.contracts.scores import Scores, nondominated
 from tsugiki.strategies.genetic import Genetic
 from tsugiki.strategies.nsga2 import Nsga2, order
-from tsugiki.strategies.pareto import crowding, nondominated
+from tsugiki.strategies.pareto import crowding
 from tsugiki.strategies.random_search import RandomSearch
 from tsugiki.strategies.state import Array, State
 from tsugiki.strategies.strategy import Strategy, clip

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from tsugiki.audit.finding import Finding, collect, differs, place
 from tsugiki.audit.phase import Reselect, check_candidates, check_chain, check_reselect
 from tsugiki.audit.rungs import check_rungs
-from tsugiki.canonical import digest_file
+from tsugiki.canonical import digest_bytes, digest_file
 from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
@@ -23,8 +23,9 @@ from tsugiki.contracts.outcome import is_whole
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.documents import decided_evaluation
-from tsugiki.finalists.choose import SEARCHED, finalist_population
+from tsugiki.finalists.choose import SEARCHED, bounds_of, finalist_population
 from tsugiki.finalists.files import load_final_table, read_winner
+from tsugiki.finalists.front import load_front, read_front, recipes_of
 from tsugiki.finalists.table import read_final_table
 from tsugiki.parents.locate import changed_parents
 from tsugiki.parents.run_models import merged_stages, read_stage_lock
@@ -68,6 +69,7 @@ def audit(
     for stage in merged_stages(config):
         where = place(files, files.phase(stage).best_lock)
         findings += collect(check_stage(files, config, stage), where)
+    findings += collect(check_front(files, config), place(files, files.front))
     return findings + collect(check_final(files, config), files.final.name)
 
 
@@ -140,7 +142,7 @@ def check_document_sets(files: RunFiles) -> Iterator[Finding]:
 
 
 def check_finalists(files: RunFiles, config: RunConfig, stage: Stage) -> Iterator[Finding]:
-    """The search scores that finalists of a stage are compared by are those of the ledger."""
+    """The search scores that finalists of a stage are compared by are the ledger's, bounds the configuration's."""
     path = files.phase(config.finalists_of(stage.name)).generation(0).population
     if not path.is_file():
         return
@@ -149,7 +151,11 @@ def check_finalists(files: RunFiles, config: RunConfig, stage: Stage) -> Iterato
     ranked = [entry for one in history for entry in one.ranked if is_whole(entry.outcome)]
     made = finalist_population(config.name, ranked, None, objectives)
     known = {one.recipe: one.origin[SEARCHED] for one in made.candidates}
-    for one in read_population(path).candidates:
+    population = read_population(path)
+    bounds = bounds_of(config.finalists.preference, objectives)
+    what = "the bounds of the winner are not those of the configuration"
+    yield from differs(what, place(files, path), bounds, population.bounds)
+    for one in population.candidates:
         if SEARCHED in one.origin:
             what = f"the search score of finalist {one.id} is not the ledger's"
             expected = known.get(one.recipe)
@@ -176,6 +182,20 @@ def check_stage(files: RunFiles, config: RunConfig, stage: str) -> Iterator[Find
     if (recipe := phase.best_recipe).is_file():
         what, made = f"{best} holds another recipe", read_recipe(recipe).digest
         yield from differs(what, place(files, recipe), expected, made)
+
+
+def check_front(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
+    """The Pareto front follows from the ledger, with the recipes of its members."""
+    if not files.front.is_file():
+        return
+    front = load_front(files, config)
+    if read_front(files.front) != front:
+        what = "the Pareto front does not follow from the ledger"
+        yield Finding(what, place(files, files.front))
+    for path, content in recipes_of(files, front).items():
+        what, got = "it is not the recipe of the front's member", "no such file"
+        got = digest_file(path) if path.is_file() else got
+        yield from differs(what, place(files, path), digest_bytes(content), got)
 
 
 def check_final(files: RunFiles, config: RunConfig) -> Iterator[Finding]:

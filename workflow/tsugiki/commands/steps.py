@@ -182,23 +182,46 @@ def test(run: Run) -> None:
 @click.pass_obj
 @RUN
 def compare(terminal: Terminal, run: Run) -> None:
-    """Write and print the final table."""
+    """Write and print the final table; with several objectives also the Pareto front."""
     from tsugiki.finalists.files import write_final_table
+    from tsugiki.finalists.front import write_front
     from tsugiki.finalists.table import render_table
 
     terminal.announce(render_table(write_final_table(run.files, run.config)))
+    if (front := write_front(run.files, run.config)) is not None:
+        terminal.announce(
+            f"{len(front.members)} candidates are on the Pareto front: {run.files.front}"
+        )
 
 
 @click.command()
 @RUN
 @click.option("--out", type=PLACE, help="Folder; results/<run>/best if absent.")
-@click.option("--stage", help="Write that stage's best model to its place, for later stages.")
+@click.option(
+    "--candidate", metavar="ID", help="Write this candidate, such as 003-07, to --out instead."
+)
+@click.option(
+    "--stage",
+    help="Write that stage's best model to its place, for later stages. With --candidate: whose it is; "
+    "the last stage's if absent.",
+)
 @THREADS
-def best(run: Run, out: Path | None, stage: str | None, threads: int) -> None:
-    """Write the best model as an ordinary checkpoint."""
+def best(
+    run: Run, out: Path | None, candidate: str | None, stage: str | None, threads: int
+) -> None:
+    """Write the best model, or any candidate, as an ordinary checkpoint."""
     with quick_imports():
         from tsugiki.steps import best as models
 
+    if candidate is not None:
+        if out is None:
+            raise click.UsageError("--candidate needs --out, the folder that the model goes to")
+        name = find_stage(run.config, stage or run.config.stages[-1].name).name
+        digest = models.write_candidate(
+            run.files, run.config, name, candidate, out, threads=threads
+        )
+        click.echo(f"{out}  weights {digest}")
+        return
     if stage is not None:
         name = find_stage(run.config, stage).name
         digest = models.write_stage_best(run.files, run.config, name, threads=threads)

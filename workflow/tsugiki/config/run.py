@@ -16,6 +16,15 @@ from tsugiki.contracts.data import Name, Section, folder_of
 from tsugiki.contracts.layout import BASELINES, FINALISTS, FINALISTS_OF, TEST
 
 
+class Preference(Section):
+    """Which finalist is the final model, where the weights of the objectives do not say it all."""
+
+    bounds: Annotated[dict[Name, float], Field(min_length=1)]
+    """The least value of an objective on the validation items, such as `{ja: 0.6}`; the greatest, if it is
+    minimised. The weighted sum chooses among the finalists that have it; if none has, among those that miss
+    it least, each miss weighed as the objective is."""
+
+
 class Finalists(Section):
     """Which candidates are tried on the held-out documents."""
 
@@ -23,6 +32,8 @@ class Finalists(Section):
     """Best distinct candidates of each stage, as its strategy sees them on the search items."""
     mean: bool = True
     """Also the strategy's final mean, where it has one."""
+    preference: Preference | None = None
+    """Bounds that the final model is to meet; the weights of the objectives alone choose it if absent."""
 
 
 class Tracking(Section):

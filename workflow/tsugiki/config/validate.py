@@ -53,10 +53,21 @@ def validate_config(config: RunConfig, *, where: str) -> None:
         *_stages(config),
         *_baselines(config),
         *_tasks(config),
+        *_preference(config),
         *backend_faults(config),
     ]
     if faults:
         raise faults_in(faults, where)
+
+
+def _preference(config: RunConfig) -> Iterator[str]:
+    preference, known = (
+        config.finalists.preference,
+        [one.name for one in config.evaluation.objectives],
+    )
+    for name in preference.bounds if preference else ():
+        if name not in known:
+            yield f"`finalists.preference.bounds.{name}`: no objective is called that; {nearest(name, known)}"
 
 
 def _folders(config: RunConfig) -> Iterator[str]:

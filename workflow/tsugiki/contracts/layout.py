@@ -20,7 +20,17 @@ ROWS = frozenset({EVOLVED})
 """The winner's row in the final table; those of other finalists are no valid names."""
 
 FOLDERS = frozenset(
-    {BASELINES, FINALISTS, TEST, "best", "logs", "benchmarks", "figures", "mlflow-artifacts"}
+    {
+        BASELINES,
+        FINALISTS,
+        TEST,
+        "best",
+        "front",
+        "logs",
+        "benchmarks",
+        "figures",
+        "mlflow-artifacts",
+    }
 )
 """Folders that every run has."""
 
@@ -221,6 +231,15 @@ class RunFiles:
     def best_recipe(self) -> Path:
         """Its recipe."""
         return self.best / "recipe.json"
+
+    @property
+    def front(self) -> Path:
+        """The Pareto front of several objectives; a recipe of each member is beside it."""
+        return self.root / "front" / "front.json"
+
+    def front_recipe(self, candidate: str) -> Path:
+        """Recipe of a member of the front."""
+        return self.front.with_name(f"{candidate}.json")
 
     @property
     def folding(self) -> Path:

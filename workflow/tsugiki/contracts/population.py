@@ -33,6 +33,15 @@ class Candidate(Data):
         return "leader" in self.origin
 
 
+class Bound(Data):
+    """What an objective of the winner is to be on the validation items."""
+
+    value: float
+    """At least this; at most, if `weight` is below 0."""
+    weight: float
+    """What a unit of the objective adds to the weighted sum."""
+
+
 class Population(Data):
     """The candidates of one generation."""
 
@@ -54,12 +63,16 @@ class Population(Data):
     """Search documents by source that tell nothing apart, as the parents and the first generation show; None
     where none are looked for, and before it is known."""
 
+    bounds: dict[str, Bound] | None = None
+    """Of finalists, by objective: what the winner is to meet; None where the weighted sum alone chooses it."""
+
     @model_serializer(mode="wrap")
     def _nothing_goes_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that populations of runs that leave out nothing keep their bytes."""
+        """So that populations of runs that leave out nothing, and bound nothing, keep their bytes."""
         fields: dict[str, Any] = handler(self)
-        if self.left_out is None:
-            fields.pop("left_out", None)
+        for name in ("left_out", "bounds"):
+            if fields.get(name) is None:
+                fields.pop(name, None)
         return fields
 
 

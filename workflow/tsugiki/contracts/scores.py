@@ -118,6 +118,22 @@ def further_first(scores: Scores, rungs: Sequence[int | None]) -> Scores:
     return replace(scores, values=values, left=left)
 
 
+def nondominated(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whom no other dominates: none is as good on every objective, and better on one.
+
+    Args:
+        values: shape (candidates, objectives), larger is better.
+
+    Returns:
+        shape (candidates,).
+    """
+    found = np.ones(len(values), dtype=np.bool_)
+    for index, mine in enumerate(values):
+        if found[index]:
+            found &= ~((values <= mine).all(axis=1) & (values < mine).any(axis=1))
+    return found
+
+
 def weighted_sum(scores: Scores) -> NDArray[np.float64]:
     """One number for each candidate, larger is better, all finite.
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from tsugiki.config.evaluation import Objective
+from tsugiki.config.run import Preference
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import EVOLVED
 from tsugiki.contracts.outcome import Scored, is_whole
-from tsugiki.contracts.population import Candidate, Generation, Population, Ranked
+from tsugiki.contracts.population import Bound, Candidate, Generation, Population, Ranked
 from tsugiki.contracts.scores import scores_of, weighted_sum
 from tsugiki.errors import EvaluationError
 
@@ -35,26 +36,37 @@ def best_distinct(
     Returns:
         Their entries, with the outcome over all documents that they were asked.
     """
+    comparable: dict[int, list[tuple[Ranked, Scored]]] = {}
+    for entry, outcome in distinct(history):
+        comparable.setdefault(_compared_as(entry, outcome), []).append((entry, outcome))
+    chosen: list[Ranked] = []
+    for _, found in sorted(comparable.items()):
+        scores = scores_of((outcome.overall for _, outcome in found), objectives)
+        best = stage.strategy.best(scores, count - len(chosen)) if len(chosen) < count else []
+        chosen += [
+            entry.model_copy(update={"outcome": outcome.overall})
+            for entry, outcome in (found[index] for index in best)
+        ]
+    return chosen
+
+
+def _compared_as(entry: Ranked, outcome: Scored) -> int:
+    """Which candidates' scores its own compare with, the best to choose from first."""
+    if outcome.so_far is None:
+        return 0
+    return ASKED_OFTEN if outcome.times > 1 else -int(entry.id.partition("-")[0])
+
+
+def distinct(history: Sequence[Generation]) -> list[tuple[Ranked, Scored]]:
+    """Each recipe of a stage that was scored on all documents: its first entry, and its last outcome."""
     found: dict[str, Ranked] = {}
-    last: dict[str, tuple[int, Scored]] = {}
+    last: dict[str, Scored] = {}
     for generation in history:
-        own = generation.own_documents or 0
         for entry in generation.ranked:
             if is_whole(entry.outcome):
                 found.setdefault(entry.recipe, entry)
-                last[entry.recipe] = (-own, entry.outcome)
-    comparable: dict[int, list[str]] = {}
-    for recipe, (own, outcome) in last.items():
-        comparable.setdefault(own if outcome.times == 1 else ASKED_OFTEN, []).append(recipe)
-    chosen: list[Ranked] = []
-    for _, recipes in sorted(comparable.items()):
-        scores = scores_of((last[recipe][1].overall for recipe in recipes), objectives)
-        best = stage.strategy.best(scores, count - len(chosen)) if len(chosen) < count else []
-        chosen += [
-            found[one].model_copy(update={"outcome": last[one][1].overall})
-            for one in (recipes[index] for index in best)
-        ]
-    return chosen
+                last[entry.recipe] = entry.outcome
+    return [(entry, last[recipe]) for recipe, entry in found.items()]
 
 
 def finalist_population(
@@ -64,6 +76,7 @@ def finalist_population(
     objectives: Sequence[Objective],
     *,
     phase: str = "finalists",
+    preference: Preference | None = None,
 ) -> Population:
     """The finalists of a stage, to be scored on the validation items.
 
@@ -73,6 +86,7 @@ def finalist_population(
         mean: Recipe digest of the strategy's final mean, if it has one.
         objectives: What candidates are scored by, with their goals.
         phase: The stage's phase of finalists.
+        preference: What the winner is to be, besides good.
     """
     rows = [(f"candidate {entry.id}", entry.recipe) for entry in chosen]
     if mean is not None and mean not in {recipe for _, recipe in rows}:
@@ -86,7 +100,19 @@ def finalist_population(
             strict=True,
         )
     }
-    return _population(run, phase, named, split="validation", more=searched)
+    population = _population(run, phase, named, split="validation", more=searched)
+    return population.model_copy(update={"bounds": bounds_of(preference, objectives)})
+
+
+def bounds_of(
+    preference: Preference | None, objectives: Sequence[Objective]
+) -> dict[str, Bound] | None:
+    """Bounds by objective as they are recorded; None for no preference."""
+    if preference is None:
+        return None
+    weights = {one.name: one.sign * one.weight for one in objectives}
+    found = preference.bounds.items()
+    return {name: Bound(value=value, weight=weights[name]) for name, value in found}
 
 
 def pools(finalists: Population) -> bool:
@@ -103,7 +129,8 @@ def winner(finalists: Population, finals: Generation) -> Ranked:
     search score, if it does as well as that one on the validation items: noise that lifts the best of
     many candidates has no part in it. Of equals, the one that searched better.
 
-    Where no search scores are recorded with the finalists, validation items alone choose.
+    Where no search scores are recorded with the finalists, validation items alone choose. Where bounds
+    are, only those that meet them on the validation items count, or, if none does, those that miss them least.
 
     Args:
         finalists: The population.
@@ -112,9 +139,14 @@ def winner(finalists: Population, finals: Generation) -> Ranked:
     Raises:
         EvaluationError: every finalist failed.
     """
-    scored = [entry for entry in finals.ranked if entry.fitness is not None]
-    if not scored:
+    if not any(entry.fitness is not None for entry in finals.ranked):
         raise EvaluationError("every finalist failed on the validation items")
+    missing = least_missing(finalists, finals)
+    scored = [
+        entry
+        for entry in finals.ranked
+        if entry.fitness is not None and _missing(entry, finalists.bounds or {}) <= missing
+    ]
     origins = {candidate.recipe: candidate.origin for candidate in finalists.candidates}
     searched = [entry for entry in scored if SEARCHED in origins[entry.recipe]]
     others = [entry for entry in scored if SEARCHED not in origins[entry.recipe]]
@@ -124,6 +156,21 @@ def winner(finalists: Population, finals: Generation) -> Ranked:
         return best
     leader = max(searched, key=lambda entry: _pooled(entry, origins[entry.recipe]))
     return best if best is not None and _validated(best) >= _validated(leader) else leader
+
+
+def least_missing(finalists: Population, finals: Generation) -> float:
+    """By how much the finalist that misses the bounds least misses them: the weighted sum of all misses.
+
+    0 if one meets them, or if there are none.
+    """
+    scored = (entry for entry in finals.ranked if entry.fitness is not None)
+    return min((_missing(entry, finalists.bounds or {}) for entry in scored), default=0.0)
+
+
+def _missing(entry: Ranked, bounds: Mapping[str, Bound]) -> float:
+    measured = entry.outcome.measured if entry.outcome.status == "scored" else {}
+    misses = (one.weight * (one.value - measured[name].value) for name, one in bounds.items())
+    return sum(max(0.0, miss) for miss in misses)
 
 
 SEARCHED, ITEMS = "search", "items"

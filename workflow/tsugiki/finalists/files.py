@@ -15,7 +15,7 @@ from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.samples import read_samples
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
 from tsugiki.evaluate.documents import decided_evaluation
-from tsugiki.finalists.choose import pools, winner
+from tsugiki.finalists.choose import least_missing, pools, winner
 from tsugiki.finalists.compare import Bias, Values, aggregations_of, final_table
 from tsugiki.finalists.measures import Model, measures_of, sample_scores
 from tsugiki.finalists.table import FinalTable
@@ -96,8 +96,18 @@ def load_final_table(
     )
     tried = _tried(files, config, population) if with_tried else {}
     rows = (row.model_copy(update={"tried": tried.get(row.name)}) for row in table.rows)
-    pooled = pools(read_population(files.phase(FINALISTS).generation(0).population))
-    return table.model_copy(update={"rows": tuple(rows), "pooled": pooled})
+    chosen = files.phase(FINALISTS).generation(0)
+    drawn = read_population(chosen.population)
+    bounds = {name: one.value for name, one in (drawn.bounds or {}).items()}
+    missed = bounds and least_missing(drawn, read_generation(chosen.outcomes)) > 0
+    return table.model_copy(
+        update={
+            "rows": tuple(rows),
+            "pooled": pools(drawn),
+            "bounds": bounds,
+            "missed": bool(missed),
+        }
+    )
 
 
 def _tried(files: RunFiles, config: RunConfig, test: Population) -> dict[str, int]:

@@ -123,6 +123,11 @@ class FinalTable(Comparison):
     pareto: bool = False
     """Whether the search looked for a front of several objectives, and not for their weighted sum."""
 
+    bounds: dict[str, float] = Field(default_factory=dict)
+    """What objectives of the winner were to be on the validation items."""
+    missed: bool = False
+    """Whether no finalist met the bounds, so that the winner is of those that missed them least."""
+
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
         """On the measure that chose the winner, and on each of several objectives."""
@@ -145,8 +150,9 @@ class FinalTable(Comparison):
 
     def to_json(self) -> bytes:
         """The content of final.json; of one objective, without what only several have."""
-        several = {"objectives", "weights", "pareto"}
-        content = self.model_dump(mode="json", exclude=None if self.objectives else several)
+        without = set() if self.objectives else {"objectives", "weights", "pareto"}
+        without |= set() if self.bounds else {"bounds", "missed"}
+        content = self.model_dump(mode="json", exclude=without)
         for row in content["rows"]:
             if not self.objectives:
                 del row["objectives"]
@@ -200,9 +206,23 @@ def choice(table: FinalTable) -> str:
             "does as well on the validation items"
         )
     return (
-        f"{search}The winner (*) {rule}; test items choose nothing, so that another finalist may "
-        "stand above it."
+        f"{search}The winner (*) {rule}{_bounded(table)}; test items choose nothing, so that another "
+        "finalist may stand above it."
     )
+
+
+def _bounded(table: FinalTable) -> str:
+    """Among whom it was chosen, where its objectives have bounds."""
+    if not table.bounds:
+        return ""
+    goals = {one.objective: one.goal for one in table.comparisons}
+    words = {"maximize": "at least", "minimize": "at most"}
+    bounds = " and ".join(
+        f"{name} {words[goals[name]]} {value:g}" for name, value in table.bounds.items()
+    )
+    if table.missed:
+        return f", of those that miss the bounds least: no finalist has {bounds} on the validation items"
+    return f", of those with {bounds} on the validation items"
 
 
 def weighing(table: FinalTable) -> str:

@@ -15,7 +15,9 @@ from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe
+from tsugiki.contracts.ledger import entries
+from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, read_recipe
+from tsugiki.errors import ConfigError
 from tsugiki.merge.dataflow.explicit import FoldingDifference, folding_difference, is_scaled
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import OpenModels
@@ -85,6 +87,40 @@ def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -
         out,
         replace=own or require_place_beside(files, config, out),
         threads=threads,
+    )
+
+
+def write_candidate(
+    files: RunFiles, config: RunConfig, stage: str, candidate: str, out: Path, *, threads: int
+) -> str:
+    """Write any candidate of a stage as a checkpoint; returns the digest of its weights.
+
+    Args:
+        files: The run.
+        config: Its configuration.
+        stage: Name of the stage.
+        candidate: Id, such as `003-07`.
+        out: Where the model goes.
+        threads: CPU threads.
+
+    Raises:
+        ConfigError: there is no such candidate, or `out` may not be replaced (see `require_place`).
+    """
+    phase = files.phase(stage)
+    found = {one.id: one.recipe for entry in entries(phase) for one in entry.population.candidates}
+    if candidate not in found:
+        raise ConfigError(
+            f"stage `{stage}` has no candidate {candidate!r}",
+            where=str(phase.root),
+            expected=f"one of {min(found)} … {max(found)}" if found else "a stage that has begun",
+            got=candidate,
+            fix="take an id from front/front.json, the report or the final table; or name its --stage",
+        )
+    replace = require_place_beside(files, config, out)
+    models = models_of(files, config, stage, read=True)
+    recipe = read_recipe(phase.candidate(found[candidate]).recipe)
+    return write_merge(
+        recipe, models.folders, models.digests, out, replace=replace, threads=threads
     )
 
 

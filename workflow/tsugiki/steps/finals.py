@@ -36,7 +36,12 @@ def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = No
     mean = _final_mean(searched, stage) if config.finalists.mean else None
     write_recipes(phase, [*recipes, *([mean] if mean else [])])
     population = finalist_population(
-        config.name, chosen, mean.digest if mean else None, objectives, phase=name
+        config.name,
+        chosen,
+        mean.digest if mean else None,
+        objectives,
+        phase=name,
+        preference=config.finalists.preference,
     )
     write_population(phase.generation(0).population, population)
 

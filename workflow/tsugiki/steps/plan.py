@@ -169,6 +169,10 @@ class Plan:
         name = self.config.finalists_of(wildcards.stage)
         return str(self.files.phase(name).generation(0).outcomes)
 
+    def front(self) -> list[str]:
+        """The Pareto front, where there are several objectives."""
+        return [str(self.files.front)] if len(self.config.evaluation.objectives) > 1 else []
+
     def tracked(self) -> list[str]:
         """Marks of everything that goes to MLflow."""
         return [str(generation.tracked) for generation in self._generations()]
@@ -278,7 +282,8 @@ class Plan:
 
     def finalists_key(self) -> str:
         """Digest of how finalists are chosen."""
-        return self._key(finalists=self.config.finalists.model_dump(mode="json"))
+        without = {"preference"} if self.config.finalists.preference is None else set()
+        return self._key(finalists=self.config.finalists.model_dump(mode="json", exclude=without))
 
     def tracking_key(self) -> str:
         """Digest of where runs are tracked."""

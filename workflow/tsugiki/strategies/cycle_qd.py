@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tsugiki.contracts.genome import GeneKinds
-from tsugiki.contracts.scores import Scores
+from tsugiki.contracts.scores import Scores, nondominated
 from tsugiki.keyed import generator
-from tsugiki.strategies.pareto import nondominated
 from tsugiki.strategies.state import Array, State
 from tsugiki.strategies.strategy import Asked, Strategy, about
 

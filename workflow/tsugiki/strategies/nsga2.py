@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tsugiki.contracts.scores import nondominated
 from tsugiki.strategies.genetic import tournament
-from tsugiki.strategies.pareto import ParetoBreeding, crowding, nondominated
+from tsugiki.strategies.pareto import ParetoBreeding, crowding
 from tsugiki.strategies.state import Array, State
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
-from tsugiki.contracts.scores import Scores
+from tsugiki.contracts.scores import Scores, nondominated
 from tsugiki.strategies.genetic import Breeding
 from tsugiki.strategies.state import Array, State
 from tsugiki.strategies.strategy import Asked, Strategy, seeded_globals
@@ -101,22 +101,6 @@ class Individual(list[float]):
         weights = {"weights": (1.0,) * len(values)}
         self.fitness: Any = type("Fitness", (base.Fitness,), weights)(values.tolist())
         self.at = at
-
-
-def nondominated(values: Array) -> NDArray[np.bool_]:
-    """Whom no other dominates: none is as good on every objective, and better on one.
-
-    Args:
-        values: shape (candidates, objectives), larger is better.
-
-    Returns:
-        shape (candidates,).
-    """
-    found = np.ones(len(values), dtype=np.bool_)
-    for index, mine in enumerate(values):
-        if found[index]:
-            found &= ~((values <= mine).all(axis=1) & (values < mine).any(axis=1))
-    return found
 
 
 def crowding(values: Array) -> Array:

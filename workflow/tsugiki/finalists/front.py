@@ -1,0 +1,125 @@
+"""The Pareto front of a run with several objectives: the candidates of its last stage that no other one beats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tsugiki import atomic
+from tsugiki.canonical import pretty_json
+from tsugiki.config.run import RunConfig
+from tsugiki.contracts.data import Data
+from tsugiki.contracts.layout import FINALISTS, TEST, PhaseFiles, RunFiles
+from tsugiki.contracts.ledger import scored_generations
+from tsugiki.contracts.outcome import is_whole
+from tsugiki.contracts.population import Ranked
+from tsugiki.contracts.scores import nondominated, scores_of
+from tsugiki.evaluate.documents import decided_evaluation
+from tsugiki.finalists.choose import distinct
+from tsugiki.json_files import read_json
+
+
+class Member(Data):
+    """A candidate on the front, and the value of each objective."""
+
+    id: str
+    recipe: str
+    """Digest of its recipe."""
+    search: dict[str, float]
+    """On the search items, which put it there."""
+    validation: dict[str, float] | None = None
+    """On the validation items; None if it was no finalist, or failed."""
+    test: dict[str, float] | None = None
+    """On the test items; None if it was no finalist, or failed."""
+
+
+class Front(Data):
+    """front.json."""
+
+    version: int = 1
+    run: str
+    stage: str
+    """Whose candidates these are: the last one."""
+    weights: dict[str, float]
+    """What a unit of each objective adds to the weighted sum; below 0 where smaller is better."""
+    members: tuple[Member, ...]
+    """From the best on the first objective to the worst."""
+
+
+def load_front(files: RunFiles, config: RunConfig) -> Front:
+    """Find the front in the ledger, without writing it.
+
+    Equal recipes are one candidate, the earliest. Where each generation has documents of its own, values are
+    over all that a candidate was asked, and those that only one generation asked are left out, if others are
+    there: some of them were lucky.
+
+    Raises:
+        LineageError: a file that it needs is damaged.
+    """
+    stage, objectives = config.stages[-1], decided_evaluation(config, files.items).objectives
+    phases = [files.phase(name) for name in (FINALISTS, TEST)]
+    validation, test = (_values(phase, {one.name for one in objectives}) for phase in phases)
+    found = [*distinct(scored_generations(files.phase(stage.name)))]
+    often = [(entry, outcome) for entry, outcome in found if outcome.times > 1] or found
+    scores = scores_of((outcome.overall for _, outcome in often), objectives)
+    order = (-scores.values[:, 0]).argsort(kind="stable")
+    kept = nondominated(scores.values)
+    members = tuple(
+        Member(
+            id=entry.id,
+            recipe=entry.recipe,
+            search={one.name: outcome.overall.measured[one.name].value for one in objectives},
+            validation=validation.get(entry.recipe),
+            test=test.get(entry.recipe),
+        )
+        for entry, outcome in (often[index] for index in order if kept[index])
+    )
+    weights = {one.name: one.sign * one.weight for one in objectives}
+    return Front(run=config.name, stage=stage.name, weights=weights, members=members)
+
+
+def write_front(files: RunFiles, config: RunConfig) -> Front | None:
+    """Write the front and a recipe of each member; None, and nothing, for a run with one objective.
+
+    Raises:
+        LineageError: a file that it needs is missing or damaged.
+    """
+    if len(config.evaluation.objectives) < 2:
+        return None
+    front = load_front(files, config)
+    recipes = recipes_of(files, front)
+    for stale in files.front.parent.glob("*.json"):
+        if stale not in recipes:
+            stale.unlink()
+    atomic.write_all(recipes)
+    atomic.write_bytes(files.front, pretty_json(front.model_dump(mode="json")))
+    return front
+
+
+def recipes_of(files: RunFiles, front: Front) -> dict[Path, bytes]:
+    """Where the recipe of each member goes, and its content."""
+    phase = files.phase(front.stage)
+    return {
+        files.front_recipe(one.id): phase.candidate(one.recipe).recipe.read_bytes()
+        for one in front.members
+    }
+
+
+def read_front(path: Path) -> Front:
+    """Read front.json.
+
+    Raises:
+        LineageError: the file is missing or not a front.
+    """
+    return read_json(path, Front.model_validate_json, "front", missing="the front is missing")
+
+
+def _values(phase: PhaseFiles, objectives: set[str]) -> dict[str, dict[str, float]]:
+    """By recipe, the value of each objective in a phase with one generation."""
+    entries: list[Ranked] = [one for of in scored_generations(phase) for one in of.ranked]
+    return {
+        entry.recipe: {
+            name: one.value for name, one in entry.outcome.measured.items() if name in objectives
+        }
+        for entry in entries
+        if is_whole(entry.outcome)
+    }
