@@ -227,6 +227,12 @@ def test_the_front_has_whom_no_candidate_of_the_search_beats(run: SyntheticRun) 
             assert one.test["en_maths"] == rows[one.recipe].test["en_maths"].value
     firsts = [one.search["ja_maths"] for one in front.members]
     assert firsts == sorted(firsts, reverse=True)
+    page = write_report(run.files, run.config).read_text("utf-8")
+    shown_rows = page.partition("The Pareto front</h3>")[2].partition("</table>")[0]
+    assert re.findall(r'<th scope="row">(.*?)</th>', shown_rows) == [
+        one.id for one in front.members
+    ]
+    assert f">{shown(front.members[0].search['en_maths'])}<" in shown_rows
 
 
 def test_the_audit_finds_a_front_that_was_edited(run: SyntheticRun) -> None:

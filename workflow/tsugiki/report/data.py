@@ -20,6 +20,7 @@ from tsugiki.contracts.samples import read_samples
 from tsugiki.contracts.usage import used
 from tsugiki.errors import LineageError
 from tsugiki.finalists.files import read_winner
+from tsugiki.finalists.front import Front, read_front
 from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
 from tsugiki.progress.diagnosis import Diagnosis, diagnose
 from tsugiki.progress.summary import Summary, best_candidate, decided_objectives, summarise
@@ -193,6 +194,8 @@ class ReportData:
     """The winner's; before there is one, the best candidate's."""
     before: Mapping[str, AnyRecipe]
     """The recipe of the winner of each earlier stage that has one, by the stage's name."""
+    front: Front | None
+    """The Pareto front of several objectives, once the test items are scored."""
     changes: Sequence[AnswerChanges]
     failures: Sequence[Failure]
     cut: float
@@ -237,6 +240,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         best=best,
         recipe=_recipe(files, table, next(reversed(stages), None), best and best[0]),
         before=_before(files, config),
+        front=read_front(files.front) if files.front.is_file() else None,
         changes=[] if table is None else _changes(files, table),
         failures=_failures(ledger),
         cut=_cut(ledger),

@@ -278,7 +278,8 @@ class _Projection:
 
     def _log_run_files(self, parent: str) -> None:
         files = self.files
-        for path in (files.config, files.parents, files.items, files.environment, files.final):
+        made = (files.final, files.front)
+        for path in (files.config, files.parents, files.items, files.environment, *made):
             if path.is_file():
                 self.client.log_artifact(parent, str(path))
 
