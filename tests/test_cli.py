@@ -89,7 +89,7 @@ def test_a_fault_of_the_configuration_is_printed_without_a_traceback(
         (("start", "{config}", "--stage", "ps"), "not locked yet"),
         (("rank", "{config}", "--series", "ps"), "ps/gen-000/population.json"),
         (("best", "{config}"), "not locked yet"),
-        (("reproduce", "{config}", "--out", "x"), "finalists/gen-000/outcomes.json"),
+        (("reproduce", "{config}", "--out", "x"), "finalists/gen-000/population.json"),
         (("compare", "{config}"), "test/gen-000/population.json"),
         (("finalists", "{config}"), "ps/gen-003/state.npz"),
         (("evaluate", "{config}", "--series", "ps"), "items.json"),
