@@ -332,11 +332,24 @@ def test_what_cannot_be_is_refused(
         parse_config(configured(tiny_models, tiny_tasks, tmp_path, **changes), where="test")
 
 
-def test_strategies_that_compare_candidates_of_two_generations_are_refused(
-    tiny_models: Path, tiny_tasks: Path, tmp_path: Path
+UNFIT: list[tuple[dict[str, Any], str]] = [
+    ({"strategy": {"kind": "nsga2", "population": 4}}, "nsga2 compares candidates of different"),
+    (
+        {"strategy": {"kind": "cma_es", "population": 4, "restarts": "ipop"}},
+        "cma_es with `restarts: ipop` compares candidates of different",
+    ),
+    ({"budget": {"generations": 3, "stagnation": 1}}, "set `leaders` to 1 or more"),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), UNFIT)
+def test_searches_that_compare_candidates_of_two_generations_are_refused(
+    tiny_models: Path, tiny_tasks: Path, tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
     """Their scores are of different documents."""
-    raw = configured(tiny_models, tiny_tasks, tmp_path)
-    raw["stages"][0]["strategy"] = {"kind": "nsga2", "population": 4}
-    with pytest.raises(ConfigError, match="compares candidates of different generations"):
+    raw = configured(
+        tiny_models, tiny_tasks, tmp_path, subsets={"per_generation": SIZE, "leaders": 0}
+    )
+    raw["stages"][0] |= changes
+    with pytest.raises(ConfigError, match=reason):
         validate_config(parse_config(raw, where="test"), where="test")

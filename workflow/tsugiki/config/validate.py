@@ -192,6 +192,12 @@ def _stages(config: RunConfig) -> Iterator[str]:
                 f"`{key}.strategy`: {stage.strategy.kind}{how} compares candidates of different generations, which "
                 "`evaluation.subsets` scores on different documents; remove that, or use `cma_es`"
             )
+        subsets = config.evaluation.subsets
+        if subsets is not None and not subsets.leaders and stage.budget.stagnation is not None:
+            yield (
+                f"`{key}.budget.stagnation` waits for a better candidate, and with `evaluation.subsets` those of "
+                "different generations compare only if some come again: set `leaders` to 1 or more, or use `settled`"
+            )
         earlier[stage.name] = stage
 
 
