@@ -185,20 +185,27 @@ def _stages(config: RunConfig) -> Iterator[str]:
                 f"`{key}.surrogate`: a surrogate models the weighted sum, which {stage.strategy.kind} does not look "
                 "for; remove it, or use another strategy"
             )
-        restarts = getattr(stage.strategy, "restarts", None)
-        if config.evaluation.subsets is not None and (restarts or not stage.strategy.forgets):
-            how = f" with `restarts: {restarts}`" if restarts else ""
-            yield (
-                f"`{key}.strategy`: {stage.strategy.kind}{how} compares candidates of different generations, which "
-                "`evaluation.subsets` scores on different documents; remove that, or use `cma_es`"
-            )
-        subsets = config.evaluation.subsets
-        if subsets is not None and not subsets.leaders and stage.budget.stagnation is not None:
-            yield (
-                f"`{key}.budget.stagnation` waits for a better candidate, and with `evaluation.subsets` those of "
-                "different generations compare only if some come again: set `leaders` to 1 or more, or use `settled`"
-            )
+        yield from _subsets(config, stage, key)
         earlier[stage.name] = stage
+
+
+def _subsets(config: RunConfig, stage: Stage, key: str) -> Iterator[str]:
+    """What a stage cannot be where each generation has documents of its own."""
+    subsets = config.evaluation.subsets
+    if subsets is None:
+        return
+    restarts = getattr(stage.strategy, "restarts", None)
+    if restarts or not stage.strategy.forgets:
+        how = f" with `restarts: {restarts}`" if restarts else ""
+        yield (
+            f"`{key}.strategy`: {stage.strategy.kind}{how} compares candidates of different generations, which "
+            "`evaluation.subsets` scores on different documents; remove that, or use `cma_es`"
+        )
+    if not subsets.leaders and stage.budget.stagnation is not None:
+        yield (
+            f"`{key}.budget.stagnation` waits for a better candidate, and with `evaluation.subsets` those of "
+            "different generations compare only if some come again: set `leaders` to 1 or more, or use `settled`"
+        )
 
 
 def _members(config: RunConfig, stage: Stage, earlier: dict[str, Stage], key: str) -> Iterator[str]:
