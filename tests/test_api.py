@@ -22,6 +22,7 @@ from tsugiki.commands.all import main
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError, LineageError, RecipeError
+from tsugiki.finalists.files import read_winner
 
 PAGE = Path(__file__).parent.parent / "docs" / "python.md"
 TASK_ARITHMETIC = {"merge_method": "task_arithmetic", "dtype": "float32"}
@@ -175,7 +176,7 @@ def test_samples_are_the_record_of_a_candidate(finished: SyntheticRun) -> None:
     assert {"doc_id", "response", "target"} <= set(samples.columns)
     pd.testing.assert_frame_equal(samples, run.samples(row["recipe"][:12], "ps"))
     assert run.recipe("000-00").digest == row["recipe"]
-    assert run.recipe("evolved", "test").digest == run.best_recipe().digest
+    assert run.best_recipe().digest == read_winner(finished.files.phase("finalists")).recipe
     with pytest.raises(LineageError, match="no such candidate"):
         run.samples("000-99")
 

@@ -320,7 +320,7 @@ def test_equal_parents_give_themselves(name: str) -> None:
     torch.manual_seed(4)
     base, parent = torch.randn(2, 6, 7)
     count = min(2, method.max_parents or 2)
-    values = {"weight": 1.0 / count} if method.parameter("weight") else {}
+    values = {key: 1.0 / count for key in ("weight", "rest") if method.parameter(key)}
     values |= {"t": 1.0} if method.parameter("t") else {}
     merged = method.merge(inputs_for(method, [parent] * count, base, **values))
     assert torch.allclose(merged, parent, rtol=1e-5, atol=1e-5)

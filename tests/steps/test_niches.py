@@ -18,27 +18,27 @@ from tsugiki.steps.audit import reselect
 from tsugiki.steps.evolution import by_document, write_next, write_ranked
 from tsugiki.steps.rungs import write_promotion
 from tsugiki.steps.start import write_first
-from tsugiki.strategies.rungs.registry import RULES
+from tsugiki.strategies.rungs.none import NoneLeft
 from tsugiki.strategies.rungs.rule import Standing
 from tsugiki.strategies.state import read_state
 
 QUIET: Any = lambda _line: None  # noqa: E731
 
 
-def leave_the_first(standing: Standing) -> list[str | None]:
+def leave_the_first(_rule: NoneLeft, standing: Standing) -> list[str | None]:
     """A rule that leaves one candidate."""
     return ["the first", *[None] * (len(standing.scores.failed) - 1)]
 
 
 @pytest.fixture(autouse=True)
 def _a_rule_that_leaves_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RULES, "one", leave_the_first)
+    monkeypatch.setattr(NoneLeft, "left", leave_the_first)
 
 
 @pytest.fixture
 def run(tiny_models: Path, tiny_tasks: Path, tmp_path: Path) -> TinyRun:
     """A generation that was scored in two rungs, and the one that follows."""
-    section = evaluation_section(tiny_tasks, rungs={"documents": [2, 8], "rule": "one"})
+    section = evaluation_section(tiny_tasks, rungs={"documents": [2, 8], "rule": "none"})
     raw = raw_config(tiny_models, tiny_tasks, tmp_path, evaluation=section)
     raw["stages"][0] |= {
         "strategy": {"kind": "natural_niches", "population": 4},

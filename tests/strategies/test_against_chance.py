@@ -24,7 +24,9 @@ from tsugiki.strategies.strategy import Strategy, clip
 
 GENES, POPULATION, PAIRS, AHEAD = 8, 12, 11, 10
 LEARN = {
-    name: one.model_copy(update={"sigma": 1 / 6}) if hasattr(one, "sigma") else one
+    name: one.model_copy(
+        update={key: value for key, value in (("sigma", 1 / 6), ("step", 0.2)) if hasattr(one, key)}
+    )
     for name, one in STRATEGIES.items()
     if one.weighs and one.kind != "random"
 }

@@ -226,7 +226,8 @@ def test_candidates_from_elsewhere_are_told_no_farther_from_the_mean_than_draws_
 ) -> None:
     """Where there is a normal distribution: in its direction, by Hansen 2011, equation 4; else as they are."""
     state = strategy.initial(START, GeneKinds.numbers(5))
-    near, far = START + 0.001, np.array([1.0, 0.0, 1.0, 0.0, 1.0])
+    step = strategy.model_dump().get("sigma", 1.0)
+    near, far = START + 0.01 * step, np.array([1.0, 0.0, 1.0, 0.0, 1.0])
     told = strategy.injected(state, np.array([near, far]))
     assert np.allclose(told[0], near)
     if strategy.mean(state) is None and strategy.kind != "bit_cma":

@@ -19,7 +19,7 @@ FAILING_TASK = '''
 def process(doc, results):
     """Right or wrong, but a fault of the task's own code for about half of the models."""
     scores = [score for score, _ in results]
-    if doc["prompt"].startswith("w0 ") and scores[0] < scores[1]:
+    if doc["prompt"] == "w2 w14 w26" and scores[3] < scores[2]:  # one of the search documents
         raise ValueError("cannot parse the answer")
     return {"acc": float(max(range(4), key=scores.__getitem__) == doc["gold"])}
 '''

@@ -11,7 +11,7 @@ from tests.workflow.workspace import finished_workspace
 from tsugiki.canonical import digest_file
 from tsugiki.contracts.ledger import read_generation, read_population
 from tsugiki.contracts.recipe import Recipe, read_recipe
-from tsugiki.finalists.choose import winner
+from tsugiki.finalists.files import read_winner
 from tsugiki.space.read import read_genome
 
 
@@ -56,7 +56,7 @@ def test_a_search_starts_at_the_best_baseline_and_is_refined(tmp_path: Path) -> 
     values = read_recipe(work.files.phase("baselines").candidate(tuned).recipe)
     assert isinstance(values, Recipe)
     assert begun.parameters["weight"].values == values.parameters["weight"].values
-    won = winner(read_generation(work.files.phase("finalists-coarse").generation(0).outcomes))
+    won = read_winner(work.files.phase("finalists-coarse"))
     assert [one.recipe for one in fine.known] == [won.recipe, tuned]
     first = work.files.phase("fine").generation(0)
     assert read_population(first.population).candidates[-1].origin == {"injected": "tuned"}
