@@ -276,7 +276,7 @@ def test_documents_that_all_answer_alike_are_left_out_of_later_generations(
 ) -> None:
     """By parents, base and first generation; none of them counts in a mean any more."""
     subsets = {"per_generation": 6, "leaders": 1, "informative": True}
-    raw = {**configured(tiny_models, tiny_tasks, tmp_path, subsets=subsets), "seed": 2}
+    raw = {**configured(tiny_models, tiny_tasks, tmp_path, subsets=subsets), "seed": 3}
     run = begun(raw)
     write_baselines(run.files, run.config)
     evaluator = ShardEvaluator(run.files, run.config, job=0)
