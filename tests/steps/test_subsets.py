@@ -15,18 +15,20 @@ from tsugiki.canonical import digest_file
 from tsugiki.config.load import parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.contracts.document_sets import read_document_sets
-from tsugiki.contracts.layout import BASELINES
-from tsugiki.contracts.ledger import Entry, entries, scored_generations
+from tsugiki.contracts.layout import BASELINES, FINALISTS
+from tsugiki.contracts.ledger import Entry, entries, read_population, scored_generations
 from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.samples import read_samples
+from tsugiki.contracts.scores import scores_of, weighted_sum
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.rungs import documents_by_rung
 from tsugiki.evaluate.score import score
-from tsugiki.finalists.choose import best_distinct
+from tsugiki.finalists.choose import SEARCHED, best_distinct
 from tsugiki.progress.progress import status
 from tsugiki.steps.audit import reselect
 from tsugiki.steps.evolution import write_next, write_ranked
+from tsugiki.steps.finals import write_finalists
 from tsugiki.steps.start import write_baselines, write_first
 
 GENERATIONS, SIZE, LEADERS, POPULATION = 4, 3, 2, 4
@@ -217,6 +219,27 @@ def test_a_stage_on_subsets_is_sound_by_the_audit_and_has_a_status(searched: Tin
     """Whatever is so far follows from the records."""
     assert sound(searched) == []
     assert "4 of 4" in status(searched.files, searched.config)
+
+
+def test_finalists_scores_in_the_search_are_the_means_over_all_their_documents(
+    searched: TinyRun, tmp_path: Path
+) -> None:
+    """As recorded with them, and as the audit derives them."""
+    run = TinyRun(type(searched.files)(tmp_path / "tiny"), searched.config)
+    shutil.copytree(searched.files.root, run.files.root)
+    write_finalists(run.files, run.config)
+    population = read_population(run.files.phase(FINALISTS).generation(0).population)
+    history = scored_generations(run.files.phase("ps"))
+    last = {one.recipe: one.outcome for generation in history for one in generation.ranked}
+    again = 0
+    for one in population.candidates:
+        outcome = last.get(one.recipe)
+        if SEARCHED in one.origin and isinstance(outcome, Scored):
+            total = weighted_sum(scores_of([outcome.overall], run.config.evaluation.objectives))
+            assert float(str(one.origin[SEARCHED])) == pytest.approx(float(total[0]))
+            again += outcome.times > 1
+    assert again
+    assert sound(run) == []
 
 
 @pytest.fixture

@@ -19,11 +19,10 @@ from tsugiki.contracts.document_sets import read_document_sets
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import existing_phases, read_population, scored_generations
 from tsugiki.contracts.locks import LockedParent, read_lock
-from tsugiki.contracts.outcome import is_whole
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.documents import decided_evaluation
-from tsugiki.finalists.choose import SEARCHED, bounds_of, finalist_population
+from tsugiki.finalists.choose import SEARCHED, bounds_of, comparable, finalist_population
 from tsugiki.finalists.files import load_final_table, read_winner
 from tsugiki.finalists.front import load_front, read_front, recipes_of
 from tsugiki.finalists.table import read_final_table
@@ -64,7 +63,7 @@ def audit(
         findings += collect(check_rungs(files, phase, config), phase)
         if reselect is not None:
             findings += collect(check_reselect(files, phase, reselect), phase)
-    for one in config.stages:
+    for one in config.searches:
         findings += collect(check_finalists(files, config, one), config.finalists_of(one.name))
     for stage in merged_stages(config):
         where = place(files, files.phase(stage).best_lock)
@@ -147,8 +146,9 @@ def check_finalists(files: RunFiles, config: RunConfig, stage: Stage) -> Iterato
     if not path.is_file():
         return
     objectives = decided_evaluation(config, files.items).objectives
-    history = scored_generations(files.phase(stage.name))
-    ranked = [entry for one in history for entry in one.ranked if is_whole(entry.outcome)]
+    ranked = [
+        one for group in comparable(scored_generations(files.phase(stage.name))) for one in group
+    ]
     made = finalist_population(config.name, ranked, None, objectives)
     known = {one.recipe: one.origin[SEARCHED] for one in made.candidates}
     population = read_population(path)

@@ -102,11 +102,6 @@ class Scored(_OfDocuments):
         return self.model_copy(update={"measured": measured})
 
 
-def asked_again(outcome: Scored | Failed) -> bool:
-    """Whether another generation may ask the candidate documents of its own."""
-    return isinstance(outcome, Scored) and outcome.so_far is not None
-
-
 class Failed(_OfDocuments):
     """The candidate has no score. It ranks last."""
 

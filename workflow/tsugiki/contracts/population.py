@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tsugiki.contracts.data import Data
-from tsugiki.contracts.outcome import Outcome, asked_again
+from tsugiki.contracts.outcome import Outcome, Scored
 
 INJECTED = "injected"
 """Key of a candidate's origin that names a candidate from elsewhere, which the strategy did not draw."""
@@ -101,4 +101,5 @@ class Generation(Data):
     @property
     def own_documents(self) -> int | None:
         """Its number, if its candidates were scored on documents of its own; None if all share theirs."""
-        return self.generation if any(asked_again(one.outcome) for one in self.ranked) else None
+        outcomes = [one.outcome for one in self.ranked if isinstance(one.outcome, Scored)]
+        return self.generation if any(one.so_far is not None for one in outcomes) else None

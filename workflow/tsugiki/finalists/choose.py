@@ -14,21 +14,14 @@ from tsugiki.contracts.population import Bound, Candidate, Generation, Populatio
 from tsugiki.contracts.scores import scores_of, weighted_sum
 from tsugiki.errors import EvaluationError
 
-ASKED_OFTEN = -1_000_000
-"""Before all generations, which count down from 0."""
-
 
 def best_distinct(
     history: Sequence[Generation], count: int, stage: Stage, objectives: Sequence[Objective]
 ) -> list[Ranked]:
     """The best candidates of a stage, each recipe once, as its strategy sees them.
 
-    Where each generation has documents of its own, those that several of them asked are compared by the mean
-    over all documents that they were asked. The others come after them, those of the last generations first:
-    what is scored on different documents does not compare, and a search improves.
-
     Args:
-        history: Its generations; the earliest of equals goes first.
+        history: Its generations; where their scores do not compare, see `comparable`.
         count: Most candidates.
         stage: The stage.
         objectives: What candidates are scored by, with their goals.
@@ -36,29 +29,28 @@ def best_distinct(
     Returns:
         Their entries, with the outcome over all documents that they were asked.
     """
-    comparable: dict[int, list[tuple[Ranked, Scored]]] = {}
-    for entry, outcome in distinct(history):
-        comparable.setdefault(_compared_as(entry, outcome), []).append((entry, outcome))
     chosen: list[Ranked] = []
-    for _, found in sorted(comparable.items()):
-        scores = scores_of((outcome.overall for _, outcome in found), objectives)
+    for found in comparable(history):
+        scores = scores_of((entry.outcome for entry in found), objectives)
         best = stage.strategy.best(scores, count - len(chosen)) if len(chosen) < count else []
-        chosen += [
-            entry.model_copy(update={"outcome": outcome.overall})
-            for entry, outcome in (found[index] for index in best)
-        ]
+        chosen += [found[index] for index in best]
     return chosen
 
 
-def _compared_as(entry: Ranked, outcome: Scored) -> int:
-    """Which candidates' scores its own compare with, the best to choose from first."""
-    if outcome.so_far is None:
-        return 0
-    return ASKED_OFTEN if outcome.times > 1 else -int(entry.id.partition("-")[0])
+def comparable(history: Sequence[Generation]) -> list[list[Ranked]]:
+    """Candidates of a stage that were scored on all its documents, in groups whose scores compare.
 
+    That is one group, unless each generation has documents of its own. Then those that several of them asked
+    are a group, by the mean over all documents that they were asked; of the others each generation is one,
+    the last one first: what is scored on different documents does not compare, and a search improves.
 
-def distinct(history: Sequence[Generation]) -> list[tuple[Ranked, Scored]]:
-    """Each recipe of a stage that was scored on all documents: its first entry, and its last outcome."""
+    Args:
+        history: Its generations.
+
+    Returns:
+        Each recipe once, where it came first, with its outcome over all documents that it was asked; the group
+        to choose from first leads.
+    """
     found: dict[str, Ranked] = {}
     last: dict[str, Scored] = {}
     for generation in history:
@@ -66,7 +58,14 @@ def distinct(history: Sequence[Generation]) -> list[tuple[Ranked, Scored]]:
             if is_whole(entry.outcome):
                 found.setdefault(entry.recipe, entry)
                 last[entry.recipe] = entry.outcome
-    return [(entry, last[recipe]) for recipe, entry in found.items()]
+    groups: dict[tuple[bool, int], list[Ranked]] = {}
+    for recipe, entry in found.items():
+        outcome = last[recipe]
+        once = outcome.so_far is not None and outcome.times == 1
+        drawn = int(entry.id.partition("-")[0]) if once else 0
+        known = entry.model_copy(update={"outcome": outcome.overall})
+        groups.setdefault((once, -drawn), []).append(known)
+    return [groups[one] for one in sorted(groups)]
 
 
 def finalist_population(

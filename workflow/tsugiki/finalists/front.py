@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.data import Data
-from tsugiki.contracts.layout import FINALISTS, TEST, PhaseFiles, RunFiles
+from tsugiki.contracts.layout import FINALISTS, TEST, RunFiles
 from tsugiki.contracts.ledger import scored_generations
 from tsugiki.contracts.outcome import is_whole
 from tsugiki.contracts.population import Ranked
 from tsugiki.contracts.scores import nondominated, scores_of
 from tsugiki.evaluate.documents import decided_evaluation
-from tsugiki.finalists.choose import distinct
+from tsugiki.finalists.choose import comparable
 from tsugiki.json_files import read_json
 
 
@@ -48,30 +49,32 @@ class Front(Data):
 def load_front(files: RunFiles, config: RunConfig) -> Front:
     """Find the front in the ledger, without writing it.
 
-    Equal recipes are one candidate, the earliest. Where each generation has documents of its own, values are
-    over all that a candidate was asked, and those that only one generation asked are left out, if others are
-    there: some of them were lucky.
+    Equal recipes are one candidate, the earliest. Where each generation has documents of its own, it is the front
+    of those whose scores compare (see `comparable`), over all documents that they were asked.
 
     Raises:
         LineageError: a file that it needs is damaged.
     """
     stage, objectives = config.stages[-1], decided_evaluation(config, files.items).objectives
-    phases = [files.phase(name) for name in (FINALISTS, TEST)]
-    validation, test = (_values(phase, {one.name for one in objectives}) for phase in phases)
-    found = [*distinct(scored_generations(files.phase(stage.name)))]
-    often = [(entry, outcome) for entry, outcome in found if outcome.times > 1] or found
-    scores = scores_of((outcome.overall for _, outcome in often), objectives)
+    names = {one.name for one in objectives}
+    validation, test = (
+        _values((one for of in scored_generations(files.phase(phase)) for one in of.ranked), names)
+        for phase in (FINALISTS, TEST)
+    )
+    found = next(iter(comparable(scored_generations(files.phase(stage.name)))), [])
+    search = _values(found, names)
+    scores = scores_of((entry.outcome for entry in found), objectives)
     order = (-scores.values[:, 0]).argsort(kind="stable")
     kept = nondominated(scores.values)
     members = tuple(
         Member(
             id=entry.id,
             recipe=entry.recipe,
-            search={one.name: outcome.overall.measured[one.name].value for one in objectives},
+            search=search[entry.recipe],
             validation=validation.get(entry.recipe),
             test=test.get(entry.recipe),
         )
-        for entry, outcome in (often[index] for index in order if kept[index])
+        for entry in (found[index] for index in order if kept[index])
     )
     weights = {one.name: one.sign * one.weight for one in objectives}
     return Front(run=config.name, stage=stage.name, weights=weights, members=members)
@@ -113,9 +116,8 @@ def read_front(path: Path) -> Front:
     return read_json(path, Front.model_validate_json, "front", missing="the front is missing")
 
 
-def _values(phase: PhaseFiles, objectives: set[str]) -> dict[str, dict[str, float]]:
-    """By recipe, the value of each objective in a phase with one generation."""
-    entries: list[Ranked] = [one for of in scored_generations(phase) for one in of.ranked]
+def _values(entries: Iterable[Ranked], objectives: set[str]) -> dict[str, dict[str, float]]:
+    """By recipe, the value of each objective, of those that were scored."""
     return {
         entry.recipe: {
             name: one.value for name, one in entry.outcome.measured.items() if name in objectives

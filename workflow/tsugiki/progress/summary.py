@@ -16,6 +16,7 @@ from tsugiki.contracts.outcome import Failed, Scored, is_whole
 from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.contracts.scores import scores_of, weighted_sum
 from tsugiki.evaluate.documents import decided_evaluation
+from tsugiki.finalists.choose import comparable
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def summarise(
             front = [
                 front[one] for one in stage.strategy.best(scores_of(front, objectives), len(front))
             ]
-        own = any(isinstance(one, Scored) and one.so_far is not None for one in outcomes)
+        own = generation.own_documents is not None
         whole = np.array([is_whole(one) for one in outcomes], dtype=np.bool_)
         known = scores.values[whole]
         again = [one for one in outcomes if is_whole(one) and one.times > 1]
@@ -153,21 +154,16 @@ def best_candidate(
 ) -> tuple[Ranked, float] | None:
     """The candidate of the largest weighted sum, and that sum; None where every one failed.
 
-    Of equals the first. Where each generation has documents of its own, it is the one of the best mean among
-    those that several generations asked.
+    Of equals the first. Where each generation has documents of its own, it is the best of those whose scores
+    compare (see `comparable`).
     """
-    entries: dict[str, Ranked] = {}
-    last: dict[str, Scored] = {}
-    for entry in (entry for generation in generations for entry in generation.ranked):
-        if is_whole(entry.outcome):
-            entries.setdefault(entry.recipe, entry)
-            last[entry.recipe] = entry.outcome
-    recipes = [one for one in last if last[one].times > 1] or list(last)
-    if not recipes:
+    groups = comparable(generations)
+    if not groups:
         return None
-    weighed = weighted_sum(scores_of((last[one].overall for one in recipes), objectives))
+    found = groups[0]
+    weighed = weighted_sum(scores_of((entry.outcome for entry in found), objectives))
     best = int(weighed.argmax())
-    return entries[recipes[best]], float(weighed[best])
+    return found[best], float(weighed[best])
 
 
 def _course(
