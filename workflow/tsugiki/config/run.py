@@ -111,6 +111,10 @@ class RunConfig(Section):
         """All that is searched: the stages, and the rivals of the last one."""
         return [*self.stages, *self.rival_stages.values()]
 
+    def is_rival(self, search: str) -> bool:
+        """Whether a search is a rival's, and no stage."""
+        return any(rival.name == search for rival in self.rival_stages.values())
+
     def stage(self, name: str) -> Stage | None:
         """The stage of that name, or the rival, if there is one."""
         return next((stage for stage in self.searches if stage.name == name), None)

@@ -249,9 +249,10 @@ def bootstrapped_selection_bias(scores: Floats, key: Key, *, resamples: int = 10
     """The bootstrap's estimate of a selection bias, which final tables of version 1 hold.
 
     It is too small: candidates spread more on the items than they truly do, and resampling adds to
-    that spread (480 equal candidates on 200 items: 0.073 in place of 0.106). The bootstrap repeats the selection on resampled items and compares the winner's score there with its score
-    on all items (Tibshirani and Tibshirani 2009, "A bias correction for the minimum error rate
-    in cross-validation"). Candidates that are right on the same items are treated as such.
+    that spread (480 equal candidates on 200 items: 0.073 in place of 0.106). The bootstrap repeats
+    the selection on resampled items and compares the winner's score there with its score on all items
+    (Tibshirani and Tibshirani 2009, "A bias correction for the minimum error rate in cross-validation").
+    Candidates that are right on the same items are treated as such.
 
     Args:
         scores: Larger is better; shape (candidates, items), at least one of each.

@@ -118,6 +118,7 @@ def _tried(files: RunFiles, config: RunConfig, test: Population) -> dict[str, in
         if one.origin["kind"] == "baseline":
             recipes.setdefault(str(one.origin["name"]), set()).add(one.recipe)
     rivals = {ROWS[rival]: stage for rival, stage in config.rival_stages.items()}
+    searched: dict[str, set[str]] = {}
     for candidate in test.candidates:
         name, kind = str(candidate.origin["name"]), candidate.origin["kind"]
         stage = {
@@ -127,7 +128,9 @@ def _tried(files: RunFiles, config: RunConfig, test: Population) -> dict[str, in
             "rival": rivals.get(name),
         }.get(str(kind))
         if stage is not None:
-            recipes[name] = set(_searched(files, config, stage))
+            if stage.name not in searched:
+                searched[stage.name] = set(_searched(files, config, stage))
+            recipes[name] = searched[stage.name]
     return {name: len(found) for name, found in recipes.items()}
 
 

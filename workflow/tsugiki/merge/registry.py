@@ -47,6 +47,13 @@ METHODS: dict[str, Method] = {
 }
 
 
+PER_PARENT = {
+    name: {spec.name: spec.per_parent for spec in method.parameters}
+    for name, method in METHODS.items()
+}
+"""By method and parameter, whether each parent has a value of its own."""
+
+
 def get_method(name: str) -> Method:
     """The method of that name.
 

@@ -26,7 +26,7 @@ from tsugiki.contracts.recipe import (
 )
 from tsugiki.errors import ConfigError, TsugikiError
 from tsugiki.finalists.baselines import baseline_population
-from tsugiki.merge.registry import METHODS
+from tsugiki.merge.registry import METHODS, PER_PARENT
 from tsugiki.models.kinds.kind import Kind
 from tsugiki.parents.run_models import run_digests
 from tsugiki.space.dataflow_space import DataflowGenome
@@ -45,10 +45,6 @@ DEFAULTS = {
         {spec.name: spec.default for spec in method.parameters},
         {spec.name: spec.default for spec in method.options},
     )
-    for name, method in METHODS.items()
-}
-PER_PARENT = {
-    name: {spec.name: spec.per_parent for spec in method.parameters}
     for name, method in METHODS.items()
 }
 

@@ -135,14 +135,13 @@ class _Edit:
             names = sorted({name, *_behind(self.after, name)})
             begun = [self.after.config.stage(one) for one in names]
             tuned = any(one and any(o.is_baseline for o in one.origins.values()) for one in begun)
-            rivals = [one.name for one in self.after.config.rival_stages.values()]
-            if name in rivals:
+            if self.after.config.is_rival(name):
                 names += [self.after.config.stages[-1].name]
             why = self._why(
                 "seed", *(f"stages[{one}]" for one in names), *(["baselines"] if tuned else [])
             )
             yield Effect(f"{why}: stage {name} starts anew", {name})
-        elif old.budget != stage.budget and stage in self.after.config.stages:
+        elif old.budget != stage.budget and not self.after.config.is_rival(name):
             yield from self._of_budget(stage, old.budget.generations)
 
     def _of_budget(self, stage: Stage, before: int) -> Iterator[Effect]:

@@ -16,8 +16,11 @@ from tsugiki.config.load import read_config
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.ledger import entries
 from tsugiki.errors import ConfigError, LineageError
-from tsugiki.steps.evolution import first_ended_otherwise
+from tsugiki.evolve.stop import stop_reason
+from tsugiki.steps.past import spent
+from tsugiki.strategies.state import read_state
 
 
 class Era(NamedTuple):
@@ -39,13 +42,37 @@ def eras_of(files: RunFiles, config: RunConfig, stage: Stage) -> list[Era]:
     if recorded[-1].limits == stage.budget.limits:
         return recorded
     try:
-        changed = first_ended_otherwise(files, config, stage)
+        changed = _first_ended_otherwise(files, config, stage)
     except LineageError:
         return recorded
     if changed is None:
         return recorded
     since, _ = changed
     return [*(era for era in recorded if era.since < since), Era(since, stage.budget.limits)]
+
+
+def _first_ended_otherwise(
+    files: RunFiles, config: RunConfig, stage: Stage
+) -> tuple[int, str | None] | None:
+    """The first recorded generation before which a stage would, or would not, have ended by its budget.
+
+    Returns:
+        Its number, and why the stage ends before it by this budget (None if it goes on); None where the
+        budget makes nothing of what is recorded otherwise.
+
+    Raises:
+        LineageError: a file is missing or damaged.
+    """
+    for entry in entries(files.phase(stage.name)):
+        if not entry.number:
+            continue
+        past = spent(files, config, stage, entry.number - 1, entry.population)
+        now = stop_reason(stage.budget, read_state(entry.files.state), entry.number, past)
+        if now != entry.population.stopped:
+            return entry.number, now
+        if now is not None:
+            return None
+    return None
 
 
 def recorded_eras(files: RunFiles, stage: Stage) -> list[Era]:

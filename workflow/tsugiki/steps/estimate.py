@@ -13,7 +13,7 @@ from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.finalists.baselines import baseline_population
-from tsugiki.merge.registry import METHODS
+from tsugiki.merge.registry import METHODS, PER_PARENT
 from tsugiki.models.grouping import groups
 from tsugiki.parents.sizes import WIDTH, MergedTensors
 from tsugiki.space.dataflow_space import build_dataflow_genome
@@ -93,14 +93,10 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
         if (population := _population(config, stage, tensors))
         and (generations := _generations(config, stage, population))
     ]
-    per_parent = {
-        name: {parameter.name: parameter.per_parent for parameter in method.parameters}
-        for name, method in METHODS.items()
-    }
     stacks = [one for one in config.baselines if isinstance(one, FrankenmergeBaseline)]
     others = [one for one in config.baselines if not isinstance(one, FrankenmergeBaseline)]
     compared, recipes = baseline_population(
-        config.model_copy(update={"baselines": others}), _unread(config.parents), per_parent
+        config.model_copy(update={"baselines": others}), _unread(config.parents), PER_PARENT
     )
     rows = {candidate.origin["name"] for candidate in compared.candidates}
     distinct = len({recipe.digest for recipe in recipes}) + sum(one.random or 1 for one in stacks)
@@ -217,7 +213,7 @@ def _generations(config: RunConfig, stage: Stage, population: int) -> int:
 
 def _population(config: RunConfig, stage: Stage, tensors: Mapping[str, MergedTensors]) -> int:
     """Candidates in a generation; 0 if that follows from parents that are not known yet."""
-    if stage not in config.stages:  # rivals have generations of the last stage's price
+    if config.is_rival(stage.name):  # whose generations have the price of the last stage's
         return config.evaluation.whole_candidates(_population(config, config.stages[-1], tensors))
     if stage.strategy.population is not None:
         return stage.strategy.population

@@ -32,7 +32,8 @@ class Plan:
     def __init__(self, files: RunFiles, config: RunConfig) -> None:
         self.files = files
         self.config = config
-        self.stages = [stage.name for stage in config.searches]
+        self._searches = {stage.name: stage for stage in config.searches}
+        self.stages = list(self._searches)
         self.finalists = {config.finalists_of(name): name for name in self.stages}
         self.finals = [BASELINES, *self.finalists, TEST]
         self.rungs = config.evaluation.rungs.documents if config.evaluation.rungs else []
@@ -148,10 +149,10 @@ class Plan:
 
     def rivalled(self, wildcards: Any) -> list[str]:
         """The first generation of the last stage, for rivals that have generations of its size."""
-        last, stage = self.config.stages[-1], self._stage(wildcards.stage)
-        own = [one.name for one in self.config.stages]
-        if stage.name in own or stage.strategy.population is not None:
+        stage = self._stage(wildcards.stage)
+        if not self.config.is_rival(stage.name) or stage.strategy.population is not None:
             return []
+        last = self.config.stages[-1]
         return [str(self.files.phase(last.name).generation(0).population)]
 
     def origins_of(self, wildcards: Any) -> list[str]:
@@ -190,7 +191,7 @@ class Plan:
         ]
 
     def _stage(self, name: str) -> Stage:
-        return next(stage for stage in self.config.searches if stage.name == name)
+        return self._searches[name]
 
     def stage_key(self, name: str, generation: int = 0) -> str:
         """Digest of what a stage's generation depends on, those of the stages it merges included."""

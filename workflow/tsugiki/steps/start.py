@@ -18,7 +18,7 @@ from tsugiki.evolve.select import first
 from tsugiki.finalists.baselines import baseline_population
 from tsugiki.merge.dataflow.parents import DataflowParents
 from tsugiki.merge.models import OpenModels
-from tsugiki.merge.registry import METHODS, get_method
+from tsugiki.merge.registry import PER_PARENT, get_method
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.plan import make_plan
 from tsugiki.parents.locate import locate
@@ -60,10 +60,9 @@ def rival_size(files: RunFiles, config: RunConfig, stage: Stage) -> int | None:
     Raises:
         LineageError: the last stage has not begun.
     """
-    last = config.stages[-1]
-    rivals = [one.name for one in config.rival_stages.values()]
-    if stage.name not in rivals or stage.strategy.population is not None:
+    if not config.is_rival(stage.name) or stage.strategy.population is not None:
         return None
+    last = config.stages[-1]
     drawn = len(read_population(files.phase(last.name).generation(0).population).candidates)
     return config.evaluation.whole_candidates(drawn)
 
@@ -81,14 +80,13 @@ def open_space(config: RunConfig, stage: Stage, models: RunModels) -> tuple[Spac
     given = config.tensor_names
     checkpoints = [Checkpoint(name, models.folders[name], given.get(name)) for name in members]
     plan = make_plan(checkpoints, stage.owner)
-    method = get_method(stage.space.method)
     space = build_parameter_genome(
         stage,
         seed=config.seed,
         digests=models.digests,
         tensor_names=plan.merged,
         kind=plan.kind,
-        per_parent={parameter.name: parameter.per_parent for parameter in method.parameters},
+        per_parent=PER_PARENT[get_method(stage.space.method).name],
     )
     space = space.model_copy(update={"frame": with_names(space.frame, given)})
     return space, partial(encode_any, space, tensors=plan.merged, kind=plan.kind)
@@ -96,13 +94,9 @@ def open_space(config: RunConfig, stage: Stage, models: RunModels) -> tuple[Spac
 
 def write_baselines(files: RunFiles, config: RunConfig) -> None:
     """Write the population of baselines."""
-    per_parent = {
-        name: {parameter.name: parameter.per_parent for parameter in method.parameters}
-        for name, method in METHODS.items()
-    }
     lock = read_lock(files.parents)
     layers = layers_of_parents(config, lock) if _stacks(config) else {}
-    population, recipes = baseline_population(config, lock.digests, per_parent, layers)
+    population, recipes = baseline_population(config, lock.digests, PER_PARENT, layers)
     phase = files.phase(BASELINES)
     write_recipes(phase, recipes)
     write_population(phase.generation(0).population, population)
