@@ -20,6 +20,13 @@ from pydantic import (
     model_validator,
 )
 
+from tsugiki.config.file_objectives import (
+    ChoicesObjective,
+    CodeObjective,
+    CorpusObjective,
+    FileObjective,
+    JudgeObjective,
+)
 from tsugiki.contracts.data import Name, Section, folder_of
 from tsugiki.contracts.document_sets import Goal
 from tsugiki.strategies.rungs.none import NoneLeft
@@ -96,19 +103,35 @@ def _sign(goal: Goal | None) -> float:
     return -1.0 if goal == "minimize" else 1.0
 
 
+KINDS: dict[str, type[Section]] = {
+    "task": LmEvalObjective,
+    "function": FunctionObjective,
+    "corpus": CorpusObjective,
+    "choices": ChoicesObjective,
+    "code": CodeObjective,
+    "judged": JudgeObjective,
+}
+"""Kinds of objectives, by the key that only this kind has."""
+
+
 def _kind(value: Any) -> str | None:
-    if isinstance(value, LmEvalObjective | FunctionObjective):
-        return "task" if isinstance(value, LmEvalObjective) else "function"
-    found = [key for key in ("task", "function") if isinstance(value, dict) and key in value]
+    if isinstance(value, Section):
+        return next(key for key, kind in KINDS.items() if isinstance(value, kind))
+    found = [key for key in KINDS if isinstance(value, dict) and key in value]
     return found[0] if len(found) == 1 else None
 
 
 Objective = Annotated[
-    Annotated[LmEvalObjective, Tag("task")] | Annotated[FunctionObjective, Tag("function")],
+    Annotated[LmEvalObjective, Tag("task")]
+    | Annotated[FunctionObjective, Tag("function")]
+    | Annotated[CorpusObjective, Tag("corpus")]
+    | Annotated[ChoicesObjective, Tag("choices")]
+    | Annotated[CodeObjective, Tag("code")]
+    | Annotated[JudgeObjective, Tag("judged")],
     Discriminator(
         _kind,
         custom_error_type="objective",
-        custom_error_message="an objective has exactly one of the keys `task`, `function`",
+        custom_error_message=f"an objective has exactly one of the keys {', '.join(f'`{key}`' for key in KINDS)}",
     ),
 ]
 """What is measured. Each kind has a name, a goal, a weight, and as `task` the source of its documents."""
@@ -287,6 +310,11 @@ class Evaluation(Section):
     def functions(self) -> list[FunctionObjective]:
         """Objectives and monitors that a function of the user's scores."""
         return [one for one in self.measured if isinstance(one, FunctionObjective)]
+
+    @property
+    def files(self) -> list[FileObjective]:
+        """Objectives and monitors of which each has a file of documents and an evaluator of tsugiki's own."""
+        return [one for one in self.measured if isinstance(one, FileObjective)]
 
     @property
     def measured(self) -> list[Objective]:

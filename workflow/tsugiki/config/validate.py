@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tsugiki.config.dataflow import DataflowSpace
-from tsugiki.config.evaluation import Evaluation, FunctionObjective
+from tsugiki.config.evaluation import Evaluation, FunctionObjective, LmEvalObjective
+from tsugiki.config.file_objectives import FileObjective
 from tsugiki.config.lm_eval_tasks import (
     broken_files,
     built_in_names,
@@ -92,7 +93,7 @@ def _folders(config: RunConfig) -> Iterator[str]:
                 f"`parents.{name}.path`: {source.path!r} lies in the run's own folder, where the run "
                 "replaces what it has written; choose another name for the run"
             )
-    for file in measured_files(config.evaluation) if config.evaluation.functions else ():
+    for file in measured_files(config.evaluation) if _own_files(config) else ():
         if UNUSABLE & set(str(file)):
             yield f"`evaluation.objectives`: {str(file)!r} has {IN_WORDS}"
     for folder in config.evaluation.task_folders:
@@ -100,6 +101,11 @@ def _folders(config: RunConfig) -> Iterator[str]:
             if UNUSABLE & set(str(path)):
                 yield f"`evaluation.task_paths`: {str(path)!r} has {IN_WORDS}"
                 break
+
+
+def _own_files(config: RunConfig) -> bool:
+    """Whether something is measured by the user's own files that are no task's."""
+    return bool(config.evaluation.functions or config.evaluation.files)
 
 
 def _something_else(config: RunConfig) -> Iterator[Path]:
@@ -266,7 +272,7 @@ def _tasks(config: RunConfig) -> Iterator[str]:
             yield f"`evaluation.task_paths`: there is no folder {path!r}"
     folders = [folder for folder in evaluation.task_folders if folder.is_dir()]
     known = local_tasks(folders)
-    named = {one.task for one in evaluation.measured if not isinstance(one, FunctionObjective)}
+    named = {one.task for one in evaluation.measured if isinstance(one, LmEvalObjective)}
     known |= built_in_tasks(named - known.keys())
     names = {*known, *(built_in_names() if named - known.keys() else ())}
     yield from _sources(evaluation, named)
@@ -280,8 +286,8 @@ def _tasks(config: RunConfig) -> Iterator[str]:
             if objective.name in used:
                 yield f"`{key}.name`: {objective.name!r} is used twice"
             used.add(objective.name)
-            if isinstance(objective, FunctionObjective):
-                yield from _function(objective, key)
+            if not isinstance(objective, LmEvalObjective):
+                yield from _own(objective, key)
                 continue
             members = [] if objective.task in known else group_members(objective.task, folders)
             if members:
@@ -299,6 +305,14 @@ def _tasks(config: RunConfig) -> Iterator[str]:
                     f"`{key}.metric`: task {objective.task} has no metric "
                     f"{objective.metric!r}; {nearest(objective.metric, metrics)}"
                 )
+
+
+def _own(objective: FunctionObjective | FileObjective, key: str) -> Iterator[str]:
+    """Faults of an objective that names files of the user's own."""
+    if isinstance(objective, FunctionObjective):
+        yield from _function(objective, key)
+    elif not objective.file.is_file():
+        yield f"`{key}`: there is no file {objective.task!r}"
 
 
 def _function(objective: FunctionObjective, key: str) -> Iterator[str]:
@@ -340,7 +354,14 @@ def _function(objective: FunctionObjective, key: str) -> Iterator[str]:
 
 def _sources(evaluation: Evaluation, tasks: set[str]) -> Iterator[str]:
     """Faults of the names of what documents come from; `tasks` are those of lm-eval's."""
-    files = {objective.task for objective in evaluation.functions}
+    own: list[FunctionObjective | FileObjective] = [*evaluation.functions, *evaluation.files]
+    kinds = {one.task: type(one) for one in own}
+    for name in sorted({one.task for one in own if type(one) is not kinds[one.task]}):
+        yield (
+            f"`evaluation.objectives`: objectives of several kinds have the documents {name!r}; make a copy "
+            "of the file for each kind"
+        )
+    files = set(kinds)
     for name in sorted(tasks & files):
         yield f"`evaluation.objectives`: {name!r} is both a task and a file of documents; rename the file"
     for name in sorted(evaluation.document_keys.keys() - tasks - files):

@@ -6,17 +6,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tsugiki.config.evaluation import Evaluation, FunctionObjective, LmEvalObjective
+from tsugiki.config.file_objectives import (
+    ChoicesObjective,
+    CodeObjective,
+    CorpusObjective,
+    JudgeObjective,
+)
 from tsugiki.contracts.document_sets import Goal
 from tsugiki.contracts.samples import Sample
 from tsugiki.evaluate.aggregation import Aggregation
+from tsugiki.evaluate.evaluators.choices import Choices
+from tsugiki.evaluate.evaluators.code import Code
+from tsugiki.evaluate.evaluators.corpus import Corpus
 from tsugiki.evaluate.evaluators.evaluator import Evaluator
 from tsugiki.evaluate.evaluators.functions import Functions
 from tsugiki.evaluate.evaluators.harness import Harness
+from tsugiki.evaluate.evaluators.judge import Judged
 from tsugiki.evaluate.overlap import SourceFacts
 
 EVALUATORS: dict[type, type[Evaluator]] = {
     LmEvalObjective: Harness,
     FunctionObjective: Functions,
+    CorpusObjective: Corpus,
+    ChoicesObjective: Choices,
+    CodeObjective: Code,
+    JudgeObjective: Judged,
 }
 """By the kind of objective that each one scores."""
 
