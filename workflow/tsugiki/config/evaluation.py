@@ -28,6 +28,8 @@ from tsugiki.strategies.rungs.rule import Rule
 
 PLACE = "#"
 """In place of a column: documents are told apart by their place in the data set."""
+TOKENS = "tokens"
+"""The metric that is the length of the generated answer; lm-eval's own ones have a filter in their key."""
 
 
 Weight = Annotated[float, Field(gt=0)]
@@ -41,9 +43,11 @@ class LmEvalObjective(Section):
     task: str
     """lm-eval task."""
     metric: str
-    """Key of the metric in lm-eval's result, filter included, such as `exact_match,none`."""
+    """Key of the metric in lm-eval's result, filter included, such as `exact_match,none`; or `tokens`, the
+    length of the generated answer."""
     goal: Goal | None = None
-    """Which way is better; what the task says of the metric (`higher_is_better`) if absent."""
+    """Which way is better; what the task says of the metric (`higher_is_better`) if absent, and `minimize`
+    for `tokens`."""
     weight: Weight = 1.0
     """How much it counts in the weighted sum of the objectives, which most strategies optimise, and which
     chooses the winner among the finalists of all."""
@@ -52,6 +56,11 @@ class LmEvalObjective(Section):
     def sign(self) -> float:
         """1 if larger is better, -1 if smaller is. Without a goal, as in `Evaluation.with_goals`."""
         return _sign(self.goal)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it is the length of the generated answer, and none of the task's own metrics."""
+        return self.metric == TOKENS
 
 
 class FunctionObjective(Section):

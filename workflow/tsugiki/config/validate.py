@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tsugiki.config.dataflow import DataflowSpace
-from tsugiki.config.evaluation import Evaluation, FunctionObjective
+from tsugiki.config.evaluation import TOKENS, Evaluation, FunctionObjective
 from tsugiki.config.lm_eval_tasks import (
     broken_files,
     built_in_names,
@@ -294,10 +294,15 @@ def _tasks(config: RunConfig) -> Iterator[str]:
                 hints = [nearest(objective.task, names), *broken_files(folders)]
                 yield f"`{key}.task`: unknown task {objective.task!r}; {'; '.join(hints)}"
             metrics = known[objective.task].metrics if objective.task in known else ()
-            if metrics and objective.metric not in metrics:
+            if objective.counts_tokens and getattr(known.get(objective.task), "max_tokens", None) == 0:
+                yield (
+                    f"`{key}.metric`: task {objective.task} generates no answers that could be counted "
+                    "in tokens; take one of its own metrics"
+                )
+            if metrics and objective.metric not in (*metrics, TOKENS):
                 yield (
                     f"`{key}.metric`: task {objective.task} has no metric "
-                    f"{objective.metric!r}; {nearest(objective.metric, metrics)}"
+                    f"{objective.metric!r}; {nearest(objective.metric, [*metrics, TOKENS])}"
                 )
 
 

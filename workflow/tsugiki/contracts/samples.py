@@ -57,6 +57,8 @@ class Sample:
     """SHA-256 of its content."""
     value: float | None
     """The metric on this document; None if it is no finite number."""
+    counts_tokens: bool = False
+    """Whether the metric is the number of tokens of the generated answer, in place of `value`."""
     part: str | None = None
     """JSON of what the document contributes to an aggregation, where that is no finite number."""
     response: str | None = None
@@ -98,7 +100,7 @@ def rows_of(
                 "prompt_hash": record.prompt_hash,
                 "response": record.response,
                 "target": record.target,
-                "value": record.value,
+                "value": float(tokens) if record.counts_tokens else record.value,
                 "tokens": tokens if shown else None,
                 "truncated": generated and tokens >= (record.max_tokens or 0) if shown else None,
                 "empty": generated and not response.strip() if shown else None,

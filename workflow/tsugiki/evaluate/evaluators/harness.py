@@ -28,6 +28,7 @@ from tsugiki.evaluate.evaluators.tasks import (
     note_goal,
     refuse,
     refuse_leaking_examples,
+    refuse_no_answers,
     refuse_sampling,
     refuse_unaggregated,
     stated_goal,
@@ -90,11 +91,12 @@ class Harness:
             self.tasks[name].set_config("num_fewshot", self.evaluation.num_fewshot)
         refuse_leaking_examples(name, self.tasks[name])
         refuse_sampling(name, self.tasks[name])
+        refuse_no_answers(name, self.tasks[name], self.objectives)
 
     def goals(self) -> dict[str, Goal]:
         """Which way each objective is better: as configured, else as its task states it."""
         return {
-            one.name: one.goal or stated_goal(self.tasks[one.task], one.metric) or "maximize"
+            one.name: one.goal or stated_goal(self.tasks[one.task], one) or "maximize"
             for one in self.objectives
         }
 
@@ -245,7 +247,7 @@ class Harness:
             return
         try:
             for objective in self.objectives:
-                if objective.task == source:
+                if objective.task == source and not objective.counts_tokens:
                     refuse_unaggregated(source, task, objective, file)
         except ConfigError as error:
             yield error
@@ -273,7 +275,10 @@ class Harness:
         of_task = results["results"].get(objective.task)
         if of_task is None:
             raise EvaluationError(f"the results lack task {objective.task}")
-        if objective.metric not in of_task:
+        metric, _, filter_name = objective.metric.partition(",")
+        if objective.counts_tokens:  # the same answer goes through every filter
+            filter_name = next((one["filter"] for one in results["samples"][objective.task]), "")
+        elif objective.metric not in of_task:
             keys = sorted(
                 key
                 for key in of_task
@@ -284,7 +289,6 @@ class Harness:
                 expected=f"one of {', '.join(keys)}",
                 fix="set the objective's `metric` to one of these keys",
             )
-        metric, _, filter_name = objective.metric.partition(",")
         samples = [
             sample
             for sample in results["samples"][objective.task]

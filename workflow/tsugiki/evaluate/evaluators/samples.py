@@ -28,6 +28,7 @@ def record_of(
         EvaluationError: what the metric says of the document is no plain data.
     """
     arguments = sample["arguments"]
+    value = None if objective.counts_tokens else sample.get(metric)
     generation = next(
         (part[1] for part in arguments if len(part) > 1 and isinstance(part[1], dict)), None
     )
@@ -40,8 +41,9 @@ def record_of(
         prompt_hash=sample["prompt_hash"],
         response=_response(sample["resps"]),
         target=str(sample["target"]),
-        value=finite_number(sample.get(metric)),
-        part=_part(objective, doc_id, sample.get(metric)),
+        value=finite_number(value),
+        counts_tokens=objective.counts_tokens,
+        part=_part(objective, doc_id, value),
         max_tokens=_limit(generation),
         language=finite_number(sample.get("language")),
         parsed=finite_number(sample.get("parsed")),

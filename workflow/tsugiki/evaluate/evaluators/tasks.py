@@ -232,15 +232,32 @@ def refuse_unaggregated(
         raise _not_aggregated(name, file, objective, f"it aggregates to {values[0]!r}")
 
 
-def stated_goal(task: Any, metric: str) -> Goal | None:
-    """Which way a metric is better, as the task states it; None if it does not."""
-    higher = task.higher_is_better().get(metric.partition(",")[0])
+def refuse_no_answers(name: str, task: Any, objectives: Sequence[LmEvalObjective]) -> None:
+    """Only answers that are generated have a length."""
+    counting = [one for one in objectives if one.task == name and one.counts_tokens]
+    if counting and task.OUTPUT_TYPE != "generate_until":
+        raise ConfigError(
+            f"task {name} generates no answers that could be counted in tokens",
+            where=f"objective {counting[0].name}",
+            expected="a task with `output_type: generate_until`",
+            got=f"output_type: {task.OUTPUT_TYPE}",
+            fix="take another task, or one of this task's own metrics",
+        )
+
+
+def stated_goal(task: Any, objective: LmEvalObjective) -> Goal | None:
+    """Which way a metric is better, as the task states it; None if it does not. A short answer is better."""
+    if objective.counts_tokens:
+        return "minimize"
+    higher = task.higher_is_better().get(objective.metric.partition(",")[0])
     return None if higher is None else "maximize" if higher else "minimize"
 
 
 def note_goal(name: str, task: Any, objective: LmEvalObjective) -> str | None:
     """Says which way an objective goes, where that is not up: its task says so, nothing, or otherwise."""
-    stated = stated_goal(task, objective.metric)
+    if objective.counts_tokens:
+        return None
+    stated = stated_goal(task, objective)
     if objective.goal is None and stated == "maximize":
         return None
     if objective.goal is None:
