@@ -175,9 +175,7 @@ def bounded(
     by: Literal["weights", "knee"] = "weights",
     searched: dict[str, tuple[float, float]] | None = None,
 ) -> tuple[str, float]:
-    """The winner by both objectives' values, the same in the search unless said, and by how much all miss the
-    bounds.
-    """
+    """The winner by both objectives' values, by default the same in the search, and the least miss of all."""
     both = [
         LmEvalObjective(name="maths", task="t", metric="x"),
         LmEvalObjective(name="length", task="t", metric="y", goal="minimize", weight=0.01),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from tsugiki.config.dataflow import DataflowSpace
@@ -299,7 +300,7 @@ def _task(
     objective: LmEvalObjective,
     key: str,
     known: Mapping[str, TaskFile],
-    names: Set[str],
+    names: AbstractSet[str],
     folders: Sequence[Path],
 ) -> Iterator[str]:
     """Faults of an objective that names an lm-eval task.
