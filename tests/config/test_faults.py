@@ -227,6 +227,11 @@ MEANING: list[tuple[Change, str, str]] = [
         "a preference has `bounds`, or `by: knee`",
     ),
     (
+        lambda raw: raw["evaluation"]["objectives"][0].update(aggregate="mean"),
+        "evaluation.objectives[0].task",
+        "'words' is no group, or one without tasks",
+    ),
+    (
         lambda raw: raw["evaluation"]["objectives"][1].update(metric="tokens"),
         "evaluation.objectives[1].metric",
         "generates no answers that could be counted in tokens",

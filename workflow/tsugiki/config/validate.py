@@ -314,17 +314,35 @@ def _task(
     """
     task = known.get(objective.task)
     members = [] if task is not None else group_members(objective.task, folders)
-    if members:
+    if objective.aggregate is not None:
+        yield from _group(objective, key, members, folders)
+    elif members:
         more = f" and {len(members) - 20} more" if len(members) > 20 else ""
         yield (
             f"`{key}.task`: {objective.task!r} is a group of tasks; name one of them: "
-            f"{', '.join(members[:20])}{more}"
+            f"{', '.join(members[:20])}{more}; or say how their values become one, such as `aggregate: mean`"
         )
     elif objective.task not in names:
         hints = [nearest(objective.task, names), *broken_files(folders)]
         yield f"`{key}.task`: unknown task {objective.task!r}; {'; '.join(hints)}"
     elif task is not None:
         yield from _metric(objective, key, objective.task, task)
+
+
+def _group(
+    objective: LmEvalObjective, key: str, members: Sequence[str], folders: Sequence[Path]
+) -> Iterator[str]:
+    """Faults of a group of tasks."""
+    if not members:
+        yield (
+            f"`{key}.task`: {objective.task!r} is no group, or one without tasks, and has nothing to `aggregate`; "
+            "remove that key, or name a group with tasks"
+        )
+    known = local_tasks(folders)
+    known |= built_in_tasks(set(members) - known.keys())
+    for member in members:
+        if member in known:
+            yield from _metric(objective, key, member, known[member])
 
 
 def _metric(objective: LmEvalObjective, key: str, name: str, task: TaskFile) -> Iterator[str]:
