@@ -35,6 +35,8 @@ from tsugiki.strategies.rungs.rule import Rule
 
 PLACE = "#"
 """In place of a column: documents are told apart by their place in the data set."""
+TOKENS = "tokens"
+"""The metric that is the length of the generated answer; lm-eval's own ones have a filter in their key."""
 
 
 Weight = Annotated[float, Field(gt=0)]
@@ -46,19 +48,40 @@ class LmEvalObjective(Section):
     name: Name
     """Short name in tables and figures."""
     task: str
-    """lm-eval task."""
+    """lm-eval task; or, with `aggregate`, a group of them, whose documents are divided together."""
     metric: str
-    """Key of the metric in lm-eval's result, filter included, such as `exact_match,none`."""
+    """Key of the metric in lm-eval's result, filter included, such as `exact_match,none`; or `tokens`, the
+    length of the generated answer."""
     goal: Goal | None = None
-    """Which way is better; what the task says of the metric (`higher_is_better`) if absent."""
+    """Which way is better; what the task says of the metric (`higher_is_better`) if absent, and `minimize`
+    for `tokens`."""
     weight: Weight = 1.0
     """How much it counts in the weighted sum of the objectives, which most strategies optimise, and which
     chooses the winner among the finalists of all."""
+    aggregate: Literal["mean", "weighted", "worst"] | None = None
+    """If `task` is a group of tasks, how their values become one: `mean`, as many documents as each has;
+    `weighted`, by documents, so that it is the mean over all of them; `worst`, that of the task it is worst
+    on. lm-eval's `aggregate_metric_list` with and without `weight_by_size` is the first two."""
+
+    @model_serializer(mode="wrap")
+    def _one_task_goes_without_saying(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """So that digests and files of runs without groups stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        if self.aggregate is None:
+            fields.pop("aggregate", None)
+        return fields
 
     @property
     def sign(self) -> float:
         """1 if larger is better, -1 if smaller is. Without a goal, as in `Evaluation.with_goals`."""
         return _sign(self.goal)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it is the length of the generated answer, and none of the task's own metrics."""
+        return self.metric == TOKENS
 
 
 class FunctionObjective(Section):
@@ -146,6 +169,19 @@ class Items(Section):
     """Documents that choose the winner among the finalists, with what these scored in the search."""
     test: Annotated[int, Field(ge=1)] = 1000
     """Documents that are used once, for the final table."""
+    search_split: Literal["training"] | None = None
+    """`training`: search documents are of each task's `training_split`, and all documents that it is tested
+    on are left for validation and test; if absent, search documents are of those that it is tested on."""
+
+    @model_serializer(mode="wrap")
+    def _tested_documents_go_unnamed(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """So that digests and files of runs without a split of their own for the search stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        if self.search_split is None:
+            fields.pop("search_split", None)
+        return fields
 
 
 def _by_name(rule: Any) -> Any:

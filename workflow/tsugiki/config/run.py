@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from tsugiki.config.baselines import DEFAULT_BASELINES, AnyBaseline
 from tsugiki.config.evaluation import Evaluation, Subsets
@@ -19,10 +24,30 @@ from tsugiki.contracts.layout import BASELINES, FINALISTS, FINALISTS_OF, TEST
 class Preference(Section):
     """Which finalist is the final model, where the weights of the objectives do not say it all."""
 
-    bounds: Annotated[dict[Name, float], Field(min_length=1)]
+    bounds: dict[Name, float] = {}
     """The least value of an objective on the validation items, such as `{ja: 0.6}`; the greatest, if it is
-    minimised. The weighted sum chooses among the finalists that have it; if none has, among those that miss
+    minimised. The choice is among the finalists that have it; if none has, among those that miss
     it least, each miss weighed as the objective is."""
+    by: Literal["weights", "knee"] = "weights"
+    """What chooses among these: `weights`, the largest weighted sum of the objectives; or `knee`, the
+    finalist that lies furthest beyond the line (or plane) through the ends of their front, each objective in
+    units of the front's extent. The knee needs a strategy that looks for a front."""
+
+    @model_validator(mode="after")
+    def _it_prefers_something(self) -> Preference:
+        if not self.bounds and self.by == "weights":
+            raise ValueError(
+                "a preference has `bounds`, or `by: knee`; leave it out for the weighted sum alone"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _weights_go_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that digests and files of runs with bounds alone stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        if self.by == "weights":
+            fields.pop("by", None)
+        return fields
 
 
 class Finalists(Section):
@@ -33,7 +58,8 @@ class Finalists(Section):
     mean: bool = True
     """Also the strategy's final mean, where it has one."""
     preference: Preference | None = None
-    """Bounds that the final model is to meet; the weights of the objectives alone choose it if absent."""
+    """Bounds that the final model is to meet, or that it is the knee of the front; the weights of the
+    objectives alone choose it if absent."""
 
 
 class Tracking(Section):
@@ -137,6 +163,13 @@ class RunConfig(Section):
         if subsets is not None:
             return subsets.per_generation
         return self.evaluation.items.search if rungs is None else rungs.documents[-1]
+
+    def preference_of(self, stage: Stage) -> Preference | None:
+        """What a stage's winner is to be: a search that weighs its objectives has no front with a knee."""
+        found = self.finalists.preference
+        if found is None or found.by == "weights" or not stage.strategy.weighs:
+            return found
+        return found.model_copy(update={"by": "weights"}) if found.bounds else None
 
     def finalists_of(self, stage: str) -> str:
         """The phase in which a stage's finalists are scored: the last stage's has the plain name."""

@@ -65,12 +65,15 @@ class Population(Data):
 
     bounds: dict[str, Bound] | None = None
     """Of finalists, by objective: what the winner is to meet; None where the weighted sum alone chooses it."""
+    knee: dict[str, float] | None = None
+    """Of finalists whose winner is the knee of their front, by objective: 1 if larger is better, -1 if smaller
+    is. Each one's values on the search items, in this order, are in its origin. None where weights choose."""
 
     @model_serializer(mode="wrap")
     def _nothing_goes_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that populations of runs that leave out nothing, and bound nothing, keep their bytes."""
+        """So that populations of runs without any of these keep their bytes."""
         fields: dict[str, Any] = handler(self)
-        for name in ("left_out", "bounds"):
+        for name in ("left_out", "bounds", "knee"):
             if fields.get(name) is None:
                 fields.pop(name, None)
         return fields

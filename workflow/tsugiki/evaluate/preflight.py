@@ -64,10 +64,7 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
         hashes = {name: one.document_hashes()[name] for name, one in loaded.items()}
         counts = [_count(name, of_task) for name, of_task in hashes.items()]
         try:
-            keys: dict[str, list[str]] = {}
-            for one in loaded.values():
-                keys |= one.document_keys()
-            sets = divide_for(config, hashes, keys)
+            sets = _divide(config, hashes, loaded.values())
             found = find_overlap(config, sets, loaded.values())
             report.faults += overlap_faults(found)
             report.notes += overlap_notes(found)
@@ -89,6 +86,18 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
             f"not checked, as the documents are not on this machine yet: {', '.join(unchecked)}"
         )
     return report
+
+
+def _divide(
+    config: RunConfig, hashes: dict[str, list[str]], loaded: Iterable[Evaluator]
+) -> DocumentSets:
+    """The documents of the sources that could be loaded, as the run divides them."""
+    keys: dict[str, list[str]] = {}
+    alone: dict[str, set[int]] = {}
+    for one in loaded:
+        keys |= one.document_keys()
+        alone |= one.search_only()
+    return divide_for(config, hashes, keys, search_only=alone)
 
 
 def find_overlap(

@@ -106,6 +106,7 @@ def load_final_table(
             "pooled": pools(drawn),
             "bounds": bounds,
             "missed": bool(missed),
+            "knee": drawn.knee is not None,
         }
     )
 

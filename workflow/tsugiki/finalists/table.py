@@ -127,6 +127,8 @@ class FinalTable(Comparison):
     """What objectives of the winner were to be on the validation items."""
     missed: bool = False
     """Whether no finalist met the bounds, so that the winner is of those that missed them least."""
+    knee: bool = False
+    """Whether the winner is the knee of the finalists' front, and not the largest weighted sum."""
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -152,6 +154,7 @@ class FinalTable(Comparison):
         """The content of final.json; of one objective, without what only several have."""
         without = set() if self.objectives else {"objectives", "weights", "pareto"}
         without |= set() if self.bounds else {"bounds", "missed"}
+        without |= set() if self.knee else {"knee"}
         content = self.model_dump(mode="json", exclude=without)
         for row in content["rows"]:
             if not self.objectives:
@@ -200,7 +203,12 @@ def choice(table: FinalTable) -> str:
         sum_ = f"the candidate {which}"
     search = "The search kept a front of the objectives, and weighed none. " if table.pareto else ""
     rule = f"is the finalist {which} on the validation items"
-    if table.pooled:
+    if table.knee:
+        rule = (
+            "is the knee of the finalists' front on search and validation items together: the one furthest "
+            "beyond the line through the front's ends, each objective in units of the front's extent"
+        )
+    elif table.pooled:
         rule = (
             f"is {sum_} on search and validation items together, or the search's final mean if that "
             "does as well on the validation items"

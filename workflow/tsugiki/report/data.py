@@ -19,6 +19,7 @@ from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.contracts.samples import read_samples
 from tsugiki.contracts.usage import used
 from tsugiki.errors import LineageError
+from tsugiki.finalists.choose import comparable
 from tsugiki.finalists.files import read_winner
 from tsugiki.finalists.front import Front, read_front
 from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
@@ -196,6 +197,8 @@ class ReportData:
     """The recipe of the winner of each earlier stage that has one, by the stage's name."""
     front: Front | None
     """The Pareto front of several objectives, once the test items are scored."""
+    scored: Sequence[Mapping[str, float]]
+    """By objective, what the candidates of the last stage scored that the front is of; none without a front."""
     changes: Sequence[AnswerChanges]
     failures: Sequence[Failure]
     cut: float
@@ -241,6 +244,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         recipe=_recipe(files, table, next(reversed(stages), None), best and best[0]),
         before=_before(files, config),
         front=read_front(files.front) if files.front.is_file() else None,
+        scored=_scored(files, ledger.get(config.stages[-1].name, [])),
         changes=[] if table is None else _changes(files, table),
         failures=_failures(ledger),
         cut=_cut(ledger),
@@ -251,6 +255,18 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         digests=_digests(files, config),
         environment=_environment(files),
     )
+
+
+def _scored(files: RunFiles, generations: Sequence[Generation]) -> list[dict[str, float]]:
+    if not files.front.is_file():
+        return []
+    names = read_front(files.front).weights
+    found = next(iter(comparable(generations)), [])
+    return [
+        {name: one.outcome.measured[name].value for name in names}
+        for one in found
+        if isinstance(one.outcome, Scored)
+    ]
 
 
 def _recipe(

@@ -18,6 +18,7 @@ from tsugiki.report.costs import cost_figure
 from tsugiki.report.data import ReportData, load
 from tsugiki.report.diagnosis import movement_figure, sentences, signal_figure
 from tsugiki.report.fitness import courses, fitness_figure, search_name
+from tsugiki.report.front import front_figure
 from tsugiki.report.headline import cut_prompts, headline, left_out, luck, tiles
 from tsugiki.report.heatmap import ordered_groups, recipe_figure
 from tsugiki.report.svg import STYLE, Figure
@@ -52,6 +53,7 @@ def figures(data: ReportData) -> dict[str, Figure]:
         signal_figure(data.diagnoses),
         movement_figure(data.diagnoses),
         *(recipe_figure(recipe, names[stage]) for stage, recipe in stage_recipes(data).items()),
+        front_figure(data.front, data.scored, data.table),
         cost_figure(list(data.costs)),
     )
     return {figure.name: figure for figure in drawn if figure is not None}

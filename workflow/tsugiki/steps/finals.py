@@ -41,7 +41,7 @@ def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = No
         mean.digest if mean else None,
         objectives,
         phase=name,
-        preference=config.finalists.preference,
+        preference=config.preference_of(stage),
     )
     write_population(phase.generation(0).population, population)
 

@@ -100,6 +100,10 @@ class FromFile(Generic[One]):
             if source in self.documents
         }
 
+    def search_only(self) -> dict[str, set[int]]:
+        """None: a file of documents has no splits."""
+        return {}
+
     def document_facts(self) -> dict[str, SourceFacts]:
         """The texts of the documents, by source."""
         return {

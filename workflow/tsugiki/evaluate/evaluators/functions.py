@@ -133,6 +133,10 @@ class Functions:
             if source in self._documents
         }
 
+    def search_only(self) -> dict[str, set[int]]:
+        """None: a file of documents has no splits."""
+        return {}
+
     def document_facts(self) -> dict[str, SourceFacts]:
         """The texts of the documents, by source."""
         return {

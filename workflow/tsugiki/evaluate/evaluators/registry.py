@@ -70,6 +70,10 @@ class Evaluators:
         """What tells documents apart in place of their content, by source, where it is configured."""
         return {name: found for one in self.opened for name, found in one.document_keys().items()}
 
+    def search_only(self) -> dict[str, set[int]]:
+        """Places of the documents that are for the search alone, by source."""
+        return {name: found for one in self.opened for name, found in one.search_only().items()}
+
     def document_facts(self) -> dict[str, SourceFacts]:
         """What tells whether documents are another source's in other words, by source."""
         return {name: found for one in self.opened for name, found in one.document_facts().items()}
