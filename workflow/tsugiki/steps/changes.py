@@ -134,7 +134,9 @@ class _Edit:
         if self.before.stage_key(name) != self.after.stage_key(name):
             names = sorted({name, *_behind(self.after, name)})
             begun = [self.after.config.stage(one) for one in names]
+            subsets = self.after.config.subsets_of(name)
             tuned = any(one and any(o.is_baseline for o in one.origins.values()) for one in begun)
+            tuned = tuned or (subsets is not None and subsets.irt is not None)
             if self.after.config.is_rival(name):
                 names += [self.after.config.stages[-1].name]
             why = self._why(

@@ -28,6 +28,7 @@ from tsugiki.contracts.rungs import left_at
 from tsugiki.errors import EvaluationError, LineageError
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.evaluate.shards import distinct_recipes
+from tsugiki.evolve.estimates import estimate
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import Next, select
 from tsugiki.progress.progress import generation_line
@@ -116,7 +117,13 @@ def write_ranked(
     starts = generation == 0 and not config.is_rival(name)  # which may go on from nothing
     refuse_if_all_failed(outcomes, first=starts, where=str(phase.root))
     weighed = stage is None or stage.strategy.weighs
-    entry = rank(population, population_bytes, outcomes, objectives, weighed=weighed)
+    estimates = None
+    if stage is not None:
+        decided = config.model_copy(update={"evaluation": decided_evaluation(config, files.items)})
+        estimates = estimate(files, decided, stage, population, outcomes)
+    entry = rank(
+        population, population_bytes, outcomes, objectives, weighed=weighed, estimates=estimates
+    )
     atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
     if stage is not None and entry.ranked:
         log(f"{name}: {generation_line(files, config, name, generation)}")

@@ -66,6 +66,15 @@ class Plan:
         needed = subsets is not None and subsets.informative and int(wildcards.gen) == 1
         return [str(self.files.phase(BASELINES).generation(0).outcomes)] if needed else []
 
+    def estimated_with(self, wildcards: Any) -> list[str]:
+        """What estimates are made from, where those of the generation in the wildcards are told to a strategy."""
+        subsets = self.config.subsets_of(wildcards.phase)
+        if subsets is None or subsets.irt is None:
+            return []
+        stage, files = self._stage(wildcards.phase), self.files.phase(wildcards.phase)
+        earlier = [files.generation(one) for one in stage.estimated_with(int(wildcards.gen))]
+        return [str(one.outcomes) for one in (self.files.phase(BASELINES).generation(0), *earlier)]
+
     def modelled(self, wildcards: Any) -> list[str]:
         """What a surrogate is fitted on that screens the generation in the wildcards, but the one before it."""
         stage = self._stage(wildcards.stage)
@@ -200,7 +209,10 @@ class Plan:
         *_, era = (one for one in self.eras(name) if one.since <= generation)
         content["budget"] = era.limits
         known = {"before": {one: self.stage_key(one) for one in self.stages_before(name)}}
-        if named := {one.baseline for one in stage.origins.values() if one.is_baseline}:
+        named = {one.baseline for one in stage.origins.values() if one.is_baseline}
+        if (subsets := self.config.subsets_of(name)) is not None and subsets.irt is not None:
+            named.add(SHARED)
+        if named:
             every = {one.name for one in self.config.baselines}
             known["baselines"] = {"key": self.baselines_key(every if SHARED in named else named)}
         return self._key(
