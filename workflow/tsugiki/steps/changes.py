@@ -170,6 +170,9 @@ class _Edit:
             merging = {name for name in self.after.stages if _behind(self.after, name)}
             line = "finalists are chosen anew, and what follows from them is done anew"
             yield Effect(f"{self._why('finalists')}: {line}", merging)
+        if self.before.flatness_key() != self.after.flatness_key() and self._below("finalists"):
+            why = self._why("finalists.flatness")
+            yield Effect(f"{why}: neighbours of the winner and the final table are made anew")
         if self.before.tracking_key() != self.after.tracking_key():
             yield Effect(f"{self._why('tracking')}: all generations are tracked anew")
 

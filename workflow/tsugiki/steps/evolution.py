@@ -10,6 +10,7 @@ from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import (
+    FLATNESS,
     GenerationFiles,
     PhaseFiles,
     RunFiles,
@@ -114,7 +115,8 @@ def write_ranked(
     )
     refuse_mixed(current, outcomes, evaluation_of(phase) if generation else None)
     stage, objectives = config.stage(name), decided_evaluation(config, files.items).objectives
-    starts = generation == 0 and not config.is_rival(name)  # which may go on from nothing
+    # a rival may go on from nothing, and neighbours that all fail are a finding
+    starts = generation == 0 and not config.is_rival(name) and name != FLATNESS
     refuse_if_all_failed(outcomes, first=starts, where=str(phase.root))
     weighed = stage is None or stage.strategy.weighs
     estimates = None

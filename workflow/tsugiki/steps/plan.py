@@ -12,7 +12,7 @@ from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.sources import measured_files
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import BASELINES, TEST, GenerationFiles, RunFiles
+from tsugiki.contracts.layout import BASELINES, FLATNESS, TEST, GenerationFiles, RunFiles
 from tsugiki.contracts.recipe import SHARED
 from tsugiki.evaluate.shards import jobs_that_scored, write_splits
 from tsugiki.steps.eras import Era, eras_of, write_eras
@@ -35,7 +35,8 @@ class Plan:
         self._searches = {stage.name: stage for stage in config.searches}
         self.stages = list(self._searches)
         self.finalists = {config.finalists_of(name): name for name in self.stages}
-        self.finals = [BASELINES, *self.finalists, TEST]
+        flatness = [FLATNESS] if config.finalists.flatness else []
+        self.finals = [BASELINES, *self.finalists, *flatness, TEST]
         self.rungs = config.evaluation.rungs.documents if config.evaluation.rungs else []
         self.on_disk = config.evaluation.storage == "disk"
         self.caught_up = atomic.never_there(files.root / "caught-up")
@@ -183,6 +184,11 @@ class Plan:
         """The Pareto front, where there are several objectives."""
         return [str(self.files.front)] if len(self.config.evaluation.objectives) > 1 else []
 
+    def flatness(self) -> list[str]:
+        """The scored neighbours of the winner, where there are to be some."""
+        phase = self.files.phase(FLATNESS)
+        return [str(phase.generation(0).outcomes)] if FLATNESS in self.finals else []
+
     def tracked(self) -> list[str]:
         """Marks of everything that goes to MLflow."""
         return [str(generation.tracked) for generation in self._generations()]
@@ -295,8 +301,16 @@ class Plan:
 
     def finalists_key(self) -> str:
         """Digest of how finalists are chosen."""
-        without = {"preference"} if self.config.finalists.preference is None else set()
+        without = {"flatness"}
+        if self.config.finalists.preference is None:
+            without.add("preference")
         return self._key(finalists=self.config.finalists.model_dump(mode="json", exclude=without))
+
+    def flatness_key(self) -> str:
+        """Digest of how neighbours of the winner are drawn."""
+        flatness = self.config.finalists.flatness
+        content = None if flatness is None else flatness.model_dump(mode="json")
+        return self._key(flatness=content, seed=self.config.seed)
 
     def tracking_key(self) -> str:
         """Digest of where runs are tracked."""
