@@ -139,6 +139,19 @@ def test_the_strategy_is_told_of_estimates_and_nobody_else_is(searched: TinyRun)
             assert one.outcome.measured == asked[-1].overall.measured
 
 
+def test_ranked_again_from_its_records_a_generation_has_the_same_bytes(
+    searched: TinyRun, tmp_path: Path
+) -> None:
+    """Though later generations are there already."""
+    run = TinyRun(RunFiles(tmp_path / "tiny"), searched.config)
+    shutil.copytree(searched.files.root, run.files.root)
+    for generation in (0, 1):
+        path = run.files.phase("ps").generation(generation).outcomes
+        before = path.read_bytes()
+        write_ranked(run.files, run.config, "ps", generation, log=QUIET)
+        assert path.read_bytes() == before
+
+
 def test_a_run_with_estimates_is_sound_until_one_is_changed(
     searched: TinyRun, tmp_path: Path
 ) -> None:
