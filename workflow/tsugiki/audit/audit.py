@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from tsugiki.audit.estimates import check_estimates
 from tsugiki.audit.finding import Finding, collect, differs, place
 from tsugiki.audit.phase import Reselect, check_candidates, check_chain, check_reselect
 from tsugiki.audit.rungs import check_rungs
@@ -61,6 +62,7 @@ def audit(
         findings += collect(check_chain(files, phase, config), phase)
         findings += collect(check_candidates(files, phase, config), phase)
         findings += collect(check_rungs(files, phase, config), phase)
+        findings += collect(check_estimates(files, phase, config), phase)
         if reselect is not None:
             findings += collect(check_reselect(files, phase, reselect), phase)
     for one in config.searches:

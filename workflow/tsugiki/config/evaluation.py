@@ -216,6 +216,16 @@ class Rungs(Section):
         return self
 
 
+class Irt(Section):
+    """Estimating what a candidate would score on all search documents, by item response theory."""
+
+    estimator: Literal["p_irt", "mp_irt", "gmp_irt"] = "gmp_irt"
+    """`p_irt`: answers where there are some, expected ones elsewhere. `mp_irt`: the same, with the ability of a candidate
+    as a mixture of its parents'. `gmp_irt`: that and the plain mean, weighed by how well each did for the baselines."""
+    dimensions: Annotated[int, Field(ge=1)] = 2
+    """Of ability, and of what documents ask for."""
+
+
 class Subsets(Section):
     """Scoring each generation on documents of its own, drawn from the search documents."""
 
@@ -229,6 +239,15 @@ class Subsets(Section):
     informative: bool = False
     """Leave out, after the first generation, the documents that all its candidates and all parents score the
     same on, such as those that all answer right; so many that there are enough for a generation."""
+    irt: Irt | None = None
+    """Tell the strategy estimates for all search documents, from a candidate's answers and from what parents, baselines
+    and earlier candidates answered; the scores themselves if absent."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent_estimates(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that digests and files of runs without them stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        return {key: one for key, one in fields.items() if key != "irt" or one is not None}
 
 
 class Vllm(Section):

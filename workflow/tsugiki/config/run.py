@@ -18,7 +18,7 @@ from tsugiki.config.parents import DemoParent, ParentSource, Vocabulary
 from tsugiki.config.rivals import Rival, rival_stages
 from tsugiki.config.stage import UNSAID, Stage
 from tsugiki.contracts.data import Name, Section, folder_of
-from tsugiki.contracts.layout import BASELINES, FINALISTS, FINALISTS_OF, TEST
+from tsugiki.contracts.layout import BASELINES, FINALISTS, FINALISTS_OF, FLATNESS, TEST
 
 
 class Preference(Section):
@@ -50,6 +50,15 @@ class Preference(Section):
         return fields
 
 
+class Flatness(Section):
+    """How much worse the winner's neighbours are than the winner."""
+
+    candidates: Annotated[int, Field(ge=1)] = 8
+    """Neighbours: the winner with all its numbers changed a little, each time otherwise."""
+    step: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Standard deviation of a change, in units of a gene's range."""
+
+
 class Finalists(Section):
     """Which candidates are tried on the held-out documents."""
 
@@ -60,6 +69,14 @@ class Finalists(Section):
     preference: Preference | None = None
     """Bounds that the final model is to meet, or that it is the knee of the front; the weights of the
     objectives alone choose it if absent."""
+    flatness: Flatness | None = None
+    """Score neighbours of the winner on the validation items, to know how much small changes cost; none if absent."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent_flatness(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that files of runs without it stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        return {key: one for key, one in fields.items() if key != "flatness" or one is not None}
 
 
 class Tracking(Section):
@@ -186,6 +203,7 @@ class RunConfig(Section):
             *(name for stage in rivals for name in (stage, self.finalists_of(stage))),
             BASELINES,
             FINALISTS,
+            *([FLATNESS] if self.finalists.flatness else []),
             TEST,
         ]
 

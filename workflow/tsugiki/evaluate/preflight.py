@@ -124,19 +124,25 @@ def refuse_broken(evaluators: Evaluators, sets: DocumentSets, config: RunConfig)
 
 
 def _faults_of_rule(config: RunConfig, loaded: Iterable[Evaluator]) -> Iterator[ConfigError]:
-    """Objectives that a rule for rungs cannot judge document by document."""
-    rungs = config.evaluation.rungs
-    if rungs is None or not rungs.rule.by_document:
+    """Objectives that a rule for rungs, or estimates, cannot take document by document."""
+    rungs, subsets = config.evaluation.rungs, config.evaluation.subsets
+    if rungs is not None and rungs.rule.by_document:
+        what = f"the rule `{rungs.rule.kind}` compares candidates document by document"
+        fix = "take another metric, or `evaluation.rungs.rule: halving`"
+    elif subsets is not None and subsets.irt is not None:
+        what = "`evaluation.subsets.irt` estimates scores document by document"
+        fix = "take another metric, or remove `irt`"
+    else:
         return
     optimised = {one.name for one in config.evaluation.objectives}
     for name, how in ((name, how) for one in loaded for name, how in one.aggregations.items()):
         if how is not None and name in optimised:
             yield ConfigError(
-                f"the rule `{rungs.rule.kind}` compares candidates document by document",
+                what,
                 where=f"objective `{name}`",
                 expected="a mean over documents",
                 got=how.name,
-                fix="take another metric, or `evaluation.rungs.rule: halving`",
+                fix=fix,
             )
 
 
