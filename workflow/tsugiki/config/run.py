@@ -15,6 +15,7 @@ from pydantic import (
 from tsugiki.config.baselines import DEFAULT_BASELINES, AnyBaseline
 from tsugiki.config.evaluation import Evaluation, Subsets
 from tsugiki.config.parents import DemoParent, ParentSource, Vocabulary
+from tsugiki.config.publication import Publication
 from tsugiki.config.rivals import Rival, rival_stages
 from tsugiki.config.stage import UNSAID, Stage
 from tsugiki.contracts.data import Name, Section, folder_of
@@ -119,6 +120,16 @@ class RunConfig(Section):
     """What is tried on held-out documents."""
     tracking: Tracking = Tracking()
     """MLflow."""
+    publication: Publication | None = None
+    """Under which licence the model is published, and why; absent if the parents' licences decide it."""
+
+    @model_serializer(mode="wrap")
+    def _without_no_publication(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that locked configurations of other runs have the bytes that they always had."""
+        fields: dict[str, Any] = handler(self)
+        if self.publication is None:
+            fields.pop("publication", None)
+        return fields
 
     @model_validator(mode="after")
     def _generations_follow_from_other_limits(self) -> RunConfig:

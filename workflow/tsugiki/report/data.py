@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsugiki.canonical import digest_file
+from tsugiki.config.licences import Verdict, described, merged_licence
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import TEST, RunFiles
 from tsugiki.contracts.ledger import entries, existing_phases, scored_generations
@@ -107,6 +108,8 @@ class Parent:
     commit: str | None
     digest: str
     megabytes: float
+    licence: str
+    """Such as `apache-2.0 (permissive)`; empty where the lock says nothing of licences."""
 
 
 def _parents(files: RunFiles) -> list[Parent]:
@@ -114,9 +117,23 @@ def _parents(files: RunFiles) -> list[Parent]:
     if not files.parents.is_file():
         return []
     return [
-        Parent(name, _source(locked), locked.commit, locked.merged_digest, locked.size / 1e6)
+        Parent(
+            name,
+            _source(locked),
+            locked.commit,
+            locked.merged_digest,
+            locked.size / 1e6,
+            "" if locked.card is None else described(locked.card),
+        )
         for name, locked in read_lock(files.parents).parents.items()
     ]
+
+
+def _licence(files: RunFiles, config: RunConfig) -> Verdict | None:
+    """What follows for the merge from the locked parents' licences; None if the lock says nothing of them."""
+    locked = read_lock(files.parents).parents if files.parents.is_file() else {}
+    said = {name: one.card for name, one in locked.items()}
+    return merged_licence(said, config.publication) if any(said.values()) else None
 
 
 def _digests(files: RunFiles, config: RunConfig) -> dict[str, str]:
@@ -208,6 +225,8 @@ class ReportData:
     costs: Sequence[PhaseCost]
     steps: Sequence[StepCost]
     parents: Sequence[Parent]
+    licence: Verdict | None
+    """Of the merge; None if the lock says nothing of licences."""
     digests: Mapping[str, str]
     environment: Mapping[str, str]
 
@@ -252,6 +271,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         costs=_costs(files, config),
         steps=step_costs(files.root / "benchmarks"),
         parents=_parents(files),
+        licence=_licence(files, config),
         digests=_digests(files, config),
         environment=_environment(files),
     )
