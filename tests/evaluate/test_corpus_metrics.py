@@ -26,6 +26,7 @@ from tests.runs_for_tests import (
 from tsugiki.audit.phase import check_candidates
 from tsugiki.canonical import digest, pretty_json
 from tsugiki.config.evaluation import Evaluation
+from tsugiki.config.load import parse_config
 from tsugiki.contracts.document_sets import DocumentSets
 from tsugiki.contracts.outcome import OUTCOME, Measured, Scored
 from tsugiki.contracts.population import Generation
@@ -35,6 +36,7 @@ from tsugiki.errors import ConfigError
 from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.evaluators.tasks import refuse_unaggregated
+from tsugiki.evaluate.preflight import check_tasks
 from tsugiki.steps.evolution import write_ranked
 
 DATA = "custom_dataset: !function tiny.load\ntest_split: test\nnum_fewshot: 0\n"
@@ -318,6 +320,21 @@ def test_an_aggregation_that_lm_eval_lacks_is_refused(
     (folder / "cloze.yaml").write_text(change(f"task: cloze\n{DATA}{TASKS['cloze']}"))
     with pytest.raises(ConfigError, match="has no value over a set of documents"):
         refuse(folder, objective("it", "cloze", "perplexity,none"))
+
+
+def test_estimates_of_scores_that_are_no_means_are_refused_by_check(
+    tmp_path: Path, tasks: Path
+) -> None:
+    """A perplexity has no answer that is right or wrong."""
+    section = evaluation_section(
+        tasks,
+        objectives=[objective("cloze", "cloze", "perplexity,none")],
+        subsets={"per_generation": 3, "irt": {}},
+    )
+    raw = raw_config(tmp_path, tasks, tmp_path, evaluation=section)
+    (fault,) = check_tasks(parse_config(raw, where="test"), parents_sound=False).faults
+    assert "`evaluation.subsets.irt` estimates scores document by document" in fault.what
+    assert fault.got == "perplexity"
 
 
 def test_the_direction_that_a_task_decides_or_contradicts_is_told(tasks: Path) -> None:
