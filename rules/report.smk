@@ -79,7 +79,12 @@ rule report:
             )
             for figure in (
                 "comparison",
-                "fitness",
+                # a search for a front has no fitness
+                *(
+                    ["fitness"]
+                    if any(one.strategy.weighs for one in SETTINGS.stages)
+                    else []
+                ),
                 *SETTINGS.figures().values(),
                 "cost",
             )

@@ -143,8 +143,8 @@ def test_a_group_is_refused_as_an_objective(tmp_path: Path, tiny_config: dict[st
     with pytest.raises(ConfigError, match="3 faults") as caught:
         validate_config(parse_config(tiny_config, where="test"), where="test")
     text = str(caught.value)
-    assert "'both' is a group of tasks; name one of them: words, choice\n" in text
-    assert "'marked' is a group of tasks; name one of them: words\n" in text
+    assert "'both' is a group of tasks; name one of them: words, choice; or say how" in text
+    assert "'marked' is a group of tasks; name one of them: words; or say how" in text
     assert "'mmlu_stem' is a group of tasks; name one of them: mmlu_" in text
 
 

@@ -11,7 +11,7 @@ from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.file_objectives import ChoicesObjective, CorpusObjective
-from tsugiki.config.lm_eval_tasks import local_tasks
+from tsugiki.config.lm_eval_tasks import local_tasks, measured_tasks
 from tsugiki.config.run import RunConfig
 
 VLLM_VERSIONS = ">=0.25,<0.34"
@@ -37,7 +37,7 @@ def backend_faults(config: RunConfig) -> Iterator[str]:
                 "change; set `evaluation.backend: transformers`, or leave this baseline out"
             )
     tasks = local_tasks(evaluation.task_folders)
-    for name in sorted({one.task for one in [*evaluation.objectives, *evaluation.monitors]}):
+    for name in sorted(measured_tasks(evaluation)):
         if name in tasks and tasks[name].max_tokens == 0:
             yield f"task {name!r} generates no answers: `evaluation.backend: vllm` cannot score it"
 
