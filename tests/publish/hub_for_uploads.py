@@ -1,6 +1,6 @@
 """The stand-in Hub of the parents' tests, and what the client asks when it uploads: repositories, Git LFS, commits.
 
-Without Xet (`HF_HUB_DISABLE_XET`): that protocol's servers are no part of the Hub's own interface.
+Of Xet it has the Hub's part: where files go, which here is a folder that the client's own library writes to.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -22,6 +23,7 @@ INFO = re.compile(r"^/api/models/([^/]+/[^/]+)$")
 PREUPLOAD = re.compile(r"^/api/models/([^/]+/[^/]+)/preupload/main$")
 COMMIT = re.compile(r"^/api/models/([^/]+/[^/]+)/commit/main$")
 BATCH = re.compile(r"^/([^/]+/[^/]+)\.git/info/lfs/objects/batch$")
+XET = re.compile(r"^/api/models/([^/]+/[^/]+)/xet-write-token/main$")
 SENT = re.compile(r"^/lfs/([0-9a-f]{64})$")
 
 
@@ -36,6 +38,9 @@ class UploadHub(Hub):
     """Names of files that are stored with a flipped byte."""
     complaint: str | None = None
     """What is answered to a request for a new repository, with status 403."""
+
+    xet: str | None = None
+    """Address of the store that files go to by Xet, such as `local:///folder`."""
 
     def sent(self) -> list[str]:
         """Digests of large files that arrived, in order, as often as they did."""
@@ -54,6 +59,9 @@ class UploadHandler(Handler):
             if found is not None:
                 private = self.hub.private.get(match[1], True)
                 self._json({"id": match[1], "sha": found[0], "private": private, "siblings": []})
+        elif XET.match(path):
+            until = int(time.time()) + 3600
+            self._json({"casUrl": self.hub.xet, "accessToken": "store", "exp": until})
         elif path.endswith("/additional_chat_templates"):
             self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
         else:

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
-from huggingface_hub import ModelCard
+from click.testing import CliRunner
+from huggingface_hub import ModelCard, constants
 
 from tests.publish.conftest import CITED, Finished
 from tests.publish.hub_for_uploads import TOKEN, UploadHub
 from tsugiki.canonical import digest_bytes, digest_file
+from tsugiki.commands.all import main
 from tsugiki.config.publication import Publication
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.recipe import read_recipe
@@ -153,6 +155,22 @@ def test_an_interrupted_upload_goes_on(finished: Finished, hub: UploadHub) -> No
     assert "model.safetensors" in held(hub)
 
 
+def test_large_files_go_by_xet_where_the_client_has_it(
+    finished: Finished, hub: UploadHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into the store that the Hub names, and not by Git LFS; the commit names them by SHA-256."""
+    pytest.importorskip("hf_xet")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    hub.xet = f"local://{tmp_path / 'store'}"
+    weights = finished.files.best / "model.safetensors"
+    hub.blobs[digest_file(weights)] = weights.read_bytes()  # what the Hub would ask the store for
+    put(finished, repository=REPO)
+    assert digest_bytes(held(hub)["model.safetensors"]) == digest_file(weights)
+    assert hub.sent() == []
+    stored = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in stored) > 0
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
 def test_other_bytes_on_the_hub_are_found(finished: Finished, hub: UploadHub, name: str) -> None:
     """The digest that is read back, of large and small files, is compared with what was sent."""
@@ -218,6 +236,21 @@ def test_an_unknown_licence_is_refused_until_one_is_stated(
     assert (recorded["license"], recorded["reason"]) == ("apache-2.0", reason)
     assert recorded["stated_by_the_configuration"]
     assert reason in (tmp_path / "out/README.md").read_text()
+
+
+def test_the_command_wants_a_place(finished: Finished, tmp_path: Path) -> None:
+    """A repository or a folder, and a stage only of a candidate; a run's folder stands for its configuration."""
+    runner = CliRunner()
+    for arguments, words in (
+        (["tiny.yaml"], "name the repository"),
+        (["tiny.yaml", "--out", str(tmp_path / "out"), "--stage", "ps"], "--candidate is meant"),
+    ):
+        done = runner.invoke(main, ["publish", *arguments])
+        assert (done.exit_code, words in done.output) == (2, True), done.output
+    done = runner.invoke(main, ["publish", "results/tiny", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out/README.md").is_file()
+    assert finished.files.final.is_file()
 
 
 def test_a_name_that_a_licence_asks_for_is_needed(changeable: Finished, tmp_path: Path) -> None:
