@@ -1,6 +1,7 @@
 """A sound run has no findings; every kind of tampering is found and its file named."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -278,10 +279,11 @@ def test_a_run_under_way_is_sound_as_far_as_it_has_come(
     finished: SyntheticRun, copied: RunFiles
 ) -> None:
     """What is not there yet is no finding."""
-    copied.phase("ps").generation(3).population.unlink()
+    shutil.rmtree(copied.phase("ps").generation(3).root)
     copied.phase("ps").generation(2).outcomes.unlink()
     for phase in ("baselines", "finalists", "test"):
-        copied.phase(phase).generation(0).population.unlink()
+        shutil.rmtree(copied.phase(phase).root)
+    shutil.rmtree(copied.best)
     copied.final.unlink()
     assert audit(copied, finished.config) == []
 

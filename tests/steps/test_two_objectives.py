@@ -248,6 +248,7 @@ def test_the_audit_finds_a_front_that_was_edited(run: SyntheticRun) -> None:
     found = [one.what for one in check_front(run.files, run.config)]
     assert found == [
         "the Pareto front does not follow from the ledger",
+        "does not belong here",
         "it is not the recipe of the front's member",
     ]
     write_front(run.files, run.config)

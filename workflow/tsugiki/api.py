@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tsugiki.contracts.ledger import Entry
     from tsugiki.contracts.population import Candidate
     from tsugiki.contracts.recipe import AnyRecipe
+    from tsugiki.lineage.ancestry import Ancestry
     from tsugiki.strategies.state import Array, State
     from tsugiki.strategies.strategy import Strategy
 
@@ -255,12 +256,43 @@ class Run:
         rows = read_final_table(self.files.final).model_dump(mode="json")["rows"]
         return json_normalize(rows)
 
-    def audit(self) -> list[Finding]:
-        """Check its files against each other, and derive each generation again; empty if sound."""
-        from tsugiki.audit.audit import audit
-        from tsugiki.steps.audit import reselect
+    def audit(self, *, rebuild: bool = False) -> list[Finding]:
+        """Check its files against each other, and derive each generation again; empty if sound.
 
-        return audit(self.files, self.config, reselect=reselect(self.files, self.config))
+        Args:
+            rebuild: Build the best model again from its recipe and the parents, in a temporary folder beside
+                the run, and compare each file.
+        """
+        from tempfile import TemporaryDirectory
+
+        from tsugiki.audit.audit import audit
+        from tsugiki.audit.finding import Finding
+        from tsugiki.errors import TsugikiError
+        from tsugiki.steps.audit import reproduce_best, reselect
+
+        found = audit(self.files, self.config, reselect=reselect(self.files, self.config))
+        if rebuild:
+            with TemporaryDirectory(dir=self.files.root.parent, prefix=".rebuild-") as folder:
+                try:
+                    reproduce_best(self.files, self.config, Path(folder) / "best")
+                except TsugikiError as error:
+                    where = error.where or "best"
+                    found.append(Finding(error.what, where, error.expected, error.got))
+        return found
+
+    def lineage(self, candidate: str = "evolved", stage: str | None = None) -> Ancestry:
+        """What a candidate descends from, down to the source models.
+
+        Args:
+            candidate: Its id (`003-07`), the start of its recipe's digest, or `evolved`, the winner.
+            stage: The stage; the last one if absent.
+
+        Raises:
+            LineageError: there is no such candidate, or a file of the run is damaged.
+        """
+        from tsugiki.lineage.ancestry import ancestry
+
+        return ancestry(self.files, self.config, candidate, stage)
 
     def reproduce(self, out: Place) -> str:
         """Build the best model again from its recipe, in the folder `out`; says what it is equal to.

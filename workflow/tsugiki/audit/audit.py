@@ -5,11 +5,13 @@ Files that a run has once are checked here, those of its phase in `audit/phase.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 
 from tsugiki.audit.estimates import check_estimates
 from tsugiki.audit.finding import Finding, collect, differs, place
 from tsugiki.audit.phase import Reselect, check_candidates, check_chain, check_reselect
+from tsugiki.audit.presence import check_marks, check_places, check_presence
 from tsugiki.audit.rungs import check_rungs
 from tsugiki.canonical import digest_bytes, digest_file
 from tsugiki.config.load import changed_keys, read_config
@@ -17,9 +19,10 @@ from tsugiki.config.parents import adapter_base
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.document_sets import read_document_sets
-from tsugiki.contracts.layout import RunFiles
-from tsugiki.contracts.ledger import existing_phases, read_population, scored_generations
+from tsugiki.contracts.layout import FINALISTS, RunFiles
+from tsugiki.contracts.ledger import read_population, scored_generations
 from tsugiki.contracts.locks import LockedParent, read_lock
+from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.documents import decided_evaluation
@@ -27,6 +30,7 @@ from tsugiki.finalists.choose import SEARCHED, VALUES, comparable, finalist_popu
 from tsugiki.finalists.files import load_final_table, read_winner
 from tsugiki.finalists.front import load_front, read_front, recipes_of
 from tsugiki.finalists.table import read_final_table
+from tsugiki.merge.marker import MARKER, WEIGHTS, difference, weights_of
 from tsugiki.parents.locate import changed_parents
 from tsugiki.parents.run_models import merged_stages, read_stage_lock
 
@@ -56,13 +60,18 @@ def audit(
         *collect(check_config(files, config), files.config.name),
         *collect(check_parents(files, config), files.parents.name),
         *collect(check_document_sets(files), files.items.name),
+        *collect(check_presence(files, config), files.root.name),
     ]
-    for phase in existing_phases(files, config.phases):
+    for phase in config.phases:
+        if not any(files.phase(phase).root.glob("gen-*/*")):
+            continue
         log(f"checking {phase}")
         findings += collect(check_chain(files, phase, config), phase)
         findings += collect(check_candidates(files, phase, config), phase)
         findings += collect(check_rungs(files, phase, config), phase)
         findings += collect(check_estimates(files, phase, config), phase)
+        findings += collect(check_places(files, phase, config), phase)
+        findings += collect(check_marks(files, phase), phase)
         if reselect is not None:
             findings += collect(check_reselect(files, phase, reselect), phase)
     for one in config.searches:
@@ -71,6 +80,7 @@ def audit(
         where = place(files, files.phase(stage).best_lock)
         findings += collect(check_stage(files, config, stage), where)
     findings += collect(check_front(files, config), place(files, files.front))
+    findings += collect(check_best(files), place(files, files.best))
     return findings + collect(check_final(files, config), files.final.name)
 
 
@@ -173,6 +183,9 @@ def check_stage(files: RunFiles, config: RunConfig, stage: str) -> Iterator[Find
     """
     phase = files.phase(stage)
     if not phase.best_lock.is_file():
+        if phase.best.is_dir():
+            what = f"what the best model of stage {stage} consists of is not locked"
+            yield Finding(what, place(files, phase.best_lock))
         return
     best, locked = f"the best model of stage {stage}", read_stage_lock(phase.best_lock)
     for file in locked.files if phase.best.is_dir() else ():
@@ -180,12 +193,46 @@ def check_stage(files: RunFiles, config: RunConfig, stage: str) -> Iterator[Find
         got = digest_file(path) if path.is_file() else "no such file"
         what = f"{best} has changed since it was locked"
         yield from differs(what, place(files, path), file.sha256, got)
+    yield from check_added(files, phase.best, {file.name for file in locked.files})
     expected = read_winner(files.phase(config.finalists_of(stage))).recipe
     what, made = f"{best} was not made from its winner's recipe", locked.source.get("recipe")
     yield from differs(what, place(files, phase.best_lock), expected, made)
     if (recipe := phase.best_recipe).is_file():
         what, made = f"{best} holds another recipe", read_recipe(recipe).digest
         yield from differs(what, place(files, recipe), expected, made)
+
+
+def check_added(files: RunFiles, folder: Path, known: Collection[str]) -> Iterator[Finding]:
+    """A folder holds none but the known files, named by their places in it; hidden ones do not count."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in known and not name.startswith("."):
+            yield Finding("does not belong here", place(files, path))
+
+
+def check_best(files: RunFiles) -> Iterator[Finding]:
+    """The best model is whole, and its weights are those that were scored on the test documents.
+
+    Its marker tells of each file; earlier versions of tsugiki wrote none, and of their models the weights
+    and the recipe alone are checked. Whether all files follow from the recipe, `reproduce_best` says. A model
+    that was removed to make room is no fault.
+    """
+    if not files.best.is_dir():
+        return
+    if not files.best_recipe.is_file():
+        yield Finding("the recipe of the best model is missing", place(files, files.best_recipe))
+    changed = difference(files.best) if (files.best / MARKER).is_file() else None
+    shards = sorted(files.best.glob(f"*{WEIGHTS}"))
+    if changed is not None:
+        what = f"is not the model that its {MARKER} tells of: {changed}"
+        got = ", ".join(one.name for one in shards)
+        yield Finding(what, place(files, files.best), got=f"weights in {got}" if got else None)
+        return
+    winner = read_winner(files.phase(FINALISTS)).outcome
+    what = "the weights of the best model are not those that were scored"
+    if isinstance(winner, Scored) and shards:
+        where = place(files, shards[0] if len(shards) == 1 else files.best)
+        yield from differs(what, where, winner.weights, weights_of(files.best))
 
 
 def check_front(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
@@ -196,7 +243,10 @@ def check_front(files: RunFiles, config: RunConfig) -> Iterator[Finding]:
     if read_front(files.front) != front:
         what = "the Pareto front does not follow from the ledger"
         yield Finding(what, place(files, files.front))
-    for path, content in recipes_of(files, front).items():
+    recipes = recipes_of(files, front)
+    members = {path.name for path in recipes}
+    yield from check_added(files, files.front.parent, {files.front.name, *members})
+    for path, content in recipes.items():
         what, got = "it is not the recipe of the front's member", "no such file"
         got = digest_file(path) if path.is_file() else got
         yield from differs(what, place(files, path), digest_bytes(content), got)

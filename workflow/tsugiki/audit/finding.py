@@ -41,10 +41,20 @@ def place(files: RunFiles, path: Path) -> str:
 
 
 def collect(check: Iterator[Finding], where: str) -> list[Finding]:
-    """The findings of a check; a file that it cannot read is one more, and ends it."""
+    """The findings of a check; a file that it cannot read is one more, and ends it.
+
+    So is whatever it stumbles over: files that were tampered with may contradict each other in any way.
+    """
     findings: list[Finding] = []
     try:
         findings.extend(check)
     except TsugikiError as error:
         findings.append(Finding(error.what, error.where or where, error.expected, error.got))
+    except OSError as error:
+        findings.append(Finding("a file cannot be read", where, got=str(error)))
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        got = f"{type(error).__name__}: {error}"
+        findings.append(
+            Finding("cannot be checked, since files contradict each other", where, got=got)
+        )
     return findings

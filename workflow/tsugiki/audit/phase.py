@@ -14,7 +14,7 @@ import pyarrow as pa
 from tsugiki.audit.finding import Finding, differs, place
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.document_sets import read_document_sets
+from tsugiki.contracts.document_sets import SPLITS, read_document_sets
 from tsugiki.contracts.layout import CandidateFiles, RunFiles
 from tsugiki.contracts.ledger import Entry, entries, evaluation_of, read_outcome
 from tsugiki.contracts.outcome import Scored
@@ -35,6 +35,9 @@ the first gives; None if there is none. Before the first generation of a phase t
 
 Documents = Mapping[str, list[int]]
 """Document ids by objective."""
+
+Hashes = Mapping[str, Mapping[int, str]]
+"""Digest of each document's content, by objective and id."""
 
 
 def check_chain(files: RunFiles, phase: str, config: RunConfig) -> Iterator[Finding]:
@@ -73,6 +76,7 @@ def check_candidates(files: RunFiles, phase: str, config: RunConfig) -> Iterator
     weighed = stage is None or stage.strategy.weighs
     seen: set[str] = set()
     asked = _Asked(files, aggregations)
+    hashes = _hashes(files, config)
     for entry in entries(files.phase(phase)):
         documents = _documents(files, config, phase, entry)
         own = config.own_documents(phase, entry.number)
@@ -93,7 +97,7 @@ def check_candidates(files: RunFiles, phase: str, config: RunConfig) -> Iterator
                 folder = folder.at(ranked.outcome.rung)
                 rung = ranked.outcome.rung
                 its = documents[-1 if rung is None else rung]
-                yield from _check_outcome(files, folder, ranked, its, aggregations)
+                yield from _check_outcome(files, folder, ranked, its, hashes, aggregations)
                 if own is not None and isinstance(ranked.outcome, Scored):
                     left_out = _documents_of(config, entry.population.left_out or {})
                     yield from asked.check(ranked.outcome, folder, left_out)
@@ -115,7 +119,8 @@ def _check_entry(files: RunFiles, entry: Entry) -> Iterator[Finding]:
         return
     where, outcomes = place(files, entry.files.outcomes), entry.outcomes
     digest = _digest(entry.files.population)
-    yield from differs("ranks another population", where, digest, outcomes.population)
+    what = f"ranks another population than {entry.files.population.name}"
+    yield from differs(what, where, digest, outcomes.population)
     drawn, ranked = (
         [(one.id, one.recipe) for one in those]
         for those in (entry.population.candidates, outcomes.ranked)
@@ -143,6 +148,7 @@ def _check_outcome(
     folder: CandidateFiles,
     ranked: Ranked,
     documents: Documents,
+    hashes: Hashes,
     aggregations: Aggregations,
 ) -> Iterator[Finding]:
     where = place(files, folder.outcome)
@@ -152,18 +158,30 @@ def _check_outcome(
     what = f"is not what the ledger says of candidate {ranked.id}"
     yield from differs(what, where, ranked.outcome, read_outcome(folder.outcome))
     if isinstance(ranked.outcome, Scored):
-        yield from _check_samples(files, folder.items, ranked.outcome, documents, aggregations)
+        its = (ranked.outcome, documents, hashes, aggregations)
+        yield from _check_samples(files, folder.items, *its)
 
 
 def _check_samples(
-    files: RunFiles, path: Path, outcome: Scored, documents: Documents, aggregations: Aggregations
+    files: RunFiles,
+    path: Path,
+    outcome: Scored,
+    documents: Documents,
+    hashes: Hashes,
+    aggregations: Aggregations,
 ) -> Iterator[Finding]:
     where = place(files, path)
     if not path.is_file():
         yield Finding("the record of the items is missing", where)
         return
     yield from differs("has changed since it was scored", where, outcome.records, _digest(path))
-    scored = _by_objective(read_samples(path, ["objective", "doc_id", "value", "part"]))
+    table = read_samples(path, ["objective", "doc_id", "doc_hash", "value", "part"])
+    columns = (table[name].to_pylist() for name in ("objective", "doc_id", "doc_hash"))
+    for name, document, content in zip(*columns, strict=True):
+        if (known := hashes.get(name, {}).get(document, content)) != content:
+            what = f"document {document} of `{name}` has another content in {path.name}"
+            yield Finding(what, files.items.name, content, known)
+    scored = _by_objective(table)
     for name, measured in outcome.measured.items():
         of_name = scored.get(name, {})
         what = f"`{name}` has another number of items"
@@ -249,6 +267,18 @@ def _documents(files: RunFiles, config: RunConfig, phase: str, entry: Entry) -> 
         entry.population.left_out,
     )
     return [_documents_of(config, ids) for ids in rungs]
+
+
+def _hashes(files: RunFiles, config: RunConfig) -> Hashes:
+    """Of all documents that are divided, by objective."""
+    if not files.items.is_file():
+        return {}
+    tasks = read_document_sets(files.items).tasks
+    of_task = {
+        task: {one.id: one.hash for split in SPLITS for one in getattr(sets, split)}
+        for task, sets in tasks.items()
+    }
+    return {one.name: of_task.get(one.task, {}) for one in config.evaluation.measured}
 
 
 def _documents_of(config: RunConfig, ids: Mapping[str, list[int]]) -> Documents:

@@ -66,14 +66,52 @@ def status(run: Run) -> None:
 
 @click.command()
 @RUN
-def audit(run: Run) -> None:
+@click.option("--rebuild", is_flag=True, help="Build the best model again; compare its bytes.")
+def audit(run: Run, rebuild: bool) -> None:
     """Check that a run's files agree; derive each generation again."""
-    findings = run.audit()
+    findings = run.audit(rebuild=rebuild)
     for finding in findings:
         click.echo(str(finding), err=True)
     if findings:
         sys.exit(1)
     click.echo("sound: every digest and every generation could be derived again")
+
+
+@click.command()
+@RUN
+@click.argument("candidate", default="evolved")
+@click.option("--stage", help="Name of the stage; the last one if absent.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def lineage(run: Run, candidate: str, stage: str | None, as_json: bool) -> None:
+    """Say what a candidate descends from, down to the source models.
+
+    CANDIDATE is an id (003-07), the start of a recipe's digest, or `evolved`, the winner.
+    """
+    from tsugiki.lineage.ancestry import render
+
+    found = run.lineage(candidate, stage)
+    click.echo(found.model_dump_json(indent=1) if as_json else render(found))
+
+
+@click.command()
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def diff(first: Path, second: Path, as_json: bool) -> None:
+    """Say by what two recipes, or two runs, differ.
+
+    FIRST and SECOND are files recipe.json, or folders or configurations of runs.
+    """
+    from tsugiki.api import open_run
+    from tsugiki.contracts.recipe import read_recipe
+    from tsugiki.lineage.differences import diff_recipes, diff_runs, render
+
+    if first.suffix == second.suffix == ".json":
+        found = diff_recipes(read_recipe(first), read_recipe(second))
+    else:
+        runs = [open_run(one) for one in (first, second)]
+        found = diff_runs(*((run.files, run.config) for run in runs))
+    click.echo(found.model_dump_json(indent=1) if as_json else render(found))
 
 
 @click.command()

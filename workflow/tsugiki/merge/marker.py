@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from tsugiki.canonical import digest_bytes, digest_file, pretty_json
 from tsugiki.contracts.data import Data
-from tsugiki.errors import TsugikiError
+from tsugiki.errors import LineageError, TsugikiError
 from tsugiki.json_files import read_json
 from tsugiki.models.digest import WeightsDigest
 from tsugiki.models.headers import header_end, parse_header
@@ -87,7 +87,7 @@ def difference(folder: Path) -> str | None:
                 return f"{name} is missing"
             if _describe(folder / name) != file:
                 return f"{name} has changed"
-        if _weights(folder, marker) != marker.weights:
+        if weights_of(folder) != marker.weights:
             return "its weights have changed"
     except FileNotFoundError:
         return f"it holds no {MARKER}"
@@ -120,17 +120,24 @@ def _header(path: Path) -> bytes:
         return file.read(min(int.from_bytes(file.read(8), "little"), path.stat().st_size))
 
 
-def _weights(folder: Path, marker: Marker) -> str:
-    """Digest of the weights as they are now."""
+def weights_of(folder: Path) -> str:
+    """Digest of the weights that a model's folder holds now.
+
+    Raises:
+        LineageError: a file of weights cannot be read.
+    """
     found = WeightsDigest()
-    for name in marker.files:
-        path = folder / name
-        if path.suffix != WEIGHTS:
-            continue
+    for path in sorted(folder.glob(f"*{WEIGHTS}")):
         with path.open("rb") as file:
             start = file.read(8)
-            start += file.read(min(header_end(start), path.stat().st_size) - 8)
-            for tensor, header in parse_header(start, path.stat().st_size).items():
+            try:
+                start += file.read(min(header_end(start), path.stat().st_size) - 8)
+                tensors = parse_header(start, path.stat().st_size)
+            except (ValueError, KeyError, TypeError) as error:
+                raise LineageError(
+                    "not a readable file of weights", where=str(path), got=str(error)
+                ) from error
+            for tensor, header in tensors.items():
                 found.add(tensor, header.dtype, header.shape, _blake3(file, header.size))
     return found.hexdigest()
 

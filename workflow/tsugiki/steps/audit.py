@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.genome import Genome
 from tsugiki.contracts.layout import FLATNESS, RunFiles
 from tsugiki.contracts.ledger import Entry
 from tsugiki.contracts.locks import read_lock
+from tsugiki.contracts.population import Candidate
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.errors import LineageError
 from tsugiki.evolve.select import first
@@ -24,6 +28,7 @@ from tsugiki.steps.finals import flatness_population, winning_recipe
 from tsugiki.steps.output import require_place_beside
 from tsugiki.steps.start import rival_size
 from tsugiki.strategies.state import read_state
+from tsugiki.strategies.strategy import clip
 
 
 def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entry], str | None]:
@@ -39,6 +44,9 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entr
             following = select_from_files(files, config, stage, before.number, after.population)
         else:
             space = read_genome(files.phase(stage.name).space)
+            if not all(_means(space, one) for one in after.population.candidates):
+                path = files.phase(stage.name).space
+                return f"genomes of the first generation mean other recipes by {path}"
             if (difference := differing_origin(files, config, stage, space)) is not None:
                 return difference
             size = rival_size(files, config, stage)
@@ -53,6 +61,12 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entr
         return None
 
     return compare
+
+
+def _means(space: Genome, candidate: Candidate) -> bool:
+    """Whether a candidate's genome decodes to its recipe."""
+    genome = clip(np.array(candidate.genome))
+    return space.decode([float(value) for value in genome]).digest == candidate.recipe
 
 
 def reproduce_best(files: RunFiles, config: RunConfig, out: Path) -> str:
