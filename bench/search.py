@@ -40,6 +40,8 @@ from tsugiki.space.parameter_space import ParameterGenome
 
 Contestant = Callable[[Bed, int, int], Trace]
 """Bed, seed of the search, and most answers."""
+Found = dict[tuple[str, int], dict[tuple[int, int], float]]
+"""By contestant and budget, then by parents and search."""
 
 BUDGETS = (24, 128, 240, 480)
 """In candidates on all search questions; what is compared is answers."""
@@ -106,24 +108,37 @@ CONTESTANTS: dict[str, Contestant] = {
 def main() -> None:
     """Run the searches and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
+    add_arguments(parser, BUDGETS)
+    print(describe(compare(CONTESTANTS, quick(parser.parse_args())), DEMO))
+
+
+def add_arguments(parser: argparse.ArgumentParser, budgets: Sequence[int]) -> None:
+    """What a comparison is asked for."""
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--searches", type=int, default=3)
-    parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS))
+    parser.add_argument("--budgets", type=int, nargs="+", default=list(budgets))
     parser.add_argument(
         "--quick", action="store_true", help="one set of parents, one search, 24 candidates"
     )
-    given = parser.parse_args()
+
+
+def quick(given: argparse.Namespace) -> argparse.Namespace:
+    """The arguments, made small where that is asked for."""
     if given.quick:
         given.seeds, given.searches, given.budgets = given.seeds[:1], 1, [24]
-    found: dict[tuple[str, int], dict[tuple[int, int], float]] = {}
+    return given
+
+
+def compare(contestants: Mapping[str, Contestant], given: argparse.Namespace) -> Found:
+    """Run the searches; test accuracy of each one's winner."""
+    found: Found = {}
     for seed in given.seeds:
         bed, began = Bed(seed, given.cache), time.monotonic()
         for search in range(1, given.searches + 1):
-            for name, contestant in CONTESTANTS.items():
-                trace = contestant(bed, search, max(given.budgets) * SIZES["search"])
-                for budget in given.budgets:
-                    final = finals(bed, trace, budget * SIZES["search"])
+            for budget in given.budgets:
+                for name, contestant in contestants.items():
+                    final = finals(bed, contestant(bed, search, budget * SIZES["search"]))
                     found.setdefault((name, budget), {})[seed, search] = final.winner
         grid = bed.score(bed.recipe("task_arithmetic", {"weight": tuned_grid(bed)[0]}), "test")
         print(
@@ -131,22 +146,20 @@ def main() -> None:
             f"{time.monotonic() - began:.0f} s",
             flush=True,
         )
-    print(describe(found, given.budgets))
+    return found
 
 
-def describe(
-    found: Mapping[tuple[str, int], Mapping[tuple[int, int], float]], budgets: Sequence[int]
-) -> str:
-    """The table: accuracy by contestant and budget, and leads."""
+def describe(found: Found, ours: str) -> str:
+    """The table: accuracy by contestant and budget, and the leads of one of them."""
     lines = []
-    for budget in budgets:
+    for budget in sorted({budget for _, budget in found}):
         lines.append(f"\n{budget} candidates on {SIZES['search']} questions, or as many answers")
-        best = found[DEMO, budget]
-        for name in CONTESTANTS:
+        best = found[ours, budget]
+        for name in dict.fromkeys(name for name, _ in found):
             values = found[name, budget]
             leads = {key: best[key] - values[key] for key in values}
-            line = f"  {name:18} {statistics.mean(values.values()):.3f}"
-            if name != DEMO:
+            line = f"  {name:32} {statistics.mean(values.values()):.3f}"
+            if name != ours:
                 line += f"   lead {lead(leads)}"
             of_parents = parents_means(values).values()
             lines.append(f"{line}   by parents: {' '.join(f'{one:.3f}' for one in of_parents)}")

@@ -1,6 +1,6 @@
 """The demo's search without its workflow: parents in memory, candidates merged into one live model, answers kept.
 
-A `Bed` is a set of the demo's parents with questions of its own: every seed trains other parents and asks
+Candidates are merges, or paths through the parents' layers. A `Bed` is a set of the demo's parents with questions of its own: every seed trains other parents and asks
 other questions. Recipes come from tsugiki's search space, weights from its merge engine, points from
 its strategies. Only decoding is written anew here: greedy, all questions of a length in one batch without
 padding. Scores are those of the demo's Japanese maths task. This program measures what an answer
@@ -33,7 +33,7 @@ from transformers import LlamaForCausalLM
 
 from tsugiki.canonical import digest
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
+from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Parameter, ParentRef, Recipe
 from tsugiki.demo.documents import prompt
 from tsugiki.demo.parents import ensure_demo_parent
 from tsugiki.demo.specification import ModelName
@@ -41,13 +41,18 @@ from tsugiki.demo.stories import maths_question
 from tsugiki.demo.tasks import score_maths
 from tsugiki.demo.tokenizer import build_tokenizer
 from tsugiki.demo.world import draw_fact
+from tsugiki.errors import RecipeError
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.keyed import generator
+from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.in_place import InPlaceMerger
+from tsugiki.merge.models import OpenModels
 from tsugiki.merge.registry import get_method
+from tsugiki.merge.write import write_merge
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.files import digest_folder
 from tsugiki.models.plan import make_plan
+from tsugiki.space.dataflow_space import DataflowGenome, build_dataflow_genome
 from tsugiki.space.parameter_space import ParameterGenome, build_parameter_genome
 
 Split = Literal["search", "validation", "test"]
@@ -76,6 +81,7 @@ class Bed:
         cache.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(1)
         self.seed = seed
+        self._cache = cache
         self.folders: dict[str, Path] = {
             name: ensure_demo_parent(
                 name, seed, cache, log=lambda line: print(line, file=sys.stderr)
@@ -90,6 +96,7 @@ class Bed:
         self.model = LlamaForCausalLM.from_pretrained(self.folders["base"], dtype=torch.float32)
         self.model.eval()
         self._decoder = Decoder(self.model)
+        self._paths: LiveDataflow | None = None
         self.tokenizer = build_tokenizer()
         self.rows: dict[Split, list[dict[str, Any]]] = {}
         rest = _questions(seed, sum(SIZES.values()))
@@ -164,16 +171,56 @@ class Bed:
             owner="base",
         )
 
-    def right(self, recipe: Recipe, split: Split, ids: Sequence[int] | NDArray[Any]) -> Bits:
-        """Which questions a candidate answers rightly; uint8, shape (questions,)."""
+    def paths(self, parents: Sequence[str], **settings: Any) -> DataflowGenome:
+        """Paths through the layers of some models, the first of which is the owner; settings as in a configuration."""
+        stage = Stage.model_validate(
+            {
+                "name": "dfs",
+                "parents": list(parents),
+                "space": {"kind": "dataflow", "dtype": "float32", **settings},
+                "budget": {"generations": 1},
+            }
+        )
+        layers = dict.fromkeys(parents, self.model.config.num_hidden_layers)
+        return build_dataflow_genome(stage, digests=self.digests, layers=layers)
+
+    def keep(self, recipe: Recipe) -> str:
+        """Write a merge beside the parents, so that paths can go through it; returns its name."""
+        name = f"merge-{recipe.digest[:16]}"
+        if name not in self.folders:
+            folder = self._cache / name
+            if not folder.is_dir():
+                write_merge(recipe, self.folders, self.digests, folder)
+            self.digests[name] = digest(
+                [file.model_dump(mode="json") for file in digest_folder(folder)]
+            )
+            self.folders[name] = folder
+            self._paths = None
+        return name
+
+    def assemble(self, recipe: DataflowRecipe) -> LlamaForCausalLM:
+        """The model that a path is.
+
+        Raises:
+            RecipeError: it is none.
+        """
+        if self._paths is None:
+            self._paths = LiveDataflow(OpenModels(self.folders, self.digests), torch.device("cpu"))
+        model: LlamaForCausalLM = self._paths.assemble(recipe)[0]
+        return model
+
+    def right(self, recipe: AnyRecipe, split: Split, ids: Sequence[int] | NDArray[Any]) -> Bits:
+        """Which questions a candidate answers rightly; uint8, shape (questions,). One that is no model answers none."""
         key = (recipe.digest, split)
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = np.full(SIZES[split], UNKNOWN, dtype=np.uint8)
         missing = [int(one) for one in ids if known[one] == UNKNOWN]
         if missing:
-            self.merger.load_into(recipe, self.model)
-            known[missing] = self._ask(split, missing)
+            try:
+                known[missing] = self._ask(self.load(recipe), split, missing)
+            except RecipeError:
+                known[missing] = 0
             self.generated += len(missing)
             with self._database:
                 self._database.execute(
@@ -182,21 +229,27 @@ class Bed:
                 )
         return np.asarray(known[np.asarray(ids)], dtype=np.uint8)
 
-    def score(self, recipe: Recipe, split: Split) -> float:
+    def score(self, recipe: AnyRecipe, split: Split) -> float:
         """Share of a split's questions that a candidate answers rightly."""
         return float(self.right(recipe, split, range(SIZES[split])).mean())
 
-    def answers(self, recipe: Recipe, split: Split, ids: Sequence[int]) -> list[str]:
+    def answers(self, recipe: AnyRecipe, split: Split, ids: Sequence[int]) -> list[str]:
         """What a candidate answers, not kept."""
-        self.merger.load_into(recipe, self.model)
         prompts = [self._prompts[split][one] for one in ids]
-        tokens = self._decoder.decode(prompts, *self._ends)
+        tokens = self.load(recipe).decode(prompts, *self._ends)
         return [self._text(answer) for answer in tokens]
 
-    def _ask(self, split: Split, ids: Sequence[int]) -> list[bool]:
+    def load(self, recipe: AnyRecipe) -> Decoder:
+        """Make a candidate; the next merge overwrites it."""
+        if isinstance(recipe, DataflowRecipe):
+            return Decoder(self.assemble(recipe))
+        self.merger.load_into(recipe, self.model)
+        return self._decoder
+
+    def _ask(self, decoder: Decoder, split: Split, ids: Sequence[int]) -> list[bool]:
         prompts = [self._prompts[split][one] for one in ids]
         right = []
-        for index, tokens in zip(ids, self._decoder.decode(prompts, *self._ends), strict=True):
+        for index, tokens in zip(ids, decoder.decode(prompts, *self._ends), strict=True):
             key = (index, split, tokens)
             if key not in self._right:
                 scores = score_maths(self.rows[split][index], [self._text(tokens)])
@@ -401,14 +454,22 @@ def main() -> None:
     product = Product(bed)
     space = bed.space("task_arithmetic", {"weight": {"range": [0.0, 1.5], "grouping": "block"}})
     rng = generator("search-bed", "comparison", given.seed)
-    recipes = [space.decode(row) for row in rng.uniform(0.1, 0.9, (given.models, len(space.genes)))]
+    recipes: list[AnyRecipe] = [
+        space.decode(row) for row in rng.uniform(0.1, 0.9, (given.models, len(space.genes)))
+    ]
+    paths = bed.paths(PARENTS, repeats=2)
+    chances = np.array(paths.start)
+    recipes += [
+        paths.decode(np.where(paths.kinds.binary, row < chances, row).tolist())
+        for row in rng.random((given.models, len(chances)))
+    ]
     ids = range(SIZES["search"])
     bed.answers(recipes[0], "search", ids)  # compiles the loops
     differ = differ_in_score = 0
     seconds = dict.fromkeys(("merge", "bed", "product"), 0.0)
     for recipe in recipes:
         with timed(seconds, "merge"):
-            bed.merger.load_into(recipe, bed.model)
+            bed.load(recipe)
         with timed(seconds, "bed"):
             answers = bed.answers(recipe, "search", ids)
         with timed(seconds, "product"):
@@ -438,19 +499,23 @@ class Product:
     """The same questions, put by lm-eval to the product's language model, as the demo does."""
 
     def __init__(self, bed: Bed) -> None:
-        self._merger = bed.merger
+        self._bed = bed
         model = LlamaForCausalLM.from_pretrained(bed.folders["base"], dtype=torch.float32)
         self._language_model = LanguageModel(model, bed.tokenizer, batch_size=128)
 
-    def answers(self, recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[str]:
+    def answers(self, recipe: AnyRecipe, rows: Sequence[dict[str, Any]]) -> list[str]:
         """What a candidate answers."""
-        self._merger.load_into(recipe, self._language_model.model)
+        asked = self._language_model
+        if isinstance(recipe, DataflowRecipe):
+            asked = LanguageModel(self._bed.assemble(recipe), self._bed.tokenizer, batch_size=128)
+        else:
+            self._bed.merger.load_into(recipe, asked.model)
         how = {"until": ["\n"], "do_sample": False, "max_gen_toks": LONGEST_ANSWER}
         requests = [
             Instance("generate_until", row, (row["prompt"], dict(how)), index)
             for index, row in enumerate(rows)
         ]
-        return [str(answer) for answer in self._language_model.generate_until(requests)]
+        return [str(answer) for answer in asked.generate_until(requests)]
 
 
 if __name__ == "__main__":

@@ -14,11 +14,16 @@ import numpy as np
 
 from search_bed import PARENTS, SIZES, Bed
 from tsugiki import api
-from tsugiki.contracts.recipe import Recipe
+from tsugiki.contracts.genome import Genome
+from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Hop
 from tsugiki.contracts.scores import Scores, further_first
+from tsugiki.evolve.surrogate import FEWEST, fit, screen
 from tsugiki.keyed import generator
+from tsugiki.space.dataflow_space import DataflowGenome
 from tsugiki.space.parameter_space import ParameterGenome
 from tsugiki.strategies.rungs.rule import Rule, Standing
+from tsugiki.strategies.state import State
+from tsugiki.strategies.strategy import Asked, Strategy, clip
 
 GRID = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
 """Weights of each parent in the tuned baseline, as in the default final table."""
@@ -53,7 +58,7 @@ class Came:
 class Seen:
     """A candidate that was scored."""
 
-    recipe: Recipe
+    recipe: AnyRecipe
     score: float
     whole: bool
     """Whether it was left at no rung."""
@@ -65,6 +70,8 @@ class Seen:
 class Final:
     """What came of a search."""
 
+    recipe: AnyRecipe
+    """The winner's."""
     winner: float
     """The winner's accuracy on the test questions."""
     mean: float | None
@@ -78,12 +85,12 @@ class Trace:
     """What a search saw, in order, and the mean of its distribution after each generation."""
 
     seen: list[Seen] = field(default_factory=list)
-    means: list[tuple[int, int, Recipe]] = field(default_factory=list)
+    means: list[tuple[int, int, AnyRecipe]] = field(default_factory=list)
     """Evaluations and answers so far, and the mean."""
     last: Any = None
     """The mean's genome."""
 
-    def add(self, recipe: Recipe, came: Came) -> None:
+    def add(self, recipe: AnyRecipe, came: Came) -> None:
         """Note a candidate."""
         self.seen.append(Seen(recipe, came.score, came.rung is None, self.answers + came.questions))
 
@@ -132,13 +139,14 @@ def at_weights(space: ParameterGenome, weights: Mapping[str, float]) -> list[flo
 
 def evolve(
     bed: Bed,
-    space: ParameterGenome,
+    space: Genome,
     start: Sequence[float],
     *,
     seed: int,
     answers: int,
     asking: Asking | None = None,
     trace: Trace | None = None,
+    screened: bool = False,
     **strategy: Any,
 ) -> Trace:
     """A search by one of the strategies, until a generation more might cost more answers than there are.
@@ -151,12 +159,15 @@ def evolve(
         answers: Most answers, those in `trace` among them.
         asking: What a generation is asked; all search questions if absent.
         trace: What came before, which is gone on with.
+        screened: Whether a surrogate screens candidates, as in a stage with `surrogate: {}`.
         strategy: Kind (`cma_es` if absent) and settings.
     """
     trace = Trace() if trace is None else trace
     asking = Asking((SIZES["search"],)) if asking is None else asking
     kind = strategy.pop("kind", "cma_es")
-    search = api.strategy(kind, start, seed=seed, **strategy)
+    made = api.strategy(kind, start, seed=seed, **strategy).strategy
+    state = made.initial(np.array(start, dtype=np.float64), space.kinds)
+    search = api.Search(Screened(made, space) if screened else made, state, seed)
     while trace.answers + len(points := search.ask()) * asking.rungs[-1] <= answers:
         order = drawn(bed.seed, seed, search.generation if asking.fresh else 0)
         recipes = [space.decode(point.tolist()) for point in points]
@@ -170,6 +181,46 @@ def evolve(
     return trace
 
 
+class Screened:
+    """A strategy whose candidates a surrogate screens.
+
+    Args:
+        strategy: The strategy.
+        space: What it searches.
+        oversample: Draws for each place, as in a configuration.
+        generations: On which the surrogate is fitted.
+    """
+
+    def __init__(
+        self, strategy: Strategy, space: Genome, oversample: int = 4, generations: int = 10
+    ) -> None:
+        self._strategy, self._kinds = strategy, space.kinds
+        self._oversample, self._generations = oversample, generations
+        self._past: list[tuple[Any, Any]] = []
+
+    def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
+        """A generation, its second half the most promising of several draws."""
+        asked = self._strategy.ask(state, key)
+        past = self._past[-self._generations :]
+        if not past:
+            return asked
+        points, values = (np.concatenate(column) for column in zip(*past, strict=True))
+        if len(points) < FEWEST or not np.ptp(values):
+            return asked
+        more = range(1, self._oversample)
+        draws = [asked, *(self._strategy.ask(state, (*key, "again", one)) for one in more)]
+        return screen(draws, fit(points, values), self._kinds)
+
+    def tell(self, state: State, genomes: Any, scores: Scores) -> State:
+        """The state after a generation."""
+        self._past.append((clip(genomes), scores.values[:, 0]))
+        return self._strategy.tell(state, genomes, scores)
+
+    def mean(self, state: State) -> Any:
+        """The centre of the search."""
+        return self._strategy.mean(state)
+
+
 def drawn(bed: int, seed: int, generation: int) -> list[int]:
     """All search questions in an order of their own; those of a rung are the first."""
     rng = generator("questions", bed, seed, generation)
@@ -177,7 +228,7 @@ def drawn(bed: int, seed: int, generation: int) -> list[int]:
 
 
 def scored_in_rungs(
-    bed: Bed, recipes: Sequence[Recipe], order: Sequence[int], asking: Asking
+    bed: Bed, recipes: Sequence[AnyRecipe], order: Sequence[int], asking: Asking
 ) -> list[Came]:
     """Score a generation; only the questions of those rungs that a candidate comes to are put to it."""
     rungs, rule = asking.rungs, asking.rule
@@ -257,6 +308,50 @@ def climb(
             step /= 2
 
 
+def insertion(bed: Bed, space: DataflowGenome, *, seed: int, evaluations: int) -> Trace:
+    """Greedy by hand: put a layer in, take one out, or put one in another's place; what is better is kept.
+
+    From the owner's own path, whose ends stay; scales are 1. Which of the three is drawn, then where, then which
+    layer of which parent. No path is tried twice, and none is longer than the space has it.
+    """
+    trace = Trace()
+    rng = generator("insertion", bed.seed, seed)
+    parents = tuple(model.parent for model in space.models)
+    owner = parents[0].name
+    longest = len(space.places) + 2
+
+    def scored(path: list[tuple[str, int]]) -> float:
+        recipe = DataflowRecipe(
+            parents=parents,
+            owner=owner,
+            path=tuple(Hop(parent=parent, layer=layer) for parent, layer in path),
+            dtype=space.settings.dtype,
+        )
+        score = bed.score(recipe, "search")
+        trace.add(recipe, Came(score, SIZES["search"], None))
+        return score
+
+    best = [(owner, layer) for layer in range(space.models[0].layers)]
+    value, tried = scored(best), {tuple(best)}
+    while len(trace.seen) < evaluations:
+        path = list(best)
+        move = rng.integers(3)
+        at = int(rng.integers(1, len(path) - (0 if move == 0 else 1)))
+        layer = space.row[int(rng.integers(len(space.row)))]
+        if move == 0:
+            path.insert(at, layer)
+        elif move == 1:
+            del path[at]
+        else:
+            path[at] = layer
+        if tuple(path) in tried or not 2 < len(path) <= longest:
+            continue
+        tried.add(tuple(path))
+        if (score := scored(path)) > value:
+            best, value = path, score
+    return trace
+
+
 def finals(bed: Bed, trace: Trace, answers: int | None = None) -> Final:
     """The finalists' procedure after so many answers, as in a run: search, validation, test.
 
@@ -275,6 +370,7 @@ def finals(bed: Bed, trace: Trace, answers: int | None = None) -> Final:
     rows += means[-1:]
     winner = max(rows, key=lambda recipe: bed.score(recipe, "validation"))
     return Final(
+        recipe=winner,
         winner=bed.score(winner, "test"),
         mean=bed.score(means[-1], "test") if means else None,
         answers=seen[-1].answers,

@@ -4,6 +4,7 @@
 # Outputs: {baselines,finalists,test}/gen-000/population.json   scored by `evaluate` like any generation
 #          finalists-<stage>/gen-000/population.json            the same for stages before the last
 #          <stage>/{best/,best.lock.json}                       where a later stage merges its result
+#          flatness/gen-000/population.json                     with `finalists.flatness`: neighbours of the winner
 #          final.json                                           the table, with intervals
 #          front/front.json                                     with several objectives: the Pareto front
 #          best/                                                the merged model
@@ -12,6 +13,7 @@
 localrules:
     baselines,
     finalists,
+    flatness,
     held_out,
     compare,
 
@@ -84,6 +86,26 @@ rule stage_best:
         "tsugiki --log {log:q} best {params.config:q} --stage {wildcards.stage} --threads {threads}"
 
 
+rule flatness:
+    input:
+        finalists=RUN.phase("finalists").generation(0).outcomes,
+    output:
+        population=RUN.phase("flatness").generation(0).population,
+    log:
+        RUN.root / "logs/flatness.log",
+    benchmark:
+        RUN.root / "benchmarks/flatness.tsv"
+    conda:
+        "../envs/environment.yaml"
+    resources:
+        runtime=30,
+    params:
+        config=RUN.config,
+        key=PLAN.flatness_key(),
+    shell:
+        "tsugiki --log {log:q} flatness {params.config:q}"
+
+
 rule held_out:
     input:
         finalists=PLAN.final_outcomes(),
@@ -107,6 +129,7 @@ rule held_out:
 rule compare:
     input:
         test=RUN.phase("test").generation(0).outcomes,
+        flatness=PLAN.flatness(),
     output:
         final=RUN.final,
         front=PLAN.front(),

@@ -5,6 +5,7 @@
 #          items.parquet of the candidates, where the strategy asks for them: outcomes.json names each by
 #          its digest, so that other records mean another outcomes.json
 #          those of earlier generations, with a surrogate
+#          baselines/gen-000/outcomes.json and those of earlier generations, with `subsets: {irt: {}}`
 #          baselines/gen-000/outcomes.json, for the second generation, with `subsets: {informative: true}`
 # Outputs: <phase>/gen-NNN/outcomes.json                      the ledger's entry
 #          <stage>/gen-NNN/{population.json,state.npz}         drawn from the generation before
@@ -19,6 +20,7 @@ rule rank:
     input:
         population=PLAN.path("population.json"),
         evaluated=PLAN.evaluated_of,
+        estimated_with=ancient(PLAN.estimated_with),  # what they hold is recorded, and in the stage's key
     output:
         outcomes=PLAN.path("outcomes.json"),
     log:

@@ -52,6 +52,7 @@ SHIPPED = [
 ]
 
 SOURCES = {
+    "localhost",
     "arxiv.org",
     "doi.org",
     "github.com",

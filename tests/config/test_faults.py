@@ -216,6 +216,26 @@ MEANING: list[tuple[Change, str, str]] = [
         "finalists.preference.bounds.evem",
         "no objective is called that; nearest valid names",
     ),
+    (
+        lambda raw: raw.update(finalists={"preference": {"by": "knee"}}),
+        "finalists.preference.by",
+        "looks for the largest weighted sum",
+    ),
+    (
+        lambda raw: raw.update(finalists={"preference": {"bounds": {}}}),
+        "finalists.preference",
+        "a preference has `bounds`, or `by: knee`",
+    ),
+    (
+        lambda raw: raw["evaluation"]["objectives"][0].update(aggregate="mean"),
+        "evaluation.objectives[0].task",
+        "'words' is no group, or one without tasks",
+    ),
+    (
+        lambda raw: raw["evaluation"]["objectives"][1].update(metric="tokens"),
+        "evaluation.objectives[1].metric",
+        "generates no answers that could be counted in tokens",
+    ),
 ]
 
 

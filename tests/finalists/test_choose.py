@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
@@ -166,14 +168,20 @@ def test_runs_that_recorded_no_search_scores_keep_the_winner_of_the_validation_i
     assert winner(before, finals).recipe == "c" * 64
 
 
-def bounded(bounds: dict[str, float], values: dict[str, tuple[float, float]]) -> tuple[str, float]:
-    """The winner by both objectives' values, the same in the search, and by how much all miss the bounds."""
+def bounded(
+    bounds: dict[str, float],
+    values: dict[str, tuple[float, float]],
+    *,
+    by: Literal["weights", "knee"] = "weights",
+    searched: dict[str, tuple[float, float]] | None = None,
+) -> tuple[str, float]:
+    """The winner by both objectives' values, by default the same in the search, and the least miss of all."""
     both = [
         LmEvalObjective(name="maths", task="t", metric="x"),
         LmEvalObjective(name="length", task="t", metric="y", goal="minimize", weight=0.01),
     ]
 
-    def entry(index: int, recipe: str) -> Ranked:
+    def entry(index: int, recipe: str, values: dict[str, tuple[float, float]] = values) -> Ranked:
         maths, length = values[recipe]
         one = ranked(index, recipe, maths - 0.01 * length)
         assert isinstance(one.outcome, Scored)
@@ -187,8 +195,9 @@ def bounded(bounds: dict[str, float], values: dict[str, tuple[float, float]]) ->
 
     entries = tuple(entry(index, recipe) for index, recipe in enumerate(values))
     finals = generation().model_copy(update={"ranked": entries})
-    preference = Preference(bounds=bounds) if bounds else None
-    finalists = finalist_population("r", entries, None, both, preference=preference)
+    preference = Preference(bounds=bounds, by=by) if bounds or by == "knee" else None
+    before = [entry(index, recipe, searched or values) for index, recipe in enumerate(values)]
+    finalists = finalist_population("r", before, None, both, preference=preference)
     again = Population.model_validate_json(finalists.model_dump_json())
     return winner(again, finals).recipe[0], least_missing(again, finals)
 
@@ -204,9 +213,24 @@ def test_the_weighted_sum_chooses_among_the_finalists_that_meet_the_bounds() -> 
     assert missing == pytest.approx(0.15)
 
 
+def test_the_knee_of_the_finalists_front_wins_whatever_the_weights_say() -> None:
+    """Normalised, "b" is at (2/3, 4/5), 0.47 beyond the line from (0, 1) to (1, 0), and "c" at (1/2, 1/2) on it."""
+    values = {"a": (0.9, 20.0), "b": (0.7, 4.0), "c": (0.6, 10.0), "d": (0.3, 0.0), "e": (0.2, 9.0)}
+    assert bounded({}, values)[0] == "a"
+    assert bounded({}, values, by="knee")[0] == "b"
+    assert bounded({"length": 3.0}, values, by="knee")[0] == "d"
+    long = values | {"b": (0.7, 19.0)}
+    assert bounded({}, long, by="knee")[0] != "b"
+    assert bounded({}, long, by="knee", searched=values | {"b": (0.7, -15.0)})[0] == "b", (
+        "both sets count"
+    )
+
+
 def test_finalists_without_a_preference_are_recorded_as_ever() -> None:
-    """Nothing of bounds in the file."""
-    assert "bounds" not in finalist_population("r", [], None, OBJECTIVES).model_dump_json()
+    """Nothing of bounds or a knee in the file."""
+    text = finalist_population("r", [], None, OBJECTIVES).model_dump_json()
+    assert "bounds" not in text
+    assert "knee" not in text
 
 
 def test_the_rule_finds_better_models_than_validation_items_alone() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -80,17 +80,21 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers requests for files and listings."""
+
     hub: Hub
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        pass
+        """Say nothing."""
 
     def do_HEAD(self) -> None:
+        """Answer without a body."""
         self._answer()
 
     def do_GET(self) -> None:
+        """Answer."""
         self._answer()
 
     def _answer(self) -> None:
@@ -189,12 +193,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running_hub() -> Iterator[Hub]:
-    """Serve on a free port of 127.0.0.1 until the block ends."""
-    handler = type("Handler", (_Handler,), {})
+def running_hub(base: type[Handler] = Handler, make: Callable[[str], Hub] = Hub) -> Iterator[Hub]:
+    """Serve on a free port of 127.0.0.1 until the block ends; `make` makes the Hub of its address."""
+    handler = type("Bound", (base,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    hub = Hub(url=f"http://127.0.0.1:{server.server_address[1]}")
+    hub = make(f"http://127.0.0.1:{server.server_address[1]}")
     handler.hub = hub
     thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

@@ -147,6 +147,23 @@ def test_a_generation_waits_for_what_it_is_drawn_by_besides(raw: dict[str, Any])
     assert plan.parents_answers(fourth) == []
 
 
+def test_estimates_wait_for_baselines_and_for_the_ten_generations_before(
+    raw: dict[str, Any],
+) -> None:
+    """Of stages alone: finalists and rivals have answered all documents of theirs."""
+    raw["evaluation"]["subsets"] = {"per_generation": 3, "irt": {}}
+    plan, other = plan_of(raw), plan_of(raw | {"evaluation": raw["evaluation"] | {"subsets": None}})
+    first, later, finalists = (
+        SimpleNamespace(phase=phase, gen=gen)
+        for phase, gen in (("ps", "000"), ("ps", "012"), ("finalists", "000"))
+    )
+    baselines = "results/tiny/baselines/gen-000/outcomes.json"
+    assert plan.estimated_with(first) == [baselines]
+    earlier = [f"results/tiny/ps/gen-{number:03d}/outcomes.json" for number in range(2, 12)]
+    assert plan.estimated_with(later) == [baselines, *earlier]
+    assert plan.estimated_with(finalists) == other.estimated_with(later) == []
+
+
 def test_other_jobs_are_for_what_is_not_ranked_yet(raw: dict[str, Any], tmp_path: Path) -> None:
     """A ranked generation keeps its own: its files and keys, and with them the documents' key."""
     recipes = [f"{number:064x}" for number in range(5)]

@@ -284,6 +284,25 @@ def test_the_winner_meets_the_bounds_that_are_preferred(
     assert ("no finalist has" in render_table(table)) == missed
 
 
+def test_the_winner_may_be_the_knee_of_the_front(tmp_path: Path) -> None:
+    """Chosen, audited, and said in words."""
+    run = run_with(tmp_path, STRATEGIES["nsga2"])
+    finalists = run.config.finalists.model_copy(update={"preference": Preference(by="knee")})
+    config = run.config.model_copy(update={"finalists": finalists})
+    (found, *others) = check_finalists(run.files, config, config.stages[0])
+    assert "what chooses the winner" in found.what
+    assert others, "and the values that it is chosen by"
+    write_finalists(run.files, config)
+    run.score("finalists")
+    assert list(check_finalists(run.files, config, config.stages[0])) == []
+    write_test(run.files, config)
+    run.score("test")
+    table = write_final_table(run.files, config)
+    assert table.knee
+    assert load_final_table(run.files, config, table) == read_final_table(run.files.final)
+    assert "is the knee of the finalists' front" in render_table(table)
+
+
 def test_finalists_of_a_front_are_on_it(run: SyntheticRun) -> None:
     """Of all candidates of the search no other is better on one objective and as good on the other."""
     if run.config.stages[0].strategy.weighs:

@@ -10,6 +10,7 @@ import pytest
 from tests.strategies.scored import scored
 from tsugiki.contracts.genome import GeneKinds
 from tsugiki.strategies.bit_cma import BitCma, used
+from tsugiki.strategies.cat_cma import CatCma
 from tsugiki.strategies.cma_es_margin import CmaEsMargin
 from tsugiki.strategies.genetic import Genetic
 from tsugiki.strategies.random_search import RandomSearch
@@ -28,6 +29,7 @@ SETTINGS: dict[str, Strategy] = {
     "cma_es_margin": CmaEsMargin(kind="cma_es_margin", population=POPULATION),
     "sep_cma": SeparableCmaEs(kind="sep_cma", population=POPULATION),
     "bit_cma": BitCma(kind="bit_cma", population=POPULATION),
+    "cat_cma": CatCma(kind="cat_cma", population=POPULATION),
     "genetic": Genetic(kind="genetic", population=POPULATION),
 }
 RANDOM = RandomSearch(kind="random", population=POPULATION)

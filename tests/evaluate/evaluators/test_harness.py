@@ -14,9 +14,11 @@ from lm_eval.models.dummy import DummyLM
 from tests.runs_for_tests import documents, evaluation_section, write_tasks
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.lm_eval_tasks import local_tasks
+from tsugiki.contracts.samples import rows_of
 from tsugiki.errors import ConfigError, EvaluationError
 from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.evaluators.tasks import task_index
+from tsugiki.evaluate.score import generated_answers
 
 
 def harness(folder: Path, **changes: Any) -> Harness:
@@ -38,6 +40,51 @@ def test_an_unknown_metric_key_lists_the_keys(tiny_tasks: Path) -> None:
     with pytest.raises(EvaluationError, match="reports no `acc`") as caught:
         tasks.score(DummyLM(), {"choice": [0, 1]})
     assert caught.value.expected == "one of acc,none"
+
+
+def test_the_length_of_answers_is_a_metric_of_any_task_that_generates_them(
+    tiny_tasks: Path,
+) -> None:
+    """Each row's value is its number of tokens, as the tokenizer counts them; shorter is better unless said."""
+    objectives = [
+        {"name": "even", "task": "words", "metric": "even,none"},
+        {"name": "length", "task": "words", "metric": "tokens"},
+    ]
+    tasks = harness(tiny_tasks, objectives=objectives)
+    assert tasks.goals() == {"even": "maximize", "length": "minimize"}
+    records = tasks.score(DummyLM(), {"words": [3, 11]})
+    lengths = {record.response or "": place + 2 for place, record in enumerate(records)}
+    rows = rows_of(records, lengths, prompts=False)
+    counted = [row for row in rows if row["objective"] == "length"]
+    assert [row["doc_id"] for row in counted] == [3, 11]
+    assert [row["value"] for row in counted] == [lengths[row["response"]] for row in counted]
+    assert [row["value"] for row in counted] == [row["tokens"] for row in counted]
+    assert len(generated_answers(rows)) == 2, "one answer serves both objectives"
+
+
+def test_choices_have_no_length(tiny_tasks: Path) -> None:
+    """Nothing is generated."""
+    objective = {"name": "length", "task": "choice", "metric": "tokens"}
+    with pytest.raises(ConfigError, match="choice generates no answers"):
+        harness(tiny_tasks, objectives=[objective])
+
+
+def test_several_metrics_of_a_task_take_one_generation_of_answers(tiny_tasks: Path) -> None:
+    """Each prompt is put to the model once, however many objectives and monitors judge its answer."""
+    asked: list[str] = []
+
+    class Counting(DummyLM):  # type: ignore[misc]
+        def generate_until(self, requests: Any, *, disable_tqdm: bool = False) -> list[str]:
+            asked.extend(request.args[0] for request in requests)
+            return list(super().generate_until(requests, disable_tqdm=disable_tqdm))
+
+    keys = ("even,none", "exact_match,none", "parsed,none", "tokens")
+    named = [{"name": f"o{n}", "task": "words", "metric": key} for n, key in enumerate(keys)]
+    records = harness(tiny_tasks, objectives=named[:2], monitors=named[2:]).score(
+        Counting(), {"words": [2, 4]}
+    )
+    assert asked == [documents()[index]["prompt"] for index in (2, 4)]
+    assert [one.objective for one in records] == ["o0", "o0", "o1", "o1", "o2", "o2", "o3", "o3"]
 
 
 def test_an_answer_that_is_missing_is_noticed(

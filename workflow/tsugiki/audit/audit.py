@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from tsugiki.audit.estimates import check_estimates
 from tsugiki.audit.finding import Finding, collect, differs, place
 from tsugiki.audit.phase import Reselect, check_candidates, check_chain, check_reselect
 from tsugiki.audit.rungs import check_rungs
@@ -22,7 +23,7 @@ from tsugiki.contracts.locks import LockedParent, read_lock
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.documents import decided_evaluation
-from tsugiki.finalists.choose import SEARCHED, bounds_of, comparable, finalist_population
+from tsugiki.finalists.choose import SEARCHED, VALUES, comparable, finalist_population
 from tsugiki.finalists.files import load_final_table, read_winner
 from tsugiki.finalists.front import load_front, read_front, recipes_of
 from tsugiki.finalists.table import read_final_table
@@ -61,6 +62,7 @@ def audit(
         findings += collect(check_chain(files, phase, config), phase)
         findings += collect(check_candidates(files, phase, config), phase)
         findings += collect(check_rungs(files, phase, config), phase)
+        findings += collect(check_estimates(files, phase, config), phase)
         if reselect is not None:
             findings += collect(check_reselect(files, phase, reselect), phase)
     for one in config.searches:
@@ -141,7 +143,7 @@ def check_document_sets(files: RunFiles) -> Iterator[Finding]:
 
 
 def check_finalists(files: RunFiles, config: RunConfig, stage: Stage) -> Iterator[Finding]:
-    """The search scores that finalists of a stage are compared by are the ledger's, bounds the configuration's."""
+    """What finalists of a stage are compared by is the ledger's, and the preference the configuration's."""
     path = files.phase(config.finalists_of(stage.name)).generation(0).population
     if not path.is_file():
         return
@@ -149,17 +151,19 @@ def check_finalists(files: RunFiles, config: RunConfig, stage: Stage) -> Iterato
     ranked = [
         one for group in comparable(scored_generations(files.phase(stage.name))) for one in group
     ]
-    made = finalist_population(config.name, ranked, None, objectives)
-    known = {one.recipe: one.origin[SEARCHED] for one in made.candidates}
+    preference = config.preference_of(stage)
+    made = finalist_population(config.name, ranked, None, objectives, preference=preference)
+    known = {one.recipe: one.origin for one in made.candidates}
     population = read_population(path)
-    bounds = bounds_of(config.finalists.preference, objectives)
     what = "the bounds of the winner are not those of the configuration"
-    yield from differs(what, place(files, path), bounds, population.bounds)
+    yield from differs(what, place(files, path), made.bounds, population.bounds)
+    what = "what chooses the winner is not what the configuration says"
+    yield from differs(what, place(files, path), made.knee, population.knee)
     for one in population.candidates:
-        if SEARCHED in one.origin:
+        for key in (SEARCHED, VALUES) if SEARCHED in one.origin else ():
             what = f"the search score of finalist {one.id} is not the ledger's"
-            expected = known.get(one.recipe)
-            yield from differs(what, place(files, path), expected, one.origin[SEARCHED])
+            expected = known.get(one.recipe, {}).get(key)
+            yield from differs(what, place(files, path), expected, one.origin.get(key))
 
 
 def check_stage(files: RunFiles, config: RunConfig, stage: str) -> Iterator[Finding]:

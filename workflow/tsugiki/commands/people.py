@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tsugiki.commands.arguments import FILE, MODELS, PLACE, RUN, THREADS
+from tsugiki.commands.arguments import FILE, MODELS, PLACE, RUN, THREADS, find_stage
 from tsugiki.terminal import Terminal, progress_bar
 
 if TYPE_CHECKING:
@@ -82,6 +82,49 @@ def audit(run: Run) -> None:
 def reproduce(run: Run, out: Path) -> None:
     """Build the best model again from its recipe; compare the bytes."""
     click.echo(run.reproduce(out))
+
+
+@click.command()
+@click.pass_obj
+@RUN
+@click.argument("repository", metavar="[USER/NAME]", required=False)
+@click.option("--out", type=PLACE, help="Folder to write to; without USER/NAME nothing is sent.")
+@click.option("--candidate", metavar="ID", help="Publish this candidate, such as 003-07.")
+@click.option("--stage", help="Whose candidate it is; the last stage's if absent.")
+@click.option("--public", is_flag=True, help="Let everybody see it; private if absent.")
+@THREADS
+def publish(
+    terminal: Terminal,
+    run: Run,
+    repository: str | None,
+    out: Path | None,
+    candidate: str | None,
+    stage: str | None,
+    public: bool,
+    threads: int,
+) -> None:
+    """Publish the best model, or any candidate, on the Hub or in a folder."""
+    from tsugiki.quick_imports import quick_imports
+
+    with quick_imports():
+        from tsugiki.publish.publish import publish as run_it
+
+    if repository is None and out is None:
+        raise click.UsageError("name the repository, USER/NAME, or a folder, --out; or both")
+    if stage is not None and candidate is None:
+        raise click.UsageError("--stage says whose --candidate is meant")
+    last = run.config.stages[-1].name
+    found = run_it(
+        run.files,
+        run.config,
+        repository=repository,
+        out=out,
+        candidate=(find_stage(run.config, stage or last).name, candidate) if candidate else None,
+        public=public,
+        threads=threads,
+        log=terminal.announce,
+    )
+    click.echo(found)
 
 
 @click.command()

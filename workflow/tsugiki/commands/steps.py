@@ -171,6 +171,15 @@ def finalists(run: Run, stage: str | None) -> None:
 
 @click.command()
 @RUN
+def flatness(run: Run) -> None:
+    """Draw neighbours of the winner, which are scored on validation items."""
+    from tsugiki.steps.finals import write_flatness
+
+    write_flatness(run.files, run.config)
+
+
+@click.command()
+@RUN
 def test(run: Run) -> None:
     """Choose the winner, and what is scored on held-out items."""
     from tsugiki.steps.finals import write_test
@@ -238,7 +247,9 @@ def best(
 @click.pass_obj
 @RUN
 @click.option(
-    "--series", "phase", help="Stage, or baselines, finalists, test; all that is missing if absent."
+    "--series",
+    "phase",
+    help="Stage, or baselines, finalists, flatness, test; all that is missing if absent.",
 )
 @GENERATION
 @click.option("--rebuild", is_flag=True, help="Write all of MLflow anew from the run's files.")

@@ -20,6 +20,13 @@ from pydantic import (
     model_validator,
 )
 
+from tsugiki.config.file_objectives import (
+    ChoicesObjective,
+    CodeObjective,
+    CorpusObjective,
+    FileObjective,
+    JudgeObjective,
+)
 from tsugiki.contracts.data import Name, Section, folder_of
 from tsugiki.contracts.document_sets import Goal
 from tsugiki.strategies.rungs.none import NoneLeft
@@ -28,6 +35,8 @@ from tsugiki.strategies.rungs.rule import Rule
 
 PLACE = "#"
 """In place of a column: documents are told apart by their place in the data set."""
+TOKENS = "tokens"
+"""The metric that is the length of the generated answer; lm-eval's own ones have a filter in their key."""
 
 
 Weight = Annotated[float, Field(gt=0)]
@@ -39,19 +48,40 @@ class LmEvalObjective(Section):
     name: Name
     """Short name in tables and figures."""
     task: str
-    """lm-eval task."""
+    """lm-eval task; or, with `aggregate`, a group of them, whose documents are divided together."""
     metric: str
-    """Key of the metric in lm-eval's result, filter included, such as `exact_match,none`."""
+    """Key of the metric in lm-eval's result, filter included, such as `exact_match,none`; or `tokens`, the
+    length of the generated answer."""
     goal: Goal | None = None
-    """Which way is better; what the task says of the metric (`higher_is_better`) if absent."""
+    """Which way is better; what the task says of the metric (`higher_is_better`) if absent, and `minimize`
+    for `tokens`."""
     weight: Weight = 1.0
     """How much it counts in the weighted sum of the objectives, which most strategies optimise, and which
     chooses the winner among the finalists of all."""
+    aggregate: Literal["mean", "weighted", "worst"] | None = None
+    """If `task` is a group of tasks, how their values become one: `mean`, as many documents as each has;
+    `weighted`, by documents, so that it is the mean over all of them; `worst`, that of the task it is worst
+    on. lm-eval's `aggregate_metric_list` with and without `weight_by_size` is the first two."""
+
+    @model_serializer(mode="wrap")
+    def _one_task_goes_without_saying(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """So that digests and files of runs without groups stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        if self.aggregate is None:
+            fields.pop("aggregate", None)
+        return fields
 
     @property
     def sign(self) -> float:
         """1 if larger is better, -1 if smaller is. Without a goal, as in `Evaluation.with_goals`."""
         return _sign(self.goal)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it is the length of the generated answer, and none of the task's own metrics."""
+        return self.metric == TOKENS
 
 
 class FunctionObjective(Section):
@@ -96,19 +126,35 @@ def _sign(goal: Goal | None) -> float:
     return -1.0 if goal == "minimize" else 1.0
 
 
+KINDS: dict[str, type[Section]] = {
+    "task": LmEvalObjective,
+    "function": FunctionObjective,
+    "corpus": CorpusObjective,
+    "choices": ChoicesObjective,
+    "code": CodeObjective,
+    "judged": JudgeObjective,
+}
+"""Kinds of objectives, by the key that only this kind has."""
+
+
 def _kind(value: Any) -> str | None:
-    if isinstance(value, LmEvalObjective | FunctionObjective):
-        return "task" if isinstance(value, LmEvalObjective) else "function"
-    found = [key for key in ("task", "function") if isinstance(value, dict) and key in value]
+    if isinstance(value, Section):
+        return next(key for key, kind in KINDS.items() if isinstance(value, kind))
+    found = [key for key in KINDS if isinstance(value, dict) and key in value]
     return found[0] if len(found) == 1 else None
 
 
 Objective = Annotated[
-    Annotated[LmEvalObjective, Tag("task")] | Annotated[FunctionObjective, Tag("function")],
+    Annotated[LmEvalObjective, Tag("task")]
+    | Annotated[FunctionObjective, Tag("function")]
+    | Annotated[CorpusObjective, Tag("corpus")]
+    | Annotated[ChoicesObjective, Tag("choices")]
+    | Annotated[CodeObjective, Tag("code")]
+    | Annotated[JudgeObjective, Tag("judged")],
     Discriminator(
         _kind,
         custom_error_type="objective",
-        custom_error_message="an objective has exactly one of the keys `task`, `function`",
+        custom_error_message=f"an objective has exactly one of the keys {', '.join(f'`{key}`' for key in KINDS)}",
     ),
 ]
 """What is measured. Each kind has a name, a goal, a weight, and as `task` the source of its documents."""
@@ -123,6 +169,19 @@ class Items(Section):
     """Documents that choose the winner among the finalists, with what these scored in the search."""
     test: Annotated[int, Field(ge=1)] = 1000
     """Documents that are used once, for the final table."""
+    search_split: Literal["training"] | None = None
+    """`training`: search documents are of each task's `training_split`, and all documents that it is tested
+    on are left for validation and test; if absent, search documents are of those that it is tested on."""
+
+    @model_serializer(mode="wrap")
+    def _tested_documents_go_unnamed(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """So that digests and files of runs without a split of their own for the search stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        if self.search_split is None:
+            fields.pop("search_split", None)
+        return fields
 
 
 def _by_name(rule: Any) -> Any:
@@ -157,6 +216,16 @@ class Rungs(Section):
         return self
 
 
+class Irt(Section):
+    """Estimating what a candidate would score on all search documents, by item response theory."""
+
+    estimator: Literal["p_irt", "mp_irt", "gmp_irt"] = "gmp_irt"
+    """`p_irt`: answers where there are some, expected ones elsewhere. `mp_irt`: the same, with the ability of a candidate
+    as a mixture of its parents'. `gmp_irt`: that and the plain mean, weighed by how well each did for the baselines."""
+    dimensions: Annotated[int, Field(ge=1)] = 2
+    """Of ability, and of what documents ask for."""
+
+
 class Subsets(Section):
     """Scoring each generation on documents of its own, drawn from the search documents."""
 
@@ -170,6 +239,15 @@ class Subsets(Section):
     informative: bool = False
     """Leave out, after the first generation, the documents that all its candidates and all parents score the
     same on, such as those that all answer right; so many that there are enough for a generation."""
+    irt: Irt | None = None
+    """Tell the strategy estimates for all search documents, from a candidate's answers and from what parents, baselines
+    and earlier candidates answered; the scores themselves if absent."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent_estimates(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that digests and files of runs without them stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        return {key: one for key, one in fields.items() if key != "irt" or one is not None}
 
 
 class Vllm(Section):
@@ -287,6 +365,11 @@ class Evaluation(Section):
     def functions(self) -> list[FunctionObjective]:
         """Objectives and monitors that a function of the user's scores."""
         return [one for one in self.measured if isinstance(one, FunctionObjective)]
+
+    @property
+    def files(self) -> list[FileObjective]:
+        """Objectives and monitors of which each has a file of documents and an evaluator of tsugiki's own."""
+        return [one for one in self.measured if isinstance(one, FileObjective)]
 
     @property
     def measured(self) -> list[Objective]:

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from tsugiki.canonical import digest, digest_file
-from tsugiki.config.evaluation import Evaluation
+from tsugiki.config.evaluation import Evaluation, LmEvalObjective
 
 _NAMED = re.compile(
     rb"""^[ \t]*(?:-[ \t]*)?["']?(?:task|group|tag)["']?:[ \t]*(?:["']?(\w[\w.()-]*)|((?:\s*-[^\n]*)+))""",
@@ -191,10 +191,23 @@ def used_files(folder: Path) -> list[Path]:
     return sorted(found.union(*(included(path) for path in code if path.suffix != ".py")))
 
 
+def measured_tasks(evaluation: Evaluation) -> set[str]:
+    """Names of the tasks that are measured, those of groups in place of the groups."""
+    groups = {
+        one.task
+        for one in evaluation.measured
+        if isinstance(one, LmEvalObjective) and one.aggregate is not None
+    }
+    members = (
+        member for group in groups for member in group_members(group, evaluation.task_folders)
+    )
+    return {one.task for one in evaluation.measured} - groups | set(members)
+
+
 def task_folders(evaluation: Evaluation) -> dict[str, Path]:
     """Folder of each measured task that is no task of lm-eval's own, by the task's name."""
     local = local_tasks(evaluation.task_folders)
-    measured = {one.task for one in evaluation.measured}
+    measured = measured_tasks(evaluation)
     return {name: local[name].path.parent for name in sorted(measured & local.keys())}
 
 

@@ -33,7 +33,9 @@ def changed_keys(before: RunConfig, after: RunConfig) -> dict[str, tuple[str, st
     return {
         key: (old.get(key, "absent"), new.get(key, "absent"))
         for key in {**old, **new}
-        if old.get(key) != new.get(key) and key not in SPREADS_WORK
+        if old.get(key) != new.get(key)
+        and key not in SPREADS_WORK
+        and key.partition(".")[0] != "publication"  # said of a finished run, too
     }
 
 

@@ -3,26 +3,61 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from tsugiki.config.baselines import DEFAULT_BASELINES, AnyBaseline
 from tsugiki.config.evaluation import Evaluation, Subsets
 from tsugiki.config.parents import DemoParent, ParentSource, Vocabulary
+from tsugiki.config.publication import Publication
 from tsugiki.config.rivals import Rival, rival_stages
 from tsugiki.config.stage import UNSAID, Stage
 from tsugiki.contracts.data import Name, Section, folder_of
-from tsugiki.contracts.layout import BASELINES, FINALISTS, FINALISTS_OF, TEST
+from tsugiki.contracts.layout import BASELINES, FINALISTS, FINALISTS_OF, FLATNESS, TEST
 
 
 class Preference(Section):
     """Which finalist is the final model, where the weights of the objectives do not say it all."""
 
-    bounds: Annotated[dict[Name, float], Field(min_length=1)]
+    bounds: dict[Name, float] = {}
     """The least value of an objective on the validation items, such as `{ja: 0.6}`; the greatest, if it is
-    minimised. The weighted sum chooses among the finalists that have it; if none has, among those that miss
+    minimised. The choice is among the finalists that have it; if none has, among those that miss
     it least, each miss weighed as the objective is."""
+    by: Literal["weights", "knee"] = "weights"
+    """What chooses among these: `weights`, the largest weighted sum of the objectives; or `knee`, the
+    finalist that lies furthest beyond the line (or plane) through the ends of their front, each objective in
+    units of the front's extent. The knee needs a strategy that looks for a front."""
+
+    @model_validator(mode="after")
+    def _it_prefers_something(self) -> Preference:
+        if not self.bounds and self.by == "weights":
+            raise ValueError(
+                "a preference has `bounds`, or `by: knee`; leave it out for the weighted sum alone"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _weights_go_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that digests and files of runs with bounds alone stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        if self.by == "weights":
+            fields.pop("by", None)
+        return fields
+
+
+class Flatness(Section):
+    """How much worse the winner's neighbours are than the winner."""
+
+    candidates: Annotated[int, Field(ge=1)] = 8
+    """Neighbours: the winner with all its numbers changed a little, each time otherwise."""
+    step: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Standard deviation of a change, in units of a gene's range."""
 
 
 class Finalists(Section):
@@ -33,7 +68,16 @@ class Finalists(Section):
     mean: bool = True
     """Also the strategy's final mean, where it has one."""
     preference: Preference | None = None
-    """Bounds that the final model is to meet; the weights of the objectives alone choose it if absent."""
+    """Bounds that the final model is to meet, or that it is the knee of the front; the weights of the
+    objectives alone choose it if absent."""
+    flatness: Flatness | None = None
+    """Score neighbours of the winner on the validation items, to know how much small changes cost; none if absent."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent_flatness(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that files of runs without it stay what they were."""
+        fields: dict[str, Any] = handler(self)
+        return {key: one for key, one in fields.items() if key != "flatness" or one is not None}
 
 
 class Tracking(Section):
@@ -76,6 +120,16 @@ class RunConfig(Section):
     """What is tried on held-out documents."""
     tracking: Tracking = Tracking()
     """MLflow."""
+    publication: Publication | None = None
+    """Under which licence the model is published, and why; absent if the parents' licences decide it."""
+
+    @model_serializer(mode="wrap")
+    def _without_no_publication(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that locked configurations of other runs have the bytes that they always had."""
+        fields: dict[str, Any] = handler(self)
+        if self.publication is None:
+            fields.pop("publication", None)
+        return fields
 
     @model_validator(mode="after")
     def _generations_follow_from_other_limits(self) -> RunConfig:
@@ -138,6 +192,13 @@ class RunConfig(Section):
             return subsets.per_generation
         return self.evaluation.items.search if rungs is None else rungs.documents[-1]
 
+    def preference_of(self, stage: Stage) -> Preference | None:
+        """What a stage's winner is to be: a search that weighs its objectives has no front with a knee."""
+        found = self.finalists.preference
+        if found is None or found.by == "weights" or not stage.strategy.weighs:
+            return found
+        return found.model_copy(update={"by": "weights"}) if found.bounds else None
+
     def finalists_of(self, stage: str) -> str:
         """The phase in which a stage's finalists are scored: the last stage's has the plain name."""
         return FINALISTS if stage == self.stages[-1].name else f"{FINALISTS_OF}{stage}"
@@ -153,6 +214,7 @@ class RunConfig(Section):
             *(name for stage in rivals for name in (stage, self.finalists_of(stage))),
             BASELINES,
             FINALISTS,
+            *([FLATNESS] if self.finalists.flatness else []),
             TEST,
         ]
 

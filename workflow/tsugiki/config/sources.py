@@ -22,12 +22,14 @@ def measured_files(evaluation: Evaluation) -> list[Path]:
     for one in evaluation.functions:
         found.update(function_files(one.file))
         found.update([folder_of(one.documents)] if one.documents else [])
+    found.update(one.file for one in evaluation.files)
     return sorted(found)
 
 
 def measured_sources(evaluation: Evaluation) -> dict[str, str]:
     """Their digests: of each task that is no task of lm-eval's own, each function and its documents, by name."""
     files = {one.documents for one in evaluation.functions if one.documents is not None}
+    files |= {one.task for one in evaluation.files}
     return {
         **task_sources(evaluation),
         **{one.function: function_digest(one.file) for one in evaluation.functions},

@@ -25,6 +25,9 @@ from tsugiki.strategies.registry import AnyStrategy
 UNSAID = 0
 """Stands for the number of generations until the other limits decide it."""
 
+ESTIMATED_WITH = 10
+"""Generations before one that documents' parameters are fitted on: the latest, which are most like it."""
+
 
 class Gene(Section):
     """One parameter of the merge method that is searched, for every parent and group."""
@@ -303,6 +306,10 @@ class Stage(Section):
         if self.surrogate is None:
             return range(0)
         return range(max(0, generation + 1 - self.surrogate.generations), generation)
+
+    def estimated_with(self, generation: int) -> range:
+        """The generations before one whose answers its estimates are made from, with `evaluation.subsets.irt`."""
+        return range(max(0, generation - ESTIMATED_WITH), generation)
 
     @property
     def members(self) -> tuple[str, ...]:

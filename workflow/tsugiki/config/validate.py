@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from tsugiki.config.dataflow import DataflowSpace
-from tsugiki.config.evaluation import Evaluation, FunctionObjective
+from tsugiki.config.evaluation import TOKENS, Evaluation, FunctionObjective, LmEvalObjective
+from tsugiki.config.file_objectives import FileObjective
 from tsugiki.config.lm_eval_tasks import (
+    TaskFile,
     broken_files,
     built_in_names,
     built_in_tasks,
@@ -65,6 +68,14 @@ def _preference(config: RunConfig) -> Iterator[str]:
         config.finalists.preference,
         [one.name for one in config.evaluation.objectives],
     )
+    if preference is not None and preference.by == "knee":
+        if len(known) < 2:
+            yield "`finalists.preference.by`: one objective has no front, and no knee; remove it, or add an objective"
+        elif config.stages[-1].strategy.weighs:
+            yield (
+                f"`finalists.preference.by`: the last stage's strategy, {config.stages[-1].strategy.kind}, looks for "
+                "the largest weighted sum, and its finalists are no front with a knee; use `nsga2`, say, or `by: weights`"
+            )
     for name in preference.bounds if preference else ():
         if name not in known:
             yield f"`finalists.preference.bounds.{name}`: no objective is called that; {nearest(name, known)}"
@@ -92,7 +103,7 @@ def _folders(config: RunConfig) -> Iterator[str]:
                 f"`parents.{name}.path`: {source.path!r} lies in the run's own folder, where the run "
                 "replaces what it has written; choose another name for the run"
             )
-    for file in measured_files(config.evaluation) if config.evaluation.functions else ():
+    for file in measured_files(config.evaluation) if _own_files(config) else ():
         if UNUSABLE & set(str(file)):
             yield f"`evaluation.objectives`: {str(file)!r} has {IN_WORDS}"
     for folder in config.evaluation.task_folders:
@@ -100,6 +111,11 @@ def _folders(config: RunConfig) -> Iterator[str]:
             if UNUSABLE & set(str(path)):
                 yield f"`evaluation.task_paths`: {str(path)!r} has {IN_WORDS}"
                 break
+
+
+def _own_files(config: RunConfig) -> bool:
+    """Whether something is measured by the user's own files that are no task's."""
+    return bool(config.evaluation.functions or config.evaluation.files)
 
 
 def _something_else(config: RunConfig) -> Iterator[Path]:
@@ -266,7 +282,7 @@ def _tasks(config: RunConfig) -> Iterator[str]:
             yield f"`evaluation.task_paths`: there is no folder {path!r}"
     folders = [folder for folder in evaluation.task_folders if folder.is_dir()]
     known = local_tasks(folders)
-    named = {one.task for one in evaluation.measured if not isinstance(one, FunctionObjective)}
+    named = {one.task for one in evaluation.measured if isinstance(one, LmEvalObjective)}
     known |= built_in_tasks(named - known.keys())
     names = {*known, *(built_in_names() if named - known.keys() else ())}
     yield from _sources(evaluation, named)
@@ -280,25 +296,82 @@ def _tasks(config: RunConfig) -> Iterator[str]:
             if objective.name in used:
                 yield f"`{key}.name`: {objective.name!r} is used twice"
             used.add(objective.name)
-            if isinstance(objective, FunctionObjective):
-                yield from _function(objective, key)
+            if not isinstance(objective, LmEvalObjective):
+                yield from _own(objective, key)
                 continue
-            members = [] if objective.task in known else group_members(objective.task, folders)
-            if members:
-                more = f" and {len(members) - 20} more" if len(members) > 20 else ""
-                yield (
-                    f"`{key}.task`: {objective.task!r} is a group of tasks; name one of them: "
-                    f"{', '.join(members[:20])}{more}"
-                )
-            elif objective.task not in names:
-                hints = [nearest(objective.task, names), *broken_files(folders)]
-                yield f"`{key}.task`: unknown task {objective.task!r}; {'; '.join(hints)}"
-            metrics = known[objective.task].metrics if objective.task in known else ()
-            if metrics and objective.metric not in metrics:
-                yield (
-                    f"`{key}.metric`: task {objective.task} has no metric "
-                    f"{objective.metric!r}; {nearest(objective.metric, metrics)}"
-                )
+            yield from _task(objective, key, known, names, folders)
+
+
+def _task(
+    objective: LmEvalObjective,
+    key: str,
+    known: Mapping[str, TaskFile],
+    names: AbstractSet[str],
+    folders: Sequence[Path],
+) -> Iterator[str]:
+    """Faults of an objective that names an lm-eval task.
+
+    Args:
+        objective: The objective.
+        key: Where it stands in the configuration.
+        known: Tasks whose files were found.
+        names: Of all tasks and groups, as far as they were looked for.
+        folders: Where local tasks are.
+    """
+    task = known.get(objective.task)
+    members = [] if task is not None else group_members(objective.task, folders)
+    if objective.aggregate is not None:
+        yield from _group(objective, key, members, folders)
+    elif members:
+        more = f" and {len(members) - 20} more" if len(members) > 20 else ""
+        yield (
+            f"`{key}.task`: {objective.task!r} is a group of tasks; name one of them: "
+            f"{', '.join(members[:20])}{more}; or say how their values become one, such as `aggregate: mean`"
+        )
+    elif objective.task not in names:
+        hints = [nearest(objective.task, names), *broken_files(folders)]
+        yield f"`{key}.task`: unknown task {objective.task!r}; {'; '.join(hints)}"
+    elif task is not None:
+        yield from _metric(objective, key, objective.task, task)
+
+
+def _group(
+    objective: LmEvalObjective, key: str, members: Sequence[str], folders: Sequence[Path]
+) -> Iterator[str]:
+    """Faults of a group of tasks."""
+    if not members:
+        yield (
+            f"`{key}.task`: {objective.task!r} is no group, or one without tasks, and has nothing to `aggregate`; "
+            "remove that key, or name a group with tasks"
+        )
+    known = local_tasks(folders)
+    known |= built_in_tasks(set(members) - known.keys())
+    for member in members:
+        if member in known:
+            yield from _metric(objective, key, member, known[member])
+
+
+def _metric(objective: LmEvalObjective, key: str, name: str, task: TaskFile) -> Iterator[str]:
+    """A metric that a task does not have."""
+    if objective.counts_tokens:
+        if task.max_tokens == 0:
+            yield (
+                f"`{key}.metric`: task {name} generates no answers that could be counted in tokens; take "
+                "one of its own metrics"
+            )
+    elif task.metrics and objective.metric not in task.metrics:
+        yield (
+            f"`{key}.metric`: task {name} has no metric {objective.metric!r}; "
+            f"{nearest(objective.metric, [*task.metrics, TOKENS])}"
+        )
+
+
+def _own(objective: FunctionObjective | FileObjective, key: str) -> Iterator[str]:
+    """Faults of an objective that names files of the user's own."""
+    if isinstance(objective, FunctionObjective):
+        yield from _function(objective, key)
+    elif not objective.file.is_file():
+        yield f"`{key}`: there is no file {objective.task!r}"
 
 
 def _function(objective: FunctionObjective, key: str) -> Iterator[str]:
@@ -340,7 +413,14 @@ def _function(objective: FunctionObjective, key: str) -> Iterator[str]:
 
 def _sources(evaluation: Evaluation, tasks: set[str]) -> Iterator[str]:
     """Faults of the names of what documents come from; `tasks` are those of lm-eval's."""
-    files = {objective.task for objective in evaluation.functions}
+    own: list[FunctionObjective | FileObjective] = [*evaluation.functions, *evaluation.files]
+    kinds = {one.task: type(one) for one in own}
+    for name in sorted({one.task for one in own if type(one) is not kinds[one.task]}):
+        yield (
+            f"`evaluation.objectives`: objectives of several kinds have the documents {name!r}; make a copy "
+            "of the file for each kind"
+        )
+    files = set(kinds)
     for name in sorted(tasks & files):
         yield f"`evaluation.objectives`: {name!r} is both a task and a file of documents; rename the file"
     for name in sorted(evaluation.document_keys.keys() - tasks - files):

@@ -10,6 +10,7 @@ from packaging.specifiers import SpecifierSet
 from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.evaluation import Evaluation
+from tsugiki.config.file_objectives import ChoicesObjective, CorpusObjective
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
 
@@ -56,6 +57,12 @@ def vllm_faults(evaluation: Evaluation) -> Iterator[str]:
             f"objective {one.name!r} is a Python function, which is given a model of transformers; set "
             "`evaluation.backend: transformers`"
         )
+    for other in evaluation.files:
+        if isinstance(other, CorpusObjective | ChoicesObjective):
+            yield (
+                f"objective {other.name!r} is of log-likelihoods, which `evaluation.backend: vllm` does not "
+                "give; set `backend: transformers`"
+            )
     found = installed_vllm()
     # a build for processors is another distribution, or has `cpu` in its version
     if found is None or "cpu" in found or found not in SpecifierSet(VLLM_VERSIONS):

@@ -12,6 +12,7 @@ from pathlib import Path
 EVOLVED = "evolved"
 BASELINES = "baselines"
 FINALISTS = "finalists"
+FLATNESS = "flatness"
 TEST = "test"
 DEMO_PARENTS = "demo-parents"
 PREPARED_PARENTS = "prepared-parents"
@@ -23,6 +24,7 @@ FOLDERS = frozenset(
     {
         BASELINES,
         FINALISTS,
+        FLATNESS,
         TEST,
         "best",
         "front",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from tsugiki.atomic import write_if_changed
 from tsugiki.canonical import digest as canonical_digest
@@ -55,6 +55,31 @@ class PreparedParent(Data):
         return self
 
 
+class LockedCard(Data):
+    """What a parent says of its licence and its ancestry, in its model card and its licence files."""
+
+    license: str | None = None
+    """The card's `license`, such as `apache-2.0`, or `other`."""
+    license_name: str | None = None
+    """The card's name of another licence."""
+    license_link: str | None = None
+    """Where the card says that the other licence is."""
+    text: str | None = None
+    """The licence that the text of a licence file was recognised as, as the Hub calls it."""
+    files: dict[str, Sha256] = {}
+    """SHA-256 of licence files and notices, by name."""
+    base_models: tuple[str, ...] = ()
+    """What the card says that it was made from."""
+    languages: tuple[str, ...] = ()
+    """The card's `language`."""
+    citation: str | None = None
+    """BibTeX entries of the card."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value}
+
+
 class LockedParent(Data):
     """One parent: where it came from and what it consists of."""
 
@@ -70,6 +95,16 @@ class LockedParent(Data):
     """`digest_of_files(files)`."""
     prepared: PreparedParent | None = None
     """What is merged instead, for an adapter or another vocabulary."""
+    card: LockedCard | None = None
+    """What it says of its licence; null if nothing, and in locks of earlier versions."""
+
+    @model_serializer(mode="wrap")
+    def _without_no_card(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that locks of parents that say nothing have the bytes that they always had."""
+        fields: dict[str, Any] = handler(self)
+        if self.card is None:
+            fields.pop("card", None)
+        return fields
 
     @model_validator(mode="after")
     def _digest_fits_files(self) -> LockedParent:

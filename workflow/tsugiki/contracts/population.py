@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tsugiki.contracts.data import Data
-from tsugiki.contracts.outcome import Outcome, Scored
+from tsugiki.contracts.outcome import Failed, Outcome, Scored
 
 INJECTED = "injected"
 """Key of a candidate's origin that names a candidate from elsewhere, which the strategy did not draw."""
@@ -48,7 +48,7 @@ class Population(Data):
     version: Literal[1] = 1
     run: str
     phase: Annotated[str, Field(alias="series")]
-    """Stage name, phase of its finalists, or `baselines`, `test`."""
+    """Stage name, phase of its finalists, or `baselines`, `flatness`, `test`."""
     generation: int
     split: Literal["search", "validation", "test"]
     """Which items score it."""
@@ -65,12 +65,15 @@ class Population(Data):
 
     bounds: dict[str, Bound] | None = None
     """Of finalists, by objective: what the winner is to meet; None where the weighted sum alone chooses it."""
+    knee: dict[str, float] | None = None
+    """Of finalists whose winner is the knee of their front, by objective: 1 if larger is better, -1 if smaller
+    is. Each one's values on the search items, in this order, are in its origin. None where weights choose."""
 
     @model_serializer(mode="wrap")
     def _nothing_goes_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that populations of runs that leave out nothing, and bound nothing, keep their bytes."""
+        """So that populations of runs without any of these keep their bytes."""
         fields: dict[str, Any] = handler(self)
-        for name in ("left_out", "bounds"):
+        for name in ("left_out", "bounds", "knee"):
             if fields.get(name) is None:
                 fields.pop(name, None)
         return fields
@@ -85,6 +88,26 @@ class Ranked(Data):
     """Weighted sum of the objectives, larger is better; None if it failed, was left at a rung, or if the
     strategy that drew it weighs nothing."""
     outcome: Outcome
+    estimated: dict[str, float] | None = None
+    """By objective, what it is estimated to score on all documents of a stage, of which it was asked a few. The strategy
+    is told of these; they are never compared with scores. None where nothing is estimated."""
+
+    @property
+    def told(self) -> Scored | Failed:
+        """The outcome as the strategy is told of it: with estimates in place of scores, where there are any."""
+        if self.estimated is None or not isinstance(self.outcome, Scored):
+            return self.outcome
+        measured = {
+            name: one.model_copy(update={"value": self.estimated.get(name, one.value)})
+            for name, one in self.outcome.measured.items()
+        }
+        return self.outcome.model_copy(update={"measured": measured})
+
+    @model_serializer(mode="wrap")
+    def _nothing_goes_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that ledgers without estimates keep their bytes."""
+        fields: dict[str, Any] = handler(self)
+        return {key: one for key, one in fields.items() if key != "estimated" or one is not None}
 
 
 class Generation(Data):

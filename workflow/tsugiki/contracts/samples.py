@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,10 @@ class Sample:
     """SHA-256 of its content."""
     value: float | None
     """The metric on this document; None if it is no finite number."""
+    counts_tokens: bool = False
+    """Whether the metric is the number of tokens of the generated answer, in place of `value`."""
+    member: str | None = None
+    """The task of a group that the document is of, where the group's tasks are told apart."""
     part: str | None = None
     """JSON of what the document contributes to an aggregation, where that is no finite number."""
     response: str | None = None
@@ -89,6 +94,9 @@ def rows_of(
         generated, shown = record.max_tokens is not None, record.prompt_hash is not None
         response = record.response or ""
         tokens = lengths[response] if generated else 0
+        value, part = (float(tokens) if record.counts_tokens else record.value), record.part
+        if record.member is not None and value is not None:
+            part = json.dumps([record.member, value], ensure_ascii=False)
         rows.append(
             {
                 "objective": record.objective,
@@ -98,13 +106,13 @@ def rows_of(
                 "prompt_hash": record.prompt_hash,
                 "response": record.response,
                 "target": record.target,
-                "value": record.value,
+                "value": value,
                 "tokens": tokens if shown else None,
                 "truncated": generated and tokens >= (record.max_tokens or 0) if shown else None,
                 "empty": generated and not response.strip() if shown else None,
                 "language": record.language,
                 "parsed": record.parsed,
-                "part": record.part,
+                "part": part,
                 "task": record.task,
                 "generated": generated,
             }

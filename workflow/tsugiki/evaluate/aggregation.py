@@ -17,6 +17,7 @@ import numpy as np
 
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import EvaluationError, LineageError
+from tsugiki.evaluate import groups
 from tsugiki.evaluate.statistics import Floats, Places, Statistic
 
 SEGMENTS = 100_000
@@ -63,6 +64,8 @@ def _corpus(name: str, parts: Sequence[Any]) -> Corpus | None:
             return _f1(parts)
         case "matthews_corrcoef":
             return _matthews(parts)
+        case groups.MEAN | groups.SMALLEST | groups.LARGEST:
+            return groups.sums(name, parts)
         case "bleu" | "chrf" | "chrf++" | "ter":
             return _translation(name, parts)
         case _:
@@ -226,6 +229,18 @@ def aggregation_of(task: Any, metric: str) -> Aggregation | None:
     return Aggregation(f"{OWN}{getattr(named, '__name__', type(named).__name__)}", function)
 
 
+def aggregation_of_group(aggregate: str | None, *, larger: bool) -> Aggregation | None:
+    """How the values of a group's tasks become one; None for the mean over documents.
+
+    Args:
+        aggregate: As the configuration has it.
+        larger: Whether larger values are better.
+    """
+    name = groups.name_of(aggregate, larger=larger)
+    function = None if name is None else groups.function_of(name)
+    return None if name is None or function is None else Aggregation(name, function)
+
+
 class Aggregations:
     """Finds aggregations by their recorded names; loads tasks only for those that are their own."""
 
@@ -245,6 +260,8 @@ class Aggregations:
         """
         if name is None:
             return None
+        if (of_group := groups.function_of(name)) is not None:
+            return Aggregation(name, of_group)
         if not name.startswith(OWN):
             from lm_eval.api.registry import get_aggregation
 

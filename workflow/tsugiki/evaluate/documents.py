@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 
 from tsugiki.config.evaluation import Evaluation, Items
@@ -25,6 +27,7 @@ def divide_for(
     hashes: Mapping[str, Sequence[str]],
     keys: Mapping[str, Sequence[str]],
     version: Version = 3,
+    search_only: Mapping[str, AbstractSet[int]] | None = None,
 ) -> DocumentSets:
     """The documents of a run's tasks, or of those that are at hand, in the sets that it asks for.
 
@@ -33,6 +36,7 @@ def divide_for(
         hashes: As for `divide_all`.
         keys: As for `divide_all`.
         version: As for `divide_all`.
+        search_only: As for `divide_all`.
 
     Raises:
         ConfigError: a task has too few distinct documents, or too few that other tasks leave.
@@ -44,6 +48,7 @@ def divide_for(
         seed=config.seed,
         keys=keys,
         version=version,
+        search_only=search_only,
     )
 
 
@@ -55,6 +60,7 @@ def divide_all(
     seed: int,
     keys: Mapping[str, Sequence[str]] | None = None,
     version: Version = 3,
+    search_only: Mapping[str, AbstractSet[int]] | None = None,
 ) -> DocumentSets:
     """Divide the documents of all tasks together.
 
@@ -72,28 +78,85 @@ def divide_all(
         seed: The run's seed.
         keys: By task, what tells its documents apart in place of their content, in the same order.
         version: How: today's way, or that of a run that was divided before.
+        search_only: By task, places of documents that are for the search alone; the others of that task are
+            for validation and test. A document that stands among both is one of the others.
 
     Raises:
         ConfigError: a task has too few distinct documents, or too few that other tasks leave.
     """
     named = _keys_of_all(hashes, keys or {})
-    documents = {task: _distinct(of_task, named[task]) for task, of_task in sorted(hashes.items())}
-    needed = sizes.search + sizes.validation + sizes.test
-    for task in objectives:
-        if len(documents[task]) < needed:
-            raise _too_few(task, needed, f"{len(documents[task])} distinct documents")
-    divided: dict[str, TaskDocuments] = {}
+    distinct = {task: _distinct(of_task, named[task]) for task, of_task in sorted(hashes.items())}
+    pools = [
+        pool
+        for task, of_task in distinct.items()
+        for pool in _pools(task, of_task, (search_only or {}).get(task), task in objectives, sizes)
+    ]
+    documents = {pool.name: pool.documents for pool in pools}
+    rooms = {pool.name: pool.room for pool in pools}
+    objectives = {pool.name for pool in pools if pool.task in objectives}
+    for pool in pools:
+        if pool.name in objectives and len(pool.documents) < sum(pool.room.values()):
+            raise _too_few(pool.name, pool.room, f"{len(pool.documents)} distinct documents")
+    divided: dict[str, Sets] = {}
     for group in _that_share(documents) if version > 1 else [[task] for task in documents]:
         optimised = [task for task in group if task in objectives]
         before = [] if version > 2 else (optimised or group)[:1]  # a task's name once had a part
         order = _ordered({task: documents[task] for task in group}, ("items", seed, *before))
-        split_of = _assign(order, {task: documents[task] for task in optimised}, sizes)
+        split_of = _assign(order, {task: documents[task] for task in optimised}, rooms)
         for task in group:
             # what no objective uses is left for monitors to be tested on
             known = split_of if task in objectives else _left(order) | split_of
-            wanted = SPLITS if task in objectives else SPLITS[-1:]
-            divided[task] = _take(task, order, documents[task], known, wanted, sizes)
-    return DocumentSets(version=version, tasks=dict(sorted(divided.items())))
+            divided[task] = _take(task, order, documents[task], known, rooms[task])
+    together = {
+        task: {
+            split: found
+            for pool in pools
+            if pool.task == task
+            for split, found in divided[pool.name].items()
+        }
+        for task in distinct
+    }
+    return DocumentSets(
+        version=version,
+        tasks={task: TaskDocuments(**sets) for task, sets in together.items()},
+    )
+
+
+Sets = dict[Split, tuple[Document, ...]]
+Room = Mapping[Split, int]
+"""Sizes of the sets that a task has."""
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Documents of a task that any of some sets may have."""
+
+    task: str
+    name: str
+    documents: dict[str, Document]
+    """By what tells them apart."""
+    room: Room
+
+
+def _pools(
+    task: str,
+    documents: dict[str, Document],
+    search_only: AbstractSet[int] | None,
+    optimised: bool,
+    sizes: Items,
+) -> list[_Pool]:
+    """A task's documents in one pool, or in two where the search has some of its own."""
+    room: Room = {split: getattr(sizes, split) for split in SPLITS if optimised or split == "test"}
+    if not search_only:
+        return [_Pool(task, task, documents, room)]
+    alone = {key: one for key, one in documents.items() if one.id in search_only}
+    others = {key: one for key, one in documents.items() if key not in alone}
+    return [
+        _Pool(task, f"{task} (training split)", alone, {"search": sizes.search}),
+        _Pool(
+            task, task, others, {split: size for split, size in room.items() if split != "search"}
+        ),
+    ]
 
 
 def _keys_of_all(
@@ -155,23 +218,20 @@ def _take(
     order: Sequence[str],
     documents: Mapping[str, Document],
     split_of: Mapping[str, Split],
-    splits: Sequence[Split],
-    sizes: Items,
-) -> TaskDocuments:
+    room: Room,
+) -> Sets:
     """A task's sets: the first documents in the order that belong to each."""
     sets = {
         split: [documents[key] for key in order if key in documents and split_of.get(key) == split]
-        for split in splits
+        for split in room
     }
-    if not sets["test"]:
-        raise _too_few(task, 1, "none that other tasks do not use in other sets")
-    return TaskDocuments(
-        **{split: _by_id(found[: getattr(sizes, split)]) for split, found in sets.items()}
-    )
+    if "test" in sets and not sets["test"]:
+        raise _too_few(task, {}, "none that other tasks do not use in other sets")
+    return {split: _by_id(found[: room[split]]) for split, found in sets.items()}
 
 
 def _assign(
-    order: Sequence[str], documents: Mapping[str, Mapping[str, Document]], sizes: Items
+    order: Sequence[str], documents: Mapping[str, Mapping[str, Document]], rooms: Mapping[str, Room]
 ) -> dict[str, Split]:
     """The set of each document that one is needed of, by key.
 
@@ -179,19 +239,19 @@ def _assign(
         ConfigError: the tasks' documents cannot be divided so.
     """
     try:
-        return _assign_in(order, documents, sizes)
+        return _assign_in(order, documents, rooms)
     except ConfigError:
         # those of several tasks first: the others fit anywhere
         owners = {key: sum(key in of_task for of_task in documents.values()) for key in order}
-        return _assign_in(sorted(order, key=lambda key: -owners[key]), documents, sizes)
+        return _assign_in(sorted(order, key=lambda key: -owners[key]), documents, rooms)
 
 
 def _assign_in(
-    order: Sequence[str], documents: Mapping[str, Mapping[str, Document]], sizes: Items
+    order: Sequence[str], documents: Mapping[str, Mapping[str, Document]], rooms: Mapping[str, Room]
 ) -> dict[str, Split]:
     tasks = list(documents)
     room: dict[str, dict[Split, int]] = {
-        task: {split: getattr(sizes, split) for split in SPLITS} for task in tasks
+        task: {split: rooms[task].get(split, 0) for split in SPLITS} for task in tasks
     }
     spare = {task: len(documents[task]) - sum(room[task].values()) for task in tasks}
     split_of: dict[str, Split] = {}
@@ -213,7 +273,7 @@ def _assign_in(
             else:
                 raise _too_few(
                     task,
-                    sizes.search + sizes.validation + sizes.test,
+                    rooms[task],
                     f"documents that {', '.join(one for one in owners if one != task)} needs in "
                     "other sets",
                 )
@@ -222,11 +282,12 @@ def _assign_in(
     return split_of
 
 
-def _too_few(task: str, needed: int, got: str) -> ConfigError:
+def _too_few(task: str, needed: Room, got: str) -> ConfigError:
+    sets = " + ".join(split for split in needed if needed[split])
     return ConfigError(
         f"task {task} has too few distinct documents",
         where="evaluation.items",
-        expected=f"search + validation + test = {needed}" if needed > 1 else "test documents",
+        expected=f"{sets} = {sum(needed.values())}" if needed else "test documents",
         got=got,
         fix="ask for fewer, or use a larger task",
     )

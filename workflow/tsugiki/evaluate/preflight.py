@@ -64,10 +64,7 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
         hashes = {name: one.document_hashes()[name] for name, one in loaded.items()}
         counts = [_count(name, of_task) for name, of_task in hashes.items()]
         try:
-            keys: dict[str, list[str]] = {}
-            for one in loaded.values():
-                keys |= one.document_keys()
-            sets = divide_for(config, hashes, keys)
+            sets = _divide(config, hashes, loaded.values())
             found = find_overlap(config, sets, loaded.values())
             report.faults += overlap_faults(found)
             report.notes += overlap_notes(found)
@@ -89,6 +86,18 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
             f"not checked, as the documents are not on this machine yet: {', '.join(unchecked)}"
         )
     return report
+
+
+def _divide(
+    config: RunConfig, hashes: dict[str, list[str]], loaded: Iterable[Evaluator]
+) -> DocumentSets:
+    """The documents of the sources that could be loaded, as the run divides them."""
+    keys: dict[str, list[str]] = {}
+    alone: dict[str, set[int]] = {}
+    for one in loaded:
+        keys |= one.document_keys()
+        alone |= one.search_only()
+    return divide_for(config, hashes, keys, search_only=alone)
 
 
 def find_overlap(
@@ -115,19 +124,25 @@ def refuse_broken(evaluators: Evaluators, sets: DocumentSets, config: RunConfig)
 
 
 def _faults_of_rule(config: RunConfig, loaded: Iterable[Evaluator]) -> Iterator[ConfigError]:
-    """Objectives that a rule for rungs cannot judge document by document."""
-    rungs = config.evaluation.rungs
-    if rungs is None or not rungs.rule.by_document:
+    """Objectives that a rule for rungs, or estimates, cannot take document by document."""
+    rungs, subsets = config.evaluation.rungs, config.evaluation.subsets
+    if rungs is not None and rungs.rule.by_document:
+        what = f"the rule `{rungs.rule.kind}` compares candidates document by document"
+        fix = "take another metric, or `evaluation.rungs.rule: halving`"
+    elif subsets is not None and subsets.irt is not None:
+        what = "`evaluation.subsets.irt` estimates scores document by document"
+        fix = "take another metric, or remove `irt`"
+    else:
         return
     optimised = {one.name for one in config.evaluation.objectives}
     for name, how in ((name, how) for one in loaded for name, how in one.aggregations.items()):
         if how is not None and name in optimised:
             yield ConfigError(
-                f"the rule `{rungs.rule.kind}` compares candidates document by document",
+                what,
                 where=f"objective `{name}`",
                 expected="a mean over documents",
                 got=how.name,
-                fix="take another metric, or `evaluation.rungs.rule: halving`",
+                fix=fix,
             )
 
 

@@ -17,8 +17,8 @@ def leaders(
     """Which candidates of a generation are scored again, on the documents of the next one.
 
     A mean over more documents is less a matter of luck, so that newcomers, of whom some are always lucky, do not
-    compete with those that came again: half of the places, rounded down, go to the best of these by the mean over
-    all documents that they were asked, the others to the best newcomers. Places that one side cannot fill go
+    compete with those that came again, nor do estimates with scores: half of the places, rounded down, go to the best of these by the mean over
+    all documents that they were asked, the others to the best newcomers, by what the strategy is told of them. Places that one side cannot fill go
     to the other.
 
     Args:
@@ -32,7 +32,7 @@ def leaders(
     """
     first = {one.recipe: index for index, one in reversed(list(enumerate(ranked)))}
     places = sorted(first.values())
-    known = {index: one for index in places if isinstance(one := ranked[index].outcome, Scored)}
+    known = {index: one for index in places if isinstance(one := ranked[index].told, Scored)}
     again, new = (
         _best_first(
             [index for index in known if (known[index].times > 1) is came],
@@ -63,5 +63,6 @@ def _best_first(
     strategy: Strategy,
     objectives: Sequence[Objective],
 ) -> list[int]:
-    scores = scores_of((known[index].overall for index in places), objectives)
+    outcomes = (one.overall if (one := known[index]).times > 1 else one for index in places)
+    scores = scores_of(outcomes, objectives)
     return [places[one] for one in strategy.best(scores, len(places))]

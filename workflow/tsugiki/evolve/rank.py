@@ -29,6 +29,7 @@ def rank(
     objectives: Sequence[Objective],
     *,
     weighed: bool = True,
+    estimates: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Generation:
     """The ledger's entry for a generation.
 
@@ -38,6 +39,7 @@ def rank(
         outcomes: By recipe digest.
         objectives: What candidates are scored by, with their goals.
         weighed: Whether to record the weighted sum, which a Pareto strategy has no use for.
+        estimates: By recipe digest and objective, where scores on all documents are estimated.
 
     Raises:
         LineageError: an outcome lacks an objective.
@@ -54,6 +56,7 @@ def rank(
                 recipe=candidate.recipe,
                 fitness=fitness_of(outcome, objectives) if weighed else None,
                 outcome=outcome,
+                estimated=(estimates or {}).get(candidate.recipe),
             )
             for candidate, outcome in zip(population.candidates, found, strict=True)
         ),

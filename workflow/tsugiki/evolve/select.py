@@ -111,7 +111,7 @@ def select(
     foreign = np.array([INJECTED in candidate.origin for candidate in asked])
     if foreign.any():
         genomes[foreign] = stage.strategy.injected(state, genomes[foreign])
-    outcomes = [ranked.outcome for ranked in entry.ranked[: len(asked)]]
+    outcomes = [ranked.told for ranked in entry.ranked[: len(asked)]]
     scores = further_first(scores_of(outcomes, objectives), [one.rung for one in outcomes])
     scores = replace(scores, by_document=past.by_document)
     told = stage.strategy.tell(state, genomes, scores)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
+
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import Preference
 from tsugiki.config.stage import Stage
@@ -13,6 +15,7 @@ from tsugiki.contracts.outcome import Scored, is_whole
 from tsugiki.contracts.population import Bound, Candidate, Generation, Population, Ranked
 from tsugiki.contracts.scores import scores_of, weighted_sum
 from tsugiki.errors import EvaluationError
+from tsugiki.finalists.knee import bulges
 
 
 def best_distinct(
@@ -91,7 +94,7 @@ def finalist_population(
     if mean is not None and mean not in {recipe for _, recipe in rows}:
         rows.append(("final mean", mean))
     named = [(name, "finalist", recipe) for name, recipe in rows]
-    searched = {
+    searched: dict[str, dict[str, str | list[str]]] = {
         entry.recipe: {SEARCHED: repr(value), ITEMS: str(_items(entry))}
         for entry, value in zip(
             chosen,
@@ -99,19 +102,32 @@ def finalist_population(
             strict=True,
         )
     }
+    knee = knee_of(preference, objectives)
+    if knee is not None:
+        for entry in chosen:
+            searched[entry.recipe][VALUES] = [repr(_value(entry, name)) for name in knee]
     population = _population(run, phase, named, split="validation", more=searched)
-    return population.model_copy(update={"bounds": bounds_of(preference, objectives)})
+    return population.model_copy(update={"bounds": bounds_of(preference, objectives), "knee": knee})
 
 
 def bounds_of(
     preference: Preference | None, objectives: Sequence[Objective]
 ) -> dict[str, Bound] | None:
     """Bounds by objective as they are recorded; None for no preference."""
-    if preference is None:
+    if preference is None or not preference.bounds:
         return None
     weights = {one.name: one.sign * one.weight for one in objectives}
     found = preference.bounds.items()
     return {name: Bound(value=value, weight=weights[name]) for name, value in found}
+
+
+def knee_of(
+    preference: Preference | None, objectives: Sequence[Objective]
+) -> dict[str, float] | None:
+    """Which way objectives are better, as it is recorded where the knee is to win; else None."""
+    if preference is None or preference.by != "knee":
+        return None
+    return {one.name: one.sign for one in objectives}
 
 
 def pools(finalists: Population) -> bool:
@@ -130,6 +146,8 @@ def winner(finalists: Population, finals: Generation) -> Ranked:
 
     Where no search scores are recorded with the finalists, validation items alone choose. Where bounds
     are, only those that meet them on the validation items count, or, if none does, those that miss them least.
+    Where the knee is to win, it is that of the front of those that count, by each objective on search and
+    validation items together (see `bulges`); of equals, the one with the larger weighted sum.
 
     Args:
         finalists: The population.
@@ -148,6 +166,8 @@ def winner(finalists: Population, finals: Generation) -> Ranked:
     ]
     origins = {candidate.recipe: candidate.origin for candidate in finalists.candidates}
     searched = [entry for entry in scored if SEARCHED in origins[entry.recipe]]
+    if finalists.knee is not None and searched:
+        return _at_the_knee(searched, origins, finalists.knee)
     others = [entry for entry in scored if SEARCHED not in origins[entry.recipe]]
     best = max(others, key=_validated, default=None)
     if not searched:
@@ -155,6 +175,26 @@ def winner(finalists: Population, finals: Generation) -> Ranked:
         return best
     leader = max(searched, key=lambda entry: _pooled(entry, origins[entry.recipe]))
     return best if best is not None and _validated(best) >= _validated(leader) else leader
+
+
+def _at_the_knee(
+    scored: Sequence[Ranked],
+    origins: Mapping[str, Mapping[str, str | list[str]]],
+    signs: Mapping[str, float],
+) -> Ranked:
+    """The knee of the front of some finalists."""
+    values = np.array(
+        [
+            [
+                sign * _both(entry, origin, _value(entry, name), origin[VALUES][place])
+                for place, (name, sign) in enumerate(signs.items())
+            ]
+            for entry, origin in ((entry, origins[entry.recipe]) for entry in scored)
+        ]
+    )
+    beyond = bulges(values)
+    sums = [_pooled(entry, origins[entry.recipe]) for entry in scored]
+    return scored[max(range(len(scored)), key=lambda place: (beyond[place], sums[place]))]
 
 
 def least_missing(finalists: Population, finals: Generation) -> float:
@@ -172,8 +212,9 @@ def _missing(entry: Ranked, bounds: Mapping[str, Bound]) -> float:
     return sum(max(0.0, miss) for miss in misses)
 
 
-SEARCHED, ITEMS = "search", "items"
-"""What a finalist's origin says of the search: its weighted sum there, and on how many items."""
+SEARCHED, ITEMS, VALUES = "search", "items", "values"
+"""What a finalist's origin says of the search: its weighted sum there, on how many items, and, where the
+knee is to win, the value of each objective."""
 
 
 def _validated(entry: Ranked) -> float:
@@ -181,10 +222,21 @@ def _validated(entry: Ranked) -> float:
 
 
 def _pooled(entry: Ranked, origin: Mapping[str, str | list[str]]) -> float:
-    """The weighted sum on search and validation items, each counting as often as it has items."""
+    """The weighted sum on search and validation items."""
+    return _both(entry, origin, _validated(entry), str(origin[SEARCHED]))
+
+
+def _both(
+    entry: Ranked, origin: Mapping[str, str | list[str]], validated: float, searched: str
+) -> float:
+    """A value on search and validation items, each of these counting as often as it has items."""
     before, now = int(str(origin[ITEMS])), _items(entry)
-    searched = float(str(origin[SEARCHED]))
-    return (before * searched + now * _validated(entry)) / (before + now)
+    return (before * float(searched) + now * validated) / (before + now)
+
+
+def _value(entry: Ranked, objective: str) -> float:
+    assert isinstance(entry.outcome, Scored)
+    return entry.outcome.measured[objective].value
 
 
 def _items(entry: Ranked) -> int:
@@ -230,7 +282,7 @@ def _population(
     rows: Sequence[tuple[str, str, str]],
     *,
     split: Literal["validation", "test"],
-    more: Mapping[str, Mapping[str, str]] | None = None,
+    more: Mapping[str, Mapping[str, str | list[str]]] | None = None,
 ) -> Population:
     return Population(
         run=run,

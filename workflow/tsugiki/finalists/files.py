@@ -8,17 +8,19 @@ from tsugiki.atomic import write_if_changed
 from tsugiki.config.rivals import ROWS
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import BASELINES, FINALISTS, TEST, PhaseFiles, RunFiles
+from tsugiki.contracts.layout import BASELINES, FINALISTS, FLATNESS, TEST, PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import entries, read_generation, read_population, scored_generations
 from tsugiki.contracts.population import Population, Ranked
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.samples import read_samples
+from tsugiki.contracts.usage import generated_tokens, used
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.finalists.choose import least_missing, pools, winner
 from tsugiki.finalists.compare import Bias, Values, aggregations_of, final_table
+from tsugiki.finalists.flatness import flatness_of
 from tsugiki.finalists.measures import Model, measures_of, sample_scores
-from tsugiki.finalists.table import FinalTable
+from tsugiki.finalists.table import FinalTable, Flatness
 
 
 def read_winner(phase: PhaseFiles) -> Ranked:
@@ -106,7 +108,29 @@ def load_final_table(
             "pooled": pools(drawn),
             "bounds": bounds,
             "missed": bool(missed),
+            "knee": drawn.knee is not None,
+            "flatness": load_flatness(files, config),
         }
+    )
+
+
+def load_flatness(files: RunFiles, config: RunConfig) -> Flatness | None:
+    """What small changes of the winner cost; None where that is not asked for.
+
+    Raises:
+        LineageError: a file that it needs is missing or damaged.
+    """
+    settings, phase = config.finalists.flatness, files.phase(FLATNESS)
+    if settings is None:
+        return None
+    ranked = read_generation(phase.generation(0).outcomes)
+    tasks = {one.name: one.task for one in config.evaluation.measured}
+    return flatness_of(
+        settings,
+        read_winner(files.phase(FINALISTS)),
+        ranked,
+        answers=used([ranked], tasks).answers,
+        tokens=generated_tokens(phase, [ranked], tasks),
     )
 
 

@@ -99,6 +99,24 @@ class Comparison(Data):
     """Its interval; None where scores are no means, and in tables of version 1."""
 
 
+class Flatness(Data):
+    """How much worse neighbours of the winner are than the winner, on the validation items, and what it took to know."""
+
+    step: float
+    """Standard deviation of a change, in units of a gene's range."""
+    candidates: int
+    """Neighbours, each of which was merged and scored."""
+    failed: int
+    """Those that have no scores."""
+    mean: float | None
+    """The winner's weighted sum of the objectives minus theirs, on average; None if all failed."""
+    worst: float | None
+    """The same of the worst of them."""
+    answers: int
+    tokens: int
+    """Of the answers that they generated."""
+
+
 class FinalTable(Comparison):
     """final.json, and the comparison on the measure that chose the winner.
 
@@ -127,6 +145,10 @@ class FinalTable(Comparison):
     """What objectives of the winner were to be on the validation items."""
     missed: bool = False
     """Whether no finalist met the bounds, so that the winner is of those that missed them least."""
+    knee: bool = False
+    """Whether the winner is the knee of the finalists' front, and not the largest weighted sum."""
+    flatness: Flatness | None = None
+    """What small changes of the winner cost; None where that was not asked for."""
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
@@ -152,6 +174,8 @@ class FinalTable(Comparison):
         """The content of final.json; of one objective, without what only several have."""
         without = set() if self.objectives else {"objectives", "weights", "pareto"}
         without |= set() if self.bounds else {"bounds", "missed"}
+        without |= set() if self.knee else {"knee"}
+        without |= set() if self.flatness else {"flatness"}
         content = self.model_dump(mode="json", exclude=without)
         for row in content["rows"]:
             if not self.objectives:
@@ -200,7 +224,12 @@ def choice(table: FinalTable) -> str:
         sum_ = f"the candidate {which}"
     search = "The search kept a front of the objectives, and weighed none. " if table.pareto else ""
     rule = f"is the finalist {which} on the validation items"
-    if table.pooled:
+    if table.knee:
+        rule = (
+            "is the knee of the finalists' front on search and validation items together: the one furthest "
+            "beyond the line through the front's ends, each objective in units of the front's extent"
+        )
+    elif table.pooled:
         rule = (
             f"is {sum_} on search and validation items together, or the search's final mean if that "
             "does as well on the validation items"
@@ -209,6 +238,27 @@ def choice(table: FinalTable) -> str:
         f"{search}The winner (*) {rule}{_bounded(table)}; test items choose nothing, so that another "
         "finalist may stand above it."
     )
+
+
+def flat(table: FinalTable) -> list[str]:
+    """What small changes of the winner cost, in a sentence; none where that was not asked for."""
+    one = table.flatness
+    if one is None:
+        return []
+    failed = f" {one.failed} of them failed." if one.failed else ""
+    lost = "All of them failed."
+    if one.mean is not None and one.worst is not None:
+        lost = (
+            f"They score {shown(one.mean)} less than it on average, the worst of them "
+            f"{shown(one.worst)} less.{failed}"
+        )
+    return [
+        (
+            f"Flatness: {one.candidates} neighbours of the winner, whose genes are changed by about {one.step:g} of "
+            "their range, were scored on the validation items, which had a part in its choice "
+            f"({one.answers:,} answers, {one.tokens:,} tokens). {lost}"
+        )
+    ]
 
 
 def _bounded(table: FinalTable) -> str:
@@ -245,7 +295,7 @@ def render_table(table: FinalTable) -> str:
         ordered = ranked_rows(table, one)
         cells = [HEADINGS, *(_cells(table, one, row) for row in ordered)]
         lines += [f"{table.run}: {one.objective} on held-out items", *_columns(cells)]
-    lines.append(choice(table))
+    lines += [choice(table), *flat(table)]
     lines += [f"{row.name} failed: {row.failed}" for row in table.rows if row.failed is not None]
     return "\n".join(lines) + "\n"
 

@@ -59,6 +59,17 @@ def write_marker(folder: Path, weights: str) -> None:
     (folder / MARKER).write_bytes(pretty_json(marker.model_dump(mode="json")))
 
 
+def read_marker(folder: Path) -> Marker:
+    """The marker of a folder.
+
+    Raises:
+        LineageError: there is none, or it cannot be read.
+    """
+    return read_json(
+        folder / MARKER, Marker.model_validate_json, "marker", missing="the marker is missing"
+    )
+
+
 def difference(folder: Path) -> str | None:
     """What tells a folder from a merged model that was written whole and left alone; None if nothing.
 

@@ -23,6 +23,7 @@ from tsugiki.parents import hub
 from tsugiki.parents.between import check_stage, note_stage
 from tsugiki.parents.fetch import not_in_cache
 from tsugiki.parents.hub import HubFiles, HubUnreachableError
+from tsugiki.parents.licences import cards, lines
 from tsugiki.parents.locate import changed_parents, existing_folder
 from tsugiki.parents.prepare.adapter import Adapter
 from tsugiki.parents.prepare.plan import note_bases, plan_preparation, read_parent
@@ -58,12 +59,15 @@ class Report:
     """What is done to parents before they are merged, in words, and the bytes that it writes."""
     trained: list[str] = field(default_factory=list)
     """Parents that the demo trains: there is nothing to check or to measure yet."""
+    licences: list[str] = field(default_factory=list)
+    """The licence of each parent, and what follows for the merge, in words."""
 
 
 def render(report: Report) -> str:
     """The report as text: faults first, then notes, then what the run will need."""
     blocks = [f"fault: {fault}" for fault in report.faults]
     blocks += [f"note: {note}" for note in report.notes]
+    blocks += report.licences
     blocks += [f"to prepare: {text} ({shown(size)})" for text, size in report.prepared.items()]
     if report.trained:
         names = ", ".join(report.trained)
@@ -107,7 +111,7 @@ def preflight(
             continue
         try:
             here = (folders or {}).get(name)
-            files = _open(name, source, lock) if here is None else FolderFiles(here)
+            files = open_parent(name, source, lock) if here is None else FolderFiles(here)
             parent, found = read_parent(config, name, files)
         except ParentError as error:
             faults.append(Fault.of(error, f"parent `{name}`"))
@@ -145,6 +149,7 @@ def preflight(
         prepared={preparation.describe(name): size for name, size in prepared.items()},
         tensors=merged_tensors(config, merged),
         trained=[name for name, one in config.parents.items() if isinstance(one, DemoParent)],
+        licences=lines(config, cards(config, lock, sources)),
     )
 
 
@@ -174,7 +179,14 @@ def check_folders(
     return models, faults, notes
 
 
-def _open(name: str, source: LocalParent | HubParent, lock: ParentsLock | None) -> ParentFiles:
+def open_parent(
+    name: str, source: LocalParent | HubParent, lock: ParentsLock | None
+) -> ParentFiles:
+    """A parent's files as they came: in its folder, on the Hub at the locked commit, or in the cache.
+
+    Raises:
+        ParentError: it is in none of them.
+    """
     if isinstance(source, LocalParent):
         return FolderFiles(existing_folder(name, source))
     locked = lock.parents.get(name) if lock is not None else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from tsugiki.config.parents import DemoParent, HubParent, LocalParent, adapter_base
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.locks import (
+    LockedCard,
     LockedFile,
     LockedParent,
     ParentsLock,
@@ -29,7 +30,8 @@ from tsugiki.parents.fetch import (
     refuse_without_weights,
     take_cached,
 )
-from tsugiki.parents.hub import HubUnreachableError
+from tsugiki.parents.hub import HubFiles, HubUnreachableError
+from tsugiki.parents.licences import read_card
 from tsugiki.parents.locate import (
     demo_cache,
     digest_memory,
@@ -166,7 +168,8 @@ def _lock_parent(
     if before is not None and before.files != files:
         old, new = ({one.name: one.sha256 for one in those} for those in (before.files, files))
         raise not_as_locked(f"parent `{name}`", where, old, new, fix=lock_anew(name))
-    return _locked(source, files, folder=made)
+    card = read_card(FolderFiles(folder)) if before is None and made is None else None
+    return _locked(source, files, folder=made, card=before.card if before is not None else card)
 
 
 def _lock_hub(name: str, source: HubParent, before: LockedParent | None, log: Log) -> LockedParent:
@@ -178,9 +181,12 @@ def _lock_hub(name: str, source: HubParent, before: LockedParent | None, log: Lo
         listing = hub.list_repo(source.hub, source.revision)
     except HubUnreachableError as error:
         commit, files = take_cached(source, str(error), log)
+        first = hub.cached_file(source.hub, commit, files[0].name)
+        card = None if first is None else read_card(FolderFiles(first.parent))
     else:
         commit, files = listing.commit, fetch_listed(source, listing, log)
-    return _locked(source, files, commit=commit)
+        card = read_card(HubFiles(listing))
+    return _locked(source, files, commit=commit, card=card)
 
 
 def _announce_move(name: str, source: HubParent, locked: str, log: Log) -> None:
@@ -203,6 +209,7 @@ def _locked(
     *,
     commit: str | None = None,
     folder: str | None = None,
+    card: LockedCard | None = None,
 ) -> LockedParent:
     return LockedParent(
         source=source.model_dump(mode="json"),
@@ -210,4 +217,5 @@ def _locked(
         folder=folder,
         files=files,
         digest=digest_of_files(files),
+        card=card,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsugiki.canonical import digest_file
+from tsugiki.config.licences import Verdict, described, merged_licence
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import TEST, RunFiles
 from tsugiki.contracts.ledger import entries, existing_phases, scored_generations
@@ -19,6 +20,7 @@ from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.contracts.samples import read_samples
 from tsugiki.contracts.usage import used
 from tsugiki.errors import LineageError
+from tsugiki.finalists.choose import comparable
 from tsugiki.finalists.files import read_winner
 from tsugiki.finalists.front import Front, read_front
 from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
@@ -106,6 +108,8 @@ class Parent:
     commit: str | None
     digest: str
     megabytes: float
+    licence: str
+    """Such as `apache-2.0 (permissive)`; empty where the lock says nothing of licences."""
 
 
 def _parents(files: RunFiles) -> list[Parent]:
@@ -113,9 +117,23 @@ def _parents(files: RunFiles) -> list[Parent]:
     if not files.parents.is_file():
         return []
     return [
-        Parent(name, _source(locked), locked.commit, locked.merged_digest, locked.size / 1e6)
+        Parent(
+            name,
+            _source(locked),
+            locked.commit,
+            locked.merged_digest,
+            locked.size / 1e6,
+            "" if locked.card is None else described(locked.card),
+        )
         for name, locked in read_lock(files.parents).parents.items()
     ]
+
+
+def _licence(files: RunFiles, config: RunConfig) -> Verdict | None:
+    """What follows for the merge from the locked parents' licences; None if the lock says nothing of them."""
+    locked = read_lock(files.parents).parents if files.parents.is_file() else {}
+    said = {name: one.card for name, one in locked.items()}
+    return merged_licence(said, config.publication) if any(said.values()) else None
 
 
 def _digests(files: RunFiles, config: RunConfig) -> dict[str, str]:
@@ -196,6 +214,8 @@ class ReportData:
     """The recipe of the winner of each earlier stage that has one, by the stage's name."""
     front: Front | None
     """The Pareto front of several objectives, once the test items are scored."""
+    scored: Sequence[Mapping[str, float]]
+    """By objective, what the candidates of the last stage scored that the front is of; none without a front."""
     changes: Sequence[AnswerChanges]
     failures: Sequence[Failure]
     cut: float
@@ -205,6 +225,8 @@ class ReportData:
     costs: Sequence[PhaseCost]
     steps: Sequence[StepCost]
     parents: Sequence[Parent]
+    licence: Verdict | None
+    """Of the merge; None if the lock says nothing of licences."""
     digests: Mapping[str, str]
     environment: Mapping[str, str]
 
@@ -241,6 +263,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         recipe=_recipe(files, table, next(reversed(stages), None), best and best[0]),
         before=_before(files, config),
         front=read_front(files.front) if files.front.is_file() else None,
+        scored=_scored(files, ledger.get(config.stages[-1].name, [])),
         changes=[] if table is None else _changes(files, table),
         failures=_failures(ledger),
         cut=_cut(ledger),
@@ -248,9 +271,22 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         costs=_costs(files, config),
         steps=step_costs(files.root / "benchmarks"),
         parents=_parents(files),
+        licence=_licence(files, config),
         digests=_digests(files, config),
         environment=_environment(files),
     )
+
+
+def _scored(files: RunFiles, generations: Sequence[Generation]) -> list[dict[str, float]]:
+    if not files.front.is_file():
+        return []
+    names = read_front(files.front).weights
+    found = next(iter(comparable(generations)), [])
+    return [
+        {name: one.outcome.measured[name].value for name in names}
+        for one in found
+        if isinstance(one.outcome, Scored)
+    ]
 
 
 def _recipe(

@@ -11,13 +11,14 @@ from tsugiki.atomic import write_if_changed
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.recipe import AnyRecipe
-from tsugiki.finalists.table import ranked_rows, shown, shown_p, shown_range, weighing
+from tsugiki.finalists.table import flat, ranked_rows, shown, shown_p, shown_range, weighing
 from tsugiki.progress.progress import duration
 from tsugiki.report.comparison import comparison_figure, figure_name
 from tsugiki.report.costs import cost_figure
 from tsugiki.report.data import ReportData, load
 from tsugiki.report.diagnosis import movement_figure, sentences, signal_figure
 from tsugiki.report.fitness import courses, fitness_figure, search_name
+from tsugiki.report.front import front_figure
 from tsugiki.report.headline import cut_prompts, headline, left_out, luck, tiles
 from tsugiki.report.heatmap import ordered_groups, recipe_figure
 from tsugiki.report.svg import STYLE, Figure
@@ -52,6 +53,7 @@ def figures(data: ReportData) -> dict[str, Figure]:
         signal_figure(data.diagnoses),
         movement_figure(data.diagnoses),
         *(recipe_figure(recipe, names[stage]) for stage, recipe in stage_recipes(data).items()),
+        front_figure(data.front, data.scored, data.table),
         cost_figure(list(data.costs)),
     )
     return {figure.name: figure for figure in drawn if figure is not None}
@@ -103,6 +105,7 @@ def render(data: ReportData, drawn: dict[str, Figure]) -> str:
         left_out=left_out(data),
         tiles=tiles(data),
         luck=[] if data.table is None else luck(data.table),
+        flat=[] if data.table is None else flat(data.table),
         style=(TEMPLATES / "page.css").read_text("utf-8") + STYLE.read_text("utf-8"),
         version=__version__,
     )

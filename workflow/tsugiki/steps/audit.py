@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.layout import FLATNESS, RunFiles
 from tsugiki.contracts.ledger import Entry
 from tsugiki.contracts.locks import read_lock
 from tsugiki.contracts.recipe import AnyRecipe
@@ -20,7 +20,7 @@ from tsugiki.parents.run_models import lock_stage, read_stage_lock, run_digests
 from tsugiki.space.read import read_genome
 from tsugiki.steps.begin import differing_origin
 from tsugiki.steps.evolution import select_from_files
-from tsugiki.steps.finals import winning_recipe
+from tsugiki.steps.finals import flatness_population, winning_recipe
 from tsugiki.steps.output import require_place_beside
 from tsugiki.steps.start import rival_size
 from tsugiki.strategies.state import read_state
@@ -30,7 +30,9 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entr
     """A function that draws a generation again and says how it differs from the one on disk."""
 
     def compare(before: Entry | None, after: Entry) -> str | None:
-        stage = config.stage(after.population.phase)
+        stage, phase = config.stage(after.population.phase), after.population.phase
+        if phase == FLATNESS and flatness_population(files, config)[0] != after.population:
+            return f"neighbours of the winner drawn again differ from {after.files.population}"
         if stage is None:
             return None
         if before is not None:

@@ -106,6 +106,25 @@ def write_candidate(
     Raises:
         ConfigError: there is no such candidate, or `out` may not be replaced (see `require_place`).
     """
+    recipe = candidate_recipe(files, stage, candidate)
+    replace = require_place_beside(files, config, out)
+    models = models_of(files, config, stage, read=True)
+    return write_merge(
+        recipe, models.folders, models.digests, out, replace=replace, threads=threads
+    )
+
+
+def candidate_recipe(files: RunFiles, stage: str, candidate: str) -> AnyRecipe:
+    """The recipe of a stage's candidate.
+
+    Args:
+        files: The run.
+        stage: Name of the stage.
+        candidate: Id, such as `003-07`.
+
+    Raises:
+        ConfigError: there is no such candidate.
+    """
     phase = files.phase(stage)
     found = {one.id: one.recipe for entry in entries(phase) for one in entry.population.candidates}
     if candidate not in found:
@@ -116,12 +135,7 @@ def write_candidate(
             got=candidate,
             fix="take an id from front/front.json, the report or the final table; or name its --stage",
         )
-    replace = require_place_beside(files, config, out)
-    models = models_of(files, config, stage, read=True)
-    recipe = read_recipe(phase.candidate(found[candidate]).recipe)
-    return write_merge(
-        recipe, models.folders, models.digests, out, replace=replace, threads=threads
-    )
+    return read_recipe(phase.candidate(found[candidate]).recipe)
 
 
 def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads: int) -> str:

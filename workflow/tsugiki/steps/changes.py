@@ -134,7 +134,9 @@ class _Edit:
         if self.before.stage_key(name) != self.after.stage_key(name):
             names = sorted({name, *_behind(self.after, name)})
             begun = [self.after.config.stage(one) for one in names]
+            subsets = self.after.config.subsets_of(name)
             tuned = any(one and any(o.is_baseline for o in one.origins.values()) for one in begun)
+            tuned = tuned or (subsets is not None and subsets.irt is not None)
             if self.after.config.is_rival(name):
                 names += [self.after.config.stages[-1].name]
             why = self._why(
@@ -168,6 +170,9 @@ class _Edit:
             merging = {name for name in self.after.stages if _behind(self.after, name)}
             line = "finalists are chosen anew, and what follows from them is done anew"
             yield Effect(f"{self._why('finalists')}: {line}", merging)
+        if self.before.flatness_key() != self.after.flatness_key() and self._below("finalists"):
+            why = self._why("finalists.flatness")
+            yield Effect(f"{why}: neighbours of the winner and the final table are made anew")
         if self.before.tracking_key() != self.after.tracking_key():
             yield Effect(f"{self._why('tracking')}: all generations are tracked anew")
 

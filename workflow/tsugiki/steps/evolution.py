@@ -10,6 +10,7 @@ from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import (
+    FLATNESS,
     GenerationFiles,
     PhaseFiles,
     RunFiles,
@@ -28,6 +29,7 @@ from tsugiki.contracts.rungs import left_at
 from tsugiki.errors import EvaluationError, LineageError
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.evaluate.shards import distinct_recipes
+from tsugiki.evolve.estimates import estimate
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import Next, select
 from tsugiki.progress.progress import generation_line
@@ -113,10 +115,17 @@ def write_ranked(
     )
     refuse_mixed(current, outcomes, evaluation_of(phase) if generation else None)
     stage, objectives = config.stage(name), decided_evaluation(config, files.items).objectives
-    starts = generation == 0 and not config.is_rival(name)  # which may go on from nothing
+    # a rival may go on from nothing, and neighbours that all fail are a finding
+    starts = generation == 0 and not config.is_rival(name) and name != FLATNESS
     refuse_if_all_failed(outcomes, first=starts, where=str(phase.root))
     weighed = stage is None or stage.strategy.weighs
-    entry = rank(population, population_bytes, outcomes, objectives, weighed=weighed)
+    estimates = None
+    if stage is not None:
+        decided = config.model_copy(update={"evaluation": decided_evaluation(config, files.items)})
+        estimates = estimate(files, decided, stage, population, outcomes)
+    entry = rank(
+        population, population_bytes, outcomes, objectives, weighed=weighed, estimates=estimates
+    )
     atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
     if stage is not None and entry.ranked:
         log(f"{name}: {generation_line(files, config, name, generation)}")

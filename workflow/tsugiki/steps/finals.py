@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from tsugiki.config.rivals import ROWS
-from tsugiki.config.run import RunConfig
+from tsugiki.config.run import Flatness, RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import BASELINES, FINALISTS, TEST, PhaseFiles, RunFiles
-from tsugiki.contracts.ledger import read_generation, read_population, scored_generations
+from tsugiki.contracts.layout import BASELINES, FINALISTS, FLATNESS, TEST, PhaseFiles, RunFiles
+from tsugiki.contracts.ledger import entries, read_generation, read_population, scored_generations
+from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.finalists.baselines import tuned
@@ -18,9 +19,10 @@ from tsugiki.finalists.choose import (
     held_out_population,
 )
 from tsugiki.finalists.files import read_winner
+from tsugiki.finalists.flatness import neighbour_population, neighbours
 from tsugiki.space.read import read_genome
 from tsugiki.steps.evolution import write_population, write_recipes
-from tsugiki.strategies.state import read_state
+from tsugiki.strategies.state import State, read_state
 from tsugiki.strategies.strategy import clip
 
 
@@ -41,7 +43,7 @@ def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = No
         mean.digest if mean else None,
         objectives,
         phase=name,
-        preference=config.finalists.preference,
+        preference=config.preference_of(stage),
     )
     write_population(phase.generation(0).population, population)
 
@@ -85,6 +87,30 @@ def write_test(files: RunFiles, config: RunConfig) -> None:
     write_population(phase.generation(0).population, population)
 
 
+def flatness_population(files: RunFiles, config: RunConfig) -> tuple[Population, list[AnyRecipe]]:
+    """Neighbours of the winner, to be scored on the validation items, and their recipes."""
+    flatness, stage = config.finalists.flatness or Flatness(), config.stages[-1]
+    phase = files.phase(stage.name)
+    won, space = read_winner(files.phase(FINALISTS)).recipe, read_genome(phase.space)
+    drawn = (one for entry in entries(phase) for one in entry.population.candidates)
+    genome = next((np.array(one.genome) for one in drawn if one.recipe == won), None)
+    if genome is None:
+        genome = stage.strategy.mean(_last_state(phase, stage))
+    assert genome is not None  # a winner is a candidate, or the final mean
+    key = (config.seed, FLATNESS, won)
+    found = neighbours(clip(genome), space.kinds, flatness.candidates, flatness.step, key)
+    recipes = [space.decode([float(value) for value in one]) for one in found]
+    return neighbour_population(config.name, found, [one.digest for one in recipes]), recipes
+
+
+def write_flatness(files: RunFiles, config: RunConfig) -> None:
+    """Write the population of the winner's neighbours."""
+    population, recipes = flatness_population(files, config)
+    phase = files.phase(FLATNESS)
+    write_recipes(phase, recipes)
+    write_population(phase.generation(0).population, population)
+
+
 def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:
     """The recipe of the best finalist in a phase of finalists; those of the last stage if absent."""
     phase = files.phase(finalists)
@@ -93,12 +119,14 @@ def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:
 
 
 def _final_mean(phase: PhaseFiles, stage: Stage) -> AnyRecipe | None:
-    last = phase.generation(stage.budget.generations)
-    state = read_state(last.state)
-    mean = stage.strategy.mean(state)
+    mean = stage.strategy.mean(_last_state(phase, stage))
     if mean is None:
         return None
     return read_genome(phase.space).decode([float(value) for value in clip(np.asarray(mean))])
+
+
+def _last_state(phase: PhaseFiles, stage: Stage) -> State:
+    return read_state(phase.generation(stage.budget.generations).state)
 
 
 def _recipes(phase: PhaseFiles, digests: list[str]) -> list[AnyRecipe]:

@@ -12,7 +12,7 @@ from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.sources import measured_files
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import BASELINES, TEST, GenerationFiles, RunFiles
+from tsugiki.contracts.layout import BASELINES, FLATNESS, TEST, GenerationFiles, RunFiles
 from tsugiki.contracts.recipe import SHARED
 from tsugiki.evaluate.shards import jobs_that_scored, write_splits
 from tsugiki.steps.eras import Era, eras_of, write_eras
@@ -35,7 +35,8 @@ class Plan:
         self._searches = {stage.name: stage for stage in config.searches}
         self.stages = list(self._searches)
         self.finalists = {config.finalists_of(name): name for name in self.stages}
-        self.finals = [BASELINES, *self.finalists, TEST]
+        flatness = [FLATNESS] if config.finalists.flatness else []
+        self.finals = [BASELINES, *self.finalists, *flatness, TEST]
         self.rungs = config.evaluation.rungs.documents if config.evaluation.rungs else []
         self.on_disk = config.evaluation.storage == "disk"
         self.caught_up = atomic.never_there(files.root / "caught-up")
@@ -65,6 +66,15 @@ class Plan:
         subsets = self.config.subsets_of(wildcards.stage)
         needed = subsets is not None and subsets.informative and int(wildcards.gen) == 1
         return [str(self.files.phase(BASELINES).generation(0).outcomes)] if needed else []
+
+    def estimated_with(self, wildcards: Any) -> list[str]:
+        """What estimates are made from, where those of the generation in the wildcards are told to a strategy."""
+        subsets = self.config.subsets_of(wildcards.phase)
+        if subsets is None or subsets.irt is None:
+            return []
+        stage, files = self._stage(wildcards.phase), self.files.phase(wildcards.phase)
+        earlier = [files.generation(one) for one in stage.estimated_with(int(wildcards.gen))]
+        return [str(one.outcomes) for one in (self.files.phase(BASELINES).generation(0), *earlier)]
 
     def modelled(self, wildcards: Any) -> list[str]:
         """What a surrogate is fitted on that screens the generation in the wildcards, but the one before it."""
@@ -174,6 +184,11 @@ class Plan:
         """The Pareto front, where there are several objectives."""
         return [str(self.files.front)] if len(self.config.evaluation.objectives) > 1 else []
 
+    def flatness(self) -> list[str]:
+        """The scored neighbours of the winner, where there are to be some."""
+        phase = self.files.phase(FLATNESS)
+        return [str(phase.generation(0).outcomes)] if FLATNESS in self.finals else []
+
     def tracked(self) -> list[str]:
         """Marks of everything that goes to MLflow."""
         return [str(generation.tracked) for generation in self._generations()]
@@ -200,7 +215,10 @@ class Plan:
         *_, era = (one for one in self.eras(name) if one.since <= generation)
         content["budget"] = era.limits
         known = {"before": {one: self.stage_key(one) for one in self.stages_before(name)}}
-        if named := {one.baseline for one in stage.origins.values() if one.is_baseline}:
+        named = {one.baseline for one in stage.origins.values() if one.is_baseline}
+        if (subsets := self.config.subsets_of(name)) is not None and subsets.irt is not None:
+            named.add(SHARED)
+        if named:
             every = {one.name for one in self.config.baselines}
             known["baselines"] = {"key": self.baselines_key(every if SHARED in named else named)}
         return self._key(
@@ -283,8 +301,16 @@ class Plan:
 
     def finalists_key(self) -> str:
         """Digest of how finalists are chosen."""
-        without = {"preference"} if self.config.finalists.preference is None else set()
+        without = {"flatness"}
+        if self.config.finalists.preference is None:
+            without.add("preference")
         return self._key(finalists=self.config.finalists.model_dump(mode="json", exclude=without))
+
+    def flatness_key(self) -> str:
+        """Digest of how neighbours of the winner are drawn."""
+        flatness = self.config.finalists.flatness
+        content = None if flatness is None else flatness.model_dump(mode="json")
+        return self._key(flatness=content, seed=self.config.seed)
 
     def tracking_key(self) -> str:
         """Digest of where runs are tracked."""

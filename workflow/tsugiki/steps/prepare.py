@@ -55,7 +55,8 @@ def write_document_sets(
     before = read_document_sets(files.items) if files.items.is_file() else None
     evaluators = Evaluators(config.evaluation)
     hashes, keys = evaluators.document_hashes(), evaluators.document_keys()
-    sets = divide_for(config, hashes, keys, before.version if before else 3)
+    version = before.version if before else 3
+    sets = divide_for(config, hashes, keys, version, search_only=evaluators.search_only())
     refuse_broken(evaluators, sets, config)
     found = find_overlap(config, sets, evaluators.opened)
     faults, notes = [*overlap_faults(found)], [*overlap_notes(found)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tsugiki.strategies.bit_cma import BitCma
+from tsugiki.strategies.cat_cma import CatCma
 from tsugiki.strategies.cma_es import CmaEs
 from tsugiki.strategies.cma_es_margin import CmaEsMargin
 from tsugiki.strategies.coordinate_climb import CoordinateClimb
@@ -22,6 +23,7 @@ AnyStrategy = (
     | CmaEsMargin
     | SeparableCmaEs
     | BitCma
+    | CatCma
     | DifferentialEvolution
     | ParticleSwarm
     | Genetic

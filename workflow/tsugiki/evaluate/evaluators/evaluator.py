@@ -56,6 +56,9 @@ class Evaluator(Protocol):
             ConfigError: a source's documents have no such column.
         """
 
+    def search_only(self) -> dict[str, set[int]]:
+        """Places of the documents that are for the search alone, by source; sources without any are absent."""
+
     def document_facts(self) -> dict[str, SourceFacts]:
         """What tells whether documents are another source's in other words, by source."""
 

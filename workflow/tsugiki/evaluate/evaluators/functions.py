@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import csv
 import importlib.util
-import json
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +23,7 @@ from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.aggregation import Aggregation, finite_number
 from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
+from tsugiki.evaluate.evaluators.from_file import read_rows
 from tsugiki.evaluate.evaluators.tasks import absent_documents, broken_task
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.offline import is_absent
@@ -76,12 +75,13 @@ class ScoredModel:
         """
         settings = {"until": list(stop), "max_gen_toks": max_tokens, "do_sample": False}
         requests = [
-            Instance("generate_until", {}, (self._put(prompt), dict(settings)), index)
+            Instance("generate_until", {}, (self.put(prompt), dict(settings)), index)
             for index, prompt in enumerate(prompts)
         ]
         return list(self._backend.generate_until(requests)) if requests else []
 
-    def _put(self, prompt: str) -> str:
+    def put(self, prompt: str) -> str:
+        """A prompt as it is put: with `evaluation.apply_chat_template`, as the message of a chat."""
         if not self._chat:
             return prompt
         return str(self._backend.apply_chat_template([{"role": "user", "content": prompt}]))
@@ -132,6 +132,10 @@ class Functions:
             for source, column in self._evaluation.document_keys.items()
             if source in self._documents
         }
+
+    def search_only(self) -> dict[str, set[int]]:
+        """None: a file of documents has no splits."""
+        return {}
 
     def document_facts(self) -> dict[str, SourceFacts]:
         """The texts of the documents, by source."""
@@ -306,7 +310,7 @@ def _documents(objective: FunctionObjective, module: Any) -> Documents:
     """The documents of an objective, from its file or from the function `documents`."""
     where = objective.file if objective.documents is None else folder_of(objective.documents)
     try:
-        found = list(module.documents()) if objective.documents is None else _read(where)
+        found = list(module.documents()) if objective.documents is None else read_rows(where)
     except Exception as error:
         if is_machine_fault(error) or is_absent(error):
             raise absent_documents({objective.task: error}) from error
@@ -319,15 +323,3 @@ def _documents(objective: FunctionObjective, module: Any) -> Documents:
             got=repr(wrong[0]) if wrong else "none",
         )
     return found
-
-
-def _read(path: Path) -> list[Any]:
-    text = path.read_text(encoding="utf-8-sig")
-    match path.suffix:
-        case ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        case ".csv":
-            return list(csv.DictReader(text.splitlines(keepends=True)))
-        case _:
-            content = json.loads(text)
-            return content if isinstance(content, list) else [content]

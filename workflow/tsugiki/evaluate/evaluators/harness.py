@@ -17,9 +17,10 @@ from tsugiki.config.lm_eval_tasks import local_tasks, source_digest
 from tsugiki.contracts.document_sets import Goal
 from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
-from tsugiki.evaluate.aggregation import Aggregation, aggregation_of
+from tsugiki.evaluate.aggregation import Aggregation, aggregation_of, aggregation_of_group
 from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
 from tsugiki.evaluate.evaluators.samples import record_of
+from tsugiki.evaluate.evaluators.sources import Pool, Source, refuse_training
 from tsugiki.evaluate.evaluators.task_checks import prompt_remarks, unknown_column
 from tsugiki.evaluate.evaluators.tasks import (
     broken_task,
@@ -28,6 +29,7 @@ from tsugiki.evaluate.evaluators.tasks import (
     note_goal,
     refuse,
     refuse_leaking_examples,
+    refuse_no_answers,
     refuse_sampling,
     refuse_unaggregated,
     stated_goal,
@@ -59,58 +61,99 @@ class Harness:
         local = local_tasks(evaluation.task_folders)
         self.files = {name: local[name].path for name in names if name in local}
         """The files of local tasks."""
-        self.tasks = load_tasks(names, list(map(str, evaluation.task_folders)), local)
+        loaded = load_tasks(names, list(map(str, evaluation.task_folders)), local)
+        self.tasks = {name: task for of_name in loaded.values() for name, task in of_name.items()}
+        """lm-eval's tasks, those of groups among them."""
+        self.files |= {name: local[name].path for name in self.tasks if name in local}
+        self.sources: dict[str, Source] = {}
+        """By what objectives name as their task."""
         faults = []
         for name in names:
             try:
-                self._prepare(name)
+                self.sources[name] = self._source(name, loaded[name])
             except ConfigError as error:
                 faults.append(error)
         refuse(faults)
         self.aggregations: dict[str, Aggregation | None] = {
-            objective.name: aggregation_of(self.tasks[objective.task], objective.metric)
-            for objective in self.objectives
+            objective.name: self._aggregation(objective) for objective in self.objectives
         }
         """How each objective's value follows from its documents; None for their mean."""
         self._subsets: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._hashes: dict[tuple[str, int], str] = {}
         self._sources = {
             name: source_digest(local[name].path.parent) if name in local else lm_eval.__version__
-            for name in names
+            for name in sorted(self.tasks)
         }
 
-    def _prepare(self, name: str) -> None:
-        if name not in self.tasks:
+    def _source(self, name: str, tasks: Mapping[str, Any]) -> Source:
+        """Where the documents of a task or group are from; its tasks are made ready."""
+        objectives = [one for one in self.objectives if one.task == name]
+        if name not in tasks and any(one.aggregate is None for one in objectives):
             raise ConfigError(
                 f"`{name}` is not a single task",
                 where="evaluation.objectives",
-                fix=f"name one of its tasks: {', '.join(sorted(self.tasks)[:20])}",
+                fix=f"name one of its tasks: {', '.join(sorted(tasks)[:20])}; or say how their values become "
+                "one, such as `aggregate: mean`",
             )
-        if self.evaluation.num_fewshot is not None:
-            self.tasks[name].set_config("num_fewshot", self.evaluation.num_fewshot)
-        refuse_leaking_examples(name, self.tasks[name])
-        refuse_sampling(name, self.tasks[name])
+        if not tasks:
+            raise ConfigError(
+                f"the group `{name}` has no tasks",
+                where="evaluation.objectives",
+                expected="a group with at least one task",
+                fix="list tasks in the group's file, or name a task",
+            )
+        optimised = {one.task for one in self.evaluation.objectives}
+        training = self.evaluation.items.search_split is not None and name in optimised
+        for one, task in tasks.items():
+            if self.evaluation.num_fewshot is not None:
+                task.set_config("num_fewshot", self.evaluation.num_fewshot)
+            refuse_leaking_examples(one, task)
+            refuse_sampling(one, task)
+            refuse_no_answers(one, task, objectives)
+            if training:
+                refuse_training(one, task)
+        return Source({one: Pool(tasks[one], training) for one in sorted(tasks)})
+
+    def _aggregation(self, objective: LmEvalObjective) -> Aggregation | None:
+        of_tasks = {
+            name: aggregation_of(pool.task, objective.metric)
+            for name, pool in self.sources[objective.task].pools.items()
+        }
+        if objective.aggregate is None:
+            return of_tasks[objective.task]
+        for name, found in of_tasks.items():
+            if found is not None:
+                raise ConfigError(
+                    f"the metric `{objective.metric}` of task {name} is no mean over documents",
+                    where=f"objective {objective.name}",
+                    expected="a mean, for the values of a group to become one",
+                    got=found.name,
+                    fix="take another metric, or name the group's tasks one by one",
+                )
+        larger = self.goals()[objective.name] == "maximize"
+        return aggregation_of_group(objective.aggregate, larger=larger)
+
+    def _stated(self, objective: LmEvalObjective) -> Goal | None:
+        """Which way an objective is better, as its task states it, of a group the first one."""
+        return stated_goal(next(iter(self.sources[objective.task].pools.values())).task, objective)
 
     def goals(self) -> dict[str, Goal]:
         """Which way each objective is better: as configured, else as its task states it."""
-        return {
-            one.name: one.goal or stated_goal(self.tasks[one.task], one.metric) or "maximize"
-            for one in self.objectives
-        }
+        return {one.name: one.goal or self._stated(one) or "maximize" for one in self.objectives}
 
     def notes(self) -> list[str]:
         """A line for each objective whose direction its task decides, or decides otherwise."""
         return [
             note
             for one in self.objectives
-            if (note := note_goal(one.task, self.tasks[one.task], one)) is not None
+            if (note := note_goal(one.task, self._stated(one), one)) is not None
         ]
 
     def document_hashes(self) -> dict[str, list[str]]:
         """SHA-256 of every document of every task."""
         return {
-            name: [hash_document(document) for document in task.eval_docs]
-            for name, task in self.tasks.items()
+            name: [hash_document(document) for document in source.documents()]
+            for name, source in self.sources.items()
         }
 
     def document_keys(self) -> dict[str, list[str]]:
@@ -120,17 +163,25 @@ class Harness:
             ConfigError: a task's documents have no such column.
         """
         return {
-            name: keys_of(name, self.tasks[name].eval_docs, column)
+            name: keys_of(name, list(self.sources[name].documents()), column)
             for name, column in self.evaluation.document_keys.items()
-            if name in self.tasks
+            if name in self.sources
         }
+
+    def search_only(self) -> dict[str, set[int]]:
+        """Places of documents of training splits, which are for the search alone, by task or group."""
+        found = {name: source.for_search for name, source in self.sources.items()}
+        return {name: places for name, places in found.items() if places}
 
     def document_facts(self) -> dict[str, SourceFacts]:
         """The texts of each task's documents, and the data set that it names."""
-        return {
-            name: SourceFacts(len(task.eval_docs), texts_of(task.eval_docs), *data_set(task))
-            for name, task in self.tasks.items()
-        }
+        found = {}
+        for name, source in self.sources.items():
+            documents = list(source.documents())
+            told = [data_set(pool.task) for pool in source.pools.values()]
+            named = told[0] if len(told) == 1 else (None, None)
+            found[name] = SourceFacts(len(documents), texts_of(documents), *named)
+        return found
 
     def identity(self) -> dict[str, Any]:
         """What determines the tasks' prompts and metrics, as plain data."""
@@ -164,18 +215,33 @@ class Harness:
         Raises:
             EvaluationError: the results lack a task or metric.
         """
-        narrowed = {
-            name: self._narrowed(name, tuple(of_task))
-            for name, of_task in ids.items()
-            if of_task and name in self.tasks
+        placed = {
+            name: self.sources[name].by_task(of_source)
+            for name, of_source in ids.items()
+            if of_source and name in self.sources
         }
-        results = self._evaluate(model, narrowed)
+        asked: dict[str, dict[int, None]] = {}
+        for task, place in (one for of_source in placed.values() for one in of_source):
+            asked.setdefault(task, {})[place] = None  # of several sources, once
+        results = self._evaluate(
+            model, {name: self._narrowed(name, tuple(places)) for name, places in asked.items()}
+        )
         if results is None:
             raise EvaluationError("lm-eval returned no results")
         records: list[Sample] = []
         for objective in self.objectives:
-            if objective.task in narrowed:
-                records.extend(self._records(objective, results, list(ids[objective.task])))
+            if objective.task in placed:
+                found = {
+                    name: self._samples(name, objective, results, list(asked[name]))
+                    for name in dict.fromkeys(name for name, _ in placed[objective.task])
+                }
+                metric = objective.metric.partition(",")[0]
+                for doc_id, (name, place) in zip(
+                    ids[objective.task], placed[objective.task], strict=True
+                ):
+                    sample = found[name][place]
+                    hashed = self._hash(name, place, sample)
+                    records.append(record_of(objective, metric, doc_id, hashed, sample, name))
         return records
 
     def _evaluate(self, model: Any, tasks: dict[str, Any]) -> Any:
@@ -204,8 +270,7 @@ class Harness:
         """
         key = (name, ids)
         if key not in self._subsets:
-            documents = self.tasks[name].eval_docs
-            chosen = [documents[index] for index in ids]  # the others may be large, as images are
+            chosen = self._pool(name).chosen(ids)  # the others may be large, as images are
             task = copy.copy(self.tasks[name])
             task.test_docs = task.validation_docs = lambda: chosen
             task.build_all_requests = _build_once(task)
@@ -216,21 +281,32 @@ class Harness:
         task.set_fewshot_seed(FEWSHOT_SEED)
         return task
 
+    def _pool(self, name: str) -> Pool:
+        """All documents that some source has of a task."""
+        pools = [of.pools[name] for of in self.sources.values() if name in of.pools]
+        return max(pools, key=lambda pool: pool.with_training)
+
     def requests(self, model: Any, name: str, ids: Sequence[int]) -> list[Any]:
-        """What a model is asked on some documents of a task: lm-eval's instances.
+        """What a model is asked on some documents of a task or group: lm-eval's instances.
 
         Raises:
             Exception: whatever the task's templates or code, or the chat template, raise.
         """
-        task = self._narrowed(name, tuple(ids))
         chat = self.evaluation.apply_chat_template
-        task.build_all_requests(
-            apply_chat_template=chat,
-            fewshot_as_multiturn=chat,
-            chat_template=model.apply_chat_template if chat else None,
-            tokenizer_name=model.tokenizer_name if chat else "",
-        )
-        return list(task.instances)
+        found: list[Any] = []
+        places: dict[str, list[int]] = {}
+        for one, place in self.sources[name].by_task(ids):
+            places.setdefault(one, []).append(place)
+        for one, of_task in places.items():
+            task = self._narrowed(one, tuple(of_task))
+            task.build_all_requests(
+                apply_chat_template=chat,
+                fewshot_as_multiturn=chat,
+                chat_template=model.apply_chat_template if chat else None,
+                tokenizer_name=model.tokenizer_name if chat else "",
+            )
+            found += task.instances
+        return found
 
     def faults(
         self, source: str, ids: Sequence[int], readers: Sequence[Reader]
@@ -239,65 +315,73 @@ class Harness:
 
         Metrics are aggregated over made-up answers; a right answer to a local task is scored.
         """
-        file, task = self.files.get(source), self.tasks[source]
-        if file is not None and (fault := unknown_column(task, source, file)):
-            yield fault
-            return
-        try:
-            for objective in self.objectives:
-                if objective.task == source:
-                    refuse_unaggregated(source, task, objective, file)
-        except ConfigError as error:
-            yield error
-            return
+        pools = self.sources[source].pools
+        for name, pool in pools.items():
+            file = self.files.get(name)
+            if file is not None and (fault := unknown_column(pool.task, name, file)):
+                yield fault
+                return
+            try:
+                for objective in self.objectives:
+                    if objective.task == source and not objective.counts_tokens:
+                        refuse_unaggregated(name, pool.task, objective, file)
+            except ConfigError as error:
+                yield error
+                return
+        file = next((self.files[name] for name in pools if name in self.files), None)
         for reader in readers:
             reader.answer = lambda one: str(self.tasks[one.task_name].doc_to_target(one.doc))
             try:
                 self.requests(reader, source, ids)
                 if file is not None:
-                    self.score(reader, {source: list(ids[:1])})
+                    self.score(reader, {source: self._one_of_each(source, ids)})
             except Exception as error:  # noqa: BLE001 - a task's own code and templates run here
                 cause = error.__cause__ if error.__cause__ is not None else error
                 if not (is_absent(cause) or is_machine_fault(cause)):
                     yield broken_task(source, file, cause)
                 return
 
+    def _one_of_each(self, source: str, ids: Sequence[int]) -> list[int]:
+        """The first document of each task among some of a source."""
+        first: dict[str, int] = {}
+        for one, (name, _) in zip(ids, self.sources[source].by_task(ids), strict=True):
+            first.setdefault(name, one)
+        return list(first.values())
+
     def remarks(self, source: str, ids: Sequence[int], readers: Sequence[Reader]) -> Iterator[str]:
         """What to know of a task's prompts and answers."""
         asked = {reader.name: self.requests(reader, source, ids) for reader in readers}
         return prompt_remarks(source, readers, asked)
 
-    def _records(
-        self, objective: LmEvalObjective, results: Mapping[str, Any], ids: Sequence[int]
-    ) -> list[Sample]:
-        of_task = results["results"].get(objective.task)
+    def _samples(
+        self,
+        name: str,
+        objective: LmEvalObjective,
+        results: Mapping[str, Any],
+        asked: Sequence[int],
+    ) -> dict[int, Mapping[str, Any]]:
+        """lm-eval's own records of a task's documents, by place, as an objective's metric has them."""
+        of_task = results["results"].get(name)
         if of_task is None:
-            raise EvaluationError(f"the results lack task {objective.task}")
-        if objective.metric not in of_task:
+            raise EvaluationError(f"the results lack task {name}")
+        filter_name = objective.metric.partition(",")[2]
+        if objective.counts_tokens:  # the same answer goes through every filter
+            filter_name = next((one["filter"] for one in results["samples"][name]), "")
+        elif objective.metric not in of_task:
             keys = sorted(
                 key
                 for key in of_task
                 if "," in key and not key.partition(",")[0].endswith("_stderr")
             )
             raise EvaluationError(
-                f"task {objective.task} reports no `{objective.metric}`",
+                f"task {name} reports no `{objective.metric}`",
                 expected=f"one of {', '.join(keys)}",
                 fix="set the objective's `metric` to one of these keys",
             )
-        metric, _, filter_name = objective.metric.partition(",")
-        samples = [
-            sample
-            for sample in results["samples"][objective.task]
-            if sample["filter"] == filter_name
-        ]
-        if [sample["doc_id"] for sample in samples] != list(range(len(ids))):
-            raise EvaluationError(
-                f"task {objective.task} answered {len(samples)} of {len(ids)} documents"
-            )
-        return [
-            record_of(objective, metric, doc_id, self._hash(objective.task, doc_id, sample), sample)
-            for doc_id, sample in zip(ids, samples, strict=True)
-        ]
+        samples = [one for one in results["samples"][name] if one["filter"] == filter_name]
+        if [sample["doc_id"] for sample in samples] != list(range(len(asked))):
+            raise EvaluationError(f"task {name} answered {len(samples)} of {len(asked)} documents")
+        return dict(zip(asked, samples, strict=True))
 
     def _hash(self, task: str, doc_id: int, sample: Mapping[str, Any]) -> str:
         """The document's hash, which every candidate's record of it has."""

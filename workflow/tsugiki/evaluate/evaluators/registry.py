@@ -6,17 +6,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tsugiki.config.evaluation import Evaluation, FunctionObjective, LmEvalObjective
+from tsugiki.config.file_objectives import (
+    ChoicesObjective,
+    CodeObjective,
+    CorpusObjective,
+    JudgeObjective,
+)
 from tsugiki.contracts.document_sets import Goal
 from tsugiki.contracts.samples import Sample
 from tsugiki.evaluate.aggregation import Aggregation
+from tsugiki.evaluate.evaluators.choices import Choices
+from tsugiki.evaluate.evaluators.code import Code
+from tsugiki.evaluate.evaluators.corpus import Corpus
 from tsugiki.evaluate.evaluators.evaluator import Evaluator
 from tsugiki.evaluate.evaluators.functions import Functions
 from tsugiki.evaluate.evaluators.harness import Harness
+from tsugiki.evaluate.evaluators.judge import Judged
 from tsugiki.evaluate.overlap import SourceFacts
 
 EVALUATORS: dict[type, type[Evaluator]] = {
     LmEvalObjective: Harness,
     FunctionObjective: Functions,
+    CorpusObjective: Corpus,
+    ChoicesObjective: Choices,
+    CodeObjective: Code,
+    JudgeObjective: Judged,
 }
 """By the kind of objective that each one scores."""
 
@@ -55,6 +69,10 @@ class Evaluators:
     def document_keys(self) -> dict[str, list[str]]:
         """What tells documents apart in place of their content, by source, where it is configured."""
         return {name: found for one in self.opened for name, found in one.document_keys().items()}
+
+    def search_only(self) -> dict[str, set[int]]:
+        """Places of the documents that are for the search alone, by source."""
+        return {name: found for one in self.opened for name, found in one.search_only().items()}
 
     def document_facts(self) -> dict[str, SourceFacts]:
         """What tells whether documents are another source's in other words, by source."""

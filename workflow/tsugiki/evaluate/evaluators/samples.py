@@ -13,21 +13,28 @@ from tsugiki.evaluate.aggregation import finite_number, write_part
 
 
 def record_of(
-    objective: LmEvalObjective, metric: str, doc_id: int, doc_hash: str, sample: Mapping[str, Any]
+    objective: LmEvalObjective,
+    metric: str,
+    doc_id: int,
+    doc_hash: str,
+    sample: Mapping[str, Any],
+    task: str,
 ) -> Sample:
     """What lm-eval says of one document, as a record.
 
     Args:
         objective: The objective.
         metric: Its metric, without the filter.
-        doc_id: The document's place in the task.
+        doc_id: The document's place in its source.
         doc_hash: Digest of its content.
         sample: lm-eval's own record, of the objective's filter.
+        task: The document's task, which a record of a group's keeps.
 
     Raises:
         EvaluationError: what the metric says of the document is no plain data.
     """
     arguments = sample["arguments"]
+    value = None if objective.counts_tokens else sample.get(metric)
     generation = next(
         (part[1] for part in arguments if len(part) > 1 and isinstance(part[1], dict)), None
     )
@@ -40,8 +47,10 @@ def record_of(
         prompt_hash=sample["prompt_hash"],
         response=_response(sample["resps"]),
         target=str(sample["target"]),
-        value=finite_number(sample.get(metric)),
-        part=_part(objective, doc_id, sample.get(metric)),
+        value=finite_number(value),
+        counts_tokens=objective.counts_tokens,
+        member=task if objective.aggregate is not None else None,
+        part=_part(objective, doc_id, value),
         max_tokens=_limit(generation),
         language=finite_number(sample.get("language")),
         parsed=finite_number(sample.get("parsed")),

@@ -21,8 +21,8 @@ from tsugiki.evaluate.offline import is_absent
 
 def load_tasks(
     names: list[str], folders: Sequence[str], local: Mapping[str, TaskFile]
-) -> dict[str, Any]:
-    """Tasks by name, with their documents; groups are given by the names of their tasks.
+) -> dict[str, dict[str, Any]]:
+    """The tasks of each name, with their documents: one of that name, or those of a group.
 
     Args:
         names: Tasks and groups.
@@ -35,11 +35,14 @@ def load_tasks(
     """
     index = task_index(names, folders, local)
     tasks: dict[str, Any] = {}
+    found: dict[str, dict[str, Any]] = {}
     faults: list[ConfigError] = []
     absent: dict[str, Exception] = {}
     for name in names:
         try:
-            tasks |= index.load([name])["tasks"]
+            of_name = index.load([name])["tasks"]
+            # a task of several names is one: it renders its prompts once
+            found[name] = {one: tasks.setdefault(one, task) for one, task in of_name.items()}
         except Exception as error:  # noqa: BLE001 - a task's own code runs here
             if is_machine_fault(error) or is_absent(error):
                 absent[name] = error
@@ -51,7 +54,7 @@ def load_tasks(
     refuse(faults)
     if absent:
         raise absent_documents(absent)
-    return tasks
+    return found
 
 
 def absent_documents(errors: Mapping[str, Exception]) -> InfrastructureError:
@@ -232,15 +235,37 @@ def refuse_unaggregated(
         raise _not_aggregated(name, file, objective, f"it aggregates to {values[0]!r}")
 
 
-def stated_goal(task: Any, metric: str) -> Goal | None:
-    """Which way a metric is better, as the task states it; None if it does not."""
-    higher = task.higher_is_better().get(metric.partition(",")[0])
+def refuse_no_answers(name: str, task: Any, objectives: Sequence[LmEvalObjective]) -> None:
+    """Only answers that are generated have a length.
+
+    Args:
+        name: The task.
+        task: lm-eval's.
+        objectives: Those that it is measured for.
+    """
+    counting = [one for one in objectives if one.counts_tokens]
+    if counting and task.OUTPUT_TYPE != "generate_until":
+        raise ConfigError(
+            f"task {name} generates no answers that could be counted in tokens",
+            where=f"objective {counting[0].name}",
+            expected="a task with `output_type: generate_until`",
+            got=f"output_type: {task.OUTPUT_TYPE}",
+            fix="take another task, or one of this task's own metrics",
+        )
+
+
+def stated_goal(task: Any, objective: LmEvalObjective) -> Goal | None:
+    """Which way a metric is better, as the task states it; None if it does not. A short answer is better."""
+    if objective.counts_tokens:
+        return "minimize"
+    higher = task.higher_is_better().get(objective.metric.partition(",")[0])
     return None if higher is None else "maximize" if higher else "minimize"
 
 
-def note_goal(name: str, task: Any, objective: LmEvalObjective) -> str | None:
+def note_goal(name: str, stated: Goal | None, objective: LmEvalObjective) -> str | None:
     """Says which way an objective goes, where that is not up: its task says so, nothing, or otherwise."""
-    stated = stated_goal(task, objective.metric)
+    if objective.counts_tokens:
+        return None
     if objective.goal is None and stated == "maximize":
         return None
     if objective.goal is None:

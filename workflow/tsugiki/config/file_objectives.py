@@ -1,0 +1,147 @@
+"""Objectives whose documents are a file: a corpus, questions with choices, code with tests, a judge's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tsugiki.contracts.data import Name, Section, folder_of
+from tsugiki.contracts.document_sets import Goal
+
+JSON_FILE = r"\.(jsonl|json)$"
+TEXT_FILE = r"\.(jsonl|json|csv|txt)$"
+
+Weight = Annotated[float, Field(gt=0)]
+Tokens = Annotated[int, Field(ge=1)]
+
+
+class FileObjective(Section):
+    """What these have in common."""
+
+    name: Name
+    """Short name in tables and figures."""
+    goal: Goal = "maximize"
+    """Which way is better."""
+    weight: Weight = 1.0
+    """How much it counts in the weighted sum of the objectives."""
+
+    @property
+    def task(self) -> str:
+        """Where its documents come from: the file's name, as the configuration has it."""
+        raise NotImplementedError
+
+    @property
+    def file(self) -> Path:
+        """The file of the documents."""
+        return folder_of(self.task)
+
+    @property
+    def sign(self) -> float:
+        """1 if larger is better, -1 if smaller is."""
+        return -1.0 if self.goal == "minimize" else 1.0
+
+
+class CorpusObjective(FileObjective):
+    """How well a model predicts texts: lm-eval's perplexities, over the corpus."""
+
+    corpus: Annotated[str, Field(pattern=TEXT_FILE)]
+    """File of texts, relative to the working folder: JSON lines, a JSON list of objects, CSV, or plain text
+    with a document a line."""
+    column: str = "text"
+    """The column that holds the text; of no account for plain text."""
+    metric: Literal["bits_per_byte", "byte_perplexity", "word_perplexity"] = "bits_per_byte"
+    """Bits for each byte, or the exponential of the mean loss of a byte or a word. Bytes compare
+    models of different vocabularies."""
+    goal: Goal = "minimize"
+    """Which way is better."""
+
+    @property
+    def task(self) -> str:
+        """Where its documents come from."""
+        return self.corpus
+
+
+class ChoicesObjective(FileObjective):
+    """The share of questions of which the model finds the right one of some answers the likeliest."""
+
+    choices: Annotated[str, Field(pattern=JSON_FILE)]
+    """File of questions, relative to the working folder: each has a `question`, a list of `choices`, and as
+    `answer` the right one or its place from 0."""
+    normalization: Literal["none", "characters", "bytes", "tokens"] = "characters"
+    """What a choice's log-likelihood is divided by, so that long ones have a chance: nothing (lm-eval's
+    `acc`), its characters (`acc_norm`), its bytes, or its tokens."""
+
+    @property
+    def task(self) -> str:
+        """Where its documents come from."""
+        return self.choices
+
+
+class CodeObjective(FileObjective):
+    """The share of problems that the model's first program solves: it passes all tests, in a sandbox."""
+
+    code: Annotated[str, Field(pattern=JSON_FILE)]
+    """File of problems, relative to the working folder: each has a `prompt` and `tests`, Python code (or a
+    list of such) that raises where the program is wrong. With an `entry_point`, `check(entry_point)` is called
+    after the tests, as in HumanEval. A `solution`, if there is one, has to pass before a run starts."""
+    answer: Literal["completion", "block"] | None = None
+    """What the program is: the prompt and what the model goes on with (`completion`), or the first fenced
+    block of its answer (`block`). The latter with `apply_chat_template` if absent, else the former."""
+    stop: list[str] = ["\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(", "\nassert ", "\n```"]
+    """What ends a completion."""
+    max_tokens: Tokens = 512
+    """Most tokens of an answer."""
+    seconds: Annotated[float, Field(gt=0)] = 5.0
+    """Processor time that a program and its tests may take; ten times as much by the clock."""
+    memory: Annotated[int, Field(ge=64)] = 512
+    """Memory that it may have, in MiB."""
+
+    @property
+    def task(self) -> str:
+        """Where its documents come from."""
+        return self.code
+
+
+class Judge(Section):
+    """A language model behind an OpenAI-compatible address."""
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    """The address below which `chat/completions` is, such as `http://localhost:8000/v1`."""
+    model: str
+    """Name of the model, as the server reports it."""
+    version: str
+    """Whatever changes when the judge's answers do: its revision, its quantisation, the server's version.
+    Part of the score's identity, as is `model`; the address is not."""
+    key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "TSUGIKI_JUDGE_KEY"
+    """Environment variable that holds the server's key, if it wants one. The key itself is written nowhere."""
+    max_tokens: Tokens = 512
+    """Most tokens of a verdict."""
+    timeout: Annotated[float, Field(gt=0)] = 120.0
+    """Seconds to wait for a verdict."""
+
+
+class JudgeObjective(FileObjective):
+    """How often a judge prefers the model's answers to given ones: 1, 0.5 for a tie, 0.
+
+    Each pair is shown to the judge in both orders, and the value is the mean. Source: Zheng et al., "Judging
+    LLM-as-a-Judge with MT-Bench and Chatbot Arena" (2306.05685), section 3.4.
+    """
+
+    judged: Annotated[str, Field(pattern=TEXT_FILE)]
+    """File of questions, relative to the working folder: each has a `question`, and as `reference` the answer
+    to compare with."""
+    judge: Judge
+    """Who decides."""
+    criteria: str = "correctness first, then helpfulness and clarity"
+    """What the judge is told to look at."""
+    max_tokens: Tokens = 512
+    """Most tokens of the model's answer."""
+    stop: list[str] = []
+    """What ends the model's answer."""
+
+    @property
+    def task(self) -> str:
+        """Where its documents come from."""
+        return self.judged

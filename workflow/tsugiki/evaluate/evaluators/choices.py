@@ -1,0 +1,96 @@
+"""Objectives that are questions with some answers to choose from, judged by likelihood."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from lm_eval.api.instance import Instance
+
+from tsugiki.config.file_objectives import ChoicesObjective, FileObjective
+from tsugiki.contracts.samples import Sample
+from tsugiki.evaluate.evaluators.from_file import Document, FromFile
+from tsugiki.evaluate.evaluators.functions import ScoredModel
+
+
+class Choices(FromFile[ChoicesObjective]):
+    """Evaluator of multiple choice: right where the right answer is the likeliest, length accounted for.
+
+    Each choice follows the question after a space, or begins the answer of a chat. Of equally likely ones
+    the first counts, as in lm-eval.
+    """
+
+    key: ClassVar[str] = "choices"
+    kind: ClassVar[type[FileObjective]] = ChoicesObjective
+
+    def wrong(self, objective: ChoicesObjective, document: Document) -> str | None:
+        """A question, two choices or more, and which of them is right."""
+        del objective
+        choices = document.get("choices")
+        if not isinstance(document.get("question"), str):
+            return "a text as `question`"
+        if not (
+            isinstance(choices, list)
+            and len(choices) > 1
+            and all(isinstance(one, str) and one for one in choices)
+        ):
+            return "a list of at least two texts as `choices`"
+        if _right(document) is None:
+            return f"as `answer` one of `choices`, or a place from 0 to {len(choices) - 1}"
+        return None
+
+    def answer(
+        self, objective: ChoicesObjective, model: Any, ids: Sequence[int]
+    ) -> Iterator[Sample]:
+        """Whether the likeliest choice is the right one."""
+        chat = self.evaluation.apply_chat_template
+        scored = ScoredModel(model, chat=chat)
+        documents = [self.documents[objective.task][place] for place in ids]
+        prompts = [scored.put(document["question"]) for document in documents]
+        continued = [
+            (prompt, choice if chat else f" {choice}")
+            for prompt, document in zip(prompts, documents, strict=True)
+            for choice in document["choices"]
+        ]
+        requests = [
+            Instance("loglikelihood", {}, pair, place) for place, pair in enumerate(continued)
+        ]
+        likelihoods = iter(model.loglikelihood(requests))
+        for place, document, prompt in zip(ids, documents, prompts, strict=True):
+            choices = document["choices"]
+            found = [float(next(likelihoods)[0]) for _ in choices]
+            lengths = [self._length(objective, model, choice) for choice in choices]
+            chosen = int(np.argmax(np.array(found) / lengths))
+            right = _right(document)
+            assert right is not None
+            yield self.record(
+                objective,
+                place,
+                value=float(chosen == right),
+                response=json.dumps([round(one, 4) for one in found]),
+                prompt=prompt,
+                target=choices[right],
+            )
+
+    def _length(self, objective: ChoicesObjective, model: Any, choice: str) -> int:
+        match objective.normalization:
+            case "none":
+                return 1
+            case "characters":
+                return len(choice)
+            case "bytes":
+                return len(choice.encode())
+            case "tokens":
+                chat = self.evaluation.apply_chat_template
+                text = choice if chat else f" {choice}"
+                return max(1, len(model.tokenizer(text, add_special_tokens=False)["input_ids"]))
+
+
+def _right(document: Document) -> int | None:
+    """Place of the right choice; None if there is none."""
+    answer, choices = document.get("answer"), document["choices"]
+    if isinstance(answer, int) and not isinstance(answer, bool):
+        return answer if 0 <= answer < len(choices) else None
+    return choices.index(answer) if answer in choices else None
