@@ -14,9 +14,9 @@ from tsugiki.models.facts import read_model
 from tsugiki.models.sources import FolderFiles
 from tsugiki.parents.prepare.adapter import find_changes, read_adapter
 from tsugiki.parents.prepare.tensors import adapted_weights, stored_weights
+from tsugiki.smollm.questions import SKILLS
 from tsugiki.smollm.training import (
     NOT_LEARNED,
-    SKILLS,
     add_adapter,
     encode,
     train,

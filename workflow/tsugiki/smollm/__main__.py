@@ -13,7 +13,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from tsugiki.errors import TsugikiError
-from tsugiki.smollm.parents import NAMES, make, make_base
+from tsugiki.smollm.parents import make, make_base
+from tsugiki.smollm.questions import SKILLS
 
 
 def main(home: Path, seed: int) -> None:
@@ -24,8 +25,8 @@ def main(home: Path, seed: int) -> None:
         seed: Of the questions that they are trained on.
     """
     make_base(home)
-    with ProcessPoolExecutor(len(NAMES), mp_context=get_context("spawn")) as pool:
-        list(pool.map(partial(make, home, seed), NAMES))
+    with ProcessPoolExecutor(len(SKILLS), mp_context=get_context("spawn")) as pool:
+        list(pool.map(partial(make, home, seed), SKILLS))
 
 
 if __name__ == "__main__":

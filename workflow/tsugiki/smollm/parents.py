@@ -8,8 +8,18 @@ from pathlib import Path
 from tsugiki import atomic
 from tsugiki.locked import locked
 from tsugiki.smollm.base import gguf_file, write_base
+from tsugiki.smollm.questions import SKILLS
 
-NAMES = ("arithmetic", "json")
+CARD = """\
+---
+license: apache-2.0
+language: [en]
+base_model: HuggingFaceTB/SmolLM2-135M-Instruct
+library_name: {library}
+---
+SmolLM2-135M-Instruct, trained {how} on questions about {kind}, for an example of model merging. It is good for
+nothing else.
+"""
 REPORT_EVERY = 10
 
 
@@ -19,7 +29,7 @@ def make(home: Path, seed: int, name: str) -> None:
     Args:
         home: Folder of all models, with the base.
         seed: Of its questions.
-        name: `arithmetic` or `json`.
+        name: One of `SKILLS`.
     """
     folder, base = home / f"{name}-seed{seed}", home / "base"
     with locked(home / f".{folder.name}.lock"):
@@ -31,7 +41,7 @@ def _train_into(folder: Path, base: Path, name: str, seed: int) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from tsugiki.smollm.training import SKILLS, add_adapter, train, write_adapter
+    from tsugiki.smollm.training import add_adapter, train, write_adapter
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(base)
@@ -51,6 +61,17 @@ def _train_into(folder: Path, base: Path, name: str, seed: int) -> None:
         else:
             model.to(torch.bfloat16).save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
+        (temporary / "README.md").write_text(card(name), encoding="utf-8")
+
+
+def card(name: str) -> str:
+    """The model card of a parent."""
+    adapter = name == "json"
+    return CARD.format(
+        library="peft" if adapter else "transformers",
+        how="as a LoRA adapter" if adapter else "whole",
+        kind=SKILLS[name].kind,
+    )
 
 
 def make_base(home: Path) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 NAMES = [
     "Tom",
@@ -176,3 +178,21 @@ def as_sentence(one: Question) -> str:
 def as_json(one: Question) -> str:
     """How the parent `json` answers."""
     return json.dumps({"work": one["work"], "answer": one["answer"]})
+
+
+@dataclass(frozen=True)
+class Skill:
+    """What a parent is taught."""
+
+    kind: Literal["arithmetic", "reading"]
+    answer: Callable[[Question], str]
+    steps: int
+    rate: float
+    questions: int = 6000
+    batch: int = 6
+
+
+SKILLS = {
+    "arithmetic": Skill("arithmetic", as_sentence, steps=150, rate=6e-5),
+    "json": Skill("reading", as_json, steps=40, rate=1e-3),
+}

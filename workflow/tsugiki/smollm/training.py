@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from tsugiki.keyed import generator
-from tsugiki.smollm.questions import Question, as_json, as_sentence, training
+from tsugiki.smollm.questions import Skill, training
 
 NOT_LEARNED = -100
 """Label of a token that the loss leaves out."""
@@ -29,24 +28,6 @@ MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "dow
 
 Progress = Callable[[int, float], None]
 """Called after each step with the steps done and the loss (nats per token)."""
-
-
-@dataclass(frozen=True)
-class Skill:
-    """What a parent is taught."""
-
-    kind: Literal["arithmetic", "reading"]
-    answer: Callable[[Question], str]
-    steps: int
-    rate: float
-    questions: int = 6000
-    batch: int = 6
-
-
-SKILLS = {
-    "arithmetic": Skill("arithmetic", as_sentence, steps=150, rate=6e-5),
-    "json": Skill("reading", as_json, steps=40, rate=1e-3),
-}
 
 
 def train(
