@@ -146,7 +146,8 @@ def draw(
         key: Of the random numbers.
         without: Questions that are not to be among them.
     """
-    rng, seen, found = random.Random(f"{kind} {key}"), set(without), []  # noqa: S311 - questions
+    rng, seen = random.Random(f"{kind} {key}"), set(without)  # noqa: S311 - questions
+    found: list[Question] = []
     while len(found) < count:
         one = KINDS[kind](rng)
         if one["question"] not in seen:
