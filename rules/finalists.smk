@@ -5,6 +5,7 @@
 #          finalists-<stage>/gen-000/population.json            the same for stages before the last
 #          <stage>/{best/,best.lock.json}                       where a later stage merges its result
 #          flatness/gen-000/population.json                     with `finalists.flatness`: neighbours of the winner
+#          repeat/gen-000/population.json                       with `evaluation.repeat_check`: models scored again
 #          final.json                                           the table, with intervals
 #          front/front.json                                     with several objectives: the Pareto front
 #          best/                                                the merged model
@@ -14,6 +15,7 @@ localrules:
     baselines,
     finalists,
     flatness,
+    repeat,
     held_out,
     compare,
 
@@ -126,10 +128,31 @@ rule held_out:
         "tsugiki --log {log:q} test {params.config:q}"
 
 
+rule repeat:
+    input:
+        test=RUN.phase("test").generation(0).outcomes,
+    output:
+        population=RUN.phase("repeat").generation(0).population,
+    log:
+        RUN.root / "logs/repeat.log",
+    benchmark:
+        RUN.root / "benchmarks/repeat.tsv"
+    conda:
+        "../envs/environment.yaml"
+    resources:
+        runtime=30,
+    params:
+        config=RUN.config,
+        key=PLAN.repeat_key(),
+    shell:
+        "tsugiki --log {log:q} repeat {params.config:q}"
+
+
 rule compare:
     input:
         test=RUN.phase("test").generation(0).outcomes,
         flatness=PLAN.flatness(),
+        repeat=PLAN.repeat(),
     output:
         final=RUN.final,
         front=PLAN.front(),

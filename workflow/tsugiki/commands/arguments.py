@@ -34,7 +34,10 @@ RUN = click.argument("run", metavar="CONFIG", type=FILE, callback=_open)
 STAGE = click.option("--stage", required=True, help="Name of the stage.")
 JOB = click.option("--job", type=int, default=0, show_default=True, help="Number of the job.")
 PHASE = click.option(
-    "--series", "phase", required=True, help="Stage, or baselines, finalists, flatness, test."
+    "--series",
+    "phase",
+    required=True,
+    help="Stage, or baselines, finalists, flatness, test, repeat.",
 )
 GENERATION = click.option(
     "--generation", type=int, default=0, show_default=True, help="Number of the generation."

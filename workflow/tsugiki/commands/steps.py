@@ -180,6 +180,15 @@ def flatness(run: Run) -> None:
 
 @click.command()
 @RUN
+def repeat(run: Run) -> None:
+    """Choose the models that are scored on held-out items a second time."""
+    from tsugiki.steps.finals import write_repeat
+
+    write_repeat(run.files, run.config)
+
+
+@click.command()
+@RUN
 def test(run: Run) -> None:
     """Choose the winner, and what is scored on held-out items."""
     from tsugiki.steps.finals import write_test
@@ -249,7 +258,7 @@ def best(
 @click.option(
     "--series",
     "phase",
-    help="Stage, or baselines, finalists, flatness, test; all that is missing if absent.",
+    help="Stage, or baselines, finalists, flatness, test, repeat; all that is missing if absent.",
 )
 @GENERATION
 @click.option("--rebuild", is_flag=True, help="Write all of MLflow anew from the run's files.")

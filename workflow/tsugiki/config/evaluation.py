@@ -311,6 +311,10 @@ class Evaluation(Section):
     """Keep processes alive between generations: one per evaluating job, one that ranks and selects,
     one that tracks. On one machine only: a cluster's jobs go on without."""
 
+    repeat_check: Annotated[int, Field(ge=1)] | None = None
+    """So many models of the final table, the winner first, are scored on the test documents a second time, and
+    the table says how many values differ: on a GPU some may. None if absent."""
+
     @model_validator(mode="after")
     def _rungs_are_of_search_documents(self) -> Evaluation:
         if self.rungs is not None and self.rungs.documents[-1] > self.items.search:
@@ -334,9 +338,9 @@ class Evaluation(Section):
 
     @model_serializer(mode="wrap")
     def _without_absent_parts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that digests and files of runs without rungs or subsets stay what they were."""
+        """So that digests and files of runs without these parts stay what they were."""
         fields: dict[str, Any] = handler(self)
-        for name in ("rungs", "subsets"):
+        for name in ("rungs", "subsets", "repeat_check"):
             if fields.get(name, 0) is None:
                 fields.pop(name)
         return fields

@@ -19,7 +19,7 @@ from tsugiki.config.publication import Publication
 from tsugiki.config.rivals import Rival, rival_stages
 from tsugiki.config.stage import UNSAID, Stage
 from tsugiki.contracts.data import Name, Section, folder_of
-from tsugiki.contracts.layout import BASELINES, FINALISTS, FINALISTS_OF, FLATNESS, TEST
+from tsugiki.contracts.layout import BASELINES, FINALISTS, FINALISTS_OF, FLATNESS, REPEAT, TEST
 
 
 class Preference(Section):
@@ -216,6 +216,7 @@ class RunConfig(Section):
             FINALISTS,
             *([FLATNESS] if self.finalists.flatness else []),
             TEST,
+            *([REPEAT] if self.evaluation.repeat_check else []),
         ]
 
     def figures(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ BASELINES = "baselines"
 FINALISTS = "finalists"
 FLATNESS = "flatness"
 TEST = "test"
+REPEAT = "repeat"
 DEMO_PARENTS = "demo-parents"
 PREPARED_PARENTS = "prepared-parents"
 
@@ -26,6 +27,7 @@ FOLDERS = frozenset(
         FINALISTS,
         FLATNESS,
         TEST,
+        REPEAT,
         "best",
         "front",
         "logs",

@@ -48,7 +48,7 @@ class Population(Data):
     version: Literal[1] = 1
     run: str
     phase: Annotated[str, Field(alias="series")]
-    """Stage name, phase of its finalists, or `baselines`, `flatness`, `test`."""
+    """Stage name, phase of its finalists, or `baselines`, `flatness`, `test`, `repeat`."""
     generation: int
     split: Literal["search", "validation", "test"]
     """Which items score it."""

@@ -8,7 +8,15 @@ from tsugiki.atomic import write_if_changed
 from tsugiki.config.rivals import ROWS
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import BASELINES, FINALISTS, FLATNESS, TEST, PhaseFiles, RunFiles
+from tsugiki.contracts.layout import (
+    BASELINES,
+    FINALISTS,
+    FLATNESS,
+    REPEAT,
+    TEST,
+    PhaseFiles,
+    RunFiles,
+)
 from tsugiki.contracts.ledger import entries, read_generation, read_population, scored_generations
 from tsugiki.contracts.population import Population, Ranked
 from tsugiki.contracts.recipe import read_recipe
@@ -20,7 +28,8 @@ from tsugiki.finalists.choose import least_missing, pools, winner
 from tsugiki.finalists.compare import Bias, Values, aggregations_of, final_table
 from tsugiki.finalists.flatness import flatness_of
 from tsugiki.finalists.measures import Model, measures_of, sample_scores
-from tsugiki.finalists.table import FinalTable, Flatness
+from tsugiki.finalists.repeat import repeat_of
+from tsugiki.finalists.table import FinalTable, Flatness, Repeat
 
 
 def read_winner(phase: PhaseFiles) -> Ranked:
@@ -110,6 +119,7 @@ def load_final_table(
             "missed": bool(missed),
             "knee": drawn.knee is not None,
             "flatness": load_flatness(files, config),
+            "repeat": load_repeat(files, config),
         }
     )
 
@@ -131,6 +141,31 @@ def load_flatness(files: RunFiles, config: RunConfig) -> Flatness | None:
         ranked,
         answers=used([ranked], tasks).answers,
         tokens=generated_tokens(phase, [ranked], tasks),
+    )
+
+
+def load_repeat(files: RunFiles, config: RunConfig) -> Repeat | None:
+    """What came of scoring models twice; None where that is not asked for.
+
+    Raises:
+        LineageError: a file that it needs is missing or damaged.
+    """
+    if config.evaluation.repeat_check is None:
+        return None
+    test, phase = files.phase(TEST), files.phase(REPEAT)
+    scored = [
+        one.recipe
+        for one in read_generation(phase.generation(0).outcomes).ranked
+        if one.outcome.status == "scored"
+    ]
+    return repeat_of(
+        [
+            (
+                read_samples(test.candidate(one).items).to_pylist(),
+                read_samples(phase.candidate(one).items).to_pylist(),
+            )
+            for one in scored
+        ]
     )
 
 

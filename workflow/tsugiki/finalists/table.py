@@ -117,6 +117,17 @@ class Flatness(Data):
     """Of the answers that they generated."""
 
 
+class Repeat(Data):
+    """What came of scoring models a second time on the test items."""
+
+    models: int
+    """That were scored twice."""
+    values: int
+    """A number for each of their documents, objectives and monitors."""
+    flips: int
+    """Those that were another number the second time."""
+
+
 class FinalTable(Comparison):
     """final.json, and the comparison on the measure that chose the winner.
 
@@ -147,6 +158,8 @@ class FinalTable(Comparison):
     """Whether no finalist met the bounds, so that the winner is of those that missed them least."""
     knee: bool = False
     """Whether the winner is the knee of the finalists' front, and not the largest weighted sum."""
+    repeat: Repeat | None = None
+    """What came of scoring models twice; None where that was not asked for."""
     flatness: Flatness | None = None
     """What small changes of the winner cost; None where that was not asked for."""
 
@@ -176,6 +189,7 @@ class FinalTable(Comparison):
         without |= set() if self.bounds else {"bounds", "missed"}
         without |= set() if self.knee else {"knee"}
         without |= set() if self.flatness else {"flatness"}
+        without |= set() if self.repeat else {"repeat"}
         content = self.model_dump(mode="json", exclude=without)
         for row in content["rows"]:
             if not self.objectives:
@@ -240,6 +254,21 @@ def choice(table: FinalTable) -> str:
     )
 
 
+def repeated(table: FinalTable) -> list[str]:
+    """How many values differ the second time, in a sentence; none where that was not asked for."""
+    one = table.repeat
+    if one is None:
+        return []
+    share = one.flips / one.values if one.values else 0.0
+    return [
+        (
+            f"Repeated: {one.models} models were scored a second time on the test items, and {one.flips:,} of "
+            f"{one.values:,} values ({share:.2%}) were others. The intervals are over items, and do not "
+            "include that."
+        )
+    ]
+
+
 def flat(table: FinalTable) -> list[str]:
     """What small changes of the winner cost, in a sentence; none where that was not asked for."""
     one = table.flatness
@@ -295,7 +324,7 @@ def render_table(table: FinalTable) -> str:
         ordered = ranked_rows(table, one)
         cells = [HEADINGS, *(_cells(table, one, row) for row in ordered)]
         lines += [f"{table.run}: {one.objective} on held-out items", *_columns(cells)]
-    lines += [choice(table), *flat(table)]
+    lines += [choice(table), *flat(table), *repeated(table)]
     lines += [f"{row.name} failed: {row.failed}" for row in table.rows if row.failed is not None]
     return "\n".join(lines) + "\n"
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import BASELINES, FLATNESS, TEST, PhaseFiles, RunFiles
+from tsugiki.contracts.layout import BASELINES, FLATNESS, REPEAT, TEST, PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import Entry, new_recipes, read_population
 from tsugiki.contracts.outcome import Cost, read_cost
 from tsugiki.contracts.population import Population
@@ -95,6 +95,9 @@ def seconds_left(
         unscored = _unscored(files.phase(FLATNESS), flatness.candidates)
         left += take(unscored if drawn else flatness.candidates, items.validation * searched)
     rows = others + finalists + len(config.searches) - 1
+    if (again := config.evaluation.repeat_check) is not None:
+        unscored = _unscored(files.phase(REPEAT), again)
+        left += take(unscored if drawn else again, items.test * tested)
     return left + take(_unscored(files.phase(TEST), rows) if drawn else rows, items.test * tested)
 
 

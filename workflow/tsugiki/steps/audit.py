@@ -11,7 +11,7 @@ import numpy as np
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.genome import Genome
-from tsugiki.contracts.layout import FLATNESS, RunFiles
+from tsugiki.contracts.layout import FLATNESS, REPEAT, RunFiles
 from tsugiki.contracts.ledger import Entry
 from tsugiki.contracts.locks import read_lock
 from tsugiki.contracts.population import Candidate
@@ -24,7 +24,7 @@ from tsugiki.parents.run_models import lock_stage, read_stage_lock, run_digests
 from tsugiki.space.read import read_genome
 from tsugiki.steps.begin import differing_origin
 from tsugiki.steps.evolution import select_from_files
-from tsugiki.steps.finals import flatness_population, winning_recipe
+from tsugiki.steps.finals import again_population, flatness_population, winning_recipe
 from tsugiki.steps.output import require_place_beside
 from tsugiki.steps.start import rival_size
 from tsugiki.strategies.state import read_state
@@ -38,6 +38,8 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entr
         stage, phase = config.stage(after.population.phase), after.population.phase
         if phase == FLATNESS and flatness_population(files, config)[0] != after.population:
             return f"neighbours of the winner drawn again differ from {after.files.population}"
+        if phase == REPEAT and again_population(files, config) != after.population:
+            return f"models to be scored again differ from {after.files.population}"
         if stage is None:
             return None
         if before is not None:

@@ -173,6 +173,9 @@ class _Edit:
         if self.before.flatness_key() != self.after.flatness_key() and self._below("finalists"):
             why = self._why("finalists.flatness")
             yield Effect(f"{why}: neighbours of the winner and the final table are made anew")
+        if self.before.repeat_key() != self.after.repeat_key() and self._below("evaluation"):
+            line = "models are scored a second time, and the final table is made anew"
+            yield Effect(f"{self._why('evaluation.repeat_check')}: {line}")
         if self.before.tracking_key() != self.after.tracking_key():
             yield Effect(f"{self._why('tracking')}: all generations are tracked anew")
 

@@ -12,7 +12,7 @@ from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import FLATNESS
+from tsugiki.contracts.layout import FLATNESS, REPEAT
 from tsugiki.finalists.baselines import baseline_population
 from tsugiki.merge.registry import METHODS, PER_PARENT
 from tsugiki.models.grouping import groups
@@ -104,13 +104,14 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
     finalists = config.finalists.top + config.finalists.mean
     stages = len(config.searches)
     tested = len(rows) + len(stacks) + finalists + stages - 1
-    flatness = config.finalists.flatness
+    flatness, again = config.finalists.flatness, config.evaluation.repeat_check
     return [
         *found,
         Share("baselines", distinct, items.search, searched),
         Share("finalists", stages * finalists, items.validation, searched),
         *([Share(FLATNESS, flatness.candidates, items.validation, searched)] if flatness else []),
         Share("test", tested, items.test, all_tasks),
+        *([Share(REPEAT, again, items.test, all_tasks)] if again else []),
     ]
 
 

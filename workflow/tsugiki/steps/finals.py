@@ -7,7 +7,15 @@ import numpy as np
 from tsugiki.config.rivals import ROWS
 from tsugiki.config.run import Flatness, RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import BASELINES, FINALISTS, FLATNESS, TEST, PhaseFiles, RunFiles
+from tsugiki.contracts.layout import (
+    BASELINES,
+    FINALISTS,
+    FLATNESS,
+    REPEAT,
+    TEST,
+    PhaseFiles,
+    RunFiles,
+)
 from tsugiki.contracts.ledger import entries, read_generation, read_population, scored_generations
 from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
@@ -20,6 +28,7 @@ from tsugiki.finalists.choose import (
 )
 from tsugiki.finalists.files import read_winner
 from tsugiki.finalists.flatness import neighbour_population, neighbours
+from tsugiki.finalists.repeat import repeat_population
 from tsugiki.space.read import read_genome
 from tsugiki.steps.evolution import write_population, write_recipes
 from tsugiki.strategies.state import State, read_state
@@ -107,6 +116,23 @@ def write_flatness(files: RunFiles, config: RunConfig) -> None:
     """Write the population of the winner's neighbours."""
     population, recipes = flatness_population(files, config)
     phase = files.phase(FLATNESS)
+    write_recipes(phase, recipes)
+    write_population(phase.generation(0).population, population)
+
+
+def again_population(files: RunFiles, config: RunConfig) -> Population:
+    """Models of the final table, to be scored on the test items again."""
+    test = files.phase(TEST).generation(0)
+    count = config.evaluation.repeat_check or 0
+    return repeat_population(
+        read_population(test.population), read_generation(test.outcomes), count
+    )
+
+
+def write_repeat(files: RunFiles, config: RunConfig) -> None:
+    """Write the population of models that are scored again."""
+    population, phase = again_population(files, config), files.phase(REPEAT)
+    recipes = _recipes(files.phase(TEST), [one.recipe for one in population.candidates])
     write_recipes(phase, recipes)
     write_population(phase.generation(0).population, population)
 

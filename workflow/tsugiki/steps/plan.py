@@ -12,7 +12,7 @@ from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.sources import measured_files
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import BASELINES, FLATNESS, TEST, GenerationFiles, RunFiles
+from tsugiki.contracts.layout import BASELINES, FLATNESS, REPEAT, TEST, GenerationFiles, RunFiles
 from tsugiki.contracts.recipe import SHARED
 from tsugiki.evaluate.shards import jobs_that_scored, write_splits
 from tsugiki.steps.eras import Era, eras_of, write_eras
@@ -36,7 +36,8 @@ class Plan:
         self.stages = list(self._searches)
         self.finalists = {config.finalists_of(name): name for name in self.stages}
         flatness = [FLATNESS] if config.finalists.flatness else []
-        self.finals = [BASELINES, *self.finalists, *flatness, TEST]
+        repeat = [REPEAT] if config.evaluation.repeat_check else []
+        self.finals = [BASELINES, *self.finalists, *flatness, TEST, *repeat]
         self.rungs = config.evaluation.rungs.documents if config.evaluation.rungs else []
         self.on_disk = config.evaluation.storage == "disk"
         self.caught_up = atomic.never_there(files.root / "caught-up")
@@ -184,6 +185,11 @@ class Plan:
         """The Pareto front, where there are several objectives."""
         return [str(self.files.front)] if len(self.config.evaluation.objectives) > 1 else []
 
+    def repeat(self) -> list[str]:
+        """What models of the final table scored again, where some are to be."""
+        phase = self.files.phase(REPEAT)
+        return [str(phase.generation(0).outcomes)] if REPEAT in self.finals else []
+
     def flatness(self) -> list[str]:
         """The scored neighbours of the winner, where there are to be some."""
         phase = self.files.phase(FLATNESS)
@@ -255,6 +261,7 @@ class Plan:
         """Digest of what scores depend on, and of the number of jobs that they are shared out to."""
         evaluation = self.config.evaluation
         content = {**evaluation.with_goals().model_dump(mode="json"), "jobs": jobs}
+        content.pop("repeat_check", None)  # changes no score
         without = {"resident", "storage"}
         if not evaluation.document_keys:
             without.add("document_keys")
@@ -305,6 +312,10 @@ class Plan:
         if self.config.finalists.preference is None:
             without.add("preference")
         return self._key(finalists=self.config.finalists.model_dump(mode="json", exclude=without))
+
+    def repeat_key(self) -> str:
+        """Digest of how many models are scored again."""
+        return self._key(repeat=self.config.evaluation.repeat_check)
 
     def flatness_key(self) -> str:
         """Digest of how neighbours of the winner are drawn."""
