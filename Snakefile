@@ -56,4 +56,5 @@ rule all:
         RUN.report,
         RUN.best_recipe,
         PLAN.tracked(),
+        RUN.tracked,
         PLAN.caught_up if PLAN.behind() else [],

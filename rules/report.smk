@@ -2,13 +2,15 @@
 #
 # Inputs:  <phase>/gen-NNN/outcomes.json, final.json
 # Outputs: <phase>/gen-NNN/tracked.json   says whether MLflow has the generation, or is to be told later
-#          report.html, figures/*.svg
+#          report.html, figures/*.svg, and the numbers of each figure as *.csv
+#          tracked.json   the same as each generation's, of the winner and the report
 
 
 localrules:
     track,
     catch_up,
     report,
+    track_result,
 
 
 rule track:
@@ -41,6 +43,7 @@ rule track:
 rule catch_up:  # planned while marks say that MLflow is to be told of something; see `all`
     input:
         tracked=PLAN.tracked(),
+        result=RUN.tracked,
     output:
         done=PLAN.caught_up,
     log:
@@ -89,6 +92,15 @@ rule report:
                 "cost",
             )
         ],
+        data=[
+            RUN.figure_data(figure)
+            for figure in (
+                "comparison",
+                "fitness",
+                *SETTINGS.figures().values(),
+                "cost",
+            )
+        ],
     log:
         RUN.root / "logs/report.log",
     benchmark:
@@ -101,3 +113,26 @@ rule report:
         config=RUN.config,
     shell:
         "tsugiki --log {log:q} report {params.config:q}"
+
+
+rule track_result:
+    input:
+        tracked=ancient(PLAN.tracked()),
+        best=RUN.best_recipe,
+        page=RUN.report,
+    output:
+        tracked=RUN.tracked,
+    log:
+        RUN.root / "logs/track_result.log",
+    benchmark:
+        RUN.root / "benchmarks/track_result.tsv"
+    conda:
+        "../envs/environment.yaml"
+    threads: 0
+    resources:
+        runtime=30,
+    params:
+        config=RUN.config,
+        key=PLAN.tracking_key(),
+    shell:
+        "OMP_NUM_THREADS=1 tsugiki --log {log:q} track {params.config:q} --result"

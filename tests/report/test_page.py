@@ -1,10 +1,12 @@
 """The page: complete for a finished run, readable at every earlier point, and self-contained."""
 
+import csv
 import json
 import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,7 +56,7 @@ class Checker(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         """Keep what is read, not the style sheet."""
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text += data
 
 
@@ -65,7 +67,8 @@ def check(path: Path) -> Checker:
     assert checker.open == []
     assert len(set(checker.ids)) == len(checker.ids)
     assert set(checker.labels) <= set(checker.ids)
-    assert {link.removeprefix("#") for link in checker.links} <= set(checker.ids)
+    inside = [link for link in checker.links if not link.startswith("data:text/csv")]
+    assert {link.removeprefix("#") for link in inside} <= set(checker.ids)
     return checker
 
 
@@ -76,8 +79,23 @@ def test_a_finished_run_has_every_section(finished: SyntheticRun) -> None:
     assert page.elements.count("svg") == 6
     assert len(page.labels) == 12
     assert {path.name for path in (finished.files.root / "figures").iterdir()} == {
-        "comparison.svg", "fitness.svg", "signal.svg", "movement.svg", "weights.svg", "cost.svg"
+        f"{name}.{kind}" for kind in ("svg", "csv")
+        for name in ("comparison", "fitness", "signal", "movement", "weights", "cost")
     }  # fmt: skip
+
+
+def test_the_numbers_of_each_figure_are_beside_it_and_in_the_page(finished: SyntheticRun) -> None:
+    """In full: those of the comparison are the final table's."""
+    page = check(write_report(finished.files, finished.config))
+    table = read_final_table(finished.files.final)
+    content = finished.files.figure_data("comparison").read_bytes()
+    rows = list(csv.DictReader(content.decode().splitlines()))
+    assert {row["model"]: float(row["ja_maths"]) for row in rows} == {
+        row.name: row.test["ja_maths"].value for row in table.rows if row.test
+    }
+    held = [unquote(link.partition(",")[2]).encode() for link in page.links if "csv" in link]
+    assert content in held
+    assert len(held) == 6
 
 
 def test_rivals_are_compared_with_in_headline_table_and_figure(

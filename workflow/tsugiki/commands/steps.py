@@ -262,11 +262,19 @@ def best(
 )
 @GENERATION
 @click.option("--rebuild", is_flag=True, help="Write all of MLflow anew from the run's files.")
-def track(terminal: Terminal, run: Run, phase: str | None, generation: int, rebuild: bool) -> None:
+@click.option("--result", is_flag=True, help="Write the winner as a model, and the report.")
+def track(
+    terminal: Terminal, run: Run, phase: str | None, generation: int, rebuild: bool, result: bool
+) -> None:
     """Write what MLflow has not yet, or a generation.
 
-    With --series, as the workflow calls it, an MLflow that fails is no fault: it is told later.
+    With --series or --result, as the workflow calls it, an MLflow that fails is no fault: it is told later.
     """
+    if result:
+        from tsugiki.tracking.projection import track_result
+
+        track_result(run.files, run.config, log=terminal.announce)
+        return
     if rebuild or phase is None:
         from tsugiki.tracking import projection
 

@@ -38,7 +38,9 @@ FOLDERS = frozenset(
 )
 """Folders that every run has."""
 
-FILES = frozenset({"final.json", "folding.json", "report.html", "environment.json", "mlflow.db"})
+FILES = frozenset(
+    {"final.json", "folding.json", "report.html", "environment.json", "tracked.json", "mlflow.db"}
+)
 """Files that a run has once, and replaces."""
 
 FINALISTS_OF = f"{FINALISTS}-"
@@ -258,6 +260,15 @@ class RunFiles:
     def figure(self, name: str) -> Path:
         """A figure of the report."""
         return self.root / "figures" / f"{name}.svg"
+
+    def figure_data(self, name: str) -> Path:
+        """The numbers of a figure."""
+        return self.figure(name).with_suffix(".csv")
+
+    @property
+    def tracked(self) -> Path:
+        """Says whether MLflow has the winner and the report."""
+        return self.root / "tracked.json"
 
     def phase(self, name: str) -> PhaseFiles:
         """Files of one phase."""

@@ -6,7 +6,7 @@ from tsugiki.finalists.table import Comparison, FinalTable, Row, ranked_rows, sh
 from tsugiki.report.svg import Figure, Scale, line, rectangle, text, ticks
 
 WIDTH = 860.0
-LEFT, RIGHT, TOP, BOTTOM = 210.0, 150.0, 36.0, 44.0
+LEFT, RIGHT, TOP, BOTTOM = 260.0, 150.0, 36.0, 44.0
 PITCH, BAR = 30.0, 16.0
 LEGEND = {
     "evolved": 90.0,
@@ -36,7 +36,12 @@ def comparison_figure(table: FinalTable, on: Comparison) -> Figure | None:
         for row, one in zip(rows, intervals, strict=True)
     )
     title = f"{on.objective} on held-out items, with 95 % intervals"
-    return Figure(figure_name(on, table), title, description, WIDTH, height, "".join(parts))
+    data: list[tuple[object, ...]] = [("model", "kind", on.objective, "low", "high", "items")]
+    data += [
+        (row.name, row.kind, one.value, one.low, one.high, one.items)
+        for row, one in zip(rows, intervals, strict=True)
+    ]
+    return Figure(figure_name(on, table), title, description, WIDTH, height, "".join(parts), data)
 
 
 def _axis(x: Scale, height: float, objective: str) -> str:
@@ -62,7 +67,8 @@ def _bar(table: FinalTable, on: Comparison, row: Row, x: Scale, top: float) -> s
     weight = "f-strong" if row.name == table.winner else "f-label"
     return "".join(
         [
-            text(LEFT - 10, middle + 4, _short(row.name), weight, text_anchor="end"),
+            text(LEFT - 66, middle + 4, _short(row.name), weight, text_anchor="end"),
+            text(LEFT - 60, middle + 4, row.kind, "f-muted"),
             rectangle(start, middle - BAR / 2, end - start, BAR, f"f-bar f-{row.kind}", row.name),
             line(x(interval.low), middle, x(interval.high), middle, "f-whisker"),
             line(x(interval.low), middle - 4, x(interval.low), middle + 4, "f-whisker"),

@@ -92,7 +92,14 @@ def cost_figure(costs: list[PhaseCost]) -> Figure | None:
         parts.append(_bar(cost, x, TOP + PITCH * index))
     description = "; ".join(f"{cost.phase} {cost.total:.0f} seconds" for cost in costs)
     title = "Seconds spent on candidates"
-    return Figure("cost", title, description, WIDTH, height, "".join(parts))
+    data: list[tuple[object, ...]] = [
+        ("phase", "candidates", *(f"seconds_{name}" for name, _ in PARTS), "tokens", "answers")
+    ]
+    data += [
+        (one.phase, one.candidates, one.merging, one.scoring, one.other, one.tokens, one.answers)
+        for one in costs
+    ]
+    return Figure("cost", title, description, WIDTH, height, "".join(parts), data)
 
 
 def _axis(x: Scale, height: float) -> str:

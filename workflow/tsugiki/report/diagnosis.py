@@ -15,8 +15,8 @@ Value = Callable[[Diagnosis], float | None]
 
 MOVEMENT: tuple[tuple[str, str, Value], ...] = (
     ("step", "f-lane-0", lambda one: one.step),
-    ("distance between candidates", "f-lane-1", lambda one: one.diversity),
-    ("moved since the generation before", "f-lane-2", lambda one: one.moved),
+    ("distance between candidates", "f-lane-1 f-dashed", lambda one: one.diversity),
+    ("moved since the generation before", "f-lane-2 f-dotted", lambda one: one.moved),
 )
 SIGNAL: tuple[tuple[str, str, Value], ...] = (
     ("share of the variance that is signal", "f-lane-0", lambda one: one.signal),
@@ -78,11 +78,18 @@ def _figure(
         first += len(stage)
     left = LEFT
     for label, class_, _ in series:
-        parts.append(circle(left + 5, 18, 4, f"f-lane {class_}"))
-        parts.append(text(left + 15, 22, label))
-        left += 40 + 6.6 * len(label)
+        parts.append(line(left, 18, left + 24, 18, f"f-lane {class_} f-line"))
+        parts.append(circle(left + 12, 18, 2.6, f"f-lane {class_}"))
+        parts.append(text(left + 30, 22, label))
+        left += 56 + 6.6 * len(label)
     words = sentences(stages)[name]
-    return Figure(name, title, words, WIDTH, HEIGHT, "".join(parts))
+    data: list[tuple[object, ...]] = [("stage", "generation", *(label for label, _, _ in series))]
+    data += [
+        (stage, one.number + 1, *(of(one) for _, _, of in series))
+        for stage, generations in stages.items()
+        for one in generations
+    ]
+    return Figure(name, title, words, WIDTH, HEIGHT, "".join(parts), data)
 
 
 def _line(
@@ -100,7 +107,9 @@ def _line(
         )
         for index, value in known
     )
-    return path([(x(index), y(value)) for index, value in known], "f-path") + "".join(dots)
+    return path(
+        [(x(index), y(value)) for index, value in known], f"f-lane {class_} f-line"
+    ) + "".join(dots)
 
 
 def _axes(x: Scale, y: Scale, generations: int) -> str:

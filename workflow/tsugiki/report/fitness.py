@@ -10,6 +10,7 @@ from tsugiki.report.svg import Figure, Scale, circle, line, number, padded, path
 
 WIDTH, HEIGHT = 860.0, 380.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 20.0, 44.0, 64.0
+NUMBERS = ("best_so_far", "best", "upper", "median", "lower")
 
 Point = tuple[float, float]
 Courses = Mapping[str, Sequence[tuple[Summary, Course]]]
@@ -70,7 +71,13 @@ def fitness_figure(measure: str | None, stages: Courses) -> Figure | None:
             parts.append(line(x(first - 0.5), TOP, x(first - 0.5), HEIGHT - BOTTOM, "f-divide"))
         first += len(stage)
     title, words = f"{measure or 'Fitness'} by generation", _description(stages, label)
-    return Figure(search_name(measure), title, words, WIDTH, HEIGHT, "".join(parts))
+    data: list[tuple[object, ...]] = [("stage", "generation", "candidates", "failed", *NUMBERS)]
+    data += [
+        (name, one.number + 1, one.candidates, one.failures, *(getattr(of, key) for key in NUMBERS))
+        for name, stage in stages.items()
+        for one, of in stage
+    ]
+    return Figure(search_name(measure), title, words, WIDTH, HEIGHT, "".join(parts), data)
 
 
 def _axes(x: Scale, y: Scale, generations: int, label: str) -> str:

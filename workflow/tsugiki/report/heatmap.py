@@ -50,7 +50,15 @@ def recipe_figure(recipe: AnyRecipe, figure: str = "weights") -> Figure | None:
     if not parts:
         return None
     title = f"Parameters of the best recipe ({recipe.method}) by layer and parent"
-    return Figure(figure, title, " ".join(sentences), WIDTH, y, "".join(parts))
+    data: list[tuple[object, ...]] = [("parameter", "parent", "group", "value")]
+    data += [
+        (name, parent, group, of_parent[group])
+        for name, parameter in recipe.parameters.items()
+        for parent, of_parent in parameter.values.items()
+        for group in ordered_groups(parameter)
+        if group in of_parent
+    ]
+    return Figure(figure, title, " ".join(sentences), WIDTH, y, "".join(parts), data)
 
 
 def ordered_groups(parameter: Parameter) -> list[str]:

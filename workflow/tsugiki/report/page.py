@@ -35,7 +35,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(files: RunFiles, config: RunConfig) -> Path:
-    """Write report.html and figures/*.svg, however far the run has come.
+    """Write report.html, and figures/*.svg with figures/*.csv, however far the run has come.
 
     Returns:
         The page's path.
@@ -47,6 +47,8 @@ def write_report(files: RunFiles, config: RunConfig) -> Path:
     drawn = figures(data)
     for figure in drawn.values():
         write_if_changed(files.figure(figure.name), figure.standalone())
+        if figure.data:
+            write_if_changed(files.figure_data(figure.name), figure.csv())
     write_if_changed(files.report, render(data, drawn).encode())
     return files.report
 
@@ -115,5 +117,6 @@ def render(data: ReportData, drawn: dict[str, Figure]) -> str:
         luck=[] if data.table is None else luck(data.table),
         flat=[] if data.table is None else [*flat(data.table), *repeated(data.table)],
         style=(TEMPLATES / "page.css").read_text("utf-8") + STYLE.read_text("utf-8"),
+        script=(TEMPLATES / "page.js").read_text("utf-8"),
         version=__version__,
     )

@@ -47,7 +47,9 @@ def path_figure(recipe: DataflowRecipe, name: str = "path") -> Figure:
             above = up - _radius(hop) - 4
             parts.append(text(across, above, label, "f-value f-muted", text_anchor="middle"))
     title = f"Path of the best model: {len(recipe.path)} hops through {len(order)} models"
-    return Figure(name, title, _description(recipe.path), WIDTH, HEIGHT, "".join(parts))
+    data: list[tuple[object, ...]] = [("step", "parent", "layer", "scale")]
+    data += [(step, hop.parent, hop.layer, hop.scale) for step, hop in enumerate(recipe.path, 1)]
+    return Figure(name, title, _description(recipe.path), WIDTH, HEIGHT, "".join(parts), data)
 
 
 def _mark(x: float, y: float, parent: int, hop: Hop, step: int) -> str:

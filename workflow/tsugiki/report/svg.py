@@ -6,10 +6,13 @@ the reader's light or dark theme, their text stays text, and equal data give equ
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
 STYLE = Path(__file__).parent / "templates" / "figure.css"
@@ -26,6 +29,7 @@ class Figure:
         width: In pixels.
         height: In pixels.
         body: SVG elements.
+        data: What is drawn, as rows of a table, the first of them its headings.
     """
 
     name: str
@@ -34,6 +38,17 @@ class Figure:
     width: float
     height: float
     body: str
+    data: Sequence[Sequence[object]] = ()
+
+    def csv(self) -> bytes:
+        """Content of a CSV file (RFC 4180); numbers in full, nothing for those that are not known."""
+        written = io.StringIO()
+        csv.writer(written).writerows(self.data)
+        return written.getvalue().encode()
+
+    def csv_uri(self) -> str:
+        """The same as an address that holds it, for a page without files beside it."""
+        return f"data:text/csv;charset=utf-8,{quote(self.csv())}"
 
     def inline(self) -> str:
         """For an HTML page that holds `figure.css`."""

@@ -17,7 +17,7 @@ from tsugiki.contracts.recipe import SHARED
 from tsugiki.evaluate.shards import jobs_that_scored, write_splits
 from tsugiki.steps.eras import Era, eras_of, write_eras
 from tsugiki.steps.origins import origin_files
-from tsugiki.tracking.marks import pending
+from tsugiki.tracking.marks import untold
 
 
 class Plan:
@@ -199,9 +199,9 @@ class Plan:
         """Marks of everything that goes to MLflow."""
         return [str(generation.tracked) for generation in self._generations()]
 
-    def behind(self) -> int:
-        """How many generations MLflow has still to be told of."""
-        return len(pending(self.files, self.config)) if self.config.tracking.enabled else 0
+    def behind(self) -> str:
+        """What MLflow has still to be told of, in words; nothing where it has all."""
+        return untold(self.files, self.config) if self.config.tracking.enabled else ""
 
     def _generations(self) -> list[GenerationFiles]:
         """All that are scored, phase by phase."""

@@ -63,6 +63,6 @@ def end(plan: Plan, path: str | Path) -> None:
     plan.caught_up.unlink(missing_ok=True)
     if behind := plan.behind():
         print(  # noqa: T201 - on the workflow's terminal
-            f"MLflow lags behind by {behind} generations: "
+            f"MLflow lags behind by {behind}: "
             f"`tsugiki track {path}` catches up, and so does the same command"
         )

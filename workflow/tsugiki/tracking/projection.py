@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tsugiki.canonical import canonical_json
+from tsugiki.canonical import canonical_json, digest_file
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace
 from tsugiki.contracts.layout import TEST, RunFiles
@@ -24,7 +24,17 @@ from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import InfrastructureError, LineageError
 from tsugiki.progress.diagnosis import Diagnosis, diagnose
 from tsugiki.progress.summary import decided_objectives, summaries
-from tsugiki.tracking.marks import PENDING, mark, mark_untold, pending
+from tsugiki.tracking.inputs import data_sets, source_tags
+from tsugiki.tracking.marks import (
+    PENDING,
+    mark,
+    mark_result,
+    mark_untold,
+    pending,
+    result_is_pending,
+    result_is_there,
+    untold,
+)
 from tsugiki.tracking.records import (
     PREFIX,
     Record,
@@ -40,6 +50,7 @@ from tsugiki.tracking.store import (
     store_has_moved,
     tracking_uri,
 )
+from tsugiki.tracking.winner import forget, register_winner
 
 PARAMS_A_CALL = 100
 """MLflow takes no more parameters at once."""
@@ -85,7 +96,36 @@ def track_generation(
         mark(scored, state=False)
         return
     mark(scored, PENDING)
-    missing = len(pending(files, config))
+    _catch_up_or_say(files, config, log=log)
+
+
+def track_result(files: RunFiles, config: RunConfig, *, log: Callable[[str], None]) -> None:
+    """Log the winner as a model, with report and figures, as `track_generation` does a generation.
+
+    Args:
+        files: The run's files.
+        config: The run's configuration.
+        log: Takes a line, when MLflow begins to lag behind and when it has caught up.
+
+    Raises:
+        LineageError: the run has no result yet, or its files are damaged.
+        ConfigError: the tracking store is of a kind that MLflow does not write to.
+    """
+    tracking_uri(files, config)
+    if not result_is_there(files):
+        raise LineageError(
+            "there is no result to track yet",
+            where=str(files.root),
+            expected="final.json, best/recipe.json and report.html",
+            fix="let the workflow come to its end first",
+        )
+    mark_result(files, PENDING if config.tracking.enabled else False)
+    if config.tracking.enabled:
+        _catch_up_or_say(files, config, log=log)
+
+
+def _catch_up_or_say(files: RunFiles, config: RunConfig, *, log: Callable[[str], None]) -> None:
+    missing, words = len(pending(files, config)) + result_is_pending(files), untold(files, config)
     try:
         _catch_up(files, config)
     except InfrastructureError as error:
@@ -95,7 +135,7 @@ def track_generation(
             log(f"MLflow lags behind, the search goes on: {reason}")
     else:
         if missing > 1:
-            log(f"MLflow has caught up: {missing} generations")
+            log(f"MLflow has caught up: {words}")
 
 
 def catch_up(files: RunFiles, config: RunConfig) -> None:
@@ -152,6 +192,9 @@ def _log_pending(client: Any, files: RunFiles, config: RunConfig) -> None:
             if entry.number in numbers:
                 projection.log(phase, history)
                 mark(entry.files, state=True)
+    if result_is_pending(files):
+        projection.log_result()
+        mark_result(files, state=True)
 
 
 def _projection(client: Any, files: RunFiles, config: RunConfig) -> _Projection:
@@ -169,8 +212,34 @@ class _Projection:
 
     def clear(self) -> None:
         """Delete the run's records, and no other run's."""
+        forget(self.client, self.experiment, self.config.name)
         for run in self._search():
             self.client.delete_run(run.info.run_id)
+
+    def log_result(self) -> None:
+        """Register the winner, and attach the report to its phase and to the last stage's.
+
+        Raises:
+            InfrastructureError: MLflow does not have the winner's run.
+        """
+        winners = self._search(role="candidate", series=TEST, **{"origin.kind": "evolved"})
+        if not winners:
+            raise InfrastructureError(
+                "MLflow does not have the winner's scores",
+                where=self.config.tracking.uri or str(self.files.root),
+                fix="`tsugiki track --rebuild` with the configuration writes all anew",
+            )
+        recipe = winners[0].data.tags[f"{PREFIX}.recipe"]
+        tags = {"run": self.config.name, "recipe": recipe, "final": digest_file(self.files.final)}
+        own = {f"{PREFIX}.{key}": value for key, value in tags.items()}
+        model = register_winner(self.client, self.experiment, self.files, winners[0], own)
+        for phase in (self.config.stages[-1].name, TEST):
+            for run in self._search(role="series", series=phase):
+                self.client.set_tag(run.info.run_id, f"{PREFIX}.model", model)
+                self.client.log_artifact(run.info.run_id, str(self.files.report))
+                figures = self.files.figure("").parent
+                if figures.is_dir():
+                    self.client.log_artifacts(run.info.run_id, str(figures), "figures")
 
     def log(self, phase: str, history: Sequence[Entry]) -> None:
         """Log the last generation of `history`, which starts with the first one."""
@@ -185,7 +254,8 @@ class _Projection:
         known = [cost for cost in costs.values() if cost is not None]
         end = max((cost.finished for cost in known), default=datetime.fromtimestamp(0, UTC))
         start = min((cost.started for cost in known), default=end)
-        parent = self._phase_run(phase, start)
+        inputs = data_sets(self.files, entry.population.split)
+        parent = self._phase_run(phase, start, inputs)
         if entry.number == 0 or phase == TEST:
             self._log_run_files(parent)
         if entry.population.candidates:
@@ -194,7 +264,7 @@ class _Projection:
             summary = summaries(self.files, self.config, phase, outcomes)[-1]
             metrics = generation_metrics(summary, spent, self._diagnosis(phase, history))
             self._log(parent, metrics=metrics, timestamp=milliseconds(end), step=entry.number)
-            self._log_candidates(parent, phase, entry, costs, end)
+            self._log_candidates(parent, phase, entry, costs, end, inputs)
         if self._is_last(phase, entry):
             self.client.set_terminated(parent, status="FINISHED", end_time=milliseconds(end))
 
@@ -212,6 +282,7 @@ class _Projection:
         entry: Entry,
         costs: Mapping[str, Cost | None],
         end: datetime,
+        inputs: Sequence[Any],
     ) -> None:
         place = {"role": "candidate", "series": phase, "generation": str(entry.number)}
         present = {run.data.tags.get(f"{PREFIX}.candidate"): run for run in self._search(**place)}
@@ -226,6 +297,7 @@ class _Projection:
             if run is not None:  # of another outcome, or cut off: what it has cannot be changed
                 self.client.delete_run(run.info.run_id)
             run = self._create(record.name, record.tags, record.started, parent, **place)
+            self.client.log_inputs(run.info.run_id, inputs)
             self._log_candidate(run.info.run_id, phase, candidate, record, entry.number)
         for run in present.values():
             self.client.delete_run(run.info.run_id)
@@ -251,13 +323,14 @@ class _Projection:
         status = "FAILED" if record.failed else "FINISHED"
         self.client.set_terminated(run, status=status, end_time=record.finished)
 
-    def _phase_run(self, phase: str, start: datetime) -> str:
+    def _phase_run(self, phase: str, start: datetime, inputs: Sequence[Any]) -> str:
         """Id of the phase's run. Its settings are tags: MLflow lets no parameter have another value."""
         settings = self._settings(phase)
         found = self._search(role="series", series=phase)
         if not found:
             place = {"role": "series", "series": phase}
             created = self._create(phase, settings, milliseconds(start), None, **place)
+            self.client.log_inputs(created.info.run_id, inputs)
             return str(created.info.run_id)
         (run, *_) = found
         for key, value in settings.items():
@@ -287,6 +360,7 @@ class _Projection:
         self, name: str, tags: Mapping[str, str], start: int, parent: str | None, **place: str
     ) -> Any:
         own = {f"{PREFIX}.{key}": value for key, value in self._place(place).items()}
+        own |= source_tags(self.files, "rank" if parent is None else "evaluate")
         nested = {} if parent is None else {"mlflow.parentRunId": parent}
         return self.client.create_run(
             self.experiment, start_time=start, run_name=name, tags={**tags, **own, **nested}
