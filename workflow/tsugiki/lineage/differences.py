@@ -65,8 +65,8 @@ def diff_runs(first: tuple[RunFiles, RunConfig], second: tuple[RunFiles, RunConf
         else {}
         for each in (files, others)
     ]
-    recipes = [_winning(each) for each in (files, others)]
-    recipe = diff_recipes(*recipes).recipe if recipes[0] and recipes[1] else {}
+    one, two = _winning(files), _winning(others)
+    recipe = {} if one is None or two is None else diff_recipes(one, two).recipe
     return Differences(
         configuration=dict(changed_keys(config, other)),
         parents=_changes(*locks),
