@@ -125,3 +125,18 @@ def test_a_candidate_that_no_generation_has_is_named(run: Run) -> None:
         "cand-0123456789ab: it was scored, but no generation has it" in one for one in findings
     )
     assert any("cand-0123456789ab/recipe.json: is another recipe" in one for one in findings)
+
+
+def test_a_rebuilt_model_tells_of_files_that_no_digest_covers(run: Run) -> None:
+    """As in a model of an earlier version, which has no marker: its tokenizer is compared byte by byte."""
+    path, marker = run.files.best / "tokenizer_config.json", run.files.best / ".tsugiki.json"
+    before, marked = path.read_bytes(), marker.read_bytes()
+    marker.unlink()
+    path.write_bytes(before + b" ")
+    try:
+        assert run.audit() == []
+        assert named(run.audit(rebuild=True), path)
+    finally:
+        path.write_bytes(before)
+        marker.write_bytes(marked)
+    assert run.audit(rebuild=True) == []

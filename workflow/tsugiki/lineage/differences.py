@@ -65,8 +65,8 @@ def diff_runs(first: tuple[RunFiles, RunConfig], second: tuple[RunFiles, RunConf
         else {}
         for each in (files, others)
     ]
-    old, new = _winning(files), _winning(others)
-    recipe = {} if old is None or new is None else diff_recipes(old, new).recipe
+    one, two = _winning(files), _winning(others)
+    recipe = {} if one is None or two is None else diff_recipes(one, two).recipe
     return Differences(
         configuration=dict(changed_keys(config, other)),
         parents=_changes(*locks),
