@@ -107,6 +107,7 @@ def _wait(ready: object, server: subprocess.Popen[bytes]) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_a_server_on_postgresql_is_told_all_though_it_was_down(
     finished: SyntheticRun, ready: RunFiles, database: str, tmp_path: Path
 ) -> None:
