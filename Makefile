@@ -9,7 +9,7 @@ LOOPS = $(VENV)/.loops
 SOURCES = workflow tests bench config/tasks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format clean
+.PHONY: help setup run smoke test check format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ $(LOOPS): $(READY) $(wildcard workflow/tsugiki/merge/kernels/*.py)
 
 run: $(LOOPS)  ## evolve the merge of CONFIG (the embedded demo if not set)
 	$(BIN)/snakemake --profile config/profiles/default --configfile $(CONFIG)
+
+smoke: $(LOOPS)  ## two documents and one generation of CONFIG, and how long the real run takes
+	$(BIN)/tsugiki smoke $(CONFIG)
 
 test: $(LOOPS)  ## run all tests, in WORKERS processes
 	$(BIN)/python -m pytest -n $(WORKERS)

@@ -53,6 +53,7 @@ def validate_config(config: RunConfig, *, where: str) -> None:
         *_stages(config),
         *_baselines(config),
         *_tasks(config),
+        *_template(config),
         *_preference(config),
         *backend_faults(config),
     ]
@@ -299,6 +300,17 @@ def _tasks(config: RunConfig) -> Iterator[str]:
                     f"`{key}.metric`: task {objective.task} has no metric "
                     f"{objective.metric!r}; {nearest(objective.metric, metrics)}"
                 )
+
+
+def _template(config: RunConfig) -> Iterator[str]:
+    given, file = config.evaluation.chat_template, config.evaluation.template_file
+    if file is not None and not file.is_file():
+        yield f"`evaluation.chat_template`: there is no file {given!r}"
+    if given is not None and file is None and given not in config.parents:
+        yield (
+            f"`evaluation.chat_template`: {given!r} is no parent, and no file that ends in .jinja; "
+            f"{nearest(given, config.parents)}"
+        )
 
 
 def _function(objective: FunctionObjective, key: str) -> Iterator[str]:

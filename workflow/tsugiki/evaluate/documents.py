@@ -81,7 +81,9 @@ def divide_all(
     needed = sizes.search + sizes.validation + sizes.test
     for task in objectives:
         if len(documents[task]) < needed:
-            raise _too_few(task, needed, f"{len(documents[task])} distinct documents")
+            copies = len(hashes[task]) - len(documents[task])
+            left = f" ({copies} more equal others, and are left out)" if copies else ""
+            raise _too_few(task, needed, f"{len(documents[task])} distinct documents{left}")
     divided: dict[str, TaskDocuments] = {}
     for group in _that_share(documents) if version > 1 else [[task] for task in documents]:
         optimised = [task for task in group if task in objectives]

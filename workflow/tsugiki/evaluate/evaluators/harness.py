@@ -88,6 +88,9 @@ class Harness:
             )
         if self.evaluation.num_fewshot is not None:
             self.tasks[name].set_config("num_fewshot", self.evaluation.num_fewshot)
+        if self.evaluation.gen_prefix is not None:
+            self.tasks[name].set_config("gen_prefix", self.evaluation.gen_prefix)
+            self.tasks[name].fewshot_cfg.gen_prefix = self.evaluation.gen_prefix
         refuse_leaking_examples(name, self.tasks[name])
         refuse_sampling(name, self.tasks[name])
 
@@ -149,7 +152,14 @@ class Harness:
             },
             "fewshot_seed": FEWSHOT_SEED,
             "apply_chat_template": self.evaluation.apply_chat_template,
+            **self._of_prompts(),
         }
+
+    def _of_prompts(self) -> dict[str, Any]:
+        """What else determines prompts, as far as it is configured."""
+        names = ("system_instruction", "fewshot_as_multiturn", "gen_prefix")
+        found = {name: getattr(self.evaluation, name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
 
     def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[Sample]:
         """Score a model.
@@ -186,8 +196,9 @@ class Harness:
                 task_dict={"tasks": tasks, "groups": {}, "group_map": {}},
                 bootstrap_iters=0,
                 log_samples=True,
+                system_instruction=self.evaluation.system_instruction,
                 apply_chat_template=self.evaluation.apply_chat_template,
-                fewshot_as_multiturn=self.evaluation.apply_chat_template,
+                fewshot_as_multiturn=self.evaluation.multiturn,
             )
         except TsugikiError:
             raise
@@ -225,8 +236,9 @@ class Harness:
         task = self._narrowed(name, tuple(ids))
         chat = self.evaluation.apply_chat_template
         task.build_all_requests(
+            system_instruction=self.evaluation.system_instruction,
             apply_chat_template=chat,
-            fewshot_as_multiturn=chat,
+            fewshot_as_multiturn=self.evaluation.multiturn,
             chat_template=model.apply_chat_template if chat else None,
             tokenizer_name=model.tokenizer_name if chat else "",
         )
