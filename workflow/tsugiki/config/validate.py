@@ -56,6 +56,7 @@ def validate_config(config: RunConfig, *, where: str) -> None:
         *_stages(config),
         *_baselines(config),
         *_tasks(config),
+        *_template(config),
         *_preference(config),
         *backend_faults(config),
     ]
@@ -372,6 +373,17 @@ def _own(objective: FunctionObjective | FileObjective, key: str) -> Iterator[str
         yield from _function(objective, key)
     elif not objective.file.is_file():
         yield f"`{key}`: there is no file {objective.task!r}"
+
+
+def _template(config: RunConfig) -> Iterator[str]:
+    given, file = config.evaluation.chat_template, config.evaluation.template_file
+    if file is not None and not file.is_file():
+        yield f"`evaluation.chat_template`: there is no file {given!r}"
+    if given is not None and file is None and given not in config.parents:
+        yield (
+            f"`evaluation.chat_template`: {given!r} is no parent, and no file that ends in .jinja; "
+            f"{nearest(given, config.parents)}"
+        )
 
 
 def _function(objective: FunctionObjective, key: str) -> Iterator[str]:

@@ -10,8 +10,10 @@ from tsugiki.config.validate_backend import vllm_faults
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.candidate_model import CandidateModel
+from tsugiki.evaluate.chat import OWN, Chat
 from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.evaluators.registry import Evaluators
+from tsugiki.evaluate.thinking import Thought
 from tsugiki.evaluate.vllm_backend.candidates import VllmCandidates
 from tsugiki.evaluate.vllm_backend.language_model import SETTINGS
 from tsugiki.parents.run_models import RunModels
@@ -35,6 +37,8 @@ class Model(Protocol):
     cut: set[tuple[str, bool]]
     """Prompts that lost their start, since the model cannot read so much: the text, and whether an
     answer was to be generated, which leaves less room for it."""
+    thoughts: dict[str, Thought]
+    """What prompts led to since this was cleared, where answers have a thinking part."""
 
 
 class Candidates(Protocol):
@@ -62,7 +66,12 @@ class Candidates(Protocol):
 
 
 def open_backend(
-    models: RunModels, config: RunConfig, *, job: int, before: Candidates | None = None
+    models: RunModels,
+    config: RunConfig,
+    *,
+    job: int,
+    before: Candidates | None = None,
+    chat: Chat = OWN,
 ) -> Candidates:
     """The backend that a configuration names, over some of its models.
 
@@ -73,7 +82,12 @@ def open_backend(
         return before
     kind = VllmCandidates if config.evaluation.backend == "vllm" else CandidateModel
     return kind(
-        models.folders, models.digests, config.evaluation, job=job, names=config.tensor_names
+        models.folders,
+        models.digests,
+        config.evaluation,
+        job=job,
+        names=config.tensor_names,
+        chat=chat,
     )
 
 

@@ -28,6 +28,7 @@ from tsugiki.contracts.rungs import left_at
 from tsugiki.contracts.samples import read_samples, rows_again
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
+from tsugiki.evaluate.chat import open_chat
 from tsugiki.evaluate.chat_template import chat_identity
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.materialized import read_weights_digest
@@ -218,13 +219,19 @@ class ShardEvaluator:
         return [recipe for members in groups.values() for recipe in members]
 
     def _chats(self, population: Population, phase: PhaseFiles) -> dict[str, Any]:
-        """What the chat templates of a population's models add to its identity."""
+        """What the models' templates, ends of answers and thinking add to a population's identity."""
         evaluation = self._config.evaluation
+        found = self._chat.identity()
+        if evaluation.chat_template_args:
+            found["chat_template_args"] = evaluation.chat_template_args
+        if evaluation.thinking is not None:
+            found["thinking"] = evaluation.thinking.model_dump(mode="json")
         if not evaluation.apply_chat_template:
-            return {}
+            return found
         recipes = (read_recipe(phase.candidate(one.recipe).recipe) for one in population.candidates)
         owners = sorted({recipe.owner for recipe in recipes})
-        return chat_identity([self._folders[owner] for owner in owners], evaluation.date)
+        folders = [self._folders[owner] for owner in owners]
+        return found | chat_identity(folders, evaluation.date, self._chat.template)
 
     def _hold_models_of(self, phase: str) -> None:
         """Keep the models in memory as long as a phase is made from the same ones."""
@@ -232,7 +239,12 @@ class ShardEvaluator:
         self._folders = models.folders
         if models.digests != self._digests:
             before = None if self._digests is None else self._model
-            self._model = open_backend(models, self._config, job=self._job, before=before)
+            self._chat = open_chat(
+                self._config, {name: models.folders[name] for name in self._config.parents}
+            )
+            self._model = open_backend(
+                models, self._config, job=self._job, before=before, chat=self._chat
+            )
             self._digests = models.digests
 
     def _build(self, recipe: AnyRecipe, written: Path) -> Any:
@@ -366,5 +378,9 @@ def describe(outcome: Scored | Failed) -> str:
     if "cut" in outcome.rates:
         scores.append(
             f"{outcome.rates['cut']:.0%} of the prompts cut: longer than the model can read"
+        )
+    if "unclosed" in outcome.rates:
+        scores.append(
+            f"{outcome.rates['unclosed']:.0%} of the answers did not close their thinking"
         )
     return "  ".join(scores)

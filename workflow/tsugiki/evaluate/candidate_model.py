@@ -18,7 +18,7 @@ import transformers
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import InfrastructureError, ParentError
-from tsugiki.evaluate.chat_template import stop_clock
+from tsugiki.evaluate.chat import OWN, Chat
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.in_place import InPlaceMerger
@@ -45,8 +45,10 @@ class CandidateModel:
         job: int = 0,
         names: Mapping[str, Names] | None = None,
         trusted: frozenset[str] = frozenset(),
+        chat: Chat = OWN,
     ) -> None:
         """`trusted` names the parents whose own modelling code may run."""
+        self._chat = chat
         self._folders = dict(folders)
         self._names = names
         self._digests = dict(digests)
@@ -200,9 +202,16 @@ class CandidateModel:
             )
             if tokenizer.pad_token_id is None:
                 tokenizer.pad_token = tokenizer.eos_token
-            stop_clock(tokenizer, self._evaluation.date)
+            self._chat.apply(tokenizer, self._evaluation)
             self._tokenizers[owner] = tokenizer
-        return LanguageModel(model, self._tokenizers[owner], batch_size=self._evaluation.batch_size)
+        return LanguageModel(
+            model,
+            self._tokenizers[owner],
+            batch_size=self._evaluation.batch_size,
+            ends=self._chat.ends,
+            chat_template_args=self._evaluation.chat_template_args,
+            thinking=self._evaluation.thinking,
+        )
 
 
 def _models_of(recipe: Recipe) -> set[str]:

@@ -44,7 +44,9 @@ def at_date(template: str, day: date) -> str:
     return f"{{% macro {CLOCK}(format) %}}{{{{ {text} }}}}{{% endmacro %}}\n{template}"
 
 
-def chat_identity(folders: Sequence[Path], day: date | None) -> dict[str, Any]:
+def chat_identity(
+    folders: Sequence[Path], day: date | None, template: str | None = None
+) -> dict[str, Any]:
     """What determines prompts beside tasks and documents: the date, and whose template it is.
 
     Nothing is added for one template that reads no clock: it comes with the weights' owner.
@@ -52,11 +54,12 @@ def chat_identity(folders: Sequence[Path], day: date | None) -> dict[str, Any]:
     Args:
         folders: The models whose tokenizers a population has.
         day: The run's date.
+        template: The one that all models have instead of their own, if there is one.
 
     Raises:
         ValueError: a model's chat template cannot be read.
     """
-    templates = [read_template(FolderFiles(folder)) for folder in folders]
+    templates = [template] if template else [read_template(FolderFiles(one)) for one in folders]
     found: dict[str, Any] = {}
     if any(reads_clock(template) for template in templates):
         found["date"] = (WITHOUT_DATE if day is None else day).isoformat()

@@ -96,7 +96,9 @@ def divide_all(
     objectives = {pool.name for pool in pools if pool.task in objectives}
     for pool in pools:
         if pool.name in objectives and len(pool.documents) < sum(pool.room.values()):
-            raise _too_few(pool.name, pool.room, f"{len(pool.documents)} distinct documents")
+            copies = len(hashes[pool.task]) - len(distinct[pool.task])
+            left = f" ({copies} more equal others, and are left out)" if copies else ""
+            raise _too_few(pool.name, pool.room, f"{len(pool.documents)} distinct documents{left}")
     divided: dict[str, Sets] = {}
     for group in _that_share(documents) if version > 1 else [[task] for task in documents]:
         optimised = [task for task in group if task in objectives]

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import transformers
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import normalize_gen_kwargs
 
+from tsugiki.config.evaluation import Thinking
 from tsugiki.errors import EvaluationError
+from tsugiki.evaluate.stopping import StopAfterThinking, StopTokens
+from tsugiki.evaluate.thinking import Thought, Thoughts
 
 transformers.logging.set_verbosity_error()
-
-PART_OF_CHARACTER = "\ufffd"
-"""What a token decodes to that holds some bytes of a character."""
 
 DECODED = 10_000
 """Answers whose text is kept."""
@@ -86,71 +87,50 @@ class ForwardClock:
         self._finite = finite if self._finite is None else self._finite & finite
 
 
-class StopTokens(transformers.StoppingCriteria):  # type: ignore[misc]
-    """Ends a row once its generated text holds a stop sequence.
-
-    Only the newest token is decoded, once per distinct token. The row's tail is decoded where the
-    sequence may span tokens: the newest one holds the sequence's last character, or only a part
-    of a character.
-    """
-
-    def __init__(
-        self, stops: Sequence[str], tokenizer: Any, prompt_length: int, texts: dict[int, str]
-    ) -> None:
-        self._stops = [stop for stop in stops if stop]
-        self._tokenizer = tokenizer
-        self._prompt = prompt_length
-        self._texts = texts
-        self._done: list[bool] | None = None
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        """Which rows are done; shape (batch,), bool."""
-        del scores, kwargs
-        newest = input_ids[:, -1].tolist()
-        if self._done is None:
-            self._done = [False] * len(newest)
-        for row, token in enumerate(newest):
-            if not self._done[row]:
-                self._done[row] = self._ends(input_ids, row, token)
-        return torch.tensor(self._done, device=input_ids.device)
-
-    def _ends(self, input_ids: torch.Tensor, row: int, token: int) -> bool:
-        text = self._texts.get(token)
-        if text is None:
-            text = self._texts[token] = self._tokenizer.decode([token])
-        for stop in self._stops:
-            if stop in text:
-                return True
-            if (len(stop) > 1 and stop[-1] in text) or PART_OF_CHARACTER in text:
-                tail = input_ids[row, self._prompt :][-len(stop.encode()) - 2 :]
-                if stop in self._tokenizer.decode(tail):
-                    return True
-        return False
-
-
 class LanguageModel(HFLM):  # type: ignore[misc]
     """HFLM around a model whose weights are replaced between candidates.
 
-    `cut` has the prompts that were longer than what the model can read, and lost their start.
+    `cut` has the prompts that were longer than what the model can read, and lost their start; `thoughts`
+    has what prompts led to where answers think.
 
     Decoding is greedy with one fixed generation configuration: a candidate's own
     generation_config.json (a repetition penalty, say) would otherwise change its score. Only the
     tokens that end an answer are taken from there: chat models often have several.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        batch_size: int,
+        ends: Sequence[int] = (),
+        chat_template_args: Mapping[str, Any] | None = None,
+        thinking: Thinking | None = None,
+    ) -> None:
+        """`ends` are tokens that end answers besides the model's own."""
         self.clock = ForwardClock(model)
         self._texts: dict[int, str] = {}
+        own = end_tokens(model.generation_config, tokenizer)
         model.generation_config = transformers.GenerationConfig(
             bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=end_tokens(model.generation_config, tokenizer) or None,
+            eos_token_id=sorted({*own, *ends}) or None,
             pad_token_id=tokenizer.pad_token_id,
         )
+        self._ends, self._all_ends = frozenset(ends), frozenset({*own, *ends})
+        self._thoughts = None if thinking is None else Thoughts(thinking, tokenizer)
+        self.thoughts: dict[str, Thought] = {}
+        self._batch: list[str] = []
         self.cut: set[tuple[str, bool]] = set()
         self._encoded: dict[Hashable, Any] = {}
         self._decode = lru_cache(DECODED)(super().tok_decode)
         super().__init__(
-            pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal"
+            pretrained=model,
+            tokenizer=tokenizer,
+            batch_size=batch_size,
+            backend="causal",
+            chat_template_args=dict(chat_template_args or {}),
+            think_end_token=None if thinking is None else thinking.end,
         )
 
     def tok_encode(self, string: str, *settings: Any, **named: Any) -> Any:
@@ -162,6 +142,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
 
     def tok_batch_encode(self, strings: list[str], *settings: Any, **named: Any) -> Any:
         """As in HFLM; every candidate gets the same batches, which are encoded once."""
+        self._batch = list(strings)
         key = (tuple(strings), settings, tuple(sorted(named.items())))
         encoded = self._encoded.get(key)
         if encoded is None:
@@ -188,7 +169,10 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
 
     def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
-        """As in HFLM, without a progress bar per candidate."""
+        """As in HFLM, without a progress bar per candidate; a thinking part has a budget of its own."""
+        if self._thoughts is not None:
+            more = self._thoughts.settings.max_tokens
+            requests = [_Request(_longer(one.args, more, self.max_gen_toks)) for one in requests]
         return super().generate_until(requests, disable_tqdm=disable_tqdm)
 
     def _loglikelihood_tokens(self, *requests: Any, **settings: Any) -> Any:
@@ -203,8 +187,15 @@ class LanguageModel(HFLM):  # type: ignore[misc]
     ) -> Any:
         for name in ("do_sample", "temperature", "top_p", "top_k"):
             generation.pop(name, None)
-        stops = StopTokens(stop, self.tokenizer, context.shape[1], self._texts)
-        return self.model.generate(
+        length = context.shape[1]
+        stops: transformers.StoppingCriteria
+        if self._thoughts is None:
+            stops = StopTokens(stop, self.tokenizer, length, self._texts)
+        else:
+            opened = [self._thoughts.opened_by(prompt) for prompt in self._batch]
+            limit = max_length - length - self._thoughts.settings.max_tokens
+            stops = StopAfterThinking(self._thoughts, stop, length, self._texts, opened, limit)
+        generated = self.model.generate(
             input_ids=context,
             max_length=max_length,
             stopping_criteria=transformers.StoppingCriteriaList([stops]),
@@ -213,6 +204,38 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             do_sample=False,
             **generation,
         )
+        if self._thoughts is None and not self._ends:
+            return generated
+        for row, prompt in zip(generated, self._batch, strict=True):
+            answer = row[length:].tolist()
+            kept = until_end(answer, self._ends if self._thoughts is None else self._all_ends)
+            if self._thoughts is not None:
+                limit = max_length - length - self._thoughts.settings.max_tokens
+                thought = self.thoughts[prompt] = self._thoughts.cut(prompt, kept, limit)
+                kept = list(thought.answer)
+            kept += [self.tokenizer.pad_token_id] * (len(answer) - len(kept))
+            row[length:] = torch.tensor(kept, dtype=row.dtype, device=row.device)
+        return generated
+
+
+class _Request(NamedTuple):
+    """All that HFLM looks at in a request."""
+
+    args: tuple[str, dict[str, Any]]
+
+
+def _longer(
+    asked: tuple[str, dict[str, Any]], more: int, default: int
+) -> tuple[str, dict[str, Any]]:
+    """A request whose answer may have more tokens."""
+    settings = dict(normalize_gen_kwargs(asked[1], default))
+    return asked[0], settings | {"max_gen_toks": settings["max_gen_toks"] + more}
+
+
+def until_end(answer: Sequence[int], ends: Collection[int]) -> list[int]:
+    """The tokens of an answer before the first one that ends it: such a one need not be special."""
+    place = next((place for place, token in enumerate(answer) if token in ends), len(answer))
+    return list(answer[:place])
 
 
 def end_tokens(generation_config: Any, tokenizer: Any) -> list[int]:

@@ -14,7 +14,7 @@ from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.evaluators.tasks import refuse
 from tsugiki.evaluate.offline import without_network
 from tsugiki.evaluate.overlap import Crossing, crossings, overlap_faults, overlap_notes
-from tsugiki.evaluate.readers import note_ends, open_readers
+from tsugiki.evaluate.readers import note_chat, note_ends, open_readers
 
 
 @dataclass
@@ -51,6 +51,7 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
     with without_network():
         told = report if parents_sound else TaskReport()
         readers = open_readers(config, told.faults, told.notes)
+        report.notes += note_chat(config)
         report.notes += note_ends(config, readers)
         loaded: dict[str, Evaluator] = {}
         unchecked = []
@@ -71,6 +72,8 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
         except ConfigError as error:
             report.faults.append(error)
             sets = None
+        if sets is not None:
+            report.notes += _smaller_sets(config, sets)
         report.faults += _faults_of_rule(config, loaded.values())
         for name, one in loaded.items():
             report.notes += one.notes()
@@ -143,6 +146,17 @@ def _faults_of_rule(config: RunConfig, loaded: Iterable[Evaluator]) -> Iterator[
                 expected="a mean over documents",
                 got=how.name,
                 fix=fix,
+            )
+
+
+def _smaller_sets(config: RunConfig, sets: DocumentSets) -> Iterator[str]:
+    """Sets of monitors that are smaller than asked for: their tasks have no more documents to give."""
+    wanted = config.evaluation.items.test
+    for name, of_task in sets.tasks.items():
+        if len(of_task.test) < wanted:
+            yield (
+                f"task {name} has {len(of_task.test)} test documents that no other task uses in another "
+                f"set, fewer than the {wanted} of `evaluation.items.test`: it is measured on these"
             )
 
 

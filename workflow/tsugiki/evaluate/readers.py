@@ -10,12 +10,12 @@ import torch
 import transformers
 from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import resolve_max_length
+from lm_eval.models.utils import has_bos_prefix, resolve_max_length
 
 from tsugiki.config.parents import DemoParent, HubParent
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.chat_template import stop_clock
+from tsugiki.evaluate.chat import OWN, Chat, open_chat
 from tsugiki.evaluate.language_model import end_tokens, generation_config
 from tsugiki.parents import hub
 
@@ -33,19 +33,26 @@ class Reader(LM):  # type: ignore[misc]
         name: The parent; empty if there is none, and prompts are plain text.
         folder: Its files.
         config: The run.
+        chat: What it has from elsewhere than from there.
     """
 
     chat_template_args: Mapping[str, Any] = {}
     apply_chat_template = HFLM.apply_chat_template
 
     def __init__(
-        self, name: str = "", folder: Path | None = None, config: RunConfig | None = None
+        self,
+        name: str = "",
+        folder: Path | None = None,
+        config: RunConfig | None = None,
+        chat: Chat = OWN,
     ) -> None:
         super().__init__()
         self.name = name
         self._tokenizer: Any = None
         self.max_length: int | None = None
         self.ends: list[int] = []
+        self.thinking_budget = 0
+        """Most tokens of the thinking part of an answer."""
         self.answer: Callable[[Any], str] = lambda _request: ""
         """What it answers to a request of lm-eval."""
         if folder is None or config is None:
@@ -53,10 +60,14 @@ class Reader(LM):  # type: ignore[misc]
         trust = bool(getattr(config.parents[name], "trust_remote_code", False))
         settings = {"local_files_only": True, "trust_remote_code": trust}
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **settings)
-        stop_clock(self.tokenizer, config.evaluation.date)
+        chat.apply(self.tokenizer, config.evaluation)
+        self.chat_template_args = config.evaluation.chat_template_args
         model = transformers.AutoConfig.from_pretrained(folder, **settings)
         self.max_length = resolve_max_length(model, self.tokenizer)
-        self.ends = end_tokens(generation_config(folder, model), self.tokenizer)
+        own = end_tokens(generation_config(folder, model), self.tokenizer)
+        self.ends = sorted({*own, *chat.ends})
+        if config.evaluation.thinking is not None:
+            self.thinking_budget = config.evaluation.thinking.max_tokens
         if config.evaluation.backend == "vllm":
             self.max_length = min(
                 self.max_length, config.evaluation.vllm.max_length or self.max_length
@@ -70,6 +81,12 @@ class Reader(LM):  # type: ignore[misc]
             NotLoadedError: it stands for no parent.
         """
         return _there(self._tokenizer)
+
+    def encode(self, prompt: str) -> list[int]:
+        """Tokens of a prompt, as either backend puts it: with no other BOS where it begins with one."""
+        begins = has_bos_prefix(prompt, getattr(self.tokenizer, "bos_token", None))
+        settings = {"add_special_tokens": False} if begins else {}
+        return list(self.tokenizer(prompt, **settings)["input_ids"])
 
     @property
     def model(self) -> Any:
@@ -120,9 +137,11 @@ def open_readers(config: RunConfig, faults: list[ConfigError], notes: list[str])
         notes: Takes what else there is to say of them.
     """
     readers = []
-    for name, folder in _folders(config).items():
+    folders = parents_here(config)
+    chat = _chat(config, folders, faults)
+    for name, folder in folders.items():
         try:
-            reader = Reader(name, folder, config)
+            reader = Reader(name, folder, config, chat)
         except Exception as error:  # noqa: BLE001 - tokenizers raises Exception itself
             faults.append(
                 ConfigError(
@@ -142,7 +161,17 @@ def open_readers(config: RunConfig, faults: list[ConfigError], notes: list[str])
     return [Reader()]
 
 
-def _folders(config: RunConfig) -> dict[str, Path]:
+def _chat(config: RunConfig, folders: Mapping[str, Path], faults: list[ConfigError]) -> Chat:
+    try:
+        return open_chat(config, folders)
+    except ConfigError as error:
+        faults.append(error)
+    except Exception:  # noqa: BLE001 - tokenizers raises Exception itself, and so will the reader
+        return OWN
+    return OWN
+
+
+def parents_here(config: RunConfig) -> dict[str, Path]:
     """Folders of the parents whose own tokenizers are used, as far as they are on this machine."""
     folders = {}
     shared = config.vocabulary
@@ -161,6 +190,23 @@ def _folders(config: RunConfig) -> dict[str, Path]:
     return folders
 
 
+def note_chat(config: RunConfig) -> Iterator[str]:
+    """Say whose tokenizer, chat template and end tokens each stage's models have, where prompts are chats."""
+    if not config.evaluation.apply_chat_template:
+        return
+    folders = parents_here(config)
+    chat = _chat(config, folders, [])
+    for stage in config.stages:
+        owner = config.owner(stage)
+        if owner in folders:
+            lent = "its own" if chat.source in (None, owner) else f"that of {chat.source}"
+            yield (
+                f"stage `{stage.name}`: configuration, tokenizer and generation settings of {owner}, chat "
+                f"template {lent}"
+                + (f", answers also end at tokens {list(chat.ends)}" if chat.ends else "")
+            )
+
+
 def note_ends(config: RunConfig, readers: Sequence[Reader]) -> Iterator[str]:
     """Say at which tokens answers end, where the models of a stage differ in them."""
     known = {reader.name: reader for reader in readers}
@@ -173,17 +219,17 @@ def note_ends(config: RunConfig, readers: Sequence[Reader]) -> Iterator[str]:
         if more:
             yield (
                 f"answers of stage `{stage.name}` end at the tokens of {owner.name}, "
-                f"{_tokens(owner, owner.ends)}, and go on after those of "
+                f"{token_texts(owner, owner.ends)}, and go on after those of "
                 + ", ".join(
-                    f"{one.name}, {_tokens(one, sorted({*one.ends} - {*owner.ends}))}"
+                    f"{one.name}, {token_texts(one, sorted({*one.ends} - {*owner.ends}))}"
                     for one in more
                 )
-                + f": where answers are to end at these too, add them to eos_token_id in "
-                f"generation_config.json of {owner.name}"
+                + ": where answers are to end at these too, set `evaluation.end_tokens: parents`"
             )
 
 
-def _tokens(reader: Reader, ids: Sequence[int]) -> str:
+def token_texts(reader: Reader, ids: Sequence[int]) -> str:
+    """Tokens with their ids, in words."""
     texts = reader.tokenizer.convert_ids_to_tokens(list(ids))
     return " ".join(f"{text} ({id_})" for text, id_ in zip(texts, ids, strict=True)) or "none"
 

@@ -18,6 +18,7 @@ from tsugiki.evaluate.backends import Model
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.language_model import BrokenModelError
+from tsugiki.evaluate.thinking import Thought
 
 
 @dataclass(frozen=True)
@@ -85,24 +86,29 @@ def score(
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     merged = forward = 0.0
+    thought = 0
     own, rung = (part, None) if isinstance(part, Own) else (None, part)
     table: bytes | None = None
     tokens = 0
     outcome: Scored | Failed
     try:
         new: list[dict[str, Any]] = []
-        cut: dict[str, float] = {}
+        shares: dict[str, float] = {}
         if earlier is None or ids:
             model, weights = build()
             merged = time.perf_counter() - clock
             model.clock.reset()
+            model.thoughts.clear()
             records = evaluators.score(model, ids)
             forward = model.clock.stop()
             new = rows_of(records, _tokens(records, model.tokenizer), prompts=prompts)
-            cut = _share_cut(records, model.cut, earlier if own is None else None)
+            on_others = earlier if own is None else None
+            shares = _share_cut(records, model.cut, on_others)
+            shares |= _thinking(records, model.thoughts, on_others)
+            thought = sum(one.tokens for one in model.thoughts.values())
         else:
             weights = earlier.outcome.weights
-        tokens = sum(row["tokens"] for row in generated_answers(new))
+        tokens = thought + sum(row["tokens"] for row in generated_answers(new))
         known = new if earlier is None else _together(earlier.rows, new)
         rows = known if own is None else _of(known, own.ids)
         table = to_parquet(rows)
@@ -110,7 +116,7 @@ def score(
             recipe=recipe,
             evaluation=evaluation,
             measured=_measure(rows, evaluators.aggregations),
-            rates=_rates(generated_answers(rows)) | cut,
+            rates=_rates(generated_answers(rows)) | shares,
             weights=weights,
             records=digest_bytes(table),
             rung=rung,
@@ -240,3 +246,23 @@ def _share_cut(
         count += round(earlier.outcome.rates.get("cut", 0.0) * before)
         total += before
     return {"cut": count / total} if count else {}
+
+
+def _thinking(
+    records: Sequence[Sample], thoughts: Mapping[str, Thought], earlier: Earlier | None
+) -> dict[str, float]:
+    """Mean tokens of the answers' thinking parts, and the share that was not closed; nothing without any."""
+    found = {
+        (record.task, record.doc_id): thoughts[record.prompt or ""]
+        for record in records
+        if record.max_tokens is not None and (record.prompt or "") in thoughts
+    }
+    new = {
+        "thinking": sum(one.tokens for one in found.values()),
+        "unclosed": sum(not one.closed for one in found.values()),
+    }
+    rows = [] if earlier is None else generated_answers(earlier.rows)
+    total = len(found) + len(rows)
+    before = {} if earlier is None else earlier.outcome.rates
+    counts = {name: count + round(before.get(name, 0.0) * len(rows)) for name, count in new.items()}
+    return {name: count / total for name, count in counts.items() if count}

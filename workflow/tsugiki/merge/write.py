@@ -41,13 +41,14 @@ def open_merge(recipe: AnyRecipe, models: OpenModels) -> AnyMerge:
     return Merge(recipe, models)
 
 
-def write_merge(
+def write_merge(  # noqa: PLR0913 - all but three have defaults
     recipe: AnyRecipe,
     folders: Mapping[str, Path],
     digests: Mapping[str, str],
     out: Path,
     *,
     replace: bool = False,
+    beside: Mapping[str, bytes] | None = None,
     shard_bytes: int = SHARD_BYTES,
     threads: int = 1,
     progress: Callable[[int, int, int], None] | None = None,
@@ -63,6 +64,7 @@ def write_merge(
         digests: Digest of each one's files, by name.
         out: Where the model goes: nothing, or an empty folder, stands there.
         replace: Replace whatever stands there. It has to be the caller's own.
+        beside: Content of files beside the weights that are not the owner's, by name.
         shard_bytes: Most bytes of weights in one file, unless one tensor is larger.
         threads: How many tensors to merge at the same time.
         progress: Called after each tensor: tensors written, all tensors, bytes written.
@@ -92,6 +94,8 @@ def write_merge(
         with atomic.folder(out, replace=replace) as folder:
             owner = merge.owner
             write_sidecar_files(recipe, owner.folder, owner.kind, merge.config, folder)
+            for name, content in (beside or {}).items():
+                (folder / name).write_bytes(content)
             weights = write_tensors(
                 folder,
                 stored,

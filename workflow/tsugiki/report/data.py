@@ -220,6 +220,8 @@ class ReportData:
     failures: Sequence[Failure]
     cut: float
     """Largest share of prompts that were too long for a candidate, and lost their start."""
+    unclosed: float
+    """Largest share of a candidate's answers whose thinking part was not closed."""
     left_out: int
     """Search documents that tell nothing apart, and that later generations of the last stage are not asked."""
     costs: Sequence[PhaseCost]
@@ -266,7 +268,8 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         scored=_scored(files, ledger.get(config.stages[-1].name, [])),
         changes=[] if table is None else _changes(files, table),
         failures=_failures(ledger),
-        cut=_cut(ledger),
+        cut=_largest(ledger, "cut"),
+        unclosed=_largest(ledger, "unclosed"),
         left_out=_left_out(files, config),
         costs=_costs(files, config),
         steps=step_costs(files.root / "benchmarks"),
@@ -339,10 +342,10 @@ def _failures(ledger: Mapping[str, Sequence[Generation]]) -> list[Failure]:
     return [Failure(*key, count, first[key]) for key, count in counts.most_common()]
 
 
-def _cut(ledger: Mapping[str, Sequence[Generation]]) -> float:
+def _largest(ledger: Mapping[str, Sequence[Generation]], rate: str) -> float:
     ranked = [one for of_phase in ledger.values() for all_ in of_phase for one in all_.ranked]
     scored = [one.outcome for one in ranked if isinstance(one.outcome, Scored)]
-    return max((outcome.rates.get("cut", 0.0) for outcome in scored), default=0.0)
+    return max((outcome.rates.get(rate, 0.0) for outcome in scored), default=0.0)
 
 
 def _left_out(files: RunFiles, config: RunConfig) -> int:

@@ -70,6 +70,16 @@ def cut_prompts(data: ReportData) -> str | None:
     )
 
 
+def unclosed(data: ReportData) -> str | None:
+    """That thinking parts were not closed, in a sentence; None where all were."""
+    if not data.unclosed:
+        return None
+    return (
+        f"Up to {data.unclosed:.0%} of a candidate's answers did not close their thinking in time, and count "
+        "as wrong."
+    )
+
+
 def left_out(data: ReportData) -> str | None:
     """That documents were left out, in a sentence; None if there are none."""
     if not data.left_out:

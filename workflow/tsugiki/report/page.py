@@ -27,7 +27,7 @@ from tsugiki.report.data import ReportData, load
 from tsugiki.report.diagnosis import movement_figure, sentences, signal_figure
 from tsugiki.report.fitness import courses, fitness_figure, search_name
 from tsugiki.report.front import front_figure
-from tsugiki.report.headline import cut_prompts, headline, left_out, luck, tiles
+from tsugiki.report.headline import cut_prompts, headline, left_out, luck, tiles, unclosed
 from tsugiki.report.heatmap import ordered_groups, recipe_figure
 from tsugiki.report.svg import STYLE, Figure
 
@@ -112,6 +112,7 @@ def render(data: ReportData, drawn: dict[str, Figure]) -> str:
         recipe_figures=data.config.figures(),
         headline=headline(data),
         cut=cut_prompts(data),
+        unclosed=unclosed(data),
         left_out=left_out(data),
         tiles=tiles(data),
         luck=[] if data.table is None else luck(data.table),

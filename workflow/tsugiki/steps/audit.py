@@ -23,6 +23,7 @@ from tsugiki.parents.locate import locate
 from tsugiki.parents.run_models import lock_stage, read_stage_lock, run_digests
 from tsugiki.space.read import read_genome
 from tsugiki.steps.begin import differing_origin
+from tsugiki.steps.best import files_of_chat
 from tsugiki.steps.evolution import select_from_files
 from tsugiki.steps.finals import again_population, flatness_population, winning_recipe
 from tsugiki.steps.output import require_place_beside
@@ -91,9 +92,11 @@ def reproduce_best(files: RunFiles, config: RunConfig, out: Path) -> str:
         folders = dict(parents)
         for stage, before in _needed(files, config, recipe).items():
             folders[stage] = Path(temporary) / stage
-            write_merge(before, folders, digests, folders[stage], threads=threads)
+            beside = files_of_chat(config, before, folders)
+            write_merge(before, folders, digests, folders[stage], beside=beside, threads=threads)
             _compare(files, stage, before, folders[stage])
-        write_merge(recipe, folders, digests, out, replace=replace, threads=threads)
+        beside = files_of_chat(config, recipe, folders)
+        write_merge(recipe, folders, digests, out, replace=replace, beside=beside, threads=threads)
     for path in sorted(files.best.glob("[!.]*")):
         if not (out / path.name).is_file() or digest_file(out / path.name) != digest_file(path):
             raise _other(

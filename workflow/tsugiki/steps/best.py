@@ -18,6 +18,7 @@ from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import entries
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, read_recipe
 from tsugiki.errors import ConfigError
+from tsugiki.evaluate.chat import open_chat
 from tsugiki.merge.dataflow.explicit import FoldingDifference, folding_difference, is_scaled
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import OpenModels
@@ -66,6 +67,22 @@ def describe_folding(measured: FoldingDifference) -> str:
     )
 
 
+def files_of_chat(
+    config: RunConfig, recipe: AnyRecipe, folders: Mapping[str, Path]
+) -> dict[str, bytes]:
+    """Files by which a written model has the chat template and the ends of answers that it was scored with.
+
+    None where these are the tokenizer owner's, whose files it gets.
+
+    Args:
+        config: The run.
+        recipe: The model's.
+        folders: Folder of each model, by name.
+    """
+    parents = {name: folders[name] for name in config.parents}
+    return open_chat(config, parents).files(folders[recipe.owner])
+
+
 def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -> str:
     """Write the winner as a checkpoint; returns the digest of its weights.
 
@@ -79,13 +96,15 @@ def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -
         ConfigError: `out` is another place, and may not be replaced (see `require_place`).
     """
     models = run_models(files, config, config.stages[-1].members, read=True)
+    recipe = winning_recipe(files)
     own = out.absolute() == files.best.absolute()
     return write_merge(
-        winning_recipe(files),
+        recipe,
         models.folders,
         models.digests,
         out,
         replace=own or require_place_beside(files, config, out),
+        beside=files_of_chat(config, recipe, models.folders),
         threads=threads,
     )
 
@@ -110,7 +129,13 @@ def write_candidate(
     replace = require_place_beside(files, config, out)
     models = models_of(files, config, stage, read=True)
     return write_merge(
-        recipe, models.folders, models.digests, out, replace=replace, threads=threads
+        recipe,
+        models.folders,
+        models.digests,
+        out,
+        replace=replace,
+        beside=files_of_chat(config, recipe, models.folders),
+        threads=threads,
     )
 
 
@@ -147,7 +172,15 @@ def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads:
     recipe = winning_recipe(files, config.finalists_of(stage))
     models = models_of(files, config, stage, read=True)
     phase = files.phase(stage)
-    write_merge(recipe, models.folders, models.digests, phase.best, replace=True, threads=threads)
+    write_merge(
+        recipe,
+        models.folders,
+        models.digests,
+        phase.best,
+        replace=True,
+        beside=files_of_chat(config, recipe, models.folders),
+        threads=threads,
+    )
     locked = lock_stage(stage, phase.best, recipe.digest)
     write_stage_lock(phase.best_lock, locked)
     return locked.digest

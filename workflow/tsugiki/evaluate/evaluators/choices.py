@@ -46,7 +46,7 @@ class Choices(FromFile[ChoicesObjective]):
     ) -> Iterator[Sample]:
         """Whether the likeliest choice is the right one."""
         chat = self.evaluation.apply_chat_template
-        scored = ScoredModel(model, chat=chat)
+        scored = ScoredModel(model, chat=chat, system=self.system)
         documents = [self.documents[objective.task][place] for place in ids]
         prompts = [scored.put(document["question"]) for document in documents]
         continued = [

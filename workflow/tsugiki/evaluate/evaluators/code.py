@@ -51,7 +51,7 @@ class Code(FromFile[CodeObjective]):
     def answer(self, objective: CodeObjective, model: Any, ids: Sequence[int]) -> Iterator[Sample]:
         """Whether each program passes its tests."""
         documents = [self.documents[objective.task][place] for place in ids]
-        scored = ScoredModel(model, chat=self.evaluation.apply_chat_template)
+        scored = ScoredModel(model, chat=self.evaluation.apply_chat_template, system=self.system)
         stop = objective.stop if self._completes(objective) else []
         answers = scored.generate(
             [document["prompt"] for document in documents],

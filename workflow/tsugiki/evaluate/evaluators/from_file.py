@@ -37,6 +37,8 @@ class FromFile(Generic[One]):
 
     def __init__(self, evaluation: Evaluation) -> None:
         self.evaluation = evaluation
+        self.system = evaluation.system_instruction if evaluation.apply_chat_template else None
+        """What a chat begins with."""
         self.objectives: list[One] = [one for one in evaluation.files if isinstance(one, self.kind)]  # type: ignore[misc]
         self.aggregations: dict[str, Aggregation | None] = {
             one.name: self.aggregation(one) for one in self.objectives
@@ -86,6 +88,7 @@ class FromFile(Generic[One]):
         return {
             "objectives": [one.model_dump(mode="json") for one in self.objectives],
             "apply_chat_template": self.evaluation.apply_chat_template,
+            **({"system_instruction": self.system} if self.system else {}),
         }
 
     def document_hashes(self) -> dict[str, list[str]]:

@@ -42,9 +42,10 @@ SEED = 1234
 class ScoredModel:
     """The candidate that a function scores. Its weights are to be left as they are."""
 
-    def __init__(self, backend: Any, *, chat: bool) -> None:
+    def __init__(self, backend: Any, *, chat: bool, system: str | None = None) -> None:
         self._backend = backend
         self._chat = chat
+        self._system = [{"role": "system", "content": system}] if system else []
 
     @property
     def model(self) -> Any:
@@ -66,7 +67,8 @@ class ScoredModel:
     ) -> list[str]:
         """Answers to some prompts: greedy, in batches of `evaluation.batch_size`.
 
-        With `evaluation.apply_chat_template`, each prompt is put as the one message of a chat.
+        With `evaluation.apply_chat_template`, each prompt is put as the one message of a chat, after
+        `evaluation.system_instruction`. A thinking part is no part of an answer.
 
         Args:
             prompts: The prompts. The start of one that is too long for the model is cut off.
@@ -84,7 +86,8 @@ class ScoredModel:
         """A prompt as it is put: with `evaluation.apply_chat_template`, as the message of a chat."""
         if not self._chat:
             return prompt
-        return str(self._backend.apply_chat_template([{"role": "user", "content": prompt}]))
+        turns = [*self._system, {"role": "user", "content": prompt}]
+        return str(self._backend.apply_chat_template(turns))
 
 
 class Functions:
@@ -98,6 +101,7 @@ class Functions:
 
     def __init__(self, evaluation: Evaluation) -> None:
         self._evaluation = evaluation
+        self._system = evaluation.system_instruction if evaluation.apply_chat_template else None
         self.objectives = evaluation.functions
         self.aggregations: dict[str, Aggregation | None] = {
             one.name: None for one in self.objectives
@@ -119,6 +123,7 @@ class Functions:
             "sources": self._sources,
             "objectives": [one.model_dump(mode="json") for one in self.objectives],
             "apply_chat_template": self._evaluation.apply_chat_template,
+            **({"system_instruction": self._system} if self._system else {}),
         }
 
     def document_hashes(self) -> dict[str, list[str]]:
@@ -194,7 +199,7 @@ class Functions:
     ) -> list[float | Mapping[str, Any]]:
         """What a function returns for some documents, one for each."""
         documents = copy.deepcopy([self._documents[objective.task][place] for place in ids])
-        scored = ScoredModel(model, chat=self._evaluation.apply_chat_template)
+        scored = ScoredModel(model, chat=self._evaluation.apply_chat_template, system=self._system)
         with _same_chance(), torch.no_grad():
             returned = self._functions[objective.name](scored, documents)
         answers = returned.tolist() if hasattr(returned, "tolist") else returned

@@ -107,6 +107,9 @@ class Harness:
         for one, task in tasks.items():
             if self.evaluation.num_fewshot is not None:
                 task.set_config("num_fewshot", self.evaluation.num_fewshot)
+            if self.evaluation.gen_prefix is not None:
+                task.set_config("gen_prefix", self.evaluation.gen_prefix)
+                task.fewshot_cfg.gen_prefix = self.evaluation.gen_prefix
             refuse_leaking_examples(one, task)
             refuse_sampling(one, task)
             refuse_no_answers(one, task, objectives)
@@ -200,7 +203,14 @@ class Harness:
             },
             "fewshot_seed": FEWSHOT_SEED,
             "apply_chat_template": self.evaluation.apply_chat_template,
+            **self._of_prompts(),
         }
+
+    def _of_prompts(self) -> dict[str, Any]:
+        """What else determines prompts, as far as it is configured."""
+        names = ("system_instruction", "fewshot_as_multiturn", "gen_prefix")
+        found = {name: getattr(self.evaluation, name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
 
     def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[Sample]:
         """Score a model.
@@ -252,8 +262,9 @@ class Harness:
                 task_dict={"tasks": tasks, "groups": {}, "group_map": {}},
                 bootstrap_iters=0,
                 log_samples=True,
+                system_instruction=self.evaluation.system_instruction,
                 apply_chat_template=self.evaluation.apply_chat_template,
-                fewshot_as_multiturn=self.evaluation.apply_chat_template,
+                fewshot_as_multiturn=self.evaluation.multiturn,
             )
         except TsugikiError:
             raise
@@ -300,8 +311,9 @@ class Harness:
         for one, of_task in places.items():
             task = self._narrowed(one, tuple(of_task))
             task.build_all_requests(
+                system_instruction=self.evaluation.system_instruction,
                 apply_chat_template=chat,
-                fewshot_as_multiturn=chat,
+                fewshot_as_multiturn=self.evaluation.multiturn,
                 chat_template=model.apply_chat_template if chat else None,
                 tokenizer_name=model.tokenizer_name if chat else "",
             )

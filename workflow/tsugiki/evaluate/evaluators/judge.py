@@ -70,7 +70,7 @@ class Judged(FromFile[JudgeObjective]):
     def answer(self, objective: JudgeObjective, model: Any, ids: Sequence[int]) -> Iterator[Sample]:
         """How each answer fares."""
         documents = [self.documents[objective.task][place] for place in ids]
-        scored = ScoredModel(model, chat=self.evaluation.apply_chat_template)
+        scored = ScoredModel(model, chat=self.evaluation.apply_chat_template, system=self.system)
         answers = scored.generate(
             [document["question"] for document in documents],
             max_tokens=objective.max_tokens,

@@ -61,11 +61,11 @@ def prompt_remarks(
             f"(tokens of the longest one + its answer, of those that fit): {', '.join(cut.values())}"
         )
     thinking = [reader.name for reader in readers if reader.thinks]
-    if stops and thinking:
+    if stops and thinking and not all(reader.thinking_budget for reader in readers):
         shown = ", ".join(repr(stop) for stop in sorted(stops)[:5])
         yield (
             f"task {name} ends answers at {shown}, which may stand within the thinking part of an "
-            f"answer ({', '.join(thinking)}: {' and '.join(THINKING)})"
+            f"answer ({', '.join(thinking)}: {' and '.join(THINKING)}): set `evaluation.thinking`"
         )
 
 
@@ -82,9 +82,10 @@ def _longest(requests: Sequence[Any], reader: Reader) -> tuple[int, int]:
     for request in sorted(requests, key=lambda one: -len(str(one.args[0])))[:MEASURED]:
         if request.request_type == "loglikelihood_rolling":
             continue
-        prompt = len(reader.tokenizer(request.args[0])["input_ids"])
+        prompt = len(reader.encode(request.args[0]))
         if request.request_type == "generate_until":
             answer = int(normalize_gen_kwargs(dict(request.args[1]), 256)["max_gen_toks"])
+            answer += reader.thinking_budget
         else:
             answer = len(reader.tokenizer(request.args[1], add_special_tokens=False)["input_ids"])
         found = max(found, (prompt, answer), key=sum)

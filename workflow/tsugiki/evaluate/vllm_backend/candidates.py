@@ -17,7 +17,7 @@ from tsugiki.config.validate_backend import installed_vllm
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, RecipeError
 from tsugiki.evaluate.candidate_model import merged_in_scratch
-from tsugiki.evaluate.chat_template import stop_clock
+from tsugiki.evaluate.chat import OWN, Chat
 from tsugiki.evaluate.language_model import end_tokens, generation_config
 from tsugiki.evaluate.vllm_backend.engine import (
     OF_SCORES,
@@ -45,6 +45,7 @@ class VllmCandidates:
         *,
         job: int = 0,
         names: Mapping[str, Names] | None = None,
+        chat: Chat = OWN,
     ) -> None:
         """`job` is of no use: this process sees one GPU only (see `see_one_gpu`).
 
@@ -58,6 +59,7 @@ class VllmCandidates:
         self.hold(folders, digests)
         self._names = dict(names or {})
         self._evaluation = evaluation
+        self._chat = chat
         self._key: str | None = None
         self._engine: Any = None
 
@@ -162,7 +164,7 @@ class VllmCandidates:
                 fix="set `evaluation.backend: transformers`",
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        stop_clock(tokenizer, self._evaluation.date)
+        self._chat.apply(tokenizer, self._evaluation)
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         longest = resolve_max_length(config, tokenizer)
         max_length = min(self._evaluation.vllm.max_length or longest, longest)
@@ -176,7 +178,10 @@ class VllmCandidates:
             SamplingParams,
             tokenizer,
             ends=end_tokens(generation_config(folder, config), tokenizer),
+            more_ends=self._chat.ends,
             max_length=max_length,
+            chat_template_args=self._evaluation.chat_template_args,
+            thinking=self._evaluation.thinking,
         )
 
     def _ask(self, method: str, *arguments: str) -> Any:

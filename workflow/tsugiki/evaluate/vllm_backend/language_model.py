@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lm_eval.api.model import TemplateLM
@@ -16,8 +16,10 @@ from lm_eval.models.utils import (
     postprocess_generated_text,
 )
 
+from tsugiki.config.evaluation import Thinking
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
-from tsugiki.evaluate.language_model import BrokenModelError
+from tsugiki.evaluate.language_model import BrokenModelError, until_end
+from tsugiki.evaluate.thinking import Thought, Thoughts
 
 LIMITS = {"max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"}
 SETTINGS = {"until", "do_sample", "temperature", "top_p", "top_k", *LIMITS}
@@ -67,7 +69,10 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         sampling_params: vLLM's `SamplingParams`.
         tokenizer: A transformers tokenizer.
         ends: Ids of the tokens that end an answer.
+        more_ends: Others that end one besides.
         max_length: Most tokens of prompt and answer.
+        chat_template_args: Arguments of the chat template.
+        thinking: How a thinking part of an answer is marked, if there is one.
     """
 
     tok_encode = HFLM.tok_encode
@@ -82,16 +87,22 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         *,
         ends: Sequence[int],
         max_length: int,
+        more_ends: Sequence[int] = (),
+        chat_template_args: Mapping[str, Any] | None = None,
+        thinking: Thinking | None = None,
     ) -> None:
         super().__init__()
         self.clock = GenerationClock()
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.add_bos_token = None
-        self.chat_template_args: dict[str, Any] = {}
+        self.chat_template_args = dict(chat_template_args or {})
         self._engine = engine
         self._sampling_params = sampling_params
-        self._ends = list(ends)
+        self._ends = sorted({*ends, *more_ends})
+        self._more_ends = frozenset(more_ends)
+        self._thoughts = None if thinking is None else Thoughts(thinking, tokenizer)
+        self.thoughts: dict[str, Thought] = {}
         self._asked: dict[str, list[int]] = {}
         self.cut: set[tuple[str, bool]] = set()
 
@@ -124,6 +135,8 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         for request in requests:
             text, given = request.args
             stop, limit = self._limits(given)
+            # as in lm-eval, stop texts may stand in the thinking part, and are looked for after it
+            looked_for = [term for term in stop if term] if self._thoughts is None else []
             if len(self._encoded(text)) > self.max_length - limit:
                 self.cut.add((text, True))
             tokens = self._encoded(text)[-(self.max_length - limit) :]
@@ -139,7 +152,7 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
                 self._sampling_params(
                     temperature=0.0,
                     max_tokens=limit,
-                    stop=[term for term in stop if term],
+                    stop=looked_for,
                     stop_token_ids=self._ends,
                     ignore_eos=True,  # no others: vLLM would add those of the model it began with
                     skip_special_tokens=False,  # while stop sequences are looked for
@@ -156,11 +169,22 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         outputs = [answer.outputs[0] for answer in answers]
         self.clock.add(seconds, [_log_probability(output) for output in outputs])
         return [
-            postprocess_generated_text(
-                self.tokenizer.decode(list(output.token_ids), skip_special_tokens=True), stop, None
-            )
-            for output, stop in zip(outputs, stops, strict=True)
+            self._text(request.args, list(output.token_ids), stop)
+            for request, output, stop in zip(requests, outputs, stops, strict=True)
         ]
+
+    def _text(self, asked: tuple[str, dict[str, Any]], ids: list[int], stop: list[str]) -> str:
+        """An answer as HFLM makes it of tokens."""
+        ids = until_end(ids, self._more_ends)
+        end = None
+        if self._thoughts is not None:
+            end = self._thoughts.settings.end
+            limit = self._limits(asked[1])[1] - self._thoughts.settings.max_tokens
+            ids = until_end(ids, self._ends)
+            thought = self.thoughts[asked[0]] = self._thoughts.cut(asked[0], ids, limit)
+            ids = thought.answer
+        text = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return str(postprocess_generated_text(text, stop, end))
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
         """Refused, as `require_backend` has said before."""
@@ -177,10 +201,11 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         raise _refused()
 
     def _limits(self, given: dict[str, Any]) -> tuple[list[str], int]:
-        """Stop sequences, and most tokens of the answer."""
+        """Stop sequences, and most tokens of the answer, its thinking part included."""
         normalized = normalize_gen_kwargs(given, self.max_gen_toks)
         eos = self.tokenizer.decode(self.eot_token_id, skip_special_tokens=False)
         limit = int(normalized["max_gen_toks"])
+        limit += 0 if self._thoughts is None else self._thoughts.settings.max_tokens
         if limit >= self.max_length:
             raise ConfigError(
                 "a task's answers may be as long as all that the model can hold",
