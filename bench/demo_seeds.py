@@ -42,12 +42,12 @@ def main() -> None:
         final = Path(arguments.results) / f"demo-seed{seed}" / "final.json"
         tables[seed] = json.loads(final.read_bytes())
         print(f"seed {seed}: {wall:.0f} s", flush=True)
-    _print(tables)
+    show(tables, SHOW)
 
 
 def seed_config(seed: int, results: Path) -> dict[str, Any]:
     """The demo with parents and questions of a seed of its own; its tasks are written beside the runs."""
-    tasks = task_folder(seed, results / "demo-seeds-tasks" / str(seed))
+    tasks = task_folder(TASKS, seed, results / "demo-seeds-tasks" / str(seed))
     config = demo_config(
         name=f"demo-seed{seed}",
         seed=seed,
@@ -59,11 +59,12 @@ def seed_config(seed: int, results: Path) -> dict[str, Any]:
     return config
 
 
-def task_folder(seed: int, folder: Path) -> Path:
-    """Write the demo's tasks with the questions of a seed."""
+def task_folder(tasks: Path, seed: int, folder: Path) -> Path:
+    """Write a folder of tasks with the questions of a seed."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(TASKS / "demo_tasks.py", folder)
-    for path in sorted(TASKS.glob("*.yaml")):
+    for code in tasks.glob("*.py"):
+        shutil.copy(code, folder)
+    for path in sorted(tasks.glob("*.yaml")):
         text = path.read_text(encoding="utf-8")
         (folder / path.name).write_text(
             f"{text}dataset_kwargs: {{seed: {seed}}}\n", encoding="utf-8"
@@ -71,7 +72,8 @@ def task_folder(seed: int, folder: Path) -> Path:
     return folder
 
 
-def _print(tables: dict[int, dict[str, Any]]) -> None:
+def show(tables: dict[int, dict[str, Any]], note: str) -> None:
+    """Print scores and leads of final tables by seed, and a note."""
     scores = {seed: _scores(table) for seed, table in tables.items()}
     names = sorted(
         next(iter(scores.values())),
@@ -96,7 +98,7 @@ def _print(tables: dict[int, dict[str, Any]]) -> None:
             f"seed {seed}: ahead of {closest['name']} by {difference['value']:.3f}"
             f" [{difference['low']:.3f}, {difference['high']:.3f}], paired p = {difference['p']:.2g}"
         )
-    print(f"±: half of the 95 % interval across seeds (Student's t).\n{SHOW}")
+    print(f"±: half of the 95 % interval across seeds (Student's t).\n{note}")
 
 
 def leads(tables: dict[int, dict[str, Any]]) -> dict[str, list[float]]:
