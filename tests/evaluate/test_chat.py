@@ -139,7 +139,7 @@ def test_prompts_are_lm_evals_and_have_one_bos_with_either_backend(
     vllm = VllmLanguageModel(None, StandInParams, tokenizer, ends=[2], max_length=128, **settings)
     for one in asked:
         ids, _ = model.tok_batch_encode([one.args[0]])
-        assert ids[0].tolist() == vllm._encoded(one.args[0])  # noqa: SLF001 - what it sends to vLLM
+        assert ids[0].tolist() == vllm._encoded(one.args[0])
         assert ids[0].tolist().count(tokenizer.bos_token_id) == 1
 
 
@@ -215,7 +215,7 @@ def test_a_template_may_be_another_parents_or_a_files(tmp_path: Path, tasks: Pat
 def test_a_template_that_is_not_there_is_a_fault(tmp_path: Path, tasks: Path, name: str) -> None:
     """Before anything is read."""
     config, _ = chat_run(tmp_path, tasks, chat_template=name)
-    with pytest.raises(ConfigError, match="evaluation.chat_template"):
+    with pytest.raises(ConfigError, match=r"evaluation\.chat_template"):
         validate_config(config, where="test")
 
 

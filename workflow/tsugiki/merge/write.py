@@ -41,7 +41,7 @@ def open_merge(recipe: AnyRecipe, models: OpenModels) -> AnyMerge:
     return Merge(recipe, models)
 
 
-def write_merge(
+def write_merge(  # noqa: PLR0913 - of one merge
     recipe: AnyRecipe,
     folders: Mapping[str, Path],
     digests: Mapping[str, str],
