@@ -69,11 +69,10 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
             found = find_overlap(config, sets, loaded.values())
             report.faults += overlap_faults(found)
             report.notes += overlap_notes(found)
+            report.notes += _smaller_sets(config, sets)
         except ConfigError as error:
             report.faults.append(error)
             sets = None
-        if sets is not None:
-            report.notes += _smaller_sets(config, sets)
         report.faults += _faults_of_rule(config, loaded.values())
         for name, one in loaded.items():
             report.notes += one.notes()
