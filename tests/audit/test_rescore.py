@@ -22,7 +22,7 @@ from tsugiki.config.load import dump_config
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.samples import to_parquet
 from tsugiki.evaluate.batch import ShardEvaluator
-from tsugiki.finalists.files import read_winner
+from tsugiki.finalists.table import read_final_table
 from tsugiki.steps.evolution import write_ranked
 from tsugiki.steps.rungs import write_promotion
 
@@ -159,7 +159,8 @@ def test_the_key_draws_from_all_phases_after_the_winner(finished: SyntheticRun) 
     every = draw(finished.files, finished.config, 999, "")
     assert {one.phase for one in every} >= {"ps", "baselines", "finalists", "test"}
     assert len({(one.phase, one.ranked.recipe) for one in every}) == len(every)
-    winner = read_winner(finished.files.phase("finalists")).recipe
+    table = read_final_table(finished.files.final)
+    winner = table.row(table.winner).recipe
     assert (every[0].phase, every[0].ranked.recipe) == ("test", winner)
     assert places(4) == places(4)
     assert places(4)[0] == places(4, "mine")[0]
