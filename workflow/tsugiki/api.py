@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tsugiki.audit.finding import Finding
+    from tsugiki.audit.rescore import Rescored
     from tsugiki.config.run import RunConfig
     from tsugiki.contracts.layout import RunFiles
     from tsugiki.contracts.ledger import Entry
@@ -279,6 +280,24 @@ class Run:
                     where = error.where or "best"
                     found.append(Finding(error.what, where, error.expected, error.got))
         return found
+
+    def rescore(
+        self, count: int = 3, *, key: str = "", log: Callable[[str], None] = lambda _: None
+    ) -> Rescored:
+        """Score some of its candidates again, and compare each item with what is recorded.
+
+        Args:
+            count: How many: the winner on the test documents, and others that the key draws from all phases.
+            key: Another one draws others.
+            log: Takes a line for every candidate.
+
+        Raises:
+            LineageError: a file of the run is damaged, or a model's files are not those that were locked.
+            ParentError: a model's files are not on this machine.
+        """
+        from tsugiki.audit.rescore import rescore
+
+        return rescore(self.files, self.config, count, key=key, log=log)
 
     def lineage(self, candidate: str = "evolved", stage: str | None = None) -> Ancestry:
         """What a candidate descends from, down to the source models.

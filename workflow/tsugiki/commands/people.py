@@ -14,6 +14,7 @@ from tsugiki.terminal import Terminal, progress_bar
 
 if TYPE_CHECKING:
     from tsugiki.api import Run
+    from tsugiki.audit.agreement import Verdict
 
 
 @click.command()
@@ -96,14 +97,54 @@ def status(run: Run) -> None:
 @click.command()
 @RUN
 @click.option("--rebuild", is_flag=True, help="Build the best model again; compare its bytes.")
-def audit(run: Run, rebuild: bool) -> None:
-    """Check that a run's files agree; derive each generation again."""
+@click.option(
+    "--rescore",
+    type=click.IntRange(min=1),
+    is_flag=False,
+    flag_value=3,
+    metavar="[N]",
+    help="Score N candidates again (3 if you name no number); compare each item.",
+)
+@click.option("--key", default="", help="Draws the candidates to score again; any text of yours.")
+def audit(run: Run, rebuild: bool, rescore: int | None, key: str) -> None:
+    """Check that a run's files agree; derive each generation again.
+
+    Status 1: files do not agree. Status 3: they do, and what was scored again differs as other hardware may.
+    """
     findings = run.audit(rebuild=rebuild)
     for finding in findings:
         click.echo(str(finding), err=True)
+    rounding = rescore is not None and _rescore(run, rescore, key) == "rounding"
     if findings:
         sys.exit(1)
     click.echo("sound: every digest and every generation could be derived again")
+    if rounding:
+        sys.exit(3)
+
+
+def _rescore(run: Run, count: int, key: str) -> Verdict:
+    """Score candidates again and say what came of it; what does not agree ends the command."""
+    from tsugiki.evaluate.offline import stay_offline
+    from tsugiki.evaluate.vllm_backend.engine import see_one_gpu
+
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    stay_offline()
+    see_one_gpu(run.config.evaluation, 0)
+    found = run.rescore(count, key=key, log=click.echo)
+    if found.favoured is not None:
+        click.echo(found.favoured)
+    said = f"{len(found.found)} candidates scored again"
+    match found.verdict:
+        case "contradicts":
+            click.echo(
+                f"does not agree: {said}, and no hardware explains the differences", err=True
+            )
+            sys.exit(1)
+        case "rounding":
+            click.echo(f"differs as hardware may: {said}")
+        case "agrees":
+            click.echo(f"agrees: {said}, item by item")
+    return found.verdict
 
 
 @click.command()

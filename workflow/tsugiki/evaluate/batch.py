@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -59,6 +59,7 @@ class ShardEvaluator:
         generation: int,
         *,
         rung: int | None = None,
+        only: Collection[str] | None = None,
         log: Callable[[str], None] = print,
         should_continue: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -71,6 +72,7 @@ class ShardEvaluator:
             phase: Stage name, phase of its finalists, or `baselines`, `test`.
             generation: Its number.
             rung: Score on the documents of that rung, one before the last, who has come so far.
+            only: Digests of recipes, to score no others of the shard; all of it if absent.
             log: Takes a line for every candidate, once its outcome is on the disk.
             should_continue: Asked before each candidate; the work is left as it is when it says no.
 
@@ -107,6 +109,8 @@ class ShardEvaluator:
             require_one_evaluation([identity], before, where=str(files.root))
         jobs = read_split(self._files, files, self._config.evaluation.jobs)
         mine = shard_of(population, self._job, jobs)
+        if only is not None:
+            mine = [one for one in mine if one in only]
         left = left_at(files, range(step.number))
         asked_by = _generations(phase_files, mine, generation) if own is not None else {}
         recipes = {

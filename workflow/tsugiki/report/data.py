@@ -24,6 +24,7 @@ from tsugiki.finalists.choose import comparable
 from tsugiki.finalists.files import read_winner
 from tsugiki.finalists.front import Front, read_front
 from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
+from tsugiki.lineage.ancestry import Ancestry, ancestry
 from tsugiki.progress.diagnosis import Diagnosis, diagnose
 from tsugiki.progress.summary import Summary, best_candidate, decided_objectives, summarise
 from tsugiki.report.costs import PhaseCost, StepCost, phase_cost, step_costs
@@ -226,6 +227,8 @@ class ReportData:
     """Search documents that tell nothing apart, and that later generations of the last stage are not asked."""
     costs: Sequence[PhaseCost]
     steps: Sequence[StepCost]
+    ancestry: Ancestry | None
+    """The winner's, once the test items are scored."""
     parents: Sequence[Parent]
     licence: Verdict | None
     """Of the merge; None if the lock says nothing of licences."""
@@ -273,6 +276,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         left_out=_left_out(files, config),
         costs=_costs(files, config),
         steps=step_costs(files.root / "benchmarks"),
+        ancestry=None if table is None else ancestry(files, config),
         parents=_parents(files),
         licence=_licence(files, config),
         digests=_digests(files, config),

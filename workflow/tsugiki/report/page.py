@@ -27,6 +27,7 @@ from tsugiki.report.data import ReportData, load
 from tsugiki.report.diagnosis import movement_figure, sentences, signal_figure
 from tsugiki.report.fitness import courses, fitness_figure, search_name
 from tsugiki.report.front import front_figure
+from tsugiki.report.genealogy import genealogy_figure
 from tsugiki.report.headline import cut_prompts, headline, left_out, luck, tiles, unclosed
 from tsugiki.report.heatmap import ordered_groups, recipe_figure
 from tsugiki.report.svg import STYLE, Figure
@@ -64,6 +65,7 @@ def figures(data: ReportData) -> dict[str, Figure]:
         movement_figure(data.diagnoses),
         *(recipe_figure(recipe, names[stage]) for stage, recipe in stage_recipes(data).items()),
         front_figure(data.front, data.scored, data.table),
+        genealogy_figure(data.ancestry),
         cost_figure(list(data.costs)),
     )
     return {figure.name: figure for figure in drawn if figure is not None}
