@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from tests.synthetic_runs import SyntheticRun, make_run
 from tests.tracking.test_store import with_uri
@@ -79,7 +80,7 @@ def test_a_series_is_a_run_and_each_candidate_a_nested_one(
     children = runs(tracked, finished.config, role="candidate", series="ps")
     assert parent.info.status == "FINISHED"
     assert len(children) == 12
-    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.data.tags[MLFLOW_PARENT_RUN_ID] for run in children} == {parent.info.run_id}
     assert [run.data.tags["tsugiki.candidate"] for run in children] == [
         f"{generation:03d}-{index:02d}" for generation in range(3) for index in range(4)
     ]

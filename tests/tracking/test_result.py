@@ -9,6 +9,13 @@ from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_PROJECT_ENTRY_POINT,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+)
 
 from tests.synthetic_runs import SyntheticRun
 from tests.tracking.test_projection import runs
@@ -65,7 +72,7 @@ def test_each_run_names_its_documents_and_what_they_were_used_for(
         found = {one.dataset.name: one for one in run.inputs.dataset_inputs}
         assert set(found) == {name for name, of in sets.items() if getattr(of, context)}
         for name, one in found.items():
-            assert [(tag.key, tag.value) for tag in one.tags] == [("mlflow.data.context", context)]
+            assert [(tag.key, tag.value) for tag in one.tags] == [(MLFLOW_DATASET_CONTEXT, context)]
             count = len(getattr(sets[name], context))
             assert json.loads(one.dataset.profile) == {"documents": count}
 
@@ -90,9 +97,11 @@ def test_each_run_names_commit_and_entry_point(finished: SyntheticRun, told: Run
     """MLflow's column Source is filled; an edited checkout is told apart from its commit."""
     for role, entry in (("series", "rank"), ("candidate", "evaluate")):
         tags = runs(told, finished.config, role=role, series="ps")[0].data.tags
-        assert tags["mlflow.source.git.commit"] == f"{'c0ffee' * 6}abcd"
+        assert tags[MLFLOW_GIT_COMMIT] == f"{'c0ffee' * 6}abcd"
         assert tags["tsugiki.source.changed"] == "true"
-        assert tags["mlflow.project.entryPoint"] == entry
+        assert tags[MLFLOW_PROJECT_ENTRY_POINT] == entry
+        assert tags[MLFLOW_SOURCE_NAME] == "tsugiki"
+        assert tags[MLFLOW_SOURCE_TYPE] == "PROJECT"
 
 
 def winner_of(finished: SyntheticRun, files: RunFiles) -> Any:

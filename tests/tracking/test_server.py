@@ -78,7 +78,11 @@ def mlflow_server(database: str, port: int, folder: Path) -> Iterator[str]:
         sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--workers", "1",
         "--artifacts-destination", str(folder), "--host", "127.0.0.1", "--port", str(port),
     ]  # fmt: skip
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {
+        **os.environ,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes that the test waits for
+    }
     with (folder / "log").open("ab") as output:
         server = subprocess.Popen(
             command, stdout=output, stderr=output, env=environment, start_new_session=True

@@ -12,7 +12,7 @@ from tests.workflow.workspace import Workspace, make_workspace
 
 
 def marks(workspace: Workspace) -> list[object]:
-    """What the marks of all generations say of MLflow."""
+    """What the marks of all generations, and of the result, say of MLflow."""
     paths = workspace.files.root.rglob("tracked.json")
     return [json.loads(path.read_text())["mlflow"] for path in paths]
 
@@ -30,14 +30,15 @@ def test_a_store_that_fails_stops_nothing_and_is_caught_up_by_the_next_start(
 
     output = workspace.run()
     assert workspace.files.report.is_file()
-    assert marks(workspace) == ["pending"] * 5
+    assert marks(workspace) == ["pending"] * 6
     assert output.count("the search goes on") == 1
-    (last,) = [line for line in output.splitlines() if line.startswith("MLflow lags behind by 5")]
+    (last,) = [line for line in output.splitlines() if line.startswith("MLflow lags behind by")]
+    assert last.startswith("MLflow lags behind by 5 generations and the result: ")
     assert f"tsugiki track {workspace.root}/tiny.yaml" in last
 
     store.unlink()
     output = workspace.run()
-    assert marks(workspace) == [True] * 5
+    assert marks(workspace) == [True] * 6
     assert "lags behind" not in output
     with closing(sqlite3.connect(store)) as database:
         (phase,) = database.execute(

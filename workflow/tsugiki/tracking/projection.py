@@ -23,7 +23,7 @@ from tsugiki.contracts.population import Candidate
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import InfrastructureError, LineageError
 from tsugiki.progress.diagnosis import Diagnosis, diagnose
-from tsugiki.progress.summary import decided_objectives, summaries
+from tsugiki.progress.summary import Summary, decided_objectives, summaries
 from tsugiki.tracking.inputs import data_sets, source_tags
 from tsugiki.tracking.marks import (
     PENDING,
@@ -183,18 +183,22 @@ def _clear(client: Any, files: RunFiles, config: RunConfig) -> None:
 def _log_pending(client: Any, files: RunFiles, config: RunConfig) -> None:
     projection = _projection(client, files, config)
     for phase, those in itertools.groupby(pending(files, config), key=lambda one: one[0]):
-        numbers = {number for _, number in those}
-        history: list[Entry] = []
-        for entry in entries(files.phase(phase)):
-            if entry.outcomes is None:
-                break
-            history.append(entry)
-            if entry.number in numbers:
-                projection.log(phase, history)
-                mark(entry.files, state=True)
+        history = list(itertools.takewhile(_is_scored, entries(files.phase(phase))))
+        outcomes = [entry.outcomes for entry in history if entry.outcomes is not None]
+        # once for all generations: each follows from the one before
+        courses = summaries(files, config, phase, outcomes)
+        new = new_recipes(history)
+        for _, number in those:
+            before = history[number - 1] if number else None
+            projection.log(phase, history[number], before, courses[number], new[number])
+            mark(history[number].files, state=True)
     if result_is_pending(files):
         projection.log_result()
         mark_result(files, state=True)
+
+
+def _is_scored(entry: Entry) -> bool:
+    return entry.outcomes is not None
 
 
 def _projection(client: Any, files: RunFiles, config: RunConfig) -> _Projection:
@@ -241,10 +245,18 @@ class _Projection:
                 if figures.is_dir():
                     self.client.log_artifacts(run.info.run_id, str(figures), "figures")
 
-    def log(self, phase: str, history: Sequence[Entry]) -> None:
-        """Log the last generation of `history`, which starts with the first one."""
-        entry = history[-1]
-        outcomes = [one.outcomes for one in history if one.outcomes is not None]
+    def log(
+        self, phase: str, entry: Entry, before: Entry | None, summary: Summary, new: Sequence[str]
+    ) -> None:
+        """Log a generation.
+
+        Args:
+            phase: Its phase.
+            entry: The generation; it is scored.
+            before: The generation before it.
+            summary: Of the generation.
+            new: Its recipes that no earlier generation had.
+        """
         folder = self.files.phase(phase)
         own = self.config.own_documents(phase, entry.number)
         costs = {
@@ -259,21 +271,20 @@ class _Projection:
         if entry.number == 0 or phase == TEST:
             self._log_run_files(parent)
         if entry.population.candidates:
-            scored = new_recipes(history)[-1] if own is None else list(costs)
-            spent = [costs[recipe] for recipe in scored]
-            summary = summaries(self.files, self.config, phase, outcomes)[-1]
-            metrics = generation_metrics(summary, spent, self._diagnosis(phase, history))
+            spent = [costs[recipe] for recipe in (new if own is None else costs)]
+            diagnosis = self._diagnosis(phase, [entry] if before is None else [before, entry])
+            metrics = generation_metrics(summary, spent, diagnosis)
             self._log(parent, metrics=metrics, timestamp=milliseconds(end), step=entry.number)
             self._log_candidates(parent, phase, entry, costs, end, inputs)
         if self._is_last(phase, entry):
             self.client.set_terminated(parent, status="FINISHED", end_time=milliseconds(end))
 
-    def _diagnosis(self, phase: str, history: Sequence[Entry]) -> Diagnosis | None:
+    def _diagnosis(self, phase: str, latest: Sequence[Entry]) -> Diagnosis | None:
         stage = self.config.stage(phase)
         if stage is None:
             return None
         objectives = decided_objectives(self.files, self.config)
-        return diagnose(self.files.phase(phase), stage, history[-2:], objectives)[-1]
+        return diagnose(self.files.phase(phase), stage, latest, objectives)[-1]
 
     def _log_candidates(
         self,
