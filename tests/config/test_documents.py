@@ -18,6 +18,7 @@ from tsugiki.config.document import (
     write_template,
 )
 from tsugiki.config.load import dump_config, parse_config, read_config
+from tsugiki.config.parents import LocalParent
 from tsugiki.config.validate import validate_config
 from tsugiki.errors import ConfigError
 
@@ -37,11 +38,19 @@ def runs() -> list[Path]:
 
 @pytest.mark.parametrize("path", runs(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_configuration_in_the_repository_validates(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Methods, tasks, metrics, ranges; read from the folder that `snakemake` runs in."""
-    monkeypatch.chdir(ROOT)
-    validate_config(read_config(path), where=str(path))
+    """Methods, tasks, metrics, ranges; read from the folder that `snakemake` runs in.
+
+    Parents that are made there first count as made.
+    """
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    monkeypatch.chdir(tmp_path)
+    config = read_config(path)
+    for source in config.parents.values():
+        if isinstance(source, LocalParent):
+            source.folder.mkdir(parents=True)
+    validate_config(config, where=str(path))
 
 
 def test_the_embedded_demo_is_among_them() -> None:

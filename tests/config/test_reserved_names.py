@@ -86,7 +86,8 @@ def test_every_folder_that_a_run_has_is_reserved() -> None:
     own |= {"logs", "benchmarks"} | set(config.phases) - {"ps", "later"}
     assert "finalists-ps" in own
     assert {name for name in own if not stage_is_taken(name)} == set()
-    once = (files.final, files.folding, files.report, files.environment, own_database(files))
+    once = {files.final, files.folding, files.report, files.environment, files.tracked}
+    once |= {own_database(files)}
     assert {path.name for path in once} == FILES
     assert run_is_taken(demo_cache(config).name)
     assert run_is_taken(prepared_cache(config).name)
