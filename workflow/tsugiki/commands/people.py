@@ -236,6 +236,20 @@ def publish(
 
 
 @click.command()
+@RUN
+@click.option("--out", type=PLACE, required=True, help="Folder to write.")
+@click.option("--models", is_flag=True, help="Put the best model in, not its digests alone.")
+def crate(run: Run, out: Path, models: bool) -> None:
+    """Write a finished run as a Workflow Run RO-Crate."""
+    from tsugiki.quick_imports import quick_imports
+
+    with quick_imports():
+        from tsugiki.publish.crate import write_crate
+
+    click.echo(f"{out}  {write_crate(run.files, run.config, out, models=models)} files")
+
+
+@click.command()
 @click.pass_obj
 @click.argument("file", type=FILE)
 @MODELS

@@ -73,7 +73,7 @@ def publish(
         ParentError: the model has to be built again, and a parent is not on this machine.
         InfrastructureError: the connection broke; trying again goes on.
     """
-    _require_finished(files)
+    require_finished(files)
     if out is not None and require_place_beside(files, config, out):
         raise ConfigError(
             "something else stands where the published model is to go",
@@ -87,7 +87,7 @@ def publish(
     found = ancestry(files, config, recipe)
     verdict = merged_licence({one.name: one.card for one in found.sources}, config.publication)
     _require_licence(verdict, found.sources, name)
-    _require_sound(files, config)
+    require_sound(files, config)
     if repository is not None:
         known = {"recipe.json": recipe.to_json()}
         open_repository(repository, known, public=public, log=log)
@@ -126,7 +126,12 @@ def publish(
         return f"https://huggingface.co/{repository}/tree/{commit}"
 
 
-def _require_finished(files: RunFiles) -> None:
+def require_finished(files: RunFiles) -> None:
+    """Refuse a run that has no final table yet.
+
+    Raises:
+        LineageError: it has none.
+    """
     if not files.final.is_file():
         raise LineageError(
             "the run is not finished: nothing is known yet of its models on held-out documents",
@@ -136,7 +141,12 @@ def _require_finished(files: RunFiles) -> None:
         )
 
 
-def _require_sound(files: RunFiles, config: RunConfig) -> None:
+def require_sound(files: RunFiles, config: RunConfig) -> None:
+    """Refuse a run whose audit finds anything.
+
+    Raises:
+        LineageError: it does.
+    """
     if findings := audit(files, config, reselect=reselect(files, config)):
         raise LineageError(
             f"the run is not sound: {len(findings)} finding{'s' * (len(findings) != 1)} of its audit",
