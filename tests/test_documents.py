@@ -61,6 +61,7 @@ SOURCES = {
     "keepachangelog.com",
     "semver.org",
     "snakemake.readthedocs.io",
+    "w3id.org",
     "www.conventionalcommits.org",
 }
 """Hosts that documents may point to: papers, standards, and the projects that this one builds on."""

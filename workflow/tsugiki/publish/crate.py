@@ -43,6 +43,7 @@ CONTEXT = ["https://w3id.org/ro/crate/1.1/context", {"sha256": "http://schema.or
 CHECKOUT = Path(__file__).parents[3]
 RUN_ON = "#run"
 WORKFLOW = "Snakefile"
+TSUGIKI = "#tsugiki"
 
 
 def write_crate(files: RunFiles, config: RunConfig, out: Path, *, models: bool = False) -> int:
@@ -160,7 +161,8 @@ def _graph(
     with_model: bool,
 ) -> list[Entity]:
     """All entities, the descriptor and the root first."""
-    environment = json.loads(content["lineage/environment.json"])
+    recorded = content["lineage/environment.json"]
+    environment = json.loads(recorded if isinstance(recorded, bytes) else recorded.read_bytes())
     stages = sorted({path.split("/")[1] for path in content if path.startswith("ledger/")})
     folders = [f"ledger/{stage}/" for stage in stages] + ["best/"] * with_model
     model: list[Entity] = []
@@ -181,13 +183,16 @@ def _graph(
     slots = {name: one for name, one in (inputs | results).items() if one[1]}
     collections = [one[0]["@id"] for one in parents.values()] + [one["@id"] for one in model[:1]]
     loose = [one for one in content if not any(one.startswith(folder) for folder in folders)]
-    entities = [
+    entities: list[Entity] = [
         {
             "@id": METADATA,
             "@type": "CreativeWork",
             "about": _ref("./"),
             "conformsTo": _refs(
-                ["https://w3id.org/ro/crate/1.1", "https://w3id.org/workflowhub/workflow-ro-crate/1.0"]
+                [
+                    "https://w3id.org/ro/crate/1.1",
+                    "https://w3id.org/workflowhub/workflow-ro-crate/1.0",
+                ]
             ),
         },
         {
@@ -234,7 +239,7 @@ def _action(
 ) -> Entity:
     costs = [read_cost(path) for path in files.root.glob("*/candidates/*/cost.json")]
     times = [(one.started, one.finished) for one in costs if one is not None]
-    action = {
+    action: Entity = {
         "@id": RUN_ON,
         "@type": "CreateAction",
         "name": f"run {config.name}",
@@ -246,8 +251,8 @@ def _action(
         "actionStatus": "http://schema.org/CompletedActionStatus",
     }
     if times:
-        action["startTime"] = min(start for start, _ in times).isoformat()
-        action["endTime"] = max(end for _, end in times).isoformat()
+        action["startTime"] = min(start for start, _ in times).isoformat(timespec="milliseconds")
+        action["endTime"] = max(end for _, end in times).isoformat(timespec="milliseconds")
     return action
 
 
@@ -266,7 +271,7 @@ def _main_entity(
         "license": _ref("https://spdx.org/licenses/Apache-2.0"),
         "conformsTo": _ref("https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"),
         "programmingLanguage": _ref("https://w3id.org/workflowhub/workflow-ro-crate#snakemake"),
-        "softwareRequirements": _ref("https://pypi.org/project/tsugiki/"),
+        "softwareRequirements": _ref(TSUGIKI),
         "hasPart": _refs(one for one in content if one.startswith("rules/")),
         "input": _refs(f"#slot-{name}" for name in inputs),
         "output": _refs(f"#slot-{name}" for name, (_, ids) in results.items() if ids),
@@ -284,7 +289,7 @@ def _software(environment: Mapping[str, Any]) -> list[Entity]:
             "version": packages.get("snakemake"),
         },
         {
-            "@id": "https://pypi.org/project/tsugiki/",
+            "@id": TSUGIKI,
             "@type": "SoftwareApplication",
             "name": "tsugiki",
             "softwareVersion": packages.get("tsugiki"),
@@ -299,14 +304,21 @@ def _software(environment: Mapping[str, Any]) -> list[Entity]:
 
 def _licence(verdict: Verdict) -> Entity:
     name = verdict.name or verdict.license or "unknown"
-    found = {"@id": "#licence", "@type": "CreativeWork", "name": name, "description": str(verdict)}
+    found: Entity = {
+        "@id": "#licence",
+        "@type": "CreativeWork",
+        "name": name,
+        "description": str(verdict),
+    }
     return found if verdict.link is None else {**found, "url": verdict.link}
 
 
 def _file(path: str, one: Content) -> Entity:
     size = one.stat().st_size if isinstance(one, Path) else len(one)
     digest = digest_file(one) if isinstance(one, Path) else digest_bytes(one)
-    kind = "text/plain" if path.endswith(".smk") or path == WORKFLOW else mimetypes.guess_type(path)[0]
+    kind = (
+        "text/plain" if path.endswith(".smk") or path == WORKFLOW else mimetypes.guess_type(path)[0]
+    )
     return {
         "@id": path,
         "@type": "File",
@@ -369,5 +381,7 @@ def _ref(at: str) -> Entity:
     return {"@id": at}
 
 
-def _refs(ids: Iterable[str]) -> list[Entity]:
-    return [_ref(one) for one in ids]
+def _refs(ids: Iterable[str]) -> list[Entity] | Entity:
+    """References; one alone is no list, as RO-Crate asks."""
+    found = [_ref(one) for one in ids]
+    return found[0] if len(found) == 1 else found
