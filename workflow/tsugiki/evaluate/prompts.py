@@ -33,8 +33,8 @@ def render_prompts(config: RunConfig, count: int) -> str:
         opened = Evaluators(config.evaluation).opened
         lines = [f"note: {note}" for note in notes]
         for harness in (one for one in opened if isinstance(one, Harness)):
-            for name in harness.tasks:
-                ids = list(range(min(count, len(harness.tasks[name].eval_docs))))
+            for name, source in harness.sources.items():
+                ids = list(range(min(count, sum(pool.size for pool in source.pools.values()))))
                 refuse(list(harness.faults(name, ids, readers)))
                 for reader in readers:
                     lines += _of_reader(name, reader, harness.requests(reader, name, ids))
