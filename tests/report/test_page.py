@@ -76,8 +76,8 @@ def test_a_finished_run_has_every_section(finished: SyntheticRun) -> None:
     """And every figure, each with words that stand for it."""
     page = check(write_report(finished.files, finished.config))
     assert {"comparison", "search", "recipe", "items", "cost", "provenance"} <= set(page.ids)
-    assert page.elements.count("svg") == 6
-    assert len(page.labels) == 12
+    assert page.elements.count("svg") == 7
+    assert len(page.labels) == 14
     assert {path.name for path in (finished.files.root / "figures").iterdir()} == {
         f"{name}.{kind}" for kind in ("svg", "csv")
         for name in ("comparison", "fitness", "signal", "movement", "weights", "genealogy", "cost")
