@@ -76,11 +76,11 @@ def test_a_finished_run_has_every_section(finished: SyntheticRun) -> None:
     """And every figure, each with words that stand for it."""
     page = check(write_report(finished.files, finished.config))
     assert {"comparison", "search", "recipe", "items", "cost", "provenance"} <= set(page.ids)
-    assert page.elements.count("svg") == 6
-    assert len(page.labels) == 12
+    assert page.elements.count("svg") == 7
+    assert len(page.labels) == 14
     assert {path.name for path in (finished.files.root / "figures").iterdir()} == {
         f"{name}.{kind}" for kind in ("svg", "csv")
-        for name in ("comparison", "fitness", "signal", "movement", "weights", "cost")
+        for name in ("comparison", "fitness", "signal", "movement", "weights", "genealogy", "cost")
     }  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def test_the_numbers_of_each_figure_are_beside_it_and_in_the_page(finished: Synt
     }
     held = [unquote(link.partition(",")[2]).encode() for link in page.links if "csv" in link]
     assert content in held
-    assert len(held) == 6
+    assert len(held) == 7
 
 
 def test_rivals_are_compared_with_in_headline_table_and_figure(

@@ -14,7 +14,6 @@ from tsugiki.terminal import Terminal, progress_bar
 
 if TYPE_CHECKING:
     from tsugiki.api import Run
-    from tsugiki.audit.agreement import Verdict
 
 
 @click.command()
@@ -122,7 +121,7 @@ def audit(run: Run, rebuild: bool, rescore: int | None, key: str) -> None:
         sys.exit(3)
 
 
-def _rescore(run: Run, count: int, key: str) -> Verdict:
+def _rescore(run: Run, count: int, key: str) -> str:
     """Score candidates again and say what came of it; what does not agree ends the command."""
     from tsugiki.evaluate.offline import stay_offline
     from tsugiki.evaluate.vllm_backend.engine import see_one_gpu
