@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import expit
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,6 +35,8 @@ class Items:
 
     def expected(self, abilities: Floats) -> Floats:
         """The expected answers of models; shape (models, dimensions) to (models, documents)."""
+        from scipy.special import expit
+
         return np.asarray(expit(abilities @ self.discrimination.T - self.difficulty))
 
 
@@ -50,6 +50,9 @@ def fit(answers: Floats, dimensions: int) -> Items:
         answers: shape (models, documents): 0 (wrong) to 1 (right), NaN where a model was not asked.
         dimensions: Of ability.
     """
+    from scipy.optimize import minimize  # imported here: ranking starts without it
+    from scipy.special import expit
+
     models, documents = answers.shape
     asked = ~np.isnan(answers)
     known = np.where(asked, answers, 0.0)
@@ -104,6 +107,9 @@ def ability(items: Items, answers: Floats, of: Floats | None = None) -> Floats:
     Returns:
         shape (dimensions,).
     """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
     asked = ~np.isnan(answers)
     basis = np.eye(items.abilities.shape[1]) if of is None else of
     centre = np.zeros(len(basis)) if of is None else np.full(len(basis), 1 / len(basis))
