@@ -28,7 +28,7 @@ $(LOOPS): $(READY) $(wildcard workflow/tsugiki/merge/kernels/*.py)
 	-$(BIN)/python -m tsugiki.merge.kernels  # without it, each process compiles
 	@touch $@
 
-run: $(LOOPS) $(if $(filter config/smollm.yaml,$(CONFIG)),smollm)  ## evolve the merge of CONFIG (the embedded demo if not set)
+run: $(LOOPS) $(if $(filter smollm.yaml,$(notdir $(CONFIG))),smollm)  ## evolve the merge of CONFIG (the embedded demo if not set)
 	$(BIN)/snakemake --profile config/profiles/default --configfile $(CONFIG)
 
 smoke: $(LOOPS)  ## two documents and one generation of CONFIG, and how long the real run takes
