@@ -25,7 +25,7 @@ class Ancestor(Data):
     """A candidate, and how it was made."""
 
     id: str
-    """Such as `003-07`."""
+    """Such as `003-07`; `003-mean` is the mean that a search of three generations ended with."""
     recipe: str
     """Digest of its recipe."""
     operator: str
@@ -118,9 +118,15 @@ def ancestry(
     known = list(entries(phase))
     if candidate == EVOLVED:
         candidate = read_winner(files.phase(config.finalists_of(name))).recipe
-    found = _find(known, candidate, where=name)
-    recipe = read_recipe(phase.candidate(found.recipe).recipe)
-    ancestors = tuple(_ancestors(known, found))
+    final = files.phase(config.finalists_of(name)).candidate(candidate)
+    drawn = {one.recipe for entry in known for one in entry.population.candidates}
+    if candidate not in drawn and final.recipe.is_file():  # the mean that the search ended with
+        recipe = read_recipe(final.recipe)
+        ancestors: tuple[Ancestor, ...] = (_mean(known, candidate),)
+    else:
+        found = _find(known, candidate, where=name)
+        recipe = read_recipe(phase.candidate(found.recipe).recipe)
+        ancestors = tuple(_ancestors(known, found))
     last = max((_number(one.id) for one in ancestors if one.state), default=0)
     return Ancestry(
         stage=name,
@@ -136,6 +142,13 @@ def ancestry(
             if config.stage(ref.name) is not None
         ),
     )
+
+
+def _mean(known: list[Entry], recipe: str) -> Ancestor:
+    """The final mean of a search, which is no candidate of a generation: all of them shaped it."""
+    end = sum(one.outcomes is not None for one in known)  # the next one is drawn, and not scored
+    state = known[min(end, len(known) - 1)].population.state
+    return Ancestor(id=f"{end:03d}-mean", recipe=recipe, operator="drawn", state=state)
 
 
 def _find(known: list[Entry], candidate: str, *, where: str) -> Candidate:
