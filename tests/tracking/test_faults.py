@@ -151,10 +151,10 @@ def test_a_rebuilding_that_was_cut_off_is_finished_by_the_next_tracking(
     before = contents(ready, finished.config)
     log = mlflow_projection._Projection.log
 
-    def cut_off(self: Any, phase: str, history: Any) -> None:
-        if len(history) == 2:
+    def cut_off(self: Any, phase: str, entry: Any, *others: Any) -> None:
+        if entry.number == 1:
             raise OSError("No space left on device")
-        log(self, phase, history)
+        log(self, phase, entry, *others)
 
     with monkeypatch.context() as patch:
         patch.setattr(mlflow_projection._Projection, "log", cut_off)
