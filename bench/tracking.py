@@ -1,9 +1,9 @@
 """Whether MLflow is told of a long run in linear time.
 
 Writes a run without any model (plausible scores and digests), tells its own store of one generation after
-another as the search does, then of all at once as `tsugiki track --rebuild` does, and prints processor seconds for a
-candidate, and seconds of the second half of the generations over those of the first: 1 is linear, and 3 is
-quadratic. Processes are not started anew for each generation, as the workflow does.
+another as the search does, then of all at once as `tsugiki track --rebuild` does, and prints processor seconds,
+the same for a candidate, and those of the second half of the generations over those of the first: 1 is
+linear, and 3 is quadratic. Processes are not started anew for each generation, as the workflow does.
 
     PYTHONPATH=. python bench/tracking.py [--generations 100] [--population 50] [--only live]
 """
