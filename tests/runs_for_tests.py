@@ -231,6 +231,14 @@ class TinyRun:
         content = pretty_json(population.model_dump(mode="json"))
         atomic.write_bytes(files.generation(generation).population, content)
 
+    def score(self, phase: str) -> None:
+        """Evaluate and rank the first generation of a phase in this process."""
+        from tsugiki.evaluate.batch import ShardEvaluator
+        from tsugiki.steps.evolution import write_ranked
+
+        ShardEvaluator(self.files, self.config, job=0).evaluate(phase, 0, log=lambda _line: None)
+        write_ranked(self.files, self.config, phase, 0, log=lambda _line: None)
+
     def candidate(self, recipe: Recipe, *, phase: str = "ps") -> CandidateFiles:
         """Files of a recipe."""
         return self.files.phase(phase).candidate(recipe.digest)

@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import MakeRun
-from tests.runs_for_tests import TinyRun
-from tsugiki.evaluate.batch import ShardEvaluator
-from tsugiki.steps.evolution import write_ranked
 from tsugiki.steps.start import write_baselines, write_first
 
 ROOT = Path(__file__).parents[1]
@@ -45,12 +42,6 @@ def heavy(*arguments: str) -> set[str]:
     return HEAVY.intersection(after(*arguments)["modules"])
 
 
-def score(run: TinyRun, phase: str) -> None:
-    """Evaluate and rank the first generation of a phase in this process."""
-    ShardEvaluator(run.files, run.config, job=0).evaluate(phase, 0, log=lambda _line: None)
-    write_ranked(run.files, run.config, phase, 0, log=lambda _line: None)
-
-
 def test_an_evaluating_process_imports_what_it_uses_and_no_more(make_run: MakeRun) -> None:
     """And its libraries are not searched for garbage, which takes as long as many of them."""
     run = make_run()
@@ -74,7 +65,7 @@ def test_commands_that_neither_merge_nor_score_start_without_the_libraries_for_i
     run.files.config.write_text(json.dumps(short), encoding="utf-8")
     config = str(run.files.config)
     write_first(run.files, run.config, stage)
-    score(run, "ps")
+    run.score("ps")
 
     assert heavy("--help") == set()
     assert heavy("rank", config, "--series", "ps") == set()
@@ -85,10 +76,10 @@ def test_commands_that_neither_merge_nor_score_start_without_the_libraries_for_i
     assert not tracked & {"torch", "transformers", "lm_eval", "matplotlib"}
 
     write_baselines(run.files, run.config)
-    score(run, "baselines")
+    run.score("baselines")
     assert heavy("finalists", config) == set()
-    score(run, "finalists")
+    run.score("finalists")
     assert heavy("test", config) == set()
-    score(run, "test")
+    run.score("test")
     assert heavy("compare", config) <= {"pandas"}, "pyarrow imports it"
     assert heavy("report", config) <= {"pandas"}

@@ -7,14 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import MakeRun
 from tests.recorded.test_recorded_run import recorded  # noqa: F401 - a fixture
+from tests.runs_for_tests import PARENTS, parameter_stage
 from tests.synthetic_runs import SyntheticRun
 from tests.workflow.workspace import Workspace
 from tsugiki.api import open_run
+from tsugiki.canonical import digest_file
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import read_population
 from tsugiki.errors import LineageError
 from tsugiki.lineage.ancestry import ancestry, render
+from tsugiki.steps.evolution import write_next
+from tsugiki.steps.finals import write_finalists
+from tsugiki.steps.start import write_first
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +93,22 @@ def test_the_winner_of_a_recorded_run_is_traced_through_its_stages(
     assert before.ancestors[0].recipe == lock["source"]["recipe"]
     assert [one.name for one in before.sources] == ["a", "b", "base"]
     assert "model base: parents/base" in render(found)
+
+
+def test_the_mean_that_a_search_ended_with_comes_from_all_generations(make_run: MakeRun) -> None:
+    """It is a finalist, and no candidate of a generation; the state after the last one made it."""
+    searched = parameter_stage(*PARENTS, population=4) | {"budget": {"generations": 1}}
+    run = make_run(stages=[searched], finalists={"top": 1, "mean": True})
+    (stage,) = run.config.stages
+    write_first(run.files, run.config, stage)
+    run.score("ps")
+    write_next(run.files, run.config, stage, 0)
+    write_finalists(run.files, run.config)
+    finalists = read_population(run.files.phase("finalists").generation(0).population)
+    (mean,) = [one for one in finalists.candidates if one.origin["name"] == "final mean"]
+    found = ancestry(run.files, run.config, mean.recipe)
+    (its,) = found.ancestors
+    assert (its.id, its.recipe, its.operator) == ("001-mean", mean.recipe, "drawn")
+    assert its.state == digest_file(run.files.phase("ps").generation(1).state)
+    assert [one.generation for one in found.drawn] == [0]
+    assert "001-mean" in render(found)

@@ -10,13 +10,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.parents.checkpoints import write_llama
+from tsugiki.demo.training import NOT_LEARNED
 from tsugiki.models.facts import read_model
 from tsugiki.models.sources import FolderFiles
 from tsugiki.parents.prepare.adapter import find_changes, read_adapter
 from tsugiki.parents.prepare.tensors import adapted_weights, stored_weights
 from tsugiki.smollm.questions import SKILLS
 from tsugiki.smollm.training import (
-    NOT_LEARNED,
     add_adapter,
     encode,
     train,

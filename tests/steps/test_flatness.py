@@ -17,17 +17,15 @@ from tsugiki.contracts.document_sets import read_document_sets
 from tsugiki.contracts.layout import FINALISTS, FLATNESS, RunFiles
 from tsugiki.contracts.ledger import entries, read_generation, read_population
 from tsugiki.contracts.samples import read_samples
-from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.finalists.files import load_flatness, read_winner
 from tsugiki.steps.audit import reselect
 from tsugiki.steps.estimate import shares
-from tsugiki.steps.evolution import write_next, write_ranked
+from tsugiki.steps.evolution import write_next
 from tsugiki.steps.finals import write_finalists, write_flatness
 from tsugiki.steps.plan import Plan
 from tsugiki.steps.start import write_first
 from tsugiki.strategies.state import read_state
 
-QUIET: Any = lambda _line: None  # noqa: E731
 NEIGHBOURS = 3
 
 
@@ -45,19 +43,13 @@ def scored(
 ) -> TinyRun:
     """A run as far as its winner's neighbours. Read only."""
     run = start_run(configured(tiny_models, tiny_tasks, tmp_path_factory.mktemp("flat")))
-    evaluator = ShardEvaluator(run.files, run.config, job=0)
-
-    def score(phase: str) -> None:
-        evaluator.evaluate(phase, 0, log=QUIET)
-        write_ranked(run.files, run.config, phase, 0, log=QUIET)
-
     write_first(run.files, run.config, run.config.stages[0])
-    score("ps")
+    run.score("ps")
     write_next(run.files, run.config, run.config.stages[0], 0)
     write_finalists(run.files, run.config)
-    score(FINALISTS)
+    run.score(FINALISTS)
     write_flatness(run.files, run.config)
-    score(FLATNESS)
+    run.score(FLATNESS)
     return run
 
 

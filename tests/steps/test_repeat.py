@@ -17,17 +17,15 @@ from tsugiki.config.load import parse_config
 from tsugiki.contracts.layout import BASELINES, FINALISTS, REPEAT, TEST, RunFiles
 from tsugiki.contracts.ledger import read_population
 from tsugiki.contracts.samples import read_samples
-from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.finalists.files import load_repeat, write_final_table
 from tsugiki.finalists.repeat import repeat_of
 from tsugiki.steps.audit import reselect
 from tsugiki.steps.best import write_best
-from tsugiki.steps.evolution import write_next, write_ranked
+from tsugiki.steps.evolution import write_next
 from tsugiki.steps.finals import write_finalists, write_repeat, write_test
 from tsugiki.steps.plan import Plan
 from tsugiki.steps.start import write_baselines, write_first
 
-QUIET: Any = lambda _line: None  # noqa: E731
 AGAIN = 2
 
 
@@ -46,23 +44,17 @@ def scored(
 ) -> TinyRun:
     """A run to its end. Read only."""
     run = start_run(configured(tiny_models, tiny_tasks, tmp_path_factory.mktemp("again"), AGAIN))
-    evaluator = ShardEvaluator(run.files, run.config, job=0)
-
-    def score(phase: str) -> None:
-        evaluator.evaluate(phase, 0, log=QUIET)
-        write_ranked(run.files, run.config, phase, 0, log=QUIET)
-
     write_first(run.files, run.config, run.config.stages[0])
-    score("ps")
+    run.score("ps")
     write_next(run.files, run.config, run.config.stages[0], 0)
     write_baselines(run.files, run.config)
-    score(BASELINES)
+    run.score(BASELINES)
     write_finalists(run.files, run.config)
-    score(FINALISTS)
+    run.score(FINALISTS)
     write_test(run.files, run.config)
-    score(TEST)
+    run.score(TEST)
     write_repeat(run.files, run.config)
-    score(REPEAT)
+    run.score(REPEAT)
     write_final_table(run.files, run.config)
     write_best(run.files, run.config, run.files.best, threads=1)
     return run

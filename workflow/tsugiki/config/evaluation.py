@@ -26,9 +26,10 @@ from tsugiki.config.file_objectives import (
     CorpusObjective,
     FileObjective,
     JudgeObjective,
+    Weight,
 )
 from tsugiki.contracts.data import Name, Section, folder_of
-from tsugiki.contracts.document_sets import Goal
+from tsugiki.contracts.document_sets import Goal, sign_of
 from tsugiki.strategies.rungs.none import NoneLeft
 from tsugiki.strategies.rungs.registry import AnyRule
 from tsugiki.strategies.rungs.rule import Rule
@@ -44,8 +45,6 @@ LATER = (
     *("gen_prefix", "thinking", "end_tokens"),
 )
 """Settings of prompts and answers that go unnamed where they are absent."""
-
-Weight = Annotated[float, Field(gt=0)]
 
 
 class LmEvalObjective(Section):
@@ -82,7 +81,7 @@ class LmEvalObjective(Section):
     @property
     def sign(self) -> float:
         """1 if larger is better, -1 if smaller is. Without a goal, as in `Evaluation.with_goals`."""
-        return _sign(self.goal)
+        return sign_of(self.goal)
 
     @property
     def counts_tokens(self) -> bool:
@@ -125,11 +124,7 @@ class FunctionObjective(Section):
     @property
     def sign(self) -> float:
         """1 if larger is better, -1 if smaller is."""
-        return _sign(self.goal)
-
-
-def _sign(goal: Goal | None) -> float:
-    return -1.0 if goal == "minimize" else 1.0
+        return sign_of(self.goal)
 
 
 KINDS: dict[str, type[Section]] = {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tsugiki.contracts.data import Name, Section, folder_of
-from tsugiki.contracts.document_sets import Goal
+from tsugiki.contracts.document_sets import Goal, sign_of
 
 JSON_FILE = r"\.(jsonl|json)$"
 TEXT_FILE = r"\.(jsonl|json|csv|txt)$"
@@ -28,9 +29,9 @@ class FileObjective(Section):
     """How much it counts in the weighted sum of the objectives."""
 
     @property
+    @abstractmethod
     def task(self) -> str:
         """Where its documents come from: the file's name, as the configuration has it."""
-        raise NotImplementedError
 
     @property
     def file(self) -> Path:
@@ -40,7 +41,7 @@ class FileObjective(Section):
     @property
     def sign(self) -> float:
         """1 if larger is better, -1 if smaller is."""
-        return -1.0 if self.goal == "minimize" else 1.0
+        return sign_of(self.goal)
 
 
 class CorpusObjective(FileObjective):

@@ -25,6 +25,11 @@ on the tasks' names."""
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
+def sign_of(goal: Goal | None) -> float:
+    """1 if larger is better, or nothing is said, -1 if smaller is."""
+    return -1.0 if goal == "minimize" else 1.0
+
+
 class Document(Data):
     """One document of a task."""
 

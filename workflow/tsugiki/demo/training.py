@@ -78,7 +78,7 @@ def train(model: LlamaForCausalLM, training: Training, *, purpose: str, progress
     )
     encoded = encode(list(documents), tokenizer)
     batches = draw_batches(encoded, training.batch, tokenizer.pad_token_id, purpose)
-    with _one_deterministic_thread():
+    with one_deterministic_thread():
         optimizers = _optimizers(model, training)
         model.train()
         for step, (ids, labels) in enumerate(islice(batches, training.steps)):
@@ -128,12 +128,16 @@ def draw_batches(
             block = block[np.argsort(lengths[block], kind="stable")]
             chosen += [block[i : i + size] for i in range(0, len(block), size)]
         for index in rng.permutation(len(chosen)):
-            rows = [encoded[i] for i in chosen[index]]
-            longest = max(len(ids) for ids, _ in rows)
-            yield (
-                torch.tensor([ids + [pad] * (longest - len(ids)) for ids, _ in rows]),
-                torch.tensor([lab + [NOT_LEARNED] * (longest - len(lab)) for _, lab in rows]),
-            )
+            yield padded([encoded[i] for i in chosen[index]], pad)
+
+
+def padded(rows: Sequence[Encoded], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch: token ids and labels, each int64 of shape (rows, longest of them), padded on the right."""
+    longest = max(len(ids) for ids, _ in rows)
+    return (
+        torch.tensor([ids + [pad] * (longest - len(ids)) for ids, _ in rows]),
+        torch.tensor([lab + [NOT_LEARNED] * (longest - len(lab)) for _, lab in rows]),
+    )
 
 
 def _loss(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -188,7 +192,7 @@ def _set_rates(optimizers: Sequence[torch.optim.Optimizer], share: float) -> Non
 
 
 @contextmanager
-def _one_deterministic_thread() -> Iterator[None]:
+def one_deterministic_thread() -> Iterator[None]:
     """One thread, so that sums are formed in the same order whatever the machine's cores."""
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()

@@ -254,7 +254,12 @@ def choice(table: FinalTable) -> str:
     )
 
 
-def repeated(table: FinalTable) -> list[str]:
+def notes(table: FinalTable) -> list[str]:
+    """What the table says of small changes of the winner, and of scoring twice, in sentences."""
+    return [*_flat(table), *_repeated(table)]
+
+
+def _repeated(table: FinalTable) -> list[str]:
     """How many values differ the second time, in a sentence; none where that was not asked for."""
     one = table.repeat
     if one is None:
@@ -269,7 +274,7 @@ def repeated(table: FinalTable) -> list[str]:
     ]
 
 
-def flat(table: FinalTable) -> list[str]:
+def _flat(table: FinalTable) -> list[str]:
     """What small changes of the winner cost, in a sentence; none where that was not asked for."""
     one = table.flatness
     if one is None:
@@ -324,7 +329,7 @@ def render_table(table: FinalTable) -> str:
         ordered = ranked_rows(table, one)
         cells = [HEADINGS, *(_cells(table, one, row) for row in ordered)]
         lines += [f"{table.run}: {one.objective} on held-out items", *_columns(cells)]
-    lines += [choice(table), *flat(table), *repeated(table)]
+    lines += [choice(table), *notes(table)]
     lines += [f"{row.name} failed: {row.failed}" for row in table.rows if row.failed is not None]
     return "\n".join(lines) + "\n"
 

@@ -11,15 +11,7 @@ from tsugiki.atomic import write_if_changed
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.recipe import AnyRecipe
-from tsugiki.finalists.table import (
-    flat,
-    ranked_rows,
-    repeated,
-    shown,
-    shown_p,
-    shown_range,
-    weighing,
-)
+from tsugiki.finalists.table import notes, ranked_rows, shown, shown_p, shown_range, weighing
 from tsugiki.progress.progress import duration
 from tsugiki.report.comparison import comparison_figure, figure_name
 from tsugiki.report.costs import cost_figure
@@ -118,7 +110,7 @@ def render(data: ReportData, drawn: dict[str, Figure]) -> str:
         left_out=left_out(data),
         tiles=tiles(data),
         luck=[] if data.table is None else luck(data.table),
-        flat=[] if data.table is None else [*flat(data.table), *repeated(data.table)],
+        notes=[] if data.table is None else notes(data.table),
         style=(TEMPLATES / "page.css").read_text("utf-8") + STYLE.read_text("utf-8"),
         script=(TEMPLATES / "page.js").read_text("utf-8"),
         version=__version__,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +12,22 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
+from tsugiki.demo.training import (
+    FINAL_RATE_SHARE,
+    MAX_GRADIENT_NORM,
+    NOT_LEARNED,
+    Encoded,
+    Progress,
+    one_deterministic_thread,
+    padded,
+)
 from tsugiki.keyed import generator
 from tsugiki.smollm.questions import Skill, training
 
-NOT_LEARNED = -100
-"""Label of a token that the loss leaves out."""
 WARMUP = 10
-MAX_GRADIENT_NORM = 1.0
-FINAL_RATE_SHARE = 0.05
 RANK, ALPHA = 16, 32
 """Of the adapter. Source: Hu et al., "LoRA" (2106.09685)."""
 MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-
-Progress = Callable[[int, float], None]
-"""Called after each step with the steps done and the loss (nats per token)."""
 
 
 def train(
@@ -53,7 +53,7 @@ def train(
     order = generator("smollm", key, seed).permutation(len(encoded))
     parameters = [one for one in model.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=skill.rate, weight_decay=0.0)
-    with _deterministic():
+    with one_deterministic_thread():
         model.train()
         for step in range(skill.steps):
             start = step * skill.batch % len(order)
@@ -64,7 +64,7 @@ def train(
             for group in optimizer.param_groups:
                 rise, fall = min(1.0, (step + 1) / WARMUP), 1 - step / skill.steps
                 group["lr"] = skill.rate * rise * max(FINAL_RATE_SHARE, fall)
-            loss = _loss(model, *_padded(batch, tokenizer.pad_token_id or 0))
+            loss = _loss(model, *padded(batch, tokenizer.pad_token_id or 0))
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
             optimizer.step()
@@ -73,9 +73,7 @@ def train(
         model.eval()
 
 
-def encode(
-    tokenizer: Any, question: str, answer: str, *, chat: bool
-) -> tuple[list[int], list[int]]:
+def encode(tokenizer: Any, question: str, answer: str, *, chat: bool) -> Encoded:
     """Token ids, and the same ids or `NOT_LEARNED` for the prompt's."""
     if chat:
         message = [{"role": "user", "content": question}]
@@ -145,17 +143,6 @@ class _Adapted(nn.Module):
         return result
 
 
-def _padded(
-    batch: Sequence[tuple[list[int], list[int]]], pad: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and labels, each int64 of shape (size, longest), padded on the right."""
-    longest = max(len(ids) for ids, _ in batch)
-    return (
-        torch.tensor([ids + [pad] * (longest - len(ids)) for ids, _ in batch]),
-        torch.tensor([lab + [NOT_LEARNED] * (longest - len(lab)) for _, lab in batch]),
-    )
-
-
 def _loss(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy (nats) of the learned tokens; the head runs on their positions only."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -164,17 +151,3 @@ def _loss(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         learned = following != NOT_LEARNED
         logits = model.lm_head(hidden[learned])
     return functional.cross_entropy(logits.float(), following[learned])
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """One thread, so that sums are formed in the same order whatever the machine's cores."""
-    threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)

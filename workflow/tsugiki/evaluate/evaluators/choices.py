@@ -11,8 +11,9 @@ from lm_eval.api.instance import Instance
 
 from tsugiki.config.file_objectives import ChoicesObjective, FileObjective
 from tsugiki.contracts.samples import Sample
-from tsugiki.evaluate.evaluators.from_file import Document, FromFile
+from tsugiki.evaluate.evaluators.from_file import FromFile
 from tsugiki.evaluate.evaluators.functions import ScoredModel
+from tsugiki.evaluate.evaluators.own_documents import Document
 
 
 class Choices(FromFile[ChoicesObjective]):

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 from tsugiki.config.file_objectives import CodeObjective, FileObjective
 from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.evaluators.from_file import Document, FromFile
+from tsugiki.evaluate.evaluators.from_file import FromFile
 from tsugiki.evaluate.evaluators.functions import ScoredModel
+from tsugiki.evaluate.evaluators.own_documents import Document
 from tsugiki.evaluate.readers import Reader
 from tsugiki.evaluate.sandbox import Limits, interpreter, require_sandbox, run_tests
 

@@ -12,7 +12,8 @@ from lm_eval.api.registry import get_aggregation
 from tsugiki.config.file_objectives import CorpusObjective, FileObjective
 from tsugiki.contracts.samples import Sample
 from tsugiki.evaluate.aggregation import Aggregation, write_part
-from tsugiki.evaluate.evaluators.from_file import Document, FromFile
+from tsugiki.evaluate.evaluators.from_file import FromFile
+from tsugiki.evaluate.evaluators.own_documents import Document
 
 AGGREGATIONS = {
     "bits_per_byte": "bits_per_byte",

@@ -18,16 +18,14 @@ from lm_eval.api.instance import Instance
 from tsugiki.config.evaluation import Evaluation, FunctionObjective
 from tsugiki.config.sources import function_digest
 from tsugiki.contracts.data import folder_of
-from tsugiki.contracts.document_sets import Goal
 from tsugiki.contracts.samples import Sample
-from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
-from tsugiki.evaluate.aggregation import Aggregation, finite_number
-from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
+from tsugiki.errors import ConfigError, EvaluationError
+from tsugiki.evaluate.aggregation import finite_number
 from tsugiki.evaluate.evaluators.from_file import read_rows
+from tsugiki.evaluate.evaluators.own_documents import OwnDocuments
 from tsugiki.evaluate.evaluators.tasks import absent_documents, broken_task
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.offline import is_absent
-from tsugiki.evaluate.overlap import SourceFacts, texts_of
 from tsugiki.evaluate.readers import NotLoadedError, Reader
 
 Documents = list[dict[str, Any]]
@@ -90,7 +88,7 @@ class ScoredModel:
         return str(self._backend.apply_chat_template(turns))
 
 
-class Functions:
+class Functions(OwnDocuments[FunctionObjective]):
     """Evaluator of all objectives that name a function.
 
     Raises:
@@ -100,96 +98,37 @@ class Functions:
     key: ClassVar[str] = "functions"
 
     def __init__(self, evaluation: Evaluation) -> None:
-        self._evaluation = evaluation
-        self._system = evaluation.system_instruction if evaluation.apply_chat_template else None
-        self.objectives = evaluation.functions
-        self.aggregations: dict[str, Aggregation | None] = {
-            one.name: None for one in self.objectives
-        }
-        modules = {one.file: _load(one.file) for one in self.objectives}
-        self._functions = {one.name: _function(one, modules[one.file]) for one in self.objectives}
-        self._documents: dict[str, Documents] = {}
-        for one in self.objectives:
-            if one.task not in self._documents:
-                self._documents[one.task] = _documents(one, modules[one.file])
-        self._hashes = {
-            source: list(map(hash_document, found)) for source, found in self._documents.items()
-        }
-        self._sources = {one.function: function_digest(one.file) for one in self.objectives}
+        objectives = evaluation.functions
+        modules = {one.file: _load(one.file) for one in objectives}
+        self._functions = {one.name: _function(one, modules[one.file]) for one in objectives}
+        documents: dict[str, Documents] = {}
+        for one in objectives:
+            if one.task not in documents:
+                documents[one.task] = _documents(one, modules[one.file])
+        super().__init__(evaluation, objectives, documents)
+        self._sources = {one.function: function_digest(one.file) for one in objectives}
 
     def identity(self) -> dict[str, Any]:
         """The functions' files and the objectives."""
-        return {
-            "sources": self._sources,
-            "objectives": [one.model_dump(mode="json") for one in self.objectives],
-            "apply_chat_template": self._evaluation.apply_chat_template,
-            **({"system_instruction": self._system} if self._system else {}),
-        }
+        return {**super().identity(), "sources": self._sources}
 
-    def document_hashes(self) -> dict[str, list[str]]:
-        """SHA-256 of every document, by source."""
-        return self._hashes
+    def failure(self, objective: FunctionObjective) -> str:
+        """The function that raised."""
+        return f"{objective.function} failed"
 
-    def document_keys(self) -> dict[str, list[str]]:
-        """What tells documents apart in place of their content, by source."""
-        return {
-            source: keys_of(source, self._documents[source], column)
-            for source, column in self._evaluation.document_keys.items()
-            if source in self._documents
-        }
-
-    def search_only(self) -> dict[str, set[int]]:
-        """None: a file of documents has no splits."""
-        return {}
-
-    def document_facts(self) -> dict[str, SourceFacts]:
-        """The texts of the documents, by source."""
-        return {
-            source: SourceFacts(len(found), texts_of(found))
-            for source, found in self._documents.items()
-        }
-
-    def goals(self) -> dict[str, Goal]:
-        """Which way each objective is better, as configured."""
-        return {one.name: one.goal for one in self.objectives}
-
-    def notes(self) -> list[str]:
-        """Nothing."""
-        return []
-
-    def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[Sample]:
-        """Call the functions on some documents.
-
-        Raises:
-            EvaluationError: a function raises, or returns something else than a number for each.
-        """
-        return [
-            record
-            for one in self.objectives
-            if ids.get(one.task)
-            for record in self._score(one, model, ids[one.task])
-        ]
-
-    def _score(
+    def answer(
         self, objective: FunctionObjective, model: Any, ids: Sequence[int]
     ) -> Iterator[Sample]:
-        try:
-            answers = self._call(objective, model, ids)
-        except TsugikiError:
-            raise
-        except Exception as error:
-            if is_machine_fault(error):
-                raise
-            raise EvaluationError(
-                f"{objective.function} failed", got=f"{type(error).__name__}: {error}"
-            ) from error
-        for place, answer in zip(ids, answers, strict=True):
+        """What the function makes of the documents.
+
+        Raises:
+            EvaluationError: it returns something else than a number for each.
+        """
+        for place, answer in zip(ids, self._call(objective, model, ids), strict=True):
             response = answer.get("response") if isinstance(answer, Mapping) else None
-            yield Sample(
-                objective=objective.name,
-                task=objective.task,
-                doc_id=place,
-                doc_hash=self._hashes[objective.task][place],
+            yield self.record(
+                objective,
+                place,
                 value=finite_number(_value(answer)),
                 response=None if response is None else str(response),
             )
@@ -198,8 +137,8 @@ class Functions:
         self, objective: FunctionObjective, model: Any, ids: Sequence[int]
     ) -> list[float | Mapping[str, Any]]:
         """What a function returns for some documents, one for each."""
-        documents = copy.deepcopy([self._documents[objective.task][place] for place in ids])
-        scored = ScoredModel(model, chat=self._evaluation.apply_chat_template, system=self._system)
+        documents = [copy.deepcopy(dict(self.documents[objective.task][place])) for place in ids]
+        scored = ScoredModel(model, chat=self.evaluation.apply_chat_template, system=self.system)
         with _same_chance(), torch.no_grad():
             returned = self._functions[objective.name](scored, documents)
         answers = returned.tolist() if hasattr(returned, "tolist") else returned

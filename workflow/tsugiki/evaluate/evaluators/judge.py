@@ -12,8 +12,9 @@ from tsugiki.config.file_objectives import FileObjective, JudgeObjective
 from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.chat_server import ChatServer
-from tsugiki.evaluate.evaluators.from_file import Document, FromFile
+from tsugiki.evaluate.evaluators.from_file import FromFile
 from tsugiki.evaluate.evaluators.functions import ScoredModel
+from tsugiki.evaluate.evaluators.own_documents import Document
 from tsugiki.evaluate.readers import Reader
 
 QUESTION = """\
