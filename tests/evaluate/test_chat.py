@@ -26,8 +26,7 @@ from tsugiki.evaluate.chat import OWN, ends_of, open_chat
 from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.vllm_backend.language_model import VllmLanguageModel
-from tsugiki.merge.write import write_merge
-from tsugiki.steps.best import files_of_chat
+from tsugiki.steps.best import write_model
 
 LLAMA_2 = """{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}\
 [INST] w50 {{ message['content'] }} w51 {% elif message['role'] == 'user' %}{{ message['content'] }} [/INST]\
@@ -235,8 +234,7 @@ def test_answers_and_the_written_model_end_at_the_tokens_of_all_parents(
     chat = open_chat(config, folders)
     recipe = run.recipe(weight=0.5)
     out = tmp_path / "out"
-    beside = files_of_chat(config, recipe, folders)
-    write_merge(recipe, folders, run.digests, out, beside=beside)
+    write_model(config, recipe, folders, run.digests, out)
     stock = transformers.AutoModelForCausalLM.from_pretrained(out)
     assert stock.generation_config.eos_token_id == [2, 61]
     assert stock.generation_config.repetition_penalty != 1.5

@@ -25,7 +25,7 @@ from tsugiki.finalists.table import (
     shown_range,
 )
 from tsugiki.merge.registry import METHODS
-from tsugiki.publish.sources import Ancestry, Source
+from tsugiki.publish.sources import Source, Sources
 
 LONGEST = 20_000
 """Characters of a recipe that are shown on the page."""
@@ -40,7 +40,7 @@ class Published:
     recipe: AnyRecipe
     weights: str
     """Digest of the weights."""
-    found: Ancestry
+    found: Sources
     verdict: Verdict
     table: FinalTable
     candidate: tuple[str, Ranked | None] | None
@@ -72,14 +72,11 @@ def notice(sources: Sequence[Source]) -> bytes | None:
 
 def _metadata(one: Published) -> ModelCardData:
     languages = [
-        language
-        for source in one.found.sources
-        if source.card
-        for language in source.card.languages
+        language for source in one.found.models if source.card for language in source.card.languages
     ]
     methods = {recipe.method for recipe in (one.recipe, *one.found.stages.values())}
     return ModelCardData(
-        base_model=[source.hub for source in one.found.sources if source.hub] or None,
+        base_model=[source.hub for source in one.found.models if source.hub] or None,
         base_model_relation="merge",
         language=list(dict.fromkeys(languages)) or None,
         library_name="transformers",
@@ -113,10 +110,10 @@ def _results(one: Published) -> Iterator[EvalResult]:
 def _page(one: Published) -> Iterator[str]:
     yield f"# {one.name}\n"
     yield (
-        f"A merge of {len(one.found.sources)} models by {_method(one.recipe)}, found by evolutionary search "
+        f"A merge of {len(one.found.models)} models by {_method(one.recipe)}, found by evolutionary search "
         f"with tsugiki {__version__}. No training took place, and the model needs no code of its own.\n"
     )
-    for source in one.found.sources:
+    for source in one.found.models:
         licence = licence_of(source.card)
         if licence is not None and licence.built_with:
             yield f"**{licence.built_with}**\n"
@@ -137,7 +134,7 @@ def _method(recipe: AnyRecipe) -> str:
 def _parents(one: Published) -> Iterator[str]:
     yield "## Made from\n"
     yield "| model | revision | licence | SHA-256 of its files |\n|---|---|---|---|"
-    for source in one.found.sources:
+    for source in one.found.models:
         link = (
             f"[{source.hub}](https://huggingface.co/{source.hub})" if source.hub else source.title
         )
@@ -166,7 +163,7 @@ def _licence(one: Published) -> Iterator[str]:
     how = "stated by the publisher" if one.verdict.stated else "from the parents' licences"
     yield f"## Licence\n\n{one.verdict.name or one.verdict.license}, {how}: {one.verdict.reason}."
     yield f"This is how tsugiki's table of licences sees it: {ADVICE}.\n"
-    for source in one.found.sources:
+    for source in one.found.models:
         licence = licence_of(source.card)
         if licence is not None and TABLE[licence.id].kind == "custom":
             yield (
@@ -225,7 +222,7 @@ def _recipe(one: Published) -> Iterator[str]:
     yield f"## Recipe\n\n[recipe.json](recipe.json), SHA-256 of its value `{one.recipe.digest}`."
     if len(text) <= LONGEST:
         yield f"\n<details><summary>show</summary>\n\n```json\n{text}\n```\n\n</details>\n"
-    for stage in one.found.stages:
+    for stage in reversed(one.found.stages):
         yield f"`{stage}` in it is the best model of an earlier stage: lineage/recipe-{stage}.json.\n"
 
 
@@ -273,12 +270,10 @@ def _reproduce(one: Published) -> Iterator[str]:
     )
     yield "## How to reproduce it\n"
     if one.found.stages:
-        names = ", ".join(
-            f"lineage/recipe-{stage}.json" for stage in reversed(list(one.found.stages))
-        )
+        names = ", ".join(f"lineage/recipe-{stage}.json" for stage in one.found.stages)
         yield f"Merge the earlier stages first, in the same way: {names}.\n"
     yield f"```sh\ntsugiki merge recipe.json {places} --out again\n```\n"
-    if any(source.locked.prepared for source in one.found.sources):
+    if any(source.locked.prepared for source in one.found.models):
         yield (
             "Some parents were prepared before they were merged (adapters, one vocabulary); `tsugiki parents` with "
             "lineage/config.yaml does the same again.\n"

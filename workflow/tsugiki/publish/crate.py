@@ -26,7 +26,7 @@ from tsugiki.contracts.outcome import read_cost
 from tsugiki.errors import ConfigError
 from tsugiki.publish.lineage_files import lineage_files
 from tsugiki.publish.publish import require_finished, require_sound
-from tsugiki.publish.sources import Source, ancestry
+from tsugiki.publish.sources import Source, read_sources
 from tsugiki.publish.upload import Content, refuse_tokens
 from tsugiki.steps.finals import winning_recipe
 
@@ -68,8 +68,8 @@ def write_crate(files: RunFiles, config: RunConfig, out: Path, *, models: bool =
     workflow = _workflow()
     require_sound(files, config)
     recipe = winning_recipe(files)
-    found = ancestry(files, config, recipe)
-    cards = {one.name: one.card for one in found.sources}
+    found = read_sources(files, config, recipe)
+    cards = {one.name: one.card for one in found.models}
     verdict = merged_licence(cards, config.publication)
     recorded: dict[str, Content] = {
         **lineage_files(files, config, found, verdict),

@@ -15,7 +15,7 @@ from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.locks import read_lock
 from tsugiki.errors import LineageError
-from tsugiki.publish.sources import Ancestry, Source
+from tsugiki.publish.sources import Source, Sources
 
 FOLDER = "lineage"
 HERE = frozenset({"host", "results", "tracking"})
@@ -24,7 +24,7 @@ HERE = frozenset({"host", "results", "tracking"})
 
 
 def lineage_files(
-    files: RunFiles, config: RunConfig, found: Ancestry, verdict: Verdict
+    files: RunFiles, config: RunConfig, found: Sources, verdict: Verdict
 ) -> dict[str, bytes]:
     """Content of each file by its path: configuration, locks, documents, final table, recipes, licences.
 
@@ -38,7 +38,7 @@ def lineage_files(
         "items.json": files.items.read_bytes(),
         "final.json": files.final.read_bytes(),
         "environment.json": pretty_json(_public(environment)),
-        "licences.json": pretty_json(_licences(found.sources, verdict)),
+        "licences.json": pretty_json(_licences(found.models, verdict)),
         **{f"recipe-{stage}.json": one.to_json() for stage, one in found.stages.items()},
     }
     return {f"{FOLDER}/{name}": one for name, one in content.items()}

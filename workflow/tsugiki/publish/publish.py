@@ -28,7 +28,7 @@ from tsugiki.models.vocabulary import read_template
 from tsugiki.publish.card import Published, model_card, notice
 from tsugiki.publish.citation import citation_entries, citation_file
 from tsugiki.publish.lineage_files import licence_files, lineage_files
-from tsugiki.publish.sources import Source, ancestry
+from tsugiki.publish.sources import Source, read_sources
 from tsugiki.publish.upload import Content, open_repository, refuse_tokens, upload
 from tsugiki.steps.audit import reselect
 from tsugiki.steps.best import candidate_recipe, write_best, write_candidate
@@ -84,9 +84,9 @@ def publish(
     if candidate is not None:
         recipe = candidate_recipe(files, *candidate)
     name = repository.rpartition("/")[2] if repository else str(out and out.resolve().name)
-    found = ancestry(files, config, recipe)
-    verdict = merged_licence({one.name: one.card for one in found.sources}, config.publication)
-    _require_licence(verdict, found.sources, name)
+    found = read_sources(files, config, recipe)
+    verdict = merged_licence({one.name: one.card for one in found.models}, config.publication)
+    _require_licence(verdict, found.models, name)
     require_sound(files, config)
     if repository is not None:
         known = {"recipe.json": recipe.to_json()}
@@ -212,7 +212,7 @@ def _content(files: RunFiles, one: Published, folder: Path, repository: str) -> 
         ConfigError: a text holds a token.
         LineageError: a licence file of a parent is not the one that was locked.
     """
-    sources = one.found.sources
+    sources = one.found.models
     owner = repository.partition("/")[0] if "/" in repository else one.config.name
     made: dict[str, bytes | None] = {
         "README.md": model_card(one),

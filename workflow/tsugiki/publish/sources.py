@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tsugiki.config.parents import DemoParent, adapter_base
@@ -14,7 +13,7 @@ from tsugiki.errors import LineageError, ParentError
 from tsugiki.models.sources import ParentFiles
 from tsugiki.parents.licences import cards
 from tsugiki.parents.preflight import open_parent
-from tsugiki.steps.finals import winning_recipe
+from tsugiki.steps.finals import stage_recipes
 
 
 @dataclass(frozen=True)
@@ -45,23 +44,26 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Ancestry:
+class Sources:
     """The recipes of earlier stages' best models, and the source models."""
 
-    stages: Mapping[str, AnyRecipe]
-    """By stage, the latest first."""
-    sources: tuple[Source, ...]
+    stages: dict[str, AnyRecipe]
+    """By stage, the earliest first."""
+    models: tuple[Source, ...]
+    """Those that no stage has made."""
 
 
-def ancestry(files: RunFiles, config: RunConfig, recipe: AnyRecipe) -> Ancestry:
+def read_sources(files: RunFiles, config: RunConfig, recipe: AnyRecipe) -> Sources:
     """Follow a recipe to the source models.
 
     Raises:
         LineageError: a parent is not locked, or a stage has no winner.
     """
     lock = read_lock(files.parents)
-    stages, names = _followed(files, config, recipe)
-    known = _with_those_behind(config, lock, names)
+    stages = stage_recipes(files, config, recipe)
+    recipes = [recipe, *stages.values()]
+    names = {name for one in recipes for name in (one.owner, *(ref.name for ref in one.models))}
+    known = _with_those_behind(config, lock, names - stages.keys())
     if missing := sorted(known - lock.parents.keys()):
         raise LineageError(
             "a parent of the model is not locked", where=str(files.parents), got=", ".join(missing)
@@ -69,24 +71,10 @@ def ancestry(files: RunFiles, config: RunConfig, recipe: AnyRecipe) -> Ancestry:
     here = _opened(config, lock, known)
     said = cards(config, lock, here)
     ordered = [name for name in config.parents if name in known]
-    return Ancestry(
+    return Sources(
         stages,
         tuple(Source(one, lock.parents[one], said[one], here.get(one)) for one in ordered),
     )
-
-
-def _followed(
-    files: RunFiles, config: RunConfig, recipe: AnyRecipe
-) -> tuple[dict[str, AnyRecipe], set[str]]:
-    """Recipes of the stages that a recipe is made from, and the names of the parents behind all of them."""
-    stages: dict[str, AnyRecipe] = {}
-    names = {recipe.owner, *(ref.name for ref in recipe.models)}
-    for stage in reversed(config.stages):
-        if stage.name in names:
-            stages[stage.name] = winning_recipe(files, config.finalists_of(stage.name))
-            names.remove(stage.name)
-            names |= {stages[stage.name].owner, *(ref.name for ref in stages[stage.name].models)}
-    return stages, names
 
 
 def _with_those_behind(config: RunConfig, lock: ParentsLock, names: set[str]) -> set[str]:

@@ -18,14 +18,18 @@ from tsugiki.contracts.population import Candidate
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.errors import LineageError
 from tsugiki.evolve.select import first
-from tsugiki.merge.write import write_merge
 from tsugiki.parents.locate import locate
 from tsugiki.parents.run_models import lock_stage, read_stage_lock, run_digests
 from tsugiki.space.read import read_genome
 from tsugiki.steps.begin import differing_origin
-from tsugiki.steps.best import files_of_chat
+from tsugiki.steps.best import write_model
 from tsugiki.steps.evolution import select_from_files
-from tsugiki.steps.finals import again_population, flatness_population, winning_recipe
+from tsugiki.steps.finals import (
+    again_population,
+    flatness_population,
+    stage_recipes,
+    winning_recipe,
+)
 from tsugiki.steps.output import require_place_beside
 from tsugiki.steps.start import rival_size
 from tsugiki.strategies.state import read_state
@@ -90,13 +94,11 @@ def reproduce_best(files: RunFiles, config: RunConfig, out: Path) -> str:
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-stages-") as temporary:
         folders = dict(parents)
-        for stage, before in _needed(files, config, recipe).items():
+        for stage, before in stage_recipes(files, config, recipe).items():
             folders[stage] = Path(temporary) / stage
-            beside = files_of_chat(config, before, folders)
-            write_merge(before, folders, digests, folders[stage], beside=beside, threads=threads)
+            write_model(config, before, folders, digests, folders[stage], threads=threads)
             _compare(files, stage, before, folders[stage])
-        beside = files_of_chat(config, recipe, folders)
-        write_merge(recipe, folders, digests, out, replace=replace, beside=beside, threads=threads)
+        write_model(config, recipe, folders, digests, out, replace=replace, threads=threads)
     for path in sorted(files.best.glob("[!.]*")):
         if not (out / path.name).is_file() or digest_file(out / path.name) != digest_file(path):
             raise _other(
@@ -105,17 +107,6 @@ def reproduce_best(files: RunFiles, config: RunConfig, out: Path) -> str:
                 expected=f"the bytes of {path}",
             )
     return f"{out}: the same bytes as {files.best}"
-
-
-def _needed(files: RunFiles, config: RunConfig, recipe: AnyRecipe) -> dict[str, AnyRecipe]:
-    """Recipe of each stage's best model that a recipe is made from, the earliest stage first."""
-    names = {ref.name for ref in recipe.models}
-    found: dict[str, AnyRecipe] = {}
-    for stage in reversed(config.stages):
-        if stage.name in names:
-            found[stage.name] = winning_recipe(files, config.finalists_of(stage.name))
-            names |= {ref.name for ref in found[stage.name].models}
-    return dict(reversed(found.items()))
 
 
 def _compare(files: RunFiles, stage: str, recipe: AnyRecipe, folder: Path) -> None:

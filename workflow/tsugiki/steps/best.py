@@ -67,20 +67,38 @@ def describe_folding(measured: FoldingDifference) -> str:
     )
 
 
-def files_of_chat(
-    config: RunConfig, recipe: AnyRecipe, folders: Mapping[str, Path]
-) -> dict[str, bytes]:
-    """Files by which a written model has the chat template and the ends of answers that it was scored with.
+def write_model(
+    config: RunConfig,
+    recipe: AnyRecipe,
+    folders: Mapping[str, Path],
+    digests: Mapping[str, str],
+    out: Path,
+    *,
+    replace: bool = False,
+    threads: int = 1,
+) -> str:
+    """Write a model of a run as a checkpoint; returns the digest of its weights.
 
-    None where these are the tokenizer owner's, whose files it gets.
+    It gets the chat template and the ends of answers that it was scored with, where these are not those of the
+    tokenizer's owner, whose files it gets.
 
     Args:
         config: The run.
         recipe: The model's.
-        folders: Folder of each model, by name.
+        folders: Folder of each model, by name: of the parents, and of the stages that the recipe names.
+        digests: Digest of each one's files, by name.
+        out: Where the model goes.
+        replace: Replace whatever stands there. It has to be the caller's own.
+        threads: CPU threads.
+
+    Raises:
+        RecipeError, LineageError, ParentError, InfrastructureError: as `write_merge` does.
     """
-    parents = {name: folders[name] for name in config.parents}
-    return open_chat(config, parents).files(folders[recipe.owner])
+    chat = open_chat(config, {name: folders[name] for name in config.parents})
+    beside = chat.files(folders[recipe.owner])
+    return write_merge(
+        recipe, folders, digests, out, replace=replace, beside=beside, threads=threads
+    )
 
 
 def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -> str:
@@ -96,15 +114,14 @@ def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -
         ConfigError: `out` is another place, and may not be replaced (see `require_place`).
     """
     models = run_models(files, config, config.stages[-1].members, read=True)
-    recipe = winning_recipe(files)
     own = out.absolute() == files.best.absolute()
-    return write_merge(
-        recipe,
+    return write_model(
+        config,
+        winning_recipe(files),
         models.folders,
         models.digests,
         out,
         replace=own or require_place_beside(files, config, out),
-        beside=files_of_chat(config, recipe, models.folders),
         threads=threads,
     )
 
@@ -128,14 +145,8 @@ def write_candidate(
     recipe = candidate_recipe(files, stage, candidate)
     replace = require_place_beside(files, config, out)
     models = models_of(files, config, stage, read=True)
-    return write_merge(
-        recipe,
-        models.folders,
-        models.digests,
-        out,
-        replace=replace,
-        beside=files_of_chat(config, recipe, models.folders),
-        threads=threads,
+    return write_model(
+        config, recipe, models.folders, models.digests, out, replace=replace, threads=threads
     )
 
 
@@ -172,14 +183,8 @@ def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads:
     recipe = winning_recipe(files, config.finalists_of(stage))
     models = models_of(files, config, stage, read=True)
     phase = files.phase(stage)
-    write_merge(
-        recipe,
-        models.folders,
-        models.digests,
-        phase.best,
-        replace=True,
-        beside=files_of_chat(config, recipe, models.folders),
-        threads=threads,
+    write_model(
+        config, recipe, models.folders, models.digests, phase.best, replace=True, threads=threads
     )
     locked = lock_stage(stage, phase.best, recipe.digest)
     write_stage_lock(phase.best_lock, locked)

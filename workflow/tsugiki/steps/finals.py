@@ -144,6 +144,22 @@ def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:
     return read_recipe(phase.candidate(won.recipe).recipe)
 
 
+def stage_recipes(files: RunFiles, config: RunConfig, recipe: AnyRecipe) -> dict[str, AnyRecipe]:
+    """Recipe of each stage's best model that a recipe is made from, the earliest stage first.
+
+    Raises:
+        EvaluationError, LineageError: a stage has no winner.
+    """
+    names = {recipe.owner, *(ref.name for ref in recipe.models)}
+    found: dict[str, AnyRecipe] = {}
+    for stage in reversed(config.stages):
+        if stage.name in names:
+            before = winning_recipe(files, config.finalists_of(stage.name))
+            found[stage.name] = before
+            names |= {before.owner, *(ref.name for ref in before.models)}
+    return dict(reversed(found.items()))
+
+
 def _final_mean(phase: PhaseFiles, stage: Stage) -> AnyRecipe | None:
     mean = stage.strategy.mean(_last_state(phase, stage))
     if mean is None:
