@@ -222,7 +222,7 @@ def test_too_few_documents_are_told_with_the_numbers() -> None:
     with pytest.raises(ConfigError, match="task t has too few") as caught:
         divide(hashes(34) + hashes(34), task="t", sizes=SIZES, seed=1, objective=True)
     assert caught.value.expected == "search + validation + test = 35"
-    assert caught.value.got == "34 distinct documents"
+    assert caught.value.got == "34 distinct documents (34 more equal others, and are left out)"
 
 
 def test_a_monitor_has_test_documents_only_and_may_have_few() -> None:
