@@ -43,6 +43,8 @@ def load_tasks(
             of_name = index.load([name])["tasks"]
             # a task of several names is one: it renders its prompts once
             found[name] = {one: tasks.setdefault(one, task) for one, task in of_name.items()}
+        except ConfigError as error:  # a task's code that says itself what it lacks
+            faults.append(error)
         except Exception as error:  # noqa: BLE001 - a task's own code runs here
             if is_machine_fault(error) or is_absent(error):
                 absent[name] = error
