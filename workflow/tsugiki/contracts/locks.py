@@ -19,8 +19,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class LockedFile(Data):
     """One file of a parent."""
 
-    name: Annotated[str, Field(pattern=r"^[^/\\]+$")]
-    """Name in the parent's folder."""
+    name: Annotated[str, Field(pattern=r"^(\w[^/\\]*/)?[^/\\]+$")]
+    """Name in the parent's folder, with that of its component if it has some."""
     size: Annotated[int, Field(ge=0)]
     """Bytes."""
     sha256: Sha256

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tsugiki.config.evaluation import Evaluation
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.evaluate.chat import OWN, Chat
+from tsugiki.evaluate.image_generator import ImageGenerator, open_generator
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.picture_model import PictureModel
 from tsugiki.evaluate.processors import open_processor
@@ -28,8 +29,11 @@ from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.on_device import fits_on_device
 from tsugiki.merge.write import write_merge
-from tsugiki.models.kinds.kind import Kind, Names
-from tsugiki.models.kinds.registry import kind_of
+from tsugiki.models.facts import kind_in
+from tsugiki.models.headers import prefix_of
+from tsugiki.models.kinds.kind import Names
+
+LiveModel = LanguageModel | ImageGenerator
 
 
 class CandidateModel:
@@ -64,7 +68,12 @@ class CandidateModel:
         self._held: set[str] = set()
         self._dataflow: LiveDataflow | None = None
         self._tokenizers: dict[str, Any] = {}
-        self._live: dict[tuple[str, str], LanguageModel] = {}
+        self._live: dict[tuple[str, str], LiveModel] = {}
+
+    @cached_property
+    def _draws(self) -> bool:
+        """Whether its models make pictures."""
+        return any(kind_in(folder).output == "images" for folder in self._folders.values())
 
     @property
     def device(self) -> torch.device:
@@ -84,6 +93,7 @@ class CandidateModel:
             "device": self._device.type,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
+            **({"diffusers": version("diffusers")} if self._draws else {}),
             **({"threads": self._evaluation.threads} if shared else {}),
         }
 
@@ -97,7 +107,7 @@ class CandidateModel:
         del recipe
         return ""
 
-    def build(self, recipe: AnyRecipe) -> tuple[LanguageModel, str]:
+    def build(self, recipe: AnyRecipe) -> tuple[LiveModel, str]:
         """Make a recipe's model in memory; returns it with the digest of its weights."""
         if isinstance(recipe, DataflowRecipe):
             self._let_go()
@@ -111,9 +121,9 @@ class CandidateModel:
         self._dataflow = None
         live = self._model(recipe)
         merger, threads = self._parents(recipe), self._evaluation.threads
-        return live, merger.load_into(recipe, live.model, threads=threads)
+        return live, merger.load_into(recipe, live.weights, threads=threads)
 
-    def build_through_scratch(self, recipe: AnyRecipe) -> tuple[LanguageModel, str]:
+    def build_through_scratch(self, recipe: AnyRecipe) -> tuple[LiveModel, str]:
         """Merge a recipe to a temporary folder on this machine, read it, and remove it.
 
         Needs disk for one model, and no memory for the merge.
@@ -122,7 +132,7 @@ class CandidateModel:
         with merged_in_scratch(recipe, self._folders, self._digests, threads=threads) as merged:
             return self.read(recipe, *merged)
 
-    def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[LanguageModel, str]:
+    def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[LiveModel, str]:
         """Take the weights of a merged model on disk into memory.
 
         Raises:
@@ -132,23 +142,24 @@ class CandidateModel:
             self._let_go()
             model = self._pretrained(folder, recipe).to(self._device)
             return self._wrapped(model, recipe.owner), weights
-        language_model = self._model(recipe)
+        model = self._model(recipe)
         parents = self._parents(recipe)
-        live = parents.live_weights(recipe.owner, language_model.model)
+        live = parents.live_weights(recipe.owner, model.weights)
         missing = {planned.stored for planned in parents.plan(recipe.owner).tensors}
         try:
-            for file in sorted(folder.glob("*.safetensors")):
+            for file in sorted(folder.rglob("*.safetensors")):
+                prefix = prefix_of(file.relative_to(folder).as_posix())
                 with safetensors.safe_open(file, framework="pt") as content, torch.no_grad():
                     for name in content.keys():  # noqa: SIM118 - not a mapping
-                        live.put(name, content.get_tensor(name))
-                        missing.remove(name)
+                        live.put(prefix + name, content.get_tensor(name))
+                        missing.remove(prefix + name)
         except (OSError, safetensors.SafetensorError, KeyError, RuntimeError) as error:
             raise not_whole(folder, str(error)) from error
         if missing:
             raise not_whole(folder, f"no tensor {min(missing)}")
         with torch.no_grad():
             live.finish()
-        return language_model, weights
+        return model, weights
 
     def _parents(self, recipe: Recipe) -> InPlaceMerger:
         """Models of a recipe, and perhaps others; not all models of a run fit together."""
@@ -164,13 +175,22 @@ class CandidateModel:
                     self._merger.hold_on(self._device)
         return self._merger
 
-    def _model(self, recipe: Recipe) -> LanguageModel:
+    def _model(self, recipe: Recipe) -> LiveModel:
         key = (recipe.owner, recipe.dtype)
         if key not in self._live:
             self._let_go()
-            model = self._pretrained(self._folders[recipe.owner], recipe).to(self._device)
-            self._live[key] = self._wrapped(model, recipe.owner)
+            self._live[key] = self._generator(recipe) if self._draws else self._reader(recipe)
         return self._live[key]
+
+    def _reader(self, recipe: Recipe) -> LanguageModel:
+        model = self._pretrained(self._folders[recipe.owner], recipe).to(self._device)
+        return self._wrapped(model, recipe.owner)
+
+    def _generator(self, recipe: Recipe) -> ImageGenerator:
+        plan = self._parents(recipe).plan(recipe.owner)
+        merged = {one.stored.partition(".")[0] for one in plan.tensors if one.merged}
+        folder, dtype = self._folders[recipe.owner], getattr(torch, recipe.dtype)
+        return open_generator(folder, merged, dtype, self._device)
 
     def _let_go(self) -> None:
         """Give up the last model, whose memory the next one may need."""
@@ -180,7 +200,7 @@ class CandidateModel:
 
     def _pretrained(self, folder: Path, recipe: AnyRecipe) -> Any:
         model, info = (
-            _kind(folder)
+            kind_in(folder)
             .loader()
             .from_pretrained(
                 folder,
@@ -218,7 +238,7 @@ class CandidateModel:
             "chat_template_args": self._evaluation.chat_template_args,
             "thinking": self._evaluation.thinking,
         }
-        if not _kind(folder).sees:
+        if not kind_in(folder).sees:
             return LanguageModel(model, tokenizer, **settings)
         opened = partial(open_processor, folder, tokenizer, trust=owner in self._trusted)
         return PictureModel(model, tokenizer, processor=opened, **settings)
@@ -226,10 +246,6 @@ class CandidateModel:
 
 def _models_of(recipe: Recipe) -> set[str]:
     return {ref.name for ref in recipe.models} | {recipe.owner}
-
-
-def _kind(folder: Path) -> Kind:
-    return kind_of(json.loads((folder / "config.json").read_bytes()))
 
 
 def not_whole(folder: Path, got: str) -> InfrastructureError:

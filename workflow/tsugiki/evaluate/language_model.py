@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,13 +32,20 @@ class BrokenModelError(EvaluationError):
 
 
 class ForwardClock:
-    """Seconds spent in forward passes, and whether any of their logits was not finite.
+    """Seconds spent in forward passes, and whether any number that they gave was not finite.
 
     An argmax over NaN is 0, which scores full marks on a task whose answer is always the first:
     such a model must fail, not win.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        outputs: Callable[[Any], torch.Tensor] = lambda output: output.logits,
+        what: str = "logits",
+    ) -> None:
+        """`outputs` are what a forward pass returns of numbers, and `what` they are called."""
+        self._outputs, self._what = outputs, what
         self.seconds = 0.0
         self._on_gpu = any(weights.is_cuda for weights in model.parameters())
         self._started = 0.0
@@ -58,14 +65,14 @@ class ForwardClock:
         """Seconds since `reset`.
 
         Raises:
-            BrokenModelError: some logits were NaN or infinite.
+            BrokenModelError: some numbers were NaN or infinite.
         """
         for before, after in self._events:
             after.synchronize()
             self.seconds += before.elapsed_time(after) / 1000
         self._events = []
         if self._finite is not None and not bool(self._finite):
-            raise BrokenModelError("the model's logits are not finite")
+            raise BrokenModelError(f"the model's {self._what} are not finite")
         return self.seconds
 
     def _before(self, module: torch.nn.Module, arguments: Any) -> None:
@@ -84,7 +91,7 @@ class ForwardClock:
             self._events.append((self._open, closed))
         else:
             self.seconds += time.perf_counter() - self._started
-        finite = torch.isfinite(output.logits).all()
+        finite = torch.isfinite(self._outputs(output)).all()
         self._finite = finite if self._finite is None else self._finite & finite
 
 
@@ -133,6 +140,11 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             chat_template_args=dict(chat_template_args or {}),
             think_end_token=None if thinking is None else thinking.end,
         )
+
+    @property
+    def weights(self) -> Any:
+        """What takes a candidate's weights: the model itself."""
+        return self.model
 
     def tok_encode(self, string: str, *settings: Any, **named: Any) -> Any:
         """As in HFLM; every candidate gets the same prompts, which are encoded once."""

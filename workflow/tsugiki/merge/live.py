@@ -198,6 +198,12 @@ class _View(Tensor):
 
 
 def _by_stored_name(model: nn.Module) -> dict[str, Tensor]:
+    if isinstance(model, nn.ModuleDict):  # of components
+        return {
+            f"{component}.{name}": tensor
+            for component, part in model.items()
+            for name, tensor in _by_stored_name(part).items()
+        }
     state = model.state_dict()
     if not isinstance(model, PreTrainedModel):
         return state

@@ -17,7 +17,7 @@ from tsugiki.contracts.data import Data
 from tsugiki.errors import LineageError, TsugikiError
 from tsugiki.json_files import read_json
 from tsugiki.models.digest import WeightsDigest
-from tsugiki.models.headers import header_end, parse_header
+from tsugiki.models.headers import header_end, parse_header, prefix_of
 
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
@@ -127,7 +127,8 @@ def weights_of(folder: Path) -> str:
         LineageError: a file of weights cannot be read.
     """
     found = WeightsDigest()
-    for path in sorted(folder.glob(f"*{WEIGHTS}")):
+    for path in sorted(folder.rglob(f"*{WEIGHTS}")):
+        prefix = prefix_of(path.relative_to(folder).as_posix())
         with path.open("rb") as file:
             start = file.read(8)
             try:
@@ -138,7 +139,7 @@ def weights_of(folder: Path) -> str:
                     "not a readable file of weights", where=str(path), got=str(error)
                 ) from error
             for tensor, header in tensors.items():
-                found.add(tensor, header.dtype, header.shape, _blake3(file, header.size))
+                found.add(prefix + tensor, header.dtype, header.shape, _blake3(file, header.size))
     return found.hexdigest()
 
 

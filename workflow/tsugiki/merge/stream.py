@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -38,15 +38,17 @@ class StoredTensor:
         return prod(self.shape) * DTYPES[self.dtype].itemsize
 
 
-def write_tensors(
+def write_tensors(  # noqa: PLR0913 - all but four have defaults
     folder: Path,
     stored: Mapping[str, StoredTensor],
     tensor: Callable[[str], Tensor | Iterable[Tensor]],
     *,
     layout: Layout,
+    component: str = "",
     shard_bytes: int = SHARD_BYTES,
     threads: int = 1,
     progress: Callable[[int, int, int], None] | None = None,
+    digest: WeightsDigest | None = None,
 ) -> str:
     """Write a file of weights, or its shards and their index, into a folder.
 
@@ -58,17 +60,21 @@ def write_tensors(
         tensor: Makes a tensor, in the format and shape that `stored` says, or its elements piece by
             piece. A piece is done with when the next one is asked for.
         layout: What the files are called.
+        component: The component that the tensors are of, whose name theirs have in front, but not in
+            its files; empty if the model has none.
         shard_bytes: Most bytes of weights in one file, unless one tensor is larger.
         threads: How many tensors to make at the same time.
         progress: Called after each tensor: tensors written, all tensors, bytes written.
+        digest: Takes the tensors, after others; a new one if absent.
 
     Returns:
         Digest of the weights (see `WeightsDigest`).
     """
+    start = f"{component}." if component else ""
     files = shards({name: entry.size for name, entry in stored.items()}, shard_bytes)
     places: dict[str, tuple[Path, int]] = {}
     for file, tensors in zip(layout.shards(len(files)), files, strict=True):
-        header = _header(tensors, stored)
+        header = _header({name.removeprefix(start): stored[name] for name in tensors})
         (folder / file).write_bytes(header)
         place = len(header)
         for name in tensors:
@@ -79,7 +85,7 @@ def write_tensors(
         made = tensor(name)
         return _write(*places[name], stored[name], [made] if isinstance(made, Tensor) else made)
 
-    digest = WeightsDigest()
+    digest = digest or WeightsDigest()
     written = 0
     order = list(places)
     for done, (name, content) in enumerate(
@@ -92,7 +98,9 @@ def write_tensors(
     if len(files) > 1:
         index = {
             "metadata": {"total_size": written},
-            "weight_map": {name: file.name for name, (file, _) in places.items()},
+            "weight_map": {
+                name.removeprefix(start): file.name for name, (file, _) in places.items()
+            },
         }
         (folder / layout.index).write_bytes(pretty_json(index))
     return digest.hexdigest()
@@ -170,15 +178,15 @@ def faults_of_the_disk(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _header(names: Sequence[str], stored: Mapping[str, StoredTensor]) -> bytes:
+def _header(stored: Mapping[str, StoredTensor]) -> bytes:
     """The head of a safetensors file: its length in 8 bytes, then JSON, padded to 8 bytes."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
-    for name in names:
-        start, end = end, end + stored[name].size
+    for name, tensor in stored.items():
+        start, end = end, end + tensor.size
         header[name] = {
-            "dtype": stored[name].dtype,
-            "shape": list(stored[name].shape),
+            "dtype": tensor.dtype,
+            "shape": list(tensor.shape),
             "data_offsets": [start, end],
         }
     text = canonical_json(header)

@@ -19,9 +19,10 @@ from tsugiki.merge.stream import (
     require_space,
     write_tensors,
 )
-from tsugiki.models.digest import FORMAT_NAMES
+from tsugiki.models.components import in_component
+from tsugiki.models.digest import FORMAT_NAMES, WeightsDigest, pieces_digest
 from tsugiki.models.plan import PlannedTensor
-from tsugiki.models.sidecar_files import write_sidecar_files
+from tsugiki.models.sidecar_files import copy_weights, write_sidecar_files
 
 AnyMerge = Merge | DataflowMerge
 """Both have a `plan`, the `format` of each tensor, `tensor` or `pieces` to make it, and an `owner` and
@@ -56,7 +57,8 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
     """Merge a recipe and write the model to the folder `out`, which appears as a whole or not at all.
 
     Memory holds a few tensors at a time. The bytes do not depend on `threads`. The folder gets a
-    marker, by which it is known again (see `merge.marker`).
+    marker, by which it is known again (see `merge.marker`). Components of which nothing is merged are
+    copied file by file.
 
     Args:
         recipe: The recipe.
@@ -67,7 +69,8 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
         beside: Content of files beside the weights that are not the owner's, by name.
         shard_bytes: Most bytes of weights in one file, unless one tensor is larger.
         threads: How many tensors to merge at the same time.
-        progress: Called after each tensor: tensors written, all tensors, bytes written.
+        progress: Called after each tensor that is merged: tensors of its component written, all of
+            them, bytes written.
 
     Returns:
         Digest of the weights: the one that `InPlaceMerger.load_into` or `LiveDataflow.assemble`
@@ -96,15 +99,27 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
             write_sidecar_files(recipe, owner.folder, owner.kind, merge.config, folder)
             for name, content in (beside or {}).items():
                 (folder / name).write_bytes(content)
-            weights = write_tensors(
-                folder,
-                stored,
-                lambda name: merge.pieces(plan[name]),
-                layout=owner.kind.layout,
-                shard_bytes=shard_bytes,
-                threads=threads,
-                progress=progress,
-            )
+            digest = WeightsDigest()
+            for component, layout in owner.layouts.items():
+                of = {name: one for name, one in stored.items() if in_component(name, component)}
+                if component and not any(plan[name].merged for name in of):
+                    copy_weights(owner.folder, component, folder)
+                    for name, one in of.items():
+                        content = pieces_digest(merge.pieces(plan[name]))
+                        digest.add(name, one.dtype, one.shape, content)
+                    continue
+                write_tensors(
+                    folder / component,
+                    of,
+                    lambda name: merge.pieces(plan[name]),
+                    layout=layout,
+                    component=component,
+                    shard_bytes=shard_bytes,
+                    threads=threads,
+                    progress=progress,
+                    digest=digest,
+                )
+            weights = digest.hexdigest()
             write_marker(folder, weights)
         return weights
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tsugiki.errors import ParentError
 from tsugiki.models.checks.numbers import check_numbers
+from tsugiki.models.components import weight_layouts
 from tsugiki.models.facts import read_facts
 from tsugiki.models.fault import raise_first
 from tsugiki.models.headers import TensorHeader
@@ -54,6 +55,8 @@ class Checkpoint:
         self.folder = folder
         self.facts, faults = read_facts(name, FolderFiles(folder), names)
         raise_first([*faults, *check_numbers(self.facts)])
+        self.layouts = weight_layouts(FolderFiles(folder), self.facts.kind.layout)
+        """How files of weights are called, by component; by an empty name if the model has none."""
         merged = frozenset(self.facts.names.values())
         self.headers: Mapping[str, TensorHeader] = self.facts.merged
         """Of the tensors that are merged, by their names in the merge."""
@@ -77,10 +80,11 @@ class Checkpoint:
 
     def tensor(self, name: str) -> Tensor:
         """A tensor as it is stored. It is a map of the file: it must not be changed."""
-        file = self.header(name).file
+        header = self.header(name)
+        file, stored = header.file, self.facts.names.get(name, name)
         if file not in self._handles:
             self._handles[file] = safe_open(self.folder / file, framework="pt")
-        tensor: Tensor = self._handles[file].get_tensor(self.facts.names.get(name, name))
+        tensor: Tensor = self._handles[file].get_tensor(header.key(stored))
         return tensor
 
     def header(self, name: str) -> TensorHeader:

@@ -6,16 +6,18 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tsugiki.errors import ParentError
+from tsugiki.models.components import read_components
 from tsugiki.models.fault import Fault
 from tsugiki.models.headers import TensorHeader, read_headers
-from tsugiki.models.kinds.kind import Kind, Names
+from tsugiki.models.kinds.kind import Kind, Layout, Names
 from tsugiki.models.kinds.registry import kind_of, layout_of
 from tsugiki.models.names import naming
 from tsugiki.models.sidecar_files import check_encoding
-from tsugiki.models.sources import ParentFiles
+from tsugiki.models.sources import FolderFiles, ParentFiles
 from tsugiki.models.vocabulary import LoadedTokenizer, Vocabulary, read_tokenizer
 
 
@@ -141,10 +143,13 @@ def read_facts(
     garbled = list(check_encoding(name, files))
     faults += garbled
     config: dict[str, Any] = {}
-    file = layout_of(files.sizes).config
+    layout = layout_of(files.sizes)
+    file = layout.config
     try:
         # Where there is neither, the missing weights say enough.
-        config = _read_config(files, file) if whole or file in files.sizes else {}
+        config = read_config(files, layout) if whole or file in files.sizes else {}
+    except ParentError as error:
+        faults.append(Fault.of(error, files.where))
     except ValueError as error:
         faults.append(
             Fault(
@@ -204,13 +209,35 @@ def read_model(
     return model, faults + broken
 
 
-def _read_config(files: ParentFiles, file: str) -> dict[str, Any]:
+def read_config(files: ParentFiles, layout: Layout) -> dict[str, Any]:
+    """A model's settings: its file of them, with those of its components in place of their names.
+
+    Raises:
+        ParentError: a component is missing.
+        ValueError: the file is not there, or is not what it should be.
+    """
+    file = layout.config
     if file not in files.sizes:
         raise ValueError(f"there is no {file}")
     content = json.loads(files.read(file))
-    if not isinstance(content, dict) or kind_of(content).type_key not in content:
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} is not a JSON object")  # noqa: TRY004 - of the file
+    if layout.parts:
+        content |= read_components(files, layout)
+    if kind_of(content).type_key not in content:
         raise ValueError(f"{file} is not a JSON object that names an architecture")
     return content
+
+
+def kind_in(folder: Path) -> Kind:
+    """The kind of the model in a folder.
+
+    Raises:
+        ParentError: a component is missing.
+        ValueError: its file of settings is not what it should be.
+    """
+    files = FolderFiles(folder)
+    return kind_of(read_config(files, layout_of(files.sizes)))
 
 
 def _flat(section: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -18,6 +18,8 @@ from pathlib import Path
 from tsugiki import atomic
 from tsugiki.canonical import digest_file, pretty_json
 from tsugiki.contracts.locks import LockedFile
+from tsugiki.models.kinds.kind import Layout
+from tsugiki.models.kinds.registry import layout_of
 
 RECENT_NS = 1_000_000_000
 """Nanoseconds in which a file may be written twice without another time: what is so new is not
@@ -93,6 +95,10 @@ CODE = ("*.py",)
 IGNORED = ("*/*", ".*", "consolidated*")
 """Subfolders, hidden files, and the second copy of the weights that some repositories hold."""
 
+HIDDEN = (".*",)
+SUFFIX = ".safetensors"
+INDEXED = ".index.json"
+
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 """Formats that run code when they are opened. They are never read here."""
 
@@ -100,14 +106,39 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 def needed(names: Iterable[str], *, code: bool = False) -> list[str]:
     """The names that a merge needs, sorted.
 
+    Of a model with components these are its file of settings, and what lies in their folders: weights
+    under the names that a loader looks for, without copies of them in other formats.
+
     Args:
         names: File names, relative to the checkpoint's folder.
         code: Whether modelling code is needed too.
     """
+    all_names = set(names)
+    layout = layout_of(all_names)
+    if layout.parts:
+        return sorted(name for name in all_names if _of_components(name, layout))
     patterns = NEEDED + CODE if code else NEEDED
     return sorted(
-        name for name in set(names) if matches(name, patterns) and not matches(name, IGNORED)
+        name for name in all_names if matches(name, patterns) and not matches(name, IGNORED)
     )
+
+
+def _of_components(name: str, layout: Layout) -> bool:
+    """Whether a file belongs to a model with components."""
+    folder, _, file = name.rpartition("/")
+    if not folder:
+        return name == layout.config
+    if "/" in folder or matches(folder, HIDDEN) or matches(file, HIDDEN):
+        return False
+    weights = [part for part in layout.parts if part.weights]
+    if is_weights(file):
+        return any(part.holds(file) for part in weights)
+    return matches(file, (*NEEDED, "*.model"))
+
+
+def is_weights(name: str) -> bool:
+    """Whether a file has weights, or says which files have them."""
+    return name.endswith((SUFFIX, f"{SUFFIX}{INDEXED}"))
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
@@ -115,15 +146,24 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
+def model_files(folder: Path) -> list[str]:
+    """Names of the files in a model's folder, with those in folders below where it has components there."""
+    names = [entry.name for entry in folder.iterdir() if entry.is_file()]
+    if layout_of(names).parts:
+        below = (path for path in folder.glob("[!.]*/*") if path.is_file())
+        names += [path.relative_to(folder).as_posix() for path in below]
+    return sorted(names)
+
+
 def digest_folder(folder: Path, *, code: bool = False) -> tuple[LockedFile, ...]:
-    """Size and SHA-256 of every needed file that lies directly in a folder."""
-    names = needed((entry.name for entry in folder.iterdir() if entry.is_file()), code=code)
-    return tuple(describe(folder / name) for name in names)
+    """Size and SHA-256 of every needed file of a model."""
+    names = needed(model_files(folder), code=code)
+    return tuple(describe(folder / name, name) for name in names)
 
 
-def describe(path: Path) -> LockedFile:
-    """Name, size and SHA-256 of one file."""
-    return LockedFile(name=path.name, size=path.stat().st_size, sha256=read_digest(path))
+def describe(path: Path, name: str = "") -> LockedFile:
+    """Name, size and SHA-256 of one file; the name is its own, unless it is given."""
+    return LockedFile(name=name or path.name, size=path.stat().st_size, sha256=read_digest(path))
 
 
 def git_blob_id(path: Path) -> str:

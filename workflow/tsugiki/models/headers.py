@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from tsugiki.models.components import ComponentFiles, listed_components
 from tsugiki.models.fault import Fault, listed
 from tsugiki.models.files import PICKLES, matches
 from tsugiki.models.kinds.kind import Layout
@@ -46,6 +47,10 @@ class TensorHeader(NamedTuple):
     file: str = ""
     """The file that it is in, within the model's folder."""
 
+    def key(self, stored: str) -> str:
+        """The tensor's name within its file, where it has no component's name in front."""
+        return stored.removeprefix(prefix_of(self.file))
+
     @property
     def is_float(self) -> bool:
         """Whether it holds numbers that can be averaged."""
@@ -58,6 +63,12 @@ class TensorHeader(NamedTuple):
 
 
 Tensors = dict[str, TensorHeader]
+
+
+def prefix_of(file: str) -> str:
+    """What the names of a file's tensors get in front: the component whose folder, in the model's, it lies in."""
+    component = PurePosixPath(file).parent.name
+    return f"{component}." if component else ""
 
 
 class HeaderError(ValueError):
@@ -144,7 +155,32 @@ def read_headers(name: str, files: ParentFiles) -> tuple[Tensors, list[Fault]]:
     Returns:
         The tensors that could be read, by name, and the faults of files and index.
     """
-    shards, faults = _shards(name, files, layout_of(files.sizes))
+    layout = layout_of(files.sizes)
+    if layout.parts:
+        return _components(name, files, layout)
+    return _read(name, files, layout)
+
+
+def _components(name: str, files: ParentFiles, layout: Layout) -> tuple[Tensors, list[Fault]]:
+    """The tensors of all components, each with the component's name in front."""
+    found: Tensors = {}
+    faults: list[Fault] = []
+    for component in listed_components(files, layout):
+        part = ComponentFiles(files, component)
+        chosen = part.layout(layout)
+        if chosen is None or not chosen.weights:
+            continue  # settings alone, or told with the configuration
+        tensors, told = _read(f"{name}: {component}", part, chosen)
+        faults += told
+        for tensor, header in tensors.items():
+            place = f"{component}/{header.file}"
+            found[f"{component}.{tensor}"] = header._replace(file=place)
+    return found, faults
+
+
+def _read(name: str, files: ParentFiles, layout: Layout) -> tuple[Tensors, list[Fault]]:
+    """The tensors of files that lie in one folder."""
+    shards, faults = _shards(name, files, layout)
     headers: dict[str, Tensors] = {}
     for shard, promised in sorted(shards.items()):
         header = read_header(name, files, shard)

@@ -10,6 +10,7 @@ import torch
 from tsugiki.errors import ParentError
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.checks.architecture import check_fixed
+from tsugiki.models.checks.components import check_alike
 from tsugiki.models.checks.shapes import check_shapes
 from tsugiki.models.fault import raise_first
 from tsugiki.models.kinds.kind import Kind
@@ -68,6 +69,7 @@ def make_plan(models: Sequence[Checkpoint], owner: str | None = None) -> TensorP
         _require_tied(model)
     reference = models[0].facts
     for other in models[1:]:
+        raise_first(check_alike(reference, other.facts))
         raise_first(check_fixed(reference, other.facts))
         raise_first(check_shapes(reference, other.facts))
     first = next((model for model in models if model.name == owner), models[0])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import codecs
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tsugiki.canonical import pretty_json
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.models.fault import Fault, raise_first
+from tsugiki.models.files import is_weights, model_files, needed
 from tsugiki.models.kinds.kind import Kind
 from tsugiki.models.kinds.registry import loaded_files
 from tsugiki.models.sources import ParentFiles
@@ -79,7 +80,11 @@ def write_sidecar_files(
     Raises:
         ParentError: the owner has no tokenizer.
     """
-    present = {path.name for path in folder.iterdir() if path.is_file()}
+    present = set(model_files(folder))
+    if kind.layout.parts:
+        _copy(folder, [name for name in needed(present) if not is_weights(name)], out)
+        (out / "recipe.json").write_bytes(recipe.to_json())
+        return
     raise_first(
         check_tokenizer_files(
             recipe.owner, str(folder), present, kind, "name another parent as `tokenizer`"
@@ -93,6 +98,25 @@ def write_sidecar_files(
             shutil.copytree(folder / name, out / name)
     (out / kind.layout.config).write_bytes(pretty_json(config_of(config, recipe.dtype)))
     (out / "recipe.json").write_bytes(recipe.to_json())
+
+
+def copy_weights(folder: Path, component: str, out: Path) -> None:
+    """Copy a component's files of weights as they are.
+
+    Args:
+        folder: The model that has it.
+        component: Its name.
+        out: The folder that the model is written into.
+    """
+    present = needed(model_files(folder))
+    own = [name for name in present if is_weights(name) and name.startswith(f"{component}/")]
+    _copy(folder, own, out)
+
+
+def _copy(folder: Path, names: Iterable[str], out: Path) -> None:
+    for name in names:
+        (out / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(folder / name, out / name)
 
 
 def config_of(source: Mapping[str, object], dtype: str) -> dict[str, object]:

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from tsugiki.models.files import model_files
+
 
 class ParentFiles(Protocol):
     """A parent's files."""
@@ -39,10 +41,9 @@ class FolderFiles:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Bytes of every file, by name."""
-        return {
-            entry.name: entry.stat().st_size for entry in self.folder.iterdir() if entry.is_file()
-        }
+        """Bytes of every file, by name; of those in folders below, where the model has components there."""
+        names = model_files(self.folder)
+        return {name: (self.folder / name).stat().st_size for name in names}
 
     def read(self, name: str) -> bytes:
         """A small file."""

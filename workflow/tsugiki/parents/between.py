@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 
 from tsugiki.config.baselines import FrankenmergeBaseline
+from tsugiki.config.evaluation import FunctionObjective
 from tsugiki.config.load import nearest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace, Stage
 from tsugiki.contracts.recipe import SHARED
 from tsugiki.models.checks.architecture import check_architecture, note_choices
+from tsugiki.models.checks.components import check_alike
 from tsugiki.models.checks.numbers import note_formats, note_unequal
 from tsugiki.models.checks.outside import check_kept, note_outside
 from tsugiki.models.checks.shapes import check_shapes
@@ -49,6 +52,8 @@ def check_stage(
     if merged:
         yield from _check_starts(stage, merged[0])
     owner = models.get(config.owner(stage))
+    if owner is not None and owner.kind.output == "images":
+        yield from _check_drawing(config, owner)
     if owner is not None:
         template = config.evaluation.apply_chat_template
         place = f"`tokenizer` in the space of stage `{stage.name}`"
@@ -56,6 +61,27 @@ def check_stage(
         yield from check_loading(owner)
         if stage.space.kind == "parameter" and stage.space.tokenizer is None:
             yield from check_kept(merged, owner, f"stage `{stage.name}`", "tokenizer")
+
+
+def _check_drawing(config: RunConfig, owner: ModelFacts) -> Iterator[Fault]:
+    """Pictures are scored by functions, and drawn by a library that is not always there."""
+    asking = [
+        one.name for one in config.evaluation.measured if not isinstance(one, FunctionObjective)
+    ]
+    if asking:
+        yield Fault(
+            f"`{owner.name}` makes pictures, and answers no prompts of tasks",
+            "evaluation",
+            expected="objectives and monitors that name a `function`",
+            got=", ".join(asking),
+            fix="write a function that draws pictures and scores them (docs/image-generators.md)",
+        )
+    if find_spec("diffusers") is None:
+        yield Fault(
+            f"`{owner.name}` is drawn with by diffusers, which is not installed",
+            owner.where,
+            fix="pip install 'tsugiki[images]', or `make images` in the project's folder",
+        )
 
 
 def _check_starts(stage: Stage, model: ModelFacts) -> Iterator[Fault]:
@@ -80,6 +106,9 @@ def check_merged(models: Sequence[ModelFacts], accepted: Collection[str] = ()) -
         accepted: Settings in which they may differ.
     """
     for other in models[1:]:
+        if unlike := list(check_alike(models[0], other)):
+            yield from unlike
+            continue
         yield from check_architecture(models[0], other, accepted)
         yield from check_shapes(models[0], other)
         yield from check_tokenizers(models[0], other)

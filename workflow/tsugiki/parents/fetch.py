@@ -8,7 +8,7 @@ from pathlib import Path
 from tsugiki.config.parents import HubParent
 from tsugiki.contracts.locks import LockedFile
 from tsugiki.errors import InfrastructureError, ParentError
-from tsugiki.models.files import PICKLES, describe, git_blob_id, matches, needed
+from tsugiki.models.files import PICKLES, describe, git_blob_id, matches, model_files, needed
 from tsugiki.parents import hub
 from tsugiki.parents.hub import HubUnreachableError, ListedFile, Listing
 
@@ -56,10 +56,10 @@ def take_cached(source: HubParent, reason: str, log: Log) -> tuple[str, tuple[Lo
     if folder is None:
         raise not_in_cache(source, source.revision, reason)
     log(f"{source.hub}: the Hub cannot be asked ({reason}); taking commit {folder.name[:12]}")
-    names = [entry.name for entry in folder.iterdir() if entry.is_file()]
+    names = model_files(folder)
     refuse_without_weights(source.hub, names)
     wanted = [
-        hub.expected_from_link(folder / name)
+        hub.expected_from_link(folder / name, name)
         for name in needed(names, code=source.trust_remote_code)
     ]
     return folder.name, _fetch(source, folder.name, wanted, log)
@@ -122,7 +122,7 @@ def _verified(source: HubParent, commit: str, file: ListedFile, log: Log) -> Loc
             where=f"{source.hub} at {commit}",
             fix="run `tsugiki parents` again",
         )
-    found = describe(path)
+    found = describe(path, file.name)
     if _is(found, path, file):
         return found
     log(f"{source.hub}: the cached copy of {file.name} is damaged; fetching it again")
@@ -130,7 +130,7 @@ def _verified(source: HubParent, commit: str, file: ListedFile, log: Log) -> Loc
         path = hub.download_again(source.hub, commit, file.name)
     except (HubUnreachableError, ValueError) as error:
         raise _damaged(source, commit, file, found, "the Hub cannot be asked for it") from error
-    found = describe(path)
+    found = describe(path, file.name)
     if not _is(found, path, file):
         raise _damaged(source, commit, file, found, "a fresh copy is no better")
     return found

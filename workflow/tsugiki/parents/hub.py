@@ -150,17 +150,21 @@ def cached_file(repo: str, commit: str, name: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def expected_from_link(path: Path) -> ListedFile:
+def expected_from_link(path: Path, name: str) -> ListedFile:
     """What a cached file should hold, from the name of the blob that it links to.
 
     The cache names a blob by its SHA-256 (large files) or by Git's object id (small ones).
+
+    Args:
+        path: Where it lies.
+        name: Its name in the repository.
     """
-    name = path.readlink().name if path.is_symlink() else ""
+    blob = path.readlink().name if path.is_symlink() else ""
     return ListedFile(
-        name=path.name,
+        name=name,
         size=None,
-        sha256=name if re.fullmatch(r"[0-9a-f]{64}", name) else None,
-        blob_id=name if re.fullmatch(r"[0-9a-f]{40}", name) else None,
+        sha256=blob if re.fullmatch(r"[0-9a-f]{64}", blob) else None,
+        blob_id=blob if re.fullmatch(r"[0-9a-f]{40}", blob) else None,
     )
 
 
@@ -327,7 +331,7 @@ class HubFiles:
         Errors are those of `read`.
         """
         if (cached := self.cached(name)) is not None:
-            return FolderFiles(cached.parent).start(name, count)
+            return FolderFiles(cached.parent).start(cached.name, count)
         repo, commit = self.listing.repo, self.listing.commit
         headers = {**build_hf_headers(), "Range": f"bytes=0-{count - 1}"}
         with _reachable(repo), _plain_errors(repo, commit):

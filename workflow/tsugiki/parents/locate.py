@@ -188,7 +188,7 @@ def _folder(config: RunConfig, name: str, locked: LockedParent) -> Path:
             raise _absent(
                 f"parent `{name}`", f"commit {locked.commit} of {source.hub}", "not in the cache"
             )
-        return first.parent
+        return first.parents[locked.files[0].name.count("/")]
     return demo_cache(config) / str(locked.folder)
 
 

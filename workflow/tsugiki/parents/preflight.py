@@ -12,6 +12,7 @@ from tsugiki.contracts.locks import ParentsLock
 from tsugiki.errors import ParentError
 from tsugiki.models.checks.architecture import check_settings, note_accepted
 from tsugiki.models.checks.complete import check_complete, note_drafts
+from tsugiki.models.checks.components import check_components
 from tsugiki.models.checks.embeddings import check_embeddings, check_tying, note_padding, note_tying
 from tsugiki.models.checks.numbers import check_numbers
 from tsugiki.models.checks.tokenizers import check_ids
@@ -207,6 +208,7 @@ def _faults_of(model: ModelFacts) -> Iterator[Fault]:
     yield from check_tying(model)
     yield from check_ids(model)
     yield from check_complete(model)
+    yield from check_components(model)
 
 
 def _notes_of(model: ModelFacts) -> Iterator[str]:

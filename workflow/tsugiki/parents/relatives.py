@@ -39,7 +39,7 @@ def read_sample(model: ModelFacts, files: ParentFiles) -> Sample:
             count = min(rows, math.ceil(NUMBERS / columns))
             first = (rows - count) // 2
             with safe_open(path, framework="pt") as file:
-                piece = file.get_slice(stored)[first : first + count]
+                piece = file.get_slice(model.tensors[stored].key(stored))[first : first + count]
             sample[name] = piece.double().flatten().tolist()
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return {}  # the checks of the headers say what is wrong

@@ -182,7 +182,11 @@ def _lock_hub(name: str, source: HubParent, before: LockedParent | None, log: Lo
     except HubUnreachableError as error:
         commit, files = take_cached(source, str(error), log)
         first = hub.cached_file(source.hub, commit, files[0].name)
-        card = None if first is None else read_card(FolderFiles(first.parent))
+        card = (
+            None
+            if first is None
+            else read_card(FolderFiles(first.parents[files[0].name.count("/")]))
+        )
     else:
         commit, files = listing.commit, fetch_listed(source, listing, log)
         card = read_card(HubFiles(listing))

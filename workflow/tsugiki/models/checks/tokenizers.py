@@ -88,11 +88,12 @@ def check_ids(model: ModelFacts) -> Iterator[Fault]:
 def check_scored(model: ModelFacts) -> Iterator[Fault]:
     """A parent has the tokenizer that it needs to be scored by itself, beside the merged model."""
     yield from check_loading(model)
-    if model.tensors and not any(name in model.sizes for name in model.kind.sidecar.one_of):
+    needed = model.kind.sidecar.one_of
+    if model.tensors and needed and not any(name in model.sizes for name in needed):
         yield Fault(
             f"`{model.name}` has no tokenizer, but parents are scored too, each with its own",
             model.where,
-            expected="one of " + ", ".join(model.kind.sidecar.one_of),
+            expected="one of " + ", ".join(needed),
             fix="copy the tokenizer's files of the model that it was trained from beside its weights",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -24,12 +25,21 @@ class Layout:
 
     config: str
     weights: str
-    """Where all weights are in one file."""
+    """Where all weights are in one file; empty if there are none."""
+    parts: tuple[Layout, ...] = ()
+    """Where a model is a folder of components, each in a folder of its own with a layout of these. The file of
+    settings then says which components there are, and tensors get their component's name in front."""
 
     @property
     def index(self) -> str:
         """Where they are in several: the file that says which tensor is in which."""
         return f"{self.weights}.index.json"
+
+    def holds(self, file: str) -> bool:
+        """Whether a file of this name has weights of this layout, or says which file has them."""
+        stem, _, suffix = self.weights.rpartition(".")
+        numbered = rf"{re.escape(stem)}(?:-\d+-of-\d+)?\.{re.escape(suffix)}"
+        return file == self.index or re.fullmatch(numbered, file) is not None
 
     def shards(self, count: int) -> list[str]:
         """Names of so many files of weights."""
@@ -92,6 +102,8 @@ class Kind(Protocol):
     """For messages: what a model of this kind has besides that others lack; empty if nothing."""
     sees: bool
     """Whether its models can be asked about pictures."""
+    output: Literal["text", "images"]
+    """What it makes: only text can be asked for by prompts of tasks."""
     layout: Layout
     before: tuple[str, ...]
     """Groups of tensors before the first block, in the order of the data's way."""

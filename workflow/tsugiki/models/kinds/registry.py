@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from tsugiki.models.kinds.diffusion import DIFFUSION
 from tsugiki.models.kinds.kind import Kind, Layout
 from tsugiki.models.kinds.text import TEXT
 from tsugiki.models.kinds.vision_language import VISION_LANGUAGE
 
-KINDS: tuple[Kind, ...] = (VISION_LANGUAGE, TEXT)
+KINDS: tuple[Kind, ...] = (DIFFUSION, VISION_LANGUAGE, TEXT)
 """The first that fits a configuration is its kind; the last one fits any."""
 
 
@@ -26,6 +27,9 @@ def layout_of(files: Collection[str]) -> Layout:
 
 def loaded_files() -> tuple[str, ...]:
     """Names under which a loader of some kind of model finds a file by itself."""
-    layouts = [(kind.layout.config, kind.layout.weights, kind.layout.index) for kind in KINDS]
+    layouts = [
+        (one.config,) if one.parts else (one.config, one.weights, one.index)
+        for one in (kind.layout for kind in KINDS)
+    ]
     sidecars = [kind.sidecar.files for kind in KINDS]
     return tuple(dict.fromkeys(name for names in (*layouts, *sidecars) for name in names))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from tsugiki.models.kinds import blocks
 from tsugiki.models.kinds.kind import Agreement, Layout, Names, Place, SidecarFiles, Use
@@ -84,6 +84,7 @@ class Text:
     core: str = "language model"
     besides: str = ""
     sees: bool = False
+    output: Literal["text", "images"] = "text"
     layout: Layout = LAYOUT
     before: tuple[str, ...] = blocks.BEFORE
     after: tuple[str, ...] = blocks.AFTER

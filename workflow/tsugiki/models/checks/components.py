@@ -1,0 +1,123 @@
+"""Models with components: what they have of them, and whether that is what they promise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any
+
+from tsugiki.models.checks.numbers import check_numbers
+from tsugiki.models.components import CLASS, LIBRARY, in_component
+from tsugiki.models.facts import ModelFacts
+from tsugiki.models.fault import Fault, listed
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def check_alike(reference: ModelFacts, other: ModelFacts) -> Iterator[Fault]:
+    """Models are of kinds that can be merged with each other, and have the same components."""
+    if not reference.config or not other.config:
+        return
+    mine, theirs = reference.kind, other.kind
+    if mine.output != theirs.output:
+        yield Fault(
+            f"`{reference.name}` and `{other.name}` are models of different kinds",
+            f"{reference.where} and {other.where}",
+            expected=f"one kind; `{reference.name}`: {mine.name}",
+            got=f"`{other.name}`: {theirs.name}",
+            fix="merge models that were fine-tuned from the same base",
+        )
+        return
+    ours, others = _components(reference), _components(other)
+    if ours != others:
+        differing = sorted(
+            name for name in ours.keys() | others.keys() if ours.get(name) != others.get(name)
+        )
+        yield Fault(
+            f"`{reference.name}` and `{other.name}` have other components",
+            f"{reference.where} and {other.where}",
+            expected=_said(differing, ours),
+            got=_said(differing, others),
+            fix="merge models that were fine-tuned from the same base",
+        )
+
+
+def check_components(model: ModelFacts) -> Iterator[Fault]:
+    """Something of the model is merged, and what is merged is as its library would make it.
+
+    Components of diffusers are made without content, where diffusers is installed.
+    """
+    layout = model.kind.layout
+    if not layout.parts or not model.config or not model.whole or any(check_numbers(model)):
+        return
+    if not model.names:
+        yield Fault(
+            f"nothing of `{model.name}` would be merged",
+            f"{model.where}, {layout.config}",
+            expected="a component that is a denoiser, or `names` that say what to merge",
+            got=listed(sorted(_components(model))),
+            fix="add `names` to the parent, such as '(?!prior\\.).+': null to merge `prior` alone "
+            "(docs/image-generators.md)",
+        )
+    for component in dict.fromkeys(stored.partition(".")[0] for stored in model.names.values()):
+        settings = model.config.get(component, {})
+        promised = _promised(settings) if settings.get(LIBRARY) == "diffusers" else None
+        if promised is None:
+            continue
+        stored = {
+            name.removeprefix(f"{component}."): tensor.shape
+            for name, tensor in model.tensors.items()
+            if in_component(name, component)
+        }
+        wrong = [
+            name
+            for name in sorted(promised.keys() | stored.keys())
+            if promised.get(name) != stored.get(name)
+        ]
+        if wrong:
+            yield Fault(
+                f"the weights of `{model.name}` are not those that its configuration promises",
+                f"{model.where}, {component}",
+                expected=listed([_shape(name, promised) for name in wrong]),
+                got=listed([_shape(name, stored) for name in wrong]),
+                fix="fetch it again; or load it with diffusers and save it, which renames what is of an old version",
+            )
+
+
+def _components(model: ModelFacts) -> dict[str, str]:
+    """Class of each component whose settings weights depend on, by name; schedulers aside."""
+    settings = model.kind.core_settings(model.config) if model.kind.layout.parts else {}
+    with_weights = {name.partition(".")[0] for name in model.tensors}
+    return {name: str(model.config[name][CLASS]) for name in settings if name in with_weights}
+
+
+def _said(names: list[str], components: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"{name} ({components[name]})" if name in components else f"no {name}" for name in names
+    )
+
+
+def _shape(name: str, shapes: Shapes) -> str:
+    return f"{name} {list(shapes[name])}" if name in shapes else f"no {name}"
+
+
+def _promised(settings: Mapping[str, Any]) -> Shapes | None:
+    """Names and shapes of a component's tensors; None where diffusers is not here, or cannot make it."""
+    return None if find_spec("diffusers") is None else _made(json.dumps(settings, sort_keys=True))
+
+
+@lru_cache(maxsize=8)
+def _made(written: str) -> Shapes | None:
+    """What `_promised` says; parents mostly have the same components."""
+    import diffusers
+    import torch
+
+    settings = json.loads(written)
+    try:
+        with torch.device("meta"):
+            made = getattr(diffusers, settings[CLASS]).from_config(settings)
+    except Exception:  # noqa: BLE001 - whatever a class needs that is not here
+        return None
+    return {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
