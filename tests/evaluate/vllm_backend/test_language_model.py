@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 from tests.evaluate.vllm_backend.stand_in import StandInParams
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.language_model import BrokenModelError
+from tsugiki.evaluate.sampling import Draw
 from tsugiki.evaluate.vllm_backend.language_model import VllmLanguageModel
 
 
@@ -120,3 +121,22 @@ def test_what_cannot_be_answered_is_refused(tiny_models: Path) -> None:
         model.generate_until([request("w1", max_gen_toks=12)])
     with pytest.raises(ConfigError, match="no tokens"):
         model.generate_until([request("", max_gen_toks=2)])
+
+
+def test_sampled_answers_have_a_seed_for_each_document_and_answer(tiny_models: Path) -> None:
+    """The settings of the task, and none of a seed of its own where an answer is greedy."""
+    engine = RecordingEngine(*[([8], -1.0)] * 5)
+    sampled = request(
+        Draw("w1 w2", "one"), do_sample=True, temperature=0.7, top_p=0.9, max_gen_toks=6
+    )
+    other = request(Draw("w1 w2", "other"), do_sample=True, max_gen_toks=6)
+    model_over(engine, tiny_models).generate_until(
+        [sampled, sampled, other, other, request("w1 w2", do_sample=False, max_gen_toks=6)]
+    )
+    assert [vars(one).get("seed") for one in engine.params] == [
+        *(Draw("", "one", number).seed for number in (0, 1)),
+        *(Draw("", "other", number).seed for number in (0, 1)),
+        None,
+    ]
+    assert [one.temperature for one in engine.params] == [0.7, 0.7, 1.0, 1.0, 0.0]
+    assert [vars(one).get("top_p") for one in engine.params] == [0.9, 0.9, None, None, None]

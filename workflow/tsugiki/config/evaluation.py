@@ -42,7 +42,7 @@ TOKENS = "tokens"
 
 LATER = (
     *("chat_template", "chat_template_args", "system_instruction", "fewshot_as_multiturn"),
-    *("gen_prefix", "thinking", "end_tokens"),
+    *("gen_prefix", "thinking", "end_tokens", "repeats"),
 )
 """Settings of prompts and answers that go unnamed where they are absent."""
 
@@ -293,6 +293,10 @@ class Evaluation(Section):
     where tasks have the same documents in other words, such as translations. Documents of one key are
     never in different sets of two tasks, and of those in one task the first is used. Documents of equal
     content are known without it, and `tsugiki check` names others that seem to be the same."""
+    repeats: dict[str, Annotated[int, Field(ge=1)]] = {}
+    """By task (or group) whose `generation_kwargs` sample: how many answers to each document, in place of the
+    task's own `repeats`. A metric whose filter takes one answer is the mean over all of them; a filter with
+    `majority_vote` or `take_first_k` is given them all. Tasks that sample and are not named here are refused."""
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
     """Solved examples in the prompt; what each task asks for if absent."""
     batch_size: Annotated[int, Field(ge=1)] = 16

@@ -435,6 +435,9 @@ def _sources(evaluation: Evaluation, tasks: set[str]) -> Iterator[str]:
     files = set(kinds)
     for name in sorted(tasks & files):
         yield f"`evaluation.objectives`: {name!r} is both a task and a file of documents; rename the file"
+    for name in sorted(evaluation.repeats.keys() - tasks):
+        near = nearest(name, tasks)
+        yield f"`evaluation.repeats`: no objective names the lm-eval task {name!r}; {near}"
     for name in sorted(evaluation.document_keys.keys() - tasks - files):
         near = nearest(name, tasks | files)
         yield f"`evaluation.document_keys`: no objective has the task {name!r}; {near}"

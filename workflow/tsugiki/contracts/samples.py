@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ RESPONSE = "response"
 """Absent where no record has any."""
 PART = "part"
 """Only there where some objective's documents contribute other than numbers."""
+REPEATS = "repeats"
+"""Only there where answers were sampled."""
 SCHEMA = pa.schema(
     [
         ("objective", pa.string()),
@@ -40,6 +42,7 @@ SCHEMA = pa.schema(
         ("language", pa.float64()),
         ("parsed", pa.float64()),
         (PART, pa.string()),
+        (REPEATS, pa.int64()),
     ]
 )
 """All columns that there may be, in their order."""
@@ -65,7 +68,9 @@ class Sample:
     part: str | None = None
     """JSON of what the document contributes to an aggregation, where that is no finite number."""
     response: str | None = None
-    """What the model answered, where that can be told."""
+    """What the model answered, where that can be told; of sampled answers a JSON list."""
+    responses: tuple[str, ...] | None = None
+    """Sampled answers, each of them; None where there is one that is not sampled."""
     prompt: str | None = None
     """The text put to the model. This and what follows is None where an evaluator shows none."""
     prompt_hash: str | None = None
@@ -77,6 +82,16 @@ class Sample:
     """1 if the answer is in the language that was asked for; None if the task does not report it."""
     parsed: float | None = None
     """1 if an answer was found in the text; None if the task does not report it."""
+
+    @property
+    def repeats(self) -> int | None:
+        """How many answers were sampled; None where none was."""
+        return None if self.responses is None else len(self.responses)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Each answer's text."""
+        return (self.response or "",) if self.responses is None else self.responses
 
 
 def rows_of(
@@ -92,9 +107,9 @@ def rows_of(
     rows = []
     for record in records:
         generated, shown = record.max_tokens is not None, record.prompt_hash is not None
-        response = record.response or ""
-        tokens = lengths[response] if generated else 0
-        value, part = (float(tokens) if record.counts_tokens else record.value), record.part
+        tokens = [lengths[answer] for answer in record.answers] if generated else [0]
+        mean = sum(tokens) / len(tokens)
+        value, part = (mean if record.counts_tokens else record.value), record.part
         if record.member is not None and value is not None:
             part = json.dumps([record.member, value], ensure_ascii=False)
         rows.append(
@@ -107,17 +122,28 @@ def rows_of(
                 "response": record.response,
                 "target": record.target,
                 "value": value,
-                "tokens": tokens if shown else None,
-                "truncated": generated and tokens >= (record.max_tokens or 0) if shown else None,
-                "empty": generated and not response.strip() if shown else None,
+                "tokens": sum(tokens) if shown else None,
+                "truncated": generated and _most(one >= (record.max_tokens or 0) for one in tokens)
+                if shown
+                else None,
+                "empty": generated and _most(not one.strip() for one in record.answers)
+                if shown
+                else None,
                 "language": record.language,
                 "parsed": record.parsed,
                 "part": part,
+                REPEATS: record.repeats,
                 "task": record.task,
                 "generated": generated,
             }
         )
     return rows
+
+
+def _most(found: Iterable[bool]) -> bool:
+    """Whether something holds for at least half."""
+    flags = list(found)
+    return 2 * sum(flags) >= len(flags)
 
 
 def rows_again(table: Any, tasks: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -144,6 +170,8 @@ def to_parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
             absent.add(RESPONSE)
     if all(row[PART] is None for row in rows):
         absent.add(PART)
+    if all(row[REPEATS] is None for row in rows):
+        absent.add(REPEATS)
     schema = pa.schema([field for field in SCHEMA if field.name not in absent])
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(list(rows), schema), buffer, compression="zstd")

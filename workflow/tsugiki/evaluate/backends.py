@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,7 +39,7 @@ class Model(Protocol):
     cut: set[tuple[str, bool]]
     """Prompts that lost their start, since the model cannot read so much: the text, and whether an
     answer was to be generated, which leaves less room for it."""
-    thoughts: dict[str, Thought]
+    thoughts: dict[Hashable, Thought]
     """What prompts led to since this was cleared, where answers have a thinking part."""
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import transformers
@@ -16,6 +16,7 @@ from lm_eval.models.utils import normalize_gen_kwargs
 from tsugiki.config.evaluation import Thinking
 from tsugiki.errors import EvaluationError
 from tsugiki.evaluate.pictures import without_pictures
+from tsugiki.evaluate.sampling import SETTINGS, Draw, KeyedSampling, Request, key_of, numbered
 from tsugiki.evaluate.stopping import StopAfterThinking, StopTokens
 from tsugiki.evaluate.thinking import Thought, Thoughts
 
@@ -101,9 +102,9 @@ class LanguageModel(HFLM):  # type: ignore[misc]
     `cut` has the prompts that were longer than what the model can read, and lost their start; `thoughts`
     has what prompts led to where answers think.
 
-    Decoding is greedy with one fixed generation configuration: a candidate's own
-    generation_config.json (a repetition penalty, say) would otherwise change its score. Only the
-    tokens that end an answer are taken from there: chat models often have several.
+    Decoding is greedy, or sampled where requests say so, with one fixed generation configuration: a
+    candidate's own generation_config.json (a repetition penalty, say) would otherwise change its
+    score. Only the tokens that end an answer are taken from there: chat models often have several.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         )
         self._ends, self._all_ends = frozenset(ends), frozenset({*own, *ends})
         self._thoughts = None if thinking is None else Thoughts(thinking, tokenizer)
-        self.thoughts: dict[str, Thought] = {}
+        self.thoughts: dict[Hashable, Thought] = {}
         self._batch: list[str] = []
         self.cut: set[tuple[str, bool]] = set()
         self._encoded: dict[Hashable, Any] = {}
@@ -186,10 +187,10 @@ class LanguageModel(HFLM):  # type: ignore[misc]
 
         A thinking part has a budget of its own.
         """
-        requests = list(map(_blind, requests))
+        requests = list(numbered(list(map(_blind, requests))))
         if self._thoughts is not None:
             more = self._thoughts.settings.max_tokens
-            requests = [_Request(_longer(one.args, more, self.max_gen_toks)) for one in requests]
+            requests = [Request(_longer(one.args, more, self.max_gen_toks)) for one in requests]
         return super().generate_until(requests, disable_tqdm=disable_tqdm)
 
     def _loglikelihood_tokens(self, *requests: Any, **settings: Any) -> Any:
@@ -202,9 +203,13 @@ class LanguageModel(HFLM):  # type: ignore[misc]
     def _model_generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **generation: Any
     ) -> Any:
-        for name in ("do_sample", "temperature", "top_p", "top_k"):
-            generation.pop(name, None)
+        generation.pop("do_sample", None)
+        sampling = {name: generation.pop(name, None) for name in SETTINGS}
         length = context.shape[1]
+        draws = [prompt for prompt in self._batch if isinstance(prompt, Draw)]
+        if draws:  # of one kind: lm-eval's batches have the same settings
+            chosen = KeyedSampling(draws, length, max_length - length, sampling)
+            generation["logits_processor"] = transformers.LogitsProcessorList([chosen])
         stops: transformers.StoppingCriteria
         if self._thoughts is None:
             stops = StopTokens(stop, self.tokenizer, length, self._texts)
@@ -228,18 +233,11 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             kept = until_end(answer, self._ends if self._thoughts is None else self._all_ends)
             if self._thoughts is not None:
                 limit = max_length - length - self._thoughts.settings.max_tokens
-                thought = self.thoughts[prompt] = self._thoughts.cut(prompt, kept, limit)
+                thought = self.thoughts[key_of(prompt)] = self._thoughts.cut(prompt, kept, limit)
                 kept = list(thought.answer)
             kept += [self.tokenizer.pad_token_id] * (len(answer) - len(kept))
             row[length:] = torch.tensor(kept, dtype=row.dtype, device=row.device)
         return generated
-
-
-class _Request(NamedTuple):
-    """All that HFLM looks at in a request."""
-
-    args: tuple[str, dict[str, Any]]
-    task_name: str | None = None
 
 
 def _blind(request: Any) -> Any:
@@ -247,7 +245,7 @@ def _blind(request: Any) -> Any:
     if len(request.args) <= 2:  # a text, and what is wanted
         return request
     prompt, wanted, _ = request.args
-    return _Request((without_pictures(prompt), wanted), getattr(request, "task_name", None))
+    return Request((without_pictures(prompt), wanted), getattr(request, "task_name", None))
 
 
 def _longer(

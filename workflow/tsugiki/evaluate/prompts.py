@@ -12,6 +12,7 @@ from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.evaluators.tasks import refuse
 from tsugiki.evaluate.offline import without_network
 from tsugiki.evaluate.readers import Reader, open_readers, token_texts
+from tsugiki.evaluate.sampling import Draw
 
 
 def render_prompts(config: RunConfig, count: int) -> str:
@@ -57,6 +58,8 @@ def _of_reader(task: str, reader: Reader, requests: list[Any]) -> Iterator[str]:
         if request.request_type == "generate_until":
             settings = request.args[1]
             yield f"    stop texts {settings.get('until') or []}, {_limit(settings)}"
+            if isinstance(request.args[0], Draw):
+                yield f"    {request.repeats} sampled answers"
         elif request.request_type == "loglikelihood":
             yield f"    continuation {request.args[1]!r}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -183,7 +183,7 @@ def describe_failure(
 
 def _tokens(records: Sequence[Sample], tokenizer: Any) -> dict[str, int]:
     """How many tokens each generated answer has; many documents have the same one."""
-    texts = sorted({one.response or "" for one in records if one.max_tokens is not None})
+    texts = sorted({text for one in records if one.max_tokens is not None for text in one.answers})
     encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
     return {text: len(ids) for text, ids in zip(texts, encoded, strict=True)}
 
@@ -224,7 +224,11 @@ def _aggregate(rows: Sequence[Mapping[str, Any]], aggregation: Aggregation | Non
 def _rates(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     rates: dict[str, float] = {}
     for name in ("tokens", "truncated", "empty", "language", "parsed"):
-        known = [float(row[name]) for row in answers if row[name] is not None]
+        known = [
+            float(row[name]) / (row["repeats"] or 1 if name == "tokens" else 1)
+            for row in answers
+            if row[name] is not None
+        ]
         if known:
             rates[name] = sum(known) / len(known)
     return rates
@@ -249,20 +253,30 @@ def _share_cut(
 
 
 def _thinking(
-    records: Sequence[Sample], thoughts: Mapping[str, Thought], earlier: Earlier | None
+    records: Sequence[Sample], thoughts: Mapping[Hashable, Thought], earlier: Earlier | None
 ) -> dict[str, float]:
     """Mean tokens of the answers' thinking parts, and the share that was not closed; nothing without any."""
     found = {
-        (record.task, record.doc_id): thoughts[record.prompt or ""]
+        (record.task, record.doc_id): parts
         for record in records
-        if record.max_tokens is not None and (record.prompt or "") in thoughts
+        if record.max_tokens is not None and (parts := _thoughts_of(record, thoughts))
     }
     new = {
-        "thinking": sum(one.tokens for one in found.values()),
-        "unclosed": sum(not one.closed for one in found.values()),
+        "thinking": sum(sum(one.tokens for one in of) / len(of) for of in found.values()),
+        "unclosed": sum(sum(not one.closed for one in of) / len(of) for of in found.values()),
     }
     rows = [] if earlier is None else generated_answers(earlier.rows)
     total = len(found) + len(rows)
     before = {} if earlier is None else earlier.outcome.rates
-    counts = {name: count + round(before.get(name, 0.0) * len(rows)) for name, count in new.items()}
+    counts = {
+        name: count + round(before.get(name, 0.0) * len(rows), 6) for name, count in new.items()
+    }
     return {name: count / total for name, count in counts.items() if count}
+
+
+def _thoughts_of(record: Sample, thoughts: Mapping[Hashable, Thought]) -> list[Thought]:
+    """Thinking parts of the answers to a document."""
+    prompt = record.prompt or ""
+    many = record.repeats
+    keys = [prompt] if many is None else [(prompt, number) for number in range(many)]
+    return [thoughts[key] for key in keys if key in thoughts]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.dataflow import DataflowSpace
@@ -59,6 +59,8 @@ class Share:
     tasks: tuple[str, ...]
     saved: int = 0
     """Documents of each task that are not put to candidates which are left at a rung, all together."""
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    """Sampled answers to each document, by task; one where a task is absent."""
 
     @property
     def asked(self) -> int:
@@ -68,7 +70,7 @@ class Share:
     @property
     def answers(self) -> int:
         """How often a model is asked."""
-        return self.asked * len(self.tasks)
+        return self.asked * sum(self.repeats.get(task, 1) for task in self.tasks)
 
 
 def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Share]:
@@ -105,7 +107,7 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
     stages = len(config.searches)
     tested = len(rows) + len(stacks) + finalists + stages - 1
     flatness, again = config.finalists.flatness, config.evaluation.repeat_check
-    return [
+    every = [
         *found,
         Share("baselines", distinct, items.search, searched),
         Share("finalists", stages * finalists, items.validation, searched),
@@ -113,6 +115,7 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
         Share("test", tested, items.test, all_tasks),
         *([Share(REPEAT, again, items.test, all_tasks)] if again else []),
     ]
+    return [replace(share, repeats=evaluation.repeats) for share in every]
 
 
 def _again(config: RunConfig, stage: Stage) -> int:
@@ -161,7 +164,7 @@ def gpu_hours(
             limit = limits.get(task, ANSWER)
             answer = limit * step / (2 if best else 1)
             one = answer + prompt if limit else CHOICES * prompt
-            seconds += part.asked * one
+            seconds += part.asked * part.repeats.get(task, 1) * one
     return seconds / 3600
 
 

@@ -21,6 +21,11 @@ from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.aggregation import Aggregation, aggregation_of, aggregation_of_group
 from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
 from tsugiki.evaluate.evaluators.picture_checks import blindness, picture_fault, picture_remarks
+from tsugiki.evaluate.evaluators.repeats import (
+    average_answers,
+    note_repeats,
+    repeat_faults,
+)
 from tsugiki.evaluate.evaluators.samples import record_of
 from tsugiki.evaluate.evaluators.sources import Pool, Source, refuse_training
 from tsugiki.evaluate.evaluators.task_checks import prompt_remarks, unknown_column
@@ -32,7 +37,6 @@ from tsugiki.evaluate.evaluators.tasks import (
     refuse,
     refuse_leaking_examples,
     refuse_no_answers,
-    refuse_sampling,
     refuse_unaggregated,
     stated_goal,
 )
@@ -41,6 +45,7 @@ from tsugiki.evaluate.offline import is_absent
 from tsugiki.evaluate.overlap import SourceFacts, texts_of
 from tsugiki.evaluate.pictures import Picture, has_pictures, pictures_of
 from tsugiki.evaluate.readers import Reader
+from tsugiki.evaluate.sampling import Draw
 
 FEWSHOT_SEED = 1234
 
@@ -51,7 +56,7 @@ class Harness:
     """Evaluator of all objectives that name an lm-eval task.
 
     Raises:
-        ConfigError: a task does not exist, is a group, samples its answers, or would put test
+        ConfigError: a task does not exist, is a group, samples its answers undeclared, or would put test
             documents into its own prompts as solved examples.
     """
 
@@ -68,6 +73,8 @@ class Harness:
         self.tasks = {name: task for of_name in loaded.values() for name, task in of_name.items()}
         """lm-eval's tasks, those of groups among them."""
         self.files |= {name: local[name].path for name in self.tasks if name in local}
+        self.repeats: dict[str, int] = {}
+        """Sampled answers to each document, by task; tasks whose answers are not sampled are absent."""
         self.sources: dict[str, Source] = {}
         """By what objectives name as their task."""
         faults = []
@@ -108,6 +115,7 @@ class Harness:
             )
         optimised = {one.task for one in self.evaluation.objectives}
         training = self.evaluation.items.search_split is not None and name in optimised
+        repeats = self.evaluation.repeats.get(name)
         for one, task in tasks.items():
             if self.evaluation.num_fewshot is not None:
                 task.set_config("num_fewshot", self.evaluation.num_fewshot)
@@ -115,7 +123,16 @@ class Harness:
                 task.set_config("gen_prefix", self.evaluation.gen_prefix)
                 task.fewshot_cfg.gen_prefix = self.evaluation.gen_prefix
             refuse_leaking_examples(one, task)
-            refuse_sampling(one, task)
+            refuse(list(repeat_faults(one, task, repeats, objectives)))
+            if repeats is not None:
+                if self.repeats.setdefault(one, repeats) != repeats:
+                    raise ConfigError(
+                        f"task {one} is sampled in two ways",
+                        where="evaluation.repeats",
+                        expected="one number of answers for all groups that it is in",
+                        got=f"{self.repeats[one]} and {repeats}",
+                    )
+                task.set_config("repeats", repeats)
             refuse_no_answers(one, task, objectives)
             if training:
                 refuse_training(one, task)
@@ -149,11 +166,16 @@ class Harness:
         return {one.name: one.goal or self._stated(one) or "maximize" for one in self.objectives}
 
     def notes(self) -> list[str]:
-        """A line for each objective whose direction its task decides, or decides otherwise."""
+        """A line for each objective whose direction its task decides, or whose answers are sampled."""
         return [
             note
             for one in self.objectives
             if (note := note_goal(one.task, self._stated(one), one)) is not None
+        ] + [
+            note_repeats(one, pool.task, self.repeats[name])
+            for one in self.objectives
+            for name, pool in list(self.sources[one.task].pools.items())[:1]
+            if name in self.repeats
         ]
 
     def document_hashes(self) -> dict[str, list[str]]:
@@ -247,6 +269,8 @@ class Harness:
         """What else determines prompts, as far as it is configured."""
         names = ("system_instruction", "fewshot_as_multiturn", "gen_prefix")
         found = {name: getattr(self.evaluation, name) for name in names}
+        if self.repeats:
+            found["repeats"] = self.repeats
         return {name: value for name, value in found.items() if value is not None}
 
     def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[Sample]:
@@ -288,7 +312,10 @@ class Harness:
                 ):
                     sample = found[name][place]
                     hashed = self._hash(name, place, sample)
-                    records.append(record_of(objective, metric, doc_id, hashed, sample, name))
+                    sampled = name in self.repeats
+                    records.append(
+                        record_of(objective, metric, doc_id, hashed, sample, name, sampled=sampled)
+                    )
         return records
 
     def _evaluate(self, model: Any, tasks: dict[str, Any]) -> Any:
@@ -322,6 +349,9 @@ class Harness:
             task = copy.copy(self.tasks[name])
             task.test_docs = task.validation_docs = lambda: chosen
             task.build_all_requests = _build_once(task)
+            if name in self.repeats:
+                task.build_all_requests = _build_once(task, self._as_draws)
+                average_answers(task)
             task.aggregation = _aggregate_nothing
             if has_pictures(task):
                 # any model may be asked, by its own way; lm-eval would also hash pictures at each call
@@ -336,6 +366,11 @@ class Harness:
     def _shown(self, name: str, document: Any) -> list[Picture]:
         """The pictures that a document shows, each kept once, whoever is asked."""
         return [self._opened.setdefault(one.digest, one) for one in self.pictures(name, document)]
+
+    def _as_draws(self, instance: Any) -> None:
+        """Let a request say of which document it is, by which its answers are sampled."""
+        prompt, *settings = instance.args
+        instance.arguments = (Draw(prompt, hash_document(instance.doc)), *settings)
 
     def _pool(self, name: str) -> Pool:
         """All documents that some source has of a task."""
@@ -483,8 +518,15 @@ def _aggregate_nothing() -> Mapping[str, Callable[[Sequence[Any]], float]]:
     return defaultdict(lambda: lambda _parts: math.nan)
 
 
-def _build_once(task: Any) -> Callable[..., None]:
-    """A task's `build_all_requests` that renders prompts once per tokenizer, not per candidate."""
+def _build_once(
+    task: Any, finish: Callable[[Any], None] = lambda _instance: None
+) -> Callable[..., None]:
+    """A task's `build_all_requests` that renders prompts once per tokenizer, not per candidate.
+
+    Args:
+        task: The task.
+        finish: Called once with each request.
+    """
     build = task.build_all_requests
     built: dict[str, Any] = {}
 
@@ -492,6 +534,8 @@ def _build_once(task: Any) -> Callable[..., None]:
         if tokenizer_name not in built:
             build(tokenizer_name=tokenizer_name, **settings)
             built[tokenizer_name] = task.instances
+            for instance in task.instances:
+                finish(instance)
         task._instances = built[tokenizer_name]  # noqa: SLF001 - where lm-eval keeps them
         for instance in task.instances:
             instance.resps = []

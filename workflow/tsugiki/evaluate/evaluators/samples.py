@@ -19,6 +19,8 @@ def record_of(
     doc_hash: str,
     sample: Mapping[str, Any],
     task: str,
+    *,
+    sampled: bool = False,
 ) -> Sample:
     """What lm-eval says of one document, as a record.
 
@@ -29,6 +31,7 @@ def record_of(
         doc_hash: Digest of its content.
         sample: lm-eval's own record, of the objective's filter.
         task: The document's task, which a record of a group's keeps.
+        sampled: Whether its answers are sampled.
 
     Raises:
         EvaluationError: what the metric says of the document is no plain data.
@@ -38,6 +41,7 @@ def record_of(
     generation = next(
         (part[1] for part in arguments if len(part) > 1 and isinstance(part[1], dict)), None
     )
+    answers = tuple(map(str, sample["resps"][0])) if sampled else None
     return Sample(
         objective=objective.name,
         task=objective.task,
@@ -45,7 +49,10 @@ def record_of(
         doc_hash=doc_hash,
         prompt=str(arguments[0][0]) if arguments else "",
         prompt_hash=sample["prompt_hash"],
-        response=_response(sample["resps"]),
+        response=_response(sample["resps"])
+        if answers is None
+        else json.dumps(answers, ensure_ascii=False),
+        responses=answers,
         target=str(sample["target"]),
         value=finite_number(value),
         counts_tokens=objective.counts_tokens,

@@ -182,20 +182,6 @@ def refuse_leaking_examples(name: str, task: Any) -> None:
     )
 
 
-def refuse_sampling(name: str, task: Any) -> None:
-    """Scores must not depend on chance."""
-    settings = task.config.generation_kwargs or {}
-    samples = settings.get("do_sample")
-    if samples or (samples is None and float(settings.get("temperature", 0.0)) > 0.0):
-        raise ConfigError(
-            f"task {name} samples its answers",
-            where=f"generation_kwargs of {name}",
-            expected="greedy decoding: scores must not depend on chance",
-            got=f"do_sample: {samples}, temperature: {settings.get('temperature')}",
-            fix="use a task with `do_sample: false`, or a copy of this one in `task_paths`",
-        )
-
-
 def refuse_unaggregated(
     name: str, task: Any, objective: LmEvalObjective, file: Path | None = None
 ) -> None:

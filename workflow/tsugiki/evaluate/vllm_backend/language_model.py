@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from lm_eval.api.model import TemplateLM
@@ -19,10 +19,12 @@ from lm_eval.models.utils import (
 from tsugiki.config.evaluation import Thinking
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.language_model import BrokenModelError, until_end
+from tsugiki.evaluate.sampling import SETTINGS as SAMPLING
+from tsugiki.evaluate.sampling import Draw, key_of, numbered
 from tsugiki.evaluate.thinking import Thought, Thoughts
 
 LIMITS = {"max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"}
-SETTINGS = {"until", "do_sample", "temperature", "top_p", "top_k", *LIMITS}
+SETTINGS = {"until", "do_sample", *SAMPLING, *LIMITS}
 """Settings of a task's generation that are known here; those of sampling mean nothing to greedy
 decoding."""
 
@@ -59,7 +61,7 @@ class GenerationClock:
 
 
 class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
-    """Answers lm-eval's requests with greedy generation.
+    """Answers lm-eval's requests, greedily unless they say otherwise.
 
     Answers are decoded and cut as in HFLM, from the tokens that vLLM returns, so that the backends
     differ in the model's arithmetic alone.
@@ -102,7 +104,7 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         self._ends = sorted({*ends, *more_ends})
         self._more_ends = frozenset(more_ends)
         self._thoughts = None if thinking is None else Thoughts(thinking, tokenizer)
-        self.thoughts: dict[str, Thought] = {}
+        self.thoughts: dict[Hashable, Thought] = {}
         self._asked: dict[str, list[int]] = {}
         self.cut: set[tuple[str, bool]] = set()
 
@@ -131,6 +133,7 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
             TsugikiError: it reports no log-probabilities, by which broken models are told.
         """
         del disable_tqdm
+        requests = list(numbered(requests))
         prompts, settings, stops = [], [], []
         for request in requests:
             text, given = request.args
@@ -150,7 +153,7 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
             prompts.append({"prompt_token_ids": tokens})
             settings.append(
                 self._sampling_params(
-                    temperature=0.0,
+                    **_sampling(text, given),
                     max_tokens=limit,
                     stop=looked_for,
                     stop_token_ids=self._ends,
@@ -181,7 +184,7 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
             end = self._thoughts.settings.end
             limit = self._limits(asked[1])[1] - self._thoughts.settings.max_tokens
             ids = until_end(ids, self._ends)
-            thought = self.thoughts[asked[0]] = self._thoughts.cut(asked[0], ids, limit)
+            thought = self.thoughts[key_of(asked[0])] = self._thoughts.cut(asked[0], ids, limit)
             ids = thought.answer
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         return str(postprocess_generated_text(text, stop, end))
@@ -223,6 +226,14 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
             settings = {"add_special_tokens": False} if begins else {}
             self._asked[text] = self.tokenizer(text, **settings)["input_ids"]
         return self._asked[text]
+
+
+def _sampling(prompt: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """How vLLM chooses tokens: the likeliest, or by the request's own seed."""
+    if not isinstance(prompt, Draw):
+        return {"temperature": 0.0}
+    said = {name: given[name] for name in SAMPLING if given.get(name) is not None}
+    return {"temperature": 1.0, **said, "seed": prompt.seed}
 
 
 def _log_probability(output: Any) -> float:
