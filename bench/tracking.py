@@ -2,8 +2,9 @@
 
 Writes a run without any model (plausible scores and digests), tells its own store of one generation after
 another as the search does, then of all at once as `tsugiki track --rebuild` does, and prints processor seconds,
-the same for a candidate, and those of the second half of the generations over those of the first: 1 is
-linear, and 3 is quadratic. Processes are not started anew for each generation, as the workflow does.
+and milliseconds for a candidate: over all generations, over the first fifth of them (without the first one, which
+loads MLflow and makes the store) and over the last fifth, which is 9 times the first where work grows with what is there
+already. Processes are not started anew for each generation, as the workflow does.
 
     PYTHONPATH=. python bench/tracking.py [--generations 100] [--population 50] [--only live]
 """
@@ -14,7 +15,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
@@ -22,6 +23,7 @@ from tests.synthetic_runs import make_run
 
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import GenerationFiles, RunFiles
+from tsugiki.progress.summary import SoFar
 from tsugiki.tracking import marks, projection
 from tsugiki.tracking.projection import rebuild, track_generation
 
@@ -42,30 +44,41 @@ def main() -> None:
             Path(name), generations=count, population=arguments.population, items=DOCUMENTS
         )
         run.write_stage()
-        print(f"{'':8}{'candidates':>11}{'seconds':>9}{'a candidate':>13}{'second half':>13}")
+        print(
+            f"{'':8}{'candidates':>11}{'seconds':>9}{'all':>7}{'first fifth':>13}{'last fifth':>12}"
+        )
         for way in [arguments.only] if arguments.only else WAYS:
-            total, first = _seconds(WAYS[way], run.files, run.config, count)
-            number = count * arguments.population
+            ends = _ends(WAYS[way], run.files, run.config, count)
+            fifth = count // 5
+            spans = ((0, count), (1, fifth), (count - fifth, count))
+            each = [_milliseconds(ends, *span, arguments.population) for span in spans]
             print(
-                f"{way:8}{number:11}{total:9.1f}{total / number:13.4f}{(total - first) / first:13.2f}",
+                f"{way:8}{count * arguments.population:11}{ends[-1]:9.1f}"
+                f"{each[0]:7.1f}{each[1]:13.1f}{each[2]:12.1f}",
                 flush=True,
             )
 
 
-def _seconds(
+def _milliseconds(ends: Sequence[float], first: int, end: int, population: int) -> float:
+    """For a candidate of the generations from `first` to before `end`."""
+    begin = ends[first - 1] if first else 0.0
+    return 1000 * (ends[end - 1] - begin) / ((end - first) * population)
+
+
+def _ends(
     way: Callable[[RunFiles, RunConfig, int], None], files: RunFiles, config: RunConfig, count: int
-) -> tuple[float, float]:
-    """Until the end, and until half of the generations are marked as told."""
+) -> list[float]:
+    """Processor seconds until each generation is marked as told."""
     start, ends = time.process_time(), []
 
-    def mark(generation: GenerationFiles, state: bool | str) -> None:
-        marks.mark(generation, state)
+    def mark(generation: GenerationFiles, state: bool | str, so_far: SoFar | None = None) -> None:
+        marks.mark(generation, state, so_far)
         if state is True:
             ends.append(time.process_time() - start)
 
     with patch.object(projection, "mark", mark):
         way(files, config, count)
-    return ends[-1], ends[count // 2 - 1]
+    return ends
 
 
 def _live(files: RunFiles, config: RunConfig, count: int) -> None:

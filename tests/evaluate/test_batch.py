@@ -187,7 +187,7 @@ def test_files_have_fixed_names(make_run: MakeRun) -> None:
     cost = json.loads(run.candidate(recipe).cost.read_bytes())
     assert set(cost) == {
         "seconds_merge", "seconds_forward", "seconds_total", "tokens",
-        "host", "device", "started", "finished",
+        "host", "device", "started", "finished", "generation",
     }  # fmt: skip
 
 

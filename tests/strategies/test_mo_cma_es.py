@@ -67,7 +67,8 @@ def test_it_begins_with_whoever_was_scored() -> None:
     assert nobody.to_bytes() == state.to_bytes()
     two = MO.tell(state, genomes, scored(inside(genomes), [0, 2, 3, 5]))
     assert np.array_equal(two.arrays["genomes"], genomes[[1, 4]])
-    assert [one.parents for one in MO.ask(two, (1, 1))] == [(1,), (4,)] * 3
+    assert two.arrays["told"].tolist() == [1, 4]
+    assert [one.parents for one in MO.ask(two, (1, 1))] == [(0,), (1,)] * 3
     after = asked(two, 1)
     assert len(MO.tell(two, after, scored(inside(after))).arrays["genomes"]) == 6
 

@@ -126,13 +126,16 @@ def test_a_search_goes_on_bit_for_bit_in_a_new_process(strategy: Strategy, tmp_p
 
 
 def test_every_generation_has_its_size_and_can_be_decoded(strategy: Strategy) -> None:
-    """As many candidates as asked for, of finite genes; parents are of the generation before."""
+    """As many candidates as asked for, of finite genes; parents are among those who live in the state."""
     state = strategy.initial(START, KINDS)
     for generation in range(6):
         asked = strategy.ask(state, (1, "ask", generation))
         assert len(asked) == POPULATION
         assert np.isfinite(genomes_of(asked)).all()
-        assert all(0 <= one < POPULATION for candidate in asked for one in candidate.parents)
+        living = strategy.living(state)
+        assert len(living.genomes) == len(living.told)
+        assert strategy.keeps or (living.told >= 0).all()
+        assert all(0 <= one < len(living.told) for candidate in asked for one in candidate.parents)
         state = follow(strategy, state, generation)
 
 

@@ -55,13 +55,13 @@ def read_outcome(path: Path) -> Scored | Failed:
     return read_json(path, OUTCOME.validate_json, "outcome", missing="the outcome is missing")
 
 
-def entries(phase: PhaseFiles) -> Iterator[Entry]:
-    """Yield the generations that exist, from the first to the last.
+def entries(phase: PhaseFiles, first: int = 0) -> Iterator[Entry]:
+    """Yield the generations that exist, from the `first` of them to the last; each is read when it is asked for.
 
     Raises:
         LineageError: a file is damaged.
     """
-    number = 0
+    number = first
     while (files := phase.generation(number)).population.is_file():
         outcomes = read_generation(files.outcomes) if files.outcomes.is_file() else None
         yield Entry(number, files, read_population(files.population), outcomes)

@@ -138,6 +138,8 @@ class Cost(BaseModel):
     device: str
     started: datetime
     finished: datetime
+    generation: int | None = None
+    """Which one of its phase it was scored for; later ones take the score as it is. Files of earlier versions do not say."""
 
 
 def read_cost(path: Path) -> Cost | None:

@@ -23,8 +23,8 @@ class Candidate(Data):
     genome: tuple[float, ...]
     """The raw genotype; values may lie outside the unit cube. Empty for hand-made candidates."""
     origin: dict[str, str | list[str]]
-    """Where it came from: `distribution` (digest of the strategy's state), `parents` (candidate
-    ids), `injected` (its name in the configuration), `note`, or `leader` (id in the generation before: one of the best so far, which comes again to be scored on
+    """Where it came from: `distribution` (digest of the strategy's state), `parents` (ids of candidates, of any
+    generation before), `injected` (its name in the configuration), `note`, or `leader` (id in the generation before: one of the best so far, which comes again to be scored on
     other documents)."""
 
     @property

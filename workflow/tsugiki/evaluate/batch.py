@@ -144,7 +144,7 @@ class ShardEvaluator:
                     else Own(step.ids, len(times) + 1, population.left_out or {}),
                     earlier=earlier,
                 )
-                record(place, evaluated, self._model.hardware)
+                record(place, evaluated, self._model.hardware, population.generation)
                 outcome = evaluated.outcome
             log(f"[{index}/{len(recipes)}] {one[:12]} {describe(outcome)}")
         places = {one: phase_files.candidate(one).of(own).at(left.get(one, rung)) for one in mine}
@@ -356,13 +356,12 @@ def known_outcome(candidate: CandidateFiles, identity: str) -> Scored | Failed |
     return outcome if outcome.evaluation == identity else None
 
 
-def record(candidate: CandidateFiles, evaluated: Evaluated, device: str) -> None:
+def record(candidate: CandidateFiles, evaluated: Evaluated, device: str, generation: int) -> None:
     """Write a candidate's files, the outcome last, which holds the digest of the records."""
+    cost = {**evaluated.cost, "device": device, "generation": generation}
     if evaluated.items is not None:
         atomic.write_bytes(candidate.items, evaluated.items, synced=False)
-    atomic.write_bytes(
-        candidate.cost, pretty_json({**evaluated.cost, "device": device}), synced=False
-    )
+    atomic.write_bytes(candidate.cost, pretty_json(cost), synced=False)
     atomic.write_bytes(candidate.outcome, pretty_json(evaluated.outcome.model_dump(mode="json")))
 
 

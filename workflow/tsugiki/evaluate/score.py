@@ -29,7 +29,7 @@ class Evaluated:
     items: bytes | None
     """Content of items.parquet; None for a failure."""
     cost: dict[str, Any]
-    """Content of cost.json, but for the device."""
+    """Content of cost.json, but for the device and the generation."""
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,12 @@ from tsugiki.evolve.leaders import improves, leaders
 from tsugiki.evolve.stop import Past, stop_reason
 from tsugiki.evolve.surrogate import GaussianProcess, model_of, screen
 from tsugiki.strategies.state import State
-from tsugiki.strategies.strategy import Asked, clip
+from tsugiki.strategies.strategy import Asked, Strategy, clip
 
 NOTHING = Past()
+IDS = "ids"
+"""Scalar of a state: ids of those who live in it, in its order. States of earlier versions have none, and neither have
+those that begin with one of them."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,14 @@ class Next:
     recipes: tuple[AnyRecipe, ...]
 
 
-def first(config: RunConfig, stage: Stage, space: Genome, *, population: int | None = None) -> Next:
+def first(
+    config: RunConfig,
+    stage: Stage,
+    space: Genome,
+    *,
+    population: int | None = None,
+    recorded: bytes | None = None,
+) -> Next:
     """The first generation of a stage, with the candidates that its space has from elsewhere.
 
     Args:
@@ -49,6 +59,7 @@ def first(config: RunConfig, stage: Stage, space: Genome, *, population: int | N
         space: What its genomes mean.
         population: Candidates in a generation of a strategy that keeps that in its state; what its
             setting says, or its default, if absent.
+        recorded: The state that it was drawn from, if it is drawn again.
 
     Raises:
         ConfigError: those from elsewhere are more than the generation has room for.
@@ -57,6 +68,8 @@ def first(config: RunConfig, stage: Stage, space: Genome, *, population: int | N
     state = stage.strategy.initial(np.array(space.start), space.kinds).with_scalars(
         best=None, best_generation=0, **size
     )
+    if stage.strategy.keeps and (recorded is None or IDS in State.from_bytes(recorded).scalars):
+        state = state.with_scalars(**{IDS: []})
     return _ask(config, stage, space, state)
 
 
@@ -115,6 +128,9 @@ def select(
     scores = further_first(scores_of(outcomes, objectives), [one.rung for one in outcomes])
     scores = replace(scores, by_document=past.by_document)
     told = stage.strategy.tell(state, genomes, scores)
+    if IDS in state.scalars:
+        ids = _ids(stage.strategy, state, told, [candidate.id for candidate in asked])
+        told = told.with_scalars(**{IDS: ids})
     model = None
     if stage.surrogate is not None:
         model = model_of([*past.history, (population, entry)], objectives, space.kinds)
@@ -194,7 +210,9 @@ def _ask(
                     id=f"{generation:03d}-{index:02d}",
                     recipe=recipe.digest,
                     genome=tuple(float(value) for value in one.genome),
-                    origin={INJECTED: name} if name else _origin(one, source, ids),
+                    origin={INJECTED: name}
+                    if name
+                    else _origin(_parents(stage.strategy, state, one, ids), source),
                 )
                 for index, (one, recipe, name) in enumerate(zip(asked, recipes, names, strict=True))
             ),
@@ -209,10 +227,35 @@ def _ask(
     return Next(_json(population), state_bytes, tuple(recipes))
 
 
-def _origin(one: Asked, source: str, ids: tuple[str, ...]) -> dict[str, str | list[str]]:
-    if one.parents:
-        return {"parents": [ids[index] for index in one.parents]}
-    return {"distribution": source}
+def _ids(strategy: Strategy, before: State, after: State, new: Sequence[str]) -> list[str]:
+    """Ids of those who live after a generation.
+
+    Args:
+        strategy: The strategy.
+        before: The state that the generation was drawn from, with the ids of those who lived.
+        after: The state once it was told.
+        new: Ids of the generation.
+    """
+    older: dict[bytes, str] = {}
+    for genome, name in zip(strategy.living(before).genomes, before.scalars[IDS], strict=True):
+        older.setdefault(genome.tobytes(), name)
+    living = strategy.living(after)
+    return [
+        new[int(index)] if index >= 0 else older[genome.tobytes()]
+        for genome, index in zip(living.genomes, living.told, strict=True)
+    ]
+
+
+def _parents(strategy: Strategy, state: State, one: Asked, last: Sequence[str]) -> list[str]:
+    """Ids of a candidate's parents; where the state has none, of those in the `last` generation."""
+    if IDS in state.scalars:
+        return [state.scalars[IDS][index] for index in one.parents]
+    told = strategy.living(state).told
+    return [last[int(told[index])] for index in one.parents if told[index] >= 0]
+
+
+def _origin(parents: list[str], source: str) -> dict[str, str | list[str]]:
+    return {"parents": parents} if parents else {"distribution": source}
 
 
 def _require_digest(name: str, content: bytes, expected: str | None, of: Population) -> None:

@@ -29,11 +29,11 @@ class Ancestor(Data):
     recipe: str
     """Digest of its recipe."""
     operator: str
-    """`drawn` (from the strategy's state, alone or besides parents that it does not name), `crossed` (of
-    several parents), `mutated` (of one), `kept` (one parent, unchanged), `again` (one of the best so far,
-    scored on other documents), `injected` (from elsewhere)."""
+    """`drawn` (from the strategy's state), `crossed` (of several parents), `mutated` (of one), `kept` (one parent,
+    unchanged), `again` (one of the best so far, scored on other documents), `injected` (from elsewhere). Runs that began
+    with an earlier version name parents of the generation right before alone: whoever has only older ones is `drawn`."""
     parents: tuple[str, ...] = ()
-    """Ids of its parents, in the generation before."""
+    """Ids of its parents, in earlier generations."""
     state: str | None = None
     """Digest of the strategy's state that it was drawn from."""
     injected: str | None = None
@@ -173,16 +173,15 @@ def _made(files: RunFiles, stage: str) -> str:
 def _ancestors(known: list[Entry], candidate: Candidate) -> Iterator[Ancestor]:
     """A candidate and its ancestors, a generation at a time, each once."""
     wanted, number = {candidate.id}, _number(candidate.id)
+    before = known[:number]
+    genomes = {one.id: one.genome for entry in before for one in entry.population.candidates}
     for entry in reversed(known[: number + 1]):
-        before = known[entry.number - 1].population.candidates if entry.number else ()
-        genomes = {one.id: one.genome for one in before}
         ranked = {one.id: one for one in entry.outcomes.ranked} if entry.outcomes else {}
-        parents: set[str] = set()
         for one in entry.population.candidates:
             if one.id not in wanted:
                 continue
             its, operator = _made_by(one, genomes)
-            parents.update(its)
+            wanted.update(its)
             scored, measured = ranked.get(one.id), dict[str, float]()
             if scored is not None and is_whole(scored.outcome):
                 measured = {name: m.value for name, m in scored.outcome.measured.items()}
@@ -197,9 +196,6 @@ def _ancestors(known: list[Entry], candidate: Candidate) -> Iterator[Ancestor]:
                 score=None if scored is None else scored.fitness,
                 measured=measured,
             )
-        wanted = parents
-        if not wanted:
-            return
 
 
 def _made_by(

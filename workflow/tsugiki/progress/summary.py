@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
+from tsugiki.contracts.data import Data
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.contracts.outcome import Failed, Scored, is_whole
+from tsugiki.contracts.outcome import is_whole
 from tsugiki.contracts.population import Generation, Ranked
-from tsugiki.contracts.scores import scores_of, weighted_sum
+from tsugiki.contracts.scores import Scores, scores_of, weighted_sum
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.finalists.choose import comparable
 
@@ -37,6 +38,20 @@ class Course:
     that were asked by several."""
 
 
+class SoFar(Data):
+    """What all generations up to one have come to: enough to summarise the next one."""
+
+    fitness: float | None = None
+    """Best weighted sum; None before there is any, and if the strategy weighs nothing."""
+    objectives: dict[str, float | None] = {}
+    """Best value of each objective in its own unit, where there are several."""
+    front: tuple[tuple[float, ...], ...] = ()
+    """Scores of the front, larger is better, if the strategy looks for one; shape (candidates, objectives)."""
+
+
+NOTHING = SoFar()
+
+
 @dataclass(frozen=True)
 class Summary:
     """One generation."""
@@ -51,17 +66,24 @@ class Summary:
     front: int | None = None
     """How many candidates of this and all earlier generations are on the front, if the strategy looks
     for one."""
+    so_far: SoFar = NOTHING
+    """What this and all earlier generations have come to."""
 
 
 def summaries(
-    files: RunFiles, config: RunConfig, phase: str, generations: Sequence[Generation]
+    files: RunFiles,
+    config: RunConfig,
+    phase: str,
+    generations: Sequence[Generation],
+    before: SoFar = NOTHING,
 ) -> list[Summary]:
-    """Summarise consecutive generations of a run's phase.
+    """Summarise consecutive generations of a run's phase; `before` is what those before them came to.
 
     Raises:
         LineageError: an outcome lacks an objective, or items.json is damaged.
     """
-    return summarise(generations, decided_objectives(files, config), config.stage(phase))
+    objectives = decided_objectives(files, config)
+    return summarise(generations, objectives, config.stage(phase), before)
 
 
 def decided_objectives(files: RunFiles, config: RunConfig) -> list[Objective]:
@@ -74,59 +96,71 @@ def decided_objectives(files: RunFiles, config: RunConfig) -> list[Objective]:
 
 
 def summarise(
-    generations: Sequence[Generation], objectives: Sequence[Objective], stage: Stage | None = None
+    generations: Sequence[Generation],
+    objectives: Sequence[Objective],
+    stage: Stage | None = None,
+    before: SoFar = NOTHING,
 ) -> list[Summary]:
     """Summarise consecutive generations of one phase.
 
     Args:
-        generations: From the first one on.
+        generations: Some that follow each other.
         objectives: What candidates are scored by, with their goals.
         stage: The stage that the phase is, if it is one.
+        before: What the generations before them came to.
 
     Raises:
         LineageError: an outcome lacks an objective.
     """
     found: list[Summary] = []
-    front: list[Scored | Failed] | None = None if stage is None or stage.strategy.weighs else []
     for generation in generations:
-        outcomes = [entry.outcome for entry in generation.ranked]
-        scores = scores_of(outcomes, objectives)
-        before = found[-1] if found else Summary(-1, 0, 0, None)
-        if stage is not None and front is not None:
-            front += [one for one in outcomes if is_whole(one)]
-            front = [
-                front[one] for one in stage.strategy.best(scores_of(front, objectives), len(front))
-            ]
-        own = generation.own_documents is not None
-        whole = np.array([is_whole(one) for one in outcomes], dtype=np.bool_)
-        known = scores.values[whole]
-        again = [one for one in outcomes if is_whole(one) and one.times > 1]
-        by_mean = scores_of((one.overall for one in again), objectives)
-        of_each = {
-            one.name: _course(
-                known[:, place],
-                one.sign,
-                before.objectives.get(one.name),
-                by_mean.values[:, place] if own else None,
-            )
-            for place, one in enumerate(objectives)
-        }
-        weighed = weighted_sum(scores)[whole]
-        found.append(
-            Summary(
-                number=generation.generation,
-                candidates=len(outcomes),
-                failures=int(scores.failed.sum()),
-                fitness=_course(
-                    weighed, 1.0, before.fitness, weighted_sum(by_mean) if own else None
-                )
-                if front is None
-                else None,
-                objectives=of_each if len(objectives) > 1 else {},
-                front=None if front is None else len(front),
-            )
-        )
+        found.append(_summary(generation, objectives, stage, before))
+        before = found[-1].so_far
     return found
+
+
+def _summary(
+    generation: Generation, objectives: Sequence[Objective], stage: Stage | None, before: SoFar
+) -> Summary:
+    outcomes = [entry.outcome for entry in generation.ranked]
+    scores = scores_of(outcomes, objectives)
+    own = generation.own_documents is not None
+    whole = np.array([is_whole(one) for one in outcomes], dtype=np.bool_)
+    known = scores.values[whole]
+    again = [one for one in outcomes if is_whole(one) and one.times > 1]
+    by_mean = scores_of((one.overall for one in again), objectives)
+    of_each = {
+        one.name: _course(
+            known[:, place],
+            one.sign,
+            before.objectives.get(one.name),
+            by_mean.values[:, place] if own else None,
+        )
+        for place, one in enumerate(objectives)
+    }
+    of_each = of_each if len(objectives) > 1 else {}
+    fitness, front = None, None
+    if stage is None or stage.strategy.weighs:
+        weighed = weighted_sum(scores)[whole]
+        fitness = _course(weighed, 1.0, before.fitness, weighted_sum(by_mean) if own else None)
+    else:
+        together = np.array([*before.front, *known]).reshape(-1, len(objectives))
+        everyone = Scores(together, np.zeros(len(together), dtype=np.bool_), scores.weights)
+        best = stage.strategy.best(everyone, len(together))
+        front = tuple(tuple(row) for row in together[best].tolist())
+    return Summary(
+        number=generation.generation,
+        candidates=len(outcomes),
+        failures=int(scores.failed.sum()),
+        fitness=fitness,
+        objectives=of_each,
+        front=None if front is None else len(front),
+        so_far=SoFar(
+            fitness=None if fitness is None else fitness.best_so_far,
+            objectives={name: one.best_so_far for name, one in of_each.items()},
+            front=front or (),
+        ),
+    )
 
 
 def failures(generation: Generation) -> int:
@@ -169,7 +203,7 @@ def best_candidate(
 def _course(
     larger: NDArray[np.float64],
     sign: float,
-    before: Course | None,
+    best_so_far: float | None,
     again: NDArray[np.float64] | None = None,
 ) -> Course:
     """A generation's numbers; larger is better, whichever `sign` the objective has.
@@ -177,10 +211,9 @@ def _course(
     Args:
         larger: Of the scored candidates.
         sign: Of the objective.
-        before: Of the generation before.
+        best_so_far: Of the generations before.
         again: Means of those that several generations asked, where each has documents of its own.
     """
-    best_so_far = None if before is None else before.best_so_far
     if again is not None and again.size:
         best_so_far = sign * float(again.max())
     if not larger.size:

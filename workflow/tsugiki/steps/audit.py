@@ -47,6 +47,7 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entr
             return f"models to be scored again differ from {after.files.population}"
         if stage is None:
             return None
+        read_state(after.files.state)  # which names its file if it is damaged
         if before is not None:
             following = select_from_files(files, config, stage, before.number, after.population)
         else:
@@ -57,8 +58,8 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entr
             if (difference := differing_origin(files, config, stage, space)) is not None:
                 return difference
             size = rival_size(files, config, stage)
-            following = first(config, stage, space, population=size)
-        read_state(after.files.state)  # which names its file if it is damaged
+            drawn_from = after.files.state.read_bytes()
+            following = first(config, stage, space, population=size, recorded=drawn_from)
         for name, path, content in (
             ("population", after.files.population, following.population),
             ("state", after.files.state, following.state),

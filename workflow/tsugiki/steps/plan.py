@@ -17,7 +17,7 @@ from tsugiki.contracts.recipe import SHARED
 from tsugiki.evaluate.shards import jobs_that_scored, write_splits
 from tsugiki.steps.eras import Era, eras_of, write_eras
 from tsugiki.steps.origins import origin_files
-from tsugiki.tracking.marks import untold
+from tsugiki.tracking.marks import pending, untold
 
 
 class Plan:
@@ -201,7 +201,9 @@ class Plan:
 
     def behind(self) -> str:
         """What MLflow has still to be told of, in words; nothing where it has all."""
-        return untold(self.files, self.config) if self.config.tracking.enabled else ""
+        if not self.config.tracking.enabled:
+            return ""
+        return untold(self.files, len(pending(self.files, self.config)))
 
     def _generations(self) -> list[GenerationFiles]:
         """All that are scored, phase by phase."""

@@ -8,7 +8,7 @@ only from candidates whose indicators put it to use.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from deap import tools
@@ -21,13 +21,15 @@ from tsugiki.keyed import generator
 from tsugiki.strategies.cma_es import boundary_penalty
 from tsugiki.strategies.sep_cma import Diagonal
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked, Strategy, seeded_globals
+from tsugiki.strategies.strategy import Asked, Living, Strategy, seeded_globals
 
 Bits = NDArray[np.bool_]
 
 
 class BitCma(Strategy):
     """A genetic algorithm on the indicators, separable CMA-ES on the numbers that are in use."""
+
+    keeps: ClassVar[bool] = True
 
     kind: Literal["bit_cma"]
     """Genetic algorithm and CMA-ES together."""
@@ -90,6 +92,10 @@ class BitCma(Strategy):
         constant = {name: state.arrays[name] for name in ("start", "binary", "switch")}
         return _state(constant, pool[order], pooled[order], rank[order], updated)
 
+    def living(self, state: State) -> Living:
+        """The survivors."""
+        return Living(state.arrays["survivors"], state.arrays["rank"])
+
     def injected(self, state: State, genomes: Array) -> Array:
         """Their indicators as they are, which are bred from; their numbers nearer to the mean."""
         number = state.arrays["binary"] == 0
@@ -126,8 +132,7 @@ class BitCma(Strategy):
         if binary.all() and child == survivors[chosen[0]].tolist():
             flipped = np.random.randint(len(child))  # noqa: NPY002 - as above
             child[flipped] = not child[flipped]  # there is nothing else to try
-        known = state.arrays["rank"][sorted(set(chosen))]
-        return np.array(child, dtype=np.bool_), tuple(int(one) for one in known if one >= 0)
+        return np.array(child, dtype=np.bool_), tuple(sorted(set(chosen)))
 
 
 def used(genomes: Array, switch: Array) -> Bits:

@@ -36,6 +36,7 @@ class CycleQd(Strategy):
     """CycleQD: the best of each cell of the other objectives' values, for each objective in turn."""
 
     weighs: ClassVar[bool] = False
+    keeps: ClassVar[bool] = True
 
     kind: Literal["cycle_qd"]
     """Quality diversity."""
@@ -63,7 +64,7 @@ class CycleQd(Strategy):
         """Children of pairs from the archive of the objective whose turn it is."""
         if not len(state.arrays.get("genomes", ())):
             return [Asked(one) for one in about(state.arrays["start"], self.population, key)]
-        values, told = state.arrays["values"], state.arrays["told"]
+        values = state.arrays["values"]
         quality = state.scalars["generations"] % values.shape[1]
         archive = self._archives(state)[quality]
         genomes, chances = state.arrays["genomes"], chance(values[archive])
@@ -75,8 +76,7 @@ class CycleQd(Strategy):
             weights = np.abs(random.normal(1.0, self.crossover, size))
             child = weights @ genomes[pair] / weights.sum()
             child += self.mutation * random.standard_normal(len(child))
-            parents = tuple(int(told[one]) for one in pair if told[one] >= 0)
-            asked.append(Asked(np.clip(child, 0.0, 1.0), parents))
+            asked.append(Asked(np.clip(child, 0.0, 1.0), tuple(int(one) for one in pair)))
         return asked
 
     def tell(self, state: State, genomes: Array, scores: Scores) -> State:

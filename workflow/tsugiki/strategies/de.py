@@ -10,7 +10,7 @@ target's and the bound.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,15 @@ from tsugiki.contracts.genome import GeneKinds
 from tsugiki.contracts.scores import Scores, weighted_sum
 from tsugiki.keyed import generator
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import FIRST_SPREAD, Asked, Strategy, about, first_mean, key_of
+from tsugiki.strategies.strategy import (
+    FIRST_SPREAD,
+    Asked,
+    Living,
+    Strategy,
+    about,
+    first_mean,
+    key_of,
+)
 
 MEMORY = 6
 """Entries of the memory of settings that did well: as many as in L-SHADE (Tanabe and Fukunaga, CEC 2014)."""
@@ -30,6 +38,8 @@ _BEST = 0.2
 
 class DifferentialEvolution(Strategy):
     """Differential evolution with adapted settings (SHADE, Tanabe and Fukunaga 2013)."""
+
+    keeps: ClassVar[bool] = True
 
     kind: Literal["de"]
     """Differential evolution."""
@@ -52,9 +62,8 @@ class DifferentialEvolution(Strategy):
         """A trial for each member: towards one of the best, plus a difference, crossed with the member."""
         if "genomes" not in state.arrays:
             return [Asked(one) for one in about(state.arrays["start"], self.population, key)]
-        genomes, told = state.arrays["genomes"], state.arrays["told"]
+        genomes, pool = state.arrays["genomes"], self.living(state).genomes
         count, genes = genomes.shape
-        pool = np.concatenate([genomes, state.arrays["archive"]])
         ranked = np.argsort(-state.arrays["fitness"], kind="stable")
         scale, rate = _settings(state)
         draws = generator(*key)
@@ -68,9 +77,17 @@ class DifferentialEvolution(Strategy):
             crossed[draws.integers(genes)] = True
             trial = np.where(crossed, moved, target)
             trial = np.where(trial < 0, target / 2, np.where(trial > 1, (1 + target) / 2, trial))
-            known = [told[at] for at in (index, best, one, other) if at < count]
-            asked.append(Asked(trial, tuple(sorted({int(at) for at in known if at >= 0}))))
+            parents = sorted({int(at) for at in (index, best, one, other)})
+            asked.append(Asked(trial, tuple(parents)))
         return asked
+
+    def living(self, state: State) -> Living:
+        """The population, and the archive of those that were replaced."""
+        archive = state.arrays["archive"]
+        genomes = state.arrays.get("genomes", archive[:0])
+        told = state.arrays.get("told", np.empty(0))
+        told = np.concatenate([told, np.full(len(archive), -1.0)])
+        return Living(np.concatenate([genomes, archive]), told)
 
     def tell(self, state: State, genomes: Array, scores: Scores) -> State:
         """Trials that are no worse take their targets' places, and the memory learns their settings."""

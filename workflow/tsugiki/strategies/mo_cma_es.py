@@ -64,10 +64,9 @@ class MoCmaEs(Pareto):
             return [Asked(start + self.sigma * row) for row in noise]
         parents = self._parents(state)
         steps = known["sigmas"][parents, None] * np.einsum("pij,pj->pi", known["A"][parents], noise)
-        told = known["told"][parents]
         return [
-            Asked(known["genomes"][parent] + step, (int(named),) if named >= 0 else ())
-            for parent, step, named in zip(parents, steps, told, strict=True)
+            Asked(known["genomes"][parent] + step, (int(parent),))
+            for parent, step in zip(parents, steps, strict=True)
         ]
 
     def tell(self, state: State, genomes: Array, scores: Scores) -> State:

@@ -31,6 +31,7 @@ class NaturalNiches(Strategy):
     """Natural niches (M2N2): candidates compete for documents, and mate with who complements them."""
 
     by_document: ClassVar[bool] = True
+    keeps: ClassVar[bool] = True
 
     kind: Literal["natural_niches"]
     """Natural niches."""
@@ -56,7 +57,7 @@ class NaturalNiches(Strategy):
         """Children of parents that are drawn by their share of the documents, and by attraction."""
         if not len(state.arrays.get("genomes", ())):
             return [Asked(one) for one in about(state.arrays["start"], self.population, key)]
-        genomes, told = state.arrays["genomes"], state.arrays["told"]
+        genomes = state.arrays["genomes"]
         shared = shares(state.arrays["solved"], state.arrays["worth"], self.competition)
         random = generator(*key)
         asked = []
@@ -67,8 +68,7 @@ class NaturalNiches(Strategy):
             ratio, split = random.random(2)
             child = crossed(genomes[pair], state.arrays["depth"], ratio, split)
             child += self.mutation * random.standard_normal(len(child))
-            parents = tuple(int(told[one]) for one in dict.fromkeys(pair) if told[one] >= 0)
-            asked.append(Asked(np.clip(child, 0.0, 1.0), parents))
+            asked.append(Asked(np.clip(child, 0.0, 1.0), tuple(dict.fromkeys(pair))))
         return asked
 
     def tell(self, state: State, genomes: Array, scores: Scores) -> State:

@@ -20,6 +20,7 @@ class Pareto(Strategy):
     """A search for the candidates that no other one beats; its state has scores of survivors, `values`."""
 
     weighs: ClassVar[bool] = False
+    keeps: ClassVar[bool] = True
 
     def faults(self, objectives: int, genes: int | None = None) -> Iterator[str]:
         """One objective has no front."""
@@ -70,13 +71,11 @@ class ParetoBreeding(Pareto, Breeding):
         genomes = state.arrays.get("genomes")
         if genomes is None or not len(genomes):
             return self.first(state, key)
-        told = state.arrays["told"]
         asked: list[Asked] = []
         with seeded_globals(key):
             while len(asked) < self.population:
                 pair = self.mates(len(genomes))
-                parents = tuple(int(one) for one in told[pair] if one >= 0)
-                asked.extend(Asked(child, parents) for child in self.bred(state, genomes[pair]))
+                asked.extend(Asked(child, tuple(pair)) for child in self.bred(state, genomes[pair]))
         return asked[: self.population]
 
     def tell(self, state: State, genomes: Array, scores: Scores) -> State:

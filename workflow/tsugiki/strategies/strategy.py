@@ -34,11 +34,24 @@ class Asked:
 
     Attributes:
         genome: float64, shape (genes,); raw: values may lie outside the unit cube.
-        parents: Indices of its parents in the preceding generation, where it has any.
+        parents: Indices of its parents among the `Living` of the state, where it has any.
     """
 
     genome: Array
     parents: tuple[int, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Living:
+    """Candidates in a state that those to come may descend from.
+
+    Attributes:
+        genomes: shape (living, genes).
+        told: shape (living,): index of each in the generation that was told last; -1 if it is older.
+    """
+
+    genomes: Array
+    told: Array
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,9 @@ class Strategy(Section, ABC):
     forgets: ClassVar[bool] = False
     """Whether it compares scores of one generation alone, so that each one may have documents of its own."""
 
+    keeps: ClassVar[bool] = False
+    """Whether candidates of older generations than the last live in its state, and are parents."""
+
     kind: str
     """Its name."""
 
@@ -100,6 +116,11 @@ class Strategy(Section, ABC):
             genomes: shape (population, genes), raw, in the order in which they were asked for.
             scores: Of the same candidates.
         """
+
+    def living(self, state: State) -> Living:
+        """Which candidates those to come may descend from: the last generation, or who lives in the state."""
+        genomes = state.arrays.get("genomes", np.empty((0, 0)))
+        return Living(genomes, state.arrays.get("told", np.arange(len(genomes), dtype=np.float64)))
 
     def injected(self, state: State, genomes: Array) -> Array:
         """What `tell` is given of candidates from elsewhere: their genomes as they are.

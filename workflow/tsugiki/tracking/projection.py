@@ -17,13 +17,13 @@ from tsugiki.canonical import canonical_json, digest_file
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace
 from tsugiki.contracts.layout import TEST, RunFiles
-from tsugiki.contracts.ledger import Entry, entries, new_recipes, read_generation
+from tsugiki.contracts.ledger import Entry, entries, read_generation
 from tsugiki.contracts.outcome import Cost, read_cost
 from tsugiki.contracts.population import Candidate
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import InfrastructureError, LineageError
 from tsugiki.progress.diagnosis import Diagnosis, diagnose
-from tsugiki.progress.summary import Summary, decided_objectives, summaries
+from tsugiki.progress.summary import NOTHING, Summary, decided_objectives, summaries
 from tsugiki.tracking.inputs import data_sets, source_tags
 from tsugiki.tracking.marks import (
     PENDING,
@@ -31,8 +31,10 @@ from tsugiki.tracking.marks import (
     mark_result,
     mark_untold,
     pending,
+    pending_at,
     result_is_pending,
     result_is_there,
+    so_far,
     untold,
 )
 from tsugiki.tracking.records import (
@@ -57,6 +59,9 @@ PARAMS_A_CALL = 100
 RUNS_A_SEARCH = 10_000
 DONE = ("FINISHED", "FAILED")
 
+Generations = Sequence[tuple[str, int]]
+"""Phases and numbers, in the ledger's order."""
+
 
 def track_generation(
     files: RunFiles,
@@ -66,9 +71,9 @@ def track_generation(
     *,
     log: Callable[[str], None],
 ) -> None:
-    """Log a scored generation, and all that MLflow has still to be told of; mark it in tracked.json.
+    """Log a scored generation and those before it that MLflow has still to be told of; mark them in tracked.json.
 
-    Doing it again changes nothing. A store that was moved with its folder is rebuilt as a whole. If
+    With a phase's first generation, all are logged that are pending in the run. Doing it again changes nothing. A store that was moved with its folder is rebuilt as a whole. If
     MLflow or its store fails, the generation is marked as pending, and the search goes on: the next
     call tries again.
 
@@ -96,7 +101,7 @@ def track_generation(
         mark(scored, state=False)
         return
     mark(scored, PENDING)
-    _catch_up_or_say(files, config, log=log)
+    _catch_up_or_say(files, config, pending_at(files, config, phase, generation), log=log)
 
 
 def track_result(files: RunFiles, config: RunConfig, *, log: Callable[[str], None]) -> None:
@@ -121,13 +126,15 @@ def track_result(files: RunFiles, config: RunConfig, *, log: Callable[[str], Non
         )
     mark_result(files, PENDING if config.tracking.enabled else False)
     if config.tracking.enabled:
-        _catch_up_or_say(files, config, log=log)
+        _catch_up_or_say(files, config, pending(files, config), log=log)
 
 
-def _catch_up_or_say(files: RunFiles, config: RunConfig, *, log: Callable[[str], None]) -> None:
-    missing, words = len(pending(files, config)) + result_is_pending(files), untold(files, config)
+def _catch_up_or_say(
+    files: RunFiles, config: RunConfig, those: Generations, *, log: Callable[[str], None]
+) -> None:
+    missing, words = len(those) + result_is_pending(files), untold(files, len(those))
     try:
-        _catch_up(files, config)
+        _catch_up(files, config, those)
     except InfrastructureError as error:
         logging.getLogger(__name__).warning("not tracked", exc_info=True)
         if missing == 1:  # and not again for each of those that follow
@@ -147,7 +154,7 @@ def catch_up(files: RunFiles, config: RunConfig) -> None:
         ConfigError: the tracking store is of a kind that MLflow does not write to.
     """
     mark_untold(files, config)
-    _catch_up(files, config)
+    _catch_up(files, config, pending(files, config))
 
 
 def rebuild(files: RunFiles, config: RunConfig) -> None:
@@ -160,14 +167,15 @@ def rebuild(files: RunFiles, config: RunConfig) -> None:
     """
     with open_store(files, config) as client:
         _clear(client, files, config)
-        _log_pending(client, files, config)
+        _log(client, files, config, pending(files, config))
 
 
-def _catch_up(files: RunFiles, config: RunConfig) -> None:
+def _catch_up(files: RunFiles, config: RunConfig, those: Generations) -> None:
     with open_store(files, config) as client:
         if store_has_moved(client, files, config):
             _clear(client, files, config)
-        _log_pending(client, files, config)
+            those = pending(files, config)
+        _log(client, files, config, those)
 
 
 def _clear(client: Any, files: RunFiles, config: RunConfig) -> None:
@@ -180,25 +188,29 @@ def _clear(client: Any, files: RunFiles, config: RunConfig) -> None:
         shutil.rmtree(own_artifacts(files), ignore_errors=True)
 
 
-def _log_pending(client: Any, files: RunFiles, config: RunConfig) -> None:
+def _log(client: Any, files: RunFiles, config: RunConfig, those: Generations) -> None:
     projection = _projection(client, files, config)
-    for phase, those in itertools.groupby(pending(files, config), key=lambda one: one[0]):
-        history = list(itertools.takewhile(_is_scored, entries(files.phase(phase))))
-        outcomes = [entry.outcomes for entry in history if entry.outcomes is not None]
-        # once for all generations: each follows from the one before
-        courses = summaries(files, config, phase, outcomes)
-        new = new_recipes(history)
-        for _, number in those:
-            before = history[number - 1] if number else None
-            projection.log(phase, history[number], before, courses[number], new[number])
-            mark(history[number].files, state=True)
+    for phase, of_phase in itertools.groupby(those, key=lambda one: one[0]):
+        numbers = [number for _, number in of_phase]
+        first, folder = numbers[0], files.phase(phase)
+        before = so_far(folder.generation(first - 1)) if first else NOTHING
+        start = 0 if before is None else max(0, first - 1)
+        read = itertools.islice(entries(folder, start), numbers[-1] + 1 - start)
+        history = {entry.number: entry for entry in read}
+        outcomes = [
+            entry.outcomes
+            for entry in history.values()
+            if entry.outcomes is not None and (before is None or entry.number >= first)
+        ]
+        # once for all of them: each follows from the one before
+        courses = summaries(files, config, phase, outcomes, before or NOTHING)
+        course_of = {course.number: course for course in courses}
+        for number in numbers:
+            projection.log(phase, history[number], history.get(number - 1), course_of[number])
+            mark(history[number].files, state=True, so_far=course_of[number].so_far)
     if result_is_pending(files):
         projection.log_result()
         mark_result(files, state=True)
-
-
-def _is_scored(entry: Entry) -> bool:
-    return entry.outcomes is not None
 
 
 def _projection(client: Any, files: RunFiles, config: RunConfig) -> _Projection:
@@ -245,9 +257,7 @@ class _Projection:
                 if figures.is_dir():
                     self.client.log_artifacts(run.info.run_id, str(figures), "figures")
 
-    def log(
-        self, phase: str, entry: Entry, before: Entry | None, summary: Summary, new: Sequence[str]
-    ) -> None:
+    def log(self, phase: str, entry: Entry, before: Entry | None, summary: Summary) -> None:
         """Log a generation.
 
         Args:
@@ -255,7 +265,6 @@ class _Projection:
             entry: The generation; it is scored.
             before: The generation before it.
             summary: Of the generation.
-            new: Its recipes that no earlier generation had.
         """
         folder = self.files.phase(phase)
         own = self.config.own_documents(phase, entry.number)
@@ -271,7 +280,7 @@ class _Projection:
         if entry.number == 0 or phase == TEST:
             self._log_run_files(parent)
         if entry.population.candidates:
-            spent = [costs[recipe] for recipe in (new if own is None else costs)]
+            spent = [cost for cost in known if cost.generation in (None, entry.number)]
             diagnosis = self._diagnosis(phase, [entry] if before is None else [before, entry])
             metrics = generation_metrics(summary, spent, diagnosis)
             self._log(parent, metrics=metrics, timestamp=milliseconds(end), step=entry.number)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -111,7 +111,7 @@ def candidate_record(
 
 
 def generation_metrics(
-    summary: Summary, costs: Iterable[Cost | None], diagnosis: Diagnosis | None = None
+    summary: Summary, costs: Sequence[Cost], diagnosis: Diagnosis | None = None
 ) -> dict[str, float]:
     """Metrics of the parent run for one generation.
 
@@ -122,7 +122,6 @@ def generation_metrics(
         costs: Of what it had to score.
         diagnosis: Of the generation, if it is of a stage.
     """
-    known = [cost for cost in costs if cost is not None]
     numbers = {
         **({} if summary.fitness is None else _course(summary.fitness)),
         **{
@@ -133,8 +132,8 @@ def generation_metrics(
         "front": None if summary.front is None else float(summary.front),
         "failures": float(summary.failures),
         "candidates": float(summary.candidates),
-        "seconds": sum(cost.seconds_total for cost in known),
-        "tokens": float(sum(cost.tokens for cost in known)),
+        "seconds": sum(cost.seconds_total for cost in costs),
+        "tokens": float(sum(cost.tokens for cost in costs)),
         **{
             f"search.{key}": getattr(diagnosis, key, None)
             for key in ("step", "condition", "diversity", "moved", "signal")
