@@ -132,7 +132,7 @@ def llava_next(folder: Path, seed: int = 0, **text: Any) -> Path:
 def qwen2_vl(folder: Path, seed: int = 0, **text: Any) -> Path:
     """Qwen2-VL: a qwen2 with positions in three dimensions, pictures of any size."""
     config = transformers.Qwen2VLConfig(
-        text_config=text_settings(**rope(), **text),
+        text_config=text_settings(**rope(), max_window_layers=28, **text),
         vision_config={
             "depth": 1,
             "embed_dim": 16,
@@ -152,7 +152,7 @@ def qwen2_vl(folder: Path, seed: int = 0, **text: Any) -> Path:
 def qwen2_5_vl(folder: Path, seed: int = 0, **text: Any) -> Path:
     """Qwen2.5-VL: as before, with windows in the tower."""
     config = transformers.Qwen2_5_VLConfig(
-        text_config=text_settings(**rope(), **text),
+        text_config=text_settings(**rope(), max_window_layers=28, **text),
         vision_config={
             "depth": 2,
             "hidden_size": 16,
