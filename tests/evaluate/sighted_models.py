@@ -132,7 +132,7 @@ def llava_next(folder: Path, seed: int = 0, **text: Any) -> Path:
 def qwen2_vl(folder: Path, seed: int = 0, **text: Any) -> Path:
     """Qwen2-VL: a qwen2 with positions in three dimensions, pictures of any size."""
     config = transformers.Qwen2VLConfig(
-        text_config=text_settings(**rope(), **text),
+        text_config=text_settings(**rope(), max_window_layers=28, **text),
         vision_config={
             "depth": 1,
             "embed_dim": 16,
@@ -152,7 +152,7 @@ def qwen2_vl(folder: Path, seed: int = 0, **text: Any) -> Path:
 def qwen2_5_vl(folder: Path, seed: int = 0, **text: Any) -> Path:
     """Qwen2.5-VL: as before, with windows in the tower."""
     config = transformers.Qwen2_5_VLConfig(
-        text_config=text_settings(**rope(), **text),
+        text_config=text_settings(**rope(), max_window_layers=28, **text),
         vision_config={
             "depth": 2,
             "hidden_size": 16,
@@ -247,6 +247,41 @@ FAMILIES: dict[str, Callable[..., Path]] = {
     "Idefics3": idefics3,
     "SmolVLM": smolvlm,
 }
+
+
+ALONE = {
+    "LLaVA 1.5": "Llama",
+    "LLaVA-NeXT": "Mistral",
+    "Qwen2-VL": "Qwen2",
+    "Qwen2.5-VL": "Qwen2",
+    "Idefics3": "Llama",
+    "SmolVLM": "Llama",
+}
+"""What the language model of each family is by itself."""
+
+
+def text_model(
+    folder: Path, family: str, seed: int = 5, *, marked: bool = True, **changes: Any
+) -> Path:
+    """A text model of a family's language part.
+
+    Args:
+        folder: Where; made if absent.
+        family: Of vision-language models.
+        seed: Of its weights.
+        marked: Whether its vocabulary has the tokens for pictures.
+        changes: Of its settings.
+    """
+    settings = text_settings(**changes)
+    if not marked:
+        settings["vocab_size"] = len(VOCABULARY)
+    if ALONE[family] == "Mistral":
+        settings["sliding_window"] = None
+    config = getattr(transformers, f"{ALONE[family]}Config")(**settings)
+    model = getattr(transformers, f"{ALONE[family]}ForCausalLM")(seeded(config, seed))
+    save(model, folder)
+    write_marked_tokenizer(folder, MARKS if marked else ())
+    return folder
 
 
 def seeded(config: Any, seed: int) -> Any:

@@ -152,8 +152,9 @@ def _side(pictures: Any) -> int | None:
             getattr(size, key, None)
             for key in (("longest_edge",) if name == "max_image_size" else ("height", "width"))
         }
-        if len(sides) == 1 and None not in sides:
-            return int(sides.pop())
+        side = sides.pop()
+        if side is not None and not sides:
+            return int(side)
     return None
 
 

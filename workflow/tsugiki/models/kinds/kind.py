@@ -114,7 +114,7 @@ class Kind(Protocol):
     sidecar: SidecarFiles
     agreement: Agreement
     stackable: Mapping[str, Layers]
-    """Architectures whose layers can be stacked in data-flow space, by what `type_key` says."""
+    """Architectures whose layers can be stacked in data-flow space, by name (see `layers_as_in`)."""
     unstackable: Mapping[str, str]
     """Why not, where it is known of others."""
 
@@ -156,6 +156,14 @@ class Kind(Protocol):
         Raises:
             ValueError: the architecture is not known, or refuses a value.
         """
+        ...
+
+    def with_core(self, config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration with other settings of what is merged, where it states them."""
+        ...
+
+    def layers_as_in(self, config: Mapping[str, Any]) -> str | None:
+        """The architecture whose layers what is merged has, as `stackable` names it; None if not stated."""
         ...
 
     def rows(self, config: Mapping[str, Any]) -> int | None:

@@ -137,6 +137,15 @@ class Text:
         """All of them."""
         return self.settings(config)
 
+    def with_core(self, config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+        """All stand at the top."""
+        return {**config, **changes}
+
+    def layers_as_in(self, config: Mapping[str, Any]) -> str | None:
+        """Its own."""
+        name = config.get(self.type_key)
+        return None if name is None else str(name)
+
     def rows(self, config: Mapping[str, Any]) -> int | None:
         """The size of the vocabulary, padding included."""
         return self.language_section(config).get("vocab_size")
