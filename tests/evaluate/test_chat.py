@@ -26,7 +26,9 @@ from tsugiki.evaluate.chat import OWN, ends_of, open_chat
 from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.vllm_backend.language_model import VllmLanguageModel
+from tsugiki.report.page import write_report
 from tsugiki.steps.best import write_model
+from tsugiki.steps.chats import describe_chats
 
 LLAMA_2 = """{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}\
 [INST] w50 {{ message['content'] }} w51 {% elif message['role'] == 'user' %}{{ message['content'] }} [/INST]\
@@ -241,3 +243,20 @@ def test_answers_and_the_written_model_end_at_the_tokens_of_all_parents(
     live, _ = CandidateModel(folders, run.digests, config.evaluation, chat=chat).build(recipe)
     assert live.model.generation_config.eos_token_id == [2, 61]
     assert ends_of(out) == [2, 61]
+
+
+def test_the_report_says_whose_template_and_ends_the_merged_model_has(
+    tmp_path: Path, tasks: Path
+) -> None:
+    """The owner of all else, the parent that lends the template, and the tokens with their ids."""
+    config, folders = chat_run(tmp_path, tasks)
+    run = start_run(config.model_dump(mode="json"))
+    said = " ".join(describe_chats(run.files, run.config))
+    assert "tokenizer and generation settings of base." in said
+    assert "chat template of b, applied to every prompt." in said
+    assert "end at the tokens </s> (2) <|im_end|> (61)." in said
+    assert said in write_report(run.files, run.config, [said]).read_text().replace(
+        "&lt;", "<"
+    ).replace("&gt;", ">")
+    shutil.rmtree(folders["b"])
+    assert len(describe_chats(run.files, run.config)) == 1, "no more than what is known without it"

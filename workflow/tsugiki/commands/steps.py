@@ -293,5 +293,6 @@ def track(
 def report(run: Run) -> None:
     """Write report.html."""
     from tsugiki.report.page import write_report
+    from tsugiki.steps.chats import describe_chats
 
-    click.echo(write_report(run.files, run.config))
+    click.echo(write_report(run.files, run.config, describe_chats(run.files, run.config)))

@@ -47,6 +47,8 @@ class Published:
     """Stage and ledger entry of a candidate that is published instead of the winner."""
     template: str | None
     """SHA-256 of the chat template; None if the model has none."""
+    lender: str | None
+    """The parent, or the file, that it is from, if that is not the owner of all else."""
     vision: bool
     """Whether the model reads images, too."""
     source: str | None
@@ -149,7 +151,7 @@ def _parents(one: Published) -> Iterator[str]:
     stage = one.config.stage(owner)
     owner = owner if stage is None else one.config.owner(stage)
     template = (
-        f"The chat template (SHA-256 `{one.template}`) is that of `{owner}`, unchanged."
+        f"The chat template (SHA-256 `{one.template}`) is that of `{one.lender or owner}`, unchanged."
         if one.template
         else "There is no chat template."
     )

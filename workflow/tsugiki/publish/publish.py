@@ -32,6 +32,7 @@ from tsugiki.publish.sources import Source, read_sources
 from tsugiki.publish.upload import Content, open_repository, refuse_tokens, upload
 from tsugiki.steps.audit import reselect
 from tsugiki.steps.best import candidate_recipe, write_best, write_candidate
+from tsugiki.steps.chats import lender
 from tsugiki.steps.finals import winning_recipe
 from tsugiki.steps.output import require_place_beside
 
@@ -113,6 +114,7 @@ def publish(
             table=read_final_table(files.final),
             candidate=None if candidate is None else (candidate[0], _ranked(files, *candidate)),
             template=_template(folder),
+            lender=lender(files, config),
             vision=_reads_images(folder),
             source=_source(files),
         )

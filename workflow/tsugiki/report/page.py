@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -27,8 +28,13 @@ from tsugiki.report.svg import STYLE, Figure
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(files: RunFiles, config: RunConfig) -> Path:
+def write_report(files: RunFiles, config: RunConfig, model: Sequence[str] = ()) -> Path:
     """Write report.html, and figures/*.svg with figures/*.csv, however far the run has come.
+
+    Args:
+        files: The run.
+        config: Its configuration.
+        model: Sentences on the merged model's tokenizer, chat template and end tokens.
 
     Returns:
         The page's path.
@@ -42,7 +48,7 @@ def write_report(files: RunFiles, config: RunConfig) -> Path:
         write_if_changed(files.figure(figure.name), figure.standalone())
         if figure.data:
             write_if_changed(files.figure_data(figure.name), figure.csv())
-    write_if_changed(files.report, render(data, drawn).encode())
+    write_if_changed(files.report, render(data, drawn, model).encode())
     return files.report
 
 
@@ -75,7 +81,7 @@ def other_measures(data: ReportData) -> list[str]:
     return [one.name for one in data.config.evaluation.measured if one.name not in compared]
 
 
-def render(data: ReportData, drawn: dict[str, Figure]) -> str:
+def render(data: ReportData, drawn: dict[str, Figure], model: Sequence[str] = ()) -> str:
     """The page."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -105,6 +111,7 @@ def render(data: ReportData, drawn: dict[str, Figure]) -> str:
         recipes=stage_recipes(data),
         recipe_figures=data.config.figures(),
         headline=headline(data),
+        model=model,
         cut=cut_prompts(data),
         unclosed=unclosed(data),
         left_out=left_out(data),

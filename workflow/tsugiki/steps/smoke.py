@@ -97,8 +97,9 @@ def estimate_by(files: RunFiles, config: RunConfig) -> str:
     if not costs:
         return "no model was scored"
     tasks = {one.task for one in config.evaluation.objectives}
+    asked = DOCUMENTS * sum(config.evaluation.repeats.get(task, 1) for task in tasks)
     models = sum(cost.seconds_total - cost.seconds_forward for cost in costs) / len(costs)
-    answering = sum(cost.seconds_forward for cost in costs) / (len(costs) * DOCUMENTS * len(tasks))
+    answering = sum(cost.seconds_forward for cost in costs) / (len(costs) * asked)
     seconds = (candidates * models + answers * answering) / config.evaluation.jobs
     return (
         f"smoke run: {len(costs)} models scored, {models:.2g} s for a model and {answering:.2g} s for an answer "
