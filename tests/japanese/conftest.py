@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import ConfigError
@@ -48,20 +49,45 @@ def answers() -> ModuleType:
         pytest.skip(f"{error.what} ({error.got}): run tests/japanese/install.sh")
 
 
+class Sighted(Reader):
+    """Gives the answers that it is told, and finds the one likeliest where it has a choice.
+
+    Args:
+        answer: What it says to a request.
+    """
+
+    MULTIMODAL = True
+
+    def __init__(self, answer: Callable[[Any], str]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def loglikelihood(self, requests: Any, **settings: Any) -> list[tuple[float, bool]]:
+        """In nats, and whether it is what it says."""
+        del settings
+        said = [one.args[1].strip() == self.answer(one) for one in requests]
+        return [(-1.0 if one else -9.0, one) for one in said]
+
+
 class Task:
-    """One of the tasks on documents of a file: by a file that includes it, as docs/japanese.md says."""
+    """One of the tasks on documents of files: by a file that includes it, as docs/japanese.md says."""
 
     def __init__(self, folder: Path, name: str, rows: Mapping[str, Sequence[Row]]) -> None:
         self.folder, self.name = folder, name
-        folder.mkdir(parents=True, exist_ok=True)
+        pictures = any("file_name" in one for of_split in rows.values() for one in of_split)
+        files = {}
         for split, of_split in rows.items():
             lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in of_split]
-            (folder / f"{split}.jsonl").write_text("".join(lines), "utf-8")
-        files = {split: str(folder / f"{split}.jsonl") for split in rows}
+            place = folder / split / "metadata.jsonl"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text("".join(lines), "utf-8")
+            files[split] = str(place.parent / "*") if pictures else str(place)
+            for one in of_split if pictures else ():
+                Image.new("RGB", (8, 8), one["colour"]).save(place.parent / one["file_name"])
         own = {
             "include": str(TASKS / f"{name}.yaml"),
             "task": f"my_{name}",
-            "dataset_path": "json",
+            "dataset_path": "imagefolder" if pictures else "json",
             "dataset_name": None,
             "dataset_kwargs": {"data_files": files, "cache_dir": str(folder / "cache")},
         }
@@ -76,10 +102,9 @@ class Task:
         section = {"task_paths": [str(self.folder)], "objectives": objectives, **settings}
         return Harness(Evaluation.model_validate(section))
 
-    def scores(self, metrics: Sequence[str], answer: Callable[[Any], Any], count: int) -> Scores:
+    def scores(self, metrics: Sequence[str], answer: Callable[[Any], str], count: int) -> Scores:
         """What each document's answer is worth by each metric."""
-        harness, model = self.harness(*metrics), Reader()
-        model.answer = answer
+        harness, model = self.harness(*metrics), Sighted(answer)
         records = harness.score(model, {f"my_{self.name}": range(count)})
         values = [one.value for one in records]
         assert None not in values
@@ -92,7 +117,7 @@ class Task:
 
     def prompts(self, count: int) -> list[Any]:
         """What a model is asked: lm-eval's requests."""
-        return self.harness("score").requests(Reader(), f"my_{self.name}", range(count))
+        return self.harness("acc").requests(Reader(), f"my_{self.name}", range(count))
 
 
 MakeTask = Callable[..., Task]

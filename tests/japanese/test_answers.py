@@ -1,5 +1,6 @@
 """What a Japanese answer is worth; the right values are worked out by hand."""
 
+# ruff: noqa: RUF001 - Japanese has its own question mark, digits and signs
 from __future__ import annotations
 
 import importlib.util
@@ -19,9 +20,9 @@ from tsugiki.errors import ConfigError
     [
         ("彼女は毎日 9 * 2 = 18 ドルを稼ぎます。", 18),
         ("答えは1,200円です。", 1200),
-        ("全部で１２，３４５個です。", 12345),  # noqa: RUF001
+        ("全部で１２，３４５個です。", 12345),
         ("合計は1,234,567.5です", 1234567.5),
-        ("３つと１．５倍", 1.5),  # noqa: RUF001
+        ("３つと１．５倍", 1.5),
         ("\\boxed{18}", 18),
         ("$18.00", 18),
         ("答えは18.", 18),
@@ -29,7 +30,7 @@ from tsugiki.errors import ConfigError
         ("選択肢は1,2,3", 3),
         ("1,2345", 2345),
         ("気温は-5度", -5),
-        ("残りは−7です", -7),  # noqa: RUF001
+        ("残りは−7です", -7),
         ("10-5", 5),
         ("(3+1)-2", 2),
         ("A-4", 4),
@@ -53,7 +54,7 @@ def test_the_last_number_is_read_as_it_is_written(
         ("1,200円", 200),  # a separator ends the number
         ("気温は-5度", 5),  # and a sign is none
         ("１２個", 12),
-        ("1．5倍", 5),  # noqa: RUF001
+        ("1．5倍", 5),
         ("$18.50", 18.5),
         (".5", 0.5),
         ("なし", None),
@@ -92,7 +93,7 @@ def test_a_separator_is_wrong_by_the_papers_code_alone(answers: ModuleType, numb
         ("答えは18です。", True),
         ("彼女は毎日16個の卵を\n集めます。", True),
         ("The answer is 18.", False),
-        ("答案是18，她每天賺18美元。", False),  # noqa: RUF001
+        ("答案是18，她每天賺18美元。", False),
         ("Die Antwort ist 18.", False),
         ("18", False),
         ("", False),
@@ -122,7 +123,7 @@ def test_japanese_falls_into_morphemes(answers: ModuleType) -> None:
     """Without emoji, in one width, with single spaces."""
     assert answers.morphemes(CAR) == MORPHEMES
     assert answers.morphemes("赤い 車🚗が\n道路を走っています。😀") == MORPHEMES
-    assert answers.morphemes("ＪＲ") == ["JR"]  # noqa: RUF001
+    assert answers.morphemes("ＪＲ") == ["JR"]
     assert answers.morphemes("") == []
 
 
