@@ -160,6 +160,7 @@ def read_facts(
         found = naming(name, tensors, config, names)
     except ParentError as error:
         faults.append(Fault.of(error, files.where))
+        whole = False  # what else there is to say of its tensors would only follow from that
     facts = ModelFacts(
         name=name,
         where=files.where,

@@ -35,7 +35,13 @@ def naming(
         ParentError: an expression matches no tensor, two match one, or two tensors get one name.
     """
     kind = kind_of(config)
-    expressions = names or kind.expressions(stored)
+    try:
+        expressions = names or kind.expressions(stored)
+    except ParentError as error:
+        what = f"`{model}`: {error.what}"
+        raise ParentError(
+            what, where=error.where, expected=error.expected, got=error.got, fix=error.fix
+        ) from error
     used: set[str] = set()
     merged: dict[str, str] = {}
     outside: set[str] = set()

@@ -18,6 +18,7 @@ from tsugiki.contracts.recipe import DataflowRecipe, Hop
 from tsugiki.errors import ParentError, RecipeError
 from tsugiki.merge.dataflow.parents import DataflowParents, Shape
 from tsugiki.merge.engine import DTYPES
+from tsugiki.models.checkpoint import DTYPES as FORMATS
 from tsugiki.models.kinds.layers import Role
 from tsugiki.models.plan import PlannedTensor, TensorPlan
 
@@ -142,12 +143,18 @@ class DataflowMerge:
         self.layers = parents.check(recipe)
         self.owner = parents.checkpoint(recipe.owner)
         self._parents = parents
+        self._outside = parents.parts(recipe.owner).outside
         self.origins: dict[str, Origin] = {}
         shapes: dict[str, Shape] = {}
         for name, shape, origin in self._tensors():
             self.origins[name], shapes[name] = origin, shape
         self.plan = TensorPlan(
-            tuple(PlannedTensor(name, name, shapes[name], merged=True) for name in sorted(shapes)),
+            tuple(
+                PlannedTensor(
+                    name, self._stored(name), shapes[name], merged=name not in self._outside
+                )
+                for name in sorted(shapes)
+            ),
             self.owner.kind,
         )
 
@@ -160,12 +167,17 @@ class DataflowMerge:
             for key in self.layers.per_layer
             if self._parents.config(self.owner.name).get(key) is not None
         }
-        return self.owner.config | {self.layers.count: len(path)} | lists
+        return self.owner.kind.with_core(
+            self.owner.config, {self.layers.count: len(path)} | lists
+        )
 
     def format(self, planned: PlannedTensor) -> torch.dtype:
         """Number format that a tensor is stored in: the recipe's, or a wider one of its parent's own."""
         origin = self.origins[planned.name]
-        return self._parents.checkpoint(origin.parent).wider(origin.tensor) or self.dtype
+        parent = self._parents.checkpoint(origin.parent)
+        if not planned.merged:
+            return FORMATS[parent.header(origin.tensor).dtype]
+        return parent.wider(origin.tensor) or self.dtype
 
     def tensor(self, planned: PlannedTensor) -> Tensor:
         """Make one tensor.
@@ -197,6 +209,18 @@ class DataflowMerge:
                 origin = Origin(hop.parent, f"{prefix}.{hop.layer}.{name}", change)
                 yield f"{prefix}.{number}.{name}", shape, origin
         yield from self._head(products[-1])
+        for name, shape in owner.outside.items():
+            yield name, shape, Origin(recipe.owner, name)
+
+    def _stored(self, name: str) -> str:
+        """What a tensor is called in the owner's files; those of further layers like those of the first."""
+        within = self.layers.within(name)
+        if within is None:
+            return self.owner.facts.names.get(name, name)
+        number, rest = within
+        first = self.owner.facts.names[f"{self.layers.prefix}.0.{rest}"]
+        start, _, _ = first.rpartition(f"0.{rest}")
+        return f"{start}{number}.{rest}"
 
     def _head(self, product: float) -> Iterator[tuple[str, Shape, Origin]]:
         parent = self.recipe.head or self.recipe.owner

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,8 +16,22 @@ from tsugiki.merge.dataflow.parents import DataflowParents
 from tsugiki.merge.engine import one_thread_per_operation
 from tsugiki.merge.models import OpenModels
 from tsugiki.models.digest import FORMAT_NAMES, WeightsDigest, tensor_digest
+from tsugiki.models.names import naming
 from tsugiki.models.plan import PlannedTensor
 from tsugiki.models.sidecar_files import config_of
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """Weights outside what is merged, by their names in a live model, and the digests of those stored."""
+
+    weights: Mapping[str, nn.Parameter]
+    digests: Mapping[str, str]
+
+    def put_into(self, model: nn.Module) -> None:
+        for name, parameter in self.weights.items():
+            path, _, last = name.rpartition(".")
+            setattr(model.get_submodule(path), last, parameter)
 
 
 class LiveDataflow:
@@ -34,6 +50,8 @@ class LiveDataflow:
         self._parents = DataflowParents(models)
         self._device = device
         self._held: dict[tuple[Origin, torch.dtype], tuple[nn.Parameter, str]] = {}
+        self._carried: dict[tuple[str, torch.dtype], _Carried] = {}
+        """What goes along with each owner, such as a vision tower."""
 
     def assemble(self, recipe: DataflowRecipe) -> tuple[Any, str]:
         """Make the model; returns it with the digest of its weights.
@@ -49,12 +67,21 @@ class LiveDataflow:
         merge = DataflowMerge(recipe, self._parents)
         model = _empty(merge)
         digest = WeightsDigest()
+        places = _places(merge, model)
+        carried = self._carry(merge) if merge.owner.kind.sees else None
         with one_thread_per_operation():
             for planned in merge.plan.tensors:
-                parameter, content = self._parameter(merge, planned)
                 name = FORMAT_NAMES[merge.format(planned)]
-                digest.add(planned.name, name, planned.shape, content)
-                _set(model, planned, parameter)
+                if carried is not None and not planned.merged:
+                    digest.add(
+                        planned.stored, name, planned.shape, carried.digests[planned.name]
+                    )
+                    continue
+                parameter, content = self._parameter(merge, planned)
+                digest.add(planned.stored, name, planned.shape, content)
+                _set(model, planned, places.get(planned.name, planned.name), parameter)
+        if carried is not None:
+            carried.put_into(model)
         model.tie_weights()
         left = [name for name, parameter in model.named_parameters() if parameter.is_meta]
         if left:
@@ -67,7 +94,34 @@ class LiveDataflow:
 
     def layers_of(self, recipe: DataflowRecipe) -> str:
         """Name of the list of layers within a model of this recipe."""
-        return self._parents.check(recipe).prefix
+        merge = DataflowMerge(recipe, self._parents)
+        first = next(name for name in merge.origins if merge.layers.within(name))
+        place = _places(merge, _empty(merge)).get(first, first)
+        _, rest = merge.layers.within(first) or (0, "")
+        return place.removesuffix(f".{rest}").rpartition(".")[0]
+
+    def _carry(self, merge: DataflowMerge) -> _Carried:
+        """What goes along with an owner, read once as transformers reads the whole of it."""
+        key = (merge.owner.name, merge.dtype)
+        if key not in self._carried:
+            whole = merge.owner.kind.loader().from_pretrained(
+                merge.owner.folder, dtype=merge.dtype, local_files_only=True
+            )
+            language = set(_places(merge, whole).values())
+            state = whole.state_dict(keep_vars=True)
+            self._carried[key] = _Carried(
+                {
+                    name: nn.Parameter(values.detach().to(self._device), requires_grad=False)
+                    for name, values in state.items()
+                    if name not in language and isinstance(values, nn.Parameter)
+                },
+                {
+                    planned.name: tensor_digest(merge.tensor(planned))
+                    for planned in merge.plan.tensors
+                    if not planned.merged
+                },
+            )
+        return self._carried[key]
 
     def _parameter(self, merge: DataflowMerge, planned: PlannedTensor) -> tuple[nn.Parameter, str]:
         origin = merge.origins[planned.name]
@@ -95,8 +149,15 @@ def _empty(merge: DataflowMerge) -> Any:
         return merge.owner.kind.loader().from_config(config, dtype=merge.dtype)
 
 
-def _set(model: nn.Module, planned: PlannedTensor, parameter: nn.Parameter) -> None:
-    path, _, name = planned.name.rpartition(".")
+def _places(merge: DataflowMerge, model: nn.Module) -> dict[str, str]:
+    """Names of what is merged in a live model, by those in the merge, where the two may differ."""
+    if not merge.owner.kind.sees:
+        return {}
+    return naming(merge.owner.name, list(model.state_dict()), merge.config)
+
+
+def _set(model: nn.Module, planned: PlannedTensor, place: str, parameter: nn.Parameter) -> None:
+    path, _, name = place.rpartition(".")
     try:
         module = model.get_submodule(path)
         expected = tuple(module.get_parameter(name).shape)
@@ -105,7 +166,7 @@ def _set(model: nn.Module, planned: PlannedTensor, parameter: nn.Parameter) -> N
     if expected != planned.shape:
         raise ParentError(
             "the live model does not have the weights of the parents",
-            where=f"{type(model).__name__}, tensor {planned.name}",
+            where=f"{type(model).__name__}, tensor {planned.stored}",
             expected=str(list(planned.shape)),
             got="no such weight" if expected is None else str(list(expected)),
         )

@@ -26,7 +26,7 @@ def layers_of(model: Checkpoint) -> Layers:
         ParentError: they cannot be stacked.
     """
     raise_first(check_stacking(model.facts))
-    return model.kind.stackable[str(model.config[model.kind.type_key])]
+    return model.kind.stackable[str(model.kind.layers_as_in(model.config))]
 
 
 def require_agreement(owner: Checkpoint, others: Sequence[Checkpoint], layers: Layers) -> None:
@@ -67,6 +67,8 @@ class Parts:
     """Embeddings, by whole name."""
     after: dict[str, Shape] = field(default_factory=dict)
     """Final norm and head, by whole name; no head that is tied to the embeddings."""
+    outside: dict[str, Shape] = field(default_factory=dict)
+    """What goes along with the owner as it is, such as a vision tower, by stored name."""
 
 
 def parts_of(model: Checkpoint) -> Parts:
@@ -78,7 +80,9 @@ def parts_of(model: Checkpoint) -> Parts:
     known = layers_of(model)
     parts = Parts()
     for planned in make_plan([model]).tensors:
-        if within := known.within(planned.name):
+        if planned.name in model.outside:
+            parts.outside[planned.name] = planned.shape
+        elif within := known.within(planned.name):
             number, name = within
             parts.layers.setdefault(number, {})[name] = planned.shape
         elif model.kind.use(planned.name) == "embeddings":
@@ -125,8 +129,8 @@ class DataflowParents:
         return self.models.checkpoints[name]
 
     def config(self, name: str) -> Mapping[str, Any]:
-        """A parent's configuration with all defaults filled in, nested keys joined by dots."""
-        return self.checkpoint(name).facts.settings
+        """Settings of what is merged of a parent, defaults filled in, nested keys joined by dots."""
+        return self.checkpoint(name).facts.core_settings
 
     def parts(self, name: str) -> Parts:
         """Shapes of a parent's tensors, by their place."""

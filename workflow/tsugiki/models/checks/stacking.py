@@ -16,12 +16,12 @@ FIX = (
 def check_stacking(model: ModelFacts) -> Iterator[Fault]:
     """The part of each tensor in its layer is known."""
     kind = model.kind
-    name = model.config.get(kind.type_key)
+    name = kind.layers_as_in(model.config)
     if name is None:
         return
-    layers = kind.stackable.get(str(name))
+    layers = kind.stackable.get(name)
     if layers is None:
-        why = kind.unstackable.get(str(name), "not known how its layers use the hidden state")
+        why = kind.unstackable.get(name, "not known how its layers use the hidden state")
         yield Fault(
             f"the layers of `{model.name}` cannot be merged in data-flow space",
             f"{model.where}, {kind.layout.config}",
@@ -31,8 +31,9 @@ def check_stacking(model: ModelFacts) -> Iterator[Fault]:
         )
         return
     elsewhere = {"derived", "embeddings"}
+    tensors = model.names if kind.sees else model.tensors
     if unknown := [
-        one for one in model.tensors if kind.use(one) not in elsewhere and not layers.knows(one)
+        one for one in tensors if kind.use(one) not in elsewhere and not layers.knows(one)
     ]:
         yield Fault(
             f"`{model.name}` has tensors whose part in its layers is not known",

@@ -90,6 +90,8 @@ class Kind(Protocol):
     """For messages: what is merged of a model."""
     besides: str
     """For messages: what a model of this kind has besides that others lack; empty if nothing."""
+    sees: bool
+    """Whether its models can be asked about pictures."""
     layout: Layout
     before: tuple[str, ...]
     """Groups of tensors before the first block, in the order of the data's way."""
@@ -100,7 +102,7 @@ class Kind(Protocol):
     sidecar: SidecarFiles
     agreement: Agreement
     stackable: Mapping[str, Layers]
-    """Architectures whose layers can be stacked in data-flow space, by what `type_key` says."""
+    """Architectures whose layers can be stacked in data-flow space, by name (see `layers_as_in`)."""
     unstackable: Mapping[str, str]
     """Why not, where it is known of others."""
 
@@ -142,6 +144,17 @@ class Kind(Protocol):
         Raises:
             ValueError: the architecture is not known, or refuses a value.
         """
+        ...
+
+    def with_core(
+        self, config: Mapping[str, Any], changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The configuration with other settings of what is merged, where it states them."""
+        ...
+
+    def layers_as_in(self, config: Mapping[str, Any]) -> str | None:
+        """The architecture, as `stackable` names it, whose layers what is merged has; None if that is not
+        stated."""
         ...
 
     def rows(self, config: Mapping[str, Any]) -> int | None:

@@ -83,6 +83,7 @@ class Text:
     name: str = "text model"
     core: str = "language model"
     besides: str = ""
+    sees: bool = False
     layout: Layout = LAYOUT
     before: tuple[str, ...] = blocks.BEFORE
     after: tuple[str, ...] = blocks.AFTER
@@ -134,6 +135,17 @@ class Text:
     def core_settings(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """All of them."""
         return self.settings(config)
+
+    def with_core(
+        self, config: Mapping[str, Any], changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """All stand at the top."""
+        return {**config, **changes}
+
+    def layers_as_in(self, config: Mapping[str, Any]) -> str | None:
+        """Its own."""
+        name = config.get(self.type_key)
+        return None if name is None else str(name)
 
     def rows(self, config: Mapping[str, Any]) -> int | None:
         """The size of the vocabulary, padding included."""

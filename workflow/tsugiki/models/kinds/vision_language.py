@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from tsugiki.errors import ParentError
 from tsugiki.models.kinds.blocks import BEFORE_BLOCKS
 from tsugiki.models.kinds.kind import Names
 from tsugiki.models.kinds.text import Text, understood
@@ -33,15 +34,22 @@ class VisionLanguage(Text):
 
     name: str = "vision-language model"
     besides: str = "vision tower"
+    sees: bool = True
 
     def fits(self, config: Mapping[str, Any]) -> bool:
         """Whether it has a section for the image encoder."""
         return "vision_config" in config
 
     def expressions(self, stored: Collection[str]) -> Names:
-        """The language model has the names that it has by itself; the rest is not merged."""
+        """The language model has the names that it has by itself; the rest is not merged.
+
+        Raises:
+            ParentError: parts of the image encoder or the projector are stored as if they were the
+                language model's. Loaders pass them over, and fill the encoder with random numbers.
+        """
         for prefix, alone in PREFIXES:
             if any(name.startswith(prefix) for name in stored):
+                _require_apart(prefix, stored)
                 start = re.escape(prefix)
                 return {rf"{start}(.+)": rf"{alone}\1", rf"(?!{start}|lm_head\.).+": None}
         # The language model is stored under its own names, and only the rest is told apart.
@@ -63,6 +71,22 @@ class VisionLanguage(Text):
             }
         return found | {"model_type": ALONE.get(model_type, model_type)}
 
+    def with_core(
+        self, config: Mapping[str, Any], changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """In the language model's section; older ones of Qwen state its settings at the top."""
+        section = config.get("text_config")
+        if not isinstance(section, Mapping):
+            return {**config, **changes}
+        return {**config, "text_config": {**section, **changes}}
+
+    def layers_as_in(self, config: Mapping[str, Any]) -> str | None:
+        """Those of its language model by itself."""
+        try:
+            return str(self.core_settings(config)["model_type"])
+        except (ValueError, KeyError):
+            return None
+
     def loader(self) -> Any:
         """The whole of it, as it is used; texts go through it as well."""
         from transformers import AutoModelForImageTextToText
@@ -74,6 +98,25 @@ class VisionLanguage(Text):
         from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
         return MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+
+def _require_apart(prefix: str, stored: Collection[str]) -> None:
+    within = sorted(
+        name
+        for name in stored
+        if name.startswith(prefix)
+        and any(one.search(name.removeprefix(prefix)) for _, one in BEFORE_BLOCKS)
+    )
+    if within:
+        raise ParentError(
+            "a vision tower or projector is stored under the prefix of the language model, where no loader "
+            "looks for it",
+            where=within[0] + (f", and {len(within) - 1} more" if len(within) > 1 else ""),
+            expected=f"tensors of the tower outside `{prefix}`",
+            got=f"{len(within)} tensors of it there",
+            fix="rename them as the model was published, or save it again with the transformers that it "
+            "was trained with",
+        )
 
 
 VISION_LANGUAGE = VisionLanguage()

@@ -212,11 +212,16 @@ def _tensors(name: str, sources: Sources) -> Weights:
     weights = {one: sources.weights(one) for one in preparation.sources}
     origins = {one: alignment.origins(model) for one, model in preparation.sources.items()}
     rows = row_tensors(preparation.sources[name])
+    merged = {stored: merged for merged, stored in preparation.sources[name].names.items()}
 
     def tensor(target: str) -> Any:
         if target not in rows:
             return weights[name](target)
-        readers = {one: RowSource(origins[one], partial(weights[one], target)) for one in weights}
+        called = merged.get(target, target)  # stored elsewhere in a vision-language model
+        readers = {
+            one: RowSource(origins[one], partial(weights[one], model.names.get(called, target)))
+            for one, model in preparation.sources.items()
+        }
         return aligned_rows(name, readers, preparation.base)
 
     return tensor
