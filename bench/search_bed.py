@@ -124,13 +124,17 @@ class Bed:
         """Answers that the model was asked for in this process."""
 
     def space(
-        self, method: str, genes: Mapping[str, Any], options: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        genes: Mapping[str, Any],
+        options: Mapping[str, Any] | None = None,
+        parents: Sequence[str] = PARENTS,
     ) -> ParameterGenome:
-        """A search space over these parents; `genes` and `options` as in a configuration."""
+        """A search space over some models; `genes` and `options` as in a configuration."""
         stage = Stage.model_validate(
             {
                 "name": "ps",
-                "parents": list(PARENTS),
+                "parents": list(parents),
                 "base": "base",
                 "space": {
                     "method": method,
@@ -141,7 +145,8 @@ class Bed:
                 "budget": {"generations": 1},
             }
         )
-        plan = make_plan([Checkpoint(name, self.folders[name]) for name in sorted(NAMES)], "base")
+        members = sorted({"base", *parents})
+        plan = make_plan([Checkpoint(name, self.folders[name]) for name in members], "base")
         return build_parameter_genome(
             stage,
             seed=self.seed,
@@ -197,6 +202,15 @@ class Bed:
             self.folders[name] = folder
             self._paths = None
         return name
+
+    def add(self, name: str, folder: Path) -> None:
+        """Have a further model that can be merged, under a name of its own."""
+        self.digests[name] = digest(
+            [file.model_dump(mode="json") for file in digest_folder(folder)]
+        )
+        self.folders[name] = folder
+        self.merger = InPlaceMerger(self.folders, self.digests)
+        self._paths = None
 
     def assemble(self, recipe: DataflowRecipe) -> LlamaForCausalLM:
         """The model that a path is.

@@ -8,7 +8,6 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.document import (
     REFERENCE,
     SCHEMA,
@@ -124,24 +123,3 @@ def test_a_name_that_is_no_folder_is_refused(
     with pytest.raises(ConfigError, match="not a valid name"):
         write_template(name)
     assert list(tmp_path.iterdir()) == []
-
-
-PAPER = sorted((ROOT / "config" / "paper").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
-def test_the_papers_experiments_say_that_they_were_not_run(path: Path) -> None:
-    """They parse and validate, like all; nobody may think that their results are known here."""
-    config = read_config(path)
-    assert config.name == path.stem
-    assert "NOT RUN HERE" in path.read_text(encoding="utf-8")
-
-
-def test_the_papers_hybrid_is_a_path_through_the_result_of_its_merge() -> None:
-    """PS, then DFS with as many places as the paper has."""
-    merge, path = read_config(ROOT / "config/paper/evollm-jp-hybrid.yaml").stages
-    assert (merge.space.kind, path.space.kind) == ("parameter", "dataflow")
-    assert path.parents[0] == merge.name
-    assert isinstance(path.space, DataflowSpace)
-    assert (path.space.repeats, path.space.scales) == (3, "matrix")
-    assert len(PAPER) == 3

@@ -1,0 +1,194 @@
+"""The paper's experiments: their settings against its numbers, and small copies of them to the end.
+
+Numbers: Akiba et al., arXiv 2403.13187, sections 4.1 (parameter space: CMA-ES of Optuna, initial values 0.5, sigma 1/6,
+4 + floor(3 ln n) candidates, 1,000 trials, one weight and density for each model; data-flow space: M = 64, r = 3,
+T = 192, W in R^(M x M), 128 candidates, 100 generations) and 4.2 (the same for vision-language models).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from transformers import AutoConfig
+
+from tests.merge.models_for_tests import save_model
+from tests.merge.vision_models import save_llava
+from tests.parents.checkpoints import CONFIG, llama_shapes
+from tests.runs_for_tests import evaluation_section, start_run
+from tsugiki.config.load import read_config
+from tsugiki.config.run import RunConfig
+from tsugiki.config.stage import Stage
+from tsugiki.contracts.recipe import read_recipe
+from tsugiki.finalists.table import read_final_table
+from tsugiki.models.kinds.text import TEXT
+from tsugiki.parents.sizes import MergedTensors
+from tsugiki.space.dataflow_space import build_dataflow_genome
+from tsugiki.steps.estimate import shares
+from tsugiki.strategies.cma_es import CmaEs
+
+FOLDER = Path(__file__).parents[2] / "config" / "paper"
+FILES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+MISTRAL = CONFIG | {
+    "vocab_size": 32_000,
+    "hidden_size": 4096,
+    "intermediate_size": 14_336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+}
+"""Sizes of Mistral-7B-v0.1, from which all parents come."""
+SEVEN_BILLION = {name: math.prod(shape) for name, shape in llama_shapes(MISTRAL)}
+PATHS = 128 * 100
+TRIALS: dict[str, dict[str, int]] = {
+    "evollm-jp-untuned": {"ps": 1},
+    "evollm-jp-ps": {"ps": 111 * 9},
+    "evollm-jp-a": {"ps": 111 * 9},
+    "evollm-jp-dfs": {"dfs": PATHS},
+    "evollm-jp-hybrid": {"ps": 111 * 9, "dfs": PATHS},
+    "evollm-jp-10b": {"dfs": PATHS},
+    "evollm-jp-irrelevant": {"ps": 77 * 13},
+}
+"""Candidates of each stage: 6 genes make generations of 9, 22 of 13."""
+
+
+def stages() -> list[tuple[str, Stage]]:
+    """All stages of all files."""
+    return [(name, stage) for name in FILES for stage in read(name).stages]
+
+
+def read(name: str) -> RunConfig:
+    """One of the experiments."""
+    return read_config(FOLDER / f"{name}.yaml")
+
+
+SEARCHES = [pytest.param(stage, id=f"{name}-{stage.name}") for name, stage in stages()]
+
+
+def test_there_is_a_file_for_each_row() -> None:
+    """And a row for each file, in this table and on the page about them."""
+    page = (FOLDER.parents[1] / "docs" / "replication.md").read_text(encoding="utf-8")
+    assert sorted(TRIALS) == FILES
+    assert [name for name in FILES if f"[{name}.yaml](" not in page] == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nobody_may_think_that_results_are_known_here(name: str) -> None:
+    """Each file says that it was not run."""
+    assert read(name).name == name
+    assert "NOT RUN HERE" in (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_search_has_as_many_trials_as_the_papers(name: str) -> None:
+    """1,000 in parameter space, up to one generation; 128 x 100 in data-flow space."""
+    config = read(name)
+    tensors = {stage.name: MergedTensors(TEXT, SEVEN_BILLION) for stage in config.stages}
+    found = {share.name: share.candidates for share in shares(config, tensors)}
+    assert {stage.name: found[stage.name] for stage in config.stages} == TRIALS[name]
+    assert config.rivals == []
+
+
+def test_the_sizes_are_those_of_mistral() -> None:
+    """7.24 billion parameters, so that the numbers of this file are about the right models."""
+    assert sum(SEVEN_BILLION.values()) == 7_241_732_096
+
+
+@pytest.mark.parametrize("stage", SEARCHES)
+def test_settings_are_as_published(stage: Stage) -> None:
+    """For each space those of its section."""
+    space = stage.space
+    if space.kind == "parameter":
+        assert space.method == "dare_ties"
+        assert set(space.genes) == {"weight", "density"}
+        for gene in space.genes.values():
+            assert (gene.range, gene.start, gene.grouping) == ((0.0, 1.0), 0.5, "model")
+        if isinstance(stage.strategy, CmaEs):
+            assert stage.strategy.sigma == pytest.approx(1 / 6)
+            assert stage.strategy.population is None
+        else:
+            assert stage.strategy.kind == "random"  # of the file without a search
+        return
+    assert (space.repeats, space.scales, space.fixed_ends) == (3, "matrix", True)
+    genome = build_dataflow_genome(
+        stage,
+        digests=dict.fromkeys(stage.parents, "0" * 64),
+        layers=dict.fromkeys(stage.parents, 32),
+    )
+    assert len(genome.row) == 64
+    assert len(genome.places) == 192 - 2  # both fixed ends are taken in any case
+    assert len(genome.start) == 190 + 64 * 64
+    first = genome.decode([round(one) if binary else one for one, binary in marked(genome)])
+    assert [(hop.parent, hop.layer) for hop in first.path] == [
+        (stage.parents[0], layer) for layer in range(32)
+    ]
+    assert {hop.scale for hop in first.path} == {1.0}
+
+
+def marked(genome: Any) -> list[tuple[float, bool]]:
+    """Each gene's start, and whether it is an indicator."""
+    return list(zip(genome.start, np.asarray(genome.kinds.binary).tolist(), strict=True))
+
+
+def test_the_hybrids_paths_go_through_what_its_merge_found() -> None:
+    """The merge is the paper's model A, with Shisa Gamma as B."""
+    merge, path = read("evollm-jp-hybrid").stages
+    assert path.parents == [merge.name, "japanese"]
+
+
+LAYERS = 4
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny models that stand for the paper's: a base, what was made of it, and a LLaVA with its language part."""
+    folder = tmp_path_factory.mktemp("models")
+    base = save_model(folder / "base", num_hidden_layers=LAYERS)
+    names = {name for one in FILES for name in read(one).parents} - {"base", "llava"}
+    for seed, name in enumerate(sorted(names), start=1):
+        save_model(folder / name, seed=seed, like=base, num_hidden_layers=LAYERS)
+    save_llava(folder / "llava", seed=99, num_hidden_layers=LAYERS)
+    return folder
+
+
+def copy_of(name: str, models: Path, tasks: Path, results: Path) -> dict[str, Any]:
+    """An experiment on tiny models and tasks: one generation of each stage, all else as it is."""
+    raw: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    raw["results"] = str(results)
+    raw["parents"] = {parent: {"path": str(models / parent)} for parent in raw["parents"]}
+    for stage in raw["stages"]:
+        stage["budget"] = {"generations": 1}
+        if stage["space"]["kind"] == "dataflow":
+            stage["strategy"]["population"] = 3
+    for baseline in raw["baselines"]:
+        for piece in baseline.get("slices", []):
+            piece[1:] = [number * LAYERS // 32 for number in piece[1:]]
+    kept = {key: raw["evaluation"][key] for key in ("storage",) if key in raw["evaluation"]}
+    if "subsets" in raw["evaluation"]:
+        kept["subsets"] = {"per_generation": 4, "leaders": 0}
+    raw["evaluation"] = evaluation_section(tasks, **kept)
+    raw["finalists"] = {"top": 1, "mean": False}
+    return raw
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_small_copy_runs_to_its_best_model(
+    name: str, models: Path, tiny_tasks: Path, tmp_path: Path
+) -> None:
+    """Parents, untuned merges and each stage's winner are rows of the table, and the winner is a model."""
+    run = start_run(copy_of(name, models, tiny_tasks, tmp_path / "results"))
+    run.finish()
+    config = run.config
+    rows = [row.name for row in read_final_table(run.files.final).rows]
+    assert {*config.parents, *(one.name for one in config.baselines), "evolved"} <= set(rows)
+    assert {stage.name for stage in config.stages[:-1]} <= set(rows)
+    recipe = read_recipe(run.files.best / "recipe.json")
+    assert recipe.space == config.stages[-1].space.kind
+    saved = AutoConfig.from_pretrained(run.files.best)
+    if recipe.space == "dataflow":
+        assert saved.get_text_config().num_hidden_layers == len(recipe.path)
+    assert hasattr(saved, "vision_config") == ("llava" in config.parents)
