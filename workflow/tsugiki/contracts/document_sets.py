@@ -108,6 +108,13 @@ class DocumentSets(Data):
         }
         return {task: ids for task, ids in found.items() if ids}
 
+    def hashes(self) -> dict[str, dict[int, str]]:
+        """SHA-256 of each document, by task and id."""
+        return {
+            task: {one.id: one.hash for split in SPLITS for one in getattr(sets, split)}
+            for task, sets in self.tasks.items()
+        }
+
     def digest(self, split: Split) -> str:
         """Identity of a split's documents."""
         return digest(

@@ -13,6 +13,7 @@ from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.evaluate.chat import OWN, Chat
 from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.evaluators.registry import Evaluators
+from tsugiki.evaluate.pictures import has_pictures
 from tsugiki.evaluate.thinking import Thought
 from tsugiki.evaluate.vllm_backend.candidates import VllmCandidates
 from tsugiki.evaluate.vllm_backend.language_model import SETTINGS
@@ -111,6 +112,14 @@ def require_backend(evaluators: Evaluators) -> None:
                 expected="tasks with `output_type: generate_until`",
                 got=str(task.config.output_type),
                 fix="set `backend: transformers`, or use another task",
+            )
+        if has_pictures(task):
+            raise ConfigError(
+                f"task {name} shows pictures",
+                where="evaluation.backend: vllm",
+                expected="tasks of text alone",
+                got="doc_to_image",
+                fix="set `backend: transformers`",
             )
         unknown = sorted(set(task.config.generation_kwargs or {}) - SETTINGS)
         if unknown:

@@ -50,6 +50,7 @@ class ShardEvaluator:
         self._evaluators = Evaluators(config.evaluation)
         require_backend(self._evaluators)
         self._items = read_document_sets(files.items)
+        self._evaluators.expected = self._items.hashes()
         self._config = dated(config, self._items)
         self._digests: dict[str, str] | None = None
 

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.evaluate.chat import OWN, Chat
 from tsugiki.evaluate.language_model import LanguageModel
+from tsugiki.evaluate.picture_model import PictureModel
+from tsugiki.evaluate.processors import open_processor
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.on_device import fits_on_device
 from tsugiki.merge.write import write_merge
-from tsugiki.models.kinds.kind import Names
+from tsugiki.models.kinds.kind import Kind, Names
 from tsugiki.models.kinds.registry import kind_of
 
 
@@ -176,12 +179,16 @@ class CandidateModel:
             gc.collect()  # lm-eval's models refer to themselves
 
     def _pretrained(self, folder: Path, recipe: AnyRecipe) -> Any:
-        model, info = _loader(folder).from_pretrained(
-            folder,
-            dtype=getattr(torch, recipe.dtype),
-            output_loading_info=True,
-            local_files_only=True,
-            trust_remote_code=recipe.owner in self._trusted,
+        model, info = (
+            _kind(folder)
+            .loader()
+            .from_pretrained(
+                folder,
+                dtype=getattr(torch, recipe.dtype),
+                output_loading_info=True,
+                local_files_only=True,
+                trust_remote_code=recipe.owner in self._trusted,
+            )
         )
         if info["missing_keys"]:
             raise ParentError(
@@ -204,22 +211,25 @@ class CandidateModel:
                 tokenizer.pad_token = tokenizer.eos_token
             self._chat.apply(tokenizer, self._evaluation)
             self._tokenizers[owner] = tokenizer
-        return LanguageModel(
-            model,
-            self._tokenizers[owner],
-            batch_size=self._evaluation.batch_size,
-            ends=self._chat.ends,
-            chat_template_args=self._evaluation.chat_template_args,
-            thinking=self._evaluation.thinking,
-        )
+        folder, tokenizer = self._folders[owner], self._tokenizers[owner]
+        settings: dict[str, Any] = {
+            "batch_size": self._evaluation.batch_size,
+            "ends": self._chat.ends,
+            "chat_template_args": self._evaluation.chat_template_args,
+            "thinking": self._evaluation.thinking,
+        }
+        if not _kind(folder).sees:
+            return LanguageModel(model, tokenizer, **settings)
+        opened = partial(open_processor, folder, tokenizer, trust=owner in self._trusted)
+        return PictureModel(model, tokenizer, processor=opened, **settings)
 
 
 def _models_of(recipe: Recipe) -> set[str]:
     return {ref.name for ref in recipe.models} | {recipe.owner}
 
 
-def _loader(folder: Path) -> Any:
-    return kind_of(json.loads((folder / "config.json").read_bytes())).loader()
+def _kind(folder: Path) -> Kind:
+    return kind_of(json.loads((folder / "config.json").read_bytes()))
 
 
 def not_whole(folder: Path, got: str) -> InfrastructureError:

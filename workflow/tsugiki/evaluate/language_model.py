@@ -15,6 +15,7 @@ from lm_eval.models.utils import normalize_gen_kwargs
 
 from tsugiki.config.evaluation import Thinking
 from tsugiki.errors import EvaluationError
+from tsugiki.evaluate.pictures import without_pictures
 from tsugiki.evaluate.stopping import StopAfterThinking, StopTokens
 from tsugiki.evaluate.thinking import Thought, Thoughts
 
@@ -165,11 +166,15 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         return super().tok_decode(tokens, skip_special_tokens)
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
-        """As in HFLM, without a progress bar per candidate."""
-        return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+        """As in HFLM, without a progress bar per candidate, and without pictures."""
+        return super().loglikelihood(list(map(_blind, requests)), disable_tqdm=disable_tqdm)
 
     def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
-        """As in HFLM, without a progress bar per candidate; a thinking part has a budget of its own."""
+        """As in HFLM, without a progress bar per candidate, and without pictures.
+
+        A thinking part has a budget of its own.
+        """
+        requests = list(map(_blind, requests))
         if self._thoughts is not None:
             more = self._thoughts.settings.max_tokens
             requests = [_Request(_longer(one.args, more, self.max_gen_toks)) for one in requests]
@@ -222,6 +227,15 @@ class _Request(NamedTuple):
     """All that HFLM looks at in a request."""
 
     args: tuple[str, dict[str, Any]]
+    task_name: str | None = None
+
+
+def _blind(request: Any) -> Any:
+    """A request as a model gets it that sees no pictures; one without any is what it was."""
+    if len(request.args) <= 2:  # a text, and what is wanted
+        return request
+    prompt, wanted, _ = request.args
+    return _Request((without_pictures(prompt), wanted), getattr(request, "task_name", None))
 
 
 def _longer(

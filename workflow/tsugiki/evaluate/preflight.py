@@ -62,7 +62,7 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
                 report.faults.append(error)
             except InfrastructureError:
                 unchecked.append(name)
-        hashes = {name: one.document_hashes()[name] for name, one in loaded.items()}
+        hashes = _hashes(loaded, report.faults)
         counts = [_count(name, of_task) for name, of_task in hashes.items()]
         try:
             sets = _divide(config, hashes, loaded.values())
@@ -88,6 +88,18 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
             f"not checked, as the documents are not on this machine yet: {', '.join(unchecked)}"
         )
     return report
+
+
+def _hashes(loaded: dict[str, Evaluator], faults: list[ConfigError]) -> dict[str, list[str]]:
+    """Digests of documents by source; sources of which one cannot be read are taken out."""
+    hashes: dict[str, list[str]] = {}
+    for name, one in list(loaded.items()):
+        try:
+            hashes[name] = one.document_hashes()[name]
+        except ConfigError as error:
+            faults.append(error)
+            del loaded[name]
+    return hashes
 
 
 def _divide(

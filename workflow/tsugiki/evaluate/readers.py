@@ -14,9 +14,11 @@ from lm_eval.models.utils import has_bos_prefix, resolve_max_length
 
 from tsugiki.config.parents import DemoParent, HubParent
 from tsugiki.config.run import RunConfig
-from tsugiki.errors import ConfigError
+from tsugiki.errors import ConfigError, ParentError
 from tsugiki.evaluate.chat import OWN, Chat, open_chat
 from tsugiki.evaluate.language_model import end_tokens, generation_config
+from tsugiki.evaluate.processors import misfits, open_processor, turns_for
+from tsugiki.models.kinds.registry import kind_of
 from tsugiki.parents import hub
 
 THINKING = ("<think>", "</think>")
@@ -37,7 +39,6 @@ class Reader(LM):  # type: ignore[misc]
     """
 
     chat_template_args: Mapping[str, Any] = {}
-    apply_chat_template = HFLM.apply_chat_template
 
     def __init__(
         self,
@@ -49,12 +50,17 @@ class Reader(LM):  # type: ignore[misc]
         super().__init__()
         self.name = name
         self._tokenizer: Any = None
+        self._opens: Callable[[], tuple[Any, Any]] = _there_is_none
         self.max_length: int | None = None
         self.ends: list[int] = []
         self.thinking_budget = 0
         """Most tokens of the thinking part of an answer."""
         self.answer: Callable[[Any], str] = lambda _request: ""
         """What it answers to a request of lm-eval."""
+        self.sees = False
+        """Whether it can be shown pictures."""
+        self.owns: tuple[str, ...] = ()
+        """Stages whose models are like it: they have its configuration, tokenizer and processor."""
         if folder is None or config is None:
             return
         trust = bool(getattr(config.parents[name], "trust_remote_code", False))
@@ -63,6 +69,9 @@ class Reader(LM):  # type: ignore[misc]
         chat.apply(self.tokenizer, config.evaluation)
         self.chat_template_args = config.evaluation.chat_template_args
         model = transformers.AutoConfig.from_pretrained(folder, **settings)
+        self.sees = kind_of(model.to_dict()).sees
+        self.owns = tuple(one.name for one in config.stages if config.owner(one) == name)
+        self._opens = lambda: (open_processor(folder, self._tokenizer, trust=trust), model)
         self.max_length = resolve_max_length(model, self.tokenizer)
         own = end_tokens(generation_config(folder, model), self.tokenizer)
         self.ends = sorted({*own, *chat.ends})
@@ -81,6 +90,26 @@ class Reader(LM):  # type: ignore[misc]
             NotLoadedError: it stands for no parent.
         """
         return _there(self._tokenizer)
+
+    def apply_chat_template(self, chat_history: Any, add_generation_prompt: bool = True) -> str:
+        """As the model does it."""
+        turns = turns_for(self.tokenizer, chat_history) if self.sees else chat_history
+        return str(HFLM.apply_chat_template(self, turns, add_generation_prompt))
+
+    def require_processor(self) -> None:
+        """It has a processor, which fits its tower.
+
+        Raises:
+            ParentError: it has none, or another model's.
+        """
+        processor, model = self._opens()
+        if faults := misfits(processor, model):
+            raise ParentError(
+                f"the processor of `{self.name}` does not fit its vision tower",
+                expected="one that cuts pictures as the tower was trained on them",
+                got="; ".join(faults),
+                fix="fetch or copy the processor's files of the model that the tower is from",
+            )
 
     def encode(self, prompt: str) -> list[int]:
         """Tokens of a prompt, as either backend puts it: with no other BOS where it begins with one."""
@@ -232,6 +261,10 @@ def token_texts(reader: Reader, ids: Sequence[int]) -> str:
     """Tokens with their ids, in words."""
     texts = reader.tokenizer.convert_ids_to_tokens(list(ids))
     return " ".join(f"{text} ({id_})" for text, id_ in zip(texts, ids, strict=True)) or "none"
+
+
+def _there_is_none() -> tuple[Any, Any]:
+    raise NotLoadedError
 
 
 def _there(value: Any) -> Any:

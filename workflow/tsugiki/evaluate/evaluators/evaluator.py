@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
+from PIL.Image import Image
+
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import PLACE, Evaluation, Objective
 from tsugiki.contracts.document_sets import Goal
@@ -13,6 +15,7 @@ from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.aggregation import Aggregation
 from tsugiki.evaluate.overlap import SourceFacts
+from tsugiki.evaluate.pictures import digest_of
 from tsugiki.evaluate.readers import Reader
 
 
@@ -97,10 +100,25 @@ class Evaluator(Protocol):
         """What to know of prompts and answers, where there is no fault; arguments as for `faults`."""
 
 
-def hash_document(document: Any) -> str:
-    """SHA-256 of a document's content."""
-    text = json.dumps(document, sort_keys=True, ensure_ascii=False, default=str)
-    return digest_bytes(text.encode())
+def hash_document(document: Any, pictures: Sequence[str] | None = None) -> str:
+    """SHA-256 of a document's content.
+
+    Args:
+        document: As its source has it.
+        pictures: Digests of the pictures that it shows, whatever it says of them itself; None if it is
+            of a source without pictures.
+    """
+    content = document if pictures is None else {"document": document, "pictures": [*pictures]}
+    return digest_bytes(_json(content).encode())
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, default=_told)
+
+
+def _told(value: Any) -> str:
+    """What has no form in JSON, as text: of a picture its digest, since its text would name a place in memory."""
+    return digest_of(value) if isinstance(value, Image) else str(value)
 
 
 def keys_of(source: str, documents: Sequence[Mapping[str, Any]], column: str) -> list[str]:
@@ -119,5 +137,5 @@ def keys_of(source: str, documents: Sequence[Mapping[str, Any]], column: str) ->
                 where="evaluation.document_keys",
                 expected=f"one of {', '.join(sorted(map(str, document)))}",
             )
-        keys.append(json.dumps(document[column], sort_keys=True, ensure_ascii=False, default=str))
+        keys.append(_json(document[column]))
     return keys

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import lm_eval
+import PIL
 from lm_eval.evaluator import evaluate
 
 from tsugiki.config.evaluation import Evaluation, LmEvalObjective
@@ -19,6 +20,7 @@ from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.aggregation import Aggregation, aggregation_of, aggregation_of_group
 from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
+from tsugiki.evaluate.evaluators.picture_checks import blindness, picture_fault, picture_remarks
 from tsugiki.evaluate.evaluators.samples import record_of
 from tsugiki.evaluate.evaluators.sources import Pool, Source, refuse_training
 from tsugiki.evaluate.evaluators.task_checks import prompt_remarks, unknown_column
@@ -37,6 +39,7 @@ from tsugiki.evaluate.evaluators.tasks import (
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.offline import is_absent
 from tsugiki.evaluate.overlap import SourceFacts, texts_of
+from tsugiki.evaluate.pictures import Picture, has_pictures, pictures_of
 from tsugiki.evaluate.readers import Reader
 
 FEWSHOT_SEED = 1234
@@ -80,6 +83,7 @@ class Harness:
         """How each objective's value follows from its documents; None for their mean."""
         self._subsets: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._hashes: dict[tuple[str, int], str] = {}
+        self._opened: dict[str, Picture] = {}
         self._sources = {
             name: source_digest(local[name].path.parent) if name in local else lm_eval.__version__
             for name in sorted(self.tasks)
@@ -155,9 +159,29 @@ class Harness:
     def document_hashes(self) -> dict[str, list[str]]:
         """SHA-256 of every document of every task."""
         return {
-            name: [hash_document(document) for document in source.documents()]
+            name: [
+                self._hash_of(task, place, document)
+                for task, pool in source.pools.items()
+                for place, document in enumerate(pool)
+            ]
             for name, source in self.sources.items()
         }
+
+    def pictures(self, task: str, document: Any, place: int | None = None) -> list[Picture]:
+        """The pictures that a document of a task shows, in their order.
+
+        Raises:
+            ConfigError: one of them cannot be opened.
+        """
+        folder = self.files[task].parent if task in self.files else None
+        where = f"task {task}" if place is None else f"task {task}, document {place}"
+        return pictures_of(self.tasks[task], document, folder, where)
+
+    def _hash_of(self, task: str, place: int, document: Any) -> str:
+        if not has_pictures(self.tasks[task]):
+            return hash_document(document)
+        shown = self.pictures(task, document, place)
+        return hash_document(document, [one.digest for one in shown])
 
     def document_keys(self) -> dict[str, list[str]]:
         """What tells documents apart, for tasks of which the configuration names a column.
@@ -183,8 +207,20 @@ class Harness:
             documents = list(source.documents())
             told = [data_set(pool.task) for pool in source.pools.values()]
             named = told[0] if len(told) == 1 else (None, None)
-            found[name] = SourceFacts(len(documents), texts_of(documents), *named)
+            texts = texts_of(documents) | self._picture_digests(source)
+            found[name] = SourceFacts(len(documents), texts, *named)
         return found
+
+    def _picture_digests(self, source: Source) -> dict[str, list[str]]:
+        """What tells documents apart by the pictures that they show; nothing if they show none."""
+        if not any(has_pictures(pool.task) for pool in source.pools.values()):
+            return {}
+        shown = [
+            self.pictures(task, document, place) if has_pictures(pool.task) else []
+            for task, pool in source.pools.items()
+            for place, document in enumerate(pool)
+        ]
+        return {"(pictures)": [" ".join(one.digest for one in of_one) for of_one in shown]}
 
     def identity(self) -> dict[str, Any]:
         """What determines the tasks' prompts and metrics, as plain data."""
@@ -204,6 +240,7 @@ class Harness:
             "fewshot_seed": FEWSHOT_SEED,
             "apply_chat_template": self.evaluation.apply_chat_template,
             **self._of_prompts(),
+            **({"pillow": PIL.__version__} if any(map(has_pictures, self.tasks.values())) else {}),
         }
 
     def _of_prompts(self) -> dict[str, Any]:
@@ -286,11 +323,19 @@ class Harness:
             task.test_docs = task.validation_docs = lambda: chosen
             task.build_all_requests = _build_once(task)
             task.aggregation = _aggregate_nothing
+            if has_pictures(task):
+                # any model may be asked, by its own way; lm-eval would also hash pictures at each call
+                task.MULTIMODAL = False
+                task.doc_to_image = lambda document: self._shown(name, document)
             self._subsets[key] = task
         task = self._subsets[key]
         # lm-eval draws solved examples from a generator that it keeps between calls
         task.set_fewshot_seed(FEWSHOT_SEED)
         return task
+
+    def _shown(self, name: str, document: Any) -> list[Picture]:
+        """The pictures that a document shows, each kept once, whoever is asked."""
+        return [self._opened.setdefault(one.digest, one) for one in self.pictures(name, document)]
 
     def _pool(self, name: str) -> Pool:
         """All documents that some source has of a task."""
@@ -327,19 +372,12 @@ class Harness:
 
         Metrics are aggregated over made-up answers; a right answer to a local task is scored.
         """
+        fault = self._fault_of_metrics(source)
+        fault = fault or self._fault_of_pictures(source, ids, readers)
+        if fault is not None:
+            yield fault
+            return
         pools = self.sources[source].pools
-        for name, pool in pools.items():
-            file = self.files.get(name)
-            if file is not None and (fault := unknown_column(pool.task, name, file)):
-                yield fault
-                return
-            try:
-                for objective in self.objectives:
-                    if objective.task == source and not objective.counts_tokens:
-                        refuse_unaggregated(name, pool.task, objective, file)
-            except ConfigError as error:
-                yield error
-                return
         file = next((self.files[name] for name in pools if name in self.files), None)
         for reader in readers:
             reader.answer = lambda one: str(self.tasks[one.task_name].doc_to_target(one.doc))
@@ -353,6 +391,38 @@ class Harness:
                     yield broken_task(source, file, cause)
                 return
 
+    def _fault_of_metrics(self, source: str) -> ConfigError | None:
+        """A column or metric that a task of a source does not have, if so."""
+        for name, pool in self.sources[source].pools.items():
+            file = self.files.get(name)
+            if file is not None and (fault := unknown_column(pool.task, name, file)):
+                return fault
+            try:
+                for objective in self.objectives:
+                    if objective.task == source and not objective.counts_tokens:
+                        refuse_unaggregated(name, pool.task, objective, file)
+            except ConfigError as error:
+                return error
+        return None
+
+    def _fault_of_pictures(
+        self, source: str, ids: Sequence[int], readers: Sequence[Reader]
+    ) -> ConfigError | None:
+        """Why pictures of a source's documents cannot be shown, if so."""
+        for name, pool in self.sources[source].pools.items():
+            if not has_pictures(pool.task):
+                continue
+            places = [place for one, place in self.sources[source].by_task(ids) if one == name]
+            documents = zip(places, self._pool(name).chosen(places), strict=True)
+            counted = (
+                (place, document, len(self.pictures(name, document, place)))
+                for place, document in documents
+            )
+            fault = picture_fault(name, pool.task, counted) or blindness(name, readers)
+            if fault is not None:
+                return fault
+        return None
+
     def _one_of_each(self, source: str, ids: Sequence[int]) -> list[int]:
         """The first document of each task among some of a source."""
         first: dict[str, int] = {}
@@ -363,7 +433,9 @@ class Harness:
     def remarks(self, source: str, ids: Sequence[int], readers: Sequence[Reader]) -> Iterator[str]:
         """What to know of a task's prompts and answers."""
         asked = {reader.name: self.requests(reader, source, ids) for reader in readers}
-        return prompt_remarks(source, readers, asked)
+        if any(has_pictures(pool.task) for pool in self.sources[source].pools.values()):
+            yield from picture_remarks(source, readers)
+        yield from prompt_remarks(source, readers, asked)
 
     def _samples(
         self,
@@ -398,7 +470,7 @@ class Harness:
     def _hash(self, task: str, doc_id: int, sample: Mapping[str, Any]) -> str:
         """The document's hash, which every candidate's record of it has."""
         if (task, doc_id) not in self._hashes:
-            self._hashes[task, doc_id] = hash_document(sample["doc"])
+            self._hashes[task, doc_id] = self._hash_of(task, doc_id, sample["doc"])
         return self._hashes[task, doc_id]
 
 

@@ -14,6 +14,7 @@ from tsugiki.config.file_objectives import (
 )
 from tsugiki.contracts.document_sets import Goal
 from tsugiki.contracts.samples import Sample
+from tsugiki.errors import LineageError
 from tsugiki.evaluate.aggregation import Aggregation
 from tsugiki.evaluate.evaluators.choices import Choices
 from tsugiki.evaluate.evaluators.code import Code
@@ -48,6 +49,8 @@ class Evaluators:
         self.objectives = evaluation.measured
         needed = {type(one) for one in self.objectives}
         self.opened = [make(evaluation) for kind, make in EVALUATORS.items() if kind in needed]
+        self.expected: dict[str, dict[int, str]] = {}
+        """Digests of documents by source and place, as a run has them; others are refused."""
 
     @property
     def aggregations(self) -> dict[str, Aggregation | None]:
@@ -94,7 +97,18 @@ class Evaluators:
 
         Raises:
             EvaluationError: the candidate could not be scored.
+            LineageError: a document is another one than the run has.
         """
         order = {one.name: place for place, one in enumerate(self.objectives)}
         records = [record for one in self.opened for record in one.score(model, ids)]
+        for record in records:
+            known = self.expected.get(record.task, {}).get(record.doc_id, record.doc_hash)
+            if record.doc_hash != known:
+                raise LineageError(
+                    "a document has another content than when the run's documents were divided",
+                    where=f"task {record.task}, document {record.doc_id}",
+                    expected=known,
+                    got=record.doc_hash,
+                    fix="put back the task's files, pictures among them, or start another run",
+                )
         return sorted(records, key=lambda record: order[record.objective])

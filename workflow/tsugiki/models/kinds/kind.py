@@ -90,6 +90,8 @@ class Kind(Protocol):
     """For messages: what is merged of a model."""
     besides: str
     """For messages: what a model of this kind has besides that others lack; empty if nothing."""
+    sees: bool
+    """Whether its models can be asked about pictures."""
     layout: Layout
     before: tuple[str, ...]
     """Groups of tensors before the first block, in the order of the data's way."""

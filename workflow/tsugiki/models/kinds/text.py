@@ -83,6 +83,7 @@ class Text:
     name: str = "text model"
     core: str = "language model"
     besides: str = ""
+    sees: bool = False
     layout: Layout = LAYOUT
     before: tuple[str, ...] = blocks.BEFORE
     after: tuple[str, ...] = blocks.AFTER

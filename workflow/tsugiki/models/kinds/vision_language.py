@@ -33,6 +33,7 @@ class VisionLanguage(Text):
 
     name: str = "vision-language model"
     besides: str = "vision tower"
+    sees: bool = True
 
     def fits(self, config: Mapping[str, Any]) -> bool:
         """Whether it has a section for the image encoder."""
