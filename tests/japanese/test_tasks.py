@@ -12,10 +12,9 @@ from types import ModuleType
 import pytest
 
 from tests.japanese.conftest import TASKS, MakeTask
-from tsugiki.config.evaluation import Evaluation
-from tsugiki.errors import ConfigError
-from tsugiki.evaluate.evaluators.harness import Harness
-from tsugiki.evaluate.offline import without_network
+from tests.runs_for_tests import evaluation_section, raw_config, write_parents
+from tsugiki.config.load import parse_config
+from tsugiki.evaluate.preflight import check_tasks
 
 needs_packages = pytest.mark.usefixtures("answers")
 ROOT = TASKS.parents[2]
@@ -107,18 +106,20 @@ def test_pictures_are_shown_and_asked_about_as_in_the_paper(make_task: MakeTask,
 def test_absent_packages_are_a_fault_of_the_task_before_its_documents_are_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So `tsugiki check` names the extra, and nothing is fetched or merged without it."""
+    """`tsugiki check` names the extra, and nothing is fetched or merged without it."""
     there = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "fasttext" else there(name)
     )
     shutil.copytree(TASKS, tmp_path / "tasks")  # another module than one that was loaded before
     objective = {"name": "maths", "task": "mgsm_ja_paper", "metric": "acc_ja,none"}
-    section = {"task_paths": [str(tmp_path / "tasks")], "objectives": [objective]}
-    with without_network(), pytest.raises(ConfigError, match="not installed") as caught:
-        Harness(Evaluation.model_validate(section))
-    assert caught.value.expected == "the extra `japanese`"
-    assert caught.value.got == "no fasttext-predict"
+    section = evaluation_section(tmp_path / "tasks", objectives=[objective])
+    raw = raw_config(
+        write_parents(tmp_path), tmp_path / "tasks", tmp_path / "results", evaluation=section
+    )
+    (fault,) = check_tasks(parse_config(raw, where="test")).faults
+    assert "not installed" in fault.what
+    assert (fault.expected, fault.got) == ("the extra `japanese`", "no fasttext-predict")
 
 
 def names(lock: str) -> set[str]:

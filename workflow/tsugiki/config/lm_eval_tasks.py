@@ -70,6 +70,18 @@ def local_tasks(folders: Iterable[Path]) -> dict[str, TaskFile]:
     }
 
 
+def local_groups(folders: Iterable[Path]) -> dict[str, list[str]]:
+    """Groups of the YAML files in `folders` that list their members by name alone, with these."""
+    groups = [_read(path) for path in _files(folders)]
+    return {
+        one["group"]: one["task"]
+        for one in groups
+        if isinstance(one.get("group"), str)
+        and isinstance(one.get("task"), list)
+        and all(isinstance(member, str) for member in one["task"])
+    }
+
+
 def included(path: Path) -> set[Path]:
     """The files that a YAML file includes, and those that they include."""
     found: set[Path] = set()

@@ -11,7 +11,7 @@ from typing import Any
 from lm_eval.tasks import TaskManager
 
 from tsugiki.config.evaluation import LmEvalObjective
-from tsugiki.config.lm_eval_tasks import TaskFile, built_in_tasks
+from tsugiki.config.lm_eval_tasks import TaskFile, built_in_tasks, local_groups
 from tsugiki.contracts.document_sets import Goal
 from tsugiki.errors import ConfigError, InfrastructureError
 from tsugiki.evaluate.aggregation import aggregation_of, plain, restored
@@ -155,11 +155,13 @@ def task_index(
 
     The index of all tasks that come with lm-eval takes ten seconds.
     """
-    built_in = built_in_tasks(name for name in names if name not in local)
+    groups = local_groups(map(Path, folders))
+    needed = [member for name in names for member in groups.get(name, [name])]
+    built_in = built_in_tasks(name for name in needed if name not in local)
     theirs = sorted({str(task.path.parent) for task in built_in.values()})
     return TaskManager(
         include_path=[*folders, *theirs],
-        include_defaults=not all(name in local or name in built_in for name in names),
+        include_defaults=not all(name in local or name in built_in for name in needed),
     )
 
 
