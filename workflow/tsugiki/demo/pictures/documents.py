@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -23,7 +23,7 @@ DocumentKind = Literal[
     "japanese_to_english",
 ]
 """The language of the scene, and of the questions if it is another one; or a translation."""
-QUESTIONS = 4
+QUESTIONS = 5
 """On each scene in training; the tasks ask one."""
 
 
@@ -49,12 +49,21 @@ def draw_documents(
         yield _DRAW[kind](rng)
 
 
-def draw_pictures(rng: np.random.Generator) -> Iterator[tuple[Document, Image.Image]]:
-    """Pictures with questions in English to train on, without end."""
+class Shown(NamedTuple):
+    """A picture to train on."""
+
+    scene: Scene
+    picture: Image.Image
+    document: Document
+    """Begins with the sign for the picture; the questions are English."""
+
+
+def draw_pictures(rng: np.random.Generator) -> Iterator[Shown]:
+    """Pictures with questions to train on, without end."""
     while True:
         scene = draw_scene(rng, held_out=False)
         picture = draw_picture(rng, scene)
-        yield (Span(IMAGE, learned=False), *_answered(rng, scene, "en")), picture
+        yield Shown(scene, picture, (Span(IMAGE, learned=False), *_answered(rng, scene, "en")))
 
 
 def _answered(rng: np.random.Generator, scene: Scene, language: Language) -> Document:
