@@ -44,7 +44,7 @@ def test_the_vision_model_answers_with_its_own_processor(home: Path) -> None:
     processor = AutoProcessor.from_pretrained(home / "vision-seed3")
     shown = [one.picture for one in islice(draw_pictures(generator("shown")), 2)]
     read = processor(
-        images=shown, text=["<image>\nQ: How many shapes?\nA:"] * 2, return_tensors="pt"
+        images=shown, text=["<image>\nQ: How many are there?\nA:"] * 2, return_tensors="pt"
     )
     with torch.no_grad():
         first, second = model(**read).logits[:, -1]

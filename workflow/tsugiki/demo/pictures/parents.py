@@ -30,7 +30,7 @@ Name = Literal["base", "japanese", "vision"]
 SHAPE = Shape(blocks=4)
 TOWER_WIDTH = 64
 TOWER_BLOCKS = 2
-REPORT_EVERY = 100
+REPORT_EVERY = 50
 """Steps between two lines of progress."""
 
 
@@ -40,19 +40,23 @@ class Trainings:
 
     base: Schedule = field(
         default=Schedule(
-            documents=16_000, steps=700, batch=16, rate=3e-3, matrix_rate=0.02, weight_decay=0.1
+            documents=6_000, steps=250, batch=16, rate=3e-3, matrix_rate=0.02, weight_decay=0.1
         )
     )
-    japanese: Schedule = field(default=Schedule(documents=5_000, steps=200, batch=16, rate=1e-3))
+    japanese: Schedule = field(default=Schedule(documents=3_200, steps=150, batch=16, rate=1e-3))
     naming: Schedule = field(
-        default=Schedule(documents=3_200, steps=200, batch=32, rate=3e-3, matrix_rate=0.02)
+        default=Schedule(documents=3_200, steps=150, batch=32, rate=3e-3, matrix_rate=0.02)
     )
     """Of the tower alone."""
     seeing: Schedule = field(
-        default=Schedule(documents=3_200, steps=200, batch=16, rate=3e-3, matrix_rate=0.02)
+        default=Schedule(
+            documents=3_200, steps=80, batch=16, rate=3e-3, matrix_rate=0.02, warmup=20
+        )
     )
     """Of tower and projector alone."""
-    vision: Schedule = field(default=Schedule(documents=3_200, steps=200, batch=16, rate=1e-3))
+    vision: Schedule = field(
+        default=Schedule(documents=3_200, steps=200, batch=16, rate=2e-3, matrix_rate=0.01)
+    )
     """Of all but the words' vectors."""
 
 

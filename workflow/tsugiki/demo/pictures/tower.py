@@ -14,7 +14,7 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
-from tsugiki.demo.pictures.drawing import CELL, CELLS, SIDE
+from tsugiki.demo.pictures.drawing import CELL, SIDE
 from tsugiki.demo.pictures.scenes import COLOURS, KINDS, Scene
 from tsugiki.demo.pictures.tokenizer import IMAGE, PATCHES, build_tokenizer
 from tsugiki.demo.training import draw_weights, greedy
@@ -99,7 +99,6 @@ def naming_loss(
 def names_of(scene: Scene) -> list[list[int]]:
     """Colour, kind and place of each patch, by index into what `NAMED` counts."""
     named = [[len(COLOURS), len(KINDS), patch] for patch in range(PATCHES)]
-    for shape in scene:
-        column, row = CELLS[shape.place]
-        named[3 * row + column][:2] = [shape.colour, shape.kind]
+    for cell in scene.cells:
+        named[cell][:2] = [scene.colour, scene.kind]
     return named
