@@ -29,10 +29,10 @@ def test_every_document_is_made_of_known_words(kind: DocumentKind) -> None:
 def test_a_prompt_has_a_token_for_each_patch_and_no_unknown_words() -> None:
     """In both languages, as the processor reads it: what training shows the model."""
     processor = build_processor()
-    document, picture = next(draw_pictures(generator("test-pictures")))
+    drawn = next(draw_pictures(generator("test-pictures")))
     prompts = [row["prompt"] for language in ("en", "ja") for row in rows(language, 50, 3)]
-    for prompt in (*prompts, "".join(span.text for span in document)):
-        read = processor(images=picture, text=prompt)
+    for prompt in (*prompts, "".join(span.text for span in drawn.document)):
+        read = processor(images=drawn.picture, text=prompt)
         ids = list(read["input_ids"][0])
         image = processor.tokenizer.convert_tokens_to_ids(IMAGE)
         assert ids[: PATCHES + 1] == [processor.tokenizer.bos_token_id, *[image] * PATCHES]

@@ -5,55 +5,57 @@ from __future__ import annotations
 from collections import Counter
 
 from tsugiki.demo.pictures.scenes import (
+    ASKED,
     COLOURS,
     KINDS,
     NUMBERS,
     PLACES,
-    draw_question,
+    SIDES,
+    describe,
     draw_scene,
     is_held_out,
+    question,
 )
 from tsugiki.keyed import generator
 
 
-def test_a_colour_a_kind_and_a_place_each_name_one_shape() -> None:
-    """No two shapes of a scene share one of them."""
+def test_a_scene_is_at_one_side_only() -> None:
+    """Its cells are of the side that is said, and of no other side all of them are."""
     rng = generator("test-scenes")
     for _ in range(300):
         scene = draw_scene(rng, held_out=False)
-        assert 1 <= len(scene) <= len(NUMBERS)
-        assert all(len(set(column)) == len(scene) for column in zip(*scene, strict=True))
+        at = [place for place, side in enumerate(SIDES) if set(scene.cells) <= set(side)]
+        assert at == [scene.place]
 
 
-def test_scenes_are_on_one_side_and_a_fifth_is_held_out() -> None:
-    """Both sides are drawn from, and the share is about what it should be."""
-    rng = generator("test-sides")
-    assert all(is_held_out(draw_scene(rng, held_out=True)) for _ in range(100))
-    trained = {draw_scene(rng, held_out=False) for _ in range(300)}
-    assert not any(map(is_held_out, trained))
+def test_scenes_are_on_one_side_of_the_division_and_a_fifth_is_held_out() -> None:
+    """Whatever the cells: a combination of place, colour, kind and number is not seen in both."""
+    rng = generator("test-division")
+    sides = [
+        {(one.place, one.colour, one.kind, len(one.cells)) for one in drawn}
+        for drawn in (
+            [draw_scene(rng, held_out=held_out) for _ in range(3000)] for held_out in (True, False)
+        )
+    ]
+    assert not sides[0] & sides[1]
+    assert all(is_held_out(draw_scene(rng, held_out=True)) for _ in range(50))
+    whole = len(PLACES) * len(COLOURS) * len(KINDS) * len(NUMBERS)
+    assert 0.15 < len(sides[0]) / whole < 0.25
 
 
-def test_answers_are_true_in_both_languages() -> None:
-    """What an answer names belongs to the shape that its question names."""
+def test_questions_are_answered_from_the_scene_in_both_languages() -> None:
+    """The answer is the word that the scene, told in the same language, holds."""
     rng = generator("test-answers")
-    asked = Counter[str]()
-    words = {"place": PLACES, "colour": COLOURS, "kind": KINDS}
-    for _ in range(600):
+    for _ in range(100):
         scene = draw_scene(rng, held_out=False)
-        question = draw_question(rng, scene)
-        asked[question.asked] += 1
-        if question.asked == "number":
-            right = NUMBERS[len(scene) - 1]
-        else:
-            named = [
-                shape
-                for shape in scene
-                for name in words
-                if name != question.asked
-                and words[name][getattr(shape, name)].ja in question.text.ja.split("は")[0]
-            ]
-            assert len(named) == 1
-            right = words[question.asked][getattr(named[0], question.asked)]
-        assert question.answer.en == f" {right.en}."
-        assert question.answer.ja == f"{right.ja}です。"
-    assert set(asked) == {"colour", "kind", "place", "number"}
+        answers = {asked: question(scene, asked).answer for asked in ASKED}
+        english = describe(rng, scene, "en").rstrip(".").split()
+        japanese = describe(rng, scene, "ja").rstrip("。").split("、")
+        assert Counter(english) == Counter(one.en.strip(" .") for one in answers.values())
+        assert Counter(japanese) == Counter(
+            one.ja.removesuffix("です。") for one in answers.values()
+        )
+        assert answers["number"].ja == f"{NUMBERS[len(scene.cells) - 1].ja}です。"
+        assert answers["colour"].en == f" {COLOURS[scene.colour].en}."
+        assert answers["kind"].ja == f"{KINDS[scene.kind].ja}です。"
+        assert answers["place"].en == f" {PLACES[scene.place].en}."

@@ -30,6 +30,8 @@ Encoded = tuple[list[int], list[int]]
 """Token ids, and the same ids or `NOT_LEARNED`."""
 Batch = tuple[Mapping[str, torch.Tensor], torch.Tensor]
 """What a model's inner part is called with, by name, and the labels."""
+Loss = Callable[[Any, Mapping[str, torch.Tensor], torch.Tensor], torch.Tensor]
+"""Of a model, inputs and labels: a number."""
 Progress = Callable[[int, float], None]
 """Called after a step with the number of steps done and the loss (nats per token)."""
 
@@ -103,21 +105,31 @@ def train(model: LlamaForCausalLM, training: Training, *, purpose: str, progress
     fit(model, inputs, training, progress=progress)
 
 
-def fit(model: Any, batches: Iterable[Batch], schedule: Schedule, *, progress: Progress) -> None:
+def fit(
+    model: Any,
+    batches: Iterable[Batch],
+    schedule: Schedule,
+    *,
+    progress: Progress,
+    loss_of: Loss | None = None,
+) -> None:
     """Train in place the parameters that need gradients, on given batches.
 
     Args:
-        model: Float32 model on the CPU, with an inner `model` and an `lm_head`.
+        model: Float32 model on the CPU.
         batches: At least as many as there are steps.
         schedule: Steps and learning rates.
         progress: Told of every step.
+        loss_of: What is made small; if None, the cross-entropy of the learned tokens, of a model with an inner
+            `model` and an `lm_head`.
     """
+    loss_of = loss_of or _loss
     with one_deterministic_thread():
         optimizers = _optimizers(model, schedule)
         model.train()
         for step, (inputs, labels) in enumerate(islice(batches, schedule.steps)):
             _set_rates(optimizers, _rate_share(step, schedule))
-            loss = _loss(model, inputs, labels)
+            loss = loss_of(model, inputs, labels)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
             for optimizer in optimizers:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from tsugiki.demo.documents import Document, Span
 from tsugiki.demo.pictures.drawing import draw_picture
-from tsugiki.demo.pictures.scenes import Scene, describe, draw_question, draw_scene
+from tsugiki.demo.pictures.scenes import ASKED, Scene, describe, draw_scene, question
 from tsugiki.demo.pictures.tokenizer import IMAGE
 from tsugiki.demo.world import Language, pick
 
@@ -23,8 +23,6 @@ DocumentKind = Literal[
     "japanese_to_english",
 ]
 """The language of the scene, and of the questions if it is another one; or a translation."""
-QUESTIONS = 4
-"""On each scene in training; the tasks ask one."""
 
 
 def ask(question: str, language: Language) -> str:
@@ -49,21 +47,31 @@ def draw_documents(
         yield _DRAW[kind](rng)
 
 
-def draw_pictures(rng: np.random.Generator) -> Iterator[tuple[Document, Image.Image]]:
-    """Pictures with questions in English to train on, without end."""
+class Shown(NamedTuple):
+    """A picture to train on."""
+
+    scene: Scene
+    picture: Image.Image
+    document: Document
+    """Begins with the sign for the picture; the questions are English."""
+
+
+def draw_pictures(rng: np.random.Generator) -> Iterator[Shown]:
+    """Pictures with questions to train on, without end."""
     while True:
         scene = draw_scene(rng, held_out=False)
         picture = draw_picture(rng, scene)
-        yield (Span(IMAGE, learned=False), *_answered(rng, scene, "en")), picture
+        yield Shown(scene, picture, (Span(IMAGE, learned=False), *_answered(rng, scene, "en")))
 
 
 def _answered(rng: np.random.Generator, scene: Scene, language: Language) -> Document:
+    """All four questions in random order; the tasks ask one."""
     spans = []
-    for _ in range(QUESTIONS):
-        question = draw_question(rng, scene)
+    for index in rng.permutation(len(ASKED)):
+        posed = question(scene, ASKED[index])
         spans += [
-            Span(ask(question.text[language], language), learned=False),
-            Span(question.answer[language], learned=True),
+            Span(ask(posed.text[language], language), learned=False),
+            Span(posed.answer[language], learned=True),
         ]
     return tuple(spans)
 
@@ -82,14 +90,12 @@ def _reading(told: Language, asked: Language) -> Callable[[np.random.Generator],
 def _translation(source: Language) -> Callable[[np.random.Generator], Document]:
     def draw(rng: np.random.Generator) -> Document:
         scene = draw_scene(rng, held_out=False)
-        part = pick(rng, ("scene", "question", "answer"))
-        if part == "scene":
-            one = (scene[int(rng.integers(len(scene)))],)
-            english, japanese = (describe(rng, one, language) for language in ("en", "ja"))
-        else:
-            question = draw_question(rng, scene)
-            words = question.text if part == "question" else question.answer
-            english, japanese = words.en.strip(), words.ja
+        posed = question(scene, pick(rng, ASKED))
+        part = pick(rng, ("word", "question", "answer"))
+        words = {"word": scene.word(posed.asked), "question": posed.text, "answer": posed.answer}[
+            part
+        ]
+        english, japanese = words.en.strip(), words.ja
         if source == "en":
             return Span(f"English: {english}\n日本語:", learned=False), Span(japanese, learned=True)
         return Span(f"日本語:{japanese}\nEnglish:", learned=False), Span(

@@ -8,11 +8,16 @@ from PIL import Image, ImageDraw
 from tsugiki.demo.pictures.scenes import Scene
 
 CELL = 12
-"""Pixels of a cell's side; a picture has three by three cells, of which those of `CELLS` are used."""
+"""Pixels of a cell's side; a picture has three by three cells."""
 SIDE = 3 * CELL
-CELLS = ((1, 0), (0, 1), (1, 1), (2, 1), (1, 2))
-"""Column and row of each of `scenes.PLACES`."""
-PAINTS = ((220, 40, 40), (50, 80, 230), (40, 170, 60), (230, 210, 40), (245, 245, 245))
+PAINTS = (
+    (220, 40, 40),
+    (50, 80, 230),
+    (40, 170, 60),
+    (230, 210, 40),
+    (245, 245, 245),
+    (150, 60, 190),
+)
 """Red, green and blue (0 to 255) of each of `scenes.COLOURS`."""
 FINER = 4
 """Pictures are drawn so many times larger, then made smaller, so that edges are smooth."""
@@ -29,15 +34,15 @@ def draw_picture(rng: np.random.Generator, scene: Scene) -> Image.Image:
     dark = int(rng.integers(40))
     image = Image.new("RGB", (SIDE * FINER, SIDE * FINER), (dark, dark, dark))
     canvas = ImageDraw.Draw(image)
-    for shape in scene:
-        column, row = CELLS[shape.place]
+    red, green, blue = (
+        int(np.clip(part + rng.integers(-15, 16), 0, 255)) for part in PAINTS[scene.colour]
+    )
+    for cell in scene.cells:
+        row, column = divmod(cell, 3)
         radius = rng.uniform(0.36, 0.44) * unit
         x = (column + rng.uniform(0.45, 0.55)) * unit
         y = (row + rng.uniform(0.45, 0.55)) * unit
-        red, green, blue = (
-            int(np.clip(part + rng.integers(-15, 16), 0, 255)) for part in PAINTS[shape.colour]
-        )
-        _draw_shape(canvas, shape.kind, x, y, radius, (red, green, blue))
+        _draw_shape(canvas, scene.kind, x, y, radius, (red, green, blue))
     return image.resize((SIDE, SIDE), Image.Resampling.BOX)
 
 
@@ -49,7 +54,7 @@ def _draw_shape(
     radius: float,
     paint: tuple[int, int, int],
 ) -> None:
-    """Circle, square, triangle, cross or ring, as in `scenes.KINDS`."""
+    """One of `scenes.KINDS`."""
     box = (x - radius, y - radius, x + radius, y + radius)
     if kind == 0:
         canvas.ellipse(box, fill=paint)
@@ -61,5 +66,7 @@ def _draw_shape(
         arm = 0.3 * radius
         canvas.rectangle((x - arm, box[1], x + arm, box[3]), fill=paint)
         canvas.rectangle((box[0], y - arm, box[2], y + arm), fill=paint)
+    elif kind == 5:
+        canvas.polygon([(x, box[1]), (box[2], y), (x, box[3]), (box[0], y)], fill=paint)
     else:
         canvas.ellipse(box, outline=paint, width=int(0.4 * radius))

@@ -1,8 +1,8 @@
 """The parents of config/vlm.yaml as checkpoints, trained once and kept.
 
 `base` reads scenes in English well and in Japanese a little. `japanese` is trained further on Japanese text. `vision` is
-a LLaVA whose language part is the base: first its tower and projector learn to show the base what it could read, then
-all of it learns to answer English questions about pictures.
+a LLaVA whose language part is the base: its tower learns to name what a patch shows, then tower and projector learn to show
+the base what it could read, then all of it learns to answer English questions about pictures.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from tsugiki.keyed import generator
 from tsugiki.locked import locked
 
 if TYPE_CHECKING:
-    from tsugiki.demo.training import Batch, Progress
+    from torch import Tensor
+
+    from tsugiki.demo.training import Batch, Loss, Progress
 
 Name = Literal["base", "japanese", "vision"]
 
 SHAPE = Shape(blocks=4)
 TOWER_WIDTH = 64
 TOWER_BLOCKS = 2
-REPORT_EVERY = 100
+REPORT_EVERY = 50
 """Steps between two lines of progress."""
 
 
@@ -38,15 +40,23 @@ class Trainings:
 
     base: Schedule = field(
         default=Schedule(
-            documents=16_000, steps=900, batch=16, rate=3e-3, matrix_rate=0.02, weight_decay=0.1
+            documents=6_000, steps=250, batch=16, rate=3e-3, matrix_rate=0.02, weight_decay=0.1
         )
     )
-    japanese: Schedule = field(default=Schedule(documents=5_000, steps=200, batch=16, rate=1e-3))
+    japanese: Schedule = field(default=Schedule(documents=3_200, steps=150, batch=16, rate=1e-3))
+    naming: Schedule = field(
+        default=Schedule(documents=3_200, steps=150, batch=32, rate=3e-3, matrix_rate=0.02)
+    )
+    """Of the tower alone."""
     seeing: Schedule = field(
-        default=Schedule(documents=3_200, steps=200, batch=16, rate=3e-3, matrix_rate=0.02)
+        default=Schedule(
+            documents=3_200, steps=80, batch=16, rate=3e-3, matrix_rate=0.02, warmup=20
+        )
     )
     """Of tower and projector alone."""
-    vision: Schedule = field(default=Schedule(documents=3_200, steps=200, batch=16, rate=1e-3))
+    vision: Schedule = field(
+        default=Schedule(documents=3_200, steps=200, batch=16, rate=2e-3, matrix_rate=0.01)
+    )
     """Of all but the words' vectors."""
 
 
@@ -115,13 +125,15 @@ def _train_into(
     from tsugiki.demo.pictures.tower import with_tower
     from tsugiki.demo.training import build_model, fit
 
-    def learn(model: Any, schedule: Schedule, batches: Iterator[Batch], part: str) -> None:
-        fit(
-            model,
-            batches,
-            schedule,
-            progress=_reporter(f"{name} (seed {seed}){part}", schedule, log),
-        )
+    def learn(
+        model: Any,
+        schedule: Schedule,
+        batches: Iterator[Batch],
+        part: str,
+        loss_of: Loss | None = None,
+    ) -> None:
+        report = _reporter(f"{name} (seed {seed}){part}", schedule, log)
+        fit(model, batches, schedule, progress=report, loss_of=loss_of)
 
     tokenizer = build_tokenizer()
     model: Any
@@ -131,13 +143,7 @@ def _train_into(
         model = LlamaForCausalLM.from_pretrained(base)
     if name == "vision":
         model = with_tower(model, TOWER_WIDTH, TOWER_BLOCKS, seed)
-        for part in (trainings.seeing, trainings.vision):
-            first = part is trainings.seeing
-            for tensor, parameter in model.named_parameters():
-                in_language = tensor.startswith("model.language_model.")
-                parameter.requires_grad_(not in_language if first else "embed_tokens" not in tensor)
-            batches = _picture_batches(part, seed, "seeing" if first else "vision")
-            learn(model, part, batches, ", tower and projector" if first else "")
+        _learn_to_see(model, seed, trainings, learn)
     else:
         schedule = trainings.base if name == "base" else trainings.japanese
         model.get_input_embeddings().requires_grad_(name == "base")
@@ -161,26 +167,55 @@ def _text_batches(schedule: Schedule, seed: int, name: str) -> Iterator[Batch]:
     return (({"input_ids": ids}, labels) for ids, labels in drawn)
 
 
-def _picture_batches(schedule: Schedule, seed: int, part: str) -> Iterator[Batch]:
+def _learn_to_see(model: Any, seed: int, trainings: Trainings, learn: Callable[..., None]) -> None:
+    from tsugiki.demo.pictures.tower import Naming, naming_loss
+
+    batches = _picture_batches(trainings.naming, seed, "naming")
+    learn(
+        Naming(model.model.vision_tower, seed),
+        trainings.naming,
+        (({"pixel_values": inputs["pixel_values"]}, names) for inputs, _, names in batches),
+        ", tower",
+        naming_loss,
+    )
+    for part in ("seeing", "vision"):
+        schedule: Schedule = getattr(trainings, part)
+        for name, parameter in model.named_parameters():
+            frozen = "language_model." if part == "seeing" else "embed_tokens"
+            parameter.requires_grad_(frozen not in name)
+        batches = _picture_batches(schedule, seed, part)
+        shown = ((inputs, labels) for inputs, labels, _ in batches)
+        learn(model, schedule, shown, ", tower and projector" if part == "seeing" else "")
+
+
+def _picture_batches(
+    schedule: Schedule, seed: int, part: str
+) -> Iterator[tuple[Mapping[str, Tensor], Tensor, Tensor]]:
+    """Inputs, labels, and the names of what each patch shows."""
     import numpy as np
     import torch
 
     from tsugiki.demo.pictures.tokenizer import IMAGE, PATCHES, build_processor
+    from tsugiki.demo.pictures.tower import names_of
     from tsugiki.demo.training import encode, padded
 
     processor = build_processor()
     drawn = list(islice(draw_pictures(generator("pictures-drawn", part, seed)), schedule.documents))
-    shown = [(first._replace(text=IMAGE * PATCHES), *others) for (first, *others), _ in drawn]
-    encoded = encode(shown, processor.tokenizer)
+    documents = [
+        (one.document[0]._replace(text=IMAGE * PATCHES), *one.document[1:]) for one in drawn
+    ]
+    encoded = encode(documents, processor.tokenizer)
+    names = torch.tensor([names_of(one.scene) for one in drawn])
     pixels = processor.image_processor(
-        [picture for _, picture in drawn], return_tensors="pt"
+        [one.picture for one in drawn], return_tensors="pt"
     ).pixel_values
     rng = generator("pictures-batches", part, seed)
     while True:
         order = rng.permutation(len(encoded))
         for chosen in np.array_split(order, max(1, len(order) // schedule.batch)):
             ids, labels = padded([encoded[i] for i in chosen], processor.tokenizer.pad_token_id)
-            yield {"input_ids": ids, "pixel_values": pixels[torch.from_numpy(chosen)]}, labels
+            at = torch.from_numpy(chosen)
+            yield {"input_ids": ids, "pixel_values": pixels[at]}, labels, names[at]
 
 
 def _reporter(what: str, schedule: Schedule, log: Callable[[str], None]) -> Progress:

@@ -1,7 +1,6 @@
 """What is in a picture, and what is said and asked about it in both languages.
 
-A scene has one to four shapes on five places. No two share a colour, a kind or a place, so that each of the three
-tells which shape is meant.
+A scene has one to three equal shapes at one of the four sides of a square of three by three cells.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ COLOURS = (
     Word("green", "緑"),
     Word("yellow", "黄色"),
     Word("white", "白"),
+    Word("purple", "紫"),
 )
 KINDS = (
     Word("circle", "丸"),
@@ -26,30 +26,40 @@ KINDS = (
     Word("triangle", "三角"),
     Word("cross", "十字"),
     Word("ring", "輪"),
+    Word("diamond", "ひし形"),
 )
 PLACES = (
     Word("top", "上"),
     Word("left", "左"),
-    Word("centre", "中央"),
     Word("right", "右"),
     Word("bottom", "下"),
 )
-NUMBERS = (Word("one", "一つ"), Word("two", "二つ"), Word("three", "三つ"), Word("four", "四つ"))
+NUMBERS = (Word("one", "一つ"), Word("two", "二つ"), Word("three", "三つ"))
+
+SIDES = ((0, 1, 2), (0, 3, 6), (2, 5, 8), (6, 7, 8))
+"""Cells of each of `PLACES`, counted row by row."""
 
 Asked = Literal["colour", "kind", "place", "number"]
 """What a question asks for."""
 
 
-class Shape(NamedTuple):
-    """A shape by its indices into `PLACES`, `COLOURS` and `KINDS`."""
+class Scene(NamedTuple):
+    """Equal shapes by their indices into `PLACES`, `COLOURS` and `KINDS`, and the cells that they are in."""
 
     place: int
     colour: int
     kind: int
+    cells: tuple[int, ...]
 
-
-Scene = tuple[Shape, ...]
-"""Shapes by place."""
+    def word(self, asked: Asked) -> Word:
+        """What is to be said of it."""
+        words: dict[Asked, Word] = {
+            "colour": COLOURS[self.colour],
+            "kind": KINDS[self.kind],
+            "place": PLACES[self.place],
+            "number": NUMBERS[len(self.cells) - 1],
+        }
+        return words[asked]
 
 
 class Question(NamedTuple):
@@ -60,58 +70,42 @@ class Question(NamedTuple):
     answer: Word
 
 
+ASKED: tuple[Asked, ...] = ("colour", "kind", "place", "number")
+QUESTIONS: dict[Asked, Word] = {
+    "colour": Word("What colour is it?", "何色ですか。"),
+    "kind": Word("What shape is it?", "何の形ですか。"),
+    "place": Word("Where is it?", "どこですか。"),
+    "number": Word("How many are there?", "いくつですか。"),
+}
+
+
 def draw_scene(rng: np.random.Generator, *, held_out: bool) -> Scene:
     """A random scene from one side of the division into those for training and those held out."""
     while True:
-        count = 1 + int(rng.integers(len(NUMBERS)))
-        columns = (rng.permutation(len(words))[:count] for words in (PLACES, COLOURS, KINDS))
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        scene = tuple(sorted(Shape(*row) for row in rows))
+        place, colour, kind = (int(rng.integers(len(words))) for words in (PLACES, COLOURS, KINDS))
+        first, middle, last = SIDES[place]  # those without the middle would not be at one side
+        cells = pick(rng, ((middle,), (first, middle), (middle, last), (first, middle, last)))
+        scene = Scene(place, colour, kind, cells)
         if is_held_out(scene) == held_out:
             return scene
 
 
 def is_held_out(scene: Scene) -> bool:
-    """Whether no model is trained on the scene, as picture or as text. A hash of its content decides."""
-    return (
-        key64("picture-split", *(part for shape in scene for part in shape)) % HELD_OUT_SHARE == 0
-    )
+    """Whether no model is trained on the scene, as picture or as text.
+
+    A hash of place, colour, kind and number decides: what is held out are combinations.
+    """
+    told = (scene.place, scene.colour, scene.kind, len(scene.cells))
+    return key64("picture-split", *told) % HELD_OUT_SHARE == 0
 
 
 def describe(rng: np.random.Generator, scene: Scene, language: Language) -> str:
-    """The scene in words, its shapes in random order."""
-    told = []
-    for index in rng.permutation(len(scene)):
-        shape = scene[index]
-        place, colour, kind = (
-            word[language]
-            for word in (PLACES[shape.place], COLOURS[shape.colour], KINDS[shape.kind])
-        )
-        told.append(
-            f"{place} {colour} {kind}." if language == "en" else f"{place}に{colour}の{kind}。"
-        )
-    return (" " if language == "en" else "").join(told)
+    """The scene in four words in random order."""
+    words = [scene.word(ASKED[index])[language] for index in rng.permutation(len(ASKED))]
+    return " ".join(words) + "." if language == "en" else "、".join(words) + "。"
 
 
-def draw_question(rng: np.random.Generator, scene: Scene) -> Question:
-    """A random question on a scene: one of six forms, each equally likely, about a shape of the scene."""
-    shape = pick(rng, scene)
-    place, colour, kind = PLACES[shape.place], COLOURS[shape.colour], KINDS[shape.kind]
-    number = NUMBERS[len(scene) - 1]
-    asked, english, japanese, answer = pick(rng, _FORMS)
-    words = {"place": place, "colour": colour, "kind": kind, "number": number}
-    text = Word(
-        english.format(**{name: word.en for name, word in words.items()}),
-        japanese.format(**{name: word.ja for name, word in words.items()}),
-    )
-    return Question(asked, text, Word(f" {words[answer].en}.", f"{words[answer].ja}です。"))
-
-
-_FORMS: tuple[tuple[Asked, str, str, str], ...] = (
-    ("colour", "What colour is the {kind}?", "{kind}は何色ですか。", "colour"),
-    ("colour", "What colour is {place}?", "{place}は何色ですか。", "colour"),
-    ("kind", "What shape is {colour}?", "{colour}の形は何ですか。", "kind"),
-    ("kind", "What shape is {place}?", "{place}の形は何ですか。", "kind"),
-    ("place", "Where is the {kind}?", "{kind}はどこですか。", "place"),
-    ("number", "How many shapes?", "形はいくつですか。", "number"),
-)
+def question(scene: Scene, asked: Asked) -> Question:
+    """A question about a scene, and its answer."""
+    word = scene.word(asked)
+    return Question(asked, QUESTIONS[asked], Word(f" {word.en}.", f"{word.ja}です。"))

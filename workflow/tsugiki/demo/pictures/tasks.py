@@ -13,10 +13,10 @@ from PIL import Image
 
 from tsugiki.demo.pictures.documents import ask
 from tsugiki.demo.pictures.drawing import draw_picture
-from tsugiki.demo.pictures.scenes import Scene, Shape, draw_question, draw_scene
+from tsugiki.demo.pictures.scenes import ASKED, Scene, draw_scene, question
 from tsugiki.demo.pictures.tokenizer import IMAGE
 from tsugiki.demo.tasks import is_in_language
-from tsugiki.demo.world import Language
+from tsugiki.demo.world import Language, pick
 from tsugiki.keyed import generator
 
 DOCUMENTS = 1600
@@ -35,32 +35,35 @@ def load_english(*, seed: int = 1, **_: Any) -> dict[str, Dataset]:
 
 
 def rows(language: Language, count: int, seed: int) -> list[Row]:
-    """Documents, each about a scene of its own that is held out from training.
+    """Documents, each with a picture of its own of a scene that is held out from training.
 
     Args:
         language: In which they are asked.
         count: How many.
         seed: Which ones.
     """
-    rng, found = generator("pictures-task", seed), dict[Scene, Row]()
-    while len(found) < count:
+    rng, found = generator("pictures-task", seed), []
+    for _ in range(count):
         scene = draw_scene(rng, held_out=True)
-        question = draw_question(rng, scene)
+        posed = question(scene, pick(rng, ASKED))
         row = {
-            "scene": [list(shape) for shape in scene],
+            "place": scene.place,
+            "colour": scene.colour,
+            "kind": scene.kind,
+            "cells": list(scene.cells),
             "drawing": int(rng.integers(2**31)),
-            "prompt": IMAGE + ask(question.text[language], language),
-            "target": question.answer[language],
-            "asked": question.asked,
+            "prompt": IMAGE + ask(posed.text[language], language),
+            "target": posed.answer[language],
+            "asked": posed.asked,
             "language": language,
         }
-        found.setdefault(scene, row)
-    return list(found.values())
+        found.append(row)
+    return found
 
 
 def pictures(document: Mapping[str, Any]) -> list[Image.Image]:
     """The picture of a document, drawn anew."""
-    scene = tuple(Shape(*shape) for shape in document["scene"])
+    scene = Scene(document["place"], document["colour"], document["kind"], tuple(document["cells"]))
     return [draw_picture(generator("pictures-task-drawing", document["drawing"]), scene)]
 
 

@@ -14,10 +14,10 @@ from tsugiki.demo.tokenizer import SPACE, SPECIAL, word_tokenizer
 IMAGE = "<image>"
 """Stands for a picture in a text, and in the tokens for one of its patches."""
 PATCHES = (SIDE // CELL) ** 2
-SYMBOLS = (":", ".", "?", "。", "\n", SPACE)
+SYMBOLS = (":", ".", "?", "。", "、", "\n", SPACE)
 LABELS = ("Q:", "A:", "Text:", "文:", "English:", "日本語:")
-ENGLISH_GRAMMAR = ["What", "Where", "How", "many", "colour", "shape", "shapes", "is", "the"]
-JAPANESE_GRAMMAR = ["は", "の", "に", "何", "何色", "どこ", "いくつ", "形", "ですか", "です"]
+ENGLISH_GRAMMAR = ["What", "Where", "How", "many", "colour", "shape", "is", "it", "are", "there"]
+JAPANESE_GRAMMAR = ["の", "何", "何色", "どこ", "いくつ", "形", "ですか", "です"]
 WORDS = (*COLOURS, *KINDS, *PLACES, *NUMBERS)
 
 
@@ -25,7 +25,7 @@ WORDS = (*COLOURS, *KINDS, *PLACES, *NUMBERS)
 def vocabulary() -> tuple[str, ...]:
     """All tokens, in the order of their ids."""
     english = {SPACE + word for word in (*ENGLISH_GRAMMAR, *(word.en for word in WORDS))}
-    english |= {word.en for word in PLACES}  # a scene may begin with them
+    english |= {word.en for word in WORDS}  # a text may begin with them
     japanese = {*JAPANESE_GRAMMAR, *(word.ja for word in WORDS)}
     return (*SPECIAL.values(), IMAGE, *SYMBOLS, *LABELS, *sorted(english), *sorted(japanese))
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
+from torch import nn
+from torch.nn import functional
 from transformers import (
     CLIPVisionConfig,
     LlamaForCausalLM,
@@ -11,10 +15,13 @@ from transformers import (
 )
 
 from tsugiki.demo.pictures.drawing import CELL, SIDE
-from tsugiki.demo.pictures.tokenizer import IMAGE, build_tokenizer
+from tsugiki.demo.pictures.scenes import COLOURS, KINDS, Scene
+from tsugiki.demo.pictures.tokenizer import IMAGE, PATCHES, build_tokenizer
 from tsugiki.demo.training import draw_weights, greedy
 
 DEVIATION = 0.08
+NAMED = (len(COLOURS) + 1, len(KINDS) + 1, PATCHES)
+"""Choices for a patch's colour, its kind (the last of each is none), and its place."""
 
 
 def with_tower(
@@ -53,3 +60,45 @@ def with_tower(
     model.tie_weights()
     model.generation_config = greedy(tokenizer)
     return model
+
+
+class Naming(nn.Module):
+    """A tower with a linear head, to learn what a patch shows before it is shown to a language model.
+
+    Args:
+        tower: What is trained; the head is thrown away.
+        seed: Of the head's weights.
+    """
+
+    def __init__(self, tower: nn.Module, seed: int) -> None:
+        super().__init__()
+        self.tower = tower
+        self.head = nn.Linear(int(tower.config.hidden_size), sum(NAMED))  # type: ignore[arg-type,union-attr]
+        nn.init.zeros_(self.head.bias)
+        draw_weights(self.head, DEVIATION, seed)
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Shape (pictures, 3, side, side) to (pictures, patches, choices)."""
+        seen = self.tower(pixel_values=pixel_values).last_hidden_state[:, 1:]
+        named: torch.Tensor = self.head(seen)
+        return named
+
+
+def naming_loss(
+    model: Naming, inputs: Mapping[str, torch.Tensor], labels: torch.Tensor
+) -> torch.Tensor:
+    """Sum of the mean cross-entropies (nats) of colour, kind and place; labels as in `names_of`."""
+    found = model(**inputs).flatten(0, 1).split(NAMED, dim=1)
+    losses = [
+        functional.cross_entropy(part, labels[..., index].flatten())
+        for index, part in enumerate(found)
+    ]
+    return torch.stack(losses).sum()
+
+
+def names_of(scene: Scene) -> list[list[int]]:
+    """Colour, kind and place of each patch, by index into what `NAMED` counts."""
+    named = [[len(COLOURS), len(KINDS), patch] for patch in range(PATCHES)]
+    for cell in scene.cells:
+        named[cell][:2] = [scene.colour, scene.kind]
+    return named
