@@ -185,16 +185,18 @@ def test_faults_of_different_parents_are_reported_together(tmp_path: Path) -> No
 
 
 def test_a_chat_template_that_prompts_need_must_be_there(tmp_path: Path) -> None:
-    """With the flag on, the source of the template is declared, or the run is refused."""
+    """With the flag on, the parent that has one lends it, and it is said; a run without any is refused."""
     config = builders.template_in_one_only(tmp_path)
     flagged = config.model_copy(
         update={"evaluation": config.evaluation.model_copy(update={"apply_chat_template": True})}
     )
-    [fault] = preflight(flagged).faults
-    assert "`b` has no chat template" in fault.what
-    stage = flagged.stages[0]
-    space = stage.space.model_copy(update={"tokenizer": "a"})
-    declared = flagged.model_copy(update={"stages": [stage.model_copy(update={"space": space})]})
-    report = preflight(declared)
+    report = preflight(flagged)
     assert report.faults == []
     assert any("the merged model gets that of a" in note for note in report.notes)
+    (tmp_path / "a" / "chat_template.jinja").unlink()
+    [fault] = preflight(flagged).faults
+    assert "`b` has no chat template" in fault.what
+    mine = tmp_path / "mine.jinja"
+    mine.write_text("{{ messages }}")
+    lent = flagged.evaluation.model_copy(update={"chat_template": str(mine)})
+    assert preflight(flagged.model_copy(update={"evaluation": lent})).faults == []

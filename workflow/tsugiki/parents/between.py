@@ -55,7 +55,7 @@ def check_stage(
     if owner is not None and owner.kind.output == "images":
         yield from _check_drawing(config, owner)
     if owner is not None:
-        template = config.evaluation.apply_chat_template
+        template = config.evaluation.apply_chat_template and not _lender(config, owner, models)
         place = f"`tokenizer` in the space of stage `{stage.name}`"
         yield from check_owner(owner, place, apply_chat_template=template)
         yield from check_loading(owner)
@@ -82,6 +82,15 @@ def _check_drawing(config: RunConfig, owner: ModelFacts) -> Iterator[Fault]:
             owner.where,
             fix="pip install 'tsugiki[images]', or `make images` in the project's folder",
         )
+
+
+def _lender(config: RunConfig, owner: ModelFacts, models: Mapping[str, ModelFacts]) -> str | None:
+    """The parent, or the file, that the chat template is from, if that is not the owner of the tokenizer."""
+    evaluation = config.evaluation
+    if not evaluation.apply_chat_template or evaluation.chat_template is not None:
+        return evaluation.chat_template
+    having = (name for name in config.parents if name in models and models[name].template)
+    return next(having, None) if owner.template is None else None
 
 
 def _check_starts(stage: Stage, model: ModelFacts) -> Iterator[Fault]:
@@ -119,11 +128,16 @@ def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]
     owner = models.get(config.owner(stage))
     if owner is not None:
         merged = _merged(config, stage, models)
-        yield from note_merged(merged, owner, stage.space.dtype, config.accept_differences)
+        lender = _lender(config, owner, models)
+        yield from note_merged(merged, owner, stage.space.dtype, config.accept_differences, lender)
 
 
 def note_merged(
-    models: Sequence[ModelFacts], owner: ModelFacts, dtype: str, accepted: Collection[str] = ()
+    models: Sequence[ModelFacts],
+    owner: ModelFacts,
+    dtype: str,
+    accepted: Collection[str] = (),
+    lender: str | None = None,
 ) -> Iterator[str]:
     """What to know of models that are merged: what differs between them, and whose is taken.
 
@@ -132,13 +146,14 @@ def note_merged(
         owner: The one that gives configuration and tokenizer.
         dtype: Number format of the result.
         accepted: Settings in which they may differ.
+        lender: Whose chat template it gets, if not that one's.
     """
     for other in models[1:]:
         yield from note_choices(models[0], other, owner.name, accepted)
         yield from note_tokenizers(models[0], other)
         yield from note_unequal(models[0], other)
     yield from note_formats(models, dtype)
-    yield from note_templates(models, owner)
+    yield from note_templates(models, owner, lender)
     yield from note_outside(models, owner)
     for model in models:
         yield from note_splitting(model, owner)

@@ -28,21 +28,23 @@ def check_owner(
             owner.where,
             expected="chat_template.jinja, or chat_template in tokenizer_config.json",
             got="neither",
-            fix=f"name a parent with a chat template as {place}, or set "
-            "evaluation.apply_chat_template to false",
+            fix=f"name a parent with a chat template as {place}, or a file of one as "
+            "evaluation.chat_template, or set evaluation.apply_chat_template to false",
         )
 
 
-def note_templates(models: Sequence[ModelFacts], owner: ModelFacts) -> Iterator[str]:
-    """Say whose chat template is used, where the models differ in it."""
+def note_templates(
+    models: Sequence[ModelFacts], owner: ModelFacts, lender: str | None = None
+) -> Iterator[str]:
+    """Say whose chat template is used, where the models differ in it: the owner's, if nobody lends one."""
     if len({model.template for model in models}) == 1:
         return
     having = ", ".join(model.name for model in models if model.template is not None)
     source = f"that of {owner.name}" if owner.template is not None else f"none, as {owner.name}"
-    yield (
-        f"chat templates differ (present in: {having}); the merged model gets {source}, "
-        "whose tokenizer it takes"
-    )
+    source += ", whose tokenizer it takes"
+    if lender is not None:
+        source = f"that of {lender}"
+    yield f"chat templates differ (present in: {having}); the merged model gets {source}"
 
 
 AS_JSON = (
