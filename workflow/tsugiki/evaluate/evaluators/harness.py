@@ -199,6 +199,15 @@ class Harness:
         where = f"task {task}" if place is None else f"task {task}, document {place}"
         return pictures_of(self.tasks[task], document, folder, where)
 
+    def shown(self, source: str, ids: Sequence[int]) -> dict[int, list[Picture]]:
+        """The pictures of some documents of a source, by place; documents without any are absent."""
+        found = {}
+        for one, (task, place) in zip(ids, self.sources[source].by_task(ids), strict=True):
+            if has_pictures(self.tasks[task]):
+                document = self._pool(task).chosen([place])[0]
+                found[one] = self.pictures(task, document, place)
+        return found
+
     def _hash_of(self, task: str, place: int, document: Any) -> str:
         if not has_pictures(self.tasks[task]):
             return hash_document(document)
