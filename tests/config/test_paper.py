@@ -16,14 +16,15 @@ import pytest
 import yaml
 from transformers import AutoConfig
 
+from tests.evaluate.picture_tasks import write_picture_tasks
+from tests.evaluate.sighted_models import llava_next
 from tests.merge.models_for_tests import save_model
-from tests.merge.vision_models import save_llava
-from tests.parents.checkpoints import CONFIG, llama_shapes
+from tests.parents.checkpoints import CONFIG, llama_shapes, write_llama
 from tests.runs_for_tests import evaluation_section, start_run
 from tsugiki.config.load import read_config
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.recipe import read_recipe
+from tsugiki.contracts.recipe import DataflowRecipe, read_recipe
 from tsugiki.finalists.table import read_final_table
 from tsugiki.models.kinds.text import TEXT
 from tsugiki.parents.sizes import MergedTensors
@@ -52,8 +53,11 @@ TRIALS: dict[str, dict[str, int]] = {
     "evollm-jp-hybrid": {"ps": 111 * 9, "dfs": PATHS},
     "evollm-jp-10b": {"dfs": PATHS},
     "evollm-jp-irrelevant": {"ps": 77 * 13},
+    "evovlm-jp-ps": {"ps": 125 * 8},
+    "evovlm-jp-dfs": {"dfs": PATHS},
+    "evovlm-jp-hybrid": {"ps": 125 * 8, "dfs": PATHS},
 }
-"""Candidates of each stage: 6 genes make generations of 9, 22 of 13."""
+"""Candidates of each stage: 6 genes make generations of 9, 22 of 13, 4 of 8."""
 
 
 def stages() -> list[tuple[str, Stage]]:
@@ -136,8 +140,9 @@ def marked(genome: Any) -> list[tuple[float, bool]]:
 
 def test_the_hybrids_paths_go_through_what_its_merge_found() -> None:
     """The merge is the paper's model A, with Shisa Gamma as B."""
-    merge, path = read("evollm-jp-hybrid").stages
-    assert path.parents == [merge.name, "japanese"]
+    for name in ("evollm-jp-hybrid", "evovlm-jp-hybrid"):
+        merge, path = read(name).stages
+        assert path.parents == [merge.name, "japanese"]
 
 
 LAYERS = 4
@@ -145,13 +150,29 @@ LAYERS = 4
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tiny models that stand for the paper's: a base, what was made of it, and a LLaVA with its language part."""
+    """Tiny models that stand for the paper's: a base, and what was made of it."""
     folder = tmp_path_factory.mktemp("models")
     base = save_model(folder / "base", num_hidden_layers=LAYERS)
-    names = {name for one in FILES for name in read(one).parents} - {"base", "llava"}
+    names = {name for one in FILES if not sighted(one) for name in read(one).parents} - {"base"}
     for seed, name in enumerate(sorted(names), start=1):
         save_model(folder / name, seed=seed, like=base, num_hidden_layers=LAYERS)
-    save_llava(folder / "llava", seed=99, num_hidden_layers=LAYERS)
+    return folder
+
+
+def sighted(name: str) -> bool:
+    """Whether an experiment is about pictures."""
+    return "llava" in read(name).parents
+
+
+@pytest.fixture(scope="module")
+def sighted_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny LLaVA 1.6 that has more tokens than the text models, and another base of its positions."""
+    folder = tmp_path_factory.mktemp("sighted")
+    mistral = {"model_type": "mistral", "architectures": ["MistralForCausalLM"]}
+    for seed, name in enumerate(("base", "japanese")):
+        write_llama(folder / name, seed=seed, num_hidden_layers=LAYERS, **mistral)
+    rope = {"rope_type": "default", "rope_theta": 1e6}
+    llava_next(folder / "llava", seed=2, num_hidden_layers=LAYERS, rope_parameters=rope)
     return folder
 
 
@@ -170,25 +191,42 @@ def copy_of(name: str, models: Path, tasks: Path, results: Path) -> dict[str, An
     kept = {key: raw["evaluation"][key] for key in ("storage",) if key in raw["evaluation"]}
     if "subsets" in raw["evaluation"]:
         kept["subsets"] = {"per_generation": 4, "leaders": 0}
+    if sighted(name):
+        kept["objectives"] = [{"name": "seen", "task": "seen", "metric": "even,none"}]
     raw["evaluation"] = evaluation_section(tasks, **kept)
     raw["finalists"] = {"top": 1, "mean": False}
     return raw
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name for name in FILES if not sighted(name)])
 def test_a_small_copy_runs_to_its_best_model(
     name: str, models: Path, tiny_tasks: Path, tmp_path: Path
 ) -> None:
     """Parents, untuned merges and each stage's winner are rows of the table, and the winner is a model."""
-    run = start_run(copy_of(name, models, tiny_tasks, tmp_path / "results"))
+    finish(copy_of(name, models, tiny_tasks, tmp_path / "results"))
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if sighted(name)])
+def test_a_small_copy_is_scored_on_pictures(
+    name: str, sighted_models: Path, tmp_path: Path
+) -> None:
+    """To its best model, which sees as LLaVA does."""
+    tasks = write_picture_tasks(tmp_path / "tasks")
+    saved = finish(copy_of(name, sighted_models, tasks, tmp_path / "results"))
+    assert saved.vision_config == AutoConfig.from_pretrained(sighted_models / "llava").vision_config
+
+
+def finish(raw: dict[str, Any]) -> Any:
+    """Run a copy to its end, and look at its table; the best model's configuration."""
+    run = start_run(raw)
     run.finish()
     config = run.config
-    rows = [row.name for row in read_final_table(run.files.final).rows]
-    assert {*config.parents, *(one.name for one in config.baselines), "evolved"} <= set(rows)
-    assert {stage.name for stage in config.stages[:-1]} <= set(rows)
+    rows = {row.name for row in read_final_table(run.files.final).rows}
+    assert {*config.parents, *(one.name for one in config.baselines), "evolved"} <= rows
+    assert {stage.name for stage in config.stages[:-1]} <= rows
     recipe = read_recipe(run.files.best / "recipe.json")
     assert recipe.space == config.stages[-1].space.kind
     saved = AutoConfig.from_pretrained(run.files.best)
-    if recipe.space == "dataflow":
+    if isinstance(recipe, DataflowRecipe):
         assert saved.get_text_config().num_hidden_layers == len(recipe.path)
-    assert hasattr(saved, "vision_config") == ("llava" in config.parents)
+    return saved

@@ -25,6 +25,8 @@ from tests.merge.models_for_tests import digest_of, digests_of, save_tokenizer
 from tsugiki.contracts.recipe import ParentRef
 from tsugiki.errors import LineageError, ParentError, RecipeError
 from tsugiki.merge.write import write_merge
+from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.parents.between import check_merged
 
 
 def parents(root: Path, **changes: Any) -> dict[str, Path]:
@@ -65,21 +67,20 @@ def test_an_unknown_architecture_is_refused(tmp_path: Path) -> None:
     refused(folders, identity(), ParentError, "granite: not known")
 
 
-@pytest.mark.parametrize(
-    ("changes", "setting"),
-    [
-        ({"rms_norm_eps": 1e-5}, "rms_norm_eps"),
-        ({"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}}, "rope_theta"),
-        ({"hidden_act": "gelu"}, "hidden_act"),
-        ({"attention_bias": True}, "attention_bias"),
-        ({"hidden_size": 32}, "hidden_size"),
-    ],
-)
-def test_parents_that_differ_in_what_layers_compute_are_refused(
-    changes: dict[str, Any], setting: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("setting", ["hidden_size", "intermediate_size"])
+def test_parents_of_other_sizes_are_refused(setting: str, tmp_path: Path) -> None:
     """The one configuration of the model cannot be right for both."""
-    refused(parents(tmp_path, **changes), winding(), ParentError, setting)
+    refused(parents(tmp_path, **{setting: 32}), winding(), ParentError, setting)
+
+
+def test_settings_that_were_accepted_to_differ_are_the_owners(tmp_path: Path) -> None:
+    """Whoever did not accept them is told before any merge, as in parameter space."""
+    rope = {"rope_type": "default", "rope_theta": 5e5}
+    folders = parents(tmp_path, rope_parameters=rope)
+    faults = check_merged([Checkpoint(name, folders[name]).facts for name in ("a", "b")])
+    assert ["rope_theta" in str(fault) for fault in faults] == [True]
+    write_merge(path_recipe([("b", 0), ("a", 1)]), folders, digests_of(folders), tmp_path / "out")
+    assert loaded(tmp_path / "out").config.rope_parameters["rope_theta"] == 10_000
 
 
 def test_parents_may_differ_in_what_only_the_owner_gives(tmp_path: Path) -> None:

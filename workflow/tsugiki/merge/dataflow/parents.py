@@ -30,7 +30,10 @@ def layers_of(model: Checkpoint) -> Layers:
 
 
 def require_agreement(owner: Checkpoint, others: Sequence[Checkpoint], layers: Layers) -> None:
-    """Check that each parent's layers mean the same under the owner's configuration.
+    """Check that the parents' layers fit into the owner's configuration.
+
+    Settings that a user may accept to differ, such as `rope_theta`, are asked before a run or a merge
+    begins (parents/between.py); layers run with the owner's.
 
     Args:
         owner: The parent whose configuration the model gets.
@@ -38,20 +41,20 @@ def require_agreement(owner: Checkpoint, others: Sequence[Checkpoint], layers: L
         layers: The owner's.
 
     Raises:
-        ParentError: a setting that layers depend on differs; all differences are listed.
+        ParentError: a setting differs that nobody can accept; all differences are listed.
     """
-    free = {*owner.kind.agreement.free, *OWNERS, *layers.per_layer}
+    fixed = owner.kind.agreement.fixed - {*OWNERS, *layers.per_layer}
     faults = [
         f"{key}: {mine} / {theirs} ({owner.name} / {other.name})"
         for other in others
         for key, mine, theirs in differences(owner.facts, other.facts)
-        if key not in free
+        if key in fixed
     ]
     if faults:
         raise ParentError(
             "the layers of these parents cannot stand in one model",
             where=", ".join(f"`{model.name}`" for model in (owner, *others)),
-            expected="equal settings of everything that a layer depends on",
+            expected="equal sizes and one architecture",
             got="\n    ".join(["", *faults]),
             fix="take layers from models that were fine-tuned from the same base",
         )
