@@ -263,6 +263,10 @@ def write_recipes(phase: PhaseFiles, recipes: Iterable[AnyRecipe]) -> None:
     )
 
 
-def write_population(path: Path, population: Population) -> None:
-    """Write population.json."""
+def write_population(
+    phase: PhaseFiles, population: Population, recipes: Iterable[AnyRecipe]
+) -> None:
+    """Write the one generation of a phase that no strategy has drawn: recipes first, population.json last."""
+    write_recipes(phase, recipes)
+    path = phase.generation(0).population
     atomic.write_bytes(path, pretty_json(population.model_dump(mode="json")))
