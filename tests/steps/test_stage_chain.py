@@ -18,16 +18,11 @@ from tsugiki.contracts.layout import PhaseFiles
 from tsugiki.contracts.locks import LockedFile, digest_of_files
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError, LineageError, ParentError
-from tsugiki.evaluate.batch import ShardEvaluator
-from tsugiki.finalists.files import write_final_table
 from tsugiki.finalists.table import read_final_table
 from tsugiki.parents.run_models import models_of, read_stage_lock, run_models
 from tsugiki.report.page import write_report
 from tsugiki.steps.audit import reproduce_best, reselect
-from tsugiki.steps.best import write_best, write_stage_best
-from tsugiki.steps.evolution import write_next, write_ranked
-from tsugiki.steps.finals import write_finalists, write_test
-from tsugiki.steps.start import write_baselines, write_first
+from tsugiki.steps.start import write_first
 
 
 def quiet(_line: str) -> None:
@@ -57,26 +52,7 @@ def finished(
 ) -> TinyRun:
     """A run from its first generation to its best model. Read only."""
     run = start_run(hybrid(tiny_models, tiny_tasks, tmp_path_factory.mktemp("results")))
-    evaluator = ShardEvaluator(run.files, run.config, job=0)
-
-    def score(phase: str) -> None:
-        evaluator.evaluate(phase, 0, log=quiet)
-        write_ranked(run.files, run.config, phase, 0, log=quiet)
-
-    for stage, finalists in zip(run.config.stages, ("finalists-ps", "finalists"), strict=True):
-        write_first(run.files, run.config, stage)
-        score(stage.name)
-        write_next(run.files, run.config, stage, 0)
-        write_finalists(run.files, run.config, stage)
-        score(finalists)
-        if finalists != "finalists":
-            write_stage_best(run.files, run.config, stage.name, threads=1)
-    write_baselines(run.files, run.config)
-    score("baselines")
-    write_test(run.files, run.config)
-    score("test")
-    write_final_table(run.files, run.config)
-    write_best(run.files, run.config, run.files.best, threads=1)
+    run.finish()
     return run
 
 
