@@ -234,21 +234,15 @@ def _sources(files: RunFiles, config: RunConfig, recipe: AnyRecipe) -> Iterator[
 def _source(name: str, digest: str, locked: LockedParent | None) -> Source:
     if locked is None:
         return Source(name=name, digest=digest, source={})
-    made = locked.prepared
+    made, card = locked.prepared, locked.card
     return Source(
         name=name,
         digest=digest,
         source={key: value for key, value in locked.source.items() if value not in (None, {}, [])},
         commit=locked.commit,
         made_from=tuple(made.made_from) if made is not None else (),
-        license=_license(locked),
+        license=None if card is None else card.license_name or card.license or card.text,
     )
-
-
-def _license(locked: LockedParent) -> str | None:
-    """What a lock says of a parent's licence; those of earlier versions say nothing."""
-    card = getattr(locked, "card", None)
-    return None if card is None else card.license_name or card.license or card.text
 
 
 def _number(candidate: str) -> int:
