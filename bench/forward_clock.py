@@ -7,14 +7,32 @@ timed, without a change of theirs.
 from __future__ import annotations
 
 import functools
+import json
 import os
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers import LlamaForCausalLM
 
-from forward_records import RECORDS, Record, append_record
+RECORDS = "PEER_RECORDS"
+"""Environment variable that names the file."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One candidate."""
+
+    began: float
+    """Time of day, in seconds."""
+    forward: float
+    """Seconds in forward passes."""
+    score: float
+    process: int
+    """Id of the process that scored it."""
+    cpu: float
+    """CPU-seconds of that process until now."""
 
 
 class ForwardClock:
@@ -42,4 +60,11 @@ class ForwardClock:
     def end(self, score: float) -> None:
         """A candidate has its score; its line is appended to the file of records."""
         record = Record(self._began, self.seconds, score, os.getpid(), time.process_time())
-        append_record(Path(os.environ[RECORDS]), record)
+        with Path(os.environ[RECORDS]).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(record)) + "\n")
+
+
+def read_samples(path: Path) -> list[Record]:
+    """All candidates in the order in which they were scored."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [Record(**json.loads(line)) for line in lines]

@@ -1,15 +1,19 @@
-"""Where the wall time of a generation goes, read from the files that a run leaves."""
+"""Where the wall time of a generation goes: read from the files that a run leaves, and from a SLURM.
+
+Of when a job was submitted, started and ended, `scontrol` knows the second only.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
-from slurm_clock import SlurmJob
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.population import Population
 from tsugiki.evaluate.shards import shard_of
@@ -31,6 +35,18 @@ PARTS = (
 )
 """What follows on what, from one population to the next; the share that ended last counts."""
 
+SBATCH = """#!/bin/sh
+before=$(date +%s.%N)
+job=$({sbatch} "$@") || exit $?
+after=$(date +%s.%N)
+echo "$job"
+while [ "$1" != --comment ]; do shift; done
+echo "$before $after $2" > {times}/"$job".submitted
+"""
+MARK = """#!/bin/sh
+date +%s.%N > {times}/"$SLURM_JOB_ID".{what}
+"""
+
 STARTED = re.compile(r"libraries: ([\d.]+) s, tasks: ([\d.]+) s")
 
 
@@ -49,6 +65,54 @@ class Share:
     parents: float
     """What the first merge took longer than the others: parents are read when they are first used."""
     forward: float
+
+
+@dataclass(frozen=True)
+class SlurmJob:
+    """Times in seconds since the epoch."""
+
+    number: int
+    rule: str
+    """`rule_<name>_wildcards_<their values>`."""
+    called: float
+    """`sbatch` was called."""
+    submitted: float
+    """It returned."""
+    started: float
+    ended: float
+
+
+class SlurmClock:
+    """Writes down times through a prolog, an epilog and an `sbatch` around the real one."""
+
+    def __init__(self, root: Path) -> None:
+        self._times = root / "times"
+        self._times.mkdir(parents=True)
+        for name, what in (("prolog", "started"), ("epilog", "ended")):
+            _write_program(root / name, MARK.format(times=self._times, what=what))
+        self.configuration = f"Prolog={root}/prolog\nEpilog={root}/epilog\n"
+        """Lines for slurm.conf."""
+
+    def wrap_sbatch(self, programs: Path) -> None:
+        """Put an `sbatch` into a folder that is searched before the real one's."""
+        script = SBATCH.format(sbatch=shutil.which("sbatch"), times=self._times)
+        _write_program(programs / "sbatch", script)
+
+    def jobs(self) -> list[SlurmJob]:
+        """All jobs that have ended."""
+        return [self._read(path) for path in self._times.glob("*.submitted")]
+
+    def _read(self, path: Path) -> SlurmJob:
+        called, submitted, rule = path.read_text().split()
+        started, ended = (
+            float(path.with_suffix(f".{what}").read_text()) for what in ("started", "ended")
+        )
+        return SlurmJob(int(path.stem), rule, float(called), float(submitted), started, ended)
+
+
+def _write_program(path: Path, script: str) -> None:
+    path.write_text(script)
+    path.chmod(0o755)
 
 
 def parts_of(

@@ -19,19 +19,20 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from gpu_seconds import seconds
-from llama_shapes import SIZES, random_llama, save_near
 from runs import REPOSITORY
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
+from tsugiki.demo.tokenizer import build_tokenizer
 from tsugiki.evaluate import candidate_model
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.evaluate.evaluators.registry import Evaluators
@@ -43,6 +44,73 @@ DIGESTS = {name: f"{index:064x}" for index, name in enumerate(NAMES)}
 TASK = "demo_ja_maths"
 HELD, COPIED = "held on the GPU", "merged and copied"
 DENSE = {"ties": 0.5, "dare_ties": 0.5}
+
+
+@dataclass(frozen=True)
+class Size:
+    """What makes a llama large."""
+
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    key_value_heads: int
+    vocabulary: int = 32000
+
+
+SIZES = {
+    "0.1b": Size(768, 2048, 12, 12, 4),
+    "1b": Size(2048, 5632, 22, 32, 4),
+    "3b": Size(3072, 8192, 28, 24, 8),
+    "7b": Size(4096, 14336, 32, 32, 8),
+}
+"""The last one is Mistral-7B, the one before it nearly Llama-3.2-3B, and 1b TinyLlama."""
+
+
+def random_llama(name: str, device: str, *, dtype: torch.dtype = torch.bfloat16) -> Any:
+    """A llama of a size with random weights; their first words are the demo's."""
+    size, tokenizer = SIZES[name], build_tokenizer()
+    config = LlamaConfig(
+        vocab_size=size.vocabulary,
+        hidden_size=size.hidden,
+        intermediate_size=size.intermediate,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.key_value_heads,
+        max_position_embeddings=4096,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        dtype=dtype,
+    )
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            return LlamaForCausalLM(config).eval().requires_grad_(requires_grad=False)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def save_near(model: Any, folders: list[Path], *, step: float = 0.002) -> None:
+    """Save a model, and models that are small random steps from it, each with the demo's tokenizer."""
+    for index, folder in enumerate(folders):
+        if index:
+            with torch.no_grad():
+                for weights in model.parameters():
+                    weights.add_(torch.randn_like(weights), alpha=step)
+        model.save_pretrained(folder)
+        build_tokenizer().save_pretrained(folder)
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Seconds from an idle GPU until it has done some work."""
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    work()
+    torch.cuda.synchronize()
+    return time.perf_counter() - started
 
 
 def recipe(method: str, step: int) -> Recipe:

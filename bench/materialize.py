@@ -33,7 +33,7 @@ import yaml
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from mergekit_environment import mergekit_python
+from peer_environments import peer_python
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.merge.write import write_merge
 
@@ -341,7 +341,7 @@ def main() -> None:
         root = Path(temporary)
         python = None
         if not arguments.skip_mergekit:
-            python = mergekit_python(arguments.environment or root / "environment")
+            python = peer_python("mergekit", arguments.environment or root / "environment")
         for name, layers in (("small", 0), ("large", arguments.layers)):
             (root / name).mkdir()
             folders = save_models(root / name, layers)

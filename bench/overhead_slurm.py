@@ -18,9 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from generation_times import FORWARD, PARTS, mean_parts, parts_of
+from generation_times import FORWARD, PARTS, SlurmClock, mean_parts, parts_of
 from runs import REPOSITORY, demo_config, run
-from slurm_clock import SlurmClock
 from tsugiki.contracts.layout import RunFiles
 
 sys.path.append(str(REPOSITORY))

@@ -23,7 +23,7 @@ import yaml
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
 
-from mergekit_environment import mergekit_python
+from peer_environments import peer_python
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.registry import METHODS
@@ -209,7 +209,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        python = mergekit_python(arguments.environment or root / "environment")
+        python = peer_python("mergekit", arguments.environment or root / "environment")
         results = {kind: compare(python, root, kind) for kind in KINDS}
     print(f"{'largest difference from mergekit, float32':48}" + "".join(f"{k:>10}" for k in KINDS))
     wrong = []

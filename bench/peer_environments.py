@@ -1,4 +1,4 @@
-"""An environment of its own for each peer that searches for merges, and one for peers of strategies.
+"""An environment of its own for each peer that merges or searches for merges, and one for peers of strategies.
 
 mergenetic and mergekit-evolve need older libraries than each other and than tsugiki. PyTorch is pinned to
 the version that tsugiki uses, so that forward passes cost the same everywhere.
@@ -39,8 +39,10 @@ MERGEKIT_EVOLVE = (
         *("ray", "cma", "pandas"),
     ),
 )
+MERGEKIT = (("mergekit==0.1.5", TORCH),)
 STRATEGIES = (("cmaes==0.13.1", "cma==4.5.0", "pymoo==0.6.2"),)
 ENVIRONMENTS = {
+    "mergekit": MERGEKIT,
     "mergenetic": MERGENETIC,
     "mergekit-evolve": MERGEKIT_EVOLVE,
     "strategies": STRATEGIES,

@@ -20,6 +20,7 @@ import argparse
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,7 @@ from typing import Any
 from cpu_seconds import adopt_orphans, cpu_seconds
 from peer_environments import peer_python
 from peer_inputs import TASK, older_checkpoint, task_folder
-from peer_table import Measured, print_table
-from run_peer import PeerError, run_peer
+from run_peer import Measured, PeerError, run_peer
 from runs import costs, demo_config, run
 
 BATCH_SIZE = 128
@@ -153,6 +153,31 @@ def _config(arguments: argparse.Namespace, name: str, *, jobs: int) -> dict[str,
     stage["strategy"]["population"] = arguments.population
     stage["budget"]["generations"] = arguments.generations
     return config
+
+
+def print_table(rows: Sequence[Measured]) -> None:
+    """Print the searches; the first is what the others are compared with."""
+    print(
+        f"\n| {'':26} | candidates | wall | start | per candidate | forward | outside"
+        " | outside, after start | relative | wall / forward | CPU | best |"
+    )
+    print("|---" * 12 + "|")
+    for row in rows:
+        n = row.candidates
+        print(
+            f"| {row.name:26} | {n} | {row.wall:.1f} | {row.start:.1f} | {row.wall / n:.2f}"
+            f" | {row.forward / n:.3f} | {row.outside:.2f} | {row.outside_after_start:.2f}"
+            f" | {row.outside_after_start / rows[0].outside_after_start:.1f}"
+            f" | {row.ratio:.2f} | {row.cpu / n:.2f} | {row.best:.3f} |"
+        )
+    print(
+        "\nSeconds; from `per candidate` on divided by the number of candidates, ratios aside."
+        "\noutside: of forward passes, times the processes that score at the same time."
+        "\nrelative: outside, after start, against the first row."
+        "\nCPU: of all processes, without those of Ray that score nothing."
+        "\ntsugiki keeps and digests each recipe, score and answer; mergenetic keeps a table of genes"
+        "\nand scores; mergekit-evolve keeps the best recipe, and computes in bfloat16."
+    )
 
 
 if __name__ == "__main__":

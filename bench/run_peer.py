@@ -8,13 +8,47 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cpu_seconds import cpu_seconds
-from forward_records import RECORDS, read_samples
-from peer_table import Measured
+from forward_clock import RECORDS, read_samples
 from runs import REPOSITORY
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One search; times in seconds."""
+
+    name: str
+    jobs: int
+    """Processes that score candidates at the same time."""
+    candidates: int
+    wall: float
+    start: float
+    """Part of `wall` before the first candidate."""
+    forward: float
+    """In forward passes, summed over candidates."""
+    cpu: float
+    """CPU time of all processes."""
+    best: float
+    """Score of the best candidate: shows that the search did score merges."""
+
+    @property
+    def ratio(self) -> float:
+        """Wall time over that of the forward passes alone on the same number of processes."""
+        return self.wall / (self.forward / self.jobs)
+
+    @property
+    def outside(self) -> float:
+        """Seconds of a process per candidate, outside of forward passes, the start included."""
+        return (self.wall * self.jobs - self.forward) / self.candidates
+
+    @property
+    def outside_after_start(self) -> float:
+        """The same without the start, which is paid once."""
+        return ((self.wall - self.start) * self.jobs - self.forward) / self.candidates
 
 
 class PeerError(Exception):

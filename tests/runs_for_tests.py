@@ -9,17 +9,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.parents.checkpoints import write_llama
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.load import dump_config, parse_config
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.layout import CandidateFiles, RunFiles
+from tsugiki.contracts.layout import BASELINES, REPEAT, TEST, CandidateFiles, RunFiles
 from tsugiki.contracts.population import Candidate, Population
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
+
+if TYPE_CHECKING:
+    from tsugiki.evaluate.batch import ShardEvaluator
 
 PARENTS = ("a", "b")
 DOCUMENTS = 30
@@ -231,13 +235,56 @@ class TinyRun:
         content = pretty_json(population.model_dump(mode="json"))
         atomic.write_bytes(files.generation(generation).population, content)
 
-    def score(self, phase: str) -> None:
-        """Evaluate and rank the first generation of a phase in this process."""
+    @cached_property
+    def evaluator(self) -> ShardEvaluator:
+        """Scores the run's candidates in this process; what it has loaded serves all phases."""
         from tsugiki.evaluate.batch import ShardEvaluator
+
+        return ShardEvaluator(self.files, self.config, job=0)
+
+    def score(self, phase: str, generation: int = 0) -> None:
+        """Evaluate and rank a generation."""
         from tsugiki.steps.evolution import write_ranked
 
-        ShardEvaluator(self.files, self.config, job=0).evaluate(phase, 0, log=lambda _line: None)
-        write_ranked(self.files, self.config, phase, 0, log=lambda _line: None)
+        self.evaluator.evaluate(phase, generation, log=lambda _line: None)
+        write_ranked(self.files, self.config, phase, generation, log=lambda _line: None)
+
+    def search(self, stage: str = "ps") -> None:
+        """Do what the rules do for a stage, from its first generation to its scored finalists."""
+        from tsugiki.steps.evolution import write_next
+        from tsugiki.steps.finals import write_finalists
+        from tsugiki.steps.start import write_first
+
+        found = self.config.stage(stage)
+        assert found is not None
+        write_first(self.files, self.config, found)
+        for generation in range(found.budget.generations):
+            self.score(stage, generation)
+            write_next(self.files, self.config, found, generation)
+        write_finalists(self.files, self.config, found)
+        self.score(self.config.finalists_of(stage))
+
+    def finish(self) -> None:
+        """Do what the rules do, from the first generation to the final table and the best model."""
+        from tsugiki.finalists.files import write_final_table
+        from tsugiki.steps.best import write_best, write_stage_best
+        from tsugiki.steps.finals import write_repeat, write_test
+        from tsugiki.steps.start import write_baselines
+
+        *before, last = (stage.name for stage in self.config.stages)
+        for stage in before:
+            self.search(stage)
+            write_stage_best(self.files, self.config, stage, threads=1)
+        self.search(last)
+        write_baselines(self.files, self.config)
+        self.score(BASELINES)
+        write_test(self.files, self.config)
+        self.score(TEST)
+        if self.config.evaluation.repeat_check is not None:
+            write_repeat(self.files, self.config)
+            self.score(REPEAT)
+        write_final_table(self.files, self.config)
+        write_best(self.files, self.config, self.files.best, threads=1)
 
     def finish(self) -> None:
         """Run to the best model, in this process; every stage has one generation."""

@@ -23,8 +23,7 @@ from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.samples import to_parquet
 from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.finalists.table import read_final_table
-from tsugiki.steps.evolution import write_ranked
-from tsugiki.steps.rungs import write_promotion
+from tsugiki.steps.evolution import write_promotion, write_ranked
 
 WEIGHTS = (0.3, 0.7, 1.1)
 

@@ -18,9 +18,6 @@ from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import read_population
 from tsugiki.errors import LineageError
 from tsugiki.lineage.ancestry import ancestry, render
-from tsugiki.steps.evolution import write_next
-from tsugiki.steps.finals import write_finalists
-from tsugiki.steps.start import write_first
 
 
 @pytest.fixture(scope="module")
@@ -99,11 +96,7 @@ def test_the_mean_that_a_search_ended_with_comes_from_all_generations(make_run: 
     """It is a finalist, and no candidate of a generation; the state after the last one made it."""
     searched = parameter_stage(*PARENTS, population=4) | {"budget": {"generations": 1}}
     run = make_run(stages=[searched], finalists={"top": 1, "mean": True})
-    (stage,) = run.config.stages
-    write_first(run.files, run.config, stage)
-    run.score("ps")
-    write_next(run.files, run.config, stage, 0)
-    write_finalists(run.files, run.config)
+    run.search()
     finalists = read_population(run.files.phase("finalists").generation(0).population)
     (mean,) = [one for one in finalists.candidates if one.origin["name"] == "final mean"]
     found = ancestry(run.files, run.config, mean.recipe)

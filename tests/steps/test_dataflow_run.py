@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun, evaluation_section
-from tests.steps.test_steps import quiet, score
+from tests.steps.test_steps import quiet
 from tsugiki import atomic
 from tsugiki.audit.audit import audit
 from tsugiki.canonical import pretty_json
@@ -64,7 +64,7 @@ def finish(run: TinyRun, recipe: DataflowRecipe) -> None:
     )
     content = pretty_json(population.model_dump(mode="json"))
     atomic.write_bytes(phase.generation(0).population, content)
-    score(run, "finalists")
+    run.score("finalists")
     write_best(run.files, run.config, run.files.best, threads=1)
 
 

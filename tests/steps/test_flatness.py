@@ -20,10 +20,8 @@ from tsugiki.contracts.samples import read_samples
 from tsugiki.finalists.files import load_flatness, read_winner
 from tsugiki.steps.audit import reselect
 from tsugiki.steps.estimate import shares
-from tsugiki.steps.evolution import write_next
-from tsugiki.steps.finals import write_finalists, write_flatness
+from tsugiki.steps.finals import write_flatness
 from tsugiki.steps.plan import Plan
-from tsugiki.steps.start import write_first
 from tsugiki.strategies.state import read_state
 
 NEIGHBOURS = 3
@@ -43,11 +41,7 @@ def scored(
 ) -> TinyRun:
     """A run as far as its winner's neighbours. Read only."""
     run = start_run(configured(tiny_models, tiny_tasks, tmp_path_factory.mktemp("flat")))
-    write_first(run.files, run.config, run.config.stages[0])
-    run.score("ps")
-    write_next(run.files, run.config, run.config.stages[0], 0)
-    write_finalists(run.files, run.config)
-    run.score(FINALISTS)
+    run.search()
     write_flatness(run.files, run.config)
     run.score(FLATNESS)
     return run

@@ -15,12 +15,10 @@ from tsugiki.contracts.outcome import Scored, is_whole
 from tsugiki.errors import LineageError
 from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.steps.audit import reselect
-from tsugiki.steps.evolution import write_next, write_ranked
+from tsugiki.steps.evolution import write_next, write_promotion, write_ranked
 from tsugiki.steps.past import by_document
-from tsugiki.steps.rungs import write_promotion
 from tsugiki.steps.start import write_first
-from tsugiki.strategies.rungs.none import NoneLeft
-from tsugiki.strategies.rungs.rule import Standing
+from tsugiki.strategies.rungs.rule import NoneLeft, Standing
 from tsugiki.strategies.state import read_state
 
 QUIET: Any = lambda _line: None  # noqa: E731

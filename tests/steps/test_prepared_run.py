@@ -11,17 +11,13 @@ from tests.hostile.adapters import write_adapter
 from tests.parents.checkpoints import write_llama
 from tests.parents.prepare.models import write_with_added
 from tests.runs_for_tests import raw_config, start_run
-from tests.steps.test_steps import score
 from tsugiki.audit.audit import audit
 from tsugiki.contracts.locks import read_lock
 from tsugiki.errors import ParentError
 from tsugiki.parents.locate import locate
 from tsugiki.steps.audit import reproduce_best, reselect
 from tsugiki.steps.best import write_best
-from tsugiki.steps.evolution import write_next
-from tsugiki.steps.finals import write_finalists
 from tsugiki.steps.prepare import write_parents
-from tsugiki.steps.start import write_first
 
 
 def test_a_run_merges_what_was_prepared(tiny_tasks: Path, tmp_path: Path) -> None:
@@ -35,14 +31,9 @@ def test_a_run_merges_what_was_prepared(tiny_tasks: Path, tmp_path: Path) -> Non
     raw["stages"][0]["budget"] = {"generations": 1}
     raw["stages"][0]["space"]["tokenizer"] = "b"
     run = start_run(raw)
-    (stage,) = run.config.stages
     lock = read_lock(run.files.parents)
     assert sorted(locate(run.config, lock)) == ["a", "b", "base"]
-    write_first(run.files, run.config, stage)
-    score(run, stage.name)
-    write_next(run.files, run.config, stage, 0)
-    write_finalists(run.files, run.config)
-    score(run, "finalists")
+    run.search()
     write_best(run.files, run.config, run.files.best, threads=1)
 
     _, info = AutoModelForCausalLM.from_pretrained(run.files.best, output_loading_info=True)

@@ -14,17 +14,13 @@ import pytest
 from tests.runs_for_tests import TinyRun, evaluation_section, raw_config, start_run
 from tsugiki.audit.audit import audit
 from tsugiki.config.load import parse_config
-from tsugiki.contracts.layout import BASELINES, FINALISTS, REPEAT, TEST, RunFiles
+from tsugiki.contracts.layout import REPEAT, TEST, RunFiles
 from tsugiki.contracts.ledger import read_population
 from tsugiki.contracts.samples import read_samples
-from tsugiki.finalists.files import load_repeat, write_final_table
+from tsugiki.finalists.files import load_repeat
 from tsugiki.finalists.repeat import repeat_of
 from tsugiki.steps.audit import reselect
-from tsugiki.steps.best import write_best
-from tsugiki.steps.evolution import write_next
-from tsugiki.steps.finals import write_finalists, write_repeat, write_test
 from tsugiki.steps.plan import Plan
-from tsugiki.steps.start import write_baselines, write_first
 
 AGAIN = 2
 
@@ -44,19 +40,7 @@ def scored(
 ) -> TinyRun:
     """A run to its end. Read only."""
     run = start_run(configured(tiny_models, tiny_tasks, tmp_path_factory.mktemp("again"), AGAIN))
-    write_first(run.files, run.config, run.config.stages[0])
-    run.score("ps")
-    write_next(run.files, run.config, run.config.stages[0], 0)
-    write_baselines(run.files, run.config)
-    run.score(BASELINES)
-    write_finalists(run.files, run.config)
-    run.score(FINALISTS)
-    write_test(run.files, run.config)
-    run.score(TEST)
-    write_repeat(run.files, run.config)
-    run.score(REPEAT)
-    write_final_table(run.files, run.config)
-    write_best(run.files, run.config, run.files.best, threads=1)
+    run.finish()
     return run
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tsugiki.errors import LineageError
-from tsugiki.steps.run_lock import hold_run_lock
+from tsugiki.steps.workflow import hold_run_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from tsugiki.steps.run_lock import hold_run_lock
+from tsugiki.steps.workflow import hold_run_lock
 hold_run_lock(Path(sys.argv[1]))
 hold_run_lock(Path(sys.argv[1]))
 print("held", flush=True)

@@ -25,8 +25,7 @@ from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.rungs import documents_by_rung
 from tsugiki.evaluate.score import score
 from tsugiki.steps.audit import reselect
-from tsugiki.steps.evolution import write_next, write_ranked
-from tsugiki.steps.rungs import write_promotion
+from tsugiki.steps.evolution import write_next, write_promotion, write_ranked
 from tsugiki.steps.start import write_first
 
 RUNGS = [2, 5, 8]

@@ -18,7 +18,6 @@ from tests.runs_for_tests import TinyRun, raw_config, start_run
 from tsugiki.audit.audit import audit
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.parents import LocalParent
-from tsugiki.contracts.layout import PhaseFiles
 from tsugiki.contracts.ledger import read_generation, read_population
 from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import read_recipe
@@ -27,30 +26,12 @@ from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.steps.audit import reproduce_best, reselect
 from tsugiki.steps.best import write_best, write_candidate
 from tsugiki.steps.evolution import write_next, write_ranked
-from tsugiki.steps.finals import write_finalists, write_test
-from tsugiki.steps.start import write_baselines, write_first
 
 GENERATIONS = 2
 
 
 def quiet(_line: str) -> None:
     """Say nothing."""
-
-
-def score(run: TinyRun, phase: str, generation: int = 0) -> None:
-    """Evaluate and rank a generation."""
-    ShardEvaluator(run.files, run.config, job=0).evaluate(phase, generation, log=quiet)
-    write_ranked(run.files, run.config, phase, generation, log=quiet)
-
-
-def search(run: TinyRun) -> PhaseFiles:
-    """The stage, from its first generation to the state after its last."""
-    (stage,) = run.config.stages
-    write_first(run.files, run.config, stage)
-    for generation in range(GENERATIONS):
-        score(run, stage.name, generation)
-        write_next(run.files, run.config, stage, generation)
-    return run.files.phase(stage.name)
 
 
 def short_config(models: Path, tasks: Path, results: Path) -> dict[str, Any]:
@@ -66,16 +47,8 @@ def finished(
     tiny_models: Path, tiny_tasks: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> TinyRun:
     """A run from its first generation to its best model. Read only."""
-    results = tmp_path_factory.mktemp("results")
-    run = start_run(short_config(tiny_models, tiny_tasks, results))
-    search(run)
-    write_baselines(run.files, run.config)
-    score(run, "baselines")
-    write_finalists(run.files, run.config)
-    score(run, "finalists")
-    write_test(run.files, run.config)
-    score(run, "test")
-    write_best(run.files, run.config, run.files.best, threads=1)
+    run = start_run(short_config(tiny_models, tiny_tasks, tmp_path_factory.mktemp("results")))
+    run.finish()
     return run
 
 
@@ -91,7 +64,7 @@ def test_a_second_run_gives_the_same_bytes(
 ) -> None:
     """Populations, states, outcomes and items, in another folder."""
     again = start_run(short_config(tiny_models, tiny_tasks, tmp_path / "elsewhere"))
-    search(again)
+    again.search()
     compared = 0
     for path in sorted(again.files.root.rglob("*")):
         if path.is_file() and path.name not in {"cost.json", "config.lock.yaml"}:
@@ -104,11 +77,8 @@ def test_a_second_run_gives_the_same_bytes(
 
 def test_a_finished_run_is_sound_and_every_generation_can_be_drawn_again(finished: TinyRun) -> None:
     """By the audit that users run."""
-    findings = audit(
-        finished.files, finished.config, reselect=reselect(finished.files, finished.config)
-    )
-    unfinished = [one for one in findings if "final.json" in str(one)]
-    assert findings == unfinished
+    again = reselect(finished.files, finished.config)
+    assert audit(finished.files, finished.config, reselect=again) == []
 
 
 @pytest.mark.parametrize("changed", ["population", "state"])
@@ -250,7 +220,7 @@ def test_scores_of_two_evaluations_are_not_ranked_together(
     with pytest.raises(LineageError, match="scored by different evaluations"):
         write_ranked(copied.files, copied.config, "ps", generation, log=quiet)
     assert not files.evaluated(0).exists()
-    score(copied, "ps", generation)
+    copied.score("ps", generation)
     assert json.loads(path.read_text())["evaluation"] != "0" * 64
     assert files.outcomes.read_bytes() == before
 
@@ -327,7 +297,7 @@ def test_an_ended_stage_has_nothing_to_evaluate(copied: TinyRun) -> None:
     ended = population.model_copy(update={"candidates": (), "stopped": "no better candidate"})
     content = json.dumps(ended.model_dump(mode="json")).encode()
     files.population.write_bytes(content)
-    score(copied, "ps", GENERATIONS)
+    copied.score("ps", GENERATIONS)
     entry = read_generation(files.outcomes)
     assert entry.ranked == ()
     assert entry.population == digest_bytes(content)

@@ -26,7 +26,7 @@ from tests.workers.conftest import Servers
 from tsugiki import errors
 from tsugiki.errors import InfrastructureError, LineageError, TsugikiError
 from tsugiki.evaluate import batch
-from tsugiki.workers.fingerprint import code_stamp
+from tsugiki.workers.server import code_stamp
 
 pytestmark = pytest.mark.usefixtures("_unedited")
 

@@ -365,16 +365,10 @@ class Run:
                 yield row
 
     def _find(self, candidate: str, stage: str | None) -> Candidate:
-        from tsugiki.errors import LineageError
+        from tsugiki.finalists.files import find_candidate
 
         name = stage or self.config.stages[-1].name
-        for entry in self._entries(name):
-            for one in entry.population.candidates:
-                if candidate in (one.id, one.origin.get("name")) or one.recipe.startswith(
-                    candidate
-                ):
-                    return one
-        raise LineageError("there is no such candidate", where=f"phase {name}", got=candidate)
+        return find_candidate(self._entries(name), candidate, where=f"phase {name}")
 
 
 def strategy(kind: str, start: Sequence[float], *, seed: int = 0, **settings: Any) -> Search:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from tsugiki.audit.estimates import check_estimates
+from tsugiki.audit.decisions import Reselect, check_estimates, check_reselect, check_rungs
 from tsugiki.audit.finding import Finding, collect, differs, place
-from tsugiki.audit.phase import Reselect, check_candidates, check_chain, check_reselect
+from tsugiki.audit.phase import check_candidates, check_chain
 from tsugiki.audit.presence import check_marks, check_places, check_presence
-from tsugiki.audit.rungs import check_rungs
 from tsugiki.canonical import digest_bytes, digest_file
 from tsugiki.config.load import changed_keys, read_config
 from tsugiki.config.parents import adapter_base

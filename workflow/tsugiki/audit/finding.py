@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tsugiki.canonical import digest_file
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import TsugikiError
 
@@ -38,6 +39,11 @@ def differs(what: str, where: str, expected: Any, got: Any) -> Iterator[Finding]
 def place(files: RunFiles, path: Path) -> str:
     """How a finding names a file of a run."""
     return path.relative_to(files.root).as_posix()
+
+
+def digest_of(path: Path) -> str | None:
+    """SHA-256 of a file; None if it is not there."""
+    return digest_file(path) if path.is_file() else None
 
 
 def collect(check: Iterator[Finding], where: str) -> list[Finding]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from tsugiki.audit.finding import Finding, differs, place
-from tsugiki.canonical import digest_file
+from tsugiki.audit.finding import Finding, differs, digest_of, place
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.document_sets import SPLITS, read_document_sets
 from tsugiki.contracts.layout import CandidateFiles, RunFiles
@@ -28,10 +26,6 @@ from tsugiki.evaluate.rungs import documents_by_rung
 from tsugiki.evolve.rank import fitness_of
 from tsugiki.finalists.measures import parts_of
 from tsugiki.parents.run_models import run_digests
-
-Reselect = Callable[[Entry | None, Entry], str | None]
-"""From two consecutive generations to the difference between the second and what selecting from
-the first gives; None if there is none. Before the first generation of a phase there is None."""
 
 Documents = Mapping[str, list[int]]
 """Document ids by objective."""
@@ -50,12 +44,15 @@ def check_chain(files: RunFiles, phase: str, config: RunConfig) -> Iterator[Find
         yield from differs(
             "the population is of another place", where, (config.name, phase, entry.number), stated
         )
-        before = None if previous is None else _digest(previous.files.outcomes)
+        before = None if previous is None else digest_of(previous.files.outcomes)
         what = "does not follow from the generation before"
         yield from differs(what, where, before, population.previous)
         if population.state is not None:
             yield from differs(
-                "was not drawn from this state", where, _digest(entry.files.state), population.state
+                "was not drawn from this state",
+                where,
+                digest_of(entry.files.state),
+                population.state,
             )
         yield from _check_entry(files, entry)
         previous = entry
@@ -105,20 +102,11 @@ def check_candidates(files: RunFiles, phase: str, config: RunConfig) -> Iterator
         seen |= {candidate.recipe for candidate in entry.population.candidates}
 
 
-def check_reselect(files: RunFiles, phase: str, reselect: Reselect) -> Iterator[Finding]:
-    """Selecting again from each generation gives the next one, and starting again the first."""
-    for first, second in pairwise([None, *entries(files.phase(phase))]):
-        assert second is not None
-        difference = reselect(first, second)
-        if difference is not None:
-            yield Finding(difference, place(files, second.files.population))
-
-
 def _check_entry(files: RunFiles, entry: Entry) -> Iterator[Finding]:
     if entry.outcomes is None:
         return
     where, outcomes = place(files, entry.files.outcomes), entry.outcomes
-    digest = _digest(entry.files.population)
+    digest = digest_of(entry.files.population)
     what = f"ranks another population than {entry.files.population.name}"
     yield from differs(what, where, digest, outcomes.population)
     drawn, ranked = (
@@ -174,7 +162,7 @@ def _check_samples(
     if not path.is_file():
         yield Finding("the record of the items is missing", where)
         return
-    yield from differs("has changed since it was scored", where, outcome.records, _digest(path))
+    yield from differs("has changed since it was scored", where, outcome.records, digest_of(path))
     table = read_samples(path, ["objective", "doc_id", "doc_hash", "value", "part"])
     columns = (table[name].to_pylist() for name in ("objective", "doc_id", "doc_hash"))
     for name, document, content in zip(*columns, strict=True):
@@ -284,7 +272,3 @@ def _hashes(files: RunFiles, config: RunConfig) -> Hashes:
 def _documents_of(config: RunConfig, ids: Mapping[str, list[int]]) -> Documents:
     """By objective, of documents by task."""
     return {one.name: ids[one.task] for one in config.evaluation.measured if one.task in ids}
-
-
-def _digest(path: Path) -> str | None:
-    return digest_file(path) if path.is_file() else None

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from tsugiki.audit.finding import Finding, differs, place
+from tsugiki.audit.finding import Finding, differs, digest_of, place
 from tsugiki.canonical import digest_file
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import TEST, CandidateFiles, PhaseFiles, RunFiles
@@ -122,14 +122,10 @@ def _check_jobs(
         what = "marks another population as scored"
         yield from differs(what, where, population, mark.get("population"))
         for recipe, said in mark.get("outcomes", {}).items():
-            its = _digest(places[recipe].outcome) if recipe in places else "no such candidate"
+            its = digest_of(places[recipe].outcome) if recipe in places else "no such candidate"
             yield from differs(f"marks another outcome of {recipe[:12]}", where, its, said)
             if recipe not in places:
                 return
-
-
-def _digest(path: Path) -> str | None:
-    return digest_file(path) if path.is_file() else None
 
 
 def _visible(root: Path) -> Iterator[Path]:

@@ -114,7 +114,7 @@ def evaluate(run: Run, phase: str, generation: int, job: int, rung: int | None) 
 @click.option("--rung", type=int, required=True, help="Number of the rung, from 0.")
 def promote(run: Run, stage: str, generation: int, rung: int) -> None:
     """Write which candidates of a generation go on from a rung."""
-    from tsugiki.steps.rungs import write_promotion
+    from tsugiki.steps.evolution import write_promotion
 
     files, config = run.files, run.config
     write_promotion(files, config, find_stage(config, stage), generation, rung, log=click.echo)

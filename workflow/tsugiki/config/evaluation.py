@@ -30,9 +30,8 @@ from tsugiki.config.file_objectives import (
 )
 from tsugiki.contracts.data import Name, Section, folder_of
 from tsugiki.contracts.document_sets import Goal, sign_of
-from tsugiki.strategies.rungs.none import NoneLeft
 from tsugiki.strategies.rungs.registry import AnyRule
-from tsugiki.strategies.rungs.rule import Rule
+from tsugiki.strategies.rungs.rule import NoneLeft, Rule
 
 PLACE = "#"
 """In place of a column: documents are told apart by their place in the data set."""

@@ -16,8 +16,8 @@ from tsugiki.contracts.population import INJECTED, Candidate, Generation, Popula
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.scores import further_first, scores_of
 from tsugiki.errors import ConfigError, LineageError
-from tsugiki.evolve.leaders import improves, leaders
 from tsugiki.evolve.stop import Past, stop_reason
+from tsugiki.evolve.subsets import improves, leaders
 from tsugiki.evolve.surrogate import GaussianProcess, model_of, screen
 from tsugiki.strategies.state import State
 from tsugiki.strategies.strategy import Asked, Strategy, clip

@@ -11,7 +11,8 @@ import numpy as np
 from tsugiki.config.baselines import AnyBaseline, Baseline, FrankenmergeBaseline
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace, Stage
-from tsugiki.contracts.population import Candidate, Population
+from tsugiki.contracts.layout import BASELINES
+from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import (
     SHARED,
     AnyRecipe,
@@ -23,6 +24,7 @@ from tsugiki.contracts.recipe import (
     with_names,
 )
 from tsugiki.errors import ConfigError
+from tsugiki.finalists.choose import undrawn
 from tsugiki.keyed import generator
 
 Slice = tuple[str, int, int]
@@ -159,23 +161,8 @@ def baseline_population(
             for recipe in _recipes(config, baseline, digests, per_parent, layers or {})
         ),
     ]
-    population = Population(
-        run=config.name,
-        phase="baselines",
-        generation=0,
-        split="search",
-        previous=None,
-        state=None,
-        candidates=tuple(
-            Candidate(
-                id=f"000-{index:02d}",
-                recipe=recipe.digest,
-                genome=(),
-                origin={"name": name, "kind": kind},
-            )
-            for index, (name, kind, recipe) in enumerate(rows)
-        ),
-    )
+    named = ((one.digest, {"name": name, "kind": kind}) for name, kind, one in rows)
+    population = undrawn(config.name, BASELINES, "search", named)
     return population, [recipe for _, _, recipe in rows]
 
 

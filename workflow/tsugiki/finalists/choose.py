@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import Preference
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import EVOLVED
+from tsugiki.contracts.layout import EVOLVED, TEST
 from tsugiki.contracts.outcome import Scored, is_whole
 from tsugiki.contracts.population import Bound, Candidate, Generation, Population, Ranked
 from tsugiki.contracts.scores import scores_of, weighted_sum
@@ -90,10 +90,9 @@ def finalist_population(
         phase: The stage's phase of finalists.
         preference: What the winner is to be, besides good.
     """
-    rows = [(f"candidate {entry.id}", entry.recipe) for entry in chosen]
-    if mean is not None and mean not in {recipe for _, recipe in rows}:
-        rows.append(("final mean", mean))
-    named = [(name, "finalist", recipe) for name, recipe in rows]
+    named = {entry.recipe: f"candidate {entry.id}" for entry in chosen}
+    if mean is not None:
+        named.setdefault(mean, "final mean")
     searched: dict[str, dict[str, str | list[str]]] = {
         entry.recipe: {SEARCHED: repr(value), ITEMS: str(_items(entry))}
         for entry, value in zip(
@@ -106,7 +105,11 @@ def finalist_population(
     if knee is not None:
         for entry in chosen:
             searched[entry.recipe][VALUES] = [repr(_value(entry, name)) for name in knee]
-    population = _population(run, phase, named, split="validation", more=searched)
+    rows: list[tuple[str, dict[str, str | list[str]]]] = [
+        (recipe, {"name": name, "kind": "finalist", **searched.get(recipe, {})})
+        for recipe, name in named.items()
+    ]
+    population = undrawn(run, phase, "validation", rows)
     return population.model_copy(update={"bounds": bounds_of(preference, objectives), "knee": knee})
 
 
@@ -273,17 +276,26 @@ def held_out_population(
     rows.extend((name, "stage", recipe) for name, recipe in (stages or {}).items())
     rows.extend((name, "rival", recipe) for name, recipe in (rivals or {}).items())
     rows.extend((name, kind, recipe) for name, (kind, recipe) in baselines.items())
-    return _population(run, "test", rows, split="test")
+    named = ((recipe, {"name": name, "kind": kind}) for name, kind, recipe in rows)
+    return undrawn(run, TEST, "test", named)
 
 
-def _population(
+def undrawn(
     run: str,
     phase: str,
-    rows: Sequence[tuple[str, str, str]],
-    *,
-    split: Literal["validation", "test"],
-    more: Mapping[str, Mapping[str, str | list[str]]] | None = None,
+    split: Literal["search", "validation", "test"],
+    rows: Iterable[tuple[str, Mapping[str, str | list[str]]]],
+    genomes: Sequence[Sequence[float]] | None = None,
 ) -> Population:
+    """The population of a phase that no strategy has drawn, and that has one generation.
+
+    Args:
+        run: The run's name.
+        phase: The phase.
+        split: Which items score it.
+        rows: Recipe digest and origin of each candidate.
+        genomes: Of each candidate; none have one if absent.
+    """
     return Population(
         run=run,
         phase=phase,
@@ -295,9 +307,9 @@ def _population(
             Candidate(
                 id=f"000-{index:02d}",
                 recipe=recipe,
-                genome=(),
-                origin={"name": name, "kind": kind, **(more or {}).get(recipe, {})},
+                genome=tuple(genomes[index]) if genomes is not None else (),
+                origin=dict(origin),
             )
-            for index, (name, kind, recipe) in enumerate(rows)
+            for index, (recipe, origin) in enumerate(rows)
         ),
     )

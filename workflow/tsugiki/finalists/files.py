@@ -17,11 +17,18 @@ from tsugiki.contracts.layout import (
     PhaseFiles,
     RunFiles,
 )
-from tsugiki.contracts.ledger import entries, read_generation, read_population, scored_generations
-from tsugiki.contracts.population import Population, Ranked
+from tsugiki.contracts.ledger import (
+    Entry,
+    entries,
+    read_generation,
+    read_population,
+    scored_generations,
+)
+from tsugiki.contracts.population import Candidate, Population, Ranked
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.samples import read_samples
 from tsugiki.contracts.usage import generated_tokens, used
+from tsugiki.errors import LineageError
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.finalists.choose import least_missing, pools, winner
@@ -44,6 +51,29 @@ def read_winner(phase: PhaseFiles) -> Ranked:
     """
     files = phase.generation(0)
     return winner(read_population(files.population), read_generation(files.outcomes))
+
+
+def find_candidate(found: Iterable[Entry], candidate: str, *, where: str) -> Candidate:
+    """The first candidate of some generations that is called so.
+
+    Args:
+        found: The generations.
+        candidate: Its id (`003-07`), name (of baselines, finalists and test rows), or the start of its recipe's digest.
+        where: The phase, for the message.
+
+    Raises:
+        LineageError: there is none.
+    """
+    for entry in found:
+        for one in entry.population.candidates:
+            if candidate in (one.id, one.origin.get("name")) or one.recipe.startswith(candidate):
+                return one
+    raise LineageError(
+        "there is no such candidate",
+        where=where,
+        expected="an id, such as 003-07, a name, or the start of a recipe's digest",
+        got=candidate,
+    )
 
 
 def write_final_table(files: RunFiles, config: RunConfig) -> FinalTable:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from tsugiki.config.run import Flatness as Settings
 from tsugiki.contracts.genome import GeneKinds
 from tsugiki.contracts.layout import FLATNESS
-from tsugiki.contracts.population import Candidate, Generation, Population, Ranked
+from tsugiki.contracts.population import Generation, Population, Ranked
+from tsugiki.finalists.choose import undrawn
 from tsugiki.finalists.table import Flatness
 from tsugiki.keyed import generator
 
@@ -50,23 +51,11 @@ def neighbours(
 
 def neighbour_population(run: str, genomes: Sequence[Floats], recipes: Sequence[str]) -> Population:
     """Neighbours of the winner as a population that is scored on the validation items."""
-    return Population(
-        run=run,
-        phase=FLATNESS,
-        generation=0,
-        split="validation",
-        previous=None,
-        state=None,
-        candidates=tuple(
-            Candidate(
-                id=f"000-{index:02d}",
-                recipe=recipe,
-                genome=tuple(float(value) for value in genome),
-                origin={"name": f"neighbour {index + 1}", "kind": "neighbour"},
-            )
-            for index, (genome, recipe) in enumerate(zip(genomes, recipes, strict=True))
-        ),
+    rows = (
+        (recipe, {"name": f"neighbour {number}", "kind": "neighbour"})
+        for number, recipe in enumerate(recipes, start=1)
     )
+    return undrawn(run, FLATNESS, "validation", rows, [one.tolist() for one in genomes])
 
 
 def flatness_of(

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tsugiki.contracts.layout import REPEAT
-from tsugiki.contracts.population import Candidate, Generation, Population
+from tsugiki.contracts.population import Generation, Population
+from tsugiki.finalists.choose import undrawn
 from tsugiki.finalists.table import Repeat
 
 Rows = Sequence[Mapping[str, Any]]
@@ -30,23 +31,11 @@ def repeat_population(test: Population, scored: Generation, count: int) -> Popul
         (one for one in test.candidates if one.id not in failed),
         key=lambda one: one.origin.get("kind") != "evolved",
     )
-    return Population(
-        run=test.run,
-        phase=REPEAT,
-        generation=0,
-        split="test",
-        previous=None,
-        state=None,
-        candidates=tuple(
-            Candidate(
-                id=f"000-{index:02d}",
-                recipe=one.recipe,
-                genome=(),
-                origin={"name": f"{one.origin['name']} again", "kind": "again"},
-            )
-            for index, one in enumerate(rows[:count])
-        ),
+    again = (
+        (one.recipe, {"name": f"{one.origin['name']} again", "kind": "again"})
+        for one in rows[:count]
     )
+    return undrawn(test.run, REPEAT, "test", again)
 
 
 def repeat_of(pairs: Sequence[tuple[Rows, Rows]]) -> Repeat:

@@ -14,7 +14,7 @@ from tsugiki.contracts.outcome import is_whole
 from tsugiki.contracts.population import INJECTED, Candidate
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.errors import LineageError
-from tsugiki.finalists.files import read_winner
+from tsugiki.finalists.files import find_candidate, read_winner
 from tsugiki.parents.run_models import read_stage_lock
 from tsugiki.space.read import read_genome
 
@@ -124,7 +124,7 @@ def ancestry(
         recipe = read_recipe(final.recipe)
         ancestors: tuple[Ancestor, ...] = (_mean(known, candidate),)
     else:
-        found = _find(known, candidate, where=name)
+        found = find_candidate(known, candidate, where=f"stage {name}")
         recipe = read_recipe(phase.candidate(found.recipe).recipe)
         ancestors = tuple(_ancestors(known, found))
     last = max((_number(one.id) for one in ancestors if one.state), default=0)
@@ -149,20 +149,6 @@ def _mean(known: list[Entry], recipe: str) -> Ancestor:
     end = sum(one.outcomes is not None for one in known)  # the next one is drawn, and not scored
     state = known[min(end, len(known) - 1)].population.state
     return Ancestor(id=f"{end:03d}-mean", recipe=recipe, operator="drawn", state=state)
-
-
-def _find(known: list[Entry], candidate: str, *, where: str) -> Candidate:
-    """The first candidate of that id, or of a recipe whose digest begins so."""
-    for entry in known:
-        for one in entry.population.candidates:
-            if one.id == candidate or one.recipe.startswith(candidate):
-                return one
-    raise LineageError(
-        "there is no such candidate",
-        where=f"stage {where}",
-        expected="an id, such as 003-07, the start of a recipe's digest, or `evolved`",
-        got=candidate,
-    )
 
 
 def _made(files: RunFiles, stage: str) -> str:
@@ -244,21 +230,15 @@ def _sources(files: RunFiles, config: RunConfig, recipe: AnyRecipe) -> Iterator[
 def _source(name: str, digest: str, locked: LockedParent | None) -> Source:
     if locked is None:
         return Source(name=name, digest=digest, source={})
-    made = locked.prepared
+    made, card = locked.prepared, locked.card
     return Source(
         name=name,
         digest=digest,
         source={key: value for key, value in locked.source.items() if value not in (None, {}, [])},
         commit=locked.commit,
         made_from=tuple(made.made_from) if made is not None else (),
-        license=_license(locked),
+        license=None if card is None else card.license_name or card.license or card.text,
     )
-
-
-def _license(locked: LockedParent) -> str | None:
-    """What a lock says of a parent's licence; those of earlier versions say nothing."""
-    card = getattr(locked, "card", None)
-    return None if card is None else card.license_name or card.license or card.text
 
 
 def _number(candidate: str) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import BASELINES, RunFiles
 from tsugiki.contracts.locks import LockedParent, digest_of_files, read_lock
+from tsugiki.contracts.recipe import AnyRecipe, ParentRef, Recipe
 from tsugiki.json_files import read_json
 from tsugiki.models.files import digest_folder
 from tsugiki.parents.locate import digest_memory, locate, require_files
@@ -88,6 +90,18 @@ def run_digests(files: RunFiles, config: RunConfig) -> dict[str, str]:
         if (lock := files.phase(stage.name).best_lock).is_file():
             digests[stage.name] = read_stage_lock(lock).digest
     return digests
+
+
+def with_digests(recipe: AnyRecipe, digests: Mapping[str, str]) -> AnyRecipe:
+    """The recipe with other digests of those models, by name, that have one here."""
+
+    def known(ref: ParentRef) -> ParentRef:
+        return ref.model_copy(update={"digest": digests.get(ref.name, ref.digest)})
+
+    update: dict[str, Any] = {"parents": tuple(known(ref) for ref in recipe.parents)}
+    if isinstance(recipe, Recipe) and recipe.base is not None:
+        update["base"] = known(recipe.base)
+    return recipe.model_copy(update=update)
 
 
 def lock_stage(stage: str, folder: Path, recipe: str) -> LockedParent:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import mimetypes
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tsugiki import __version__, atomic
+from tsugiki import __version__
 from tsugiki.canonical import digest_bytes, digest_file, pretty_json
 from tsugiki.config.licences import Verdict, described, merged_licence
 from tsugiki.config.run import RunConfig
@@ -25,7 +24,7 @@ from tsugiki.contracts.locks import LockedCard, LockedParent, read_lock
 from tsugiki.contracts.outcome import read_cost
 from tsugiki.errors import ConfigError
 from tsugiki.publish.lineage_files import lineage_files
-from tsugiki.publish.publish import require_finished, require_sound
+from tsugiki.publish.publish import files_in, require_finished, require_sound, write_folder
 from tsugiki.publish.sources import Source, read_sources
 from tsugiki.publish.upload import Content, refuse_tokens
 from tsugiki.steps.finals import winning_recipe
@@ -78,7 +77,7 @@ def write_crate(files: RunFiles, config: RunConfig, out: Path, *, models: bool =
     }
     if files.report.is_file():
         recorded["report.html"] = files.report
-    best = {one.relative_to(files.best).as_posix(): one for one in _visible(files.best)}
+    best = files_in(files.best)
     if models:
         recorded |= {f"best/{name}": path for name, path in best.items()}
     content = {**workflow, **recorded}
@@ -90,13 +89,7 @@ def write_crate(files: RunFiles, config: RunConfig, out: Path, *, models: bool =
     made = {name: (path.stat().st_size, digest_file(path)) for name, path in best.items()}
     graph = _graph(files, config, content, verdict, parents, made, with_model=models)
     content[METADATA] = pretty_json({"@context": CONTEXT, "@graph": graph})
-    with atomic.folder(out) as folder:
-        for path, one in content.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(one, Path):
-                shutil.copyfile(one, folder / path)
-            else:
-                (folder / path).write_bytes(one)
+    write_folder(out, content)
     return len(content)
 
 
@@ -144,10 +137,6 @@ def _ledger(files: RunFiles) -> dict[str, Content]:
         here = (path for path in paths if path.is_file())
         found |= {f"ledger/{path.relative_to(files.root).as_posix()}": path for path in here}
     return found
-
-
-def _visible(folder: Path) -> list[Path]:
-    return [one for one in sorted(folder.rglob("*")) if one.is_file() and one.name[0] != "."]
 
 
 def _graph(

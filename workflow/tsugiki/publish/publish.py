@@ -120,7 +120,7 @@ def publish(
         )
         content = _content(files, published, folder, repository or name)
         if out is not None:
-            _write(out, content)
+            write_folder(out, content)
             log(f"{out}: {len(content)} files")
         if repository is None:
             return str(out)
@@ -226,15 +226,19 @@ def _content(files: RunFiles, one: Published, folder: Path, repository: str) -> 
     }
     texts = {path: content for path, content in made.items() if content is not None}
     refuse_tokens(texts)
-    model = {
+    return {**files_in(folder), **texts}
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """A folder's files by their places in it; hidden ones are not for others."""
+    return {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.name.startswith(".")
     }
-    return {**model, **texts}
 
 
-def _write(out: Path, content: Mapping[str, Content]) -> None:
+def write_folder(out: Path, content: Mapping[str, Content]) -> None:
     """Write a folder, whole or not at all."""
     with atomic.folder(out) as folder:
         for path, one in content.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tsugiki.finalists.table import Comparison, FinalTable, Row, ranked_rows, shown, shown_range
-from tsugiki.report.svg import Figure, Scale, line, rectangle, text, ticks
+from tsugiki.report.svg import Figure, Scale, axis_of_bars, line, rectangle, text
 
 WIDTH = 860.0
 LEFT, RIGHT, TOP, BOTTOM = 260.0, 150.0, 36.0, 44.0
@@ -29,7 +29,10 @@ def comparison_figure(table: FinalTable, on: Comparison) -> Figure | None:
     height = TOP + PITCH * len(rows) + BOTTOM
     low, high = min(0.0, *(one.low for one in intervals)), max(one.high for one in intervals)
     x = Scale(low, max(high, low + 1e-9), LEFT, WIDTH - RIGHT)
-    parts = [_legend({row.kind for row in rows}), _axis(x, height, on.objective)]
+    parts = [
+        _legend({row.kind for row in rows}),
+        axis_of_bars(x, TOP, height - BOTTOM, on.objective),
+    ]
     parts += [_bar(table, on, row, x, TOP + PITCH * index) for index, row in enumerate(rows)]
     description = "; ".join(
         f"{row.name} {shown(one.value)} ({shown_range(one)})"
@@ -42,17 +45,6 @@ def comparison_figure(table: FinalTable, on: Comparison) -> Figure | None:
         for row, one in zip(rows, intervals, strict=True)
     ]
     return Figure(figure_name(on, table), title, description, WIDTH, height, "".join(parts), data)
-
-
-def _axis(x: Scale, height: float, objective: str) -> str:
-    parts = []
-    for tick in ticks(x.low, x.high):
-        parts.append(line(x(tick), TOP, x(tick), height - BOTTOM, "f-grid"))
-        parts.append(text(x(tick), height - BOTTOM + 18, f"{tick:g}", text_anchor="middle"))
-    parts.append(line(x(0), TOP, x(0), height - BOTTOM, "f-axis"))
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(text(middle, height - 6, objective, "f-title", text_anchor="middle"))
-    return "".join(parts)
 
 
 def figure_name(on: Comparison, table: FinalTable) -> str:

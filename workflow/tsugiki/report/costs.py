@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tsugiki.contracts.outcome import Cost
-from tsugiki.report.svg import Figure, Scale, line, rectangle, text, ticks
+from tsugiki.report.svg import Figure, Scale, axis_of_bars, rectangle, text
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM, PITCH = 860.0, 130.0, 120.0, 36.0, 44.0, 32.0
 PARTS = (("merging", "f-merge"), ("scoring", "f-forward"), ("other", "f-other"))
@@ -84,7 +84,7 @@ def cost_figure(costs: list[PhaseCost]) -> Figure | None:
         return None
     height = TOP + PITCH * len(costs) + BOTTOM
     x = Scale(0, max(cost.total for cost in costs), LEFT, WIDTH - RIGHT)
-    parts = [_axis(x, height)]
+    parts = [axis_of_bars(x, TOP, height - BOTTOM, "seconds")]
     for index, (name, class_) in enumerate(PARTS):
         parts.append(rectangle(LEFT + 100 * index, 10, 12, 12, f"f-bar {class_}"))
         parts.append(text(LEFT + 100 * index + 18, 20, name))
@@ -100,16 +100,6 @@ def cost_figure(costs: list[PhaseCost]) -> Figure | None:
         for one in costs
     ]
     return Figure("cost", title, description, WIDTH, height, "".join(parts), data)
-
-
-def _axis(x: Scale, height: float) -> str:
-    parts = [line(LEFT, TOP, LEFT, height - BOTTOM, "f-axis")]
-    for tick in ticks(x.low, x.high):
-        parts.append(line(x(tick), TOP, x(tick), height - BOTTOM, "f-grid"))
-        parts.append(text(x(tick), height - BOTTOM + 18, f"{tick:g}", text_anchor="middle"))
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(text(middle, height - 6, "seconds", "f-title", text_anchor="middle"))
-    return "".join(parts)
 
 
 def _bar(cost: PhaseCost, x: Scale, top: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tsugiki.progress.diagnosis import Diagnosis
-from tsugiki.report.svg import Figure, Scale, circle, line, number, path, text, ticks
+from tsugiki.report.svg import Figure, Scale, axes_by_generation, circle, line, path, text
 
 WIDTH, HEIGHT = 860.0, 240.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 20.0, 44.0, 56.0
@@ -68,7 +68,7 @@ def _figure(
         return None
     x = Scale(0, max(1, len(everything) - 1), LEFT + 12, WIDTH - RIGHT - 12)
     y = Scale(0.0, most or max(*known, 1e-9) * 1.05, HEIGHT - BOTTOM, TOP)
-    parts = [_axes(x, y, len(everything))]
+    parts = [axes_by_generation(x, y, len(everything), most=4)]
     first = 0
     for stage in stages.values():
         if first:
@@ -110,19 +110,3 @@ def _line(
     return path(
         [(x(index), y(value)) for index, value in known], f"f-lane {class_} f-line"
     ) + "".join(dots)
-
-
-def _axes(x: Scale, y: Scale, generations: int) -> str:
-    parts = []
-    for tick in ticks(y.low, y.high, 4):
-        parts.append(line(LEFT, y(tick), WIDTH - RIGHT, y(tick), "f-grid"))
-        parts.append(text(LEFT - 8, y(tick) + 4, f"{tick:g}", text_anchor="end"))
-    marks = ticks(1, generations, 10) if generations > 1 else [1]
-    parts += [
-        text(x(tick - 1), HEIGHT - BOTTOM + 20, number(tick), text_anchor="middle")
-        for tick in sorted({1.0, *(float(int(one)) for one in marks)})
-    ]
-    parts.append(line(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "f-axis"))
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(text(middle, HEIGHT - BOTTOM + 40, "generation", "f-title", text_anchor="middle"))
-    return "".join(parts)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 from tsugiki.progress.summary import Course, Summary
-from tsugiki.report.svg import Figure, Scale, circle, line, number, padded, path, text, ticks
+from tsugiki.report.svg import Figure, Scale, axes_by_generation, circle, line, padded, path, text
 
 WIDTH, HEIGHT = 860.0, 380.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 20.0, 44.0, 64.0
@@ -61,7 +61,7 @@ def fitness_figure(measure: str | None, stages: Courses) -> Figure | None:
     low, high = padded(values)
     x = Scale(0, max(1, len(summaries) - 1), LEFT + 12, WIDTH - RIGHT - 12)
     y = Scale(low, high, HEIGHT - BOTTOM, TOP)
-    parts = [_axes(x, y, len(summaries), label), _legend()]
+    parts = [axes_by_generation(x, y, len(summaries), title=label), _legend()]
     first = 0
     for name, stage in stages.items():
         parts.append(_stage(stage, [x(first + index) for index in range(len(stage))], y))
@@ -78,25 +78,6 @@ def fitness_figure(measure: str | None, stages: Courses) -> Figure | None:
         for one, of in stage
     ]
     return Figure(search_name(measure), title, words, WIDTH, HEIGHT, "".join(parts), data)
-
-
-def _axes(x: Scale, y: Scale, generations: int, label: str) -> str:
-    parts = []
-    for tick in ticks(y.low, y.high):
-        parts.append(line(LEFT, y(tick), WIDTH - RIGHT, y(tick), "f-grid"))
-        parts.append(text(LEFT - 8, y(tick) + 4, f"{tick:g}", text_anchor="end"))
-    marks = ticks(1, generations, 10) if generations > 1 else [1]
-    parts += [
-        text(x(tick - 1), HEIGHT - BOTTOM + 20, str(tick), text_anchor="middle")
-        for tick in sorted({1, *(int(one) for one in marks)})
-    ]
-    parts.append(line(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "f-axis"))
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(text(middle, HEIGHT - BOTTOM + 40, "generation", "f-title", text_anchor="middle"))
-    turned = f"rotate(-90 16 {number((TOP + HEIGHT - BOTTOM) / 2)})"
-    height = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(text(16, height, label, "f-title", text_anchor="middle", transform=turned))
-    return "".join(parts)
 
 
 def _stage(stage: Sequence[tuple[Summary, Course]], x: Sequence[float], y: Scale) -> str:

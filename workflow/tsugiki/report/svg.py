@@ -1,4 +1,4 @@
-"""Small pieces of SVG: escaped elements, scales and ticks.
+"""Small pieces of SVG: escaped elements, scales, ticks and axes.
 
 Figures are written by hand and not with a plotting library: their colours are classes that follow
 the reader's light or dark theme, their text stays text, and equal data give equal bytes.
@@ -148,6 +148,50 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def axis_of_bars(x: Scale, top: float, bottom: float, title: str) -> str:
+    """Lines at round numbers behind bars that begin at 0, and what the numbers are."""
+    parts = []
+    for tick in ticks(x.low, x.high):
+        parts.append(line(x(tick), top, x(tick), bottom, "f-grid"))
+        parts.append(text(x(tick), bottom + 18, f"{tick:g}", text_anchor="middle"))
+    parts.append(line(x(0), top, x(0), bottom, "f-axis"))
+    middle = (x.start + x.end) / 2
+    parts.append(text(middle, bottom + 38, title, "f-title", text_anchor="middle"))
+    return "".join(parts)
+
+
+def axes_by_generation(
+    x: Scale, y: Scale, generations: int, *, most: int = 6, title: str = ""
+) -> str:
+    """Lines at round numbers, and the numbers of generations below.
+
+    Args:
+        x: Of generations from 0; the ground reaches 12 pixels beyond it.
+        y: Of what is drawn.
+        generations: How many.
+        most: Lines, about.
+        title: What is drawn; nothing if the legend says it.
+    """
+    left, right, bottom = x.start - 12, x.end + 12, y.start
+    parts = []
+    for tick in ticks(y.low, y.high, most):
+        parts.append(line(left, y(tick), right, y(tick), "f-grid"))
+        parts.append(text(left - 8, y(tick) + 4, f"{tick:g}", text_anchor="end"))
+    marks = ticks(1, generations, 10) if generations > 1 else [1]
+    parts += [
+        text(x(tick - 1), bottom + 20, str(tick), text_anchor="middle")
+        for tick in sorted({1, *(int(one) for one in marks)})
+    ]
+    parts.append(line(left, bottom, right, bottom, "f-axis"))
+    middle = (left + right) / 2
+    parts.append(text(middle, bottom + 40, "generation", "f-title", text_anchor="middle"))
+    if title:
+        height = (y.end + bottom) / 2
+        turned = f"rotate(-90 16 {number(height)})"
+        parts.append(text(16, height, title, "f-title", text_anchor="middle", transform=turned))
+    return "".join(parts)
 
 
 def padded(values: Sequence[float], share: float = 0.06) -> tuple[float, float]:

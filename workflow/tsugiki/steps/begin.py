@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.baselines import AnyBaseline, Baseline, FrankenmergeBaseline
@@ -28,7 +27,7 @@ from tsugiki.errors import ConfigError, TsugikiError
 from tsugiki.finalists.baselines import baseline_population
 from tsugiki.merge.registry import METHODS, PER_PARENT
 from tsugiki.models.kinds.kind import Kind
-from tsugiki.parents.run_models import run_digests
+from tsugiki.parents.run_models import run_digests, with_digests
 from tsugiki.space.dataflow_space import DataflowGenome
 from tsugiki.space.from_path import encode_path
 from tsugiki.space.from_recipe import Defaults, Encoded, encode, translate
@@ -225,7 +224,7 @@ def _faults_of(files: RunFiles, config: RunConfig, stage: Stage, origin: Origin)
         elif any(ref.name not in digests for ref in recipe.models):
             return  # whose files these are shows when the parents are locked
         else:
-            recipe = _by_name(recipe, digests)
+            recipe = with_digests(recipe, digests)
         recipes = [recipe]
     if isinstance(stage.space, DataflowSpace):
         paths = [*recipes, *meant]
@@ -275,15 +274,3 @@ def _typical(config: RunConfig, stage: Stage, digests: Mapping[str, str]) -> Any
         for name, gene in stage.space.genes.items()
     }
     return frame.model_copy(update={"parameters": {**frame.parameters, **searched}})
-
-
-def _by_name(recipe: AnyRecipe, digests: Mapping[str, str]) -> AnyRecipe:
-    """The recipe with its models known by their names."""
-
-    def known(ref: ParentRef) -> ParentRef:
-        return ref.model_copy(update={"digest": digests.get(ref.name, ref.digest)})
-
-    update: dict[str, Any] = {"parents": tuple(known(ref) for ref in recipe.parents)}
-    if isinstance(recipe, Recipe) and recipe.base is not None:
-        update["base"] = known(recipe.base)
-    return recipe.model_copy(update=update)

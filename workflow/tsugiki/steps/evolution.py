@@ -1,4 +1,4 @@
-"""The generations of a stage on files: ranking one, and drawing the next."""
+"""The generations of a stage on files: ranking one, deciding who goes on from a rung, and drawing the next."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.population import Population
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.rungs import left_at
-from tsugiki.errors import EvaluationError, LineageError
+from tsugiki.errors import ConfigError, EvaluationError, LineageError
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.evaluate.shards import distinct_recipes
 from tsugiki.evolve.estimates import estimate
+from tsugiki.evolve.promote import promotion
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import Next, select
 from tsugiki.progress.progress import generation_line
@@ -141,6 +142,38 @@ def write_ranked(
         log(f"{name}: {len(outcomes)} scored on {population.split} items")
 
 
+def write_promotion(
+    files: RunFiles,
+    config: RunConfig,
+    stage: Stage,
+    generation: int,
+    rung: int,
+    *,
+    log: Callable[[str], None] = print,
+) -> None:
+    """Write rung-<n>.json of a generation.
+
+    Raises:
+        ConfigError: the run has no such rung, or it is the last one.
+        LineageError: a file is missing, or files contradict each other.
+    """
+    evaluation = decided_evaluation(config, files.items)
+    rungs = evaluation.rungs
+    if rungs is None or not 0 <= rung < len(rungs.documents) - 1:
+        raise ConfigError(
+            f"there is no rung {rung} after which candidates go on", where="evaluation.rungs"
+        )
+    phase = files.phase(stage.name)
+    current = phase.generation(generation)
+    decided = promotion(phase, current, rung, rungs, evaluation.objectives, stage.strategy)
+    atomic.write_bytes(current.promotion(rung), pretty_json(decided.model_dump(mode="json")))
+    on = sum(one.left is None for one in decided.candidates)
+    log(
+        f"{stage.name}, generation {generation + 1}, {rungs.documents[rung]} documents: "
+        f"{on} of {len(decided.candidates)} candidates go on"
+    )
+
+
 def read_outcomes(
     phase: PhaseFiles,
     population: Population,
@@ -230,6 +263,10 @@ def write_recipes(phase: PhaseFiles, recipes: Iterable[AnyRecipe]) -> None:
     )
 
 
-def write_population(path: Path, population: Population) -> None:
-    """Write population.json."""
+def write_population(
+    phase: PhaseFiles, population: Population, recipes: Iterable[AnyRecipe]
+) -> None:
+    """Write the one generation of a phase that no strategy has drawn: recipes first, population.json last."""
+    write_recipes(phase, recipes)
+    path = phase.generation(0).population
     atomic.write_bytes(path, pretty_json(population.model_dump(mode="json")))

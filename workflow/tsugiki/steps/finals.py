@@ -30,7 +30,7 @@ from tsugiki.finalists.files import read_winner
 from tsugiki.finalists.flatness import neighbour_population, neighbours
 from tsugiki.finalists.repeat import repeat_population
 from tsugiki.space.read import read_genome
-from tsugiki.steps.evolution import write_population, write_recipes
+from tsugiki.steps.evolution import write_population
 from tsugiki.strategies.state import State, read_state
 from tsugiki.strategies.strategy import clip
 
@@ -45,7 +45,6 @@ def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = No
     chosen = best_distinct(history, config.finalists.top, stage, objectives)
     recipes = _recipes(searched, [entry.recipe for entry in chosen])
     mean = _final_mean(searched, stage) if config.finalists.mean else None
-    write_recipes(phase, [*recipes, *([mean] if mean else [])])
     population = finalist_population(
         config.name,
         chosen,
@@ -54,7 +53,7 @@ def write_finalists(files: RunFiles, config: RunConfig, stage: Stage | None = No
         phase=name,
         preference=config.preference_of(stage),
     )
-    write_population(phase.generation(0).population, population)
+    write_population(phase, population, [*recipes, *([mean] if mean else [])])
 
 
 def write_test(files: RunFiles, config: RunConfig) -> None:
@@ -83,9 +82,9 @@ def write_test(files: RunFiles, config: RunConfig) -> None:
         {name: recipe.digest for name, recipe in before.items()},
         {name: recipe.digest for name, recipe in rivals.items()},
     )
-    phase = files.phase(TEST)
-    write_recipes(
-        phase,
+    write_population(
+        files.phase(TEST),
+        population,
         [
             *_recipes(finalists, [candidate.recipe for candidate in final_population.candidates]),
             *before.values(),
@@ -93,7 +92,6 @@ def write_test(files: RunFiles, config: RunConfig) -> None:
             *_recipes(baselines, [recipe for _, recipe in rows.values()]),
         ],
     )
-    write_population(phase.generation(0).population, population)
 
 
 def flatness_population(files: RunFiles, config: RunConfig) -> tuple[Population, list[AnyRecipe]]:
@@ -115,9 +113,7 @@ def flatness_population(files: RunFiles, config: RunConfig) -> tuple[Population,
 def write_flatness(files: RunFiles, config: RunConfig) -> None:
     """Write the population of the winner's neighbours."""
     population, recipes = flatness_population(files, config)
-    phase = files.phase(FLATNESS)
-    write_recipes(phase, recipes)
-    write_population(phase.generation(0).population, population)
+    write_population(files.phase(FLATNESS), population, recipes)
 
 
 def again_population(files: RunFiles, config: RunConfig) -> Population:
@@ -131,10 +127,9 @@ def again_population(files: RunFiles, config: RunConfig) -> Population:
 
 def write_repeat(files: RunFiles, config: RunConfig) -> None:
     """Write the population of models that are scored again."""
-    population, phase = again_population(files, config), files.phase(REPEAT)
+    population = again_population(files, config)
     recipes = _recipes(files.phase(TEST), [one.recipe for one in population.candidates])
-    write_recipes(phase, recipes)
-    write_population(phase.generation(0).population, population)
+    write_population(files.phase(REPEAT), population, recipes)
 
 
 def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:

@@ -34,6 +34,7 @@ from tsugiki.models.kinds.kind import Names
 from tsugiki.models.plan import make_plan
 from tsugiki.parents.between import check_merged, note_merged
 from tsugiki.parents.preflight import check_folders
+from tsugiki.parents.run_models import with_digests
 from tsugiki.steps.output import require_place
 
 UNREAD = "0" * 64
@@ -103,7 +104,7 @@ def open_single(
         log(f"note: {note}")
     digests = {name: _digest(name, folders[name], wanted.get(name), log) for name in folders}
     if document is not None:
-        recipe = _with_digests(recipe, digests)
+        recipe = with_digests(recipe, digests)
     log(f"merging by {recipe.method}: {', '.join(parent.name for parent in recipe.parents)}")
     return SingleMerge(recipe, folders, digests, replace)
 
@@ -238,13 +239,3 @@ def _digest(name: str, folder: Path, wanted: str | None, log: Callable[[str], No
     if wanted is not None and digest_of_files(files) == wanted:
         return wanted
     return digest_of_files(tuple(file for file in files if not file.name.endswith(".py")))
-
-
-def _with_digests(recipe: AnyRecipe, digests: Mapping[str, str]) -> AnyRecipe:
-    def known(ref: ParentRef) -> ParentRef:
-        return ref.model_copy(update={"digest": digests[ref.name]})
-
-    changes: dict[str, Any] = {"parents": tuple(known(parent) for parent in recipe.parents)}
-    if isinstance(recipe, Recipe) and recipe.base:
-        changes["base"] = known(recipe.base)
-    return recipe.model_copy(update=changes)

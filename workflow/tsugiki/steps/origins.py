@@ -11,7 +11,7 @@ from tsugiki.contracts.data import folder_of
 from tsugiki.contracts.layout import FINALISTS, RunFiles
 from tsugiki.contracts.ledger import entries
 from tsugiki.errors import LineageError
-from tsugiki.finalists.files import read_winner
+from tsugiki.finalists.files import find_candidate, read_winner
 
 
 def origin_files(files: RunFiles, config: RunConfig, stage: Stage) -> set[Path]:
@@ -54,8 +54,5 @@ def _outside_file(origin: Origin) -> Path:
         won = read_winner(phase)
         return phase.candidate(won.recipe).recipe
     phase = other.phase(read_config(other.config).stages[-1].name)
-    for entry in entries(phase):
-        for candidate in entry.population.candidates:
-            if candidate.id == origin.candidate:
-                return phase.candidate(candidate.recipe).recipe
-    raise LineageError("there is no such candidate", where=str(phase.root), got=origin.candidate)
+    found = find_candidate(entries(phase), origin.candidate, where=str(phase.root))
+    return phase.candidate(found.recipe).recipe

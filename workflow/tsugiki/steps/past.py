@@ -24,8 +24,8 @@ from tsugiki.contracts.spread import read_spread
 from tsugiki.contracts.usage import generated_tokens, scoring_hours, used
 from tsugiki.errors import LineageError
 from tsugiki.evaluate.documents import decided_evaluation
-from tsugiki.evolve.informative import Answers, answered_alike
 from tsugiki.evolve.stop import Past, hours_at
+from tsugiki.evolve.subsets import Answers, answered_alike
 from tsugiki.finalists.compare import PARENTS
 
 

@@ -1,9 +1,15 @@
-"""What a run needs before its first generation: locked parents, divided documents."""
+"""What a run needs before its first generation: locked parents, divided documents, what it runs on."""
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
 from tsugiki import atomic
 from tsugiki.canonical import pretty_json
@@ -20,8 +26,13 @@ from tsugiki.models.fault import refuse
 from tsugiki.parents.locate import source_folders
 from tsugiki.parents.preflight import preflight
 from tsugiki.parents.resolve import lock_parents
-from tsugiki.steps.environment import environment
 from tsugiki.steps.pictures import write_pictures
+
+PACKAGES = (
+    *("accelerate", "datasets", "deap", "huggingface_hub", "lm_eval", "mlflow", "numpy"),
+    *("safetensors", "snakemake", "tokenizers", "torch", "transformers", "tsugiki", "vllm"),
+)
+"""Those whose versions are recorded."""
 
 
 def write_parents(
@@ -56,8 +67,8 @@ def write_document_sets(
     before = read_document_sets(files.items) if files.items.is_file() else None
     evaluators = Evaluators(config.evaluation)
     hashes, keys = evaluators.document_hashes(), evaluators.document_keys()
-    version = before.version if before else 3
-    sets = divide_for(config, hashes, keys, version, search_only=evaluators.search_only())
+    form = before.version if before else 3
+    sets = divide_for(config, hashes, keys, form, search_only=evaluators.search_only())
     refuse_broken(evaluators, sets, config)
     found = find_overlap(config, sets, evaluators.opened)
     faults, notes = [*overlap_faults(found)], [*overlap_notes(found)]
@@ -83,3 +94,39 @@ def _date(before: DocumentSets | None, config: RunConfig) -> date | None:
         return config.evaluation.date
     recorded = before.date if before else None
     return recorded or datetime.now(UTC).date()
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and source revision, as plain data; None where there is none."""
+    return {
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "cpus": os.cpu_count(),
+        "source": _revision(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _revision() -> str | None:
+    """Commit of the source tree, with `+changes` if it was edited; None outside a checkout."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return f"{commit}+changes" if _git("status", "--porcelain", "-uno") else commit
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

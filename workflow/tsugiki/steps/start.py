@@ -97,9 +97,7 @@ def write_baselines(files: RunFiles, config: RunConfig) -> None:
     lock = read_lock(files.parents)
     layers = layers_of_parents(config, lock) if _stacks(config) else {}
     population, recipes = baseline_population(config, lock.digests, PER_PARENT, layers)
-    phase = files.phase(BASELINES)
-    write_recipes(phase, recipes)
-    write_population(phase.generation(0).population, population)
+    write_population(files.phase(BASELINES), population, recipes)
 
 
 def layers_of_parents(config: RunConfig, lock: ParentsLock) -> dict[str, int]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from tsugiki import atomic
 from tsugiki.config.load import dump_config
 from tsugiki.config.validate import validate_config
+from tsugiki.errors import LineageError
+from tsugiki.locked import locked
 from tsugiki.steps.changes import announce_changes
 from tsugiki.steps.plan import Plan
-from tsugiki.steps.run_lock import hold_run_lock
 from tsugiki.tracking.store import tracking_uri
 from tsugiki.yaml_file import read_yaml
+
+_held: dict[Path, ExitStack] = {}
+"""Locks of runs, until this process ends."""
 
 
 def use_this_python() -> None:
@@ -56,6 +61,33 @@ def start(plan: Plan) -> None:
     plan.write_eras()  # first: they follow from the configuration of the last start
     atomic.write_if_changed(plan.files.config, dump_config(plan.config))
     plan.write_splits()
+
+
+def hold_run_lock(root: Path) -> None:
+    """Hold the lock of a run until this process ends.
+
+    Snakemake's own locks outlive a killed workflow and must then be removed by hand.
+
+    Raises:
+        LineageError: another workflow holds it.
+    """
+    path = (root / ".lock").absolute()
+    if path in _held:
+        return
+    lock = ExitStack()
+    try:
+        lock.enter_context(locked(path, timeout=0))
+    except TimeoutError as error:
+        raise LineageError(
+            "another workflow is at work on this run",
+            where=str(root),
+            got=f"process {path.read_text(encoding='utf-8').strip()}",
+            fix="wait for it, or end it",
+        ) from error
+    except OSError:
+        pass  # a file system without locks; Snakemake's outputs are still atomic
+    path.write_text(f"{os.getpid()} on {os.uname().nodename}\n", encoding="utf-8")
+    _held[path] = lock
 
 
 def end(plan: Plan, path: str | Path) -> None:

@@ -10,19 +10,56 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tsugiki.canonical import digest_file
 from tsugiki.config.load import read_config
+from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError, InfrastructureError, TsugikiError
 from tsugiki.quick_imports import quick_imports
+from tsugiki.steps.plan import Plan
 from tsugiki.workers.dispatch import Request
-from tsugiki.workers.fingerprint import code_stamp, digest_of, fingerprint
 
 POLITE = 10
 """How far the tracker's process stands back from those that evaluate (see nice(2))."""
 IDLE_SECONDS = float(os.environ.get("TSUGIKI_RESIDENT_IDLE", "45"))
+
+PACKAGE = Path(__file__).parent.parent
+
+
+def fingerprint(files: RunFiles, config: RunConfig) -> dict[Path, str]:
+    """Digests of a run's configuration, parents, items and local tasks; empty where there is none.
+
+    A file that was only touched, or written again with the same content, keeps its digest.
+
+    Args:
+        files: The run's files.
+        config: Its configuration, which names the tasks.
+    """
+    tasks = map(Path, Plan(files, config).task_files())
+    return {one: digest_of(one) for one in (files.config, files.parents, files.items, *tasks)}
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, which is read again only when its time, size or inode have changed."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ""
+    return _digest_at(path, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@lru_cache(maxsize=4096)
+def _digest_at(path: Path, _modified: int, _size: int, _inode: int) -> str:
+    return digest_file(path)
+
+
+def code_stamp() -> int:
+    """Newest modification of the package, in nanoseconds."""
+    return max(path.stat().st_mtime_ns for path in PACKAGE.rglob("*.py"))
 
 
 class HeldRun:

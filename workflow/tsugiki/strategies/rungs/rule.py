@@ -1,11 +1,11 @@
-"""What a rule for rungs is: settings, and the decision which candidates are scored on more documents."""
+"""What a rule for rungs is: settings, and the decision which candidates are scored on more documents; and that of none."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -54,3 +54,14 @@ class Rule(Section, ABC):
     def at_most(self, candidates: int, rungs: int) -> Sequence[int]:
         """How many candidates come to each rung at most; all of them unless a rule says otherwise."""
         return [candidates] * rungs
+
+
+class NoneLeft(Rule):
+    """Nobody is left."""
+
+    kind: Literal["none"] = "none"
+    """All go on."""
+
+    def left(self, standing: Standing) -> list[str | None]:
+        """All go on."""
+        return [None] * len(standing.scores.failed)

@@ -1,14 +1,17 @@
-"""The best candidates so far, where each generation is scored on documents of its own."""
+"""Where each generation is scored on documents of its own: who comes again, and which documents tell nothing apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from tsugiki.config.evaluation import Objective
 from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.population import Ranked
 from tsugiki.contracts.scores import scores_of
 from tsugiki.strategies.strategy import Strategy
+
+Answers = Mapping[tuple[str, int], Hashable]
+"""By source and document: what somebody scored there, whatever that is."""
 
 
 def leaders(
@@ -66,3 +69,33 @@ def _best_first(
     outcomes = (one.overall if (one := known[index]).times > 1 else one for index in places)
     scores = scores_of(outcomes, objectives)
     return [places[one] for one in strategy.best(scores, len(places))]
+
+
+def answered_alike(
+    answers: Sequence[Answers], pool: Mapping[str, Sequence[int]], kept: int
+) -> dict[str, list[int]]:
+    """Documents on which all score the same, such as those that all answer right, or all wrong.
+
+    Args:
+        answers: Of the parents and of the candidates of a first generation. A document that one of them was not
+            asked is none of these.
+        pool: Documents by source.
+        kept: How many documents of each source are kept at least.
+
+    Returns:
+        Places of documents by source, ascending; sources without any are absent.
+    """
+    if not answers:
+        return {}
+    first, *others = answers
+    found: dict[str, list[int]] = {}
+    for source, documents in pool.items():
+        alike = [
+            one
+            for one in sorted(documents)
+            if (source, one) in first
+            and all(other.get((source, one)) == first[source, one] for other in others)
+        ]
+        if alike := alike[: max(0, len(documents) - kept)]:
+            found[source] = alike
+    return found
