@@ -286,37 +286,6 @@ class TinyRun:
         write_final_table(self.files, self.config)
         write_best(self.files, self.config, self.files.best, threads=1)
 
-    def finish(self) -> None:
-        """Run to the best model, in this process; every stage has one generation."""
-        from tsugiki.evaluate.batch import ShardEvaluator
-        from tsugiki.finalists.files import write_final_table
-        from tsugiki.steps.best import write_best, write_stage_best
-        from tsugiki.steps.evolution import write_next, write_ranked
-        from tsugiki.steps.finals import write_finalists, write_test
-        from tsugiki.steps.start import write_baselines, write_first
-
-        files, config = self.files, self.config
-        evaluator = ShardEvaluator(files, config, job=0)
-
-        def score(phase: str) -> None:
-            evaluator.evaluate(phase, 0, log=lambda _line: None)
-            write_ranked(files, config, phase, 0, log=lambda _line: None)
-
-        for stage in config.stages:
-            write_first(files, config, stage)
-            score(stage.name)
-            write_next(files, config, stage, 0)
-            write_finalists(files, config, stage)
-            score(config.finalists_of(stage.name))
-            if stage is not config.stages[-1]:
-                write_stage_best(files, config, stage.name, threads=1)
-        write_baselines(files, config)
-        score("baselines")
-        write_test(files, config)
-        score("test")
-        write_final_table(files, config)
-        write_best(files, config, files.best, threads=1)
-
     def candidate(self, recipe: Recipe, *, phase: str = "ps") -> CandidateFiles:
         """Files of a recipe."""
         return self.files.phase(phase).candidate(recipe.digest)
