@@ -20,7 +20,12 @@ from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.aggregation import Aggregation, aggregation_of, aggregation_of_group
 from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
-from tsugiki.evaluate.evaluators.picture_checks import blindness, picture_fault, picture_remarks
+from tsugiki.evaluate.evaluators.picture_checks import (
+    blindness,
+    picture_fault,
+    picture_remarks,
+    too_long,
+)
 from tsugiki.evaluate.evaluators.repeats import (
     average_answers,
     note_repeats,
@@ -426,7 +431,9 @@ class Harness:
         for reader in readers:
             reader.answer = lambda one: str(self.tasks[one.task_name].doc_to_target(one.doc))
             try:
-                self.requests(reader, source, ids)
+                if fault := too_long(source, reader, self.requests(reader, source, ids)):
+                    yield fault
+                    return
                 if file is not None:
                     self.score(reader, {source: self._one_of_each(source, ids)})
             except Exception as error:  # noqa: BLE001 - a task's own code and templates run here
