@@ -9,7 +9,7 @@ LOOPS = $(VENV)/.loops
 SOURCES = workflow tests bench config/tasks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke smollm vlm japanese test check format clean
+.PHONY: help setup run smoke smollm vlm japanese images test check format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ vlm: $(READY)  ## make the parents of config/vlm.yaml, among them a tiny vision-
 
 japanese: $(READY)  ## add the packages that score Japanese answers (docs/japanese.md)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r envs/japanese.lock
+
+images: $(READY)  ## install what image generators need (diffusers)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r envs/diffusers.lock
 
 test: $(LOOPS)  ## run all tests, in WORKERS processes
 	$(BIN)/python -m pytest -n $(WORKERS)

@@ -46,7 +46,7 @@ def answers() -> ModuleType:
     except ConfigError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error))
-        pytest.skip(f"{error.what} ({error.got}): run tests/japanese/install.sh")
+        pytest.skip(f"{error.what} ({error.got}): run make japanese")
 
 
 class Sighted(Reader):

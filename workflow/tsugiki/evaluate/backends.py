@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -82,8 +82,9 @@ def open_backend(
     if isinstance(before, VllmCandidates):
         before.hold(models.folders, models.digests)
         return before
-    kind = VllmCandidates if config.evaluation.backend == "vllm" else CandidateModel
-    return kind(
+    by_vllm = config.evaluation.backend == "vllm"
+    make: Callable[..., Candidates] = VllmCandidates if by_vllm else CandidateModel
+    return make(
         models.folders,
         models.digests,
         config.evaluation,

@@ -29,7 +29,7 @@ class ImageGenerator:
         self.weights = nn.ModuleDict({name: getattr(pipeline, name) for name in sorted(merged)})
         """What takes a candidate's weights: the merged components, by name."""
         denoiser = next(name for name in (*DENOISERS, *self.weights) if name in self.weights)
-        self.clock = ForwardClock(self.weights[denoiser], lambda output: output[0], "outputs")
+        self.clock: Any = ForwardClock(self.weights[denoiser], lambda output: output[0], "outputs")
         self.tokenizer: Any = None
         self.cut: set[tuple[str, bool]] = set()
         self.thoughts: dict[str, Thought] = {}

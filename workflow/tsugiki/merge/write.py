@@ -105,8 +105,8 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
                 if component and not any(plan[name].merged for name in of):
                     copy_weights(owner.folder, component, folder)
                     for name, one in of.items():
-                        content = pieces_digest(merge.pieces(plan[name]))
-                        digest.add(name, one.dtype, one.shape, content)
+                        bytes_digest = pieces_digest(merge.pieces(plan[name]))
+                        digest.add(name, one.dtype, one.shape, bytes_digest)
                     continue
                 write_tensors(
                     folder / component,

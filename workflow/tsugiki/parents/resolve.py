@@ -19,7 +19,7 @@ from tsugiki.contracts.locks import (
 from tsugiki.errors import ConfigError, LineageError, ParentError
 from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, refuse
-from tsugiki.models.files import digest_folder, remember
+from tsugiki.models.files import digest_folder, model_files, remember
 from tsugiki.models.sources import FolderFiles, ParentFiles
 from tsugiki.parents import hub
 from tsugiki.parents.between import check_stage
@@ -157,7 +157,7 @@ def _lock_parent(
     made: str | None = None
     if isinstance(source, LocalParent):
         folder, where = existing_folder(name, source), source.path
-        refuse_without_weights(where, [entry.name for entry in folder.iterdir()])
+        refuse_without_weights(where, model_files(folder))
         files = digest_folder(folder, code=source.trust_remote_code)
     else:
         from tsugiki.demo.parents import ensure_demo_parent

@@ -76,7 +76,7 @@ DECIDING = FIXED | {
 versions added have defaults that mean what there was before."""
 SCHEDULES = {"beta_end", "beta_schedule", "beta_start", "num_train_timesteps", "prediction_type"}
 """Of a scheduler, what training depends on. How to sample is the owner's affair."""
-DEFAULTS = {
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "scheduler": {"prediction_type": "epsilon"},
     "vae": {"scaling_factor": 0.18215},
 }
@@ -155,7 +155,7 @@ class Diffusion:
         for component, entry in config.items():
             if not isinstance(entry, Mapping) or component in UNCOMPARED:
                 continue
-            given = DEFAULTS.get(component, {}) | dict(entry)
+            given = {**DEFAULTS.get(component, {}), **entry}
             deciding = SCHEDULES if component == "scheduler" else DECIDING
             found[component] = {key: given[key] for key in sorted(deciding & given.keys())}
         return found
@@ -163,6 +163,7 @@ class Diffusion:
     def rows(self, config: Mapping[str, Any]) -> int | None:
         """It has none of a vocabulary that is merged."""
         del config
+        return None
 
     def needs_head(self, config: Mapping[str, Any]) -> bool:
         """It has none."""

@@ -1,0 +1,244 @@
+"""Real image generators are recognised, and checked, from headers and settings alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.pipelines import WEIGHTS, needs_diffusers, write_json
+from tsugiki.config.load import parse_config
+from tsugiki.config.run import RunConfig
+from tsugiki.models.grouping import groups
+from tsugiki.parents.preflight import Report, preflight, render
+
+SCORES = """
+def bright(model, documents):
+    return [0.0 for _ in documents]
+
+
+def documents():
+    return [{"n": n} for n in range(30)]
+"""
+CLIP = {
+    "vocab_size": 49408,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "max_position_embeddings": 77,
+    "projection_dim": 768,
+}
+BIG_CLIP = {
+    **CLIP,
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "projection_dim": 1280,
+}
+T5 = {
+    "vocab_size": 32128,
+    "d_model": 4096,
+    "d_kv": 64,
+    "d_ff": 10240,
+    "num_layers": 24,
+    "num_heads": 64,
+    "feed_forward_proj": "gated-gelu",
+}
+VAE = {
+    "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 512,
+}
+ACROSS = "CrossAttnDownBlock2D"
+BACK = "CrossAttnUpBlock2D"
+Shapes = dict[str, list[int]]
+Components = Mapping[str, tuple[str, str, Mapping[str, Any]]]
+SD15: Components = {
+    "unet": (
+        "diffusers",
+        "UNet2DConditionModel",
+        {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8},
+    ),
+    "text_encoder": ("transformers", "CLIPTextModel", CLIP),
+    "vae": ("diffusers", "AutoencoderKL", VAE),
+}
+"""Settings as in the repositories, where they are not the class's defaults."""
+SDXL: Components = {
+    "unet": (
+        "diffusers",
+        "UNet2DConditionModel",
+        {
+            "sample_size": 128,
+            "block_out_channels": [320, 640, 1280],
+            "down_block_types": ["DownBlock2D", ACROSS, ACROSS],
+            "up_block_types": [BACK, BACK, "UpBlock2D"],
+            "transformer_layers_per_block": [1, 2, 10],
+            "attention_head_dim": [5, 10, 20],
+            "cross_attention_dim": 2048,
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 256,
+            "projection_class_embeddings_input_dim": 2816,
+            "use_linear_projection": True,
+        },
+    ),
+    "text_encoder": ("transformers", "CLIPTextModel", CLIP),
+    "text_encoder_2": ("transformers", "CLIPTextModelWithProjection", BIG_CLIP),
+    "vae": ("diffusers", "AutoencoderKL", VAE | {"scaling_factor": 0.13025}),
+}
+PIXART: Components = {
+    "transformer": (
+        "diffusers",
+        "PixArtTransformer2DModel",
+        {"sample_size": 128, "caption_channels": 4096, "use_additional_conditions": True},
+    ),
+    "text_encoder": ("transformers", "T5EncoderModel", T5),
+    "vae": ("diffusers", "AutoencoderKL", VAE),
+}
+
+
+def write_headers(folder: Path, components: Components, *, wider: bool = False) -> None:
+    """Write a model's settings and the headers of its files, whose tensors are holes.
+
+    Args:
+        folder: Where.
+        components: Library, class and settings of each component.
+        wider: Whether headers are longer than need be, which tells files apart.
+    """
+    index: dict[str, Any] = {"_class_name": "APipeline", "_diffusers_version": "0.42.1"}
+    index["scheduler"] = ["diffusers", "DDIMScheduler"]
+    (folder / "scheduler").mkdir(parents=True)
+    write_json(folder / "scheduler" / "scheduler_config.json", {"beta_schedule": "scaled_linear"})
+    for name, (library, made_by, settings) in components.items():
+        index[name] = [library, made_by]
+        (folder / name).mkdir()
+        made, content = _made(library, made_by, json.dumps(settings))
+        write_json(folder / name / "config.json", content)
+        file = WEIGHTS if library == "diffusers" else "model.safetensors"
+        _write_header(folder / name / file, made, padding=64 * wider)
+    write_json(folder / "model_index.json", index)
+
+
+@cache
+def _made(library: str, made_by: str, written: str) -> tuple[Shapes, dict[str, Any]]:
+    """Tensors of a component, which is made without content, and its settings as they are saved."""
+    settings = json.loads(written)
+    if library == "diffusers":
+        import diffusers
+
+        with torch.device("meta"):
+            made = getattr(diffusers, made_by)(**settings)
+        return _shapes(made), settings
+    import transformers
+
+    kind = getattr(transformers, made_by)
+    config = kind.config_class(**settings)
+    with torch.device("meta"):
+        return _shapes(kind(config)), json.loads(config.to_json_string())
+
+
+def _shapes(model: torch.nn.Module) -> Shapes:
+    return {name: list(tensor.shape) for name, tensor in sorted(model.state_dict().items())}
+
+
+def _write_header(path: Path, tensors: Shapes, padding: int) -> None:
+    header: dict[str, Any] = {}
+    end = 0
+    for name, shape in tensors.items():
+        start, end = end, end + 2 * prod(shape)
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8 + padding)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+
+
+def config_of(folder: Path, **objective: Any) -> RunConfig:
+    """A run that merges `a` and `b`, which lie in a folder."""
+    (folder / "scores.py").write_text(SCORES)
+    function = {"name": "bright", "function": f"{folder}/scores.py:bright"}
+    genes = {"weight": {"range": [0.0, 1.0], "grouping": "block"}}
+    raw = {
+        "name": "pictures",
+        "results": str(folder / "results"),
+        "parents": {name: {"path": str(folder / name)} for name in "ab"},
+        "stages": [
+            {
+                "name": "ps",
+                "parents": ["a", "b"],
+                "space": {"method": "linear", "dtype": "float16", "genes": genes},
+                "strategy": {"kind": "cma_es", "population": 4},
+                "budget": {"generations": 2},
+            }
+        ],
+        "evaluation": {
+            "objectives": [objective or function],
+            "items": {"search": 8, "validation": 5, "test": 6},
+        },
+        "rivals": [],
+    }
+    return parse_config(raw, where="test")
+
+
+def checked(folder: Path) -> Report:
+    """What `tsugiki check` says of them."""
+    return preflight(config_of(folder))
+
+
+@needs_diffusers
+@pytest.mark.parametrize(
+    ("components", "millions", "blocks"),
+    [
+        (SD15, 860, [*(f"down.{n}" for n in range(4)), "mid", *(f"up.{n}" for n in range(4))]),
+        (SDXL, 2567, [*(f"down.{n}" for n in range(3)), "mid", *(f"up.{n}" for n in range(3))]),
+        (PIXART, 611, [f"block.{n}" for n in range(28)]),
+    ],
+    ids=["SD 1.5", "SDXL", "PixArt-alpha"],
+)
+def test_a_real_image_generator_is_recognised_from_headers(
+    components: Components, millions: int, blocks: list[str], tmp_path: Path
+) -> None:
+    """Its denoiser has as many weights as its authors say, and the groups of its blocks."""
+    write_headers(tmp_path / "a", components)
+    write_headers(tmp_path / "b", components, wider=True)
+    report = checked(tmp_path)
+    assert report.faults == []
+    merged = report.tensors["ps"]
+    assert merged.kind.name == "image generator"
+    assert round(sum(merged.elements.values()) / 1e6) == millions
+    assert groups(merged.elements, "block", merged.kind) == ["input", *blocks, "output"]
+    assert "tensors of a outside its merged components are copied as they are" in render(report)
+
+
+@needs_diffusers
+def test_parents_of_other_components_are_one_fault(tmp_path: Path) -> None:
+    """SD 1.5 and SDXL differ in hundreds of tensors, and it is said once why."""
+    write_headers(tmp_path / "a", SD15)
+    write_headers(tmp_path / "b", SDXL)
+    (fault,) = checked(tmp_path).faults
+    assert "have other components" in str(fault)
+    assert "text_encoder_2 (CLIPTextModelWithProjection)" in str(fault)
+
+
+@needs_diffusers
+def test_weights_that_the_settings_do_not_promise_are_a_fault(tmp_path: Path) -> None:
+    """As diffusers would make the component."""
+    write_headers(tmp_path / "a", SD15)
+    write_headers(tmp_path / "b", SD15, wider=True)
+    for name in "ab":
+        write_json(tmp_path / name / "unet" / "config.json", {"cross_attention_dim": 1024})
+    faults = checked(tmp_path).faults
+    assert len(faults) == 2
+    assert "are not those that its configuration promises" in str(faults[0])
+    assert "attn2.to_k.weight [320, 1024]" in str(faults[0])
