@@ -57,6 +57,38 @@ def test_an_elite_is_kept_and_children_are_crossed(bred: SyntheticRun) -> None:
     assert {"kept", "crossed"} <= operators
 
 
+def test_parents_that_lived_on_for_generations_are_traced(tmp_path: Path) -> None:
+    """Those of differential evolution live until a better one takes their place; the text names each once."""
+    strategy = {"kind": "de", "population": 6}
+    run = SyntheticRun(RunFiles(tmp_path / "kept"), generations=5, strategy=strategy)
+    run.write_search()
+    phase = run.files.phase("ps")
+    populations = [read_population(phase.generation(number).population) for number in range(6)]
+    named = {one.id: one.origin.get("parents", []) for of in populations for one in of.candidates}
+    child = next(
+        name
+        for name, parents in reversed(named.items())
+        if any(int(parent[:3]) < int(name[:3]) - 1 for parent in parents)
+    )
+    found = ancestry(run.files, run.config, child)
+    expected, waiting = set(), [child]
+    while waiting:
+        one = waiting.pop()
+        if one not in expected:
+            expected.add(one)
+            waiting += named[one]
+    assert found.ancestors[0].id == child
+    assert len(found.ancestors) == len(expected)
+    assert {one.id: list(one.parents) for one in found.ancestors} == {
+        one: named[one] for one in expected
+    }
+    for one in found.ancestors:
+        assert one.operator == ("drawn" if one.id.startswith("000-") else "crossed")
+    numbers = [int(one.id[:3]) for one in found.ancestors]
+    assert numbers == sorted(numbers, reverse=True)
+    assert all(render(found).count(f"    {one.id} ") == 1 for one in found.ancestors)
+
+
 def test_what_was_drawn_from_a_distribution_names_all_generations_that_shaped_it(
     finished: SyntheticRun,
 ) -> None:
