@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.evaluate import sighted_models
-from tests.parents.checkpoints import write_llama
 from tests.runs_for_tests import evaluation_section, raw_config
 
 CODE = """
@@ -89,12 +88,20 @@ def write_picture_tasks(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def sighted_config(root: Path, *, family: str = "LLaVA 1.5", **evaluation: Any) -> dict[str, Any]:
-    """A run that merges a text model with one that sees, scored on both tasks."""
+def sighted_config(
+    root: Path, *, family: str = "LLaVA 1.5", marked: bool = True, **evaluation: Any
+) -> dict[str, Any]:
+    """A run that merges a text model with one that sees, scored on both tasks.
+
+    Args:
+        root: Folder of models, tasks and results.
+        family: Of the model that sees.
+        marked: Whether the text model knows the tokens for pictures; if not, vocabularies are united.
+        evaluation: Further keys of that section.
+    """
     models, tasks = root / "models", write_picture_tasks(root / "tasks")
     if not models.is_dir():
-        write_llama(models / "text", seed=1, vocab_size=sighted_models.ROWS)
-        sighted_models.write_marked_tokenizer(models / "text")
+        sighted_models.text_model(models / "text", family, marked=marked)
         sighted_models.FAMILIES[family](models / "eyes", seed=2)
     objectives = [
         {"name": "seen", "task": "seen", "metric": "even,none"},
@@ -108,4 +115,6 @@ def sighted_config(root: Path, *, family: str = "LLaVA 1.5", **evaluation: Any) 
     space = {"method": "linear", "dtype": "float32", "tokenizer": "eyes", "genes": genes}
     config["stages"][0] |= {"parents": ["text", "eyes"], "base": None, "space": space}
     config["baselines"] = []
+    if not marked:
+        config["vocabulary"] = {"kind": "union", "of": "eyes"}
     return config

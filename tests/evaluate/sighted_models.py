@@ -249,6 +249,41 @@ FAMILIES: dict[str, Callable[..., Path]] = {
 }
 
 
+ALONE = {
+    "LLaVA 1.5": "Llama",
+    "LLaVA-NeXT": "Mistral",
+    "Qwen2-VL": "Qwen2",
+    "Qwen2.5-VL": "Qwen2",
+    "Idefics3": "Llama",
+    "SmolVLM": "Llama",
+}
+"""What the language model of each family is by itself."""
+
+
+def text_model(
+    folder: Path, family: str, seed: int = 5, *, marked: bool = True, **changes: Any
+) -> Path:
+    """A text model of a family's language part.
+
+    Args:
+        folder: Where; made if absent.
+        family: Of vision-language models.
+        seed: Of its weights.
+        marked: Whether its vocabulary has the tokens for pictures.
+        changes: Of its settings.
+    """
+    settings = text_settings(**changes)
+    if not marked:
+        settings["vocab_size"] = len(VOCABULARY)
+    if ALONE[family] == "Mistral":
+        settings["sliding_window"] = None
+    config = getattr(transformers, f"{ALONE[family]}Config")(**settings)
+    model = getattr(transformers, f"{ALONE[family]}ForCausalLM")(seeded(config, seed))
+    save(model, folder)
+    write_marked_tokenizer(folder, MARKS if marked else ())
+    return folder
+
+
 def seeded(config: Any, seed: int) -> Any:
     """A configuration, after the generator of weights was set."""
     torch.manual_seed(seed)

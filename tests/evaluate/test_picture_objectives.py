@@ -158,6 +158,16 @@ def test_each_picture_has_its_place_in_the_prompt(
     assert [word for word in words if word not in text] == []
 
 
+def test_a_prompt_that_is_too_long_with_its_pictures_is_told(tmp_path: Path) -> None:
+    """By its text alone it would fit: 120 words, the beginning, an answer of 6 of 128 tokens."""
+    raw = sighted_config(tmp_path)
+    raw["evaluation"]["items"] = {"search": 12, "validation": 6, "test": 6}  # all documents
+    write_picture_tasks(tmp_path / "tasks", question=" ".join(["<image>", *["w1"] * 120]))
+    text = check_tasks(parse_config(raw, where="test")).render()
+    assert "pictures cannot be cut" in text
+    assert "got: 124 + 6" in text
+
+
 def test_merges_that_would_see_nothing_are_refused(tmp_path: Path) -> None:
     """The text model as owner makes text models; as a parent it is asked without the pictures."""
     raw = sighted_config(tmp_path)

@@ -74,7 +74,9 @@ def test_palettes_are_part_of_what_is_shown(paths: list[Path]) -> None:
 
 def test_columns_of_pictures_are_hashed_by_what_they_show(paths: list[Path]) -> None:
     """As data sets decode them: each time another object, whose text would name a place in memory."""
-    rows = datasets.Dataset.from_dict({"picture": [str(path) for path in paths], "text": ["a", "a"]})
+    rows = datasets.Dataset.from_dict(
+        {"picture": [str(path) for path in paths], "text": ["a", "a"]}
+    )
     rows = rows.cast_column("picture", datasets.Image())
     first, second = ([hash_document(row) for row in rows] for _ in range(2))
     assert first == second

@@ -257,6 +257,10 @@ class RunFiles:
         """The report."""
         return self.root / "report.html"
 
+    def picture(self, document: str, number: int) -> Path:
+        """A small copy of a picture that a test document shows, by the document's digest."""
+        return self.root / "pictures" / f"{document[:16]}-{number}.png"
+
     def figure(self, name: str) -> Path:
         """A figure of the report."""
         return self.root / "figures" / f"{name}.svg"

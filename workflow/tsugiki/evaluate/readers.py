@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from tsugiki.config.run import RunConfig
 from tsugiki.errors import ConfigError, ParentError
 from tsugiki.evaluate.chat import OWN, Chat, open_chat
 from tsugiki.evaluate.language_model import end_tokens, generation_config
-from tsugiki.evaluate.processors import misfits, open_processor, turns_for
+from tsugiki.evaluate.pictures import PLACEHOLDER, Picture
+from tsugiki.evaluate.processors import marker_of, misfits, open_processor, turns_for
 from tsugiki.models.kinds.registry import kind_of
 from tsugiki.parents import hub
 
@@ -71,7 +73,7 @@ class Reader(LM):  # type: ignore[misc]
         model = transformers.AutoConfig.from_pretrained(folder, **settings)
         self.sees = kind_of(model.to_dict()).sees
         self.owns = tuple(one.name for one in config.stages if config.owner(one) == name)
-        self._opens = lambda: (open_processor(folder, self._tokenizer, trust=trust), model)
+        self._opens = cache(lambda: (open_processor(folder, self._tokenizer, trust=trust), model))
         self.max_length = resolve_max_length(model, self.tokenizer)
         own = end_tokens(generation_config(folder, model), self.tokenizer)
         self.ends = sorted({*own, *chat.ends})
@@ -110,6 +112,13 @@ class Reader(LM):  # type: ignore[misc]
                 got="; ".join(faults),
                 fix="fetch or copy the processor's files of the model that the tower is from",
             )
+
+    def count(self, prompt: str, pictures: Sequence[Picture]) -> int:
+        """Tokens of a prompt with its pictures."""
+        processor, model = self._opens()
+        text = prompt.replace(PLACEHOLDER, marker_of(processor, self.tokenizer, model))
+        images = [[one.image.convert("RGB") for one in pictures]]
+        return int(processor(text=[text], images=images, return_tensors="pt")["input_ids"].shape[1])
 
     def encode(self, prompt: str) -> list[int]:
         """Tokens of a prompt, as either backend puts it: with no other BOS where it begins with one."""

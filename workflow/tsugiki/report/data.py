@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import itertools
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +49,8 @@ class Example:
     """The winner's answer."""
     parent: str
     """The best parent's."""
+    pictures: Sequence[str] = ()
+    """Small copies of what the item shows, as data URIs."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,9 @@ class AnswerChanges:
     lost: Sequence[Example]
 
 
-def examples(documents: Sequence[int], objective: str, winner: Any, parent: Any) -> list[Example]:
+def examples(
+    documents: Sequence[int], objective: str, winner: Any, parent: Any, files: RunFiles
+) -> list[Example]:
     """The first few documents with their answers.
 
     Args:
@@ -66,6 +72,7 @@ def examples(documents: Sequence[int], objective: str, winner: Any, parent: Any)
         objective: Selects rows of the tables.
         winner: The `pyarrow.Table` of the winner's items.
         parent: The same of the best parent.
+        files: The run, which has small copies of pictures.
     """
     wanted = set(documents[:SHOWN])
     ours, theirs = (_rows(table, objective, wanted) for table in (winner, parent))
@@ -76,9 +83,19 @@ def examples(documents: Sequence[int], objective: str, winner: Any, parent: Any)
             target=_shortened(ours[document].get("target") or ""),
             winner=_answer(ours[document]),
             parent=_answer(theirs[document]),
+            pictures=list(_pictures(files, ours[document]["doc_hash"])),
         )
         for document in documents[:SHOWN]
     ]
+
+
+def _pictures(files: RunFiles, document: str) -> Iterator[str]:
+    """Those that a document shows; none in runs from before they were kept."""
+    for number in itertools.count():
+        path = files.picture(document, number)
+        if not path.is_file():
+            return
+        yield f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _answer(row: Mapping[str, Any]) -> str:
@@ -326,7 +343,7 @@ def _changes(files: RunFiles, table: FinalTable) -> list[AnswerChanges]:
                 for name in (table.winner, on.best_parent)
             )
             gained, lost = (
-                examples(documents, on.objective, winner, parent)
+                examples(documents, on.objective, winner, parent, files)
                 for documents in (on.gained, on.lost)
             )
             found.append(AnswerChanges(on, gained, lost))

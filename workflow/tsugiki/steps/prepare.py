@@ -21,6 +21,7 @@ from tsugiki.parents.locate import source_folders
 from tsugiki.parents.preflight import preflight
 from tsugiki.parents.resolve import lock_parents
 from tsugiki.steps.environment import environment
+from tsugiki.steps.pictures import write_pictures
 
 
 def write_parents(
@@ -39,7 +40,7 @@ def write_parents(
 def write_document_sets(
     files: RunFiles, config: RunConfig, *, log: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Write items.json and environment.json.
+    """Write items.json and environment.json, and small copies of pictures where documents show any.
 
     A run that has items.json is divided as it was, also where an earlier version did that otherwise.
 
@@ -69,6 +70,7 @@ def write_document_sets(
     open_goals = {one.name: goals[one.name] for one in evaluators.objectives if one.goal is None}
     sets = sets.model_copy(update={"goals": open_goals, "date": _date(before, config)})
     recorded = {**environment(), "tasks": measured_sources(config.evaluation)}
+    write_pictures(files, evaluators, sets)
     atomic.write_bytes(files.environment, pretty_json(recorded))
     atomic.write_bytes(files.items, sets.to_json())
 

@@ -20,7 +20,12 @@ from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.aggregation import Aggregation, aggregation_of, aggregation_of_group
 from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
-from tsugiki.evaluate.evaluators.picture_checks import blindness, picture_fault, picture_remarks
+from tsugiki.evaluate.evaluators.picture_checks import (
+    blindness,
+    picture_fault,
+    picture_remarks,
+    too_long,
+)
 from tsugiki.evaluate.evaluators.samples import record_of
 from tsugiki.evaluate.evaluators.sources import Pool, Source, refuse_training
 from tsugiki.evaluate.evaluators.task_checks import prompt_remarks, unknown_column
@@ -176,6 +181,15 @@ class Harness:
         folder = self.files[task].parent if task in self.files else None
         where = f"task {task}" if place is None else f"task {task}, document {place}"
         return pictures_of(self.tasks[task], document, folder, where)
+
+    def shown(self, source: str, ids: Sequence[int]) -> dict[int, list[Picture]]:
+        """The pictures of some documents of a source, by place; documents without any are absent."""
+        found = {}
+        for one, (task, place) in zip(ids, self.sources[source].by_task(ids), strict=True):
+            if has_pictures(self.tasks[task]):
+                document = self._pool(task).chosen([place])[0]
+                found[one] = self.pictures(task, document, place)
+        return found
 
     def _hash_of(self, task: str, place: int, document: Any) -> str:
         if not has_pictures(self.tasks[task]):
@@ -382,7 +396,9 @@ class Harness:
         for reader in readers:
             reader.answer = lambda one: str(self.tasks[one.task_name].doc_to_target(one.doc))
             try:
-                self.requests(reader, source, ids)
+                if fault := too_long(source, reader, self.requests(reader, source, ids)):
+                    yield fault
+                    return
                 if file is not None:
                     self.score(reader, {source: self._one_of_each(source, ids)})
             except Exception as error:  # noqa: BLE001 - a task's own code and templates run here

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from lm_eval.models.utils import normalize_gen_kwargs
+
 from tsugiki.errors import ConfigError, ParentError
-from tsugiki.evaluate.pictures import PLACEHOLDER
+from tsugiki.evaluate.pictures import PLACEHOLDER, pictures_in
 from tsugiki.evaluate.readers import Reader
+
+TRIED = 20
+"""Prompts of a task whose tokens are counted with their pictures."""
 
 
 def picture_fault(
@@ -70,6 +75,34 @@ def blindness(name: str, readers: Sequence[Reader]) -> ConfigError | None:
                     where=f"parent {reader.name}",
                     got=str(error),
                 )
+    return None
+
+
+def too_long(name: str, reader: Reader, requests: Sequence[Any]) -> ConfigError | None:
+    """Why a prompt with its pictures, and room for an answer, is more than a model can read, if so.
+
+    Args:
+        name: The task.
+        reader: Stands for the model.
+        requests: What it is asked; the longest ones in characters are tried.
+    """
+    if not reader.sees or reader.max_length is None:
+        return None
+    pictured = [one for one in requests if pictures_in(one)]
+    for one in sorted(pictured, key=lambda one: -len(str(one.args[0])))[:TRIED]:
+        prompt = reader.count(str(one.args[0]), pictures_in(one))
+        answer = 1
+        if one.request_type == "generate_until":
+            answer = int(normalize_gen_kwargs(dict(one.args[1]), 256)["max_gen_toks"])
+        if prompt + answer + reader.thinking_budget > reader.max_length:
+            return ConfigError(
+                f"a prompt of task {name} is longer than `{reader.name}` can read, with its pictures and an "
+                "answer, and pictures cannot be cut",
+                where=f"task {name}, document {one.doc_id} of those that are used",
+                expected=f"at most {reader.max_length} tokens",
+                got=f"{prompt} + {answer + reader.thinking_budget}",
+                fix="ask for shorter answers, show smaller pictures, or set the processor to fewer tiles",
+            )
     return None
 
 

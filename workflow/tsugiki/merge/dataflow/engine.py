@@ -167,9 +167,7 @@ class DataflowMerge:
             for key in self.layers.per_layer
             if self._parents.config(self.owner.name).get(key) is not None
         }
-        return self.owner.kind.with_core(
-            self.owner.config, {self.layers.count: len(path)} | lists
-        )
+        return self.owner.kind.with_core(self.owner.config, {self.layers.count: len(path)} | lists)
 
     def format(self, planned: PlannedTensor) -> torch.dtype:
         """Number format that a tensor is stored in: the recipe's, or a wider one of its parent's own."""

@@ -73,9 +73,7 @@ class LiveDataflow:
             for planned in merge.plan.tensors:
                 name = FORMAT_NAMES[merge.format(planned)]
                 if carried is not None and not planned.merged:
-                    digest.add(
-                        planned.stored, name, planned.shape, carried.digests[planned.name]
-                    )
+                    digest.add(planned.stored, name, planned.shape, carried.digests[planned.name])
                     continue
                 parameter, content = self._parameter(merge, planned)
                 digest.add(planned.stored, name, planned.shape, content)

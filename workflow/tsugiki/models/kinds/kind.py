@@ -146,15 +146,12 @@ class Kind(Protocol):
         """
         ...
 
-    def with_core(
-        self, config: Mapping[str, Any], changes: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def with_core(self, config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration with other settings of what is merged, where it states them."""
         ...
 
     def layers_as_in(self, config: Mapping[str, Any]) -> str | None:
-        """The architecture, as `stackable` names it, whose layers what is merged has; None if that is not
-        stated."""
+        """The architecture whose layers what is merged has, as `stackable` names it; None if not stated."""
         ...
 
     def rows(self, config: Mapping[str, Any]) -> int | None:

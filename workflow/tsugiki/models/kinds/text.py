@@ -136,9 +136,7 @@ class Text:
         """All of them."""
         return self.settings(config)
 
-    def with_core(
-        self, config: Mapping[str, Any], changes: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def with_core(self, config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
         """All stand at the top."""
         return {**config, **changes}
 

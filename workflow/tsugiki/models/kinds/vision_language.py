@@ -71,9 +71,7 @@ class VisionLanguage(Text):
             }
         return found | {"model_type": ALONE.get(model_type, model_type)}
 
-    def with_core(
-        self, config: Mapping[str, Any], changes: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def with_core(self, config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
         """In the language model's section; older ones of Qwen state its settings at the top."""
         section = config.get("text_config")
         if not isinstance(section, Mapping):
