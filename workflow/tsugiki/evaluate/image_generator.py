@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class ImageGenerator:
         self.clock: Any = ForwardClock(self.weights[denoiser], lambda output: output[0], "outputs")
         self.tokenizer: Any = None
         self.cut: set[tuple[str, bool]] = set()
-        self.thoughts: dict[str, Thought] = {}
+        self.thoughts: dict[Hashable, Thought] = {}
 
 
 def open_generator(

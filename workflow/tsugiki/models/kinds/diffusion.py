@@ -160,6 +160,15 @@ class Diffusion:
             found[component] = {key: given[key] for key in sorted(deciding & given.keys())}
         return found
 
+    def with_core(self, config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of components by their names."""
+        return {**config, **changes}
+
+    def layers_as_in(self, config: Mapping[str, Any]) -> str | None:
+        """Its blocks are stacked nowhere."""
+        del config
+        return None
+
     def rows(self, config: Mapping[str, Any]) -> int | None:
         """It has none of a vocabulary that is merged."""
         del config
