@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -83,7 +83,7 @@ def open_backend(
         before.hold(models.folders, models.digests)
         return before
     by_vllm = config.evaluation.backend == "vllm"
-    make: Callable[..., Candidates] = VllmCandidates if by_vllm else CandidateModel
+    make: type[VllmCandidates | CandidateModel] = VllmCandidates if by_vllm else CandidateModel
     return make(
         models.folders,
         models.digests,
