@@ -20,6 +20,7 @@ from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.materialized import materialize
 from tsugiki.evaluate.preflight import check_tasks
+from tsugiki.evaluate.prompts import render_prompts
 from tsugiki.parents.preflight import preflight
 from tsugiki.steps.start import write_first
 
@@ -166,6 +167,15 @@ def test_a_prompt_that_is_too_long_with_its_pictures_is_told(tmp_path: Path) -> 
     text = check_tasks(parse_config(raw, where="test")).render()
     assert "pictures cannot be cut" in text
     assert "got: 124 + 6" in text
+
+
+def test_prompts_are_printed_with_what_pictures_add(tmp_path: Path) -> None:
+    """Two words and four tokens of a picture; nothing for the parent that sees none."""
+    text = render_prompts(parse_config(sighted_config(tmp_path), where="test"), 1)
+    assert (
+        text.count("pictures of 12 x 8 pixels: 6 tokens with them") == 3
+    )  # an answer, two choices
+    assert text.count("pictures of 12 x 8 pixels, not seen") == 3
 
 
 def test_merges_that_would_see_nothing_are_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.evaluators.tasks import refuse
 from tsugiki.evaluate.offline import without_network
+from tsugiki.evaluate.pictures import pictures_in
 from tsugiki.evaluate.readers import Reader, open_readers, token_texts
 from tsugiki.evaluate.sampling import Draw
 
@@ -55,6 +56,12 @@ def _of_reader(task: str, reader: Reader, requests: list[Any]) -> Iterator[str]:
             begins = reader.tokenizer.bos_token_id
             of_them = "" if begins is None else f", {ids.count(begins)} of them BOS"
             yield f"    {len(ids)} tokens{of_them}: {' '.join(map(str, ids))}"
+        if shown := pictures_in(request):
+            sizes = ", ".join(f"{one.image.width} x {one.image.height}" for one in shown)
+            seen = (
+                f": {reader.count(prompt, shown)} tokens with them" if reader.sees else ", not seen"
+            )
+            yield f"    pictures of {sizes} pixels{seen}"
         if request.request_type == "generate_until":
             settings = request.args[1]
             yield f"    stop texts {settings.get('until') or []}, {_limit(settings)}"
