@@ -12,11 +12,18 @@ from typing import Any
 import pytest
 import torch
 
-from tests.pipelines import WEIGHTS, needs_diffusers, write_json
+from tests.pipelines import WEIGHTS, needs_diffusers, write_json, write_pipeline
 from tsugiki.config.load import parse_config
 from tsugiki.config.run import RunConfig
+from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.grouping import groups
+from tsugiki.parents.hub import cached_snapshot
+from tsugiki.parents.locate import locate
 from tsugiki.parents.preflight import Report, preflight, render
+from tsugiki.parents.resolve import lock_parents
+
+from .hub_stand_in import Hub
+from .runs import run_of
 
 SCORES = """
 def bright(model, documents):
@@ -242,3 +249,28 @@ def test_weights_that_the_settings_do_not_promise_are_a_fault(tmp_path: Path) ->
     assert len(faults) == 2
     assert "are not those that its configuration promises" in str(faults[0])
     assert "attn2.to_k.weight [320, 1024]" in str(faults[0])
+
+
+def test_of_a_repository_only_the_components_are_fetched(hub: Hub, tmp_path: Path) -> None:
+    """Not the same weights in one file, nor copies in other formats; and they are found again offline."""
+    folder = write_pipeline(tmp_path / "model", 0)
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    besides = {
+        "sd_xl_base.safetensors": b"x",
+        "unet/diffusion_pytorch_model.fp16.safetensors": b"x",
+        "vae/diffusion_pytorch_model.bin": b"x",
+    }
+    hub.repo("someone/model").push(files | besides)
+    config = run_of({"one": {"hub": "someone/model"}})
+    lock = lock_parents(config, tmp_path / "lock.json", log=lambda _line: None)
+    assert {file.name for file in lock.parents["one"].files} == files.keys()
+    asked = "\n".join(hub.requests)
+    assert not [name for name in besides if f"/{name}" in asked]
+    (place,) = locate(config, lock).values()
+    assert Checkpoint("one", place).kind.name == "image generator"
+    hub.repos.clear()
+    assert cached_snapshot("someone/model", "main", code=False) == place

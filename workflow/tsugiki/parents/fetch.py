@@ -108,7 +108,7 @@ def _fetch(
         size = sum(file.size or 0 for file in wanted if file.name in missing)
         log(f"{source.hub}: fetching {len(missing)} files, {size / 1e9:.2f} GB")
         try:
-            hub.download(source.hub, commit, code=source.trust_remote_code)
+            hub.download(source.hub, commit, [file.name for file in wanted])
         except HubUnreachableError as error:
             raise not_in_cache(source, commit, str(error)) from error
     return tuple(_verified(source, commit, file, log) for file in wanted)

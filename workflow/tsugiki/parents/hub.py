@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from glob import escape
 from pathlib import Path
 from socket import create_connection
 from threading import Thread
@@ -40,7 +41,8 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # they are do
 
 from tsugiki.atomic import write_if_changed
 from tsugiki.errors import InfrastructureError, ParentError
-from tsugiki.models.files import CODE, IGNORED, NEEDED
+from tsugiki.models.files import CODE, IGNORED, NEEDED, model_files, needed
+from tsugiki.models.kinds.registry import KINDS
 from tsugiki.models.sources import FolderFiles
 
 PATIENCE = 3.0
@@ -100,8 +102,8 @@ def list_repo(repo: str, revision: str) -> Listing:
     return Listing(repo=repo, commit=info.sha, files=files)
 
 
-def download(repo: str, commit: str, *, code: bool) -> None:
-    """Bring the needed files of a commit into the Hub's ordinary cache.
+def download(repo: str, commit: str, names: Sequence[str]) -> None:
+    """Bring files of a commit into the Hub's ordinary cache.
 
     Raises:
         HubUnreachableError: the Hub cannot be asked now, and the cache lacks files.
@@ -110,7 +112,7 @@ def download(repo: str, commit: str, *, code: bool) -> None:
     """
     _listen()
     with _plain_errors(repo, commit):
-        snapshot_download(repo, revision=commit, **_patterns(code=code))
+        snapshot_download(repo, revision=commit, allow_patterns=[escape(name) for name in names])
 
 
 def download_again(repo: str, commit: str, name: str) -> Path:
@@ -137,11 +139,14 @@ def cached_snapshot(repo: str, revision: str, *, code: bool) -> Path | None:
 
     Its name is the commit. A branch means what it pointed to when it was last fetched.
     """
-    patterns = _patterns(code=code)
-    try:
-        return Path(snapshot_download(repo, revision=revision, local_files_only=True, **patterns))
-    except LocalEntryNotFoundError:
-        return None
+    # of a model with components, a file of weights beside them is neither needed nor fetched
+    of_components = [kind.layout.config for kind in KINDS if kind.layout.parts]
+    for patterns in (_patterns(code=code), {"allow_patterns": of_components}):
+        with suppress(LocalEntryNotFoundError):
+            found = snapshot_download(repo, revision=revision, local_files_only=True, **patterns)
+            if needed(model_files(Path(found)), code=code):
+                return Path(found)
+    return None
 
 
 def cached_file(repo: str, commit: str, name: str) -> Path | None:

@@ -21,7 +21,7 @@ from tsugiki.contracts.population import Ranked
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.finalists.table import read_final_table
 from tsugiki.merge.marker import difference, read_marker
-from tsugiki.models.kinds.registry import kind_of
+from tsugiki.models.facts import kind_in
 from tsugiki.models.kinds.vision_language import VISION_LANGUAGE
 from tsugiki.models.sources import FolderFiles
 from tsugiki.models.vocabulary import read_template
@@ -197,7 +197,19 @@ def _template(folder: Path) -> str | None:
 
 
 def _reads_images(folder: Path) -> bool:
-    return kind_of(json.loads((folder / "config.json").read_bytes())) is VISION_LANGUAGE
+    """Whether a model reads pictures.
+
+    Raises:
+        ConfigError: it draws them, for which there is no card.
+    """
+    kind = kind_in(folder)
+    if kind.output == "images":
+        raise ConfigError(
+            "image generators are not published by tsugiki yet: the card would be a language model's",
+            where=str(folder),
+            fix=f"write a card, and upload the folder yourself: hf upload REPOSITORY {folder}",
+        )
+    return kind is VISION_LANGUAGE
 
 
 def _source(files: RunFiles) -> str | None:

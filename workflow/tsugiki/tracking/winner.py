@@ -17,7 +17,12 @@ from tsugiki.contracts.recipe import read_recipe
 ALIAS = "best"
 MODEL = "tsugiki.model"
 MODEL_TYPE = "evolved merge"
-BESIDE_THE_WEIGHTS = ("recipe.json", "config.json", "generation_config.json", ".tsugiki.json")
+PIPELINE = "model_index.json"
+"""Only image generators have it."""
+BESIDE_THE_WEIGHTS = (
+    *("recipe.json", "config.json", PIPELINE),
+    *("generation_config.json", ".tsugiki.json"),
+)
 """Small files of `best/` that are copied."""
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")
 
@@ -93,13 +98,25 @@ def card(files: RunFiles, run: Any) -> str:
             f"makes them again, by the recipe `{recipe.digest}`. They load as any checkpoint does:",
             "",
             "```python",
-            "from transformers import AutoModelForCausalLM, AutoTokenizer",
-            f"model = AutoModelForCausalLM.from_pretrained({str(place)!r})",
-            f"tokenizer = AutoTokenizer.from_pretrained({str(place)!r})",
+            *_loading(place),
             "```",
             "",
         ]
     )
+
+
+def _loading(place: Path) -> list[str]:
+    """The lines of a program that loads what was written."""
+    if (place / PIPELINE).is_file():
+        return [
+            "from diffusers import DiffusionPipeline",
+            f"pipeline = DiffusionPipeline.from_pretrained({str(place)!r})",
+        ]
+    return [
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        f"model = AutoModelForCausalLM.from_pretrained({str(place)!r})",
+        f"tokenizer = AutoTokenizer.from_pretrained({str(place)!r})",
+    ]
 
 
 def _models(client: Any, experiment: str) -> list[Any]:
