@@ -290,8 +290,8 @@ def test_a_large_genome_is_an_artifact_with_its_digest(tmp_path: Path) -> None:
     candidate = Population.model_validate_json(content).candidates[0]
     assert len(candidate.genome) == 200
     (logged,) = runs(run.files, run.config, candidate=candidate.id)
-    assert logged.data.params["genome.length"] == "200"
-    assert logged.data.params["genome.sha256"] == digest(list(candidate.genome))
+    assert logged.data.tags["tsugiki.genome.length"] == "200"
+    assert logged.data.tags["tsugiki.genome.sha256"] == digest(list(candidate.genome))
     assert len(logged.data.params) < 10
     client = MlflowClient(tracking_uri=tracking_uri(run.files, run.config))
     assert "genome.json" in {file.path for file in client.list_artifacts(logged.info.run_id)}

@@ -101,7 +101,7 @@ def candidate_record(
     return Record(
         name=str(candidate.origin.get("name", candidate.id)),
         tags=_tags(candidate, ranked, recipe),
-        params=_params(candidate, recipe),
+        params={legal(name): value for name, value in recipe_params(recipe).items()},
         metrics=_finite(_metrics(ranked, cost)),
         started=milliseconds(started),
         finished=milliseconds(finished),
@@ -169,20 +169,15 @@ def _tags(candidate: Candidate, ranked: Ranked, recipe: AnyRecipe) -> dict[str, 
         tags["base"] = recipe.base.name
     for name, value in candidate.origin.items():
         tags[f"origin.{name}"] = value if isinstance(value, str) else ", ".join(value)
+    if candidate.genome:  # tags, since MLflow draws parameters that differ as axes
+        tags["genome.length"] = str(len(candidate.genome))
+        tags["genome.sha256"] = digest(list(candidate.genome))
     outcome = ranked.outcome
     if isinstance(outcome, Failed):
         tags |= {"failure.kind": outcome.kind, "failure.reason": outcome.reason}
     else:
         tags |= {"weights": outcome.weights, "evaluation": outcome.evaluation}
     return {f"{PREFIX}.{legal(name)}": text[:LONGEST_TAG] for name, text in tags.items() if text}
-
-
-def _params(candidate: Candidate, recipe: AnyRecipe) -> dict[str, str]:
-    params = recipe_params(recipe)
-    if candidate.genome:
-        params["genome.length"] = str(len(candidate.genome))
-        params["genome.sha256"] = digest(list(candidate.genome))
-    return {legal(name): value for name, value in params.items()}
 
 
 def _metrics(ranked: Ranked, cost: Cost | None) -> dict[str, float]:
