@@ -170,7 +170,7 @@ def to_parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
             absent.add(RESPONSE)
     if all(row[PART] is None for row in rows):
         absent.add(PART)
-    if all(row[REPEATS] is None for row in rows):
+    if all(row.get(REPEATS) is None for row in rows):
         absent.add(REPEATS)
     schema = pa.schema([field for field in SCHEMA if field.name not in absent])
     buffer = io.BytesIO()
