@@ -24,6 +24,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from scipy.stats import t as student
+
 from search_bed import CACHE, SIZES, Bed
 from searches import (
     Asking,
@@ -45,8 +47,6 @@ Found = dict[tuple[str, int], dict[tuple[int, int], float]]
 
 BUDGETS = (24, 128, 240, 480)
 """In candidates on all search questions; what is compared is answers."""
-T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160)
-"""Student's t, two-sided 95 %, for 1 and more degrees of freedom."""
 
 
 def of_demo(bed: Bed, seed: int, answers: int) -> Trace:
@@ -194,7 +194,8 @@ def lead(leads: Mapping[tuple[int, int], float]) -> str:
 
 
 def _t(freedom: int) -> float:
-    return T95[freedom - 1] if freedom <= len(T95) else 1.96 + 2.5 / freedom
+    """Student's t, two-sided 95 %."""
+    return float(student.ppf(0.975, freedom))
 
 
 if __name__ == "__main__":

@@ -162,6 +162,17 @@ def parameter_stage(*parents: str, population: int) -> dict[str, Any]:
     }
 
 
+def second_stage(**space: Any) -> dict[str, Any]:
+    """A stage in data-flow space over the first stage's result and the parent `a`; with settings of its space."""
+    return {
+        "name": "dfs",
+        "parents": ["ps", "a"],
+        "space": {"kind": "dataflow", **space},
+        "strategy": {"kind": "bit_cma"},
+        "budget": {"generations": 2},
+    }
+
+
 def evaluation_section(tasks: Path, **changes: Any) -> dict[str, Any]:
     """The section `evaluation`; `changes` replace keys."""
     return {

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.runs_for_tests import second_stage
 from tsugiki.config.load import parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.config.validate_backend import VLLM_VERSIONS
@@ -93,15 +94,7 @@ def test_what_vllm_cannot_do_is_refused_all_at_once(
     use_vllm(tiny_config, monkeypatch, "0.30.0")
     choice = {"name": "choice", "task": "choice", "metric": "acc,none"}
     tiny_config["evaluation"] |= {"device": "cpu", "monitors": [choice]}
-    tiny_config["stages"].append(
-        {
-            "name": "dfs",
-            "parents": ["ps", "a"],
-            "space": {"kind": "dataflow"},
-            "strategy": {"kind": "bit_cma"},
-            "budget": {"generations": 2},
-        }
-    )
+    tiny_config["stages"].append(second_stage())
     tiny_config["baselines"] = [{"kind": "stack", "name": "stack", "random": 2}]
     found = fault(tiny_config)
     for words in (

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.runs_for_tests import raw_config, write_parents, write_tasks
+from tests.runs_for_tests import second_stage
 from tsugiki.config.load import parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.errors import ConfigError
@@ -18,20 +17,9 @@ Raw = dict[str, Any]
 
 
 @pytest.fixture
-def raw(tmp_path: Path) -> Raw:
+def raw(tiny_config: Raw) -> Raw:
     """Parameter space, then data-flow space over its result."""
-    tasks = write_tasks(tmp_path / "tasks")
-    raw = raw_config(write_parents(tmp_path / "models"), tasks, tmp_path / "results")
-    raw["stages"].append(
-        {
-            "name": "dfs",
-            "parents": ["ps", "a"],
-            "space": {"kind": "dataflow"},
-            "strategy": {"kind": "bit_cma"},
-            "budget": {"generations": 2},
-        }
-    )
-    return raw
+    return tiny_config | {"stages": [*tiny_config["stages"], second_stage()]}
 
 
 def test_a_stage_may_merge_the_result_of_an_earlier_one(raw: Raw) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.runs_for_tests import raw_config, write_tasks
+from tests.runs_for_tests import raw_config, second_stage, write_tasks
 from tsugiki.config.lm_eval_tasks import task_sources
 from tsugiki.config.load import dump_config, parse_config
 from tsugiki.contracts.document_sets import DocumentSets
@@ -19,19 +19,6 @@ from tsugiki.errors import LineageError
 from tsugiki.steps.changes import announce_changes
 
 Change = Callable[[dict[str, Any]], object]
-
-
-def second_stage(raw: dict[str, Any]) -> None:
-    """A stage that merges the result of the first."""
-    raw["stages"].append(
-        {
-            "name": "dfs",
-            "parents": ["ps", "a"],
-            "space": {"kind": "dataflow"},
-            "strategy": {"kind": "bit_cma"},
-            "budget": {"generations": 2},
-        }
-    )
 
 
 class Begun:
@@ -43,7 +30,7 @@ class Begun:
         self.raw["evaluation"]["monitors"] = [
             {"name": "exact", "task": "words", "metric": "exact_match,none"}
         ]
-        second_stage(self.raw)
+        self.raw["stages"].append(second_stage())
         config = parse_config(self.raw, where="x")
         self.files = RunFiles(folder / "results" / "tiny")
         for name in recorded:

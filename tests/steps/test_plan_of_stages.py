@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.runs_for_tests import raw_config
+from tests.runs_for_tests import raw_config, second_stage
 from tsugiki.config.load import parse_config
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.steps.plan import Plan
@@ -18,16 +18,8 @@ from tsugiki.steps.plan import Plan
 def raw() -> dict[str, Any]:
     """Three stages: the second and the third merge the result of the first."""
     raw = raw_config(Path("models"), Path("tasks"), Path("results"))
-    for name, parents in (("dfs", ["ps", "a"]), ("last", ["dfs", "ps"])):
-        raw["stages"].append(
-            {
-                "name": name,
-                "parents": parents,
-                "space": {"kind": "dataflow"},
-                "strategy": {"kind": "bit_cma"},
-                "budget": {"generations": 2},
-            }
-        )
+    last = second_stage() | {"name": "last", "parents": ["dfs", "ps"]}
+    raw["stages"] += [second_stage(), last]
     return raw
 
 
