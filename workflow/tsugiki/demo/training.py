@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 
 from tsugiki.demo.documents import Document, draw_documents
 from tsugiki.demo.muon import Muon
-from tsugiki.demo.specification import Shape, Training
+from tsugiki.demo.specification import Schedule, Shape, Training
 from tsugiki.demo.tokenizer import MAX_LENGTH, build_tokenizer
 from tsugiki.keyed import generator
 
@@ -27,13 +28,25 @@ MAX_GRADIENT_NORM = 1.0
 
 Encoded = tuple[list[int], list[int]]
 """Token ids, and the same ids or `NOT_LEARNED`."""
+Batch = tuple[Mapping[str, torch.Tensor], torch.Tensor]
+"""What a model's inner part is called with, by name, and the labels."""
+Loss = Callable[[Any, Mapping[str, torch.Tensor], torch.Tensor], torch.Tensor]
+"""Of a model, inputs and labels: a number."""
 Progress = Callable[[int, float], None]
 """Called after a step with the number of steps done and the loss (nats per token)."""
 
 
-def build_model(shape: Shape, seed: int) -> LlamaForCausalLM:
-    """A float32 llama with random weights that depend on `seed` and the tensors' names only."""
-    tokenizer = build_tokenizer()
+def build_model(
+    shape: Shape, seed: int, tokenizer: PreTrainedTokenizerFast | None = None
+) -> LlamaForCausalLM:
+    """A float32 llama with random weights that depend on `seed` and the tensors' names only.
+
+    Args:
+        shape: Of the model.
+        seed: Of its weights.
+        tokenizer: The text demo's if None.
+    """
+    tokenizer = tokenizer or build_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden,
@@ -49,18 +62,28 @@ def build_model(shape: Shape, seed: int) -> LlamaForCausalLM:
     )
     with torch.random.fork_rng(devices=[]):
         model = LlamaForCausalLM(config)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim == 2:
-                normal = generator("demo-weights", seed, name).standard_normal(parameter.shape)
-                parameter.copy_(torch.from_numpy(normal * shape.initial_deviation))
-    model.generation_config = GenerationConfig(
+    draw_weights(model, shape.initial_deviation, seed)
+    model.generation_config = greedy(tokenizer)
+    return model
+
+
+@torch.no_grad()
+def draw_weights(module: torch.nn.Module, deviation: float, seed: int) -> None:
+    """Draw each tensor of two or more dimensions from a normal distribution, by `seed` and its name."""
+    for name, parameter in module.named_parameters():
+        if parameter.ndim >= 2:
+            normal = generator("demo-weights", seed, name).standard_normal(parameter.shape)
+            parameter.copy_(torch.from_numpy(normal * deviation))
+
+
+def greedy(tokenizer: PreTrainedTokenizerFast) -> GenerationConfig:
+    """Generation without chance, with a tokenizer's special tokens."""
+    return GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         do_sample=False,
     )
-    return model
 
 
 def train(model: LlamaForCausalLM, training: Training, *, purpose: str, progress: Progress) -> None:
@@ -78,12 +101,35 @@ def train(model: LlamaForCausalLM, training: Training, *, purpose: str, progress
     )
     encoded = encode(list(documents), tokenizer)
     batches = draw_batches(encoded, training.batch, tokenizer.pad_token_id, purpose)
+    inputs = (({"input_ids": ids}, labels) for ids, labels in batches)
+    fit(model, inputs, training, progress=progress)
+
+
+def fit(
+    model: Any,
+    batches: Iterable[Batch],
+    schedule: Schedule,
+    *,
+    progress: Progress,
+    loss_of: Loss | None = None,
+) -> None:
+    """Train in place the parameters that need gradients, on given batches.
+
+    Args:
+        model: Float32 model on the CPU.
+        batches: At least as many as there are steps.
+        schedule: Steps and learning rates.
+        progress: Told of every step.
+        loss_of: What is made small; if None, the cross-entropy of the learned tokens, of a model with an inner
+            `model` and an `lm_head`.
+    """
+    loss_of = loss_of or _loss
     with one_deterministic_thread():
-        optimizers = _optimizers(model, training)
+        optimizers = _optimizers(model, schedule)
         model.train()
-        for step, (ids, labels) in enumerate(islice(batches, training.steps)):
-            _set_rates(optimizers, _rate_share(step, training))
-            loss = _loss(model, ids, labels)
+        for step, (inputs, labels) in enumerate(islice(batches, schedule.steps)):
+            _set_rates(optimizers, _rate_share(step, schedule))
+            loss = loss_of(model, inputs, labels)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
             for optimizer in optimizers:
@@ -140,20 +186,22 @@ def padded(rows: Sequence[Encoded], pad: int) -> tuple[torch.Tensor, torch.Tenso
     )
 
 
-def _loss(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def _loss(model: Any, inputs: Mapping[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy (nats) of the learned tokens; the head runs on their positions only."""
-    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+    hidden = model.model(**inputs, use_cache=False).last_hidden_state[:, :-1]
     following = labels[:, 1:]
     learned = following != NOT_LEARNED
     return functional.cross_entropy(model.lm_head(hidden[learned]), following[learned])
 
 
-def _optimizers(model: LlamaForCausalLM, training: Training) -> list[torch.optim.Optimizer]:
+def _optimizers(model: Any, training: Schedule) -> list[torch.optim.Optimizer]:
     matrices, others, vectors = [], [], []
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         if parameter.ndim < 2:
             vectors.append(parameter)
-        elif training.matrix_rate is not None and "layers" in name:
+        elif training.matrix_rate is not None and parameter.ndim == 2 and "layers" in name:
             matrices.append(parameter)
         else:
             others.append(parameter)
@@ -178,7 +226,7 @@ def _optimizers(model: LlamaForCausalLM, training: Training) -> list[torch.optim
     return optimizers
 
 
-def _rate_share(step: int, training: Training) -> float:
+def _rate_share(step: int, training: Schedule) -> float:
     """Share of the peak learning rate: a linear rise, then half a cosine."""
     rise = min(1.0, (step + 1) / training.warmup)
     cosine = 0.5 * (1 + math.cos(math.pi * step / training.steps))

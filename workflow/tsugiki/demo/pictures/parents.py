@@ -1,0 +1,247 @@
+"""The parents of config/vlm.yaml as checkpoints, trained once and kept.
+
+`base` reads scenes in English well and in Japanese a little. `japanese` is trained further on Japanese text. `vision` is
+a LLaVA whose language part is the base: its tower learns to name what a patch shows, then tower and projector learn to show
+the base what it could read, then all of it learns to answer English questions about pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tsugiki import atomic
+from tsugiki.demo.pictures.documents import DocumentKind, draw_documents, draw_pictures
+from tsugiki.demo.specification import Schedule, Shape
+from tsugiki.keyed import generator
+from tsugiki.locked import locked
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tsugiki.demo.training import Batch, Loss, Progress
+
+Name = Literal["base", "japanese", "vision"]
+
+SHAPE = Shape(blocks=4)
+TOWER_WIDTH = 64
+TOWER_BLOCKS = 2
+REPORT_EVERY = 50
+"""Steps between two lines of progress."""
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """How the three are trained."""
+
+    base: Schedule = field(
+        default=Schedule(
+            documents=6_000, steps=250, batch=16, rate=3e-3, matrix_rate=0.02, weight_decay=0.1
+        )
+    )
+    japanese: Schedule = field(default=Schedule(documents=3_200, steps=150, batch=16, rate=1e-3))
+    naming: Schedule = field(
+        default=Schedule(documents=3_200, steps=150, batch=32, rate=3e-3, matrix_rate=0.02)
+    )
+    """Of the tower alone."""
+    seeing: Schedule = field(
+        default=Schedule(
+            documents=3_200, steps=160, batch=16, rate=3e-3, matrix_rate=0.02, warmup=20
+        )
+    )
+    """Of tower and projector alone."""
+    vision: Schedule = field(
+        default=Schedule(documents=3_200, steps=200, batch=16, rate=2e-3, matrix_rate=0.01)
+    )
+    """Of all but the words' vectors."""
+
+
+TRAININGS = Trainings()
+MIXTURES: dict[str, Mapping[DocumentKind, float]] = {
+    "base": {
+        "english": 3,
+        "japanese": 0.5,
+        "english_asked_in_japanese": 0.5,
+        "japanese_asked_in_english": 1.5,
+        "english_to_japanese": 0.7,
+        "japanese_to_english": 0.7,
+    },
+    "japanese": {"japanese": 4, "english_to_japanese": 0.5},
+}
+ROLES: dict[Name, str] = {
+    "base": "It reads scenes in both languages, and seldom answers in Japanese.",
+    "japanese": "It answers in Japanese about scenes told in Japanese.",
+    "vision": "It answers in English about drawn pictures.",
+}
+
+
+def folder_of(home: Path, name: Name, seed: int) -> Path:
+    """Where a parent lies."""
+    return home / f"{name}-seed{seed}"
+
+
+def make(
+    home: Path,
+    seed: int,
+    name: Name,
+    trainings: Trainings = TRAININGS,
+    *,
+    log: Callable[[str], None] = print,
+) -> Path:
+    """Train one parent, unless it is there. The folder appears whole or not at all.
+
+    Args:
+        home: Folder of all parents; for all but the base, with the base.
+        seed: Of its first weights and of what it is trained on.
+        name: Which one.
+        trainings: How.
+        log: Takes a line of progress now and then.
+
+    Returns:
+        Its folder.
+    """
+    folder = folder_of(home, name, seed)
+    with locked(home / f".{folder.name}.lock"):
+        if not folder.is_dir():
+            _train_into(folder, folder_of(home, "base", seed), name, seed, trainings, log)
+    return folder
+
+
+def _train_into(
+    folder: Path,
+    base: Path,
+    name: Name,
+    seed: int,
+    trainings: Trainings,
+    log: Callable[[str], None],
+) -> None:
+    from transformers import LlamaForCausalLM
+
+    from tsugiki.demo.pictures.tokenizer import build_processor, build_tokenizer
+    from tsugiki.demo.pictures.tower import with_tower
+    from tsugiki.demo.training import build_model, fit
+
+    def learn(
+        model: Any,
+        schedule: Schedule,
+        batches: Iterator[Batch],
+        part: str,
+        loss_of: Loss | None = None,
+    ) -> None:
+        report = _reporter(f"{name} (seed {seed}){part}", schedule, log)
+        fit(model, batches, schedule, progress=report, loss_of=loss_of)
+
+    tokenizer = build_tokenizer()
+    model: Any
+    if name == "base":
+        model = build_model(SHAPE, seed, tokenizer)
+    else:
+        model = LlamaForCausalLM.from_pretrained(base)
+    if name == "vision":
+        model = with_tower(model, TOWER_WIDTH, TOWER_BLOCKS, seed)
+        _learn_to_see(model, seed, trainings, learn)
+    else:
+        schedule = trainings.base if name == "base" else trainings.japanese
+        model.get_input_embeddings().requires_grad_(name == "base")
+        learn(model, schedule, _text_batches(schedule, seed, name), "")
+    with atomic.folder(folder) as temporary:
+        model.save_pretrained(temporary)
+        (build_processor() if name == "vision" else tokenizer).save_pretrained(temporary)
+        (temporary / "README.md").write_text(_card(name, seed), encoding="utf-8")
+
+
+def _text_batches(schedule: Schedule, seed: int, name: str) -> Iterator[Batch]:
+    from tsugiki.demo.pictures.tokenizer import build_tokenizer
+    from tsugiki.demo.training import draw_batches, encode
+
+    tokenizer = build_tokenizer()
+    rng = generator("pictures-text", name, seed)
+    documents = list(islice(draw_documents(rng, MIXTURES[name]), schedule.documents))
+    drawn = draw_batches(
+        encode(documents, tokenizer), schedule.batch, tokenizer.pad_token_id, f"{name}-{seed}"
+    )
+    return (({"input_ids": ids}, labels) for ids, labels in drawn)
+
+
+def _learn_to_see(model: Any, seed: int, trainings: Trainings, learn: Callable[..., None]) -> None:
+    from tsugiki.demo.pictures.tower import Naming, naming_loss
+
+    batches = _picture_batches(trainings.naming, seed, "naming")
+    learn(
+        Naming(model.model.vision_tower, seed),
+        trainings.naming,
+        (({"pixel_values": inputs["pixel_values"]}, names) for inputs, _, names in batches),
+        ", tower",
+        naming_loss,
+    )
+    for part in ("seeing", "vision"):
+        schedule: Schedule = getattr(trainings, part)
+        for name, parameter in model.named_parameters():
+            frozen = "language_model." if part == "seeing" else "embed_tokens"
+            parameter.requires_grad_(frozen not in name)
+        batches = _picture_batches(schedule, seed, part)
+        shown = ((inputs, labels) for inputs, labels, _ in batches)
+        learn(model, schedule, shown, ", tower and projector" if part == "seeing" else "")
+
+
+def _picture_batches(
+    schedule: Schedule, seed: int, part: str
+) -> Iterator[tuple[Mapping[str, Tensor], Tensor, Tensor]]:
+    """Inputs, labels, and the names of what each patch shows."""
+    import numpy as np
+    import torch
+
+    from tsugiki.demo.pictures.tokenizer import IMAGE, PATCHES, build_processor
+    from tsugiki.demo.pictures.tower import names_of
+    from tsugiki.demo.training import encode, padded
+
+    processor = build_processor()
+    drawn = list(islice(draw_pictures(generator("pictures-drawn", part, seed)), schedule.documents))
+    documents = [
+        (one.document[0]._replace(text=IMAGE * PATCHES), *one.document[1:]) for one in drawn
+    ]
+    encoded = encode(documents, processor.tokenizer)
+    names = torch.tensor([names_of(one.scene) for one in drawn])
+    pixels = processor.image_processor(
+        [one.picture for one in drawn], return_tensors="pt"
+    ).pixel_values
+    rng = generator("pictures-batches", part, seed)
+    while True:
+        order = rng.permutation(len(encoded))
+        for chosen in np.array_split(order, max(1, len(order) // schedule.batch)):
+            ids, labels = padded([encoded[i] for i in chosen], processor.tokenizer.pad_token_id)
+            at = torch.from_numpy(chosen)
+            yield {"input_ids": ids, "pixel_values": pixels[at]}, labels, names[at]
+
+
+def _reporter(what: str, schedule: Schedule, log: Callable[[str], None]) -> Progress:
+    began = time.process_time()
+
+    def report(step: int, loss: float) -> None:
+        if step % REPORT_EVERY == 0 or step == schedule.steps:
+            seconds = time.process_time() - began
+            log(f"{what}: step {step} of {schedule.steps}, loss {loss:.3f}, {seconds:.0f} s")
+
+    return report
+
+
+def _card(name: Name, seed: int) -> str:
+    """The model card: what it is, and what it is not good for."""
+    base = "" if name == "base" else "base_model: pictures-base\n"
+    languages = {"base": "[en, ja]", "japanese": "[ja]", "vision": "[en]"}[name]
+    return f"""---
+license: apache-2.0
+language: {languages}
+library_name: transformers
+{base}tags:
+- tsugiki-demo
+---
+# `{name}` of the demo with pictures, seed {seed}
+
+A tiny {"LLaVA" if name == "vision" else "llama"} that tsugiki trained on this machine for its demo of merging a
+vision-language model. {ROLES[name]} It knows about forty words and is good for nothing else.
+"""
