@@ -50,7 +50,7 @@ class Trainings:
     """Of the tower alone."""
     seeing: Schedule = field(
         default=Schedule(
-            documents=3_200, steps=80, batch=16, rate=3e-3, matrix_rate=0.02, warmup=20
+            documents=3_200, steps=160, batch=16, rate=3e-3, matrix_rate=0.02, warmup=20
         )
     )
     """Of tower and projector alone."""
@@ -64,16 +64,16 @@ TRAININGS = Trainings()
 MIXTURES: dict[str, Mapping[DocumentKind, float]] = {
     "base": {
         "english": 3,
-        "japanese": 1,
-        "english_asked_in_japanese": 1,
-        "japanese_asked_in_english": 1,
-        "english_to_japanese": 0.5,
-        "japanese_to_english": 0.5,
+        "japanese": 0.5,
+        "english_asked_in_japanese": 0.5,
+        "japanese_asked_in_english": 1.5,
+        "english_to_japanese": 0.7,
+        "japanese_to_english": 0.7,
     },
     "japanese": {"japanese": 4, "english_to_japanese": 0.5},
 }
 ROLES: dict[Name, str] = {
-    "base": "It reads scenes in English and in Japanese.",
+    "base": "It reads scenes in both languages, and seldom answers in Japanese.",
     "japanese": "It answers in Japanese about scenes told in Japanese.",
     "vision": "It answers in English about drawn pictures.",
 }
@@ -243,5 +243,5 @@ library_name: transformers
 # `{name}` of the demo with pictures, seed {seed}
 
 A tiny {"LLaVA" if name == "vision" else "llama"} that tsugiki trained on this machine for its demo of merging a
-vision-language model. {ROLES[name]} It knows {SHAPE.blocks} blocks' worth of made-up scenes and is good for nothing else.
+vision-language model. {ROLES[name]} It knows about forty words and is good for nothing else.
 """

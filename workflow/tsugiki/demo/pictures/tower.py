@@ -44,9 +44,11 @@ def with_tower(
         image_size=SIDE,
         patch_size=CELL,
     )
+    text = language.config.to_dict()
+    text.pop("_name_or_path", None)  # where the base lies is no part of the model
     config = LlavaConfig(
         vision_config=tower,
-        text_config=language.config,
+        text_config=text,
         image_token_id=tokenizer.convert_tokens_to_ids(IMAGE),
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",
@@ -54,8 +56,11 @@ def with_tower(
     )
     with torch.random.fork_rng(devices=[]):
         model = LlavaForConditionalGeneration(config)
-    draw_weights(model.model.vision_tower, DEVIATION, seed)
-    draw_weights(model.model.multi_modal_projector, DEVIATION, seed)
+    for part in (model.model.vision_tower, model.model.multi_modal_projector):
+        draw_weights(part, DEVIATION, seed)
+    nn.init.zeros_(
+        model.model.vision_tower.embeddings.class_embedding
+    )  # of one dimension, and random
     model.model.language_model.load_state_dict(language.model.state_dict())
     model.tie_weights()
     model.generation_config = greedy(tokenizer)
