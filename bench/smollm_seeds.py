@@ -1,9 +1,9 @@
 """The real language model of config/smollm.yaml over several seeds: is evolution ahead of everything else?
 
 Each seed trains its own parents on its own questions, poses others, and draws its own candidates and masks.
-Prints what `bench/demo_seeds.py` prints. The configuration's own run was used to choose nothing.
+Prints what `bench/demo_seeds.py` prints. Settings were chosen with the parents of seed 1.
 
-    python bench/smollm_seeds.py [--seeds 1 2 3]      about 45 minutes a seed on two cores
+    python bench/smollm_seeds.py [--seeds 1 2 3]      about 50 minutes a seed on two cores
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from demo_seeds import show, task_folder
 from runs import REPOSITORY, run
 
 SHOW = (
-    "Chosen for show: a format that the one parent never saw and a skill that the other never saw. Settings are "
-    "those of a trial with other parents and questions."
+    "Chosen for show: a format that the one parent never saw and a skill that the other never saw. Settings were "
+    "chosen on the parents of seed 1; the other seeds chose nothing."
 )
 
 
