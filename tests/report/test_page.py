@@ -16,7 +16,7 @@ from tests.synthetic_runs import SyntheticRun
 from tsugiki.canonical import digest_file
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import LineageError
-from tsugiki.finalists.table import read_final_table, shown
+from tsugiki.finalists.table import read_final_table, render_table, shown
 from tsugiki.report.page import TEMPLATES, write_report
 
 VOID = {"meta", "br", "link", "img", "hr"}
@@ -130,6 +130,28 @@ def test_the_headline_is_that_of_the_final_table(finished: SyntheticRun) -> None
         assert difference is not None
         assert f"{shown(difference.value)} better than the best" in page.text
         assert f"“{name}”" in page.text
+
+
+@pytest.mark.parametrize(
+    ("pooled", "said"),
+    [
+        (False, "The winner is the finalist that is best on the validation items"),
+        (True, "The winner is the best candidate on search and validation items together, or"),
+    ],
+)
+def test_the_page_says_what_chose_the_winner(
+    pooled: bool, said: str, finished: SyntheticRun, tmp_path: Path
+) -> None:
+    """As the table for the terminal does, by what the run's final table records."""
+    shutil.copytree(finished.files.root, tmp_path / "copy")
+    files = RunFiles(tmp_path / "copy")
+    content = json.loads(files.final.read_bytes())
+    files.final.write_text(json.dumps({**content, "pooled": pooled}))
+    page = check(write_report(files, finished.config))
+    assert said in page.text
+    assert said.replace("The winner", "The winner (*)") in render_table(
+        read_final_table(files.final)
+    )
 
 
 def test_items_gained_are_shown_with_prompt_and_both_answers(finished: SyntheticRun) -> None:

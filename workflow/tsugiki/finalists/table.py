@@ -249,7 +249,7 @@ def choice(table: FinalTable) -> str:
             "does as well on the validation items"
         )
     return (
-        f"{search}The winner (*) {rule}{_bounded(table)}; test items choose nothing, so that another "
+        f"{search}The winner {rule}{_bounded(table)}; test items choose nothing, so that another "
         "finalist may stand above it."
     )
 
@@ -329,7 +329,7 @@ def render_table(table: FinalTable) -> str:
         ordered = ranked_rows(table, one)
         cells = [HEADINGS, *(_cells(table, one, row) for row in ordered)]
         lines += [f"{table.run}: {one.objective} on held-out items", *_columns(cells)]
-    lines += [choice(table), *notes(table)]
+    lines += [choice(table).replace("The winner", "The winner (*)", 1), *notes(table)]
     lines += [f"{row.name} failed: {row.failed}" for row in table.rows if row.failed is not None]
     return "\n".join(lines) + "\n"
 

@@ -201,7 +201,7 @@ def _scores(one: Published) -> Iterator[str]:
             )
             yield f"| {' | '.join(cells)} |"
         yield ""
-    yield f"{choice(table).replace(' (*)', '')}\n"
+    yield f"{choice(table)}\n"
 
 
 def _candidate(one: Published, stage: str, ranked: Ranked | None) -> Iterator[str]:

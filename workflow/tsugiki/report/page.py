@@ -12,7 +12,7 @@ from tsugiki.atomic import write_if_changed
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.recipe import AnyRecipe
-from tsugiki.finalists.table import notes, ranked_rows, shown, shown_p, shown_range, weighing
+from tsugiki.finalists.table import choice, notes, ranked_rows, shown, shown_p, shown_range
 from tsugiki.progress.progress import duration
 from tsugiki.report.comparison import comparison_figure, figure_name
 from tsugiki.report.costs import cost_figure
@@ -102,7 +102,7 @@ def render(data: ReportData, drawn: dict[str, Figure], model: Sequence[str] = ()
         data=data,
         table=data.table,
         ranked_rows=ranked_rows,
-        weighing=weighing,
+        choice=choice,
         comparison_name=figure_name,
         search_name=search_name,
         courses=courses(data.stages),
