@@ -15,6 +15,7 @@ import json
 import math
 import shutil
 import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,32 @@ SHOW = (
 )
 
 
-def main() -> None:
-    """Run the seeds (finished ones are only read) and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--results", default="results")
+def compare(
+    about: str,
+    seeds: Sequence[int],
+    prepare: Callable[[int, Path], dict[str, Any]],
+    note: str,
+) -> None:
+    """Run some seeds as the command line says (finished ones are only read) and print the table.
+
+    Args:
+        about: What the benchmark is.
+        seeds: Those that are run if nothing else is said.
+        prepare: Makes what a seed's run needs, and its configuration, in a folder of results.
+        note: What is chosen for show.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
+    parser.add_argument("--results", type=Path, default=Path("results"))
     arguments = parser.parse_args()
     tables = {}
     for seed in arguments.seeds:
-        wall = run(seed_config(seed, Path(arguments.results)))
-        final = Path(arguments.results) / f"demo-seed{seed}" / "final.json"
+        config = prepare(seed, arguments.results)
+        wall = run(config)
+        final = arguments.results / config["name"] / "final.json"
         tables[seed] = json.loads(final.read_bytes())
         print(f"seed {seed}: {wall:.0f} s", flush=True)
-    show(tables, SHOW)
+    show(tables, note)
 
 
 def seed_config(seed: int, results: Path) -> dict[str, Any]:
@@ -153,4 +167,4 @@ def mean_and_half_width(values: list[float]) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    compare(__doc__, range(1, 6), seed_config, SHOW)

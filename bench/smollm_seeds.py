@@ -8,8 +8,6 @@ Prints what `bench/demo_seeds.py` prints. Settings were chosen with the parents 
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from demo_seeds import show, task_folder
-from runs import REPOSITORY, run
+from demo_seeds import compare, task_folder
+from runs import REPOSITORY
 
 SHOW = (
     "Chosen for show: a format that the one parent never saw and a skill that the other never saw. Settings were "
@@ -26,25 +24,11 @@ SHOW = (
 )
 
 
-def main() -> None:
-    """Make the parents of each seed, run (finished ones are only read) and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--results", default="results")
-    arguments = parser.parse_args()
-    results = Path(arguments.results)
-    tables = {}
-    for seed in arguments.seeds:
-        parents = results / "smollm-parents"
-        subprocess.run([sys.executable, "-m", "tsugiki.smollm", parents, str(seed)], check=True)
-        wall = run(seed_config(seed, results, parents))
-        tables[seed] = json.loads((results / f"smollm-seed{seed}" / "final.json").read_bytes())
-        print(f"seed {seed}: {wall:.0f} s", flush=True)
-    show(tables, SHOW)
-
-
-def seed_config(seed: int, results: Path, parents: Path) -> dict[str, Any]:
-    """The configuration with parents and questions of a seed of its own."""
+def prepare(seed: int, results: Path) -> dict[str, Any]:
+    """Make a seed's parents; the configuration with these, and with questions of its own."""
+    parents = results / "smollm-parents"
+    command = [sys.executable, "-m", "tsugiki.smollm", str(parents), str(seed)]
+    subprocess.run(command, check=True, stdout=sys.stderr)
     config: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/smollm.yaml").read_text("utf-8"))
     tasks = REPOSITORY / "config/tasks/smollm"
     folder = task_folder(tasks, seed, results / "smollm-seeds-tasks" / str(seed))
@@ -62,4 +46,4 @@ def seed_config(seed: int, results: Path, parents: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    compare(__doc__, range(1, 4), prepare, SHOW)

@@ -3,13 +3,11 @@
 Each seed trains its own parents, draws its own pictures and asks its own questions. Prints what
 `bench/demo_seeds.py` prints.
 
-    python bench/vlm_seeds.py [--seeds 1 2 3 4 5]      about ten minutes a seed on two cores
+    python bench/vlm_seeds.py [--seeds 1 2 3 4 5]      about three minutes a seed on two cores
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from demo_seeds import show, task_folder
-from runs import REPOSITORY, run
+from demo_seeds import compare, task_folder
+from runs import REPOSITORY
 
 SHOW = (
     "Chosen for show: the world of scenes, and how far the parents are trained. Seed 1 was used for that; the "
@@ -26,26 +24,11 @@ SHOW = (
 )
 
 
-def main() -> None:
-    """Make the parents of each seed, run (finished ones are only read) and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--results", default="results")
-    arguments = parser.parse_args()
-    results = Path(arguments.results)
-    tables = {}
-    for seed in arguments.seeds:
-        parents = results / "vlm-parents"
-        command = [sys.executable, "-m", "tsugiki.demo.pictures", str(parents), str(seed)]
-        subprocess.run(command, check=True, stdout=sys.stderr)
-        wall = run(seed_config(seed, results, parents))
-        tables[seed] = json.loads((results / f"vlm-seed{seed}" / "final.json").read_bytes())
-        print(f"seed {seed}: {wall:.0f} s without training", flush=True)
-    show(tables, SHOW)
-
-
-def seed_config(seed: int, results: Path, parents: Path) -> dict[str, Any]:
-    """The configuration with parents and pictures of a seed of its own."""
+def prepare(seed: int, results: Path) -> dict[str, Any]:
+    """Make a seed's parents; the configuration with these, and with pictures of its own."""
+    parents = results / "vlm-parents"
+    command = [sys.executable, "-m", "tsugiki.demo.pictures", str(parents), str(seed)]
+    subprocess.run(command, check=True, stdout=sys.stderr)
     config: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/vlm.yaml").read_text("utf-8"))
     tasks = REPOSITORY / "config/tasks/vlm"
     folder = task_folder(tasks, seed, results / "vlm-seeds-tasks" / str(seed))
@@ -61,4 +44,4 @@ def seed_config(seed: int, results: Path, parents: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    compare(__doc__, range(1, 6), prepare, SHOW)

@@ -23,14 +23,10 @@ from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.image_generator import open_generator
 from tsugiki.evaluate.language_model import BrokenModelError
 from tsugiki.evaluate.preflight import check_tasks
-from tsugiki.finalists.files import write_final_table
 from tsugiki.parents import between
 from tsugiki.parents.preflight import preflight
 from tsugiki.steps.audit import reselect
-from tsugiki.steps.best import write_best
-from tsugiki.steps.evolution import read_outcomes, write_next, write_ranked
-from tsugiki.steps.finals import write_finalists, write_test
-from tsugiki.steps.start import write_baselines, write_first
+from tsugiki.steps.evolution import read_outcomes
 
 pytestmark = needs_diffusers
 QUIET: Any = lambda _line: None  # noqa: E731
@@ -85,25 +81,7 @@ def raw(trio: dict[str, Path], folder: Path, **changes: Any) -> dict[str, Any]:
 def finished(trio: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
     """A search, to its final table and best model. Read only."""
     run = start_run(raw(trio, tmp_path_factory.mktemp("pictures")))
-    evaluator = ShardEvaluator(run.files, run.config, job=0)
-
-    def score(phase: str, generation: int = 0) -> None:
-        evaluator.evaluate(phase, generation, log=QUIET)
-        write_ranked(run.files, run.config, phase, generation, log=QUIET)
-
-    (stage,) = run.config.stages
-    write_first(run.files, run.config, stage)
-    for generation in range(GENERATIONS):
-        score("ps", generation)
-        write_next(run.files, run.config, stage, generation)
-    write_baselines(run.files, run.config)
-    score("baselines")
-    write_finalists(run.files, run.config)
-    score("finalists")
-    write_test(run.files, run.config)
-    score("test")
-    write_final_table(run.files, run.config)
-    write_best(run.files, run.config, run.files.best, threads=1)
+    run.finish()
     return run
 
 

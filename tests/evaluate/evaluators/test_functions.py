@@ -24,12 +24,8 @@ from tsugiki.errors import ConfigError
 from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.evaluators.functions import Functions
 from tsugiki.evaluate.preflight import check_tasks
-from tsugiki.finalists.files import write_final_table
 from tsugiki.steps.audit import reselect
-from tsugiki.steps.best import write_best
-from tsugiki.steps.evolution import read_outcomes, write_next, write_ranked
-from tsugiki.steps.finals import write_finalists, write_test
-from tsugiki.steps.start import write_baselines, write_first
+from tsugiki.steps.evolution import read_outcomes
 
 SCORES = '''
 import torch
@@ -109,25 +105,7 @@ def finished(
     raw = raw_config(tiny_models, tiny_tasks, folder / "results", **changes)
     raw["stages"][0]["budget"] = {"generations": 2}
     run = start_run(raw)
-    evaluator = ShardEvaluator(run.files, run.config, job=0)
-
-    def score(phase: str, generation: int = 0) -> None:
-        evaluator.evaluate(phase, generation, log=QUIET)
-        write_ranked(run.files, run.config, phase, generation, log=QUIET)
-
-    (stage,) = run.config.stages
-    write_first(run.files, run.config, stage)
-    for generation in range(2):
-        score("ps", generation)
-        write_next(run.files, run.config, stage, generation)
-    write_baselines(run.files, run.config)
-    score("baselines")
-    write_finalists(run.files, run.config)
-    score("finalists")
-    write_test(run.files, run.config)
-    score("test")
-    write_final_table(run.files, run.config)
-    write_best(run.files, run.config, run.files.best, threads=1)
+    run.finish()
     return run
 
 

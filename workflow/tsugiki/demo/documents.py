@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ DocumentKind = Literal[
     "japanese_to_english",
     "sums",
 ]
+
+Kind = TypeVar("Kind", bound=str)
 
 SUMS_IN_A_DOCUMENT = 6
 
@@ -58,12 +60,27 @@ def draw_documents(
         rng: Source of everything random.
         mixture: Relative frequency of each kind of document.
     """
+    return draw_mixed(rng, mixture, _DRAW)
+
+
+def draw_mixed(
+    rng: np.random.Generator,
+    mixture: Mapping[Kind, float],
+    draw: Mapping[Kind, Callable[[np.random.Generator], Document]],
+) -> Iterator[Document]:
+    """Documents of several kinds without end.
+
+    Args:
+        rng: Source of everything random.
+        mixture: Relative frequency of each kind.
+        draw: How one of each kind is drawn.
+    """
     kinds = list(mixture)
     shares = np.array([mixture[kind] for kind in kinds])
     cumulated = np.cumsum(shares / shares.sum())
     while True:
         kind = kinds[min(int(np.searchsorted(cumulated, rng.random())), len(kinds) - 1)]
-        yield _DRAW[kind](rng)
+        yield draw[kind](rng)
 
 
 def _story(language: Language) -> Callable[[np.random.Generator], Document]:

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from tsugiki.demo.documents import Document, Span
+from tsugiki.demo.documents import Document, Span, draw_mixed
 from tsugiki.demo.pictures.drawing import draw_picture
 from tsugiki.demo.pictures.scenes import ASKED, Scene, describe, draw_scene, question
 from tsugiki.demo.pictures.tokenizer import IMAGE
@@ -39,12 +39,7 @@ def draw_documents(
         rng: Source of everything random.
         mixture: Relative frequency of each kind of document.
     """
-    kinds = list(mixture)
-    shares = np.array([mixture[kind] for kind in kinds])
-    cumulated = np.cumsum(shares / shares.sum())
-    while True:
-        kind = kinds[min(int(np.searchsorted(cumulated, rng.random())), len(kinds) - 1)]
-        yield _DRAW[kind](rng)
+    return draw_mixed(rng, mixture, _DRAW)
 
 
 class Shown(NamedTuple):
