@@ -82,6 +82,7 @@ def test_a_folder_has_the_model_and_all_that_goes_with_it(
     card = ModelCard.load(out / "README.md")
     assert card.data.license == "apache-2.0"
     assert card.data.base_model_relation == "merge"
+    assert card.data.base_model == ["org/older"]  # what the card of a parent in a folder names
     assert {"ja", "en"} == set(card.data.language)
     assert {"merge", "dataflow", "task_arithmetic"} <= set(card.data.tags)
     table = read_final_table(finished.files.final)

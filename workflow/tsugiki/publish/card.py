@@ -78,7 +78,7 @@ def _metadata(one: Published) -> ModelCardData:
     ]
     methods = {recipe.method for recipe in (one.recipe, *one.found.stages.values())}
     return ModelCardData(
-        base_model=[source.hub for source in one.found.models if source.hub] or None,
+        base_model=_named_on_hub(one.found.models) or None,
         base_model_relation="merge",
         language=list(dict.fromkeys(languages)) or None,
         library_name="transformers",
@@ -90,6 +90,15 @@ def _metadata(one: Published) -> ModelCardData:
         model_name=one.name,
         eval_results=list(_results(one)) or None,
     )
+
+
+def _named_on_hub(sources: Sequence[Source]) -> list[str]:
+    """The models on the Hub that a merge goes back to: a source itself, or what the card of one that lies elsewhere names."""
+    named = (
+        [source.hub] if source.hub else source.card.base_models if source.card else ()
+        for source in sources
+    )
+    return list(dict.fromkeys(name for names in named for name in names))
 
 
 def _results(one: Published) -> Iterator[EvalResult]:
