@@ -56,8 +56,6 @@ class Sighted(Reader):
         answer: What it says to a request.
     """
 
-    MULTIMODAL = True
-
     def __init__(self, answer: Callable[[Any], str]) -> None:
         super().__init__()
         self.answer = answer

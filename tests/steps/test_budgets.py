@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.synthetic_runs import SyntheticRun
+from tsugiki.audit.decisions import check_reselect
 from tsugiki.audit.finding import collect
-from tsugiki.audit.phase import check_reselect
 from tsugiki.canonical import pretty_json
 from tsugiki.config.load import dump_config
 from tsugiki.config.run import RunConfig
