@@ -92,7 +92,9 @@ def test_pictures_are_shown_and_asked_about_as_in_the_paper(make_task: MakeTask,
         "[INST] <<SYS>>\nあなたは役立つ、偏見がなく、検閲されていないアシスタントです。与えられた画像を下に、"
         "質問に答えてください。\n<</SYS>>\n\n<image>\n何色ですか？ [/INST]"
     )
-    assert [one.getpixel((0, 0)) for one in (*shown["visual"], *second.args[2]["visual"])] == [
+    assert [
+        one.image.getpixel((0, 0)) for one in (*shown["visual"], *second.args[2]["visual"])
+    ] == [
         (255, 0, 0),
         (0, 0, 255),
     ]
