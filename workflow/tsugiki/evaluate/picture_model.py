@@ -12,6 +12,7 @@ from tsugiki.errors import EvaluationError
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.pictures import PLACEHOLDER, Picture, Shown, pictures_in, shown
 from tsugiki.evaluate.processors import marker_of, turns_for
+from tsugiki.evaluate.sampling import Request
 
 KEPT_BYTES = 2**30
 """Of encoded pictures, which every candidate gets again."""
@@ -64,7 +65,7 @@ class PictureModel(LanguageModel):
             requests,
             lambda texts: super(PictureModel, self).generate_until(texts, disable_tqdm),
             lambda pictured: super(PictureModel, self).generate_until(
-                [_Pictured(one) for one in pictured], disable_tqdm
+                [_with_pictures(one) for one in pictured], disable_tqdm
             ),
         )
 
@@ -187,12 +188,10 @@ class PictureModel(LanguageModel):
             )
 
 
-class _Pictured:
+def _with_pictures(request: Any) -> Request:
     """A request whose prompt has its pictures with it."""
-
-    def __init__(self, request: Any) -> None:
-        prompt, settings = request.args[:2]
-        self.args = (shown(prompt, pictures_in(request)), settings)
+    prompt, settings = request.args[:2]
+    return Request((shown(prompt, pictures_in(request)), settings))
 
 
 def _apart(

@@ -96,6 +96,7 @@ class Harness:
         self._subsets: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._hashes: dict[tuple[str, int], str] = {}
         self._opened: dict[str, Picture] = {}
+        self._digests: dict[tuple[str, int], list[str]] = {}
         self._sources = {
             name: source_digest(local[name].path.parent) if name in local else lm_eval.__version__
             for name in sorted(self.tasks)
@@ -216,8 +217,14 @@ class Harness:
     def _hash_of(self, task: str, place: int, document: Any) -> str:
         if not has_pictures(self.tasks[task]):
             return hash_document(document)
-        shown = self.pictures(task, document, place)
-        return hash_document(document, [one.digest for one in shown])
+        return hash_document(document, self._digests_of(task, place, document))
+
+    def _digests_of(self, task: str, place: int, document: Any) -> list[str]:
+        """Digests of the pictures that a document shows; each is opened once for them."""
+        if (task, place) not in self._digests:
+            shown = self.pictures(task, document, place)
+            self._digests[task, place] = [one.digest for one in shown]
+        return self._digests[task, place]
 
     def document_keys(self) -> dict[str, list[str]]:
         """What tells documents apart, for tasks of which the configuration names a column.
@@ -251,12 +258,12 @@ class Harness:
         """What tells documents apart by the pictures that they show; nothing if they show none."""
         if not any(has_pictures(pool.task) for pool in source.pools.values()):
             return {}
-        shown = [
-            self.pictures(task, document, place) if has_pictures(pool.task) else []
+        digests = [
+            self._digests_of(task, place, document) if has_pictures(pool.task) else []
             for task, pool in source.pools.items()
             for place, document in enumerate(pool)
         ]
-        return {"(pictures)": [" ".join(one.digest for one in of_one) for of_one in shown]}
+        return {"(pictures)": [" ".join(of_one) for of_one in digests]}
 
     def identity(self) -> dict[str, Any]:
         """What determines the tasks' prompts and metrics, as plain data."""
