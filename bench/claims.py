@@ -31,7 +31,8 @@ from safetensors.torch import load_file, save_file
 
 from dataflow import by
 from dataflow import hybrid as of_demo_in_both
-from search import T95, of_demo
+from demo_seeds import mean_and_half_width
+from search import of_demo
 from search_bed import CACHE, PARENTS, SIZES, Bed
 from searches import Trace, evolve, finals
 from tsugiki import atomic
@@ -229,12 +230,8 @@ def describe(tested: Found, searched: Found) -> str:
 
 def lead(first: Mapping[int, float], second: Mapping[int, float]) -> str:
     """Mean difference, and half its 95 % interval across sets of parents."""
-    differences = [value - second[seed] for seed, value in first.items()]
-    half = math.nan
-    if len(differences) > 1:
-        spread = statistics.stdev(differences) / math.sqrt(len(differences))
-        half = T95[len(differences) - 2] * spread
-    return f"{statistics.mean(differences):+.3f} ± {half:.3f}"
+    mean, half = mean_and_half_width([value - second[seed] for seed, value in first.items()])
+    return f"{mean:+.3f} ± {half:.3f}"
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from scipy.stats import t as student
 
+from demo_seeds import mean_and_half_width
 from search_bed import CACHE, SIZES, Bed
 from searches import (
     Asking,
@@ -183,10 +184,7 @@ def lead(leads: Mapping[tuple[int, int], float]) -> str:
     if freedom > 0:
         variance = sum(value**2 for value in within) / freedom
         here = _t(freedom) * math.sqrt(variance / len(within))
-    across = math.nan
-    if len(means) > 1:
-        spread = statistics.stdev(means.values())
-        across = _t(len(means) - 1) * spread / math.sqrt(len(means))
+    _, across = mean_and_half_width(list(means.values()))
     return (
         f"{statistics.mean(leads.values()):+.3f} ± {here:.3f} for these parents, "
         f"± {across:.3f} across parents"

@@ -110,3 +110,43 @@ def test_libraries_are_imported_where_the_table_says() -> None:
             if any(module.partition(".")[0] == library for module in modules)
         }
         assert users == {name}, library
+
+
+def test_what_benchmarks_take_from_each_other_and_from_the_package_is_there() -> None:
+    """Nothing else loads all of them."""
+    missing = []
+    for path in sorted((ROOT / "bench").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or node.module is None:
+                continue
+            places = (ROOT / "bench", PACKAGE.parent)
+            files = [place / f"{node.module.replace('.', '/')}.py" for place in places]
+            source = next((file for file in files if file.is_file()), None)
+            if source is not None:
+                missing += [
+                    f"{path.name}: {node.module}.{one.name}"
+                    for one in node.names
+                    if one.name not in defined(source)
+                ]
+    assert missing == []
+
+
+def defined(path: Path) -> set[str]:
+    """Names at the head of a file: what it defines, and what it imports."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                found |= {one.asname or one.name for one in names}
+            case ast.Assign(targets=targets):
+                found |= {
+                    one.id
+                    for target in targets
+                    for one in ast.walk(target)
+                    if isinstance(one, ast.Name)
+                }
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                found.add(name)
+    return found

@@ -53,9 +53,10 @@ class Checkpoint:
             raise ParentError(f"`{name}` is not there", where=str(folder), got="no such folder")
         self.name = name
         self.folder = folder
-        self.facts, faults = read_facts(name, FolderFiles(folder), names)
+        files = FolderFiles(folder)
+        self.facts, faults = read_facts(name, files, names)
         raise_first([*faults, *check_numbers(self.facts)])
-        self.layouts = weight_layouts(FolderFiles(folder), self.facts.kind.layout)
+        self.layouts = weight_layouts(files, self.facts.kind.layout)
         """How files of weights are called, by component; by an empty name if the model has none."""
         merged = frozenset(self.facts.names.values())
         self.headers: Mapping[str, TensorHeader] = self.facts.merged
