@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from tsugiki.audit.audit import audit
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.licences import Verdict, licence_of, merged_licence
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.environment import source_commit
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import entries
 from tsugiki.contracts.population import Ranked
@@ -25,9 +25,14 @@ from tsugiki.models.facts import kind_in
 from tsugiki.models.kinds.vision_language import VISION_LANGUAGE
 from tsugiki.models.sources import FolderFiles
 from tsugiki.models.vocabulary import read_template
-from tsugiki.publish.card import Published, model_card, notice
-from tsugiki.publish.citation import citation_entries, citation_file
-from tsugiki.publish.lineage_files import licence_files, lineage_files
+from tsugiki.publish.alongside import (
+    citation_entries,
+    citation_file,
+    licence_files,
+    lineage_files,
+    notice,
+)
+from tsugiki.publish.card import Published, model_card
 from tsugiki.publish.sources import Source, read_sources
 from tsugiki.publish.upload import Content, open_repository, refuse_tokens, upload
 from tsugiki.steps.audit import reselect
@@ -116,7 +121,7 @@ def publish(
             template=_template(folder),
             lender=lender(files, config),
             vision=_reads_images(folder),
-            source=_source(files),
+            source=source_commit(files),
         )
         content = _content(files, published, folder, repository or name)
         if out is not None:
@@ -210,13 +215,6 @@ def _reads_images(folder: Path) -> bool:
             fix=f"write a card, and upload the folder yourself: hf upload REPOSITORY {folder}",
         )
     return kind is VISION_LANGUAGE
-
-
-def _source(files: RunFiles) -> str | None:
-    if not files.environment.is_file():
-        return None
-    found = json.loads(files.environment.read_bytes()).get("source")
-    return found if isinstance(found, str) else None
 
 
 def _content(files: RunFiles, one: Published, folder: Path, repository: str) -> dict[str, Content]:
