@@ -228,7 +228,10 @@ class Measure:
         return [len(documents) for documents, _ in sets]
 
     def _statistic(self, *models: Model) -> Statistic:
-        """The measure over samples of documents, whose sets stand one after another."""
+        """The measure over samples of documents, whose sets stand one after another.
+
+        A sample may have any number of documents of each set, in the same columns in all samples.
+        """
         starts: dict[object, int] = {}
         end = 0
         terms = []
@@ -242,7 +245,8 @@ class Measure:
         def values(places: Places) -> Floats:
             total = np.zeros(len(places))
             for weight, start, size, statistic in terms:
-                own = places[:, start : start + size] - start
+                of_set = (places[0] % end >= start) & (places[0] % end < start + size)
+                own = places[:, of_set] - start
                 total += weight * statistic(own - (own >= end) * (end - size))
             return total
 
