@@ -28,10 +28,10 @@ class TaskReport:
 
     def render(self) -> str:
         """The report as text: faults first."""
-        lines = [f"fault: {fault}" for fault in self.faults]
-        lines += [f"note: {note}" for note in self.notes]
-        if self.faults:
-            lines.append(f"{len(self.faults)} fault{'s' * (len(self.faults) != 1)} in the tasks")
+        faults = dict.fromkeys(f"fault: {fault}" for fault in self.faults)  # tasks may share one
+        lines = [*faults, *(f"note: {note}" for note in self.notes)]
+        if faults:
+            lines.append(f"{len(faults)} fault{'s' * (len(faults) != 1)} in the tasks")
         return "\n".join(lines)
 
 
