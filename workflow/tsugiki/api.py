@@ -128,7 +128,7 @@ def merge_into(
             fix="write it to a folder, and load it from there",
         )
     names = names_in(one.recipe.models)
-    merger = InPlaceMerger(one.folders, one.digests, names=names, cache_bytes=0)
+    merger = InPlaceMerger(one.folders, one.digests, names=names)
     return merger.load_into(one.recipe, model, threads=threads)
 
 

@@ -26,8 +26,7 @@ from tsugiki.evaluate.picture_model import PictureModel
 from tsugiki.evaluate.processors import open_processor
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.in_place import InPlaceMerger
-from tsugiki.merge.models import OpenModels
-from tsugiki.merge.on_device import fits_on_device
+from tsugiki.merge.models import OpenModels, fits_on_device
 from tsugiki.merge.write import write_merge
 from tsugiki.models.facts import kind_in
 from tsugiki.models.headers import prefix_of
