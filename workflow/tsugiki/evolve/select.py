@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tsugiki.canonical import digest_bytes, pretty_json
+from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
@@ -118,7 +118,7 @@ def select(
             candidates=(),
             left_out=population.left_out,
         )
-        return Next(_json(following), state_bytes, ())
+        return Next(following.to_json(), state_bytes, ())
     asked = [candidate for candidate in population.candidates if not candidate.leads]
     genomes = np.array([candidate.genome for candidate in asked])
     foreign = np.array([INJECTED in candidate.origin for candidate in asked])
@@ -224,7 +224,7 @@ def _ask(
             ),
         ),
     )
-    return Next(_json(population), state_bytes, tuple(recipes))
+    return Next(population.to_json(), state_bytes, tuple(recipes))
 
 
 def _ids(strategy: Strategy, before: State, after: State, new: Sequence[str]) -> list[str]:
@@ -267,7 +267,3 @@ def _require_digest(name: str, content: bytes, expected: str | None, of: Populat
             got=digest_bytes(content),
             fix="remove the stage's gen-* folders and run again; scores are kept",
         )
-
-
-def _json(population: Population) -> bytes:
-    return pretty_json(population.model_dump(mode="json"))

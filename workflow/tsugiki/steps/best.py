@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from tsugiki import atomic
-from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import entries
@@ -54,7 +53,7 @@ def record_folding(files: RunFiles, config: RunConfig) -> FoldingDifference | No
     models = run_models(files, config)
     measured = measure_folding(winning_recipe(files), models.folders, models.digests)
     if measured is not None:
-        atomic.write_bytes(files.folding, pretty_json(measured.model_dump(mode="json")))
+        atomic.write_bytes(files.folding, measured.to_json())
     return measured
 
 

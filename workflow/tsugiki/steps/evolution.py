@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tsugiki import atomic
-from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import (
@@ -127,7 +126,7 @@ def write_ranked(
     entry = rank(
         population, population_bytes, outcomes, objectives, weighed=weighed, estimates=estimates
     )
-    atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
+    atomic.write_bytes(current.outcomes, entry.to_json())
     if stage is not None and entry.ranked:
         log(f"{name}: {generation_line(files, config, name, generation)}")
         # the two moves of a rival's climb are often as good as each other
@@ -166,7 +165,7 @@ def write_promotion(
     phase = files.phase(stage.name)
     current = phase.generation(generation)
     decided = promotion(phase, current, rung, rungs, evaluation.objectives, stage.strategy)
-    atomic.write_bytes(current.promotion(rung), pretty_json(decided.model_dump(mode="json")))
+    atomic.write_bytes(current.promotion(rung), decided.to_json())
     on = sum(one.left is None for one in decided.candidates)
     log(
         f"{stage.name}, generation {generation + 1}, {rungs.documents[rung]} documents: "
@@ -269,4 +268,4 @@ def write_population(
     """Write the one generation of a phase that no strategy has drawn: recipes first, population.json last."""
     write_recipes(phase, recipes)
     path = phase.generation(0).population
-    atomic.write_bytes(path, pretty_json(population.model_dump(mode="json")))
+    atomic.write_bytes(path, population.to_json())
