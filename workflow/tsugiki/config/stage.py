@@ -204,9 +204,7 @@ class Budget(Section):
     def generations_for(self, population: int, answers: int) -> int | None:
         """Generations that `evaluations` and `answers` are enough for; None where neither is there.
 
-        Args:
-            population: Candidates in a generation.
-            answers: The fewest documents that a candidate answers.
+        `answers` are the fewest documents that a candidate answers.
         """
         enough = [
             math.ceil(limit / (population * each))

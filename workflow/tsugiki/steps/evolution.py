@@ -62,12 +62,7 @@ def select_from_files(
 ) -> Next:
     """What follows from the files of a generation; writes nothing.
 
-    Args:
-        files: The run.
-        config: Its configuration.
-        stage: The stage.
-        generation: The generation.
-        recorded: What followed when it was drawn, if it is drawn again.
+    `recorded` is what followed when it was drawn, if it is drawn again.
 
     Raises:
         LineageError: a file is missing, or files contradict each other.
@@ -181,11 +176,8 @@ def read_outcomes(
 ) -> dict[str, Scored | Failed]:
     """Outcomes of a generation, by recipe digest.
 
-    Args:
-        phase: Its phase.
-        population: Its candidates.
-        left: The rung at which each recipe was left that was not scored on all documents.
-        own: The generation, if it is scored on documents of its own.
+    `left` is the rung at which each recipe was left that was not scored on all documents, `own` the
+    generation, if it is scored on documents of its own.
 
     Raises:
         LineageError: an outcome is missing or belongs to another recipe.
@@ -211,13 +203,9 @@ def refuse_mixed(
 ) -> None:
     """Scores are compared within a phase only if one evaluation made them all.
 
-    If not, the marks that the generation is scored are removed: the next run looks at each candidate
-    again, and scores those that another evaluation scored.
-
-    Args:
-        files: The generation.
-        outcomes: What came of its candidates.
-        before: Identity of the evaluation of the generations before; None if there are none.
+    If not, the marks that the generation is scored are removed: the next run looks at each candidate again,
+    and scores those that another evaluation scored. `before` is the evaluation of the generations before;
+    None if there are none.
 
     Raises:
         LineageError: more than one evaluation made the scores.
