@@ -60,11 +60,6 @@ Model = Mapping[str, SampleScores]
 def sample_scores(table: Any, objective: str, *, where: str = "items.parquet") -> SampleScores:
     """Select one objective from a table of items.
 
-    Args:
-        table: A `pyarrow.Table` with the columns of items.parquet.
-        objective: Name of the objective or monitor.
-        where: Names the table in the error.
-
     Raises:
         LineageError: the table holds no item of the objective, or a document twice.
     """
@@ -258,10 +253,7 @@ def measures_of(
 ) -> list[Measure]:
     """What models are compared on: the one objective, or the weighted sum first and then each.
 
-    Args:
-        evaluation: With goals as decided.
-        aggregations: By objective; the mean where there is none.
-        seed: Of the run.
+    Goals are as decided; where there is no aggregation, it is the mean.
     """
     single = [measure_of(one, aggregations, seed) for one in evaluation.objectives]
     if len(single) == 1:

@@ -53,12 +53,8 @@ def write_document_sets(
 ) -> None:
     """Write items.json and environment.json, and small copies of pictures where documents show any.
 
-    A run that has items.json is divided as it was, also where an earlier version did that otherwise.
-
-    Args:
-        files: The run.
-        config: Its configuration.
-        log: Takes a line for each pair of tasks that may have the same documents in different sets.
+    A run that has items.json is divided as it was, also where an earlier version did that otherwise. `log`
+    takes a line for each pair of tasks that may have the same documents in different sets.
 
     Raises:
         ConfigError: a task is unknown, has too few documents, or has a fault in its file, its code
