@@ -65,7 +65,7 @@ class Reader(LM):  # type: ignore[misc]
         """Stages whose models are like it: they have its configuration, tokenizer and processor."""
         if folder is None or config is None:
             return
-        trust = bool(getattr(config.parents[name], "trust_remote_code", False))
+        trust = name in config.trusted
         settings = {"local_files_only": True, "trust_remote_code": trust}
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **settings)
         chat.apply(self.tokenizer, config.evaluation)
