@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,13 +15,13 @@ from tsugiki.merge.marker import write_marker
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.stream import (
     SHARD_BYTES,
-    StoredTensor,
     faults_of_the_disk,
     require_space,
     write_tensors,
 )
 from tsugiki.models.components import in_component
 from tsugiki.models.digest import FORMAT_NAMES, WeightsDigest, pieces_digest
+from tsugiki.models.headers import TensorHeader
 from tsugiki.models.plan import PlannedTensor
 from tsugiki.models.sidecar_files import copy_weights, write_sidecar_files
 
@@ -91,7 +92,7 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
     )
     merge = open_merge(recipe, models)
     plan = {planned.stored: planned for planned in merge.plan.tensors}
-    stored = {name: _stored(merge, planned) for name, planned in plan.items()}
+    stored = {name: _header(merge, planned) for name, planned in plan.items()}
     with faults_of_the_disk(out), one_thread_per_operation():
         require_space(out.parent, sum(tensor.size for tensor in stored.values()))
         with atomic.folder(out, replace=replace) as folder:
@@ -124,5 +125,7 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
         return weights
 
 
-def _stored(merge: AnyMerge, planned: PlannedTensor) -> StoredTensor:
-    return StoredTensor(FORMAT_NAMES[merge.format(planned)], planned.shape)
+def _header(merge: AnyMerge, planned: PlannedTensor) -> TensorHeader:
+    dtype = merge.format(planned)
+    size = math.prod(planned.shape) * dtype.itemsize
+    return TensorHeader(FORMAT_NAMES[dtype], planned.shape, size)

@@ -99,14 +99,7 @@ def export_mergekit(recipe: Recipe, sources: Mapping[str, str], tensors: Sequenc
 
 
 def as_text(document: Yaml, recipe: AnyRecipe, notes: Iterable[str], **more: str) -> str:
-    """A mergekit configuration as YAML.
-
-    Args:
-        document: Its keys, but for the number formats.
-        recipe: What it expresses; it and its models are named in comments at the top.
-        notes: Further comments.
-        more: Keys that come last.
-    """
+    """A mergekit configuration as YAML."""
     formats = {} if recipe.dtype == "float32" else {"out_dtype": recipe.dtype}
     digests = {ref.name: ref.digest for ref in recipe.models}
     lines = [

@@ -26,8 +26,7 @@ from tsugiki.mergekit.methods import (
     from_nuslerp,
 )
 from tsugiki.models.grouping import group_of
-from tsugiki.models.kinds.blocks import BEFORE_BLOCKS, BLOCK
-from tsugiki.models.kinds.text import TEXT
+from tsugiki.models.kinds.text import BLOCK, TEXT, block_of, is_encoder
 
 Option = bool | float | str
 Named = Literal["model", "block", "block_part"] | dict[str, str]
@@ -88,14 +87,14 @@ def _places(document: MergekitDocument, tensors: Sequence[str]) -> list[TensorPl
 
     What comes before the layers belongs to the first slice, what comes after them to the last.
     """
-    blocks = {tensor: _block(tensor) for tensor in tensors}
+    blocks = {tensor: block_of(tensor) for tensor in tensors}
     numbers = {block for block in blocks.values() if block is not None}
     starts = _starts(document, 1 + max(numbers, default=-1))
     found = []
     for tensor, block in blocks.items():
         if block is None:
             after = len(starts) > 2 and _follows_layers(tensor, document)
-            t = None if _is_before_blocks(tensor) else 0.0
+            t = None if is_encoder(tensor) else 0.0
             found.append(TensorPlace(tensor, len(starts) - 2 if after else 0, t))
             continue
         piece = next(index for index, end in enumerate(starts[1:]) if block < end)
@@ -104,15 +103,6 @@ def _places(document: MergekitDocument, tensors: Sequence[str]) -> list[TensorPl
             TensorPlace(tensor, piece, (block - first) / (last - first) if last > first else 1)
         )
     return found
-
-
-def _block(tensor: str) -> int | None:
-    block = None if _is_before_blocks(tensor) else BLOCK.search(tensor)
-    return int(block[1]) if block else None
-
-
-def _is_before_blocks(tensor: str) -> bool:
-    return any(pattern.search(tensor) for _, pattern in BEFORE_BLOCKS)
 
 
 def _follows_layers(tensor: str, document: MergekitDocument) -> bool:

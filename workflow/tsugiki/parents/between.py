@@ -11,12 +11,10 @@ from tsugiki.config.load import nearest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace, Stage
 from tsugiki.contracts.recipe import SHARED
-from tsugiki.models.checks.architecture import check_architecture, note_choices
-from tsugiki.models.checks.components import check_alike
+from tsugiki.models.checks.architecture import check_architecture, check_stacking, note_choices
+from tsugiki.models.checks.components import check_alike, check_kept, note_outside
 from tsugiki.models.checks.numbers import note_formats, note_unequal
-from tsugiki.models.checks.outside import check_kept, note_outside
 from tsugiki.models.checks.shapes import check_shapes
-from tsugiki.models.checks.stacking import check_stacking
 from tsugiki.models.checks.tokenizers import (
     check_loading,
     check_owner,
@@ -108,12 +106,7 @@ def _check_starts(stage: Stage, model: ModelFacts) -> Iterator[Fault]:
 
 
 def check_merged(models: Sequence[ModelFacts], accepted: Collection[str] = ()) -> Iterator[Fault]:
-    """Models that are merged tensor by tensor fit together, as far as they could be read.
-
-    Args:
-        models: The base, or the first parent, and the others.
-        accepted: Settings in which they may differ.
-    """
+    """Models that are merged tensor by tensor fit together, as far as they could be read."""
     for other in models[1:]:
         if unlike := list(check_alike(models[0], other)):
             yield from unlike

@@ -104,8 +104,7 @@ def preflight(
     """
     faults: list[Fault] = []
     notes: list[str] = []
-    models: dict[str, ModelFacts] = {}
-    adapters: dict[str, Adapter] = {}
+    parents: dict[str, ModelFacts | Adapter | None] = {}
     sources: dict[str, ParentFiles] = {}
     for name, source in config.parents.items():
         if isinstance(source, DemoParent):
@@ -113,23 +112,21 @@ def preflight(
         try:
             here = (folders or {}).get(name)
             files = open_parent(name, source, lock) if here is None else FolderFiles(here)
-            parent, found = read_parent(config, name, files)
+            parents[name], found = read_parent(config, name, files)
         except ParentError as error:
             faults.append(Fault.of(error, f"parent `{name}`"))
             continue
         sources[name] = files
         faults += found
-        if isinstance(parent, Adapter):
-            adapters[name] = parent
-        elif parent is not None:
-            models[name] = parent
-            faults += _faults_of(parent)
-            notes += _notes_of(parent)
+    models = {name: one for name, one in parents.items() if isinstance(one, ModelFacts)}
+    for model in models.values():
+        faults += _faults_of(model)
+        notes += _notes_of(model)
     if lock is not None:
         faults += [Fault.of(error, error.what) for error in changed_parents(config, lock)]
-    preparation = plan_preparation(config, models, adapters)
+    preparation = plan_preparation(config, parents)
     faults += preparation.faults
-    notes += note_bases(config, adapters)
+    notes += note_bases(config, preparation.adapters)
     merged = preparation.models
     for stage in config.stages:
         faults += check_stage(config, stage, merged)
@@ -158,10 +155,6 @@ def check_folders(
     folders: Mapping[str, Path], names: Mapping[str, Names]
 ) -> tuple[dict[str, ModelFacts], list[Fault], list[str]]:
     """Check each of some models alone, outside of a run; no code of theirs is needed or run.
-
-    Args:
-        folders: Folder of each one, by name.
-        names: What tensors are called in the merge, for those models of which the user says so.
 
     Returns:
         The models, their faults, and what to know of them.

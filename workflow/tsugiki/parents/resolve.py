@@ -103,26 +103,20 @@ def _prepare_parents(
 
     folders = source_folders(config, lock)
     files: dict[str, ParentFiles] = {name: FolderFiles(path) for name, path in folders.items()}
-    models: dict[str, ModelFacts] = {}
-    adapters: dict[str, Adapter] = {}
+    parents: dict[str, ModelFacts | Adapter | None] = {}
     faults: list[Fault] = []
     for name in config.parents:
-        parent, found = read_parent(config, name, files[name])
+        parents[name], found = read_parent(config, name, files[name])
         faults += found
-        if isinstance(parent, Adapter):
-            adapters[name] = parent
-        elif parent is not None:
-            models[name] = parent
-    preparation = plan_preparation(config, models, adapters)
+    preparation = plan_preparation(config, parents)
     faults += preparation.faults
     for stage in config.stages:
         faults += check_stage(config, stage, preparation.models)
     refuse(faults)
-    for name, adapter in adapters.items():
+    for name, adapter in preparation.adapters.items():
         files[name] = AdapterFiles(files[name], files[adapter.base])
     sources = Sources(
         preparation,
-        adapters,
         folders,
         files,
         {name: parent.digest for name, parent in lock.parents.items()},
@@ -157,7 +151,7 @@ def _lock_parent(
     made: str | None = None
     if isinstance(source, LocalParent):
         folder, where = existing_folder(name, source), source.path
-        refuse_without_weights(where, model_files(folder))
+        refuse_without_weights(name, where, model_files(folder))
         files = digest_folder(folder, code=source.trust_remote_code)
     else:
         from tsugiki.demo.parents import ensure_demo_parent
