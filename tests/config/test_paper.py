@@ -22,14 +22,17 @@ from tests.merge.models_for_tests import save_model
 from tests.parents.checkpoints import CONFIG, llama_shapes, write_llama
 from tests.runs_for_tests import evaluation_section, start_run
 from tsugiki.config.load import read_config
+from tsugiki.config.parents import HubParent
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.recipe import DataflowRecipe, read_recipe
 from tsugiki.finalists.table import read_final_table
 from tsugiki.models.kinds.text import TEXT
+from tsugiki.parents.preflight import preflight
+from tsugiki.parents.preflight import render as render_parents
 from tsugiki.parents.sizes import MergedTensors
 from tsugiki.space.dataflow_space import build_dataflow_genome
-from tsugiki.steps.estimate import shares
+from tsugiki.steps.estimate import render, shares
 from tsugiki.strategies.cma_es import CmaEs
 
 FOLDER = Path(__file__).parents[2] / "config" / "paper"
@@ -95,6 +98,21 @@ def test_a_search_has_as_many_trials_as_the_papers(name: str) -> None:
     found = {share.name: share.candidates for share in shares(config, tensors)}
     assert {stage.name: found[stage.name] for stage in config.stages} == TRIALS[name]
     assert config.rivals == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_without_network_a_user_is_told_what_is_needed(name: str) -> None:
+    """Each parent and where it has to be, that its licence is not known yet, all evaluations, and their price."""
+    config = read(name)
+    report = preflight(config)
+    told = render_parents(report)
+    for parent, source in config.parents.items():
+        assert (source.hub if isinstance(source, HubParent) else source.path) in told
+        assert f"licence of {parent}: not known before it can be read" in told
+    assert len(report.faults) == len(config.parents)
+    price = render(config, report.tensors)
+    assert all(f"{stage} {count:,} on " in price for stage, count in TRIALS[name].items())
+    assert "GPU-hours for each billion parameters" in price
 
 
 def test_the_sizes_are_those_of_mistral() -> None:

@@ -16,7 +16,6 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     Tag,
     WrapSerializer,
-    model_serializer,
     model_validator,
 )
 
@@ -28,7 +27,7 @@ from tsugiki.config.file_objectives import (
     JudgeObjective,
     Weight,
 )
-from tsugiki.contracts.data import Name, Section, folder_of
+from tsugiki.contracts.data import IfAny, IfSet, Name, Section, folder_of
 from tsugiki.contracts.document_sets import Goal, sign_of
 from tsugiki.strategies.rungs.registry import AnyRule
 from tsugiki.strategies.rungs.rule import NoneLeft, Rule
@@ -37,13 +36,6 @@ PLACE = "#"
 """In place of a column: documents are told apart by their place in the data set."""
 TOKENS = "tokens"
 """The metric that is the length of the generated answer; lm-eval's own ones have a filter in their key."""
-
-
-LATER = (
-    *("chat_template", "chat_template_args", "system_instruction", "fewshot_as_multiturn"),
-    *("gen_prefix", "thinking", "end_tokens", "repeats"),
-)
-"""Settings of prompts and answers that go unnamed where they are absent."""
 
 
 class LmEvalObjective(Section):
@@ -62,20 +54,10 @@ class LmEvalObjective(Section):
     weight: Weight = 1.0
     """How much it counts in the weighted sum of the objectives, which most strategies optimise, and which
     chooses the winner among the finalists of all."""
-    aggregate: Literal["mean", "weighted", "worst"] | None = None
+    aggregate: IfSet[Literal["mean", "weighted", "worst"] | None] = None
     """If `task` is a group of tasks, how their values become one: `mean`, as many documents as each has;
     `weighted`, by documents, so that it is the mean over all of them; `worst`, that of the task it is worst
     on. lm-eval's `aggregate_metric_list` with and without `weight_by_size` is the first two."""
-
-    @model_serializer(mode="wrap")
-    def _one_task_goes_without_saying(
-        self, handler: SerializerFunctionWrapHandler
-    ) -> dict[str, Any]:
-        """So that digests and files of runs without groups stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        if self.aggregate is None:
-            fields.pop("aggregate", None)
-        return fields
 
     @property
     def sign(self) -> float:
@@ -169,19 +151,9 @@ class Items(Section):
     """Documents that choose the winner among the finalists, with what these scored in the search."""
     test: Annotated[int, Field(ge=1)] = 1000
     """Documents that are used once, for the final table."""
-    search_split: Literal["training"] | None = None
+    search_split: IfSet[Literal["training"] | None] = None
     """`training`: search documents are of each task's `training_split`, and all documents that it is tested
     on are left for validation and test; if absent, search documents are of those that it is tested on."""
-
-    @model_serializer(mode="wrap")
-    def _tested_documents_go_unnamed(
-        self, handler: SerializerFunctionWrapHandler
-    ) -> dict[str, Any]:
-        """So that digests and files of runs without a split of their own for the search stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        if self.search_split is None:
-            fields.pop("search_split", None)
-        return fields
 
 
 def _by_name(rule: Any) -> Any:
@@ -239,15 +211,9 @@ class Subsets(Section):
     informative: bool = False
     """Leave out, after the first generation, the documents that all its candidates and all parents score the
     same on, such as those that all answer right; so many that there are enough for a generation."""
-    irt: Irt | None = None
+    irt: IfSet[Irt | None] = None
     """Tell the strategy estimates for all search documents, from a candidate's answers and from what parents, baselines
     and earlier candidates answered; the scores themselves if absent."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent_estimates(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that digests and files of runs without them stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        return {key: one for key, one in fields.items() if key != "irt" or one is not None}
 
 
 class Vllm(Section):
@@ -283,16 +249,16 @@ class Evaluation(Section):
     """Further metrics, measured on the test items only."""
     items: Items = Items()
     """Sizes of the three sets of documents."""
-    rungs: Rungs | None = None
+    rungs: IfSet[Rungs | None] = None
     """Score the candidates of stages in rungs; at once on all search documents if absent."""
-    subsets: Subsets | None = None
+    subsets: IfSet[Subsets | None] = None
     """Score each generation on documents of its own; all on the same ones if absent."""
     document_keys: dict[str, str] = {}
     """By task (or file of documents): the column that says which document is which, or `#` for its place in the data set,
     where tasks have the same documents in other words, such as translations. Documents of one key are
     never in different sets of two tasks, and of those in one task the first is used. Documents of equal
     content are known without it, and `tsugiki check` names others that seem to be the same."""
-    repeats: dict[str, Annotated[int, Field(ge=1)]] = {}
+    repeats: IfAny[dict[str, Annotated[int, Field(ge=1)]]] = {}
     """By task (or group) whose `generation_kwargs` sample: how many answers to each document, in place of the
     task's own `repeats`. A metric whose filter takes one answer is the mean over all of them; a filter with
     `majority_vote` or `take_first_k` is given them all. Tasks that sample and are not named here are refused."""
@@ -303,22 +269,22 @@ class Evaluation(Section):
     changes the last bits."""
     apply_chat_template: bool = False
     """Wrap prompts in the tokenizer's chat template."""
-    chat_template: str | None = None
+    chat_template: IfSet[str | None] = None
     """The template of another parent, by its name, or of a file (`my.jinja`), for all models of the run. If
     absent, each model's own; and where that of a stage's models, their tokenizer's owner, has none, that of
     the first parent that has one."""
-    chat_template_args: dict[str, bool | int | float | str] = {}
+    chat_template_args: IfAny[dict[str, bool | int | float | str]] = {}
     """Arguments of the chat template, such as `{enable_thinking: true}`."""
-    system_instruction: str | None = None
+    system_instruction: IfSet[str | None] = None
     """Text before each task's `description`; both are the system turn of a chat."""
-    fewshot_as_multiturn: bool | None = None
+    fewshot_as_multiturn: IfSet[bool | None] = None
     """Solved examples as turns of the chat; as `apply_chat_template` if absent."""
-    gen_prefix: str | None = None
+    gen_prefix: IfSet[str | None] = None
     """How each answer of a model begins: the start of its turn, in place of what the tasks say. A template
     over a document's columns, as in a task's file."""
-    thinking: Thinking | None = None
+    thinking: IfSet[Thinking | None] = None
     """Answers begin with a thinking part; they are taken as they are if absent."""
-    end_tokens: Literal["owner", "parents"] | None = None
+    end_tokens: IfSet[Literal["owner", "parents"] | None] = None
     """At whose tokens answers end, in the search and in the written model: those of the parent that the
     tokenizer is from (`owner`), or of all parents. If absent, those of the owner, and of the parent whose
     chat template is used."""
@@ -345,7 +311,7 @@ class Evaluation(Section):
     """Keep processes alive between generations: one per evaluating job, one that ranks and selects,
     one that tracks. On one machine only: a cluster's jobs go on without."""
 
-    repeat_check: Annotated[int, Field(ge=1)] | None = None
+    repeat_check: IfSet[Annotated[int, Field(ge=1)] | None] = None
     """So many models of the final table, the winner first, are scored on the test documents a second time, and
     the table says how many values differ: on a GPU some may. None if absent."""
 
@@ -369,15 +335,6 @@ class Evaluation(Section):
         if self.rungs is not None:
             raise ValueError("`rungs` and `subsets` exclude each other: remove one of them")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_absent_parts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that digests and files of runs without these parts stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        for name in ("rungs", "subsets", "repeat_check", *LATER):
-            if name in fields and fields[name] in (None, {}):
-                fields.pop(name)
-        return fields
 
     @model_validator(mode="after")
     def _settings_of_chats_need_a_chat(self) -> Evaluation:

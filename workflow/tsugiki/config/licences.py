@@ -198,11 +198,8 @@ def merged_licence(
 ) -> Verdict:
     """The licence that a merge of models may have.
 
-    It is the one that all others may go into; of several, the most demanding one.
-
-    Args:
-        cards: What each model says of its licence, by name.
-        stated: What the configuration says; it decides.
+    It is the one that all others may go into; of several, the most demanding one. What the configuration
+    says (`stated`) decides.
     """
     if stated is not None:
         return Verdict(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, model_validator
 
-from tsugiki.contracts.data import Section
+from tsugiki.contracts.data import IfSet, Section
 
 
 class Publication(Section):
@@ -14,9 +14,9 @@ class Publication(Section):
 
     license: Annotated[str, Field(min_length=1)]
     """The licence, as the Hub calls it, such as `apache-2.0`; `other` needs `license_name`."""
-    license_name: str | None = None
+    license_name: IfSet[str | None] = None
     """Name of another licence."""
-    license_link: str | None = None
+    license_link: IfSet[str | None] = None
     """Where the text of another licence is."""
     reason: Annotated[str, Field(min_length=10)]
     """Why the model may be published under it. It goes into the model card."""
@@ -26,7 +26,3 @@ class Publication(Section):
         if self.license == "other" and self.license_name is None:
             raise ValueError("license `other` needs `license_name`")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_set(self, handler: Any) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if value is not None}

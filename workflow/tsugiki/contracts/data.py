@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from tsugiki.canonical import pretty_json
+
+T = TypeVar("T")
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 NAME_RULE = "lower-case letters, digits, `-` and `_`; at most 64; no `-` or `_` first"
@@ -14,6 +18,11 @@ NAME_RULE = "lower-case letters, digits, `-` and `_`; at most 64; no `-` or `_` 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """A name that is also a folder name."""
+
+IfSet = Annotated[T, Field(exclude_if=lambda value: value is None)]
+"""Of a field that came later: where it is None nothing is written, so that files and digests from before it stay."""
+IfAny = Annotated[T, Field(exclude_if=lambda value: not value)]
+"""The same of a field that is empty where there is nothing to say."""
 
 
 class Data(BaseModel):
@@ -26,6 +35,10 @@ class Data(BaseModel):
         validate_by_alias=True,
         serialize_by_alias=True,
     )
+
+    def to_json(self) -> bytes:
+        """The content of its file; equal bytes for equal data."""
+        return pretty_json(self.model_dump(mode="json"))
 
 
 class Section(BaseModel):

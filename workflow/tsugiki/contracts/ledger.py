@@ -88,10 +88,7 @@ def evaluation_of(phase: PhaseFiles) -> str | None:
 def require_one_evaluation(found: Iterable[str], before: str | None, *, where: str) -> None:
     """Scores are compared only if one evaluation made them all.
 
-    Args:
-        found: Identities of the evaluations of some candidates.
-        before: That of the generations before; None if there are none.
-        where: The generation, for the message.
+    `before` is that of the generations before; None if there are none.
 
     Raises:
         LineageError: there is more than one.

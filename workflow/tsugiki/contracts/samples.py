@@ -99,10 +99,7 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """The rows of items.parquet as plain data, with all columns, and with `task` and `generated` besides.
 
-    Args:
-        records: What came of each objective and document.
-        lengths: Tokens of each generated answer.
-        prompts: Whether the prompts' text is kept.
+    `lengths` are the tokens of each generated answer; the prompts' text is kept with `prompts`.
     """
     rows = []
     for record in records:
@@ -149,9 +146,7 @@ def _most(found: Iterable[bool]) -> bool:
 def rows_again(table: Any, tasks: Mapping[str, str]) -> list[dict[str, Any]]:
     """The rows that an items.parquet was made of, as `rows_of` gives them.
 
-    Args:
-        table: What `read_samples` returns.
-        tasks: Source of the documents by objective.
+    `table` is what `read_samples` returns, `tasks` the source of the documents by objective.
     """
     rows = []
     for row in table.to_pylist():
@@ -196,10 +191,6 @@ def read_samples(path: Path, columns: Sequence[str] | None = None) -> Any:
 
 def read_by_document(path: Path, objectives: Sequence[str]) -> NDArray[np.float64]:
     """Each document's own number on each objective, from items.parquet.
-
-    Args:
-        path: The file.
-        objectives: Names of the objectives.
 
     Returns:
         float64, shape (documents, objectives): of each objective the documents of its task, by id.

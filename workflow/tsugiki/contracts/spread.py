@@ -119,11 +119,6 @@ def read_spread(
 ) -> Spread | None:
     """The spread of a ranked generation, on the documents that all its scored candidates answered.
 
-    Args:
-        phase: The stage.
-        generation: The ledger's entry.
-        objectives: What is optimised, with goals as decided.
-
     Returns:
         None where an objective is no mean over documents, or there are fewer than two candidates or
         documents.

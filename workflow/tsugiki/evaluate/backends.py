@@ -82,14 +82,16 @@ def open_backend(
     if isinstance(before, VllmCandidates):
         before.hold(models.folders, models.digests)
         return before
-    by_vllm = config.evaluation.backend == "vllm"
-    make: type[VllmCandidates | CandidateModel] = VllmCandidates if by_vllm else CandidateModel
-    return make(
+    names, evaluation = config.tensor_names, config.evaluation
+    if evaluation.backend == "vllm":
+        return VllmCandidates(models.folders, models.digests, evaluation, names=names, chat=chat)
+    return CandidateModel(
         models.folders,
         models.digests,
-        config.evaluation,
+        evaluation,
         job=job,
-        names=config.tensor_names,
+        names=names,
+        trusted=config.trusted,
         chat=chat,
     )
 

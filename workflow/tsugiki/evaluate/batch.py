@@ -29,7 +29,6 @@ from tsugiki.contracts.samples import read_samples, rows_again
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
 from tsugiki.evaluate.chat import open_chat
-from tsugiki.evaluate.chat_template import chat_identity
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.materialized import read_weights_digest
 from tsugiki.evaluate.rungs import Ids, documents_by_rung
@@ -225,18 +224,9 @@ class ShardEvaluator:
 
     def _chats(self, population: Population, phase: PhaseFiles) -> dict[str, Any]:
         """What the models' templates, ends of answers and thinking add to a population's identity."""
-        evaluation = self._config.evaluation
-        found = self._chat.identity()
-        if evaluation.chat_template_args:
-            found["chat_template_args"] = evaluation.chat_template_args
-        if evaluation.thinking is not None:
-            found["thinking"] = evaluation.thinking.model_dump(mode="json")
-        if not evaluation.apply_chat_template:
-            return found
         recipes = (read_recipe(phase.candidate(one.recipe).recipe) for one in population.candidates)
-        owners = sorted({recipe.owner for recipe in recipes})
-        folders = [self._folders[owner] for owner in owners]
-        return found | chat_identity(folders, evaluation.date, self._chat.template)
+        owners = {recipe.owner for recipe in recipes}
+        return self._chat.identity(self._config, {name: self._folders[name] for name in owners})
 
     def _hold_models_of(self, phase: str) -> None:
         """Keep the models in memory as long as a phase is made from the same ones."""

@@ -53,7 +53,7 @@ class CandidateModel:
         trusted: frozenset[str] = frozenset(),
         chat: Chat = OWN,
     ) -> None:
-        """`trusted` names the parents whose own modelling code may run."""
+        """`trusted` names the models whose own modelling code may run."""
         self._chat = chat
         self._folders = dict(folders)
         self._names = names

@@ -11,7 +11,7 @@ import torch
 import transformers
 from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import has_bos_prefix, resolve_max_length
+from lm_eval.models.utils import has_bos_prefix, normalize_gen_kwargs, resolve_max_length
 
 from tsugiki.config.parents import DemoParent, HubParent
 from tsugiki.config.run import RunConfig
@@ -65,7 +65,7 @@ class Reader(LM):  # type: ignore[misc]
         """Stages whose models are like it: they have its configuration, tokenizer and processor."""
         if folder is None or config is None:
             return
-        trust = bool(getattr(config.parents[name], "trust_remote_code", False))
+        trust = name in config.trusted
         settings = {"local_files_only": True, "trust_remote_code": trust}
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **settings)
         chat.apply(self.tokenizer, config.evaluation)
@@ -125,6 +125,13 @@ class Reader(LM):  # type: ignore[misc]
         begins = has_bos_prefix(prompt, getattr(self.tokenizer, "bos_token", None))
         settings = {"add_special_tokens": False} if begins else {}
         return list(self.tokenizer(prompt, **settings)["input_ids"])
+
+    def answer_tokens(self, request: Any) -> int:
+        """The most tokens of what comes after the prompt of one of lm-eval's requests: an answer, or its end."""
+        if request.request_type == "generate_until":
+            settings = normalize_gen_kwargs(dict(request.args[1]), 256)
+            return int(settings["max_gen_toks"]) + self.thinking_budget
+        return len(self.tokenizer(request.args[1], add_special_tokens=False)["input_ids"])
 
     @property
     def model(self) -> Any:

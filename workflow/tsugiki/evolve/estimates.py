@@ -33,15 +33,9 @@ def estimate(
 ) -> dict[str, dict[str, float]]:
     """Estimate a generation from the records of its stage, and of the baselines; writes nothing.
 
-    Documents' parameters are fitted on the answers of parents, baselines, and candidates of earlier generations
-    (`Stage.estimated_with`), for each objective by itself.
-
-    Args:
-        files: The run.
-        config: Its configuration, with goals as decided.
-        stage: The stage.
-        population: The generation.
-        outcomes: Of its candidates, by recipe digest.
+    Documents' parameters are fitted on the answers of parents, baselines, and candidates of earlier
+    generations (`Stage.estimated_with`), for each objective by itself. Goals of the configuration are as
+    decided; `outcomes` are by recipe digest.
 
     Returns:
         By recipe digest and objective, for candidates that the strategy asked for and that did not fail; empty where

@@ -23,11 +23,7 @@ def best_distinct(
 ) -> list[Ranked]:
     """The best candidates of a stage, each recipe once, as its strategy sees them.
 
-    Args:
-        history: Its generations; where their scores do not compare, see `comparable`.
-        count: Most candidates.
-        stage: The stage.
-        objectives: What candidates are scored by, with their goals.
+    Where scores of generations do not compare, see `comparable`.
 
     Returns:
         Their entries, with the outcome over all documents that they were asked.
@@ -46,9 +42,6 @@ def comparable(history: Sequence[Generation]) -> list[list[Ranked]]:
     That is one group, unless each generation has documents of its own. Then those that several of them asked
     are a group, by the mean over all documents that they were asked; of the others each generation is one,
     the last one first: what is scored on different documents does not compare, and a search improves.
-
-    Args:
-        history: Its generations.
 
     Returns:
         Each recipe once, where it came first, with its outcome over all documents that it was asked; the group
@@ -82,13 +75,7 @@ def finalist_population(
 ) -> Population:
     """The finalists of a stage, to be scored on the validation items.
 
-    Args:
-        run: The run's name.
-        chosen: The best candidates.
-        mean: Recipe digest of the strategy's final mean, if it has one.
-        objectives: What candidates are scored by, with their goals.
-        phase: The stage's phase of finalists.
-        preference: What the winner is to be, besides good.
+    `mean` is the recipe digest of the strategy's final mean, if it has one.
     """
     named = {entry.recipe: f"candidate {entry.id}" for entry in chosen}
     if mean is not None:
@@ -151,10 +138,6 @@ def winner(finalists: Population, finals: Generation) -> Ranked:
     are, only those that meet them on the validation items count, or, if none does, those that miss them least.
     Where the knee is to win, it is that of the front of those that count, by each objective on search and
     validation items together (see `bulges`); of equals, the one with the larger weighted sum.
-
-    Args:
-        finalists: The population.
-        finals: Its outcomes on the validation items.
 
     Raises:
         EvaluationError: every finalist failed.
@@ -258,13 +241,8 @@ def held_out_population(
 ) -> Population:
     """Everything that is scored on the test items, the winner first.
 
-    Args:
-        run: The run's name.
-        finalists: The finalists.
-        finals: Their validation outcomes.
-        baselines: Kind and recipe digest by row name.
-        stages: Recipe digest of the winner of each earlier stage, by the stage's name.
-        rivals: Recipe digest of the winner of each rival, by row name.
+    By row name, `baselines` have a kind and a recipe digest, winners of earlier `stages` and of `rivals` a
+    recipe digest.
     """
     won = winner(finalists, finals)
     rows = [(EVOLVED, "evolved", won.recipe)]
@@ -289,12 +267,7 @@ def undrawn(
 ) -> Population:
     """The population of a phase that no strategy has drawn, and that has one generation.
 
-    Args:
-        run: The run's name.
-        phase: The phase.
-        split: Which items score it.
-        rows: Recipe digest and origin of each candidate.
-        genomes: Of each candidate; none have one if absent.
+    Each of `rows` is a candidate's recipe digest and origin; candidates have no `genomes` if absent.
     """
     return Population(
         run=run,

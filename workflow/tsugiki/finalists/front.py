@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tsugiki import atomic
-from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.data import Data
 from tsugiki.contracts.layout import FINALISTS, TEST, RunFiles
@@ -94,7 +93,7 @@ def write_front(files: RunFiles, config: RunConfig) -> Front | None:
         if stale not in recipes:
             stale.unlink()
     atomic.write_all(recipes)
-    atomic.write_bytes(files.front, pretty_json(front.model_dump(mode="json")))
+    atomic.write_bytes(files.front, front.to_json())
     return front
 
 

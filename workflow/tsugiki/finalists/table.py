@@ -337,9 +337,7 @@ def render_table(table: FinalTable) -> str:
 def ranked_rows(table: FinalTable, on: Comparison | None = None) -> list[Row]:
     """Rows from the best on a measure to the worst, then the failed ones.
 
-    Args:
-        table: The final table.
-        on: The measure; that which chose the winner if absent.
+    The measure is that which chose the winner if absent.
     """
     one = on or table
     direction = -1.0 if one.goal == "maximize" else 1.0

@@ -53,7 +53,7 @@ def check_stage(
     if owner is not None and owner.kind.output == "images":
         yield from _check_drawing(config, owner)
     if owner is not None:
-        template = config.evaluation.apply_chat_template and not _lender(config, owner, models)
+        template = config.evaluation.apply_chat_template and not _lender(config, models)
         place = f"`tokenizer` in the space of stage `{stage.name}`"
         yield from check_owner(owner, place, apply_chat_template=template)
         yield from check_loading(owner)
@@ -82,13 +82,27 @@ def _check_drawing(config: RunConfig, owner: ModelFacts) -> Iterator[Fault]:
         )
 
 
-def _lender(config: RunConfig, owner: ModelFacts, models: Mapping[str, ModelFacts]) -> str | None:
-    """The parent, or the file, that the chat template is from, if that is not the owner of the tokenizer."""
+def template_lender(config: RunConfig, templates: Mapping[str, str | None]) -> str | None:
+    """The parent, or the file, whose chat template all models of a run have in place of their owner's.
+
+    As configured; else the first parent that has one, where the owner of some stage's tokenizer has none. None
+    if each model has its owner's.
+
+    Args:
+        config: The run.
+        templates: Those of its parents that are at hand, by name; None for a parent without one.
+    """
     evaluation = config.evaluation
     if not evaluation.apply_chat_template or evaluation.chat_template is not None:
         return evaluation.chat_template
-    having = (name for name in config.parents if name in models and models[name].template)
-    return next(having, None) if owner.template is None else None
+    owners = {config.owner(stage) for stage in config.stages}
+    if all(templates.get(name, "") is not None for name in owners):
+        return None
+    return next((name for name in config.parents if templates.get(name) is not None), None)
+
+
+def _lender(config: RunConfig, models: Mapping[str, ModelFacts]) -> str | None:
+    return template_lender(config, {name: one.template for name, one in models.items()})
 
 
 def _check_starts(stage: Stage, model: ModelFacts) -> Iterator[Fault]:
@@ -121,8 +135,8 @@ def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]
     owner = models.get(config.owner(stage))
     if owner is not None:
         merged = _merged(config, stage, models)
-        lender = _lender(config, owner, models)
-        yield from note_merged(merged, owner, stage.space.dtype, config.accept_differences, lender)
+        accepted, lender = config.accept_differences, _lender(config, models)
+        yield from note_merged(merged, owner, stage.space.dtype, accepted, lender)
 
 
 def note_merged(

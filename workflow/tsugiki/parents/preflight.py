@@ -62,6 +62,8 @@ class Report:
     """Parents that the demo trains: there is nothing to check or to measure yet."""
     licences: list[str] = field(default_factory=list)
     """The licence of each parent, and what follows for the merge, in words."""
+    unread: list[str] = field(default_factory=list)
+    """Parents that could not be looked into: what they need is in none of the numbers."""
 
 
 def render(report: Report) -> str:
@@ -75,12 +77,16 @@ def render(report: Report) -> str:
         blocks.append(
             f"to train, some minutes: {names} (the demo's; not checked, nor counted here)"
         )
-    counted = bool(report.disk_bytes or report.memory.weights or not report.trained)
+    known = bool(report.disk_bytes or report.memory.weights)
+    counted = known or not (report.trained or report.unread)
     if counted:
         download, disk = shown(report.download_bytes), shown(report.disk_bytes)
         blocks.append(f"to download: {download}; on disk: {disk}")
         if report.memory.weights:
             blocks.append(f"memory of each evaluating job, at most about: {report.memory}")
+    if report.unread:
+        what = "not counted here" if counted else "download, disk and memory are not known yet"
+        blocks.append(f"could not be read: {', '.join(report.unread)}; {what}")
     if count := len(report.faults):
         blocks.append(f"{count} fault{'s' * (count != 1)} in the parents")
     elif counted:
@@ -135,7 +141,13 @@ def preflight(
     for stage in config.stages:
         notes += note_relatives(config.origins(stage), stage.base, samples)
     notes += note_copies({name: sources[name] for name in models}, samples)
-    notes += note_accepted(config.accept_differences, list(models.values()))
+    unread = [
+        name
+        for name, one in config.parents.items()
+        if name not in sources and not isinstance(one, DemoParent)
+    ]
+    if not unread:
+        notes += note_accepted(config.accept_differences, list(models.values()))
     downloads = download_bytes(sources.values())
     prepared = {name: merged[name].stored for name in preparation.names}
     return Report(
@@ -147,7 +159,8 @@ def preflight(
         prepared={preparation.describe(name): size for name, size in prepared.items()},
         tensors=merged_tensors(config, merged),
         trained=[name for name, one in config.parents.items() if isinstance(one, DemoParent)],
-        licences=lines(config, cards(config, lock, sources)),
+        licences=lines(config, cards(config, lock, sources), unread),
+        unread=unread,
     )
 
 

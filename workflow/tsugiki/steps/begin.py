@@ -116,13 +116,8 @@ def begin(
 ) -> Space:
     """The space with the recipes that the search begins with.
 
-    Args:
-        files: The run.
-        config: Its configuration.
-        stage: The stage.
-        space: Its space.
-        encode: From a recipe to a point of it.
-        log: Takes a line for each recipe, and for whatever its point does not say as it did.
+    `encode` gives the point of a recipe. `log` takes a line for each recipe, and for whatever its point
+    does not say as it did.
 
     Raises:
         ConfigError: the space does not have a recipe.

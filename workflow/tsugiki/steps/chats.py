@@ -11,9 +11,7 @@ from tsugiki.parents.run_models import run_models
 def describe_chats(files: RunFiles, config: RunConfig) -> list[str]:
     """Sentences for the report.
 
-    Args:
-        files: The run. Of parents whose files are not on this machine only the configuration is told.
-        config: Its configuration.
+    Of parents whose files are not on this machine only the configuration is told.
     """
     owner = config.owner(config.stages[-1])
     said = [

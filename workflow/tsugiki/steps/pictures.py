@@ -16,13 +16,7 @@ SIDE = 96
 
 
 def write_pictures(files: RunFiles, evaluators: Evaluators, sets: DocumentSets) -> None:
-    """Write a copy of each picture of the test documents; none where no task shows any.
-
-    Args:
-        files: The run.
-        evaluators: Its evaluators.
-        sets: Its documents.
-    """
+    """Write a copy of each picture of the test documents; none where no task shows any."""
     for harness in (one for one in evaluators.opened if isinstance(one, Harness)):
         for source in harness.sources:
             documents = sets.tasks[source].test

@@ -53,12 +53,8 @@ def write_document_sets(
 ) -> None:
     """Write items.json and environment.json, and small copies of pictures where documents show any.
 
-    A run that has items.json is divided as it was, also where an earlier version did that otherwise.
-
-    Args:
-        files: The run.
-        config: Its configuration.
-        log: Takes a line for each pair of tasks that may have the same documents in different sets.
+    A run that has items.json is divided as it was, also where an earlier version did that otherwise. `log`
+    takes a line for each pair of tasks that may have the same documents in different sets.
 
     Raises:
         ConfigError: a task is unknown, has too few documents, or has a fault in its file, its code
@@ -66,9 +62,7 @@ def write_document_sets(
     """
     before = read_document_sets(files.items) if files.items.is_file() else None
     evaluators = Evaluators(config.evaluation)
-    hashes, keys = evaluators.document_hashes(), evaluators.document_keys()
-    form = before.version if before else 3
-    sets = divide_for(config, hashes, keys, form, search_only=evaluators.search_only())
+    sets = divide_for(config, evaluators.documents(), before.version if before else 3)
     refuse_broken(evaluators, sets, config)
     found = find_overlap(config, sets, evaluators.opened)
     faults, notes = [*overlap_faults(found)], [*overlap_notes(found)]

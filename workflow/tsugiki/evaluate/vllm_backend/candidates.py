@@ -43,16 +43,14 @@ class VllmCandidates:
         digests: Mapping[str, str],
         evaluation: Evaluation,
         *,
-        job: int = 0,
         names: Mapping[str, Names] | None = None,
         chat: Chat = OWN,
     ) -> None:
-        """`job` is of no use: this process sees one GPU only (see `see_one_gpu`).
+        """The GPU is the one that this process sees (see `see_one_gpu`).
 
         Raises:
-            InfrastructureError: there is no GPU that works.
+            InfrastructureError: there is none that works.
         """
-        del job
         prepare_environment()
         self.hardware = gpu_name()
         """The GPU's name."""
