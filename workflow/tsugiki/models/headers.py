@@ -218,7 +218,7 @@ def _shards(name: str, files: ParentFiles, layout: Layout) -> tuple[Shards, list
         return {layout.weights: None}, []
     if ADAPTER in files.sizes:
         return {}, [_adapter(name, files, layout)]
-    return {}, [no_weights(name, files.where, files.sizes)]
+    return {}, [no_weights(name, files.where, files.sizes, layout)]
 
 
 def _indexed(name: str, files: ParentFiles, layout: Layout) -> tuple[Shards, list[Fault]]:
@@ -272,9 +272,8 @@ def _bad_shard(name: str, where: str, shard: str) -> Fault:
     )
 
 
-def no_weights(name: str, where: str, files: Collection[str]) -> Fault:
+def no_weights(name: str, where: str, files: Collection[str], layout: Layout) -> Fault:
     """What is wrong with a model whose files, by their names, are no safetensors weights."""
-    layout = layout_of(files)
     pickles = sorted(file for file in files if matches(file, PICKLES))
     return Fault(
         f"the weights of `{name}` are pickle files, which can run code when they are opened"

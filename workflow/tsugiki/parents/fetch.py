@@ -10,6 +10,7 @@ from tsugiki.contracts.locks import LockedFile
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.models.files import SUFFIX, describe, git_blob_id, model_files, needed
 from tsugiki.models.headers import no_weights
+from tsugiki.models.kinds.registry import layout_of
 from tsugiki.parents import hub
 from tsugiki.parents.hub import HubUnreachableError, ListedFile, Listing
 
@@ -73,7 +74,7 @@ def refuse_without_weights(name: str, where: str, files: Collection[str]) -> Non
         ParentError: none of them is a safetensors file that would be fetched.
     """
     if not any(file.endswith(SUFFIX) for file in needed(files)):
-        raise no_weights(name, where, files).error
+        raise no_weights(name, where, files, layout_of(files)).error
 
 
 def not_in_cache(source: HubParent, revision: str, reason: str) -> ParentError:

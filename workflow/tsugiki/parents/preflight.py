@@ -10,12 +10,14 @@ from tsugiki.config.parents import DemoParent, HubParent, LocalParent
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.locks import ParentsLock
 from tsugiki.errors import ParentError
-from tsugiki.models.checks.architecture import check_settings, note_accepted
-from tsugiki.models.checks.complete import check_complete, note_drafts
-from tsugiki.models.checks.components import check_components
-from tsugiki.models.checks.embeddings import check_embeddings, check_tying, note_padding, note_tying
-from tsugiki.models.checks.numbers import check_numbers
-from tsugiki.models.checks.tokenizers import check_ids
+from tsugiki.models.checks import (
+    architecture,
+    complete,
+    components,
+    embeddings,
+    numbers,
+    tokenizers,
+)
 from tsugiki.models.facts import ModelFacts, read_model
 from tsugiki.models.fault import Fault
 from tsugiki.models.kinds.kind import Names
@@ -147,7 +149,7 @@ def preflight(
         if name not in sources and not isinstance(one, DemoParent)
     ]
     if not unread:
-        notes += note_accepted(config.accept_differences, list(models.values()))
+        notes += architecture.note_accepted(config.accept_differences, list(models.values()))
     downloads = download_bytes(sources.values())
     prepared = {name: merged[name].stored for name in preparation.names}
     return Report(
@@ -208,16 +210,16 @@ def open_parent(
 
 
 def _faults_of(model: ModelFacts) -> Iterator[Fault]:
-    yield from check_settings(model)
-    yield from check_numbers(model)
-    yield from check_embeddings(model)
-    yield from check_tying(model)
-    yield from check_ids(model)
-    yield from check_complete(model)
-    yield from check_components(model)
+    yield from architecture.check_settings(model)
+    yield from numbers.check_numbers(model)
+    yield from embeddings.check_embeddings(model)
+    yield from embeddings.check_tying(model)
+    yield from tokenizers.check_ids(model)
+    yield from complete.check_complete(model)
+    yield from components.check_components(model)
 
 
 def _notes_of(model: ModelFacts) -> Iterator[str]:
-    yield from note_padding(model)
-    yield from note_tying(model)
-    yield from note_drafts(model)
+    yield from embeddings.note_padding(model)
+    yield from embeddings.note_tying(model)
+    yield from complete.note_drafts(model)
