@@ -25,10 +25,6 @@ PROCESSOR = torch.device("cpu")
 class Merge:
     """A recipe, checked against the models that it merges.
 
-    Args:
-        recipe: The recipe.
-        models: The models it names, and possibly others of the same architecture.
-
     Raises:
         RecipeError: the recipe describes no valid merge of these models.
         LineageError: a model is not the one that the recipe was made for.

@@ -23,12 +23,7 @@ a sorted row with its places."""
 
 
 def fits_on_device(needed: int, free: int) -> bool:
-    """Whether models are held on a device: if half of what is free there is left for scoring.
-
-    Args:
-        needed: Bytes, of `OpenModels.bytes_on_device`.
-        free: Free bytes of the device, with the live model in its memory.
-    """
+    """Whether models that need so many bytes are held on a device: if half of what is free is left for scoring."""
     return 2 * needed <= free
 
 
