@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tsugiki.config.evaluation import Irt, Objective
+from tsugiki.config.evaluation import Objective
+from tsugiki.config.items import Irt
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.document_sets import read_document_sets
