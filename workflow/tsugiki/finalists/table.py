@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -11,7 +10,7 @@ from pydantic import Field
 from tsugiki.canonical import pretty_json
 from tsugiki.contracts.data import Data
 from tsugiki.evaluate.statistics import CONFIDENCE, Interval
-from tsugiki.json_files import read_json
+from tsugiki.json_files import reader
 
 Kind = Literal["evolved", "finalist", "stage", "rival", "parent", "base", "baseline"]
 
@@ -199,20 +198,12 @@ class FinalTable(Comparison):
         return pretty_json(content)
 
 
-def read_final_table(path: Path) -> FinalTable:
-    """Read final.json.
-
-    Raises:
-        LineageError: the file is missing or not a final table.
-    """
-    return read_json(
-        path,
-        FinalTable.model_validate_json,
-        "final table",
-        missing="the final table is missing",
-        make="let the workflow finish; the test items are scored at its end",
-    )
-
+read_final_table = reader(
+    FinalTable.model_validate_json,
+    "final table",
+    make="let the workflow finish; the test items are scored at its end",
+)
+"""Read final.json; LineageError where it is missing or no final table."""
 
 MINUS = "\N{MINUS SIGN}"
 HEADINGS = (
