@@ -292,7 +292,7 @@ def _questions(seed: int, count: int) -> list[dict[str, Any]]:
             text,
             {
                 "prompt": text,
-                "target": question.reply("ja"),
+                "target": question.answer.ja,
                 "number": fact.result,
                 "language": "ja",
             },
