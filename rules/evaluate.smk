@@ -90,7 +90,7 @@ rule promote:
     input:
         population=PLAN.path("population.json"),
         sets=RUN.items,
-        evaluated=PLAN.evaluated_at,
+        evaluated=PLAN.evaluated_of,
     output:
         promoted=PLAN.path("rung-{rung}.json"),
     log:

@@ -317,12 +317,8 @@ def _task(
 ) -> Iterator[str]:
     """Faults of an objective that names an lm-eval task.
 
-    Args:
-        objective: The objective.
-        key: Where it stands in the configuration.
-        known: Tasks whose files were found.
-        names: Of all tasks and groups, as far as they were looked for.
-        folders: Where local tasks are.
+    `key` is where it stands; `known` are tasks whose files were found, `names` those of all tasks and
+    groups, as far as they were looked for.
     """
     task = known.get(objective.task)
     members = [] if task is not None else group_members(objective.task, folders)

@@ -45,14 +45,8 @@ def frankenmerge_recipes(
 ) -> list[DataflowRecipe]:
     """The recipe of a written stack, or those of distinct random ones.
 
-    Small models may have fewer random stacks than are wanted.
-
-    Args:
-        baseline: Which stacks.
-        stage: The stage whose parents are stacked.
-        digests: Digest of every parent, by name.
-        layers: Number of layers of every parent, by name.
-        seed: Of the run.
+    Small models may have fewer random stacks than are wanted. `digests` and numbers of `layers` are of
+    every parent, by name.
 
     Raises:
         ConfigError: a slice names layers that do not exist.
@@ -133,12 +127,9 @@ def baseline_population(
 ) -> tuple[Population, list[AnyRecipe]]:
     """All baselines of a run as one population, scored on the search items.
 
-    Args:
-        config: The run's configuration. The first stage's parents are merged; those of later
-            stages are scored by themselves too.
-        digests: Digest of every parent, by name.
-        per_parent: For every method and parameter, whether each parent has its own value.
-        layers: Number of layers of every parent, by name; needed by stacks only.
+    The first stage's parents are merged; those of later stages are scored by themselves too. `per_parent`
+    says of every method and parameter whether each parent has its own value; `layers` of every parent are
+    needed by stacks only.
 
     Raises:
         ConfigError: a stack names layers that do not exist.
@@ -211,13 +202,8 @@ def grid(
 ) -> Iterator[Recipe]:
     """Every point of a baseline's grid, or distinct ones drawn from it; one recipe if it has none.
 
-    Args:
-        baseline: Which grid, and how many of its points.
-        stage: The stage whose parents are merged.
-        digests: Digest of every parent, by name.
-        per_parent: For every parameter of the method, whether each parent has its own value.
-        mask_seed: Seed of random masks.
-        key: Of the draw.
+    `per_parent` says of every parameter of the method whether each parent has its own value; `key` is that
+    of the draw.
     """
     axes: list[list[GridValue]] = []
     for name, value in sorted(baseline.parameters.items()):
@@ -254,9 +240,7 @@ def tuned(
 ) -> dict[str, tuple[str, str]]:
     """The best point of each baseline's grid on the search items.
 
-    Args:
-        population: What `baseline_population` made.
-        fitness: By recipe digest; None for a failure.
+    `population` is what `baseline_population` made; `fitness` is by recipe digest, None for a failure.
 
     Returns:
         Kind and recipe digest by row name; a grid whose every point failed keeps its first.

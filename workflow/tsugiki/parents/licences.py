@@ -58,13 +58,7 @@ def read_card(files: ParentFiles) -> LockedCard | None:
 def cards(
     config: RunConfig, lock: ParentsLock | None, here: Mapping[str, ParentFiles]
 ) -> dict[str, LockedCard | None]:
-    """What each parent of a run says, by name; what is locked counts first.
-
-    Args:
-        config: The run.
-        lock: The parents' lock, if there is one; those of earlier versions say nothing of licences.
-        here: Files of parents that can be looked into, by name.
-    """
+    """What each parent of a run says, by name; what is locked counts first."""
     found: dict[str, LockedCard | None] = {}
     for name, source in config.parents.items():
         locked = lock.parents.get(name) if lock is not None else None

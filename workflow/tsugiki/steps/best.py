@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from tsugiki import atomic
-from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import entries
@@ -34,11 +33,6 @@ def measure_folding(
     """How far a written model is from its explicit form; None for a recipe that scales no hidden state.
 
     Computed on the CPU.
-
-    Args:
-        recipe: The recipe.
-        folders: Folder of each model, by name.
-        digests: Digest of each one's files, by name.
     """
     if not isinstance(recipe, DataflowRecipe) or not is_scaled(recipe):
         return None
@@ -54,7 +48,7 @@ def record_folding(files: RunFiles, config: RunConfig) -> FoldingDifference | No
     models = run_models(files, config)
     measured = measure_folding(winning_recipe(files), models.folders, models.digests)
     if measured is not None:
-        atomic.write_bytes(files.folding, pretty_json(measured.model_dump(mode="json")))
+        atomic.write_bytes(files.folding, measured.to_json())
     return measured
 
 
@@ -79,17 +73,9 @@ def write_model(
 ) -> str:
     """Write a model of a run as a checkpoint; returns the digest of its weights.
 
-    It gets the chat template and the ends of answers that it was scored with, where these are not those of the
-    tokenizer's owner, whose files it gets.
-
-    Args:
-        config: The run.
-        recipe: The model's.
-        folders: Folder of each model, by name: of the parents, and of the stages that the recipe names.
-        digests: Digest of each one's files, by name.
-        out: Where the model goes.
-        replace: Replace whatever stands there. It has to be the caller's own.
-        threads: CPU threads.
+    It gets the chat template and the ends of answers that it was scored with, where these are not those of
+    the tokenizer's owner, whose files it gets. `folders` are of the parents, and of the stages that the
+    recipe names. With `replace`, whatever stands at `out` is replaced: it has to be the caller's own.
 
     Raises:
         RecipeError, LineageError, ParentError, InfrastructureError: as `write_merge` does.
@@ -104,11 +90,7 @@ def write_model(
 def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -> str:
     """Write the winner as a checkpoint; returns the digest of its weights.
 
-    Args:
-        files: The run.
-        config: Its configuration.
-        out: Where the model goes. The run's own place, results/<run>/best, is always replaced.
-        threads: CPU threads.
+    The run's own place, results/<run>/best, is always replaced.
 
     Raises:
         ConfigError: `out` is another place, and may not be replaced (see `require_place`).
@@ -131,13 +113,7 @@ def write_candidate(
 ) -> str:
     """Write any candidate of a stage as a checkpoint; returns the digest of its weights.
 
-    Args:
-        files: The run.
-        config: Its configuration.
-        stage: Name of the stage.
-        candidate: Id, such as `003-07`.
-        out: Where the model goes.
-        threads: CPU threads.
+    A candidate is named by its id, such as `003-07`.
 
     Raises:
         ConfigError: there is no such candidate, or `out` may not be replaced (see `require_place`).
@@ -153,10 +129,7 @@ def write_candidate(
 def candidate_recipe(files: RunFiles, stage: str, candidate: str) -> AnyRecipe:
     """The recipe of a stage's candidate.
 
-    Args:
-        files: The run.
-        stage: Name of the stage.
-        candidate: Id, such as `003-07`.
+    A candidate is named by its id, such as `003-07`.
 
     Raises:
         ConfigError: there is no such candidate.

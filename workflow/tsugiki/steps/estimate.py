@@ -78,10 +78,7 @@ class Share:
 def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Share]:
     """What is evaluated, if every stage runs for all its generations.
 
-    Args:
-        config: The run.
-        tensors: What is merged, by stage; a stage is absent where its parents are
-            not known yet.
+    `tensors` are what is merged, by stage; a stage is absent where its parents are not known yet.
     """
     items, evaluation = config.evaluation.items, config.evaluation
     searched = tuple(sorted({one.task for one in evaluation.objectives}))
@@ -142,16 +139,10 @@ def gpu_hours(
 ) -> float:
     """GPU-hours of all evaluations.
 
-    A prompt of n tokens costs 2 · parameters · n operations. A token of the answer has the weights
-    read once for the whole batch, or costs 2 · parameters operations for each of its rows, whichever
-    takes longer.
-
-    Args:
-        gpu: The GPU.
-        config: The run.
-        parts: What is evaluated.
-        parameters: Numbers of the merged model.
-        best: Short prompts, answers of half their limit, a well-used GPU; or the opposite.
+    A prompt of n tokens costs 2 · parameters · n operations. A token of the answer has the weights read
+    once for the whole batch, or costs 2 · parameters operations for each of its rows, whichever takes
+    longer. `parameters` are the numbers of the merged model; `best` is short prompts, answers of half their
+    limit and a well-used GPU, or the opposite.
     """
     used = USED[0] if best else USED[1]
     dtype = config.stages[-1].space.dtype
