@@ -159,7 +159,7 @@ def test_hours_are_for_a_billion_parameters_while_no_size_is_known(
     one = render(config, {"ps": MergedTensors(TEXT, {"model.layers.0.mlp.w": 1_000_000_000})})
     text = render(config, {})
     assert hours(text) == hours(one)
-    assert "hours for each billion parameters of the merged model" in text
+    assert "hours for each billion parameters of a parent" in text
     parts = shares(config, {})
     seven, single = (gpu_hours(H100, config, parts, n, best=False) for n in (7 * 10**9, 10**9))
     assert seven == pytest.approx(7 * single)

@@ -185,7 +185,7 @@ def render(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> str:
         unit, what = ("processor-hours", "core") if on_processor else ("GPU-hours", "GPU")
         size = f"{parameters / BILLION:.2g} billion parameters"
         if not parameters:
-            unit = f"{unit} for each billion parameters of the merged model"
+            unit = f"{unit} for each billion parameters of a parent"
             size = "no parent could be read"
         hours = "; ".join(
             f"{gpu.name} {_hours(gpu_hours(gpu, config, parts, parameters or BILLION, best=True))}"
