@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsugiki.canonical import digest_bytes
-from tsugiki.config.evaluation import Items
+from tsugiki.config.items import Items
 from tsugiki.contracts.document_sets import (
     SPLITS,
     Document,

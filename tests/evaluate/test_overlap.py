@@ -5,7 +5,7 @@ from __future__ import annotations
 from datasets import Dataset
 
 from tsugiki.canonical import digest_bytes
-from tsugiki.config.evaluation import Items
+from tsugiki.config.items import Items
 from tsugiki.contracts.document_sets import DocumentSets
 from tsugiki.evaluate.documents import SourceDocuments, divide
 from tsugiki.evaluate.overlap import (

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.runs_for_tests import raw_config, write_tasks
-from tsugiki.config.evaluation import Rungs, Subsets
+from tsugiki.config.items import Rungs, Subsets
 from tsugiki.config.load import parse_config
 from tsugiki.config.run import RunConfig
 from tsugiki.models.kinds.text import TEXT

@@ -14,9 +14,9 @@ from tsugiki.config.evaluation import Evaluation
 from tsugiki.contracts.samples import rows_of
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.aggregation import Aggregations
+from tsugiki.evaluate.corpus_sums import LARGEST, MEAN, SMALLEST, of_tasks
 from tsugiki.evaluate.documents import divide
 from tsugiki.evaluate.evaluators.harness import Harness
-from tsugiki.evaluate.groups import LARGEST, MEAN, SMALLEST, function_of
 from tsugiki.evaluate.score import _measure
 
 GROUP = "group: both\ntask:\n  - words\n  - more\naggregate_metric_list:\n  - metric: even\n    weight_by_size: false\n"
@@ -147,9 +147,7 @@ def test_tasks_without_a_document_take_no_part(
 ) -> None:
     """By hand."""
     for name, value in ((MEAN, mean), (SMALLEST, least), (LARGEST, most)):
-        function = function_of(name)
-        assert function is not None
-        assert function(parts) == value
+        assert of_tasks(name)(parts) == value
 
 
 def test_a_group_without_tasks_or_without_an_aggregate_is_refused(folder: Path) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
-    Discriminator,
     Field,
     Tag,
     model_validator,
 )
 
-from tsugiki.contracts.data import IfSet, Name, Section
+from tsugiki.contracts.data import IfSet, Name, Section, by_kind
 
 Layer = Annotated[int, Field(ge=0)]
 
@@ -72,15 +71,9 @@ class Baseline(Section):
         return self
 
 
-def _kind(value: Any) -> str:
-    """A baseline without a kind is a merge."""
-    found = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return "merge" if found is None else str(found)
-
-
 AnyBaseline = Annotated[
     Annotated[Baseline, Tag("merge")] | Annotated[FrankenmergeBaseline, Tag("stack")],
-    Discriminator(_kind),
+    by_kind("merge"),
 ]
 
 TRIED = 49

@@ -5,17 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import date as calendar_date
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
-    BeforeValidator,
-    Discriminator,
     Field,
-    SerializerFunctionWrapHandler,
     Tag,
-    WrapSerializer,
     model_validator,
 )
 
@@ -25,12 +20,12 @@ from tsugiki.config.file_objectives import (
     CorpusObjective,
     FileObjective,
     JudgeObjective,
+    OwnObjective,
     Weight,
 )
-from tsugiki.contracts.data import IfAny, IfSet, Name, Section, folder_of
+from tsugiki.config.items import Items, Rungs, Subsets
+from tsugiki.contracts.data import IfAny, IfSet, Name, Section, by_key, folder_of
 from tsugiki.contracts.document_sets import Goal, sign_of
-from tsugiki.strategies.rungs.registry import AnyRule
-from tsugiki.strategies.rungs.rule import NoneLeft, Rule
 
 PLACE = "#"
 """In place of a column: documents are told apart by their place in the data set."""
@@ -70,11 +65,9 @@ class LmEvalObjective(Section):
         return self.metric == TOKENS
 
 
-class FunctionObjective(Section):
+class FunctionObjective(OwnObjective):
     """A number to be made as large (or small) as possible: a Python function's mean over documents."""
 
-    name: Name
-    """Short name in tables and figures."""
     function: Annotated[str, Field(pattern=r"^.+\.py:[A-Za-z_]\w*$")]
     """File and function, such as `my_scores.py:brevity`, relative to the working folder. Its code, that
     of modules beside it that it imports, and files beside it that it names are part of the score's
@@ -82,10 +75,6 @@ class FunctionObjective(Section):
     documents: Annotated[str, Field(pattern=r"\.(jsonl|json|csv)$")] | None = None
     """File with the documents: JSON lines, a JSON list of objects, or CSV, relative to the working
     folder; if absent, what the function `documents` in the same file returns."""
-    goal: Goal = "maximize"
-    """Which way is better."""
-    weight: Weight = 1.0
-    """Share in the fitness, which is the weighted sum of the objectives."""
 
     @property
     def task(self) -> str:
@@ -102,11 +91,6 @@ class FunctionObjective(Section):
         """The function, without its file."""
         return self.function.rpartition(":")[2]
 
-    @property
-    def sign(self) -> float:
-        """1 if larger is better, -1 if smaller is."""
-        return sign_of(self.goal)
-
 
 KINDS: dict[str, type[Section]] = {
     "task": LmEvalObjective,
@@ -119,13 +103,6 @@ KINDS: dict[str, type[Section]] = {
 """Kinds of objectives, by the key that only this kind has."""
 
 
-def _kind(value: Any) -> str | None:
-    if isinstance(value, Section):
-        return next(key for key, kind in KINDS.items() if isinstance(value, kind))
-    found = [key for key in KINDS if isinstance(value, dict) and key in value]
-    return found[0] if len(found) == 1 else None
-
-
 Objective = Annotated[
     Annotated[LmEvalObjective, Tag("task")]
     | Annotated[FunctionObjective, Tag("function")]
@@ -133,87 +110,9 @@ Objective = Annotated[
     | Annotated[ChoicesObjective, Tag("choices")]
     | Annotated[CodeObjective, Tag("code")]
     | Annotated[JudgeObjective, Tag("judged")],
-    Discriminator(
-        _kind,
-        custom_error_type="objective",
-        custom_error_message=f"an objective has exactly one of the keys {', '.join(f'`{key}`' for key in KINDS)}",
-    ),
+    by_key("an objective", KINDS),
 ]
 """What is measured. Each kind has a name, a goal, a weight, and as `task` the source of its documents."""
-
-
-class Items(Section):
-    """How a task's documents are divided; the three sets are disjoint."""
-
-    search: Annotated[int, Field(ge=1)] = 200
-    """Documents that score every candidate."""
-    validation: Annotated[int, Field(ge=1)] = 200
-    """Documents that choose the winner among the finalists, with what these scored in the search."""
-    test: Annotated[int, Field(ge=1)] = 1000
-    """Documents that are used once, for the final table."""
-    search_split: IfSet[Literal["training"] | None] = None
-    """`training`: search documents are of each task's `training_split`, and all documents that it is tested
-    on are left for validation and test; if absent, search documents are of those that it is tested on."""
-
-
-def _by_name(rule: Any) -> Any:
-    """A rule whose settings are the defaults may be written as its name."""
-    return {"kind": rule} if isinstance(rule, str) else rule
-
-
-def _name_alone(rule: Rule, handler: SerializerFunctionWrapHandler) -> Any:
-    """So that digests and files of runs with a rule that has no settings stay what they were."""
-    return handler(rule) if len(type(rule).model_fields) > 1 else rule.kind
-
-
-class Rungs(Section):
-    """Scoring the candidates of a generation on a few search documents first, and on more then."""
-
-    documents: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    """Documents of each task by rung, ascending, `items.search` at most: those of a rung are among those
-    of the next one. The last number is how many score a candidate that goes all the way."""
-    rule: Annotated[
-        AnyRule,
-        Field(discriminator="kind"),
-        BeforeValidator(_by_name, json_schema_input_type=AnyRule | str),
-        WrapSerializer(_name_alone),
-    ] = NoneLeft()
-    """What decides after each rung but the last which candidates go on: `none`, `halving` or `racing`, by
-    name, or with settings as in `{kind: halving, eta: 3}`."""
-
-    @model_validator(mode="after")
-    def _rungs_ascend(self) -> Rungs:
-        if any(later <= before for before, later in pairwise(self.documents)):
-            raise ValueError("`documents` have to ascend: each rung has more than the one before")
-        return self
-
-
-class Irt(Section):
-    """Estimating what a candidate would score on all search documents, by item response theory."""
-
-    estimator: Literal["p_irt", "mp_irt", "gmp_irt"] = "gmp_irt"
-    """`p_irt`: answers where there are some, expected ones elsewhere. `mp_irt`: the same, with the ability of a candidate
-    as a mixture of its parents'. `gmp_irt`: that and the plain mean, weighed by how well each did for the baselines."""
-    dimensions: Annotated[int, Field(ge=1)] = 2
-    """Of ability, and of what documents ask for."""
-
-
-class Subsets(Section):
-    """Scoring each generation on documents of its own, drawn from the search documents."""
-
-    per_generation: Annotated[int, Field(ge=1)]
-    """Documents of each task that score a generation, fewer than `items.search`: drawn anew for each one, the
-    same for all its candidates."""
-    leaders: Annotated[int, Field(ge=0)] = 4
-    """So many of the best so far are scored on each generation's documents besides. Half of them are the best
-    by the mean over all documents that they were asked, the others the best newcomers of the generation
-    before."""
-    informative: bool = False
-    """Leave out, after the first generation, the documents that all its candidates and all parents score the
-    same on, such as those that all answer right; so many that there are enough for a generation."""
-    irt: IfSet[Irt | None] = None
-    """Tell the strategy estimates for all search documents, from a candidate's answers and from what parents, baselines
-    and earlier candidates answered; the scores themselves if absent."""
 
 
 class Vllm(Section):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Field, Tag, model_validator
 
-from tsugiki.contracts.data import IfSet, Name, Section, folder_of
+from tsugiki.contracts.data import IfSet, Name, Section, by_key, folder_of
 
 
 class Vocabulary(Section):
@@ -89,23 +89,11 @@ class DemoParent(Section):
     """Seed of its initial weights and training text."""
 
 
-def _kind(value: Any) -> str | None:
-    if isinstance(value, dict):
-        found = [key for key in ("path", "hub", "demo") if key in value]
-        return found[0] if len(found) == 1 else None
-    kinds: dict[type, str] = {LocalParent: "path", HubParent: "hub", DemoParent: "demo"}
-    return kinds.get(type(value))
-
-
 ParentSource = Annotated[
     Annotated[LocalParent, Tag("path")]
     | Annotated[HubParent, Tag("hub")]
     | Annotated[DemoParent, Tag("demo")],
-    Discriminator(
-        _kind,
-        custom_error_type="parent_source",
-        custom_error_message="a parent has exactly one of the keys `path`, `hub`, `demo`",
-    ),
+    by_key("a parent", ("path", "hub", "demo")),
 ]
 
 

@@ -11,9 +11,10 @@ from pydantic import (
 )
 
 from tsugiki.config.baselines import DEFAULT_BASELINES, AnyBaseline
-from tsugiki.config.evaluation import Evaluation, Subsets
+from tsugiki.config.evaluation import Evaluation
+from tsugiki.config.items import Subsets
+from tsugiki.config.licences import Publication
 from tsugiki.config.parents import DemoParent, ParentSource, Vocabulary
-from tsugiki.config.publication import Publication
 from tsugiki.config.rivals import Rival, rival_stages
 from tsugiki.config.stage import UNSAID, Stage
 from tsugiki.contracts.data import IfSet, Name, Section, folder_of

@@ -7,7 +7,6 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    Discriminator,
     Field,
     Tag,
     field_validator,
@@ -15,7 +14,7 @@ from pydantic import (
 )
 
 from tsugiki.config.dataflow import DataflowSpace
-from tsugiki.contracts.data import IfAny, IfSet, Name, Section
+from tsugiki.contracts.data import IfAny, IfSet, Name, Section, by_kind
 from tsugiki.contracts.recipe import SHARED, Grouping
 from tsugiki.strategies.cma_es import CmaEs
 from tsugiki.strategies.registry import AnyStrategy
@@ -109,16 +108,9 @@ class ParameterSpace(Section):
     """The parent whose tokenizer and chat template the merged model gets; the base if absent."""
 
 
-def _space_kind(value: Any) -> str:
-    """A space without a kind is a parameter space."""
-    if isinstance(value, dict):
-        return str(value.get("kind", "parameter"))
-    return str(getattr(value, "kind", "parameter"))
-
-
 Space = Annotated[
     Annotated[ParameterSpace, Tag("parameter")] | Annotated[DataflowSpace, Tag("dataflow")],
-    Discriminator(_space_kind),
+    by_kind("parameter"),
 ]
 
 

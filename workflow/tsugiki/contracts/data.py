@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field
 
 from tsugiki.canonical import pretty_json
 
@@ -47,6 +48,32 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+
+def by_key(what: str, keys: Collection[str]) -> Discriminator:
+    """Tells the kinds of a section, read or still raw, by the key that only one of them has.
+
+    `what` it is, with its article, is for the message where a section has none of the keys, or several.
+    """
+
+    def kind(value: Any) -> str | None:
+        fields = value if isinstance(value, dict) else getattr(type(value), "model_fields", {})
+        found = [key for key in keys if key in fields]
+        return found[0] if len(found) == 1 else None
+
+    listed = ", ".join(f"`{key}`" for key in keys)
+    message = f"{what} has exactly one of the keys {listed}"
+    return Discriminator(kind, custom_error_type="one_key", custom_error_message=message)
+
+
+def by_kind(default: str) -> Discriminator:
+    """Tells the kinds of a section, read or still raw, by its `kind`; the default if it does not say."""
+
+    def kind(value: Any) -> str:
+        found = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+        return default if found is None else str(found)
+
+    return Discriminator(kind)
 
 
 def folder_of(path: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date as calendar_date
-from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import (
@@ -12,7 +11,7 @@ from pydantic import (
 
 from tsugiki.canonical import digest
 from tsugiki.contracts.data import Data, IfAny, IfSet
-from tsugiki.json_files import read_json
+from tsugiki.json_files import reader
 
 Goal = Literal["maximize", "minimize"]
 Split = Literal["search", "validation", "test"]
@@ -109,17 +108,11 @@ class DocumentSets(Data):
         )
 
 
-def read_document_sets(path: Path) -> DocumentSets:
-    """Read items.json.
-
-    Raises:
-        LineageError: the file is missing or not valid.
-    """
-    return read_json(
-        path,
-        DocumentSets.model_validate_json,
-        "division of the items",
-        missing="the items are not divided yet",
-        make="run `tsugiki items` with the run's configuration",
-        mend="remove the file and run the workflow again",
-    )
+read_document_sets = reader(
+    DocumentSets.model_validate_json,
+    "division of the items",
+    missing="the items are not divided yet",
+    make="run `tsugiki items` with the run's configuration",
+    mend="remove the file and run the workflow again",
+)
+"""Read items.json; LineageError where it is missing or not valid."""

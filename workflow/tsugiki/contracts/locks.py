@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from tsugiki.atomic import write_if_changed
 from tsugiki.canonical import digest as canonical_digest
 from tsugiki.contracts.data import Data, IfAny, IfSet
-from tsugiki.json_files import read_json
+from tsugiki.json_files import reader
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -123,20 +123,14 @@ class ParentsLock(Data):
         return {name: parent.merged_digest for name, parent in self.parents.items()}
 
 
-def read_lock(path: Path) -> ParentsLock:
-    """Read a lock file.
-
-    Raises:
-        LineageError: there is none, or it is not a valid lock file.
-    """
-    return read_json(
-        path,
-        ParentsLock.model_validate_json,
-        "lock file of parents",
-        missing="the parents are not locked yet",
-        make="run `tsugiki parents` with the run's configuration; it writes this lock file",
-        mend="restore the file, or remove it and run `tsugiki parents` to lock anew",
-    )
+read_lock = reader(
+    ParentsLock.model_validate_json,
+    "lock file of parents",
+    missing="the parents are not locked yet",
+    make="run `tsugiki parents` with the run's configuration; it writes this lock file",
+    mend="restore the file, or remove it and run `tsugiki parents` to lock anew",
+)
+"""Read parents.lock.json; LineageError where there is none, or it is no valid lock file."""
 
 
 def write_lock(path: Path, lock: ParentsLock) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +190,20 @@ def read_samples(path: Path, columns: Sequence[str] | None = None) -> Any:
         ) from error
 
 
+def read_values(path: Path) -> dict[str, dict[int, float]]:
+    """By objective and document, in the order of documents, what a model scored there; NaN where that is no number.
+
+    Raises:
+        LineageError: the file is missing or damaged.
+    """
+    rows = read_samples(path, ["objective", "doc_id", "value"]).to_pylist()
+    found: dict[str, dict[int, float]] = {}
+    for row in sorted(rows, key=lambda row: int(row["doc_id"])):
+        value = math.nan if row["value"] is None else row["value"]
+        found.setdefault(row["objective"], {})[row["doc_id"]] = value
+    return found
+
+
 def read_by_document(path: Path, objectives: Sequence[str]) -> NDArray[np.float64]:
     """Each document's own number on each objective, from items.parquet.
 
@@ -199,16 +214,8 @@ def read_by_document(path: Path, objectives: Sequence[str]) -> NDArray[np.float6
     Raises:
         LineageError: the file is missing or damaged.
     """
-    rows = read_samples(path, ["objective", "doc_id", "value"]).to_pylist()
-    rows.sort(key=lambda row: int(row["doc_id"]))
-    columns = [
-        [
-            np.nan if row["value"] is None else row["value"]
-            for row in rows
-            if row["objective"] == name
-        ]
-        for name in objectives
-    ]
+    values = read_values(path)
+    columns = [list(values.get(name, {}).values()) for name in objectives]
     found = np.full((max(map(len, columns), default=0), len(columns)), np.nan)
     for place, column in enumerate(columns):
         found[: len(column), place] = column

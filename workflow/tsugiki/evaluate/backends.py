@@ -60,9 +60,6 @@ class Candidates(Protocol):
     def build(self, recipe: AnyRecipe) -> tuple[Model, str]:
         """Make a recipe's model in memory; returns it with the digest of its weights."""
 
-    def build_through_scratch(self, recipe: AnyRecipe) -> tuple[Model, str]:
-        """Make a recipe's model through a temporary folder, with no memory for the merge."""
-
     def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[Model, str]:
         """Take the weights of a merged model on disk."""
 

@@ -7,7 +7,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsugiki.config.evaluation import Evaluation, Items
+from tsugiki.config.evaluation import Evaluation
+from tsugiki.config.items import Items
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.document_sets import (
     SPLITS,

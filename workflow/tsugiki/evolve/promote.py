@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tsugiki.canonical import digest_bytes, digest_file
-from tsugiki.config.evaluation import Objective, Rungs
+from tsugiki.config.evaluation import Objective
+from tsugiki.config.items import Rungs
 from tsugiki.contracts.layout import GenerationFiles, PhaseFiles
 from tsugiki.contracts.ledger import read_outcome, read_population
 from tsugiki.contracts.outcome import Failed, Scored

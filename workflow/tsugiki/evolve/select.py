@@ -179,7 +179,7 @@ def _ask(
         )
     names = [None] * (len(asked) - len(injected)) + [one.name for one in injected]
     asked[len(asked) - len(injected) :] = [Asked(np.array(one.point)) for one in injected]
-    recipes = [space.decode([float(value) for value in clip(one.genome)]) for one in asked]
+    recipes = [space.decode(clip(one.genome).tolist()) for one in asked]
     drawn = {recipe.digest for recipe in recipes}
     come = [] if stopped else [one for one in again if one.recipe not in drawn]
     source = digest_bytes(state_bytes)

@@ -15,7 +15,7 @@ from tsugiki.contracts.population import Ranked
 from tsugiki.contracts.scores import nondominated, scores_of
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.finalists.choose import comparable
-from tsugiki.json_files import read_json
+from tsugiki.json_files import reader
 
 
 class Member(Data):
@@ -106,13 +106,8 @@ def recipes_of(files: RunFiles, front: Front) -> dict[Path, bytes]:
     }
 
 
-def read_front(path: Path) -> Front:
-    """Read front.json.
-
-    Raises:
-        LineageError: the file is missing or not a front.
-    """
-    return read_json(path, Front.model_validate_json, "front", missing="the front is missing")
+read_front = reader(Front.model_validate_json, "front")
+"""Read front.json; LineageError where it is missing or no front."""
 
 
 def _values(entries: Iterable[Ranked], objectives: set[str]) -> dict[str, dict[str, float]]:

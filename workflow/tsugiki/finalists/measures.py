@@ -14,6 +14,8 @@ from tsugiki.errors import LineageError
 from tsugiki.evaluate.aggregation import Aggregation, read_part
 from tsugiki.evaluate.selection_bias import (
     FEWEST,
+    bootstrapped_selection_bias,
+    bootstrapped_selection_bias_of,
     resampled_selection_bias,
     selection_bias,
 )
@@ -24,8 +26,6 @@ from tsugiki.evaluate.statistics import (
     Places,
     Statistic,
     bootstrap_interval,
-    bootstrapped_selection_bias,
-    bootstrapped_selection_bias_of,
     paired_test,
     permutation_test,
     resampled_interval,

@@ -74,7 +74,7 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entr
 def _means(space: Genome, candidate: Candidate) -> bool:
     """Whether a candidate's genome decodes to its recipe."""
     genome = clip(np.array(candidate.genome))
-    return space.decode([float(value) for value in genome]).digest == candidate.recipe
+    return space.decode(genome.tolist()).digest == candidate.recipe
 
 
 def reproduce_best(files: RunFiles, config: RunConfig, out: Path) -> str:

@@ -418,12 +418,7 @@ def _aggregate_nothing() -> Mapping[str, Callable[[Sequence[Any]], float]]:
 
 
 def _build_once(task: Any, finish: Callable[[Any], None] | None) -> Callable[..., None]:
-    """A task's `build_all_requests` that renders prompts once per tokenizer, not per candidate.
-
-    Args:
-        task: The task.
-        finish: Called once with each request.
-    """
+    """A task's `build_all_requests` that renders prompts once per tokenizer, not per candidate."""
     build = task.build_all_requests
     built: dict[str, Any] = {}
 

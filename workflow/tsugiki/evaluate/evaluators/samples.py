@@ -18,13 +18,7 @@ LIMITS = ("max_gen_toks", "max_new_tokens")
 def samples_of(
     task: str, objective: LmEvalObjective, results: Mapping[str, Any], asked: Sequence[int]
 ) -> dict[int, Mapping[str, Any]]:
-    """lm-eval's own records of a task's documents, by place, as an objective's metric has them.
-
-    Args:
-        task: The task.
-        objective: The objective.
-        results: What lm-eval's `evaluate` returns.
-        asked: Places of the documents that were asked.
+    """lm-eval's own records of the documents that were asked of a task, by place, as an objective's metric has them.
 
     Raises:
         EvaluationError: the results lack the task, its metric or some document.
@@ -59,15 +53,7 @@ def record_of(
     *,
     sampled: bool,
 ) -> Sample:
-    """What lm-eval says of one document, as a record.
-
-    Args:
-        objective: The objective.
-        doc_id: The document's place in its source.
-        doc_hash: Digest of its content.
-        sample: lm-eval's own record, of the objective's filter.
-        task: The document's task, which a record of a group's keeps.
-        sampled: Whether its answers are sampled.
+    """What lm-eval says of one document (its place and digest, and lm-eval's own record of it), as a record.
 
     Raises:
         EvaluationError: what the metric says of the document is no plain data.

@@ -21,14 +21,7 @@ TRIED = 3
 def task_faults(
     name: str, task: Any, objectives: Sequence[LmEvalObjective], *, training: bool
 ) -> Iterator[ConfigError]:
-    """What stands against measuring a task at all.
-
-    Args:
-        name: The task.
-        task: lm-eval's.
-        objectives: Those that it is measured for.
-        training: Whether the search is to have the documents of its training split.
-    """
+    """What stands against measuring a task at all; `training` if the search is to have its training split."""
     config = task.config
     examples = f"{config.num_fewshot} examples from the split"
     if config.num_fewshot:
@@ -99,12 +92,6 @@ def aggregation_fault(
 
     An answer is made up for a few documents; where the task's code cannot take it, scoring will
     tell. What it reports must be plain data, and aggregate to one number.
-
-    Args:
-        name: The task.
-        task: lm-eval's.
-        objective: Whose metric it is.
-        file: The task's own, of a local one.
     """
     got = None if objective.counts_tokens else _not_aggregated(task, objective)
     if got is None:
@@ -180,13 +167,7 @@ def _aggregated(function: Any, parts: Sequence[Any]) -> Any:
 def prompt_remarks(
     name: str, readers: Sequence[Reader], asked: Mapping[str, Sequence[Any]]
 ) -> Iterator[str]:
-    """What to know of a task's prompts and answers.
-
-    Args:
-        name: The task.
-        readers: Stand-ins for the parents.
-        asked: lm-eval's requests to each of them, by its name.
-    """
+    """What to know of a task's prompts and answers."""
     stops = {stop for requests in asked.values() for one in requests for stop in _stops(one)}
     cut: dict[str, str] = {}
     for reader in readers:

@@ -116,13 +116,7 @@ def _blindness(name: str, readers: Sequence[Reader]) -> ConfigError | None:
 
 
 def too_long(name: str, reader: Reader, requests: Sequence[Any]) -> ConfigError | None:
-    """Why a prompt with its pictures, and room for an answer, is more than a model can read, if so.
-
-    Args:
-        name: The task.
-        reader: Stands for the model.
-        requests: What it is asked; the longest ones in characters are tried.
-    """
+    """Why a prompt with its pictures, and room for an answer, is more than a model can read, if so."""
     if not reader.sees or reader.max_length is None:
         return None
     pictured = [one for one in requests if pictures_in(one)]

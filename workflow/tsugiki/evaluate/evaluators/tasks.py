@@ -22,11 +22,6 @@ def load_tasks(
 ) -> dict[str, dict[str, Any]]:
     """The tasks of each name, with their documents: one of that name, or those of a group.
 
-    Args:
-        names: Tasks and groups.
-        folders: Where local tasks are.
-        local: Those that were found there.
-
     Raises:
         ConfigError: a fault in the file, code or data of some; each one is named.
         InfrastructureError: documents are not on this machine, and the network does not give them.
@@ -58,11 +53,7 @@ def load_tasks(
 
 
 def absent_documents(errors: Mapping[str, Exception]) -> InfrastructureError:
-    """The error for documents that are not on this machine.
-
-    Args:
-        errors: What was raised, by task.
-    """
+    """The error for documents that are not on this machine."""
     first = next(iter(errors.values()))
     error = InfrastructureError(
         "the documents of a task are not on this machine, and it may not use the network, "
