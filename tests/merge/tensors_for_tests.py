@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels.elements import Bits, elements_of
-from tsugiki.merge.method import Method
+from tsugiki.merge.method import MergeInputs, Method
 from tsugiki.merge.registry import get_method
 
 NAME = "model.layers.0.mlp.up_proj.weight"

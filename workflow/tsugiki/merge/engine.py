@@ -12,7 +12,7 @@ from torch import Tensor
 from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge.blockwise import BlockwiseMerge
-from tsugiki.merge.inputs import MergeInputs
+from tsugiki.merge.method import MergeInputs
 from tsugiki.merge.models import OpenModels, TensorSource
 from tsugiki.merge.settings import Settings
 from tsugiki.models.checkpoint import DTYPES as FORMATS

@@ -25,12 +25,10 @@ RUN = 1 << 20
 
 
 class InPlaceMerger:
-    """Merges many recipes of the same models.
+    """Merges many recipes of the same models, which are given by name.
 
-    Args:
-        folders: Folder of every parent and base, by name.
-        digests: Digest of each one's files, by name.
-        names: What tensors are called in the merge, for those models of which the user says so.
+    Given are their folders, the digests of their files, and what their tensors are called in the merge
+    where the user says so.
 
     Raises:
         ParentError: a model cannot be read, or the models do not fit together.

@@ -28,12 +28,10 @@ def fits_on_device(needed: int, free: int) -> bool:
 
 
 class OpenModels:
-    """Parents and base of a merge.
+    """Parents and base of a merge, given by name.
 
-    Args:
-        folders: Folder of every model, by name.
-        digests: Digest of every model's files, by name.
-        names: What tensors are called in a merge, for those models of which the user says so.
+    Given are their folders, the digests of their files, and what their tensors are called in the merge
+    where the user says so.
 
     Raises:
         ParentError: a model cannot be read.
@@ -144,7 +142,7 @@ class OpenModels:
 
 @dataclass(frozen=True)
 class TensorSource:
-    """One tensor of the models: what a method is given (see `inputs.Tensors`)."""
+    """One tensor of the models: what a method is given (see `method.Tensors`)."""
 
     models: OpenModels
     tensor: str

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels import sums
 from tsugiki.merge.kernels.elements import addresses
+from tsugiki.merge.method import MergeInputs
 
 SMALLEST_SINE = 1e-6
 """Below it two directions are taken for parallel or opposite, and a straight line is used."""

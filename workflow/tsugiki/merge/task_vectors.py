@@ -17,11 +17,10 @@ import torch
 from torch import Tensor
 
 from tsugiki.merge.blockwise import BlockwiseMerge
-from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels import task_vectors as loops
 from tsugiki.merge.kernels.elements import Bits, Floats, addresses
 from tsugiki.merge.kernels.task_vectors import ALL, LARGE, PROBABLE, RANDOM
-from tsugiki.merge.method import OptionSpec, ParameterSpec, Ways
+from tsugiki.merge.method import MergeInputs, OptionSpec, ParameterSpec, Ways
 
 WEIGHT = ParameterSpec(
     "weight", True, -10.0, 10.0, 1.0, (0.0, 1.5), "Factor of the parent's task vector."

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from tsugiki.merge.blockwise import BlockwiseMerge
-from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels import sums
 from tsugiki.merge.kernels.elements import Bits, addresses
-from tsugiki.merge.method import Ways
+from tsugiki.merge.method import MergeInputs, Ways
 from tsugiki.merge.task_vectors import SparseTerm, add_blockwise
 
 

@@ -36,13 +36,8 @@ def lock_parents(
 
     What is locked stays locked: a branch that has moved is announced, not followed. A parent
     whose section in the configuration has changed is locked anew. Works offline where the cache
-    is filled.
-
-    Args:
-        config: The run.
-        lock: Lock file, read if it exists, written when all parents are there.
-        update: Names of parents that are to be locked anew.
-        log: Where progress goes, line by line.
+    is filled. The lock file is read if it exists, and written when all parents are there; those that `update`
+    names are locked anew. `log` takes lines of progress.
 
     Raises:
         ConfigError: `update` names a parent that the run does not have.

@@ -53,11 +53,6 @@ def make_scales(settings: DataflowSpace, *, layers: int, places: int) -> Scales:
     `per_hop`: a number for each place, and one more for a fixed last layer; a fixed first layer has 1.
     `matrix`: the paper's W, a number for each ordered pair of layers; the first hop has 1. `network`:
     the paper's pi(i, j, t). `none`: every scale is 1.
-
-    Args:
-        settings: The space.
-        layers: Layers in the row (the paper's M).
-        places: Places with an indicator.
     """
     low, high = settings.scale_range
     one = (1 - low) / (high - low)

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels.elements import Bits, Floats
 from tsugiki.merge.kernels.selecting import by_rank, ranking_keys
 from tsugiki.merge.kernels.task_vectors import PROBABLE
-from tsugiki.merge.method import Method, OptionSpec
+from tsugiki.merge.method import MergeInputs, Method, OptionSpec
 from tsugiki.merge.task_vectors import (
     DENSITY,
     LAMBDA,

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, OptionSpec, ParameterSpec
+from tsugiki.merge.method import MergeInputs, Method, OptionSpec, ParameterSpec
 from tsugiki.merge.spherical import products_of
 from tsugiki.merge.weighted import weighted_sum
 

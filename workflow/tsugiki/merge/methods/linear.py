@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, OptionSpec, ParameterSpec
+from tsugiki.merge.method import MergeInputs, Method, OptionSpec, ParameterSpec
 from tsugiki.merge.weighted import weighted_sum
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, OptionSpec
+from tsugiki.merge.method import MergeInputs, Method, OptionSpec
 from tsugiki.merge.spherical import cosines, inner_products
 from tsugiki.merge.weighted import weighted_sum
 

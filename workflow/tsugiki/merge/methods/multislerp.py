@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsugiki.errors import RecipeError
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, ParameterSpec
+from tsugiki.merge.method import MergeInputs, Method, ParameterSpec
 from tsugiki.merge.spherical import inner_products
 from tsugiki.merge.weighted import weighted_sum
 

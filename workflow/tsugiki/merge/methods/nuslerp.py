@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, OptionSpec, ParameterSpec
+from tsugiki.merge.method import MergeInputs, Method, OptionSpec, ParameterSpec
 from tsugiki.merge.spherical import arc, inner_products, slerp
 from tsugiki.merge.weighted import weighted_sum
 

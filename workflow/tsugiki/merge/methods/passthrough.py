@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, ParameterSpec
+from tsugiki.merge.method import MergeInputs, Method, ParameterSpec
 
 
 def merge(inputs: MergeInputs) -> Tensor:

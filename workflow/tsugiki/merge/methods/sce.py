@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from tsugiki.merge.blockwise import BlockwiseMerge
-from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels.elements import Bits, addresses
 from tsugiki.merge.kernels.variance import erase_minority, squares
-from tsugiki.merge.method import Method, ParameterSpec
+from tsugiki.merge.method import MergeInputs, Method, ParameterSpec
 from tsugiki.merge.selection import count_positive, nth_largest, variances_of
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, ParameterSpec
+from tsugiki.merge.method import MergeInputs, Method, ParameterSpec
 from tsugiki.merge.spherical import arc, products_of
 from tsugiki.merge.weighted import weighted_sum
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, OptionSpec, ParameterSpec
+from tsugiki.merge.method import MergeInputs, Method, OptionSpec, ParameterSpec
 
 
 def leading(matrices: Tensor, share: float) -> Tensor:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method
+from tsugiki.merge.method import MergeInputs, Method
 from tsugiki.merge.task_vectors import LAMBDA, WEIGHT, SparseTerm, normalize, sparse_sum
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels.task_vectors import LARGE
-from tsugiki.merge.method import Method
+from tsugiki.merge.method import MergeInputs, Method
 from tsugiki.merge.task_vectors import (
     DENSITY,
     LAMBDA,

@@ -146,11 +146,6 @@ def aligned_rows(name: str, sources: Mapping[str, RowSource], base: str | None) 
 
     Means are computed in float64 and cast once.
 
-    Args:
-        name: The model.
-        sources: That tensor in all models, by name.
-        base: Name of the base, if there is one.
-
     Returns:
         Shape (aligned rows, ...), in the model's own number format.
     """
