@@ -30,6 +30,7 @@ from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.vllm_backend.language_model import VllmLanguageModel
 from tsugiki.parents.between import template_lender
+from tsugiki.parents.run_models import RunModels
 from tsugiki.report.page import write_report
 from tsugiki.steps.best import write_model
 from tsugiki.steps.chats import describe_chats
@@ -240,7 +241,7 @@ def test_answers_and_the_written_model_end_at_the_tokens_of_all_parents(
     chat = open_chat(config, folders)
     recipe = run.recipe(weight=0.5)
     out = tmp_path / "out"
-    write_model(config, recipe, folders, run.digests, out)
+    write_model(config, recipe, RunModels(folders, run.digests), out)
     stock = transformers.AutoModelForCausalLM.from_pretrained(out)
     assert stock.generation_config.eos_token_id == [2, 61]
     assert stock.generation_config.repetition_penalty != 1.5

@@ -131,17 +131,20 @@ class Origin(Section):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Origin:
-        given = [
-            key for key in ("recipe", "baseline", "run", "stage") if getattr(self, key) is not None
-        ]
-        if len(given) != 1:
+        if len(self._named) != 1:
             raise ValueError(
                 "name exactly one of `recipe`, `baseline`, `run`, `stage`; "
-                f"got {', '.join(given) or 'none'}"
+                f"got {', '.join(self._named) or 'none'}"
             )
         if self.candidate is not None and self.run is None:
             raise ValueError("`candidate` goes with `run`")
         return self
+
+    @property
+    def _named(self) -> dict[str, str]:
+        """What it names, by the key that does so."""
+        given = {key: getattr(self, key) for key in ("recipe", "baseline", "run", "stage")}
+        return {key: one for key, one in given.items() if one is not None}
 
     @property
     def is_baseline(self) -> bool:
@@ -154,8 +157,8 @@ class Origin(Section):
             return "the best baseline"
         if self.run is not None:
             return f"run {self.run}" + (f", candidate {self.candidate}" if self.candidate else "")
-        key = next(key for key in ("recipe", "baseline", "stage") if getattr(self, key) is not None)
-        return f"{key} {getattr(self, key)}"
+        ((key, value),) = self._named.items()
+        return f"{key} {value}"
 
 
 AnyOrigin = Literal["baseline"] | Origin

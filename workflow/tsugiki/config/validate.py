@@ -103,13 +103,14 @@ def _folders(config: RunConfig) -> Iterator[str]:
             "for the run, or another folder as `results`"
         )
     own = config.folder.resolve()
+    own_files = config.evaluation.functions or config.evaluation.files
     for name, source in config.parents.items():
         if isinstance(source, LocalParent) and source.folder.resolve().is_relative_to(own):
             yield (
                 f"`parents.{name}.path`: {source.path!r} lies in the run's own folder, where the run "
                 "replaces what it has written; choose another name for the run"
             )
-    for file in measured_files(config.evaluation) if _own_files(config) else ():
+    for file in measured_files(config.evaluation) if own_files else ():
         if UNUSABLE & set(str(file)):
             yield f"`evaluation.objectives`: {str(file)!r} has {IN_WORDS}"
     for folder in config.evaluation.task_folders:
@@ -117,11 +118,6 @@ def _folders(config: RunConfig) -> Iterator[str]:
             if UNUSABLE & set(str(path)):
                 yield f"`evaluation.task_paths`: {str(path)!r} has {IN_WORDS}"
                 break
-
-
-def _own_files(config: RunConfig) -> bool:
-    """Whether something is measured by the user's own files that are no task's."""
-    return bool(config.evaluation.functions or config.evaluation.files)
 
 
 def _something_else(config: RunConfig) -> Iterator[Path]:

@@ -52,7 +52,14 @@ def frankenmerge_recipes(
         ConfigError: a slice names layers that do not exist.
     """
     if baseline.slices:
-        _check(baseline, layers)
+        for name, first, end in baseline.slices:
+            if end > layers[name]:
+                raise ConfigError(
+                    "a stack names layers that do not exist",
+                    where=f"baseline {baseline.name}",
+                    expected=f"at most [{name}, 0, {layers[name]}]",
+                    got=f"[{name}, {first}, {end}]",
+                )
         stacks: Sequence[Sequence[Slice]] = [baseline.slices]
     else:
         key = (seed, "stacks", baseline.name)
@@ -108,17 +115,6 @@ def _frankenmerge_recipe(
     )
 
 
-def _check(baseline: FrankenmergeBaseline, layers: Mapping[str, int]) -> None:
-    for name, first, end in baseline.slices:
-        if end > layers[name]:
-            raise ConfigError(
-                "a stack names layers that do not exist",
-                where=f"baseline {baseline.name}",
-                expected=f"at most [{name}, 0, {layers[name]}]",
-                got=f"[{name}, {first}, {end}]",
-            )
-
-
 def baseline_population(
     config: RunConfig,
     digests: Mapping[str, str],
@@ -169,12 +165,13 @@ def _recipes(
         return frankenmerge_recipes(
             baseline, stage, digests=digests, layers=layers, seed=config.seed
         )
+    seed = stage.space.mask_seed if isinstance(stage.space, ParameterSpace) else None
     recipes = grid(
         baseline,
         stage,
         digests=digests,
         per_parent=per_parent[baseline.method],
-        mask_seed=_mask_seed(config, stage),
+        mask_seed=config.seed if seed is None else seed,
         key=(config.seed, "grid", baseline.name),
     )
     return (with_names(recipe, config.tensor_names) for recipe in recipes)
@@ -285,16 +282,9 @@ def _recipe(
     )
 
 
-def _mask_seed(config: RunConfig, stage: Stage) -> int:
-    seed = stage.space.mask_seed if isinstance(stage.space, ParameterSpace) else None
-    return config.seed if seed is None else seed
-
-
 def _models(config: RunConfig) -> list[str]:
     """Parents of all stages in their order, each stage's base after its parents."""
-    names = [
-        name
-        for stage in config.stages
-        for name in [*stage.parents, *([stage.base] if stage.base else [])]
-    ]
-    return [name for name in dict.fromkeys(names) if name in config.parents]
+    named = (
+        name for stage in config.stages for name in (*stage.parents, stage.base) if name is not None
+    )
+    return [name for name in dict.fromkeys(named) if name in config.parents]

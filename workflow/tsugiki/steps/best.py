@@ -22,7 +22,13 @@ from tsugiki.merge.dataflow.explicit import FoldingDifference, folding_differenc
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.write import write_merge
-from tsugiki.parents.run_models import lock_stage, models_of, run_models, write_stage_lock
+from tsugiki.parents.run_models import (
+    RunModels,
+    lock_stage,
+    models_of,
+    run_models,
+    write_stage_lock,
+)
 from tsugiki.steps.finals import winning_recipe
 from tsugiki.steps.output import require_place_beside
 
@@ -64,8 +70,7 @@ def describe_folding(measured: FoldingDifference) -> str:
 def write_model(
     config: RunConfig,
     recipe: AnyRecipe,
-    folders: Mapping[str, Path],
-    digests: Mapping[str, str],
+    models: RunModels,
     out: Path,
     *,
     replace: bool = False,
@@ -80,10 +85,10 @@ def write_model(
     Raises:
         RecipeError, LineageError, ParentError, InfrastructureError: as `write_merge` does.
     """
-    chat = open_chat(config, {name: folders[name] for name in config.parents})
-    beside = chat.files(folders[recipe.owner])
+    chat = open_chat(config, {name: models.folders[name] for name in config.parents})
+    beside = chat.files(models.folders[recipe.owner])
     return write_merge(
-        recipe, folders, digests, out, replace=replace, beside=beside, threads=threads
+        recipe, models.folders, models.digests, out, replace=replace, beside=beside, threads=threads
     )
 
 
@@ -97,15 +102,8 @@ def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -
     """
     models = run_models(files, config, config.stages[-1].members, read=True)
     own = out.absolute() == files.best.absolute()
-    return write_model(
-        config,
-        winning_recipe(files),
-        models.folders,
-        models.digests,
-        out,
-        replace=own or require_place_beside(files, config, out),
-        threads=threads,
-    )
+    replace = own or require_place_beside(files, config, out)
+    return write_model(config, winning_recipe(files), models, out, replace=replace, threads=threads)
 
 
 def write_candidate(
@@ -121,9 +119,7 @@ def write_candidate(
     recipe = candidate_recipe(files, stage, candidate)
     replace = require_place_beside(files, config, out)
     models = models_of(files, config, stage, read=True)
-    return write_model(
-        config, recipe, models.folders, models.digests, out, replace=replace, threads=threads
-    )
+    return write_model(config, recipe, models, out, replace=replace, threads=threads)
 
 
 def candidate_recipe(files: RunFiles, stage: str, candidate: str) -> AnyRecipe:
@@ -156,9 +152,7 @@ def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads:
     recipe = winning_recipe(files, config.finalists_of(stage))
     models = models_of(files, config, stage, read=True)
     phase = files.phase(stage)
-    write_model(
-        config, recipe, models.folders, models.digests, phase.best, replace=True, threads=threads
-    )
+    write_model(config, recipe, models, phase.best, replace=True, threads=threads)
     locked = lock_stage(stage, phase.best, recipe.digest)
     write_stage_lock(phase.best_lock, locked)
     return locked.digest

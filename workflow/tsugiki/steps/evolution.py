@@ -45,12 +45,15 @@ def write_next(files: RunFiles, config: RunConfig, stage: Stage, generation: int
     Raises:
         LineageError: the files contradict each other.
     """
-    phase = files.phase(stage.name)
     following = select_from_files(files, config, stage, generation)
-    after = phase.generation(generation + 1)
-    write_recipes(phase, following.recipes)
-    atomic.write_bytes(after.state, following.state)
-    atomic.write_bytes(after.population, following.population)
+    write_drawn(files.phase(stage.name), generation + 1, following)
+
+
+def write_drawn(phase: PhaseFiles, generation: int, drawn: Next) -> None:
+    """Write a generation that a strategy has drawn: recipes first, population.json last."""
+    write_recipes(phase, drawn.recipes)
+    atomic.write_bytes(phase.generation(generation).state, drawn.state)
+    atomic.write_bytes(phase.generation(generation).population, drawn.population)
 
 
 def select_from_files(
