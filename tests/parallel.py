@@ -14,10 +14,19 @@ from xdist.scheduler import LoadScopeScheduling
 LONG = (
     ("tests/slurm/test_faults.py", "tests/slurm/test_profile.py"),
     ("tests/workflow/test_changes.py", "tests/workflow/test_whole_run.py"),
+    ("tests/workflow/test_stages.py", "tests/evaluate/test_shards.py"),
     ("tests/workflow/test_interruption.py", "tests/steps/test_run_lock.py"),
-    ("tests/workflow/test_rungs.py", "tests/evaluate/test_shards.py"),
-    ("tests/slurm/test_plain_run.py", "tests/workflow/test_stages.py"),
+    ("tests/slurm/test_plain_run.py", "tests/slurm/test_watch.py"),
+    ("tests/workflow/test_rungs.py", "tests/slurm/test_executor.py"),
     ("tests/vllm/test_real_vllm.py",),
+    ("tests/recorded/test_recorded_run.py",),
+    ("tests/workflow/test_starts.py",),
+    ("tests/workflow/test_tracking.py",),
+    ("tests/workflow/test_niches.py",),
+    ("tests/workflow/test_rivals.py",),
+    ("tests/workflow/test_smoke.py",),
+    ("tests/workflow/test_pictures.py",),
+    ("tests/tracking/test_server.py",),
 )
 """Files whose tests stay together, in this order.
 
