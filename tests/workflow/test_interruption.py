@@ -6,7 +6,7 @@ import glob
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.workflow.small_run import settings
+from tests.workflow.small_run import UNTRACKED, settings
 from tests.workflow.workspace import Workspace, make_workspace
 
 
@@ -60,7 +60,9 @@ def test_killed_evaluations_on_disk_end_in_the_same_bytes(
     finished: Workspace, tmp_path: Path
 ) -> None:
     """Killed while writing and while scoring; and few models are ever on disk at a time."""
-    workspace = make_workspace(tmp_path / "run", settings(storage="disk", resident=False))
+    workspace = make_workspace(
+        tmp_path / "run", settings(storage="disk", resident=False) | UNTRACKED
+    )
     stage = workspace.files.phase("ps")
 
     def materializing() -> bool:

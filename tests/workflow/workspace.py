@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.parents.checkpoints import write_llama
 from tests.workflow.small_run import TASK, TASK_CODE
 from tsugiki.canonical import digest_file
 from tsugiki.contracts.layout import RunFiles
+from tsugiki.locked import locked
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -166,3 +168,24 @@ def finished_workspace(
     workspace = make_workspace(root, config, task_code)
     workspace.run()
     return workspace
+
+
+def shared_workspace(
+    factory: pytest.TempPathFactory,
+    name: str,
+    config: Mapping[str, Any],
+    task_code: str = TASK_CODE,
+) -> Workspace:
+    """A finished run that all processes of the tests share: the first one that needs it makes it.
+
+    Tests must not change it.
+    """
+    folder = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with locked(folder / f"{name}.lock"):
+        made = folder / f"{name}.made"
+        if not made.exists():
+            finished_workspace(folder / name, config, task_code)
+            made.touch()
+    return Workspace(folder / name)

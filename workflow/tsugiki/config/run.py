@@ -226,6 +226,16 @@ class RunConfig(Section):
         return stage.owner if before is None else self.owner(before)
 
     @property
+    def trusted(self) -> frozenset[str]:
+        """The parents, and the stages whose models have their files, whose own modelling code may run."""
+        trusted = {
+            name
+            for name, parent in self.parents.items()
+            if not isinstance(parent, DemoParent) and parent.trust_remote_code
+        }
+        return frozenset(trusted | {one.name for one in self.stages if self.owner(one) in trusted})
+
+    @property
     def tensor_names(self) -> dict[str, dict[str, str | None]]:
         """What tensors are called in a merge, for those models of which the user says so."""
         names = {

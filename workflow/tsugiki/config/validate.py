@@ -42,15 +42,20 @@ OF_A_RUN = ("config.lock.yaml", "parents.lock.json", "items.json", ".lock")
 """Any of these is in the folder of a run, as soon as there is anything."""
 
 
-def validate_config(config: RunConfig, *, where: str) -> None:
+def validate_config(config: RunConfig, *, where: str, folders: bool = True) -> None:
     """Check everything that can be checked before any file of a parent is read.
+
+    Args:
+        config: The run.
+        where: What the error names as its place.
+        folders: Whether folders of parents have to be there; not, for one who goes on to say so of each.
 
     Raises:
         ConfigError: naming every fault, with the nearest valid names.
     """
     faults = [
         *_folders(config),
-        *_parents(config),
+        *_parents(config, folders=folders),
         *_vocabulary(config),
         *_accepted(config.accept_differences),
         *_stages(config),
@@ -127,11 +132,11 @@ def _something_else(config: RunConfig) -> Iterator[Path]:
                 yield path
 
 
-def _parents(config: RunConfig) -> Iterator[str]:
+def _parents(config: RunConfig, *, folders: bool) -> Iterator[str]:
     for name, source in config.parents.items():
         if row_is_taken(name):
             yield f"`parents.{name}`: {name!r} {OTHER}"
-        if isinstance(source, LocalParent) and not source.folder.is_dir():
+        if folders and isinstance(source, LocalParent) and not source.folder.is_dir():
             yield f"`parents.{name}.path`: there is no folder {source.path!r}"
         base, key = adapter_base(source), f"`parents.{name}.adapter_of`"
         if base is None:

@@ -2,47 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from tsugiki.errors import RecipeError
-from tsugiki.merge.kernels.elements import Bits
+from tsugiki.merge.kernels.elements import Bits, in_one_format
+from tsugiki.merge.masks import mask_key, uniforms
 from tsugiki.merge.method import Value
+from tsugiki.merge.selection import magnitudes_of, nth_largest, nth_largest_by_counting
 
 
 class Tensors(Protocol):
-    """One tensor of every model, as an engine provides it: read anew, or kept in memory.
+    """One tensor of every model, as an engine provides it.
 
-    Models are named by their place: parents from 0 on, in the order of their digests. What is
-    returned may be shared with other calls and must not be changed.
+    Models are named by their place: parents from 0 on, in the order of their digests, and None for the
+    base. What is returned may be shared with other calls and must not be changed.
     """
 
-    def bits(self, index: int | None) -> Bits:
-        """A parent's elements, or the base's for None, as the compiled loops take them.
+    @property
+    def device(self) -> torch.device:
+        """Where `values` are."""
 
-        Unlike the others, they are not known to be finite.
+    def bits(self, index: int | None) -> Bits:
+        """A model's elements in the processor's memory, as the compiled loops take them.
+
+        Unlike `values`, they are not known to be finite.
         """
+
+    def values(self, index: int | None) -> Tensor:
+        """A model's tensor, float32."""
 
     def require_finite(self) -> None:
         """Raise ParentError if the base or a parent is not finite."""
-
-    def base(self) -> Tensor:
-        """The base's tensor, float32."""
-
-    def parent(self, index: int) -> Tensor:
-        """A parent's tensor, float32."""
-
-    def task_vector(self, index: int) -> Tensor:
-        """Parent minus base, float32."""
-
-    def largest(self, index: int, count: int) -> float:
-        """The `count`-th largest magnitude of a task vector, 1 <= count <= number of elements."""
-
-    def uniforms(self, index: int, mask_seed: int) -> Tensor:
-        """One number in [0, 1) for every element, of the tensor's shape (see `masks`)."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +73,7 @@ class MergeInputs:
     @property
     def numel(self) -> int:
         """How many elements the tensor has."""
-        product = 1
-        for size in self.shape:
-            product *= size
-        return product
+        return math.prod(self.shape)
 
     def flag(self, name: str) -> bool:
         """An option that is true or false."""
@@ -90,13 +83,40 @@ class MergeInputs:
         """An option that is a number."""
         return float(self.options[name])
 
-    def weights_summing(self, name: str = "weight") -> float:
+    def elements(self, *models: int | None) -> tuple[Bits, ...]:
+        """Elements of some models, by their places, None for the base: all in one format."""
+        return in_one_format([self.tensors.bits(index) for index in models])
+
+    def base_and_parents(self) -> tuple[Bits, ...]:
+        """Elements of the base and of every parent, in one format."""
+        return self.elements(None, *range(self.count))
+
+    def task_vector(self, index: int) -> Tensor:
+        """Parent minus base, float32."""
+        return self.tensors.values(index) - self.tensors.values(None)
+
+    def largest(self, index: int, count: int) -> float:
+        """The `count`-th largest magnitude of a task vector, 1 <= count <= number of elements."""
+        if self.tensors.device.type != "cpu":
+            return nth_largest_by_counting(self.task_vector(index).abs_(), count)
+        return nth_largest(magnitudes_of(*self.elements(None, index)), count)
+
+    def mask_keys(self) -> list[int]:
+        """Each parent's key of random numbers for this tensor (see `masks`)."""
+        return [mask_key(self.mask_seed, self.name, digest) for digest in self.digests]
+
+    def uniforms(self, index: int) -> Tensor:
+        """One number in [0, 1) for every element, of the tensor's shape (see `masks`)."""
+        key = self.mask_keys()[index]
+        return uniforms(key, self.numel, self.tensors.device).view(self.shape)
+
+    def weights_summing(self) -> float:
         """Sum of the parents' weights, for methods that divide by it.
 
         Raises:
             RecipeError: the weights cancel.
         """
-        weights = self.per_parent[name]
+        weights = self.per_parent["weight"]
         total = sum(weights)
         if abs(total) <= 1e-6 * sum(map(abs, weights)):
             shown = ", ".join(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype
@@ -48,6 +48,14 @@ class OptionSpec:
     """Largest valid number, if the option is a number."""
     choices: tuple[str, ...] = ()
     """Valid texts, if the option is a text."""
+
+
+class Ways(TypedDict):
+    """How a method computes, as the fields of `Method` say; for methods that are made alike."""
+
+    merge: Callable[[MergeInputs], Tensor]
+    blockwise: Callable[[MergeInputs, dtype], BlockwiseMerge | None]
+    elementwise: bool
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,6 @@ from tsugiki.models.kinds.kind import Kind
 class Settings:
     """A recipe's method, parents in order of their digests, and values for each tensor.
 
-    Args:
-        recipe: The recipe.
-        tensors: Names of all tensors that are merged.
-        kind: The kind of model that they belong to.
-
     Raises:
         ConfigError: the method does not exist.
         RecipeError: parents, parameters, groups or options do not fit the method.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ BITS = {
 }
 """Bits of an element. Formats that are not here are newer; their sizes are not checked."""
 
-
+ADAPTER = "adapter_config.json"
 FLOATS = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 """Formats of numbers that can be averaged, and what they are called elsewhere."""
 
@@ -148,10 +148,6 @@ def _require_filled(places: list[tuple[int, int, str, str, tuple[int, ...]]], si
 def read_headers(name: str, files: ParentFiles) -> tuple[Tensors, list[Fault]]:
     """Read all headers of a parent.
 
-    Args:
-        name: The parent's name, for messages.
-        files: Its files.
-
     Returns:
         The tensors that could be read, by name, and the faults of files and index.
     """
@@ -220,7 +216,9 @@ def _shards(name: str, files: ParentFiles, layout: Layout) -> tuple[Shards, list
         return _indexed(name, files, layout)
     if layout.weights in files.sizes:
         return {layout.weights: None}, []
-    return {}, [_no_weights(name, files, layout)]
+    if ADAPTER in files.sizes:
+        return {}, [_adapter(name, files, layout)]
+    return {}, [no_weights(name, files.where, files.sizes, layout)]
 
 
 def _indexed(name: str, files: ParentFiles, layout: Layout) -> tuple[Shards, list[Fault]]:
@@ -274,40 +272,36 @@ def _bad_shard(name: str, where: str, shard: str) -> Fault:
     )
 
 
-def _no_weights(name: str, files: ParentFiles, layout: Layout) -> Fault:
-    if "adapter_config.json" in files.sizes:
-        base = _adapter_base(files)
-        return Fault(
-            f"`{name}` is an adapter (LoRA), not a whole model",
-            files.where,
-            expected=layout.weights,
-            got=f"adapter_config.json, for the base model {base}",
-            fix=f"name the parent that holds {base}: add `adapter_of: NAME` to `{name}` in a run's "
-            "configuration; or merge it into that model first (peft: merge_and_unload)",
-        )
-    if pickles := sorted(file for file in files.sizes if matches(file, PICKLES)):
-        return Fault(
-            f"the weights of `{name}` are pickle files, which can run code when they are opened",
-            files.where,
-            expected=f"{layout.weights}, or {layout.index} and its shards",
-            got=listed(pickles),
-            fix="convert a checkpoint that you trust: AutoModelForCausalLM.from_pretrained(…)"
-            ".save_pretrained(…) writes safetensors files",
-        )
+def no_weights(name: str, where: str, files: Collection[str], layout: Layout) -> Fault:
+    """What is wrong with a model whose files, by their names, are no safetensors weights."""
+    pickles = sorted(file for file in files if matches(file, PICKLES))
     return Fault(
-        f"`{name}` has no weights",
-        files.where,
+        f"the weights of `{name}` are pickle files, which can run code when they are opened"
+        if pickles
+        else f"`{name}` has no weights",
+        where,
         expected=f"{layout.weights}, or {layout.index} and its shards",
-        got=listed(sorted(files.sizes)) or "an empty folder",
-        fix="name a folder or repository that holds a whole model",
+        got=listed(pickles or sorted(files)) or "an empty folder",
+        fix="convert a checkpoint that you trust: AutoModelForCausalLM.from_pretrained(…)"
+        ".save_pretrained(…) writes safetensors files"
+        if pickles
+        else "name a folder or repository that holds a whole model",
     )
 
 
-def _adapter_base(files: ParentFiles) -> str:
+def _adapter(name: str, files: ParentFiles, layout: Layout) -> Fault:
     try:
-        return str(json.loads(files.read("adapter_config.json"))["base_model_name_or_path"])
+        base = str(json.loads(files.read(ADAPTER))["base_model_name_or_path"])
     except (ValueError, KeyError, TypeError):
-        return "that it was trained on"
+        base = "that it was trained on"
+    return Fault(
+        f"`{name}` is an adapter (LoRA), not a whole model",
+        files.where,
+        expected=layout.weights,
+        got=f"{ADAPTER}, for the base model {base}",
+        fix=f"name the parent that holds {base}: add `adapter_of: NAME` to `{name}` in a run's "
+        "configuration; or merge it into that model first (peft: merge_and_unload)",
+    )
 
 
 def read_header(name: str, files: ParentFiles, shard: str) -> Tensors | Fault:

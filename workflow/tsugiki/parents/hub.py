@@ -159,10 +159,6 @@ def expected_from_link(path: Path, name: str) -> ListedFile:
     """What a cached file should hold, from the name of the blob that it links to.
 
     The cache names a blob by its SHA-256 (large files) or by Git's object id (small ones).
-
-    Args:
-        path: Where it lies.
-        name: Its name in the repository.
     """
     blob = path.readlink().name if path.is_symlink() else ""
     return ListedFile(

@@ -188,9 +188,6 @@ class DataflowGenome(Begun):
         """The recipe at a point of the unit cube.
 
         A path without any layer, which only free ends allow, becomes the owner's first layer.
-
-        Args:
-            coordinates: One number in [0, 1] for every gene.
         """
         count, numbers = len(self.places), len(self.scales.start)
         if len(coordinates) != count + numbers:
@@ -228,11 +225,6 @@ def build_dataflow_genome(
     stage: Stage, *, digests: Mapping[str, str], layers: Mapping[str, int]
 ) -> DataflowGenome:
     """The genome of a stage.
-
-    Args:
-        stage: The stage; its first parent is the owner.
-        digests: Digest of every parent, by name.
-        layers: Number of layers of every parent, by name.
 
     Raises:
         ParentError: the owner has too few layers for ends that are fixed.

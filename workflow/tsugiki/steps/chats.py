@@ -52,9 +52,9 @@ def lender(files: RunFiles, config: RunConfig) -> str | None:
 def _of_files(files: RunFiles, config: RunConfig, owner: str) -> tuple[str, str]:
     """Whom the chat template is from, and the tokens that end answers."""
     from tsugiki.evaluate.chat import open_chat  # imports transformers
-    from tsugiki.evaluate.readers import Reader, token_texts
+    from tsugiki.evaluate.readers import ParentReader, token_texts
 
     folders = run_models(files, config, ()).folders
     chat = open_chat(config, folders)
-    reader = Reader(owner, folders[owner], config, chat)
+    reader = ParentReader(owner, folders[owner], config, chat)
     return chat.source or owner, token_texts(reader, reader.ends)

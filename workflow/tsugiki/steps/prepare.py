@@ -66,9 +66,7 @@ def write_document_sets(
     """
     before = read_document_sets(files.items) if files.items.is_file() else None
     evaluators = Evaluators(config.evaluation)
-    hashes, keys = evaluators.document_hashes(), evaluators.document_keys()
-    form = before.version if before else 3
-    sets = divide_for(config, hashes, keys, form, search_only=evaluators.search_only())
+    sets = divide_for(config, evaluators.documents(), before.version if before else 3)
     refuse_broken(evaluators, sets, config)
     found = find_overlap(config, sets, evaluators.opened)
     faults, notes = [*overlap_faults(found)], [*overlap_notes(found)]

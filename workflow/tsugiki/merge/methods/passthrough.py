@@ -10,7 +10,7 @@ from tsugiki.merge.method import Method, ParameterSpec
 
 def merge(inputs: MergeInputs) -> Tensor:
     """Scale * parent."""
-    return inputs.tensors.parent(0) * inputs.per_parent["scale"][0]
+    return inputs.tensors.values(0) * inputs.per_parent["scale"][0]
 
 
 METHOD = Method(

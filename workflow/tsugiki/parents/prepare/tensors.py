@@ -84,13 +84,6 @@ def adapted_weights(
 ) -> Weights:
     """A base's tensors with an adapter merged in, in the base's number format.
 
-    Args:
-        name: The adapter's name, for messages.
-        folder: The adapter.
-        base: What it was trained on.
-        changes: What it changes.
-        embeddings: Name of the base's embeddings.
-
     Raises:
         ParentError: it has a head that differs from the embeddings that it is tied to.
     """
