@@ -288,7 +288,8 @@ def render_table(table: FinalTable) -> str:
     for one in table.comparisons:
         ordered = ranked_rows(table, one)
         cells = [(*HEADINGS, *NUMBERS), *(_cells(table, one, row) for row in ordered)]
-        lines += [f"{table.run}: {one.objective} on held-out items", *_columns(cells)]
+        better = "" if one.goal == "maximize" else " (smaller is better)"
+        lines += [f"{table.run}: {one.objective} on held-out items{better}", *_columns(cells)]
     lines += [choice(table, " (*)"), *notes(table)]
     lines += [f"{row.name} failed: {row.failed}" for row in table.rows if row.failed is not None]
     return "\n".join(lines) + "\n"
@@ -304,6 +305,19 @@ def ranked_rows(table: FinalTable, on: Comparison | None = None) -> list[Row]:
     scored = [row for row in table.rows if one.objective in row.test]
     scored.sort(key=lambda row: (direction * row.test[one.objective].value, row.name))
     return scored + [row for row in table.rows if one.objective not in row.test]
+
+
+def ahead(on: Comparison, difference: Difference) -> Difference:
+    """By how much the winner is better: its score minus the other, or the opposite where smaller is better."""
+    if on.goal == "maximize":
+        return difference
+    return difference.model_copy(
+        update={
+            "value": 0.0 - difference.value,
+            "low": 0.0 - difference.high,
+            "high": 0.0 - difference.low,
+        }
+    )
 
 
 def shown(value: float) -> str:
@@ -328,9 +342,9 @@ def _cells(table: FinalTable, on: Comparison, row: Row) -> tuple[str, ...]:
     cells = (mark, row.name, row.kind, row.method or "", tried)
     if interval is None:
         return (*cells, "failed", "", "", "")
-    ahead = "" if against is None else f"{against.value:+.3f}".replace("-", MINUS)
+    lead = "" if against is None else f"{ahead(on, against).value:+.3f}".replace("-", MINUS)
     p = "" if against is None else shown_p(against.p_holm)
-    return (*cells, shown(interval.value), shown_range(interval), ahead, p)
+    return (*cells, shown(interval.value), shown_range(interval), lead, p)
 
 
 def _columns(cells: Sequence[tuple[str, ...]]) -> list[str]:

@@ -18,6 +18,7 @@ from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe
 from tsugiki.finalists.table import (
     FinalTable,
     Row,
+    ahead,
     choice,
     ranked_rows,
     shown,
@@ -198,6 +199,7 @@ def _scores(one: Published) -> Iterator[str]:
         )
         for row in ranked_rows(table, on):
             score, against = row.test.get(on.objective), row.of(on.objective).against_winner
+            lead = None if against is None else ahead(on, against)
             this = row.recipe == one.recipe.digest
             cells = (
                 f"**{row.name}** (this model)" if this else row.name,
@@ -205,8 +207,8 @@ def _scores(one: Published) -> Iterator[str]:
                 "" if row.tried is None else str(row.tried),
                 "failed" if score is None else shown(score.value),
                 "" if score is None else shown_range(score),
-                "" if against is None else f"{shown(against.value)} ({shown_range(against)})",
-                "" if against is None else shown_p(against.p_holm),
+                "" if lead is None else f"{shown(lead.value)} ({shown_range(lead)})",
+                "" if lead is None else shown_p(lead.p_holm),
             )
             yield f"| {' | '.join(cells)} |"
         yield ""

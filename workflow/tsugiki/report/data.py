@@ -99,9 +99,10 @@ def _pictures(files: RunFiles, document: str) -> Iterator[str]:
 
 
 def _answer(row: Mapping[str, Any]) -> str:
-    """What a model answered; its value where the record holds no answer."""
-    response = row.get("response")
-    return f"{row['value']:g}" if response is None else _shortened(response)
+    """What a model answered; where the record holds no answer, its value, or what the document adds to one."""
+    if (response := row.get("response")) is not None:
+        return _shortened(response)
+    return str(row["part"]) if row["value"] is None else f"{row['value']:g}"
 
 
 def _rows(table: Any, objective: str, documents: set[int]) -> dict[int, dict[str, Any]]:
@@ -240,6 +241,8 @@ class ReportData:
     """Largest share of prompts that were too long for a candidate, and lost their start."""
     unclosed: float
     """Largest share of a candidate's answers whose thinking part was not closed."""
+    unclosed_by_winner: float | None
+    """The winner's share on the test items, once these are scored."""
     left_out: int
     """Search documents that tell nothing apart, and that later generations of the last stage are not asked."""
     costs: Sequence[PhaseCost]
@@ -290,6 +293,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         failures=_failures(ledger),
         cut=_largest(ledger, "cut"),
         unclosed=_largest(ledger, "unclosed"),
+        unclosed_by_winner=_of_winner(ledger, table, "unclosed"),
         left_out=_left_out(files, config),
         costs=_costs(files, config),
         steps=step_costs(files.root / "benchmarks"),
@@ -367,6 +371,15 @@ def _largest(ledger: Mapping[str, Sequence[Generation]], rate: str) -> float:
     ranked = [one for of_phase in ledger.values() for all_ in of_phase for one in all_.ranked]
     scored = [one.outcome for one in ranked if isinstance(one.outcome, Scored)]
     return max((outcome.rates.get(rate, 0.0) for outcome in scored), default=0.0)
+
+
+def _of_winner(
+    ledger: Mapping[str, Sequence[Generation]], table: FinalTable | None, rate: str
+) -> float | None:
+    recipe = None if table is None else table.row(table.winner).recipe
+    ranked = (one for of in ledger.get(TEST, ()) for one in of.ranked if one.recipe == recipe)
+    scored = (one.outcome for one in ranked if isinstance(one.outcome, Scored))
+    return next((outcome.rates.get(rate, 0.0) for outcome in scored), None)
 
 
 def _left_out(files: RunFiles, config: RunConfig) -> int:

@@ -74,9 +74,11 @@ def unclosed(data: ReportData) -> str | None:
     """That thinking parts were not closed, in a sentence; None where all were."""
     if not data.unclosed:
         return None
+    winner = data.unclosed_by_winner
+    of_winner = "" if winner is None else f"; {winner:.0%} of the winner's on held-out items"
     return (
         f"Up to {data.unclosed:.0%} of a candidate's answers did not close their thinking in time, and count "
-        "as wrong."
+        f"as wrong{of_winner}."
     )
 
 
