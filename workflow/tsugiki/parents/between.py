@@ -12,7 +12,7 @@ from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace, Stage
 from tsugiki.contracts.recipe import SHARED
 from tsugiki.models.checks.architecture import check_architecture, note_choices
-from tsugiki.models.checks.components import check_alike
+from tsugiki.models.checks.components import check_alike, note_components
 from tsugiki.models.checks.numbers import note_formats, note_unequal
 from tsugiki.models.checks.outside import check_kept, note_outside
 from tsugiki.models.checks.shapes import check_shapes
@@ -115,6 +115,8 @@ def check_merged(models: Sequence[ModelFacts], accepted: Collection[str] = ()) -
         accepted: Settings in which they may differ.
     """
     for other in models[1:]:
+        if models[0].kind.layout.parts and not (models[0].whole and other.whole):
+            continue  # told of the one: what lacks a component differs from others in that
         if unlike := list(check_alike(models[0], other)):
             yield from unlike
             continue
@@ -151,6 +153,7 @@ def note_merged(
     for other in models[1:]:
         yield from note_choices(models[0], other, owner.name, accepted)
         yield from note_tokenizers(models[0], other)
+        yield from note_components(models[0], other, owner.name)
         yield from note_unequal(models[0], other)
     yield from note_formats(models, dtype)
     yield from note_templates(models, owner, lender)
