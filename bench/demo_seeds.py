@@ -15,10 +15,13 @@ import json
 import math
 import shutil
 import statistics
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from scipy.stats import t as student
 
 from runs import REPOSITORY, demo_config, run
@@ -71,6 +74,37 @@ def seed_config(seed: int, results: Path) -> dict[str, Any]:
     )
     config["evaluation"] = {**config["evaluation"], "task_paths": [str(tasks.resolve())]}
     return config
+
+
+def trained_config(example: str, module: str, seed: int, results: Path) -> dict[str, Any]:
+    """The configuration of an example whose parents a module trains: with those of a seed, and questions of its own.
+
+    Args:
+        example: Name of the configuration, of its tasks' folder, and of its parents'.
+        module: Called with a folder and the seed, it makes the parents.
+        seed: Their seed.
+        results: Folder of results.
+    """
+    home = results / f"{example}-parents"
+    command = [sys.executable, "-m", module, str(home), str(seed)]
+    subprocess.run(command, check=True, stdout=sys.stderr)
+    path = REPOSITORY / f"config/{example}.yaml"
+    config: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    tasks = REPOSITORY / "config/tasks" / example
+    folder = task_folder(tasks, seed, results / f"{example}-seeds-tasks" / str(seed))
+    places = {
+        name: home / Path(one["path"]).name.replace("-seed1", f"-seed{seed}")
+        for name, one in config["parents"].items()
+    }
+    return config | {
+        "name": f"{example}-seed{seed}",
+        "seed": seed,
+        "results": str(results),
+        "parents": {
+            name: {**one, "path": str(places[name])} for name, one in config["parents"].items()
+        },
+        "evaluation": {**config["evaluation"], "task_paths": [str(folder.resolve())]},
+    }
 
 
 def task_folder(tasks: Path, seed: int, folder: Path) -> Path:

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from runs import REPOSITORY
-from tsugiki.demo.tasks import MATHS_DOCUMENTS, rows
+from tsugiki.demo.tasks import DOCUMENTS, rows
 
 TASK = "peers_ja_maths"
 ORIGINAL = "demo_ja_maths"
@@ -41,7 +41,7 @@ def task_folder(items: Path, target: Path) -> int:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     chosen = json.loads(items.read_text(encoding="utf-8"))["tasks"][ORIGINAL]["search"]
-    documents = rows("maths", "ja", MATHS_DOCUMENTS)
+    documents = rows("maths", "ja", DOCUMENTS)
     lines = [json.dumps(documents[item["id"]], ensure_ascii=False) for item in chosen]
     data = target / "documents.jsonl"
     data.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -89,8 +89,7 @@ def test_models_asked_for_at_the_same_time_are_trained_once(
     with ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(ensure_trained, "base", 1, tmp_path, SHORT) for _ in range(2)]
         found = {future.result() for future in asked}
-    assert found == set(trained)
-    assert len(trained) == 1
+    assert len(found) == len(trained) == 1
 
 
 def test_a_changed_specification_is_another_model() -> None:
@@ -118,7 +117,6 @@ def _die_while_training_the_expert(cache: Path) -> None:
         if "maths" in line:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    parents.REPORT_EVERY = 1
     ensure_trained("maths", 1, cache, SHORT, log=die)
 
 
@@ -130,7 +128,7 @@ def test_a_kill_leaves_the_base_and_no_half_written_expert(tmp_path: Path) -> No
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    (base,) = (path for path in (tmp_path / "killed").iterdir() if path.is_dir())
+    (base,) = (tmp_path / "killed").glob("*-seed1-*")
     written = (base / "model.safetensors").stat().st_mtime_ns
     expert = ensure_trained("maths", 1, tmp_path / "killed", SHORT)
     assert (base / "model.safetensors").stat().st_mtime_ns == written

@@ -32,8 +32,8 @@ def test_a_comparison_reads_the_same_in_both_languages() -> None:
         "Q:トムはりんごを3個持っています。アンナはトムよりりんごを5個多く持っています。"
         "アンナはりんごを何個持っていますか。\nA:"
     )
-    assert question.reply("en") == "3+5=8 apples."
-    assert question.reply("ja") == "3+5=8個です。"
+    assert question.answer.en == "3+5=8 apples."
+    assert question.answer.ja == "3+5=8個です。"
 
 
 def test_a_loss_is_subtracted() -> None:
@@ -43,14 +43,14 @@ def test_a_loss_is_subtracted() -> None:
     assert join(sentences(fact, "ja"), "ja") == (
         "トムはりんごを9個持っています。トムはりんごを4個なくしました。"
     )
-    assert maths_question(fact).reply("ja") == "9-4=5個です。"
+    assert maths_question(fact).answer.ja == "9-4=5個です。"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_answer_to_a_maths_question_is_a_true_equation(language: Language) -> None:
     """The equation that an answer shows holds, and its operands stand in the story."""
     for fact in some_facts(300, held_out=True):
-        answer = maths_question(fact).reply(language)
+        answer = maths_question(fact).answer[language]
         found = re.match(r"([0-9])([+-])([0-9])=([0-9]+)", answer)
         assert found is not None
         first, second, result = int(found[1]), int(found[3]), int(found[4])
@@ -64,7 +64,7 @@ def test_both_languages_tell_the_same_numbers_and_answers() -> None:
     for fact in some_facts(100, held_out=False):
         for question in (maths_question(fact), *reading_questions(fact)):
             english, japanese = (
-                re.findall(r"[0-9]+", question.ask(language) + question.reply(language))
+                re.findall(r"[0-9]+", question.text[language] + question.answer[language])
                 for language in LANGUAGES
             )
             assert english == japanese
@@ -75,7 +75,7 @@ def test_a_reading_question_never_asks_for_a_computed_number() -> None:
     for fact in some_facts(100, held_out=False):
         told = {str(fact.first), str(fact.second)}
         for question in reading_questions(fact):
-            assert set(re.findall(r"[0-9]+", question.reply("en"))) <= told
+            assert set(re.findall(r"[0-9]+", question.answer.en)) <= told
 
 
 def test_nouns_are_plural_because_no_number_is_one() -> None:

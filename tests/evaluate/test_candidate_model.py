@@ -12,7 +12,7 @@ from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
 from tsugiki.errors import InfrastructureError
 from tsugiki.evaluate.candidate_model import CandidateModel, choose_device
-from tsugiki.merge.parallel import Threads
+from tsugiki.merge import in_place
 from tsugiki.merge.write import write_merge
 
 
@@ -90,13 +90,13 @@ def test_tensors_are_merged_by_the_jobs_threads(
     """As many at a time as `evaluation.threads` says."""
     run = make_run()
     evaluation = run.config.evaluation.model_copy(update={"threads": 3})
-    used, ordered = [], Threads.ordered
+    used, ordered = [], in_place.ordered
 
-    def counting(pool: Threads, function: Any, items: Any, threads: int) -> Any:
+    def counting(function: Any, items: Any, threads: int) -> Any:
         used.append(threads)
-        return ordered(pool, function, items, threads)
+        return ordered(function, items, threads)
 
-    monkeypatch.setattr(Threads, "ordered", counting)
+    monkeypatch.setattr(in_place, "ordered", counting)
     folders = {name: tiny_models / name for name in run.digests}
     live = CandidateModel(folders, run.digests, evaluation)
     recipe = run.recipe("dare_ties", weight=0.7, density=0.5)

@@ -47,11 +47,11 @@ def test_the_product_merges_the_adapter_into_what_was_trained(folder: Path, tmp_
     """The base's weights with the adapter, as a run prepares a parent, are those of the trained model."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    add_adapter(model, seed=1)
+    add_adapter(model, 16, seed=1)
     losses: list[float] = []
     train(model, tokenizer, QUIET, 1, key="json", progress=lambda _step, loss: losses.append(loss))
     assert losses[-1] < losses[0]
-    write_adapter(model, tmp_path)
+    write_adapter(model, 16, tmp_path)
     facts, _ = read_model("base", FolderFiles(folder), trusted=False)
     adapter, faults = read_adapter("json", "base", FolderFiles(tmp_path))
     assert adapter is not None

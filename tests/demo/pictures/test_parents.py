@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,17 +12,13 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, LlamaForCausalLM
 
 from tsugiki.canonical import digest_file
+from tsugiki.demo.kept import KEY
 from tsugiki.demo.pictures import parents
 from tsugiki.demo.pictures.documents import draw_pictures
-from tsugiki.demo.pictures.parents import TRAININGS, Trainings, make
+from tsugiki.demo.pictures.parents import SCHEDULES, make
 from tsugiki.keyed import generator
 
-SHORT = Trainings(
-    **{
-        part: replace(getattr(TRAININGS, part), documents=24, steps=3, batch=8)
-        for part in ("base", "japanese", "naming", "seeing", "vision")
-    }
-)
+SHORT = {part: replace(one, documents=24, steps=3, batch=8) for part, one in SCHEDULES.items()}
 LANGUAGE = "model.language_model."
 
 
@@ -82,3 +79,30 @@ def test_a_parent_that_is_there_is_not_trained_again(
     """The second call finds the folder."""
     monkeypatch.setattr(parents, "_train_into", lambda *_: pytest.fail("trained again"))
     assert make(home, 3, "vision", SHORT, log=quiet).is_dir()
+
+
+@pytest.mark.parametrize(("part", "others"), [("vision", {"vision"}), ("base", set(SHORT))])
+def test_a_parent_of_other_settings_is_trained_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch, part: str, others: set[str]
+) -> None:
+    """Its own settings, or its base's: what is there is replaced, and no other parent."""
+    trained: list[str] = []
+    monkeypatch.setattr(parents, "_train_into", lambda _into, _base, name, *_: trained.append(name))
+    shutil.copytree(home, copy := home.parent / f"changed-{part}")
+    changed = {**SHORT, part: replace(SHORT[part], rate=1e-4)}
+    for name in ("base", "japanese", "vision"):
+        make(copy, 3, name, changed, log=quiet)  # type: ignore[arg-type]
+    assert set(trained) == others & {"base", "japanese", "vision"}
+
+
+def test_a_parent_of_unknown_settings_is_trained_again(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As earlier versions kept them."""
+    monkeypatch.setattr(
+        parents, "_train_into", lambda into, *_: (into / "README.md").write_text("new")
+    )
+    shutil.copytree(home / "base-seed3", tmp_path / "base-seed3")
+    (tmp_path / "base-seed3" / KEY).unlink()
+    assert (make(tmp_path, 3, "base", SHORT, log=quiet) / "README.md").read_text() == "new"
+    assert not (tmp_path / "base-seed3/model.safetensors").exists()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from tsugiki.demo.stories import Question, join, maths_question, reading_questions, sentences
-from tsugiki.demo.world import OPERANDS, Fact, Language, Operator, draw_fact, pick
+from tsugiki.demo.world import LANGUAGES, OPERANDS, Fact, Language, Operator, draw_fact, pick
 
 DocumentKind = Literal[
     "story_en",
@@ -40,7 +41,7 @@ Document = tuple[Span, ...]
 
 def prompt(fact: Fact, question: Question, language: Language) -> str:
     """Story, question and the sign that an answer is due."""
-    told = [*sentences(fact, language), question.ask(language)]
+    told = [*sentences(fact, language), question.text[language]]
     lead = "Q: " if language == "en" else "Q:"
     return f"{lead}{join(told, language)}\nA:"
 
@@ -56,9 +57,7 @@ def draw_documents(
 ) -> Iterator[Document]:
     """Training documents without end.
 
-    Args:
-        rng: Source of everything random.
-        mixture: Relative frequency of each kind of document.
+    `mixture` is the relative frequency of each kind.
     """
     return draw_mixed(rng, mixture, _DRAW)
 
@@ -70,10 +69,7 @@ def draw_mixed(
 ) -> Iterator[Document]:
     """Documents of several kinds without end.
 
-    Args:
-        rng: Source of everything random.
-        mixture: Relative frequency of each kind.
-        draw: How one of each kind is drawn.
+    `mixture` is the relative frequency of each kind, `draw` draws one.
     """
     kinds = list(mixture)
     shares = np.array([mixture[kind] for kind in kinds])
@@ -83,59 +79,49 @@ def draw_mixed(
         yield draw[kind](rng)
 
 
-def _story(language: Language) -> Callable[[np.random.Generator], Document]:
-    def draw(rng: np.random.Generator) -> Document:
-        fact = draw_fact(rng, held_out=False)
-        question = maths_question(fact) if rng.integers(2) else draw_reading(rng, fact)
-        text = join([*sentences(fact, language), question.ask(language)], language)
-        return (Span(f"Text: {text}" if language == "en" else f"文:{text}", learned=True),)
-
-    return draw
+def _story(language: Language, rng: np.random.Generator) -> Document:
+    fact = draw_fact(rng, held_out=False)
+    text = join([*sentences(fact, language), _either(rng, fact).text[language]], language)
+    return (Span(f"Text: {text}" if language == "en" else f"文:{text}", learned=True),)
 
 
-def _reading(language: Language) -> Callable[[np.random.Generator], Document]:
-    def draw(rng: np.random.Generator) -> Document:
-        fact = draw_fact(rng, held_out=False)
-        return _solved(fact, draw_reading(rng, fact), language)
-
-    return draw
+def _reading(language: Language, rng: np.random.Generator) -> Document:
+    fact = draw_fact(rng, held_out=False)
+    return _solved(fact, draw_reading(rng, fact), language)
 
 
-def _maths(language: Language) -> Callable[[np.random.Generator], Document]:
-    def draw(rng: np.random.Generator) -> Document:
-        fact = draw_fact(rng, held_out=False)
-        return _solved(fact, maths_question(fact), language)
+def _maths(language: Language, rng: np.random.Generator) -> Document:
+    fact = draw_fact(rng, held_out=False)
+    return _solved(fact, maths_question(fact), language)
 
-    return draw
+
+def _either(rng: np.random.Generator, fact: Fact) -> Question:
+    return maths_question(fact) if rng.integers(2) else draw_reading(rng, fact)
 
 
 def _solved(fact: Fact, question: Question, language: Language) -> Document:
     return (
         Span(prompt(fact, question, language), learned=False),
-        Span(question.reply(language), learned=True),
+        Span(question.answer[language], learned=True),
     )
 
 
-def _translation(source: Language) -> Callable[[np.random.Generator], Document]:
-    def draw(rng: np.random.Generator) -> Document:
-        fact = draw_fact(rng, held_out=False)
-        question = maths_question(fact) if rng.integers(2) else draw_reading(rng, fact)
-        part = slice(None) if (start := int(rng.integers(4))) == 3 else slice(start, start + 1)
-        english, japanese = (
-            join([*sentences(fact, language), question.ask(language)][part], language)
-            for language in ("en", "ja")
-        )
-        if source == "en":
-            return (
-                Span(f"English: {english}\n日本語:", learned=False),
-                Span(japanese, learned=True),
-            )
-        return (
-            Span(f"日本語:{japanese}\nEnglish:", learned=False),
-            Span(f" {english}", learned=True),
-        )
+def _translation(source: Language, rng: np.random.Generator) -> Document:
+    fact = draw_fact(rng, held_out=False)
+    question = _either(rng, fact)
+    part = slice(None) if (start := int(rng.integers(4))) == 3 else slice(start, start + 1)
+    english, japanese = (
+        join([*sentences(fact, language), question.text[language]][part], language)
+        for language in LANGUAGES
+    )
+    return translated(source, english, japanese)
 
-    return draw
+
+def translated(source: Language, english: str, japanese: str) -> Document:
+    """A text in a language, and its learned translation into the other."""
+    if source == "en":
+        return Span(f"English: {english}\n日本語:", learned=False), Span(japanese, learned=True)
+    return Span(f"日本語:{japanese}\nEnglish:", learned=False), Span(f" {english}", learned=True)
 
 
 def _sums(rng: np.random.Generator) -> Document:
@@ -152,13 +138,13 @@ def _sums(rng: np.random.Generator) -> Document:
 
 
 _DRAW: dict[DocumentKind, Callable[[np.random.Generator], Document]] = {
-    "story_en": _story("en"),
-    "story_ja": _story("ja"),
-    "reading_en": _reading("en"),
-    "reading_ja": _reading("ja"),
-    "maths_en": _maths("en"),
-    "maths_ja": _maths("ja"),
-    "english_to_japanese": _translation("en"),
-    "japanese_to_english": _translation("ja"),
+    "story_en": partial(_story, "en"),
+    "story_ja": partial(_story, "ja"),
+    "reading_en": partial(_reading, "en"),
+    "reading_ja": partial(_reading, "ja"),
+    "maths_en": partial(_maths, "en"),
+    "maths_ja": partial(_maths, "ja"),
+    "english_to_japanese": partial(_translation, "en"),
+    "japanese_to_english": partial(_translation, "ja"),
     "sums": _sums,
 }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tsugiki import atomic
+from tsugiki.demo.kept import kept, reporter
 from tsugiki.demo.specification import SHAPE, TRAINING, ModelName, Training, key
-from tsugiki.locked import locked
 
 REPORT_EVERY = 100
 """Steps between two lines of progress."""
@@ -53,12 +51,12 @@ def ensure_trained(
     if folder.is_dir():
         return folder
     start = trainings[name].start
-    start_folder = ensure_trained(start, seed, cache, trainings, log=log) if start else None
-    with locked(cache / f".{folder.name}.lock"):
-        atomic.sweep(cache)
-        if not folder.is_dir():
-            _train_into(folder, name, seed, trainings[name], start_folder, log)
-    return folder
+    base = ensure_trained(start, seed, cache, trainings, log=log) if start else None
+
+    def write(into: Path) -> None:
+        _train_into(into, name, seed, trainings[name], base, log)
+
+    return kept(folder, write)
 
 
 def _train_into(
@@ -75,22 +73,12 @@ def _train_into(
     from tsugiki.demo.tokenizer import build_tokenizer
     from tsugiki.demo.training import build_model, train
 
-    began = time.monotonic()
-
-    def report(step: int, loss: float) -> None:
-        if step % REPORT_EVERY == 0 or step == training.steps:
-            seconds = time.monotonic() - began
-            log(
-                f"demo {name} (seed {seed}): step {step} of {training.steps}, "
-                f"loss {loss:.3f}, {seconds:.0f} s"
-            )
-
+    report = reporter(f"demo {name} (seed {seed})", training.steps, log, every=REPORT_EVERY)
     model = LlamaForCausalLM.from_pretrained(start) if start else build_model(SHAPE, seed)
     train(model, training, purpose=f"{name}-{seed}", progress=report)
-    with atomic.folder(folder) as temporary:
-        model.save_pretrained(temporary)
-        build_tokenizer().save_pretrained(temporary)
-        (temporary / "README.md").write_text(_card(name, seed, training), encoding="utf-8")
+    model.save_pretrained(folder)
+    build_tokenizer().save_pretrained(folder)
+    (folder / "README.md").write_text(_card(name, seed, training), encoding="utf-8")
 
 
 def _card(name: ModelName, seed: int, training: Training) -> str:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-import numpy as np
 from datasets import Dataset
 
 from tsugiki.demo.documents import draw_reading, prompt
@@ -19,8 +17,8 @@ from tsugiki.demo.stories import Question, maths_question
 from tsugiki.demo.world import Fact, Language, draw_fact
 from tsugiki.keyed import generator
 
-MATHS_DOCUMENTS = 2000
-READING_DOCUMENTS = 2000
+DOCUMENTS = 2000
+"""Of each task."""
 SCRIPTS = {"en": ("LATIN",), "ja": ("HIRAGANA", "KATAKANA", "CJK", "IDEOGRAPHIC")}
 """How the Unicode names of a language's letters begin."""
 
@@ -109,7 +107,7 @@ def rows(kind: str, language: Language, count: int, seed: int = 1) -> list[Row]:
     return [
         {
             "prompt": prompt(fact, question, language),
-            "target": question.reply(language),
+            "target": question.answer[language],
             "number": fact.result if kind == "maths" else None,
             "language": language,
         }
@@ -120,35 +118,15 @@ def rows(kind: str, language: Language, count: int, seed: int = 1) -> list[Row]:
 @cache
 def _posed(kind: str, count: int, seed: int) -> tuple[tuple[Fact, Question], ...]:
     """What the documents of both languages ask."""
+    rng = generator("demo-task", kind, *([seed] if seed != 1 else []))
     chosen: dict[str, tuple[Fact, Question]] = {}
-    for fact, question in _POSERS[kind](
-        generator("demo-task", kind, *([seed] if seed != 1 else []))
-    ):
+    while len(chosen) < count:
+        fact = draw_fact(rng, held_out=True)
+        question = maths_question(fact) if kind == "maths" else draw_reading(rng, fact)
         # English texts identify a document in both languages, so that the two tasks are parallel.
         chosen.setdefault(prompt(fact, question, "en"), (fact, question))
-        if len(chosen) == count:
-            break
     return tuple(chosen.values())
 
 
-def _pose_maths(rng: np.random.Generator) -> Iterator[tuple[Fact, Question]]:
-    while True:
-        fact = draw_fact(rng, held_out=True)
-        yield fact, maths_question(fact)
-
-
-def _pose_reading(rng: np.random.Generator) -> Iterator[tuple[Fact, Question]]:
-    while True:
-        fact = draw_fact(rng, held_out=True)
-        yield fact, draw_reading(rng, fact)
-
-
-_POSERS: dict[str, Callable[[np.random.Generator], Iterator[tuple[Fact, Question]]]] = {
-    "maths": _pose_maths,
-    "reading": _pose_reading,
-}
-
-
 def _dataset(kind: str, language: Language, seed: int) -> dict[str, Dataset]:
-    count = MATHS_DOCUMENTS if kind == "maths" else READING_DOCUMENTS
-    return {"test": Dataset.from_list(rows(kind, language, count, seed))}
+    return {"test": Dataset.from_list(rows(kind, language, DOCUMENTS, seed))}

@@ -19,40 +19,15 @@ from tsugiki.demo.stories import maths_question, reading_questions, sentences
 from tsugiki.demo.world import FEWER, GAINS, ITEMS, LOSSES, MORE, NAMES, draw_fact
 from tsugiki.keyed import generator
 
-SPECIAL = {
-    "pad_token": "<pad>",
-    "bos_token": "<s>",
-    "eos_token": "</s>",
-    "unk_token": "<unk>",
-}
+SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 SPACE = "▁"
 SYMBOLS = (*"0123456789+-=,.?。\n", SPACE)
 LABELS = ("Q:", "A:", "Text:", "English:", "日本語:", "文:")
 JAPANESE_GRAMMAR = (
-    "は",
-    "を",
-    "の",
-    "が",
-    "より",
-    "と",
-    "か",
-    "です",
-    "持っています",
-    "持っているのは",
-    "何",
-    "誰",
-    "今",
-    "初めに",
-    "全部で",
-    "全部での",
-    "あります",
-    "違い",
-    "違います",
-    "二人",
-    "数",
-    "式",
-    "なりました",
-)
+    "は", "を", "の", "が", "より", "と", "か", "です", "持っています",
+    "持っているのは", "何", "誰", "今", "初めに", "全部で", "全部での", "あります",
+    "違い", "違います", "二人", "数", "式", "なりました"
+)  # fmt: skip
 MAX_LENGTH = 128
 FACTS_TO_COVER_ENGLISH = 2000
 
@@ -119,6 +94,6 @@ def _english_words(rng: np.random.Generator) -> set[str]:
         fact = draw_fact(rng, held_out=False)
         texts = [*sentences(fact, "en")]
         for question in (maths_question(fact), *reading_questions(fact)):
-            texts += [question.ask("en"), question.reply("en")]
+            texts += [question.text.en, question.answer.en]
         words.update(re.findall(r"[A-Za-z]+", " ".join(texts)))
     return words

@@ -41,10 +41,7 @@ def build_model(
 ) -> LlamaForCausalLM:
     """A float32 llama with random weights that depend on `seed` and the tensors' names only.
 
-    Args:
-        shape: Of the model.
-        seed: Of its weights.
-        tokenizer: The text demo's if None.
+    Without a tokenizer it is the text demo's.
     """
     tokenizer = tokenizer or build_tokenizer()
     config = LlamaConfig(
@@ -87,13 +84,9 @@ def greedy(tokenizer: PreTrainedTokenizerFast) -> GenerationConfig:
 
 
 def train(model: LlamaForCausalLM, training: Training, *, purpose: str, progress: Progress) -> None:
-    """Train `model` in place.
+    """Train a float32 model on the CPU in place.
 
-    Args:
-        model: Float32 model on the CPU.
-        training: Text, steps and learning rates.
-        purpose: Key of everything random.
-        progress: Told of every step.
+    All that is random depends on `purpose`; `progress` is told of every step.
     """
     tokenizer = build_tokenizer()
     documents = islice(

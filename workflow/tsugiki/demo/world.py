@@ -126,6 +126,11 @@ class Fact:
         """The sum's value."""
         return self.first + self.second if self.operator == "+" else self.first - self.second
 
+    @property
+    def partner(self) -> Word:
+        """The other one of two people; of a story about one, that one."""
+        return self.other or self.who
+
     @cached_property
     def held_out(self) -> bool:
         """Whether the story is kept from training.

@@ -2,61 +2,47 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 
 from tsugiki.models.fault import Fault, listed
 from tsugiki.models.files import PICKLES, is_weights, matches
 from tsugiki.models.kinds.diffusion import DIFFUSION, ONE_FILE
 from tsugiki.models.kinds.kind import Layout
-from tsugiki.models.sources import ParentFiles
 
 
-def no_weights(name: str, files: ParentFiles, layout: Layout, stored: Collection[str]) -> Fault:
-    """The fault of a model without weights of its layout.
+def no_weights(
+    name: str, where: str, files: Collection[str], layout: Layout, stored: Collection[str] = ()
+) -> Fault:
+    """What is wrong with a model whose files, by their names, are no safetensors weights.
 
     Args:
         name: The model's name, for messages.
-        files: Its files.
+        where: Its folder, or its repository.
+        files: Names of its files.
         layout: How it was taken to be laid out.
         stored: Names of tensors in files of weights that no loader looks for.
     """
-    expected = f"{layout.weights}, or {layout.index} and its shards"
-    if "adapter_config.json" in files.sizes:
-        base = _adapter_base(files)
-        return Fault(
-            f"`{name}` is an adapter (LoRA), not a whole model",
-            files.where,
-            expected=layout.weights,
-            got=f"adapter_config.json, for the base model {base}",
-            fix=f"name the parent that holds {base}: add `adapter_of: NAME` to `{name}` in a run's "
-            "configuration; or merge it into that model first (peft: merge_and_unload)",
-        )
-    here = sorted(file for file in files.sizes if is_weights(file))
     if any(ONE_FILE.match(tensor) for tensor in stored):
         return Fault(
             f"`{name}` is an image generator in one file, as other programs store it",
-            files.where,
+            where,
             expected=f"a folder that diffusers loads: {DIFFUSION.layout.config}, and a folder for each component",
-            got=listed(here),
+            got=listed(sorted(file for file in files if is_weights(file))),
             fix="convert it with diffusers: StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER), "
             "or the same of the pipeline that it is for",
         )
-    if pickles := sorted(file for file in files.sizes if matches(file, PICKLES)):
-        return Fault(
-            f"the weights of `{name}` are pickle files, which can run code when they are opened",
-            files.where,
-            expected=expected,
-            got=listed(pickles),
-            fix="convert a checkpoint that you trust: AutoModelForCausalLM.from_pretrained(…)"
-            ".save_pretrained(…) writes safetensors files",
-        )
+    pickles = sorted(file for file in files if matches(file, PICKLES))
     return Fault(
-        f"`{name}` has no weights",
-        files.where,
-        expected=expected,
-        got=listed(sorted(files.sizes)) or "an empty folder",
-        fix="name a folder or repository that holds a whole model",
+        f"the weights of `{name}` are pickle files, which can run code when they are opened"
+        if pickles
+        else f"`{name}` has no weights",
+        where,
+        expected=f"{layout.weights}, or {layout.index} and its shards",
+        got=listed(pickles or sorted(files)) or "an empty folder",
+        fix="convert a checkpoint that you trust: AutoModelForCausalLM.from_pretrained(…)"
+        ".save_pretrained(…) writes safetensors files"
+        if pickles
+        else "name a folder or repository that holds a whole model",
     )
 
 
@@ -104,10 +90,3 @@ def no_weights_of_components(
         got=listed([f"{component}/{file}" for component, files in found.items() for file in files]),
         fix="fetch the whole repository again",
     )
-
-
-def _adapter_base(files: ParentFiles) -> str:
-    try:
-        return str(json.loads(files.read("adapter_config.json"))["base_model_name_or_path"])
-    except (ValueError, KeyError, TypeError):
-        return "that it was trained on"

@@ -40,12 +40,7 @@ def read_digest(path: Path) -> str:
 
 
 def known_digest(path: Path, memory: Path) -> str:
-    """SHA-256 of a file's content, which is read only if it is not known.
-
-    Args:
-        path: The file.
-        memory: File of `remember`; it may be absent.
-    """
+    """SHA-256 of a file's content, which is read if neither this process nor `memory` (see `remember`) knows it."""
     stamp, _ = _stamp(path)
     if stamp not in _read:
         _read.update(_remembered(memory))
@@ -111,10 +106,6 @@ def needed(names: Iterable[str], *, code: bool = False) -> list[str]:
 
     Of a model with components these are its file of settings, and what lies in their folders: weights
     under the names that a loader looks for, without copies of them in other formats.
-
-    Args:
-        names: File names, relative to the checkpoint's folder.
-        code: Whether modelling code is needed too.
     """
     all_names = set(names)
     layout = layout_of(all_names)

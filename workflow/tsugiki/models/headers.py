@@ -34,7 +34,7 @@ BITS = {
 }
 """Bits of an element. Formats that are not here are newer; their sizes are not checked."""
 
-
+ADAPTER = "adapter_config.json"
 FLOATS = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 """Formats of numbers that can be averaged, and what they are called elsewhere."""
 
@@ -151,10 +151,6 @@ def _require_filled(places: list[tuple[int, int, str, str, tuple[int, ...]]], si
 def read_headers(name: str, files: ParentFiles) -> tuple[Tensors, list[Fault]]:
     """Read all headers of a parent.
 
-    Args:
-        name: The parent's name, for messages.
-        files: Its files.
-
     Returns:
         The tensors that could be read, by name, and the faults of files and index.
     """
@@ -229,17 +225,12 @@ def _shards(name: str, files: ParentFiles, layout: Layout) -> tuple[Shards, list
         return _indexed(name, files, layout)
     if layout.weights in files.sizes:
         return {layout.weights: None}, []
-    stored = [
-        header
-        for file in _other_weights(files)
-        if isinstance(header := read_header(name, files, file), dict)
-    ]
-    return {}, [no_weights(name, files, layout, [tensor for one in stored for tensor in one])]
-
-
-def _other_weights(files: ParentFiles) -> list[str]:
-    """A few files of weights that are called as no loader expects."""
-    return sorted(file for file in files.sizes if file.endswith(SUFFIX))[:LOOKED_AT]
+    if ADAPTER in files.sizes:
+        return {}, [_adapter(name, files, layout)]
+    others = sorted(file for file in files.sizes if file.endswith(SUFFIX))[:LOOKED_AT]
+    headers = [read_header(name, files, file) for file in others]
+    stored = [tensor for one in headers if isinstance(one, dict) for tensor in one]
+    return {}, [no_weights(name, files.where, files.sizes, layout, stored)]
 
 
 def _indexed(name: str, files: ParentFiles, layout: Layout) -> tuple[Shards, list[Fault]]:
@@ -290,6 +281,21 @@ def _bad_shard(name: str, where: str, shard: str) -> Fault:
         expected=shard,
         got="no such file",
         fix="fetch or copy the checkpoint again",
+    )
+
+
+def _adapter(name: str, files: ParentFiles, layout: Layout) -> Fault:
+    try:
+        base = str(json.loads(files.read(ADAPTER))["base_model_name_or_path"])
+    except (ValueError, KeyError, TypeError):
+        base = "that it was trained on"
+    return Fault(
+        f"`{name}` is an adapter (LoRA), not a whole model",
+        files.where,
+        expected=layout.weights,
+        got=f"{ADAPTER}, for the base model {base}",
+        fix=f"name the parent that holds {base}: add `adapter_of: NAME` to `{name}` in a run's "
+        "configuration; or merge it into that model first (peft: merge_and_unload)",
     )
 
 

@@ -49,7 +49,8 @@ def existing_folder(name: str, source: LocalParent) -> Path:
             f"the folder of parent `{name}` does not exist",
             where=source.path,
             expected="a folder with config.json, tokenizer and safetensors files",
-            fix="correct `path` in the configuration; it is relative to the working folder",
+            fix="put the model there, or correct `path` in the configuration; it is relative to the "
+            "working folder",
         )
     return source.folder
 

@@ -18,12 +18,7 @@ from tsugiki.smollm.questions import SKILLS
 
 
 def main(home: Path, seed: int) -> None:
-    """Make the base, then both parents at a time.
-
-    Args:
-        home: Folder of all models.
-        seed: Of the questions that they are trained on.
-    """
+    """Make the base, then both parents at a time."""
     make_base(home)
     with ProcessPoolExecutor(len(SKILLS), mp_context=get_context("spawn")) as pool:
         list(pool.map(partial(make, home, seed), SKILLS))

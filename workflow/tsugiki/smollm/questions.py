@@ -14,74 +14,22 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Literal
 
-NAMES = [
-    "Tom",
-    "Anna",
-    "Ben",
-    "Lucy",
-    "Sam",
-    "Mia",
-    "Jack",
-    "Emma",
-    "Leo",
-    "Sara",
-    "Paul",
-    "Nina",
-    "Max",
-    "Ella",
-    "Hugo",
-    "Rosa",
-    "Ivan",
-    "Kate",
-    "Omar",
-    "Lily",
-]
-THINGS = [
-    "apples",
-    "pears",
-    "books",
-    "coins",
-    "cards",
-    "stamps",
-    "pencils",
-    "marbles",
-    "shells",
-    "eggs",
-    "cookies",
-    "balloons",
-    "stickers",
-    "candles",
-    "flowers",
-]
-PLACES = [
-    "train",
-    "school",
-    "hotel",
-    "museum",
-    "ship",
-    "village",
-    "library",
-    "farm",
-    "zoo",
-    "factory",
-]
-PARTS = [
-    "wagons",
-    "rooms",
-    "windows",
-    "doors",
-    "teachers",
-    "guests",
-    "paintings",
-    "sailors",
-    "houses",
-    "lamps",
-    "cows",
-    "tigers",
-    "workers",
-    "chairs",
-    "clocks",
-]
+NAMES = (
+    "Tom", "Anna", "Ben", "Lucy", "Sam", "Mia", "Jack", "Emma", "Leo", "Sara", "Paul",
+    "Nina", "Max", "Ella", "Hugo", "Rosa", "Ivan", "Kate", "Omar", "Lily"
+)  # fmt: skip
+THINGS = (
+    "apples", "pears", "books", "coins", "cards", "stamps", "pencils", "marbles", "shells",
+    "eggs", "cookies", "balloons", "stickers", "candles", "flowers"
+)  # fmt: skip
+PLACES = (
+    "train", "school", "hotel", "museum", "ship", "village", "library", "farm", "zoo",
+    "factory"
+)  # fmt: skip
+PARTS = (
+    "wagons", "rooms", "windows", "doors", "teachers", "guests", "paintings", "sailors",
+    "houses", "lamps", "cows", "tigers", "workers", "chairs", "clocks"
+)  # fmt: skip
 
 Question = dict[str, Any]
 """`question`, `work` (what leads to the answer) and `answer`, a whole number."""
@@ -140,11 +88,7 @@ def draw(
 ) -> list[Question]:
     """Different questions of a kind.
 
-    Args:
-        kind: `arithmetic` or `reading`.
-        count: How many.
-        key: Of the random numbers.
-        without: Questions that are not to be among them.
+    None of those in `without`; `key` is that of the random numbers.
     """
     rng, seen = random.Random(f"{kind} {key}"), set(without)  # noqa: S311 - questions
     found: list[Question] = []
@@ -189,11 +133,13 @@ class Skill:
     answer: Callable[[Question], str]
     steps: int
     rate: float
+    rank: int | None = None
+    """Of a LoRA adapter; None if the whole model is trained."""
     questions: int = 6000
     batch: int = 6
 
 
 SKILLS = {
     "arithmetic": Skill("arithmetic", as_sentence, steps=150, rate=6e-5),
-    "json": Skill("reading", as_json, steps=40, rate=1e-3),
+    "json": Skill("reading", as_json, steps=40, rate=1e-3, rank=16),
 }

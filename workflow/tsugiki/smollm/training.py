@@ -25,8 +25,8 @@ from tsugiki.keyed import generator
 from tsugiki.smollm.questions import Skill, training
 
 WARMUP = 10
-RANK, ALPHA = 16, 32
-"""Of the adapter. Source: Hu et al., "LoRA" (2106.09685)."""
+SCALE = 2
+"""alpha / r of the adapter. Source: Hu et al., "LoRA" (2106.09685)."""
 MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -85,7 +85,7 @@ def encode(tokenizer: Any, question: str, answer: str, *, chat: bool) -> Encoded
     return [*before, *after], [NOT_LEARNED] * len(before) + after
 
 
-def add_adapter(model: Any, seed: int) -> None:
+def add_adapter(model: Any, rank: int, seed: int) -> None:
     """Freeze a model, and give each matrix of its layers a trainable product of two small ones.
 
     The first is drawn as in the paper's own code (Kaiming, uniform), the second is zero.
@@ -94,10 +94,10 @@ def add_adapter(model: Any, seed: int) -> None:
     for name, module in list(model.named_modules()):
         if name.rpartition(".")[2] in MATRICES:
             owner = model.get_submodule(name.rpartition(".")[0])
-            setattr(owner, name.rpartition(".")[2], _Adapted(module, name, seed))
+            setattr(owner, name.rpartition(".")[2], _Adapted(module, name, rank, seed))
 
 
-def write_adapter(model: Any, folder: Path) -> None:
+def write_adapter(model: Any, rank: int, folder: Path) -> None:
     """Write what `add_adapter` added, trained, in the form of the library peft."""
     tensors = {
         f"base_model.model.{name}.lora_{one}.weight": getattr(module, f"lora_{one}").detach()
@@ -110,8 +110,8 @@ def write_adapter(model: Any, folder: Path) -> None:
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": "base",
-        "r": RANK,
-        "lora_alpha": ALPHA,
+        "r": rank,
+        "lora_alpha": SCALE * rank,
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": False,
@@ -126,20 +126,20 @@ def write_adapter(model: Any, folder: Path) -> None:
 class _Adapted(nn.Module):
     """y = Wx + (alpha / r) BAx."""
 
-    def __init__(self, frozen: nn.Linear, name: str, seed: int) -> None:
+    def __init__(self, frozen: nn.Linear, name: str, rank: int, seed: int) -> None:
         super().__init__()
         self.frozen = frozen
         bound = 1 / np.sqrt(frozen.in_features)
         drawn = generator("smollm-adapter", seed, name).uniform(
-            -bound, bound, (RANK, frozen.in_features)
+            -bound, bound, (rank, frozen.in_features)
         )
         self.lora_A = nn.Parameter(torch.from_numpy(drawn).float())
-        self.lora_B = nn.Parameter(torch.zeros(frozen.out_features, RANK))
+        self.lora_B = nn.Parameter(torch.zeros(frozen.out_features, rank))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Shape (…, in) to (…, out)."""
         added = functional.linear(functional.linear(x, self.lora_A), self.lora_B)
-        result: torch.Tensor = self.frozen(x) + ALPHA / RANK * added
+        result: torch.Tensor = self.frozen(x) + SCALE * added
         return result
 
 

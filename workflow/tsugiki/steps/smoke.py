@@ -51,9 +51,7 @@ def small_config(config: RunConfig) -> RunConfig:
 def run_small(config: RunConfig, arguments: Sequence[str]) -> RunFiles:
     """Run the workflow in small, from its start; what an earlier smoke run wrote is replaced.
 
-    Args:
-        config: The real run.
-        arguments: Of Snakemake; if there are none, those for one machine.
+    Without `arguments`, Snakemake is given those for one machine.
 
     Raises:
         ConfigError: another folder stands where its results would go.
@@ -84,9 +82,7 @@ def run_small(config: RunConfig, arguments: Sequence[str]) -> RunFiles:
 def estimate_by(files: RunFiles, config: RunConfig) -> str:
     """How long scoring takes in the real run on this machine, by what it took in small.
 
-    Args:
-        files: The smoke run.
-        config: The real run.
+    `files` are those of the smoke run, `config` is that of the real one.
     """
     small = small_config(config)
     costs = [cost for phase in small.phases for cost in _costs(files, phase)]

@@ -16,12 +16,7 @@ from tsugiki.demo.pictures.parents import make
 
 
 def main(home: Path, seed: int) -> None:
-    """Make the base, then both that are trained from it at a time.
-
-    Args:
-        home: Folder of all parents.
-        seed: Of their weights and of what they are trained on.
-    """
+    """Make the base, then both that are trained from it at a time."""
     make(home, seed, "base")
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         list(pool.map(partial(make, home, seed), ("japanese", "vision")))

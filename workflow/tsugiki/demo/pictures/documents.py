@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from tsugiki.demo.documents import Document, Span, draw_mixed
+from tsugiki.demo.documents import Document, Span, draw_mixed, translated
 from tsugiki.demo.pictures.drawing import draw_picture
 from tsugiki.demo.pictures.scenes import ASKED, Scene, describe, draw_scene, question
 from tsugiki.demo.pictures.tokenizer import IMAGE
@@ -35,9 +36,7 @@ def draw_documents(
 ) -> Iterator[Document]:
     """Texts to train on, without end.
 
-    Args:
-        rng: Source of everything random.
-        mixture: Relative frequency of each kind of document.
+    `mixture` is the relative frequency of each kind.
     """
     return draw_mixed(rng, mixture, _DRAW)
 
@@ -71,40 +70,25 @@ def _answered(rng: np.random.Generator, scene: Scene, language: Language) -> Doc
     return tuple(spans)
 
 
-def _reading(told: Language, asked: Language) -> Callable[[np.random.Generator], Document]:
+def _reading(told: Language, asked: Language, rng: np.random.Generator) -> Document:
+    scene = draw_scene(rng, held_out=False)
     label = "Text: " if told == "en" else "文:"
-
-    def draw(rng: np.random.Generator) -> Document:
-        scene = draw_scene(rng, held_out=False)
-        text = Span(label + describe(rng, scene, told), learned=False)
-        return (text, *_answered(rng, scene, asked))
-
-    return draw
+    text = Span(label + describe(rng, scene, told), learned=False)
+    return (text, *_answered(rng, scene, asked))
 
 
-def _translation(source: Language) -> Callable[[np.random.Generator], Document]:
-    def draw(rng: np.random.Generator) -> Document:
-        scene = draw_scene(rng, held_out=False)
-        posed = question(scene, pick(rng, ASKED))
-        part = pick(rng, ("word", "question", "answer"))
-        words = {"word": scene.word(posed.asked), "question": posed.text, "answer": posed.answer}[
-            part
-        ]
-        english, japanese = words.en.strip(), words.ja
-        if source == "en":
-            return Span(f"English: {english}\n日本語:", learned=False), Span(japanese, learned=True)
-        return Span(f"日本語:{japanese}\nEnglish:", learned=False), Span(
-            f" {english}", learned=True
-        )
-
-    return draw
+def _translation(source: Language, rng: np.random.Generator) -> Document:
+    scene = draw_scene(rng, held_out=False)
+    posed = question(scene, pick(rng, ASKED))
+    words = pick(rng, (scene.word(posed.asked), posed.text, posed.answer))
+    return translated(source, words.en.strip(), words.ja)
 
 
 _DRAW: dict[DocumentKind, Callable[[np.random.Generator], Document]] = {
-    "english": _reading("en", "en"),
-    "japanese": _reading("ja", "ja"),
-    "english_asked_in_japanese": _reading("en", "ja"),
-    "japanese_asked_in_english": _reading("ja", "en"),
-    "english_to_japanese": _translation("en"),
-    "japanese_to_english": _translation("ja"),
+    "english": partial(_reading, "en", "en"),
+    "japanese": partial(_reading, "ja", "ja"),
+    "english_asked_in_japanese": partial(_reading, "en", "ja"),
+    "japanese_asked_in_english": partial(_reading, "ja", "en"),
+    "english_to_japanese": partial(_translation, "en"),
+    "japanese_to_english": partial(_translation, "ja"),
 }

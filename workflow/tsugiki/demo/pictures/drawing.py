@@ -24,12 +24,7 @@ FINER = 4
 
 
 def draw_picture(rng: np.random.Generator, scene: Scene) -> Image.Image:
-    """A picture of `SIDE` times `SIDE` pixels; sizes, places and colours vary a little.
-
-    Args:
-        rng: Source of what varies.
-        scene: What is drawn.
-    """
+    """A picture of `SIDE` times `SIDE` pixels; sizes, places and colours vary a little."""
     unit = CELL * FINER
     dark = int(rng.integers(40))
     image = Image.new("RGB", (SIDE * FINER, SIDE * FINER), (dark, dark, dark))

@@ -7,23 +7,22 @@ the base what it could read, then all of it learns to answer English questions a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tsugiki import atomic
+from tsugiki.canonical import digest, digest_bytes
+from tsugiki.demo.kept import kept, reporter
 from tsugiki.demo.pictures.documents import DocumentKind, draw_documents, draw_pictures
-from tsugiki.demo.specification import Schedule, Shape
+from tsugiki.demo.specification import SAMPLE, Schedule, Shape
 from tsugiki.keyed import generator
-from tsugiki.locked import locked
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tsugiki.demo.training import Batch, Loss, Progress
+    from tsugiki.demo.training import Batch, Loss
 
 Name = Literal["base", "japanese", "vision"]
 
@@ -34,33 +33,24 @@ REPORT_EVERY = 50
 """Steps between two lines of progress."""
 
 
-@dataclass(frozen=True)
-class Trainings:
-    """How the three are trained."""
-
-    base: Schedule = field(
-        default=Schedule(
-            documents=6_000, steps=250, batch=16, rate=3e-3, matrix_rate=0.02, weight_decay=0.1
-        )
-    )
-    japanese: Schedule = field(default=Schedule(documents=3_200, steps=150, batch=16, rate=1e-3))
-    naming: Schedule = field(
-        default=Schedule(documents=3_200, steps=150, batch=32, rate=3e-3, matrix_rate=0.02)
-    )
-    """Of the tower alone."""
-    seeing: Schedule = field(
-        default=Schedule(
-            documents=3_200, steps=160, batch=16, rate=3e-3, matrix_rate=0.02, warmup=20
-        )
-    )
-    """Of tower and projector alone."""
-    vision: Schedule = field(
-        default=Schedule(documents=3_200, steps=200, batch=16, rate=2e-3, matrix_rate=0.01)
-    )
-    """Of all but the words' vectors."""
-
-
-TRAININGS = Trainings()
+SCHEDULES = {
+    "base": Schedule(
+        documents=6_000, steps=250, batch=16, rate=3e-3, matrix_rate=0.02, weight_decay=0.1
+    ),
+    "japanese": Schedule(documents=3_200, steps=150, batch=16, rate=1e-3),
+    "naming": Schedule(documents=3_200, steps=150, batch=32, rate=3e-3, matrix_rate=0.02),
+    "seeing": Schedule(
+        documents=3_200, steps=160, batch=16, rate=3e-3, matrix_rate=0.02, warmup=20
+    ),
+    "vision": Schedule(documents=3_200, steps=200, batch=16, rate=2e-3, matrix_rate=0.01),
+}
+"""Of the vision model, `naming` trains the tower alone, `seeing` tower and projector, `vision` all but the words' vectors."""
+PARTS: dict[Name, tuple[str, ...]] = {
+    "base": ("base",),
+    "japanese": ("japanese",),
+    "vision": ("naming", "seeing", "vision"),
+}
+"""What each is trained by, after the base if it is not that."""
 MIXTURES: dict[str, Mapping[DocumentKind, float]] = {
     "base": {
         "english": 3,
@@ -79,36 +69,51 @@ ROLES: dict[Name, str] = {
 }
 
 
-def folder_of(home: Path, name: Name, seed: int) -> Path:
-    """Where a parent lies."""
-    return home / f"{name}-seed{seed}"
-
-
 def make(
     home: Path,
     seed: int,
     name: Name,
-    trainings: Trainings = TRAININGS,
+    schedules: Mapping[str, Schedule] = SCHEDULES,
     *,
     log: Callable[[str], None] = print,
 ) -> Path:
-    """Train one parent, unless it is there. The folder appears whole or not at all.
+    """Train one parent, unless it is there, trained by the same settings.
 
     Args:
         home: Folder of all parents; for all but the base, with the base.
         seed: Of its first weights and of what it is trained on.
         name: Which one.
-        trainings: How.
+        schedules: How.
         log: Takes a line of progress now and then.
 
     Returns:
-        Its folder.
+        Its folder, `home/<name>-seed<seed>`.
     """
-    folder = folder_of(home, name, seed)
-    with locked(home / f".{folder.name}.lock"):
-        if not folder.is_dir():
-            _train_into(folder, folder_of(home, "base", seed), name, seed, trainings, log)
-    return folder
+
+    def write(into: Path) -> None:
+        _train_into(into, home / f"base-seed{seed}", name, seed, schedules, log)
+
+    return kept(home / f"{name}-seed{seed}", write, key=key(name, seed, schedules))
+
+
+def key(name: Name, seed: int, schedules: Mapping[str, Schedule] = SCHEDULES) -> str:
+    """Digest of all that determines a parent, a sample of what it is trained on and its base's key included."""
+    rng = generator("pictures-key", name)
+    sample: list[Any]
+    if name == "vision":
+        shown = islice(draw_pictures(rng), SAMPLE)
+        sample = [[digest_bytes(one.picture.tobytes()), one.document] for one in shown]
+    else:
+        sample = list(islice(draw_documents(rng, MIXTURES[name]), SAMPLE))
+    parts = {
+        "seed": seed,
+        "shape": [asdict(SHAPE), TOWER_WIDTH, TOWER_BLOCKS],
+        "schedules": [asdict(schedules[part]) for part in PARTS[name]],
+        "mixture": MIXTURES.get(name),
+        "sample": sample,
+        "start": None if name == "base" else key("base", seed, schedules),
+    }
+    return digest(parts)
 
 
 def _train_into(
@@ -116,7 +121,7 @@ def _train_into(
     base: Path,
     name: Name,
     seed: int,
-    trainings: Trainings,
+    schedules: Mapping[str, Schedule],
     log: Callable[[str], None],
 ) -> None:
     from transformers import LlamaForCausalLM
@@ -126,13 +131,10 @@ def _train_into(
     from tsugiki.demo.training import build_model, fit
 
     def learn(
-        model: Any,
-        schedule: Schedule,
-        batches: Iterator[Batch],
-        part: str,
-        loss_of: Loss | None = None,
+        model: Any, part: str, batches: Iterator[Batch], what: str, loss_of: Loss | None = None
     ) -> None:
-        report = _reporter(f"{name} (seed {seed}){part}", schedule, log)
+        schedule = schedules[part]
+        report = reporter(f"{name} (seed {seed}){what}", schedule.steps, log, every=REPORT_EVERY)
         fit(model, batches, schedule, progress=report, loss_of=loss_of)
 
     tokenizer = build_tokenizer()
@@ -143,15 +145,13 @@ def _train_into(
         model = LlamaForCausalLM.from_pretrained(base)
     if name == "vision":
         model = with_tower(model, TOWER_WIDTH, TOWER_BLOCKS, seed)
-        _learn_to_see(model, seed, trainings, learn)
+        _learn_to_see(model, seed, schedules, learn)
     else:
-        schedule = trainings.base if name == "base" else trainings.japanese
         model.get_input_embeddings().requires_grad_(name == "base")
-        learn(model, schedule, _text_batches(schedule, seed, name), "")
-    with atomic.folder(folder) as temporary:
-        model.save_pretrained(temporary)
-        (build_processor() if name == "vision" else tokenizer).save_pretrained(temporary)
-        (temporary / "README.md").write_text(_card(name, seed), encoding="utf-8")
+        learn(model, name, _text_batches(schedules[name], seed, name), "")
+    model.save_pretrained(folder)
+    (build_processor() if name == "vision" else tokenizer).save_pretrained(folder)
+    (folder / "README.md").write_text(_card(name, seed), encoding="utf-8")
 
 
 def _text_batches(schedule: Schedule, seed: int, name: str) -> Iterator[Batch]:
@@ -167,25 +167,22 @@ def _text_batches(schedule: Schedule, seed: int, name: str) -> Iterator[Batch]:
     return (({"input_ids": ids}, labels) for ids, labels in drawn)
 
 
-def _learn_to_see(model: Any, seed: int, trainings: Trainings, learn: Callable[..., None]) -> None:
+def _learn_to_see(
+    model: Any, seed: int, schedules: Mapping[str, Schedule], learn: Callable[..., None]
+) -> None:
     from tsugiki.demo.pictures.tower import Naming, naming_loss
 
-    batches = _picture_batches(trainings.naming, seed, "naming")
-    learn(
-        Naming(model.model.vision_tower, seed),
-        trainings.naming,
-        (({"pixel_values": inputs["pixel_values"]}, names) for inputs, _, names in batches),
-        ", tower",
-        naming_loss,
-    )
-    for part in ("seeing", "vision"):
-        schedule: Schedule = getattr(trainings, part)
+    batches = _picture_batches(schedules["naming"], seed, "naming")
+    pixels = (({"pixel_values": one["pixel_values"]}, names) for one, _, names in batches)
+    learn(Naming(model.model.vision_tower, seed), "naming", pixels, ", tower", naming_loss)
+    for part, frozen, what in (
+        ("seeing", "language_model.", ", tower and projector"),
+        ("vision", "embed_tokens", ""),
+    ):
         for name, parameter in model.named_parameters():
-            frozen = "language_model." if part == "seeing" else "embed_tokens"
             parameter.requires_grad_(frozen not in name)
-        batches = _picture_batches(schedule, seed, part)
-        shown = ((inputs, labels) for inputs, labels, _ in batches)
-        learn(model, schedule, shown, ", tower and projector" if part == "seeing" else "")
+        batches = _picture_batches(schedules[part], seed, part)
+        learn(model, part, ((inputs, labels) for inputs, labels, _ in batches), what)
 
 
 def _picture_batches(
@@ -216,17 +213,6 @@ def _picture_batches(
             ids, labels = padded([encoded[i] for i in chosen], processor.tokenizer.pad_token_id)
             at = torch.from_numpy(chosen)
             yield {"input_ids": ids, "pixel_values": pixels[at]}, labels, names[at]
-
-
-def _reporter(what: str, schedule: Schedule, log: Callable[[str], None]) -> Progress:
-    began = time.process_time()
-
-    def report(step: int, loss: float) -> None:
-        if step % REPORT_EVERY == 0 or step == schedule.steps:
-            seconds = time.process_time() - began
-            log(f"{what}: step {step} of {schedule.steps}, loss {loss:.3f}, {seconds:.0f} s")
-
-    return report
 
 
 def _card(name: Name, seed: int) -> str:

@@ -28,12 +28,7 @@ KINDS = (
     Word("ring", "輪"),
     Word("diamond", "ひし形"),
 )
-PLACES = (
-    Word("top", "上"),
-    Word("left", "左"),
-    Word("right", "右"),
-    Word("bottom", "下"),
-)
+PLACES = (Word("top", "上"), Word("left", "左"), Word("right", "右"), Word("bottom", "下"))
 NUMBERS = (Word("one", "一つ"), Word("two", "二つ"), Word("three", "三つ"))
 
 SIDES = ((0, 1, 2), (0, 3, 6), (2, 5, 8), (6, 7, 8))

@@ -35,13 +35,7 @@ def load_english(*, seed: int = 1, **_: Any) -> dict[str, Dataset]:
 
 
 def rows(language: Language, count: int, seed: int) -> list[Row]:
-    """Documents, each with a picture of its own of a scene that is held out from training.
-
-    Args:
-        language: In which they are asked.
-        count: How many.
-        seed: Which ones.
-    """
+    """Documents, each with a picture of its own of a scene that is held out from training."""
     rng, found = generator("pictures-task", seed), []
     for _ in range(count):
         scene = draw_scene(rng, held_out=True)

@@ -70,9 +70,7 @@ def with_tower(
 class Naming(nn.Module):
     """A tower with a linear head, to learn what a patch shows before it is shown to a language model.
 
-    Args:
-        tower: What is trained; the head is thrown away.
-        seed: Of the head's weights.
+    The head is thrown away.
     """
 
     def __init__(self, tower: nn.Module, seed: int) -> None:

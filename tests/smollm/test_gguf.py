@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.parents.checkpoints import CONFIG, llama_tensors
 from tsugiki.errors import ParentError
 from tsugiki.models.files import digest_folder
-from tsugiki.smollm import base
+from tsugiki.smollm import parents
 
 gguf = pytest.importorskip("gguf", reason="envs/smollm.lock is not installed: `make smollm`")
 
@@ -85,7 +85,7 @@ def test_a_gguf_file_becomes_an_ordinary_checkpoint_of_the_same_values(
     path, true = stored
     out = tmp_path / "base"
     out.mkdir()
-    base.write_base(out, path)
+    parents.write_base(out, path)
     model = AutoModelForCausalLM.from_pretrained(out)
     found = model.state_dict()
     assert found.pop("lm_head.weight").data_ptr() == found["model.embed_tokens.weight"].data_ptr()
@@ -104,7 +104,7 @@ def test_the_tokenizer_and_its_template_come_along(
     """Merges as the file has them, special tokens as one each, and the turns of a chat."""
     out = tmp_path / "base"
     out.mkdir()
-    base.write_base(out, stored[0])
+    parents.write_base(out, stored[0])
     tokenizer = AutoTokenizer.from_pretrained(out)
     tokens = [*MARKS, *WORDS]
     ids = tokenizer("abc<|im_end|>ab", add_special_tokens=False)["input_ids"]
@@ -116,8 +116,8 @@ def test_the_tokenizer_and_its_template_come_along(
 
 def test_a_package_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command that installs it."""
-    monkeypatch.setattr(base, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(parents, "PACKAGE", "no_such_package")
     with pytest.raises(ParentError) as caught:
-        base.gguf_file()
+        parents.gguf_file()
     assert caught.value.got == "no no_such_package"
     assert caught.value.fix == "make smollm"
