@@ -36,7 +36,7 @@ def open_generator(
     from diffusers.utils import logging
 
     logging.disable_progress_bar()
-    pipeline = DIFFUSION.loader().from_pretrained(folder, torch_dtype=dtype, local_files_only=True)
+    pipeline = DIFFUSION.loader().from_pretrained(folder, dtype=dtype, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
     for component in pipeline.components.values():
         if isinstance(component, nn.Module):

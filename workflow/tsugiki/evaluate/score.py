@@ -99,7 +99,11 @@ def score(
             merged = time.perf_counter() - clock
             model.clock.reset()
             model.thoughts.clear()
-            records = evaluators.score(model, ids)
+            try:
+                records = evaluators.score(model, ids)
+            except EvaluationError:
+                model.clock.stop()  # code that looks at numbers may choke on those of a broken model
+                raise
             forward = model.clock.stop()
             new = rows_of(records, _tokens(records, model.tokenizer), prompts=prompts)
             on_others = earlier if own is None else None

@@ -94,6 +94,9 @@ HIDDEN = (".*",)
 SUFFIX = ".safetensors"
 INDEXED = ".index.json"
 
+INDEXES = ("*.index.json", "*.index.*.json")
+"""Of copies of weights in other formats, or for other programs."""
+
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 """Formats that run code when they are opened. They are never read here."""
 
@@ -124,7 +127,7 @@ def _of_components(name: str, layout: Layout) -> bool:
     weights = [part for part in layout.parts if part.weights]
     if is_weights(file):
         return any(part.holds(file) for part in weights)
-    return matches(file, (*NEEDED, "*.model"))
+    return matches(file, (*NEEDED, "*.model")) and not matches(file, INDEXES)
 
 
 def is_weights(name: str) -> bool:

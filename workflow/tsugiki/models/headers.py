@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from tsugiki.models.absent import no_weights, no_weights_of_components
 from tsugiki.models.components import ComponentFiles, listed_components
 from tsugiki.models.fault import Fault, listed
-from tsugiki.models.files import PICKLES, matches
+from tsugiki.models.files import SUFFIX
 from tsugiki.models.kinds.kind import Layout
 from tsugiki.models.kinds.registry import layout_of
 from tsugiki.models.sources import ParentFiles
@@ -23,6 +24,8 @@ FIRST_READ = 100_000
 """Bytes asked for at first; nearly all headers are shorter."""
 LONGEST = 100_000_000
 """Bytes; the format allows no longer header."""
+LOOKED_AT = 3
+"""Files whose headers are read to say what a model without weights is instead."""
 BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
     **dict.fromkeys(("F32", "I32", "U32"), 32),
@@ -161,16 +164,22 @@ def _components(name: str, files: ParentFiles, layout: Layout) -> tuple[Tensors,
     """The tensors of all components, each with the component's name in front."""
     found: Tensors = {}
     faults: list[Fault] = []
+    without: dict[str, list[str]] = {}
     for component in listed_components(files, layout):
         part = ComponentFiles(files, component)
         chosen = part.layout(layout)
         if chosen is None or not chosen.weights:
             continue  # settings alone, or told with the configuration
+        if not part.has_weights(chosen):
+            without[component] = sorted(part.sizes)
+            continue
         tensors, told = _read(f"{name}: {component}", part, chosen)
         faults += told
         for tensor, header in tensors.items():
             place = f"{component}/{header.file}"
             found[f"{component}.{tensor}"] = header._replace(file=place)
+    if without:
+        faults.append(no_weights_of_components(name, files.where, layout, without))
     return found, faults
 
 
@@ -218,7 +227,10 @@ def _shards(name: str, files: ParentFiles, layout: Layout) -> tuple[Shards, list
         return {layout.weights: None}, []
     if ADAPTER in files.sizes:
         return {}, [_adapter(name, files, layout)]
-    return {}, [no_weights(name, files.where, files.sizes, layout)]
+    others = sorted(file for file in files.sizes if file.endswith(SUFFIX))[:LOOKED_AT]
+    headers = [read_header(name, files, file) for file in others]
+    stored = [tensor for one in headers if isinstance(one, dict) for tensor in one]
+    return {}, [no_weights(name, files.where, files.sizes, layout, stored)]
 
 
 def _indexed(name: str, files: ParentFiles, layout: Layout) -> tuple[Shards, list[Fault]]:
@@ -269,23 +281,6 @@ def _bad_shard(name: str, where: str, shard: str) -> Fault:
         expected=shard,
         got="no such file",
         fix="fetch or copy the checkpoint again",
-    )
-
-
-def no_weights(name: str, where: str, files: Collection[str], layout: Layout) -> Fault:
-    """What is wrong with a model whose files, by their names, are no safetensors weights."""
-    pickles = sorted(file for file in files if matches(file, PICKLES))
-    return Fault(
-        f"the weights of `{name}` are pickle files, which can run code when they are opened"
-        if pickles
-        else f"`{name}` has no weights",
-        where,
-        expected=f"{layout.weights}, or {layout.index} and its shards",
-        got=listed(pickles or sorted(files)) or "an empty folder",
-        fix="convert a checkpoint that you trust: AutoModelForCausalLM.from_pretrained(…)"
-        ".save_pretrained(…) writes safetensors files"
-        if pickles
-        else "name a folder or repository that holds a whole model",
     )
 
 

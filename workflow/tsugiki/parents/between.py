@@ -110,6 +110,8 @@ def _check_starts(stage: Stage, model: ModelFacts) -> Iterator[Fault]:
 def check_merged(models: Sequence[ModelFacts], accepted: Collection[str] = ()) -> Iterator[Fault]:
     """Models that are merged tensor by tensor fit together, as far as they could be read."""
     for other in models[1:]:
+        if models[0].kind.layout.parts and not (models[0].whole and other.whole):
+            continue  # told of the one: what lacks a component differs from others in that
         if unlike := list(components.check_alike(models[0], other)):
             yield from unlike
             continue
@@ -146,6 +148,7 @@ def note_merged(
     for other in models[1:]:
         yield from architecture.note_choices(models[0], other, owner.name, accepted)
         yield from tokenizers.note_tokenizers(models[0], other)
+        yield from components.note_components(models[0], other, owner.name)
         yield from numbers.note_unequal(models[0], other)
     yield from numbers.note_formats(models, dtype)
     yield from tokenizers.note_templates(models, owner, lender)

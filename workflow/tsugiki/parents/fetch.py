@@ -8,8 +8,8 @@ from pathlib import Path
 from tsugiki.config.parents import HubParent
 from tsugiki.contracts.locks import LockedFile
 from tsugiki.errors import InfrastructureError, ParentError
+from tsugiki.models.absent import no_weights
 from tsugiki.models.files import SUFFIX, describe, git_blob_id, model_files, needed
-from tsugiki.models.headers import no_weights
 from tsugiki.models.kinds.registry import layout_of
 from tsugiki.parents import hub
 from tsugiki.parents.hub import HubUnreachableError, ListedFile, Listing

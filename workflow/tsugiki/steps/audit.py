@@ -100,11 +100,14 @@ def reproduce_best(files: RunFiles, config: RunConfig, out: Path) -> str:
             write_model(config, before, models, folder, threads=threads)
             _compare(files, stage, before, folder)
         write_model(config, recipe, models, out, replace=replace, threads=threads)
-    for path in sorted(files.best.glob("[!.]*")):
-        if not (out / path.name).is_file() or digest_file(out / path.name) != digest_file(path):
+    for path in sorted(files.best.rglob("[!.]*")):
+        again = out / path.relative_to(files.best)
+        if path.is_dir() and again.is_dir():
+            continue
+        if not again.is_file() or digest_file(again) != digest_file(path):
             raise _other(
                 "the best model could not be reproduced",
-                where=str(out / path.name),
+                where=str(again),
                 expected=f"the bytes of {path}",
             )
     return f"{out}: the same bytes as {files.best}"

@@ -93,7 +93,16 @@ def _export(recipe: AnyRecipe, folders: Mapping[str, Path], sources: Mapping[str
 def _require_whole(recipe: AnyRecipe, folders: Mapping[str, Path]) -> None:
     """Refuse what mergekit would lose without a word."""
     for ref in recipe.models:
-        if ref.name in folders and (outside := Checkpoint(ref.name, folders[ref.name]).outside):
+        if ref.name not in folders:
+            continue
+        model = Checkpoint(ref.name, folders[ref.name])
+        if model.kind.output == "images":
+            raise RecipeError(
+                f"mergekit merges language models, and `{ref.name}` is an {model.kind.name}",
+                where=str(model.folder),
+                fix="merge with `tsugiki merge` or `tsugiki reproduce`",
+            )
+        if outside := model.outside:
             raise RecipeError(
                 "mergekit cannot merge the language model inside another model",
                 where=f"model {ref.name}",

@@ -90,6 +90,15 @@ UNSTACKED = (
 def check_stacking(model: ModelFacts) -> Iterator[Fault]:
     """The part of each tensor in its layer is known."""
     kind = model.kind
+    if not kind.stackable:
+        yield Fault(
+            f"`{model.name}` is an {kind.name}: it has no layers that a path could go through",
+            f"{model.where}, {kind.layout.config}",
+            expected="language models, in data-flow space and in baselines of the kind `stack`",
+            got=str(model.config.get(kind.type_key)),
+            fix="merge it in parameter space, and leave out baselines of the kind `stack`",
+        )
+        return
     name = kind.layers_as_in(model.config)
     if name is None:
         return

@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
+from tsugiki.models.checks.architecture import differences
 from tsugiki.models.checks.numbers import check_numbers
 from tsugiki.models.components import CLASS, LIBRARY, in_component
 from tsugiki.models.facts import ModelFacts
@@ -42,6 +43,45 @@ def check_alike(reference: ModelFacts, other: ModelFacts) -> Iterator[Fault]:
             got=_said(differing, others),
             fix="merge models that were fine-tuned from the same base",
         )
+        return
+    fixed = mine.agreement.fixed if mine.layout.parts else frozenset()
+    unlike = [
+        one for one in differences(reference, other) if one[0].rpartition(".")[2] in fixed
+    ]  # which usually have one cause, such as another latent space: told once
+    if unlike:
+        yield Fault(
+            f"`{reference.name}` and `{other.name}` differ in {listed([key for key, _, _ in unlike])}",
+            f"{reference.where} and {other.where}",
+            expected=f"`{reference.name}` has {listed([f'{key} {value}' for key, value, _ in unlike])}",
+            got=f"`{other.name}` has {listed([f'{key} {value}' for key, _, value in unlike])}",
+            fix="merge models that were fine-tuned from the same base",
+        )
+
+
+def note_components(reference: ModelFacts, other: ModelFacts, owner: str) -> Iterator[str]:
+    """Say whose scheduler, and whatever else has no weights, the merged model gets, where classes differ.
+
+    Args:
+        reference: The base, or the first parent.
+        other: A model that is merged with it.
+        owner: Name of the model that gives all that is not merged.
+    """
+    mine, theirs = (
+        {
+            name: str(entry[CLASS])
+            for name, entry in model.config.items()
+            if isinstance(entry, Mapping) and LIBRARY in entry
+        }
+        for model in (reference, other)
+    )
+    if not (reference.whole and other.whole):
+        return
+    for name in sorted(mine.keys() | theirs.keys()):
+        if mine.get(name) != theirs.get(name):
+            yield (
+                f"{name}: {reference.name} has {mine.get(name, 'none')}, {other.name} has "
+                f"{theirs.get(name, 'none')}; the merged model gets that of {owner}"
+            )
 
 
 def check_components(model: ModelFacts) -> Iterator[Fault]:

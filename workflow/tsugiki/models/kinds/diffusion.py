@@ -17,25 +17,41 @@ DENOISERS = ("unet", "transformer")
 """Components that are merged unless the user says otherwise."""
 BEFORE = ("image_encoder", "text_encoder", "text_encoder_2", "text_encoder_3")
 AFTER = ("vae",)
+ONE_FILE = re.compile(
+    r"(?:model\.diffusion_model|first_stage_model|cond_stage_model|conditioner|double_blocks|joint_blocks)\."
+)
+"""How tensors are called in files that hold a whole image generator, or its denoiser, as other programs do."""
 UNCOMPARED = ("safety_checker",)
 """Components that have no influence on what is drawn."""
 
-BLOCK = re.compile(r"(down_blocks|up_blocks|transformer_blocks|single_transformer_blocks)\.(\d+)\.")
 WAYS = {
     "down_blocks": "down",
     "mid_block": "mid",
+    "blocks": "block",
+    "joint_transformer_blocks": "block",
+    "layers": "block",
     "transformer_blocks": "block",
+    "visual_transformer_blocks": "block",
     "single_transformer_blocks": "single",
     "up_blocks": "up",
 }
-"""What blocks are called in groups, in the order of the data's way."""
-OUTPUT = re.compile(r"conv_norm_out\.|conv_out\.|norm_out\.|proj_out(?:_\d)?\.|scale_shift_table$")
+"""What blocks are called in groups, in the order of the data's way. No denoiser has two lists of one kind."""
+BLOCK = re.compile(rf"({'|'.join(WAYS)})\.(\d+)\.")
+OUTPUT = re.compile(
+    r"(?:conv_norm_out|conv_out|norm_out|norm_final|proj_out(?:_\d)?|(?:all_)?final_layer|out_layer)\.|"
+    r"final_(?:norm|linear)\.|scale_shift_table$"
+)
 PARTS = (
     ("resnet", re.compile(r"resnets\.")),
     ("sampler", re.compile(r"(?:down|up)samplers\.")),
-    ("attention", re.compile(r"attentions\.|attn")),
-    ("mlp", re.compile(r"ff|mlp|proj_mlp|proj_out")),
-    ("norm", re.compile(r"norm|scale_shift_table")),
+    ("norm", re.compile(r"norm|attention_norm|ffn_norm|(?:img|txt)_mod\b|adaLN|scale_shift_table")),
+    ("attention", re.compile(r"attentions?\.|attn|(?:self|cross)_attention\.")),
+    (
+        "mlp",
+        re.compile(
+            r"ff|feed_forward|(?:img_|txt_)?mlp|proj_mlp|proj_out|(?:text|visual)_modulation"
+        ),
+    ),
 )
 
 FIXED = frozenset({
