@@ -12,7 +12,7 @@ from tests.synthetic_runs import SyntheticRun
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import entries
 from tsugiki.progress.diagnosis import condition, diagnose, diversity, root_mean_square
-from tsugiki.report.diagnosis import movement_figure, sentences, signal_figure
+from tsugiki.report.generations import movement_figure, sentences, signal_figure
 
 
 def searched(folder: Path, kind: str) -> SyntheticRun:

@@ -12,7 +12,7 @@ from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.finalists.table import read_final_table
 from tsugiki.progress.summary import summarise
 from tsugiki.report.comparison import comparison_figure
-from tsugiki.report.fitness import courses, fitness_figure
+from tsugiki.report.generations import courses, fitness_figure
 from tsugiki.report.heatmap import ordered_groups, recipe_figure, short
 from tsugiki.report.svg import Figure
 

@@ -19,7 +19,7 @@ from tsugiki.canonical import digest_file
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import LineageError
 from tsugiki.finalists.table import read_final_table, render_table, shown
-from tsugiki.report.headline import unclosed
+from tsugiki.report.headline import remarks
 from tsugiki.report.page import TEMPLATES, write_report
 
 VOID = {"meta", "br", "link", "img", "hr"}
@@ -300,8 +300,8 @@ def test_thinking_that_was_not_closed_is_told_of_the_worst_candidate_and_of_the_
     """The base may never close it, and the winner always: nothing is said where all did."""
 
     def told(worst: float, winner: float | None) -> str | None:
-        data: Any = SimpleNamespace(unclosed=worst, unclosed_by_winner=winner)
-        return unclosed(data)
+        data: Any = SimpleNamespace(cut=0, left_out=0, unclosed=worst, unclosed_by_winner=winner)
+        return next(remarks(data), None)
 
     assert told(0.0, 0.0) is None
     assert "Up to 40%" in str(told(0.4, 0.02))

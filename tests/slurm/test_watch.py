@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tsugiki.slurm.watch import Watch, jobs_that_have_written
+from tsugiki.slurm.executor import Watch, jobs_that_have_written
 
 
 def job(number: str, *outputs: Path) -> Any:

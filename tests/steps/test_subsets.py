@@ -269,7 +269,7 @@ def test_the_audit_finds_a_mean_that_does_not_follow(copied: TinyRun) -> None:
             if row["recipe"] == recipe:
                 row["so_far"]["measured"]["even"]["value"] += 0.125
         path.write_text(json.dumps(content))
-    assert any("`even` so far has another value" in one for one in sound(copied))
+    assert any("`even` so far has another mean" in one for one in sound(copied))
 
 
 def test_a_record_of_an_earlier_generation_that_is_damaged_is_scored_anew(

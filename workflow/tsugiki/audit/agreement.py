@@ -238,7 +238,7 @@ def _moved(then: Row, now: Row) -> tuple[float, bool] | None:
     scored = said is None and says is None
     if scored:
         numbers = _both_numbers(then.get("part"), now.get("part"))
-        numbers = numbers or ([then.get("value") or 0.0], [now.get("value") or 0.0])
+        numbers = numbers or [[one.get("value") or 0.0] for one in (then, now)]
     else:
         numbers = None if then.get("tokens") else _both_numbers(said, says)
     if numbers is None:
@@ -256,22 +256,16 @@ def _gain(then: Row, now: Row) -> float:
     return 0.0 if math.isclose(before, after, rel_tol=1e-9, abs_tol=1e-12) else before - after
 
 
-def _both_numbers(one: str | None, other: str | None) -> tuple[list[float], list[float]] | None:
+def _both_numbers(*texts: str | None) -> list[list[float]] | None:
     """The numbers of two JSON lists; None unless both are lists of equally many numbers."""
-    found = [_numbers(text) for text in (one, other)]
-    if found[0] is None or found[1] is None or len(found[0]) != len(found[1]):
-        return None
-    return found[0], found[1]
-
-
-def _numbers(text: str | None) -> list[float] | None:
     try:
-        value = json.loads(text or "")
+        one, other = (json.loads(text or "") for text in texts)
     except ValueError:
         return None
-    if not isinstance(value, list) or not all(isinstance(one, int | float) for one in value):
+    if not isinstance(one, list) or not isinstance(other, list) or len(one) != len(other):
         return None
-    return [float(one) for one in value]
+    numbers = all(isinstance(value, int | float) for value in (*one, *other))
+    return [one, other] if numbers else None
 
 
 def _turn(one: str, other: str) -> float:

@@ -40,17 +40,12 @@ def check_rungs(files: RunFiles, phase: str, config: RunConfig) -> Iterator[Find
         return
     folder = files.phase(phase)
     for entry in entries(folder):
-        if entry.outcomes is None or not entry.outcomes.ranked:
+        if not entry.ranked:
             continue
         for rung, _ in enumerate(evaluation.rungs.documents[:-1]):
             path = entry.files.promotion(rung)
             again = promotion(
-                folder,
-                entry.files,
-                rung,
-                evaluation.rungs,
-                evaluation.objectives,
-                stage.strategy,
+                folder, entry.files, rung, evaluation.rungs, evaluation.objectives, stage.strategy
             )
             yield from _differences(again, read_promotion(path), place(files, path))
 

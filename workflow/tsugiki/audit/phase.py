@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -15,7 +14,7 @@ from tsugiki.config.run import RunConfig
 from tsugiki.contracts.document_sets import SPLITS, read_document_sets
 from tsugiki.contracts.layout import CandidateFiles, RunFiles
 from tsugiki.contracts.ledger import Entry, entries, evaluation_of, read_outcome
-from tsugiki.contracts.outcome import Scored
+from tsugiki.contracts.outcome import Measured, Scored
 from tsugiki.contracts.population import Candidate, Ranked
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.samples import read_samples
@@ -30,8 +29,9 @@ from tsugiki.parents.run_models import run_digests
 Documents = Mapping[str, list[int]]
 """Document ids by objective."""
 
-Hashes = Mapping[str, Mapping[int, str]]
-"""Digest of each document's content, by objective and id."""
+Parts = dict[str, dict[int, Any]]
+"""What each document contributes, by objective and id."""
+T = TypeVar("T")
 
 
 def check_chain(files: RunFiles, phase: str, config: RunConfig) -> Iterator[Finding]:
@@ -67,39 +67,25 @@ def check_candidates(files: RunFiles, phase: str, config: RunConfig) -> Iterator
     """
     digests = run_digests(files, config)
     identity = evaluation_of(files.phase(phase))
-    evaluation = decided_evaluation(config, files.items)
-    aggregations = Aggregations(evaluation)
+    objectives = decided_evaluation(config, files.items).objectives
     stage = config.stage(phase)
     weighed = stage is None or stage.strategy.weighs
+    scores = _Scores(files, config, phase)
     seen: set[str] = set()
-    asked = _Asked(files, aggregations)
-    hashes = _hashes(files, config)
     for entry in entries(files.phase(phase)):
-        documents = _documents(files, config, phase, entry)
-        own = config.own_documents(phase, entry.number)
-        checked: set[str] = set() if own is not None else seen
         for candidate in entry.population.candidates:
             if candidate.recipe not in seen:
                 folder = files.phase(phase).candidate(candidate.recipe)
                 yield from _check_recipe(files, folder, candidate, digests)
-        for ranked in entry.outcomes.ranked if entry.outcomes is not None else ():
+        seen |= {candidate.recipe for candidate in entry.population.candidates}
+        for ranked in entry.ranked:
             where = place(files, entry.files.outcomes)
             what = f"candidate {ranked.id} was scored by another evaluation than the first one"
             yield from differs(what, where, identity, ranked.outcome.evaluation)
-            fitness = fitness_of(ranked.outcome, evaluation.objectives) if weighed else None
+            fitness = fitness_of(ranked.outcome, objectives) if weighed else None
             what = f"candidate {ranked.id} has another fitness"
             yield from differs(what, where, fitness, ranked.fitness)
-            if ranked.recipe not in checked:
-                folder = files.phase(phase).candidate(ranked.recipe).of(own)
-                folder = folder.at(ranked.outcome.rung)
-                rung = ranked.outcome.rung
-                its = documents[-1 if rung is None else rung]
-                yield from _check_outcome(files, folder, ranked, its, hashes, aggregations)
-                if own is not None and isinstance(ranked.outcome, Scored):
-                    left_out = _documents_of(config, entry.population.left_out or {})
-                    yield from asked.check(ranked.outcome, folder, left_out)
-                    checked.add(ranked.recipe)
-        seen |= {candidate.recipe for candidate in entry.population.candidates}
+        yield from scores.check(entry)
 
 
 def _check_entry(files: RunFiles, entry: Entry) -> Iterator[Finding]:
@@ -131,56 +117,124 @@ def _check_recipe(
         yield from differs(what, where, digests.get(parent.name), parent.digest)
 
 
-def _check_outcome(
-    files: RunFiles,
-    folder: CandidateFiles,
-    ranked: Ranked,
-    documents: Documents,
-    hashes: Hashes,
-    aggregations: Aggregations,
-) -> Iterator[Finding]:
-    where = place(files, folder.outcome)
-    if not folder.outcome.is_file():
-        yield Finding("the outcome is missing", where)
-        return
-    what = f"is not what the ledger says of candidate {ranked.id}"
-    yield from differs(what, where, ranked.outcome, read_outcome(folder.outcome))
-    if isinstance(ranked.outcome, Scored):
-        its = (ranked.outcome, documents, hashes, aggregations)
-        yield from _check_samples(files, folder.items, *its)
+class _Scores:
+    """Compares what outcomes of a phase state with their items, generation by generation."""
 
+    def __init__(self, files: RunFiles, config: RunConfig, phase: str) -> None:
+        self._files, self._config, self._phase = files, config, phase
+        self._aggregations = Aggregations(decided_evaluation(config, files.items))
+        self._sets = read_document_sets(files.items) if files.items.is_file() else None
+        self._hashes = self._of_objectives(
+            {}
+            if self._sets is None
+            else {
+                task: {one.id: one.hash for split in SPLITS for one in getattr(sets, split)}
+                for task, sets in self._sets.tasks.items()
+            }
+        )
+        """Digest of the content of each document that is divided, by objective and id."""
+        self._seen: set[str] = set()
+        self._parts: dict[str, Parts] = {}
+        """All that a recipe was asked by generations that have documents of their own."""
 
-def _check_samples(
-    files: RunFiles,
-    path: Path,
-    outcome: Scored,
-    documents: Documents,
-    hashes: Hashes,
-    aggregations: Aggregations,
-) -> Iterator[Finding]:
-    where = place(files, path)
-    if not path.is_file():
-        yield Finding("the record of the items is missing", where)
-        return
-    yield from differs("has changed since it was scored", where, outcome.records, digest_of(path))
-    table = read_samples(path, ["objective", "doc_id", "doc_hash", "value", "part"])
-    columns = (table[name].to_pylist() for name in ("objective", "doc_id", "doc_hash"))
-    for name, document, content in zip(*columns, strict=True):
-        if (known := hashes.get(name, {}).get(document, content)) != content:
-            what = f"document {document} of `{name}` has another content in {path.name}"
-            yield Finding(what, files.items.name, content, known)
-    scored = _by_objective(table)
-    for name, measured in outcome.measured.items():
-        of_name = scored.get(name, {})
-        what = f"`{name}` has another number of items"
-        yield from differs(what, where, measured.items, len(of_name))
-        aggregation = aggregations.find(name, measured.aggregation)
-        value = _aggregate(list(of_name.values()), aggregation)
+    def check(self, entry: Entry) -> Iterator[Finding]:
+        """Compare those of a generation that none before it has checked."""
+        own = self._config.own_documents(self._phase, entry.number)
+        documents = self._documents(entry)
+        left_out = self._of_objectives(entry.population.left_out or {})
+        checked: set[str] = set() if own is not None else self._seen
+        for ranked in entry.ranked:
+            if ranked.recipe in checked:
+                continue
+            checked.add(ranked.recipe)
+            rung = ranked.outcome.rung
+            folder = self._files.phase(self._phase).candidate(ranked.recipe).of(own).at(rung)
+            yield from self._check_outcome(folder, ranked, documents[-1 if rung is None else rung])
+            if own is not None and isinstance(ranked.outcome, Scored):
+                yield from self._check_so_far(folder, ranked.outcome, left_out)
+
+    def _check_outcome(
+        self, folder: CandidateFiles, ranked: Ranked, documents: Documents
+    ) -> Iterator[Finding]:
+        where = place(self._files, folder.outcome)
+        if not folder.outcome.is_file():
+            yield Finding("the outcome is missing", where)
+            return
+        what = f"is not what the ledger says of candidate {ranked.id}"
+        yield from differs(what, where, ranked.outcome, read_outcome(folder.outcome))
+        if isinstance(ranked.outcome, Scored):
+            yield from self._check_items(folder.items, ranked.outcome, documents)
+
+    def _check_items(self, path: Path, outcome: Scored, documents: Documents) -> Iterator[Finding]:
+        where = place(self._files, path)
+        if not path.is_file():
+            yield Finding("the record of the items is missing", where)
+            return
+        what = "has changed since it was scored"
+        yield from differs(what, where, outcome.records, digest_of(path))
+        table = read_samples(path, ["objective", "doc_id", "doc_hash", "value", "part"])
+        columns = (table[name].to_pylist() for name in ("objective", "doc_id", "doc_hash"))
+        for name, document, content in zip(*columns, strict=True):
+            if (known := self._hashes.get(name, {}).get(document, content)) != content:
+                what = f"document {document} of `{name}` has another content in {path.name}"
+                yield Finding(what, self._files.items.name, content, known)
+        scored = _by_objective(table)
+        for name, measured in outcome.measured.items():
+            for what, stated, found in self._differences(name, measured, scored.get(name, {})):
+                yield Finding(f"`{name}` has another {what}", where, str(stated), str(found))
+            if name in documents and sorted(scored.get(name, {})) != sorted(documents[name]):
+                yield Finding(f"`{name}` was scored on documents of another set", where)
+
+    def _check_so_far(
+        self, folder: CandidateFiles, outcome: Scored, left_out: Documents
+    ) -> Iterator[Finding]:
+        """Take what a generation asked, and compare with what its outcome says of all that still count."""
+        where = place(self._files, folder.outcome)
+        if outcome.so_far is None:
+            yield Finding("nothing is said of all documents so far", where)
+        if outcome.so_far is None or not folder.items.is_file():
+            return
+        parts = self._parts.setdefault(outcome.recipe, {})
+        table = read_samples(folder.items, ["objective", "doc_id", "value", "part"])
+        for name, of_name in _by_objective(table).items():
+            parts.setdefault(name, {}).update(of_name)
+        for name, measured in outcome.so_far.measured.items():
+            without = left_out.get(name, ())
+            counts = {doc: one for doc, one in parts.get(name, {}).items() if doc not in without}
+            for what, stated, found in self._differences(name, measured, counts):
+                so_far = f"`{name}` so far has another {what}"
+                yield Finding(so_far, where, str(found), str(stated))
+
+    def _differences(
+        self, name: str, measured: Measured, parts: Mapping[int, Any]
+    ) -> Iterator[tuple[str, float, float]]:
+        """What is stated otherwise than the items have it: in words, as it is stated, as they have it."""
+        if measured.items != len(parts):
+            yield "number of items", measured.items, len(parts)
+        value = _aggregate(
+            list(parts.values()), self._aggregations.find(name, measured.aggregation)
+        )
         if not math.isclose(value, measured.value, rel_tol=1e-9, abs_tol=1e-12):
-            called = measured.aggregation or "mean"
-            yield Finding(f"`{name}` has another {called}", where, str(measured.value), str(value))
-        if name in documents and sorted(of_name) != sorted(documents[name]):
-            yield Finding(f"`{name}` was scored on documents of another set", where)
+            yield measured.aggregation or "mean", measured.value, value
+
+    def _documents(self, entry: Entry) -> list[Documents]:
+        """What a generation is scored on, by rung."""
+        if self._sets is None:
+            return [{}]
+        population = entry.population
+        rungs = documents_by_rung(
+            self._config,
+            self._sets,
+            self._phase,
+            population.split,
+            entry.number,
+            population.left_out,
+        )
+        return [self._of_objectives(ids) for ids in rungs]
+
+    def _of_objectives(self, of_tasks: Mapping[str, T]) -> dict[str, T]:
+        measured = self._config.evaluation.measured
+        return {one.name: of_tasks[one.task] for one in measured if one.task in of_tasks}
 
 
 def _aggregate(parts: Sequence[Any], aggregation: Aggregation | None) -> float:
@@ -194,81 +248,9 @@ def _aggregate(parts: Sequence[Any], aggregation: Aggregation | None) -> float:
         return math.nan
 
 
-def _by_objective(table: pa.Table) -> dict[str, dict[int, Any]]:
-    """Objective -> document -> what it contributes."""
-    scored: dict[str, dict[int, Any]] = defaultdict(dict)
+def _by_objective(table: pa.Table) -> Parts:
+    scored: Parts = {}
     columns = (table[name].to_pylist() for name in ("objective", "doc_id"))
     for objective, document, part in zip(*columns, parts_of(table), strict=True):
-        scored[objective][document] = part
+        scored.setdefault(objective, {})[document] = part
     return scored
-
-
-class _Asked:
-    """All that candidates were asked by generations that have documents of their own."""
-
-    def __init__(self, files: RunFiles, aggregations: Aggregations) -> None:
-        self._files, self._aggregations = files, aggregations
-        self._parts: dict[str, dict[str, dict[int, Any]]] = {}
-
-    def check(
-        self, outcome: Scored, folder: CandidateFiles, left_out: Documents
-    ) -> Iterator[Finding]:
-        """Take what a generation asked, and compare with what its outcome says of all so far.
-
-        Args:
-            outcome: What came of a candidate.
-            folder: Where that is.
-            left_out: Documents that do not count any more.
-        """
-        where, recipe = place(self._files, folder.outcome), outcome.recipe
-        if outcome.so_far is None:
-            yield Finding("nothing is said of all documents so far", where)
-        if outcome.so_far is None or not folder.items.is_file():
-            return
-        parts = self._parts.setdefault(recipe, {})
-        table = read_samples(folder.items, ["objective", "doc_id", "value", "part"])
-        for name, of_name in _by_objective(table).items():
-            parts.setdefault(name, {}).update(of_name)
-        for name, measured in outcome.so_far.measured.items():
-            without = left_out.get(name, ())
-            of_name = {doc: one for doc, one in parts.get(name, {}).items() if doc not in without}
-            what = f"`{name}` so far has another number of items"
-            yield from differs(what, where, len(of_name), measured.items)
-            aggregation = self._aggregations.find(name, measured.aggregation)
-            value = _aggregate(list(of_name.values()), aggregation)
-            if not math.isclose(value, measured.value, rel_tol=1e-9, abs_tol=1e-12):
-                yield Finding(
-                    f"`{name}` so far has another value", where, str(value), str(measured.value)
-                )
-
-
-def _documents(files: RunFiles, config: RunConfig, phase: str, entry: Entry) -> list[Documents]:
-    """What a generation is scored on, by rung."""
-    if not files.items.is_file():
-        return [{}]
-    rungs = documents_by_rung(
-        config,
-        read_document_sets(files.items),
-        phase,
-        entry.population.split,
-        entry.number,
-        entry.population.left_out,
-    )
-    return [_documents_of(config, ids) for ids in rungs]
-
-
-def _hashes(files: RunFiles, config: RunConfig) -> Hashes:
-    """Of all documents that are divided, by objective."""
-    if not files.items.is_file():
-        return {}
-    tasks = read_document_sets(files.items).tasks
-    of_task = {
-        task: {one.id: one.hash for split in SPLITS for one in getattr(sets, split)}
-        for task, sets in tasks.items()
-    }
-    return {one.name: of_task.get(one.task, {}) for one in config.evaluation.measured}
-
-
-def _documents_of(config: RunConfig, ids: Mapping[str, list[int]]) -> Documents:
-    """By objective, of documents by task."""
-    return {one.name: ids[one.task] for one in config.evaluation.measured if one.task in ids}

@@ -73,9 +73,7 @@ def rescore(
     # what is merged through a file is the same model; one job is asked for each candidate by name
     storage = "memory" if evaluation.storage == "memory" else "scratch"
     here = config.model_copy(
-        update={
-            "evaluation": config.evaluation.model_copy(update={"storage": storage, "jobs": 1}),
-        }
+        update={"evaluation": config.evaluation.model_copy(update={"storage": storage, "jobs": 1})}
     )
     known = Circumstances(
         loose={
@@ -119,12 +117,6 @@ class Drawn:
 def draw(files: RunFiles, config: RunConfig, count: int, key: str) -> list[Drawn]:
     """The winner on the test documents, if it was scored, and others that the key draws from all phases.
 
-    Args:
-        files: The run.
-        config: Its configuration.
-        count: How many; all if there are no more.
-        key: Another one draws others.
-
     Raises:
         LineageError: a file of the ledger is damaged.
     """
@@ -135,7 +127,7 @@ def _scored(files: RunFiles, config: RunConfig) -> Iterator[Drawn]:
     for phase in config.phases:
         seen: set[str] = set()
         for entry in entries(files.phase(phase)):
-            for ranked in entry.outcomes.ranked if entry.outcomes is not None else ():
+            for ranked in entry.ranked:
                 if ranked.recipe not in seen:
                     yield Drawn(phase, entry, ranked)
                     seen.add(ranked.recipe)
@@ -181,11 +173,7 @@ def _again(
     steps: list[int | None] = [*before, None] if last is None else [*before[: last + 1]]
     for step in steps:
         evaluator.evaluate(
-            one.phase,
-            one.entry.number,
-            rung=step,
-            only={one.ranked.recipe},
-            log=lambda _: None,
+            one.phase, one.entry.number, rung=step, only={one.ranked.recipe}, log=lambda _: None
         )
     recorded, scored = (
         at.candidate(one.ranked.recipe)

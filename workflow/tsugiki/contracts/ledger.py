@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tsugiki.contracts.layout import GenerationFiles, PhaseFiles, RunFiles
 from tsugiki.contracts.outcome import OUTCOME
-from tsugiki.contracts.population import Generation, Population
+from tsugiki.contracts.population import Generation, Population, Ranked
 from tsugiki.errors import LineageError
 from tsugiki.json_files import reader
 
@@ -21,6 +21,11 @@ class Entry:
     population: Population
     outcomes: Generation | None
     """None until all its candidates are scored."""
+
+    @property
+    def ranked(self) -> tuple[Ranked, ...]:
+        """What came of its candidates; nothing until all are scored."""
+        return () if self.outcomes is None else self.outcomes.ranked
 
 
 read_population = reader(Population.model_validate_json, "population")
@@ -44,10 +49,14 @@ def entries(phase: PhaseFiles, first: int = 0) -> Iterator[Entry]:
         number += 1
 
 
+def completed(found: Iterable[Entry]) -> list[Generation]:
+    """What came of those generations that are scored and have candidates, in order."""
+    return [one.outcomes for one in found if one.outcomes is not None and one.outcomes.ranked]
+
+
 def scored_generations(phase: PhaseFiles) -> list[Generation]:
-    """The completed generations that have candidates, in order."""
-    found = (entry.outcomes for entry in entries(phase))
-    return [generation for generation in found if generation is not None and generation.ranked]
+    """The completed generations of a phase, in order."""
+    return completed(entries(phase))
 
 
 def evaluation_of(phase: PhaseFiles) -> str | None:

@@ -162,7 +162,7 @@ def _ancestors(known: list[Entry], candidate: Candidate) -> Iterator[Ancestor]:
     before = known[:number]
     genomes = {one.id: one.genome for entry in before for one in entry.population.candidates}
     for entry in reversed(known[: number + 1]):
-        ranked = {one.id: one for one in entry.outcomes.ranked} if entry.outcomes else {}
+        ranked = {one.id: one for one in entry.ranked}
         for one in entry.population.candidates:
             if one.id not in wanted:
                 continue
@@ -201,8 +201,7 @@ def _made_by(
 
 
 def _drawn(entry: Entry) -> Drawn:
-    ranked = entry.outcomes.ranked if entry.outcomes is not None else ()
-    scored = [one for one in ranked if one.fitness is not None]
+    scored = [one for one in entry.ranked if one.fitness is not None]
     best = max(scored, key=lambda one: one.fitness or 0.0, default=None)
     return Drawn(
         generation=entry.number,

@@ -8,7 +8,7 @@ from typing import Any
 from tsugiki.config.load import changed_keys
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.data import Data
-from tsugiki.contracts.layout import FINALISTS, TEST, RunFiles
+from tsugiki.contracts.layout import EVOLVED, FINALISTS, TEST, RunFiles
 from tsugiki.contracts.ledger import entries
 from tsugiki.contracts.locks import read_lock
 from tsugiki.contracts.outcome import Scored
@@ -48,7 +48,7 @@ class Differences(Data):
 
 def diff_recipes(first: AnyRecipe, second: AnyRecipe) -> Differences:
     """By what two recipes differ."""
-    old, new = (dict(_flat("", one.model_dump(mode="json"))) for one in (first, second))
+    old, new = (dict(flat(one.model_dump(mode="json"))) for one in (first, second))
     return Differences(recipe=_changes(old, new))
 
 
@@ -86,15 +86,11 @@ def _tested(files: RunFiles) -> dict[str, tuple[float, dict[str, float | None]]]
     """By objective, the winner's value and its number for each test document, by digest."""
     phase = files.phase(TEST)
     for entry in entries(phase):
-        for one in entry.outcomes.ranked if entry.outcomes else ():
-            kind = {each.id: each.origin.get("kind") for each in entry.population.candidates}[
-                one.id
-            ]
-            if kind == "evolved" and isinstance(one.outcome, Scored):
-                columns = ["objective", "doc_hash", "value"]
+        for candidate, one in zip(entry.population.candidates, entry.ranked, strict=False):
+            if candidate.origin.get("kind") == EVOLVED and isinstance(one.outcome, Scored):
                 numbers: dict[str, dict[str, float | None]] = {}
-                table = read_samples(phase.candidate(one.recipe).items, columns)
-                for row in table.to_pylist():
+                columns = ["objective", "doc_hash", "value"]
+                for row in read_samples(phase.candidate(one.recipe).items, columns).to_pylist():
                     numbers.setdefault(row["objective"], {})[row["doc_hash"]] = row["value"]
                 measured = one.outcome.measured
                 return {name: (measured[name].value, numbers.get(name, {})) for name in measured}
@@ -125,8 +121,8 @@ def _scores(
         )
 
 
-def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Every plain value by its place; models in a recipe by their names, hops of a path by their numbers."""
+def flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every plain value by its place, such as `a.b`; models in a recipe by their names, hops of a path by their numbers."""
     if isinstance(value, Mapping):
         inner = value.items()
     elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
@@ -135,7 +131,7 @@ def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield key, value
         return
     for name, one in inner:
-        yield from _flat(f"{key}.{name}" if key else str(name), one)
+        yield from flat(one, f"{key}.{name}" if key else str(name))
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Change]:

@@ -58,7 +58,7 @@ def diagnose(
     diagnoses: list[Diagnosis] = []
     before: Array | None = None
     for entry in found:
-        if entry.outcomes is None or not entry.outcomes.ranked:
+        if entry.outcomes is None or not entry.ranked:
             continue
         genomes = np.array([one.genome for one in entry.population.candidates], dtype=np.float64)
         genomes = np.clip(genomes, 0.0, 1.0)

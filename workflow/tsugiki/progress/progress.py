@@ -8,7 +8,7 @@ from itertools import count
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import PhaseFiles, RunFiles
-from tsugiki.contracts.ledger import Entry, entries
+from tsugiki.contracts.ledger import Entry, completed, entries
 from tsugiki.finalists.table import read_final_table, render_table
 from tsugiki.progress.diagnosis import diagnose
 from tsugiki.progress.summary import Course, Summary, decided_objectives, failures, summaries
@@ -115,7 +115,7 @@ def _scores(course: Course) -> str:
 
 def _phase_line(files: RunFiles, config: RunConfig, name: str, found: Sequence[Entry]) -> str:
     phase, stage = files.phase(name), config.stage(name)
-    done = [one.outcomes for one in found if one.outcomes is not None and one.outcomes.ranked]
+    done = completed(found)
     stopped = next((one.population.stopped for one in found if one.population.stopped), None)
     if not found:
         return "not begun"
@@ -138,7 +138,7 @@ def _phase_line(files: RunFiles, config: RunConfig, name: str, found: Sequence[E
 
 def _diagnosis(files: RunFiles, config: RunConfig, stage: Stage, found: Sequence[Entry]) -> str:
     """Step and signal of the latest generation that is ranked."""
-    ranked = [one for one in found if one.outcomes is not None and one.outcomes.ranked]
+    ranked = [one for one in found if one.ranked]
     if not ranked:
         return ""
     objectives = decided_objectives(files, config)
@@ -154,7 +154,7 @@ def _stages(files: RunFiles, config: RunConfig) -> dict[str, list[Entry]]:
 def _stage_line(
     files: RunFiles, config: RunConfig, name: str, found: Sequence[Entry], planned: int
 ) -> str:
-    ranked = [one.outcomes for one in found if one.outcomes is not None and one.outcomes.ranked]
+    ranked = completed(found)
     history = summaries(files, config, name, ranked)
     times = [busy_seconds(costs) for costs in generation_costs(files, config, name, found)]
     known = [seconds for seconds in times if seconds]

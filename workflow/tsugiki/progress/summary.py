@@ -208,11 +208,7 @@ def _course(
 ) -> Course:
     """A generation's numbers; larger is better, whichever `sign` the objective has.
 
-    Args:
-        larger: Of the scored candidates.
-        sign: Of the objective.
-        best_so_far: Of the generations before.
-        again: Means of those that several generations asked, where each has documents of its own.
+    `again` are the means of those that several generations asked, where each has documents of its own.
     """
     if again is not None and again.size:
         best_so_far = sign * float(again.max())

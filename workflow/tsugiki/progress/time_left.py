@@ -32,7 +32,7 @@ def generation_costs(
 ) -> list[list[Cost]]:
     """Costs of the candidates that each of the latest ranked generations of a phase had to score."""
     phase = files.phase(name)
-    ranked = [one for one in found if one.outcomes is not None and one.outcomes.ranked]
+    ranked = [one for one in found if one.ranked]
     new = list(zip(ranked, new_recipes(ranked), strict=True))[-latest:]
     costs = []
     for entry, recipes in new:
@@ -49,11 +49,7 @@ def seconds_left(
 
     A candidate takes as long as those of the latest generations did, its answers in proportion to its
     documents, and as many are scored at a time. A stage that ends early leaves less.
-
-    Args:
-        files: The run.
-        config: Its configuration.
-        stages: All generations of each stage.
+    `stages` has all generations of each stage.
 
     Returns:
         Seconds; None before a candidate of a ranked generation is known to have taken any.

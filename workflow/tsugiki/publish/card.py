@@ -76,13 +76,6 @@ def model_card(one: Published) -> bytes:
     return f"---\n{_metadata(one).to_yaml()}\n---\n\n{chr(10).join(_page(one))}\n".encode()
 
 
-def notice(sources: Sequence[Source]) -> bytes | None:
-    """The content of NOTICE: what licences of the sources want to be said; None if they want nothing."""
-    wanted = [licence_of(one.card) for one in sources]
-    said = dict.fromkeys(one.notice for one in wanted if one is not None and one.notice)
-    return "".join(f"{line}\n" for line in said).encode() or None
-
-
 def _metadata(one: Published) -> ModelCardData:
     languages = [
         language for source in one.found.models if source.card for language in source.card.languages

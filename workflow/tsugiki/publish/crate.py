@@ -6,7 +6,6 @@ Sources: RO-Crate 1.1 (https://w3id.org/ro/crate/1.1) and Workflow Run Crate 0.5
 
 from __future__ import annotations
 
-import json
 import mimetypes
 import os
 from collections.abc import Iterable, Mapping
@@ -18,28 +17,34 @@ from tsugiki import __version__
 from tsugiki.canonical import digest_bytes, digest_file, pretty_json
 from tsugiki.config.licences import Verdict, described, merged_licence
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.environment import read_environment
 from tsugiki.contracts.layout import PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import entries
 from tsugiki.contracts.locks import LockedCard, LockedParent, read_lock
 from tsugiki.contracts.outcome import read_cost
 from tsugiki.errors import ConfigError
-from tsugiki.publish.lineage_files import lineage_files
+from tsugiki.publish.alongside import lineage_files
 from tsugiki.publish.publish import files_in, require_finished, require_sound, write_folder
 from tsugiki.publish.sources import Source, read_sources
 from tsugiki.publish.upload import Content, refuse_tokens
 from tsugiki.steps.finals import winning_recipe
 
 Entity = dict[str, Any]
+Slots = dict[str, tuple[str, list[str]]]
+"""What goes into the workflow, or comes out of it: kind and ids, by name."""
 
 METADATA = "ro-crate-metadata.json"
+CRATE = "https://w3id.org/ro/crate/1.1"
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
     "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
-CONTEXT = ["https://w3id.org/ro/crate/1.1/context", {"sha256": "http://schema.org/sha256"}]
+CONTEXT = [f"{CRATE}/context", {"sha256": "http://schema.org/sha256"}]
 """The first knows no `sha256`."""
 CHECKOUT = Path(__file__).parents[3]
+APACHE = "https://spdx.org/licenses/Apache-2.0"
+SNAKEMAKE = "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"
 RUN_ON = "#run"
 WORKFLOW = "Snakefile"
 TSUGIKI = "#tsugiki"
@@ -150,19 +155,18 @@ def _graph(
     with_model: bool,
 ) -> list[Entity]:
     """All entities, the descriptor and the root first."""
-    recorded = content["lineage/environment.json"]
-    environment = json.loads(recorded if isinstance(recorded, bytes) else recorded.read_bytes())
+    environment = read_environment(files)
     stages = sorted({path.split("/")[1] for path in content if path.startswith("ledger/")})
     folders = [f"ledger/{stage}/" for stage in stages] + ["best/"] * with_model
-    model: list[Entity] = []
-    if not with_model:
-        model = _collection("#best", f"the best model of {config.name}", best)
-    inputs = {
+    name = f"the best model of {config.name}"
+    model = [] if with_model else _collection("#best", name, best)
+    collections = [one[0]["@id"] for one in parents.values()]
+    inputs: Slots = {
         "configuration": ("File", ["lineage/config.yaml"]),
         "documents": ("File", ["lineage/items.json"]),
-        "parents": ("Collection", [one[0]["@id"] for one in parents.values()]),
+        "parents": ("Collection", collections),
     }
-    results = {
+    results: Slots = {
         "table": ("File", ["lineage/final.json"]),
         "recipe": ("File", ["recipe.json"]),
         "report": ("File", ["report.html"] * ("report.html" in content)),
@@ -170,50 +174,54 @@ def _graph(
         "model": ("Dataset", ["best/"]) if with_model else ("Collection", ["#best"]),
     }
     slots = {name: one for name, one in (inputs | results).items() if one[1]}
-    collections = [one[0]["@id"] for one in parents.values()] + [one["@id"] for one in model[:1]]
     loose = [one for one in content if not any(one.startswith(folder) for folder in folders)]
     entities: list[Entity] = [
-        {
-            "@id": METADATA,
-            "@type": "CreativeWork",
-            "about": _ref("./"),
-            "conformsTo": _refs(
-                [
-                    "https://w3id.org/ro/crate/1.1",
-                    "https://w3id.org/workflowhub/workflow-ro-crate/1.0",
-                ]
-            ),
-        },
-        {
-            "@id": "./",
-            "@type": "Dataset",
-            "name": f"tsugiki run {config.name}",
-            "description": f"Evolutionary model merging: the run {config.name}, with its workflow, its parents, "
+        _entity(
+            METADATA,
+            "CreativeWork",
+            about=_ref("./"),
+            conformsTo=_refs([CRATE, "https://w3id.org/workflowhub/workflow-ro-crate/1.0"]),
+        ),
+        _entity(
+            "./",
+            "Dataset",
+            name=f"tsugiki run {config.name}",
+            description=f"Evolutionary model merging: the run {config.name}, with its workflow, its parents, "
             "its ledger and its result.",
-            "datePublished": datetime.now(UTC).date().isoformat(),
-            "license": _ref("#licence"),
-            "conformsTo": _refs(PROFILES),
-            "mainEntity": _ref(WORKFLOW),
-            "mentions": _refs([RUN_ON, *collections]),
-            "hasPart": _refs([*folders, *loose]),
-        },
-        *({"@id": url, "@type": "CreativeWork", "name": name} for url, name in PROFILES.items()),
+            datePublished=datetime.now(UTC).date().isoformat(),
+            license=_ref("#licence"),
+            conformsTo=_refs(PROFILES),
+            mainEntity=_ref(WORKFLOW),
+            mentions=_refs([RUN_ON, *collections, *(one["@id"] for one in model[:1])]),
+            hasPart=_refs([*folders, *loose]),
+        ),
+        *(_entity(url, "CreativeWork", name=name) for url, name in PROFILES.items()),
         _licence(verdict),
         *_software(environment),
         _action(files, config, inputs, results),
         *(
-            {
-                "@id": folder,
-                "@type": "Dataset",
-                "name": folder.rstrip("/"),
-                "hasPart": _refs(one for one in content if one.startswith(folder)),
-            }
+            _entity(
+                folder,
+                "Dataset",
+                name=folder.rstrip("/"),
+                hasPart=_refs(one for one in content if one.startswith(folder)),
+            )
             for folder in folders
         ),
         *(_file(path, one) for path, one in content.items()),
         *(entity for one in parents.values() for entity in one),
         *model,
-        *(_parameter(name, kind, ids) for name, (kind, ids) in slots.items()),
+        *(
+            _entity(
+                f"#slot-{name}",
+                "FormalParameter",
+                name=name,
+                additionalType=kind,
+                conformsTo=_ref("https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"),
+                workExample=_refs(ids),
+            )
+            for name, (kind, ids) in slots.items()
+        ),
     ]
     by_id = {one["@id"]: one for one in entities}
     by_id[WORKFLOW] |= _main_entity(environment, content, inputs, results)
@@ -223,22 +231,20 @@ def _graph(
     return entities
 
 
-def _action(
-    files: RunFiles, config: RunConfig, inputs: Mapping[str, Any], results: Mapping[str, Any]
-) -> Entity:
+def _action(files: RunFiles, config: RunConfig, inputs: Slots, results: Slots) -> Entity:
     costs = [read_cost(path) for path in files.root.glob("*/candidates/*/cost.json")]
     times = [(one.started, one.finished) for one in costs if one is not None]
-    action: Entity = {
-        "@id": RUN_ON,
-        "@type": "CreateAction",
-        "name": f"run {config.name}",
-        "description": "A search for a merge. Times are those of the first and the last scored candidate. No people "
+    action = _entity(
+        RUN_ON,
+        "CreateAction",
+        name=f"run {config.name}",
+        description="A search for a merge. Times are those of the first and the last scored candidate. No people "
         "are recorded, hence no agent.",
-        "instrument": _ref(WORKFLOW),
-        "object": _refs(one for _, ids in inputs.values() for one in ids),
-        "result": _refs(one for _, ids in results.values() for one in ids),
-        "actionStatus": "http://schema.org/CompletedActionStatus",
-    }
+        instrument=_ref(WORKFLOW),
+        object=_refs(one for _, ids in inputs.values() for one in ids),
+        result=_refs(one for _, ids in results.values() for one in ids),
+        actionStatus="http://schema.org/CompletedActionStatus",
+    )
     if times:
         action["startTime"] = min(start for start, _ in times).isoformat(timespec="milliseconds")
         action["endTime"] = max(end for _, end in times).isoformat(timespec="milliseconds")
@@ -246,76 +252,52 @@ def _action(
 
 
 def _main_entity(
-    environment: Mapping[str, Any],
-    content: Mapping[str, Content],
-    inputs: Mapping[str, Any],
-    results: Mapping[str, Any],
+    environment: Mapping[str, Any], content: Mapping[str, Content], inputs: Slots, results: Slots
 ) -> Entity:
-    return {
-        "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
-        "name": "tsugiki's workflow",
-        "description": f"The workflow as of tsugiki {__version__}, which wrote this crate; `version` is the commit "
+    return _entity(
+        WORKFLOW,
+        ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
+        name="tsugiki's workflow",
+        description=f"The workflow as of tsugiki {__version__}, which wrote this crate; `version` is the commit "
         "that the run recorded.",
-        "version": environment.get("source") or environment.get("packages", {}).get("tsugiki"),
-        "license": _ref("https://spdx.org/licenses/Apache-2.0"),
-        "conformsTo": _ref("https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"),
-        "programmingLanguage": _ref("https://w3id.org/workflowhub/workflow-ro-crate#snakemake"),
-        "softwareRequirements": _ref(TSUGIKI),
-        "hasPart": _refs(one for one in content if one.startswith("rules/")),
-        "input": _refs(f"#slot-{name}" for name in inputs),
-        "output": _refs(f"#slot-{name}" for name, (_, ids) in results.items() if ids),
-    }
+        version=environment.get("source") or environment.get("packages", {}).get("tsugiki"),
+        license=_ref(APACHE),
+        conformsTo=_ref("https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"),
+        programmingLanguage=_ref(SNAKEMAKE),
+        softwareRequirements=_ref(TSUGIKI),
+        hasPart=_refs(one for one in content if one.startswith("rules/")),
+        input=_refs(f"#slot-{name}" for name in inputs),
+        output=_refs(f"#slot-{name}" for name, (_, ids) in results.items() if ids),
+    )
 
 
 def _software(environment: Mapping[str, Any]) -> list[Entity]:
     packages = environment.get("packages", {})
-    return [
-        {
-            "@id": "https://w3id.org/workflowhub/workflow-ro-crate#snakemake",
-            "@type": "ComputerLanguage",
-            "name": "Snakemake",
-            "url": "https://snakemake.readthedocs.io",
-            "version": packages.get("snakemake"),
-        },
-        {
-            "@id": TSUGIKI,
-            "@type": "SoftwareApplication",
-            "name": "tsugiki",
-            "softwareVersion": packages.get("tsugiki"),
-        },
-        {
-            "@id": "https://spdx.org/licenses/Apache-2.0",
-            "@type": "CreativeWork",
-            "name": "Apache License 2.0",
-        },
-    ]
+    snakemake = _entity(
+        SNAKEMAKE,
+        "ComputerLanguage",
+        name="Snakemake",
+        url="https://snakemake.readthedocs.io",
+        version=packages.get("snakemake"),
+    )
+    version = packages.get("tsugiki")
+    tsugiki = _entity(TSUGIKI, "SoftwareApplication", name="tsugiki", softwareVersion=version)
+    return [snakemake, tsugiki, _entity(APACHE, "CreativeWork", name="Apache License 2.0")]
 
 
 def _licence(verdict: Verdict) -> Entity:
     name = verdict.name or verdict.license or "unknown"
-    found: Entity = {
-        "@id": "#licence",
-        "@type": "CreativeWork",
-        "name": name,
-        "description": str(verdict),
-    }
+    found = _entity("#licence", "CreativeWork", name=name, description=str(verdict))
     return found if verdict.link is None else {**found, "url": verdict.link}
 
 
 def _file(path: str, one: Content) -> Entity:
+    plain = path.endswith(".smk") or path == WORKFLOW
+    kind = "text/plain" if plain else mimetypes.guess_type(path)[0]
     size = one.stat().st_size if isinstance(one, Path) else len(one)
     digest = digest_file(one) if isinstance(one, Path) else digest_bytes(one)
-    kind = (
-        "text/plain" if path.endswith(".smk") or path == WORKFLOW else mimetypes.guess_type(path)[0]
-    )
-    return {
-        "@id": path,
-        "@type": "File",
-        "name": path,
-        "contentSize": str(size),
-        "sha256": digest,
-        "encodingFormat": kind or "application/octet-stream",
-    }
+    found = _content(path, "File", path, size, digest)
+    return {**found, "encodingFormat": kind or "application/octet-stream"}
 
 
 def _parent(name: str, locked: LockedParent, card: LockedCard | None) -> list[Entity]:
@@ -335,35 +317,20 @@ def _parent(name: str, locked: LockedParent, card: LockedCard | None) -> list[En
 def _collection(at: str, name: str, listed: Mapping[str, tuple[int, str]]) -> list[Entity]:
     """A model whose files are not in the crate: the collection, then its files."""
     parts = [
-        {
-            "@id": f"{at}/{file}",
-            "@type": "CreativeWork",
-            "name": file,
-            "contentSize": str(size),
-            "sha256": digest,
-        }
+        _content(f"{at}/{file}", "CreativeWork", file, size, digest)
         for file, (size, digest) in listed.items()
     ]
     weights = max(listed, key=lambda file: listed[file][0])
-    collection = {
-        "@id": at,
-        "@type": "Collection",
-        "name": name,
-        "mainEntity": _ref(f"{at}/{weights}"),
-        "hasPart": _refs(one["@id"] for one in parts),
-    }
-    return [collection, *parts]
+    main, its = _ref(f"{at}/{weights}"), _refs(one["@id"] for one in parts)
+    return [_entity(at, "Collection", name=name, mainEntity=main, hasPart=its), *parts]
 
 
-def _parameter(name: str, kind: str, ids: Iterable[str]) -> Entity:
-    return {
-        "@id": f"#slot-{name}",
-        "@type": "FormalParameter",
-        "name": name,
-        "additionalType": kind,
-        "conformsTo": _ref("https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"),
-        "workExample": _refs(ids),
-    }
+def _content(at: str, kind: str, name: str, size: int, digest: str) -> Entity:
+    return _entity(at, kind, name=name, contentSize=str(size), sha256=digest)
+
+
+def _entity(at: str, kind: str | list[str], **properties: Any) -> Entity:
+    return {"@id": at, "@type": kind, **properties}
 
 
 def _ref(at: str) -> Entity:

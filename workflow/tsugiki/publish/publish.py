@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from tsugiki.audit.audit import audit
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.licences import Verdict, licence_of, merged_licence
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.environment import source_commit
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import entries
 from tsugiki.contracts.population import Ranked
@@ -26,9 +26,14 @@ from tsugiki.models.facts import kind_in, read_facts
 from tsugiki.models.kinds.registry import layout_of
 from tsugiki.models.sources import FolderFiles
 from tsugiki.models.vocabulary import read_template
-from tsugiki.publish.card import Published, model_card, notice
-from tsugiki.publish.citation import citation_entries, citation_file
-from tsugiki.publish.lineage_files import licence_files, lineage_files
+from tsugiki.publish.alongside import (
+    citation_entries,
+    citation_file,
+    licence_files,
+    lineage_files,
+    notice,
+)
+from tsugiki.publish.card import Published, model_card
 from tsugiki.publish.sources import Source, read_sources
 from tsugiki.publish.upload import Content, open_repository, refuse_tokens, upload
 from tsugiki.steps.audit import reselect
@@ -118,7 +123,7 @@ def publish(
             lender=lender(files, config),
             kind=kind_in(folder),
             merged=_merged(folder, recipe),
-            source=_source(files),
+            source=source_commit(files),
         )
         content = _content(files, published, folder, repository or name)
         if out is not None:
@@ -208,13 +213,6 @@ def _merged(folder: Path, recipe: AnyRecipe) -> tuple[str, ...]:
         "the merged model", files, names.get(recipe.owner) or next(iter(names.values()), None)
     )
     return tuple(dict.fromkeys(stored.partition(".")[0] for stored in facts.names.values()))
-
-
-def _source(files: RunFiles) -> str | None:
-    if not files.environment.is_file():
-        return None
-    found = json.loads(files.environment.read_bytes()).get("source")
-    return found if isinstance(found, str) else None
 
 
 def _content(files: RunFiles, one: Published, folder: Path, repository: str) -> dict[str, Content]:

@@ -72,8 +72,7 @@ def read_sources(files: RunFiles, config: RunConfig, recipe: AnyRecipe) -> Sourc
     said = cards(config, lock, here)
     ordered = [name for name in config.parents if name in known]
     return Sources(
-        stages,
-        tuple(Source(one, lock.parents[one], said[one], here.get(one)) for one in ordered),
+        stages, tuple(Source(one, lock.parents[one], said[one], here.get(one)) for one in ordered)
     )
 
 

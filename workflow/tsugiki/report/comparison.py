@@ -39,10 +39,12 @@ def comparison_figure(table: FinalTable, on: Comparison) -> Figure | None:
         for row, one in zip(rows, intervals, strict=True)
     )
     title = f"{on.objective} on held-out items, with 95 % intervals"
-    data: list[tuple[object, ...]] = [("model", "kind", on.objective, "low", "high", "items")]
-    data += [
-        (row.name, row.kind, one.value, one.low, one.high, one.items)
-        for row, one in zip(rows, intervals, strict=True)
+    data = [
+        ("model", "kind", on.objective, "low", "high", "items"),
+        *(
+            (row.name, row.kind, one.value, one.low, one.high, one.items)
+            for row, one in zip(rows, intervals, strict=True)
+        ),
     ]
     return Figure(figure_name(on, table), title, description, WIDTH, height, "".join(parts), data)
 

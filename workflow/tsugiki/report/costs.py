@@ -6,7 +6,7 @@ import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from tsugiki.contracts.outcome import Cost
@@ -92,12 +92,9 @@ def cost_figure(costs: list[PhaseCost]) -> Figure | None:
         parts.append(_bar(cost, x, TOP + PITCH * index))
     description = "; ".join(f"{cost.phase} {cost.total:.0f} seconds" for cost in costs)
     title = "Seconds spent on candidates"
-    data: list[tuple[object, ...]] = [
-        ("phase", "candidates", *(f"seconds_{name}" for name, _ in PARTS), "tokens", "answers")
-    ]
-    data += [
-        (one.phase, one.candidates, one.merging, one.scoring, one.other, one.tokens, one.answers)
-        for one in costs
+    data = [
+        ("phase", "candidates", *(f"seconds_{name}" for name, _ in PARTS), "tokens", "answers"),
+        *(astuple(one) for one in costs),
     ]
     return Figure("cost", title, description, WIDTH, height, "".join(parts), data)
 

@@ -5,28 +5,28 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tsugiki.canonical import digest_file
-from tsugiki.config.licences import Verdict, described, merged_licence
+from tsugiki.config.licences import Verdict, merged_licence
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.layout import TEST, RunFiles
-from tsugiki.contracts.ledger import entries, existing_phases, scored_generations
+from tsugiki.contracts.environment import read_environment
+from tsugiki.contracts.layout import TEST, PhaseFiles, RunFiles
+from tsugiki.contracts.ledger import Entry, completed, entries, existing_phases
 from tsugiki.contracts.locks import LockedParent, read_lock
 from tsugiki.contracts.outcome import Failed, Scored, read_cost
 from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.contracts.samples import read_samples
 from tsugiki.contracts.usage import used
-from tsugiki.errors import LineageError
 from tsugiki.finalists.choose import comparable
 from tsugiki.finalists.files import read_winner
 from tsugiki.finalists.front import Front, read_front
 from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
 from tsugiki.lineage.ancestry import Ancestry, ancestry
+from tsugiki.lineage.differences import flat
 from tsugiki.progress.diagnosis import Diagnosis, diagnose
 from tsugiki.progress.summary import Summary, best_candidate, decided_objectives, summarise
 from tsugiki.report.costs import PhaseCost, StepCost, phase_cost, step_costs
@@ -74,18 +74,25 @@ def examples(
         parent: The same of the best parent.
         files: The run, which has small copies of pictures.
     """
-    wanted = set(documents[:SHOWN])
-    ours, theirs = (_rows(table, objective, wanted) for table in (winner, parent))
+    shown = documents[:SHOWN]
+    ours, theirs = (
+        {
+            row["doc_id"]: row
+            for row in table.to_pylist()
+            if row["objective"] == objective and row["doc_id"] in shown
+        }
+        for table in (winner, parent)
+    )
     return [
         Example(
             document=document,
             prompt=_shortened(ours[document]["prompt"]) if "prompt" in ours[document] else None,
-            target=_shortened(ours[document].get("target") or ""),
+            target=_shortened(ours[document].get("target")),
             winner=_answer(ours[document]),
             parent=_answer(theirs[document]),
             pictures=list(_pictures(files, ours[document]["doc_hash"])),
         )
-        for document in documents[:SHOWN]
+        for document in shown
     ]
 
 
@@ -105,101 +112,19 @@ def _answer(row: Mapping[str, Any]) -> str:
     return str(row["part"]) if row["value"] is None else f"{row['value']:g}"
 
 
-def _rows(table: Any, objective: str, documents: set[int]) -> dict[int, dict[str, Any]]:
-    return {
-        row["doc_id"]: row
-        for row in table.to_pylist()
-        if row["objective"] == objective and row["doc_id"] in documents
-    }
-
-
 def _shortened(text: str | None) -> str:
     text = text or ""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
-@dataclass(frozen=True)
-class Parent:
-    """A locked parent, in words."""
-
-    name: str
-    source: str
-    commit: str | None
-    digest: str
-    megabytes: float
-    licence: str
-    """Such as `apache-2.0 (permissive)`; empty where the lock says nothing of licences."""
-
-
-def _parents(files: RunFiles) -> list[Parent]:
-    """The locked parents; none if they are not locked yet."""
-    if not files.parents.is_file():
-        return []
-    return [
-        Parent(
-            name,
-            _source(locked),
-            locked.commit,
-            locked.merged_digest,
-            locked.size / 1e6,
-            "" if locked.card is None else described(locked.card),
-        )
-        for name, locked in read_lock(files.parents).parents.items()
-    ]
-
-
-def _licence(files: RunFiles, config: RunConfig) -> Verdict | None:
-    """What follows for the merge from the locked parents' licences; None if the lock says nothing of them."""
-    locked = read_lock(files.parents).parents if files.parents.is_file() else {}
-    said = {name: one.card for name, one in locked.items()}
-    return merged_licence(said, config.publication) if any(said.values()) else None
-
-
-def _digests(files: RunFiles, config: RunConfig) -> dict[str, str]:
-    """SHA-256 of the files that pin the run, the last ledger entry of each phase included.
-
-    Each entry names the one before, so the last one stands for all.
-    """
-    once = (files.config, files.parents, files.items, files.environment, files.final)
-    pinned = [path for path in once if path.is_file()]
-    for phase in existing_phases(files, config.phases):
-        scored = [one for one in entries(files.phase(phase)) if one.outcomes is not None]
-        pinned += [one.files.outcomes for one in scored[-1:]]
-    return {path.relative_to(files.root).as_posix(): digest_file(path) for path in pinned}
-
-
-def _environment(files: RunFiles) -> dict[str, str]:
-    """environment.json as flat pairs; empty if it is not written yet.
-
-    Raises:
-        LineageError: the file is damaged.
-    """
-    if not files.environment.is_file():
-        return {}
-    try:
-        return _flat("", json.loads(files.environment.read_bytes()))
-    except ValueError as error:
-        raise LineageError(
-            "not a valid environment file", where=str(files.environment), got=str(error)
-        ) from error
-
-
-def _source(locked: LockedParent) -> str:
+def origin(locked: LockedParent) -> str:
+    """Where a parent is from, in words."""
     base = locked.source.get("adapter_of")
     suffix = f", adapter of {base}" if base else ""
     for key in ("hub", "path", "demo"):
         if key in locked.source:
             return f"{key}: {locked.source[key]}{suffix}"
     return str(locked.source)
-
-
-def _flat(prefix: str, value: Any) -> dict[str, str]:
-    if isinstance(value, dict):
-        flat: dict[str, str] = {}
-        for key, inner in sorted(value.items()):
-            flat |= _flat(f"{prefix}.{key}" if prefix else str(key), inner)
-        return flat
-    return {prefix: value if isinstance(value, str) else json.dumps(value)}
 
 
 @dataclass(frozen=True)
@@ -249,7 +174,7 @@ class ReportData:
     steps: Sequence[StepCost]
     ancestry: Ancestry | None
     """The winner's, once the test items are scored."""
-    parents: Sequence[Parent]
+    parents: Mapping[str, LockedParent]
     licence: Verdict | None
     """Of the merge; None if the lock says nothing of licences."""
     digests: Mapping[str, str]
@@ -262,80 +187,74 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
     Raises:
         LineageError: a file is damaged.
     """
-    ledger = {
-        phase: scored_generations(files.phase(phase))
-        for phase in existing_phases(files, config.phases)
+    known = {
+        phase: list(entries(files.phase(phase))) for phase in existing_phases(files, config.phases)
     }
-    stages = {stage.name: ledger[stage.name] for stage in config.stages if ledger.get(stage.name)}
+    ledger = {phase: completed(found) for phase, found in known.items()}
+    begun = [stage for stage in config.stages if ledger.get(stage.name)]
     table = read_final_table(files.final) if files.final.is_file() else None
+    front = read_front(files.front) if files.front.is_file() else None
     objectives = decided_objectives(files, config)
-    best = best_candidate(next(reversed(stages.values())), objectives) if stages else None
+    best = best_candidate(ledger[begun[-1].name], objectives) if begun else None
+    last = config.stages[-1].name
+    outcomes = [one.outcome for found in ledger.values() for each in found for one in each.ranked]
+    scored = [one for one in outcomes if isinstance(one, Scored)]
+    parents = read_lock(files.parents).parents if files.parents.is_file() else {}
+    cards = {name: one.card for name, one in parents.items()}
+    left_out = (known[last][-1].population.left_out or {}) if last in known else {}
+    recipe = None
+    if table is not None:
+        recipe = _recipe(files.phase(TEST), table.row(table.winner).recipe)
+    elif best is not None:
+        recipe = _recipe(files.phase(begun[-1].name), best[0].recipe)
     return ReportData(
         config=config,
         table=table,
-        stages={
-            name: summarise(generations, objectives, config.stage(name))
-            for name, generations in stages.items()
-        },
+        stages={one.name: summarise(ledger[one.name], objectives, one) for one in begun},
         diagnoses={
-            stage.name: diagnose(
-                files.phase(stage.name), stage, list(entries(files.phase(stage.name))), objectives
-            )
-            for stage in config.stages
-            if stage.name in stages
+            one.name: diagnose(files.phase(one.name), one, known[one.name], objectives)
+            for one in begun
         },
         best=best,
-        recipe=_recipe(files, table, next(reversed(stages), None), best and best[0]),
+        recipe=recipe,
         before=_before(files, config),
-        front=read_front(files.front) if files.front.is_file() else None,
-        scored=_scored(files, ledger.get(config.stages[-1].name, [])),
+        front=front,
+        scored=[] if front is None else _scored(front, ledger.get(last, [])),
         changes=[] if table is None else _changes(files, table),
         failures=_failures(ledger),
-        cut=_largest(ledger, "cut"),
-        unclosed=_largest(ledger, "unclosed"),
+        cut=max((one.rates.get("cut", 0.0) for one in scored), default=0.0),
+        unclosed=max((one.rates.get("unclosed", 0.0) for one in scored), default=0.0),
         unclosed_by_winner=_of_winner(ledger, table, "unclosed"),
-        left_out=_left_out(files, config),
-        costs=_costs(files, config),
+        left_out=sum(len(documents) for documents in left_out.values()),
+        costs=list(_costs(files, config, known, ledger)),
         steps=step_costs(files.root / "benchmarks"),
         ancestry=None if table is None else ancestry(files, config),
-        parents=_parents(files),
-        licence=_licence(files, config),
-        digests=_digests(files, config),
+        parents=parents,
+        licence=merged_licence(cards, config.publication) if any(cards.values()) else None,
+        digests=_digests(files, known),
         environment=_environment(files),
     )
 
 
-def _scored(files: RunFiles, generations: Sequence[Generation]) -> list[dict[str, float]]:
-    if not files.front.is_file():
-        return []
-    names = read_front(files.front).weights
-    found = next(iter(comparable(generations)), [])
-    return [
-        {name: one.outcome.measured[name].value for name in names}
-        for one in found
-        if isinstance(one.outcome, Scored)
-    ]
-
-
-def _recipe(
-    files: RunFiles, table: FinalTable | None, stage: str | None, best: Ranked | None
-) -> AnyRecipe | None:
-    if table is not None:
-        winner = table.row(table.winner).recipe
-        return read_recipe(files.phase(TEST).candidate(winner).recipe)
-    if stage is not None and best is not None:
-        return read_recipe(files.phase(stage).candidate(best.recipe).recipe)
-    return None
+def _recipe(phase: PhaseFiles, digest: str) -> AnyRecipe:
+    return read_recipe(phase.candidate(digest).recipe)
 
 
 def _before(files: RunFiles, config: RunConfig) -> dict[str, AnyRecipe]:
-    recipes = {}
-    for stage in config.stages[:-1]:
-        finalists = files.phase(config.finalists_of(stage.name))
-        if finalists.generation(0).outcomes.is_file():
-            won = read_winner(finalists)
-            recipes[stage.name] = read_recipe(finalists.candidate(won.recipe).recipe)
-    return recipes
+    phases = {one.name: files.phase(config.finalists_of(one.name)) for one in config.stages[:-1]}
+    return {
+        name: _recipe(phase, read_winner(phase).recipe)
+        for name, phase in phases.items()
+        if phase.generation(0).outcomes.is_file()
+    }
+
+
+def _scored(front: Front, generations: Sequence[Generation]) -> list[dict[str, float]]:
+    return [
+        {name: one.outcome.measured[name].value for name in front.weights}
+        for one in next(iter(comparable(generations)), [])
+        if isinstance(one.outcome, Scored)
+    ]
 
 
 def _changes(files: RunFiles, table: FinalTable) -> list[AnswerChanges]:
@@ -355,22 +274,14 @@ def _changes(files: RunFiles, table: FinalTable) -> list[AnswerChanges]:
 
 
 def _failures(ledger: Mapping[str, Sequence[Generation]]) -> list[Failure]:
-    counts: Counter[tuple[str, str, str]] = Counter()
-    first: dict[tuple[str, str, str], str] = {}
+    found: dict[tuple[str, str, str], list[str]] = {}
     for phase, generations in ledger.items():
-        for generation in generations:
-            for entry in generation.ranked:
-                if isinstance(entry.outcome, Failed):
-                    key = (phase, entry.outcome.kind, entry.outcome.reason.partition("\n")[0])
-                    counts[key] += 1
-                    first.setdefault(key, entry.id)
-    return [Failure(*key, count, first[key]) for key, count in counts.most_common()]
-
-
-def _largest(ledger: Mapping[str, Sequence[Generation]], rate: str) -> float:
-    ranked = [one for of_phase in ledger.values() for all_ in of_phase for one in all_.ranked]
-    scored = [one.outcome for one in ranked if isinstance(one.outcome, Scored)]
-    return max((outcome.rates.get(rate, 0.0) for outcome in scored), default=0.0)
+        for one in (each for generation in generations for each in generation.ranked):
+            if isinstance(one.outcome, Failed):
+                reason = one.outcome.reason.partition("\n")[0]
+                found.setdefault((phase, one.outcome.kind, reason), []).append(one.id)
+    failures = [Failure(*key, len(ids), ids[0]) for key, ids in found.items()]
+    return sorted(failures, key=lambda one: -one.count)
 
 
 def _of_winner(
@@ -382,23 +293,37 @@ def _of_winner(
     return next((outcome.rates.get(rate, 0.0) for outcome in scored), None)
 
 
-def _left_out(files: RunFiles, config: RunConfig) -> int:
-    found = list(entries(files.phase(config.stages[-1].name)))
-    left_out = (found[-1].population.left_out or {}) if found else {}
-    return sum(len(documents) for documents in left_out.values())
-
-
-def _costs(files: RunFiles, config: RunConfig) -> list[PhaseCost]:
-    costs = []
+def _costs(
+    files: RunFiles,
+    config: RunConfig,
+    known: Mapping[str, Sequence[Entry]],
+    ledger: Mapping[str, Sequence[Generation]],
+) -> Iterator[PhaseCost]:
     tasks = {one.name: one.task for one in config.evaluation.measured}
-    for phase in existing_phases(files, config.phases):
-        folder = files.phase(phase)
+    for phase, found in known.items():
         scored = dict.fromkeys(
             (candidate.recipe, config.own_documents(phase, entry.number))
-            for entry in entries(folder)
+            for entry in found
             for candidate in entry.population.candidates
         )
-        known = (read_cost(folder.candidate(recipe).of(own).cost) for recipe, own in scored)
-        answers = used(scored_generations(folder), tasks).answers
-        costs.append(phase_cost(phase, [cost for cost in known if cost is not None], answers))
-    return [cost for cost in costs if cost.candidates]
+        folder = files.phase(phase)
+        read = [read_cost(folder.candidate(recipe).of(own).cost) for recipe, own in scored]
+        if costs := [cost for cost in read if cost is not None]:
+            yield phase_cost(phase, costs, used(ledger[phase], tasks).answers)
+
+
+def _digests(files: RunFiles, known: Mapping[str, Sequence[Entry]]) -> dict[str, str]:
+    """SHA-256 of the files that pin the run, the last ledger entry of each phase included.
+
+    Each entry names the one before, so the last one stands for all.
+    """
+    once = (files.config, files.parents, files.items, files.environment, files.final)
+    pinned = [path for path in once if path.is_file()]
+    for found in known.values():
+        pinned += [one.files.outcomes for one in found if one.outcomes is not None][-1:]
+    return {path.relative_to(files.root).as_posix(): digest_file(path) for path in pinned}
+
+
+def _environment(files: RunFiles) -> dict[str, str]:
+    found = flat(read_environment(files))
+    return {key: one if isinstance(one, str) else json.dumps(one) for key, one in found}

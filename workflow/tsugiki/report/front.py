@@ -15,9 +15,9 @@ from tsugiki.finalists.table import FinalTable, shown
 from tsugiki.report.svg import (
     Figure,
     Scale,
+    axes,
     circle,
     line,
-    number,
     padded,
     path,
     rectangle,
@@ -39,10 +39,7 @@ def front_figure(
 ) -> Figure | None:
     """Draw the candidates of the last stage on the search items, and who of them no other one beats.
 
-    Args:
-        front: The front; None where there is no figure.
-        candidates: Values of all that were scored.
-        table: The final table, for the winner and the models that were merged.
+    `candidates` are the values of all that were scored; `table` names the winner and the models that were merged.
     """
     if front is None or not front.members:
         return None
@@ -78,7 +75,15 @@ def _scatter(
     shown_ = [*candidates, *models.values(), *(one.search for one in front.members)]
     x = Scale(*padded([one[across] for one in shown_]), LEFT, WIDTH - RIGHT)
     y = Scale(*padded([one[up] for one in shown_]), HEIGHT - BOTTOM, TOP)
-    parts = [_axes(x, y, _better(front, across), _better(front, up)), _legend(bool(models))]
+    ground = axes(
+        (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
+        [(x(one), f"{one:g}") for one in ticks(x.low, x.high)],
+        [(y(one), f"{one:g}") for one in ticks(y.low, y.high)],
+        _better(front, across),
+        _better(front, up),
+        grid=True,
+    )
+    parts = [ground, _legend(bool(models))]
     parts += [
         circle(x(one[across]), y(one[up]), 2.6, "f-path f-candidate", _tip("", one))
         for one in candidates
@@ -153,21 +158,6 @@ def _tip(name: str, values: Values) -> str:
     return f"{name}: {said}" if name else said
 
 
-def _axes(x: Scale, y: Scale, across: str, up: str) -> str:
-    parts = []
-    for tick in ticks(y.low, y.high):
-        parts.append(line(LEFT, y(tick), WIDTH - RIGHT, y(tick), "f-grid"))
-        parts.append(text(LEFT - 8, y(tick) + 4, f"{tick:g}", text_anchor="end"))
-    for tick in ticks(x.low, x.high):
-        parts.append(line(x(tick), TOP, x(tick), HEIGHT - BOTTOM, "f-grid"))
-        parts.append(text(x(tick), HEIGHT - BOTTOM + 18, f"{tick:g}", text_anchor="middle"))
-    middle, height = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(text(middle, HEIGHT - 12, across, "f-title", text_anchor="middle"))
-    turned = f"rotate(-90 18 {number(height)})"
-    parts.append(text(18, height, up, "f-title", text_anchor="middle", transform=turned))
-    return "".join(parts)
-
-
 def _mark(at: Point, *, won: bool) -> str:
     """A star for the winner, a diamond for the others on the front."""
     if not won:
@@ -184,23 +174,21 @@ def _mark(at: Point, *, won: bool) -> str:
 
 
 def _legend(models: bool, *, dashed: bool = False) -> str:
-    y = 20.0
-    start = LEFT + (220 if dashed else 0)
-    marks = [] if dashed else [(circle(start + 6, y - 4, 2.6, "f-path"), "candidate", 100.0)]
-    marks += [("diamond", "on the front", 120.0), ("star", "winner", 90.0)]
-    if models:
-        marks.append(("model", "model that was merged", 0.0))
-    parts, left = [], start
-    for mark, label, room in marks:
-        match mark:
-            case "diamond" | "star":
-                parts.append(_mark((left + 6, y - 4), won=mark == "star"))
-            case "model" if dashed:
-                parts.append(line(left - 6, y - 4, left + 14, y - 4, "f-divide"))
-            case "model":
-                parts.append(rectangle(left + 1, y - 9, 10, 10, "f-bar f-parent"))
-            case _:
-                parts.append(mark)
-        parts.append(text(left + 20, y, label))
+    """What marks stand for; where candidates are lines, those of models are dashed and others not told."""
+    y, left = 20.0, LEFT + (220 if dashed else 0)
+    parts = []
+
+    def add(mark: str, label: str, room: float) -> None:
+        nonlocal left
+        parts.append(mark + text(left + 20, y, label))
         left += room
+
+    if not dashed:
+        add(circle(left + 6, y - 4, 2.6, "f-path"), "candidate", 100)
+    add(_mark((left + 6, y - 4), won=False), "on the front", 120)
+    add(_mark((left + 6, y - 4), won=True), "winner", 90)
+    if models:
+        square = rectangle(left + 1, y - 9, 10, 10, "f-bar f-parent")
+        stroke = line(left - 6, y - 4, left + 14, y - 4, "f-divide")
+        add(stroke if dashed else square, "model that was merged", 0)
     return "".join(parts)

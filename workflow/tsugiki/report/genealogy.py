@@ -5,10 +5,11 @@ Operators are words, and lines of those that change nothing are dashed, so that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
-from tsugiki.lineage.ancestry import Ancestor, Ancestry, Drawn
+from tsugiki.lineage.ancestry import Ancestry
 from tsugiki.report.svg import Figure, line, path, rectangle, text
 
 WIDTH, LEFT, TOP = 860.0, 150.0, 64.0
@@ -31,6 +32,11 @@ class _Mark:
     how: str
     """The operator; `learnt` for a generation."""
 
+    @property
+    def made(self) -> str:
+        """The operator, and of what."""
+        return f"{self.how}{' from ' if self.of else ''}{' and '.join(self.of)}"
+
 
 def genealogy_figure(found: Ancestry | None) -> Figure | None:
     """Draw whom the winner descends from; generations go from left to right.
@@ -38,29 +44,28 @@ def genealogy_figure(found: Ancestry | None) -> Figure | None:
     A box is a candidate; one with cut corners is a whole generation, which shaped the state that later ones were
     drawn from. Of more than `MOST_MARKS` marks, or `MOST_COLUMNS` generations, the last ones are drawn. The table of
     data has all.
-
-    Args:
-        found: Ancestry of the winner; None where there is no figure.
     """
     if found is None or not found.ancestors:
         return None
-    marks = _marks(found)
-    columns = _columns(marks)
+    marks = list(_marks(found))
+    columns: dict[int, list[_Mark]] = {}
+    for mark in marks:
+        columns.setdefault(mark.generation, []).append(mark)
     shown = _latest(columns)
     places = _places(shown)
-    height = TOP + ROW * max(*map(len, shown.values()), _models(found) + 1) + 12
+    rows_of_models = (len(found.sources) + len(found.stages)) // 2
+    height = TOP + ROW * max(*map(len, shown.values()), rows_of_models + 1) + 12
     step = (WIDTH - LEFT - BOX - 12) / max(len(shown) - 1, 1)
     xs = {number: LEFT + step * place for place, number in enumerate(sorted(shown))}
     winner = found.ancestors[0].id
-    parts = [_ground(found, sorted(shown), xs, len(columns), height)]
     by_name = {mark.name: mark for of in shown.values() for mark in of}
+    parts = [_ground(found, xs, len(columns), height)]
     for mark in by_name.values():
-        for name in mark.of:
-            if (before := by_name.get(name)) is not None:
-                start = (xs[before.generation] + BOX, places[name] + TALL / 2)
-                end = (xs[mark.generation], places[mark.name] + TALL / 2)
-                dashed = " f-dashed f-line" if mark.how in UNCHANGED else ""
-                parts.append(path([start, end], f"f-path{dashed}"))
+        for before in (by_name[name] for name in mark.of if name in by_name):
+            start = (xs[before.generation] + BOX, places[before.name] + TALL / 2)
+            end = (xs[mark.generation], places[mark.name] + TALL / 2)
+            dashed = " f-dashed f-line" if mark.how in UNCHANGED else ""
+            parts.append(path([start, end], f"f-path{dashed}"))
     parts += [
         _draw(mark, xs[mark.generation], places[mark.name], won=mark.name == winner)
         for mark in by_name.values()
@@ -70,37 +75,20 @@ def genealogy_figure(found: Ancestry | None) -> Figure | None:
     return Figure("genealogy", title, words, WIDTH, height, "".join(parts), _data(found, marks))
 
 
-def _marks(found: Ancestry) -> list[_Mark]:
+def _marks(found: Ancestry) -> Iterator[_Mark]:
     """Candidates first, the latest first."""
     learnt = {one.generation for one in found.drawn}
-    marks = [_candidate(one, learnt) for one in found.ancestors]
-    return marks + [_generation(one, learnt) for one in found.drawn]
 
+    def before(number: int) -> tuple[str, ...]:
+        return (f"generation {number}",) if number - 1 in learnt else ()
 
-def _candidate(one: Ancestor, learnt: set[int]) -> _Mark:
-    number = int(one.id.partition("-")[0])
-    of = one.parents
-    if one.operator == "drawn" and number - 1 in learnt:
-        of = (_of_generation(number - 1),)
-    return _Mark(one.id, number, one.id, one.score, of, one.operator)
-
-
-def _generation(one: Drawn, learnt: set[int]) -> _Mark:
-    before = one.generation - 1
-    of = (_of_generation(before),) if before in learnt else ()
-    words = f"all {one.candidates}"
-    return _Mark(_of_generation(one.generation), one.generation, words, one.score, of, "learnt")
-
-
-def _of_generation(number: int) -> str:
-    return f"generation {number + 1}"
-
-
-def _columns(marks: Sequence[_Mark]) -> dict[int, list[_Mark]]:
-    columns: dict[int, list[_Mark]] = {}
-    for mark in marks:
-        columns.setdefault(mark.generation, []).append(mark)
-    return columns
+    for one in found.ancestors:
+        number = int(one.id.partition("-")[0])
+        of = (one.operator == "drawn" and before(number)) or one.parents
+        yield _Mark(one.id, number, one.id, one.score, of, one.operator)
+    for each in found.drawn:
+        number, words = each.generation, f"all {each.candidates}"
+        yield _Mark(f"generation {number + 1}", number, words, each.score, before(number), "learnt")
 
 
 def _latest(columns: dict[int, list[_Mark]]) -> dict[int, list[_Mark]]:
@@ -120,7 +108,9 @@ def _places(shown: dict[int, list[_Mark]]) -> dict[str, float]:
     tallest = max(map(len, shown.values()))
     children: dict[str, list[float]] = {}
     for number in sorted(shown, reverse=True):
-        marks = sorted(shown[number], key=lambda mark: (_mean(children.get(mark.name)), mark.name))
+        marks = sorted(
+            shown[number], key=lambda mark: (fmean(children.get(mark.name, [0.0])), mark.name)
+        )
         first = TOP + ROW * (tallest - len(marks)) / 2
         for row, mark in enumerate(marks):
             places[mark.name] = first + ROW * row
@@ -129,13 +119,9 @@ def _places(shown: dict[int, list[_Mark]]) -> dict[str, float]:
     return places
 
 
-def _mean(values: Sequence[float] | None) -> float:
-    return sum(values) / len(values) if values else 0.0
-
-
 def _draw(mark: _Mark, x: float, y: float, *, won: bool) -> str:
     score = "" if mark.score is None else f" {mark.score:.3f}"
-    tip = f"{mark.name}: {mark.how}{' from ' if mark.of else ''}{' and '.join(mark.of)}{score}"
+    tip = f"{mark.name}: {mark.made}{score}"
     colour = "f-lane f-lane-1 f-hollow" if won else "f-lane f-lane-0 f-hollow"
     if mark.how == "learnt":
         cut, right, low = 8.0, x + BOX, y + TALL
@@ -153,60 +139,35 @@ def _draw(mark: _Mark, x: float, y: float, *, won: bool) -> str:
     return "".join(parts)
 
 
-def _ground(
-    found: Ancestry, shown: Sequence[int], xs: dict[int, float], generations: int, height: float
-) -> str:
+def _ground(found: Ancestry, xs: Mapping[int, float], generations: int, height: float) -> str:
     parts = [text(8, TOP - 16, "models merged", "f-title")]
     names = [one.name for one in found.sources] + [f"winner of {one.stage}" for one in found.stages]
     parts += [text(8, TOP + 20 + 20 * row, name) for row, name in enumerate(names)]
     parts.append(line(LEFT - 20, TOP - 30, LEFT - 20, height - 8, "f-divide"))
-    for number in shown:
+    for number, x in xs.items():
         label = f"generation {number + 1}"
-        middle = xs[number] + BOX / 2
-        parts.append(text(middle, TOP - 16, label, "f-title", text_anchor="middle"))
+        parts.append(text(x + BOX / 2, TOP - 16, label, "f-title", text_anchor="middle"))
     note = "box: candidate; cut corners: all of a generation, which the next ones were drawn from; dashed: unchanged"
-    if len(shown) < generations:
-        note = f"the last {len(shown)} of {generations} generations; {note}"
+    if len(xs) < generations:
+        note = f"the last {len(xs)} of {generations} generations; {note}"
     parts.append(text(8, 20, note, "f-muted"))
     return "".join(parts)
 
 
-def _models(found: Ancestry) -> int:
-    """How many rows of marks the names of the models take."""
-    return (len(found.sources) + len(found.stages)) // 2
-
-
 def _description(found: Ancestry, marks: Sequence[_Mark], generations: int, shown: int) -> str:
     part = "" if shown == generations else f" The last {shown} of them are drawn."
-    steps = "; ".join(
-        f"{mark.name} {mark.how}{' from ' if mark.of else ''}{' and '.join(mark.of)}"
-        for mark in marks[:MOST_MARKS]
-    )
+    steps = "; ".join(f"{mark.name} {mark.made}" for mark in marks[:MOST_MARKS])
     return f"{found.strategy} over {found.method}, {generations} generations.{part} {steps}."
 
 
 def _data(found: Ancestry, marks: Sequence[_Mark]) -> list[tuple[object, ...]]:
     recipes = {one.id: one.recipe for one in found.ancestors}
-    head: tuple[object, ...] = (
-        "stage",
-        "generation",
-        "name",
-        "operator",
-        "from",
-        "score",
-        "recipe",
-    )
     return [
-        head,
+        ("stage", "generation", "name", "operator", "from", "score", "recipe"),
         *(
             (
-                found.stage,
-                mark.generation + 1,
-                mark.name,
-                mark.how,
-                "; ".join(mark.of),
-                "" if mark.score is None else mark.score,
-                recipes.get(mark.name, ""),
+                *(found.stage, mark.generation + 1, mark.name, mark.how, "; ".join(mark.of)),
+                *("" if mark.score is None else mark.score, recipes.get(mark.name, "")),
             )
             for mark in marks
         ),

@@ -60,36 +60,25 @@ def tiles(data: ReportData) -> list[Tile]:
     return found
 
 
-def cut_prompts(data: ReportData) -> str | None:
-    """That prompts lost their start, in a sentence; None where all were read whole."""
-    if not data.cut:
-        return None
-    return (
-        f"Up to {data.cut:.0%} of a candidate's prompts were longer than the model can read, and "
-        "lost their start."
-    )
-
-
-def unclosed(data: ReportData) -> str | None:
-    """That thinking parts were not closed, in a sentence; None where all were."""
-    if not data.unclosed:
-        return None
-    winner = data.unclosed_by_winner
-    of_winner = "" if winner is None else f"; {winner:.0%} of the winner's on held-out items"
-    return (
-        f"Up to {data.unclosed:.0%} of a candidate's answers did not close their thinking in time, and count "
-        f"as wrong{of_winner}."
-    )
-
-
-def left_out(data: ReportData) -> str | None:
-    """That documents were left out, in a sentence; None if there are none."""
-    if not data.left_out:
-        return None
-    return (
-        f"{data.left_out} search documents, on which all parents and the whole first generation scored the same, "
-        "were left out of the generations after it."
-    )
+def remarks(data: ReportData) -> Iterator[str]:
+    """What has to be known of the scores, in sentences; nothing where all went as it should."""
+    if data.cut:
+        yield (
+            f"Up to {data.cut:.0%} of a candidate's prompts were longer than the model can read, and "
+            "lost their start."
+        )
+    if data.unclosed:
+        winner = data.unclosed_by_winner
+        of_winner = "" if winner is None else f"; {winner:.0%} of the winner's on held-out items"
+        yield (
+            f"Up to {data.unclosed:.0%} of a candidate's answers did not close their thinking in time, and count "
+            f"as wrong{of_winner}."
+        )
+    if data.left_out:
+        yield (
+            f"{data.left_out} search documents, on which all parents and the whole first generation "
+            "scored the same, were left out of the generations after it."
+        )
 
 
 def luck(table: FinalTable) -> list[str]:

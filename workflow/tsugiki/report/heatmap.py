@@ -50,13 +50,15 @@ def recipe_figure(recipe: AnyRecipe, figure: str = "weights") -> Figure | None:
     if not parts:
         return None
     title = f"Parameters of the best recipe ({recipe.method}) by layer and parent"
-    data: list[tuple[object, ...]] = [("parameter", "parent", "group", "value")]
-    data += [
-        (name, parent, group, of_parent[group])
-        for name, parameter in recipe.parameters.items()
-        for parent, of_parent in parameter.values.items()
-        for group in ordered_groups(parameter)
-        if group in of_parent
+    data = [
+        ("parameter", "parent", "group", "value"),
+        *(
+            (name, parent, group, of_parent[group])
+            for name, parameter in recipe.parameters.items()
+            for parent, of_parent in parameter.values.items()
+            for group in ordered_groups(parameter)
+            if group in of_parent
+        ),
     ]
     return Figure(figure, title, " ".join(sentences), WIDTH, y, "".join(parts), data)
 

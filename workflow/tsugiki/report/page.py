@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tsugiki import __version__
 from tsugiki.atomic import write_if_changed
+from tsugiki.config.licences import described
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.recipe import AnyRecipe
@@ -16,12 +17,18 @@ from tsugiki.finalists.table import ahead, choice, notes, ranked_rows, shown, sh
 from tsugiki.progress.progress import duration
 from tsugiki.report.comparison import comparison_figure, figure_name
 from tsugiki.report.costs import cost_figure
-from tsugiki.report.data import ReportData, load
-from tsugiki.report.diagnosis import movement_figure, sentences, signal_figure
-from tsugiki.report.fitness import courses, fitness_figure, search_name
+from tsugiki.report.data import ReportData, load, origin
 from tsugiki.report.front import front_figure
 from tsugiki.report.genealogy import genealogy_figure
-from tsugiki.report.headline import cut_prompts, headline, left_out, luck, tiles, unclosed
+from tsugiki.report.generations import (
+    courses,
+    fitness_figure,
+    movement_figure,
+    search_name,
+    sentences,
+    signal_figure,
+)
+from tsugiki.report.headline import headline, luck, remarks, tiles
 from tsugiki.report.heatmap import ordered_groups, recipe_figure
 from tsugiki.report.svg import STYLE, Figure
 
@@ -97,6 +104,8 @@ def render(data: ReportData, drawn: dict[str, Figure], model: Sequence[str] = ()
         "duration": duration,
         "ordered_groups": ordered_groups,
         "other_measures": other_measures,
+        "described": described,
+        "origin": origin,
     }
     return environment.get_template("report.html.j2").render(
         data=data,
@@ -111,11 +120,8 @@ def render(data: ReportData, drawn: dict[str, Figure], model: Sequence[str] = ()
         figures=drawn,
         recipes=stage_recipes(data),
         recipe_figures=data.config.figures(),
-        headline=headline(data),
+        lead=[headline(data), *remarks(data)],
         model=model,
-        cut=cut_prompts(data),
-        unclosed=unclosed(data),
-        left_out=left_out(data),
         tiles=tiles(data),
         luck=[] if data.table is None else luck(data.table),
         notes=[] if data.table is None else notes(data.table),

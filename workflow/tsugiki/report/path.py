@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tsugiki.contracts.recipe import DataflowRecipe, Hop
-from tsugiki.report.svg import (
-    Figure,
-    Scale,
-    circle,
-    line,
-    number,
-    path,
-    rectangle,
-    text,
-    ticks,
-)
+from tsugiki.report.svg import Figure, Scale, axes, circle, path, rectangle, text, ticks
 
 WIDTH, HEIGHT = 860.0, 380.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 24.0, 64.0, 64.0
@@ -28,18 +18,22 @@ MOST_NUMBERS = 32
 
 
 def path_figure(recipe: DataflowRecipe, name: str = "path") -> Figure:
-    """Draw which layer of which parent each step goes through; larger marks scale more.
-
-    Args:
-        recipe: The recipe.
-        name: Of the figure.
-    """
+    """Draw which layer of which parent each step goes through; larger marks scale more."""
     order = list(dict.fromkeys([recipe.owner, *(hop.parent for hop in recipe.path)]))
     deepest = max(hop.layer for hop in recipe.path)
     x = Scale(1, max(2, len(recipe.path)), LEFT + 16, WIDTH - RIGHT - 16)
     y = Scale(0, max(1, deepest), HEIGHT - BOTTOM - 16, TOP + 8)
     points = [(x(step), y(hop.layer)) for step, hop in enumerate(recipe.path, start=1)]
-    parts = [_axes(x, y, len(recipe.path)), _legend(order), path(points, "f-path")]
+    steps = len(recipe.path)
+    marks = {1, *(int(one) for one in ticks(1, max(steps, 2), 12)), steps}
+    ground = axes(
+        (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
+        [(x(one), str(one)) for one in sorted(marks)],
+        [(y(one), str(one)) for one in sorted({int(one) for one in ticks(y.low, y.high)})],
+        "step",
+        "layer",
+    )
+    parts = [ground, _legend(order), path(points, "f-path")]
     for (across, up), (step, hop) in zip(points, enumerate(recipe.path, start=1), strict=True):
         parts.append(_mark(across, up, order.index(hop.parent), hop, step))
         if len(recipe.path) <= MOST_NUMBERS and hop.scale != 1:
@@ -47,8 +41,10 @@ def path_figure(recipe: DataflowRecipe, name: str = "path") -> Figure:
             above = up - _radius(hop) - 4
             parts.append(text(across, above, label, "f-value f-muted", text_anchor="middle"))
     title = f"Path of the best model: {len(recipe.path)} hops through {len(order)} models"
-    data: list[tuple[object, ...]] = [("step", "parent", "layer", "scale")]
-    data += [(step, hop.parent, hop.layer, hop.scale) for step, hop in enumerate(recipe.path, 1)]
+    data = [
+        ("step", "parent", "layer", "scale"),
+        *((step, hop.parent, hop.layer, hop.scale) for step, hop in enumerate(recipe.path, 1)),
+    ]
     return Figure(name, title, _description(recipe.path), WIDTH, HEIGHT, "".join(parts), data)
 
 
@@ -65,23 +61,6 @@ def _mark(x: float, y: float, parent: int, hop: Hop, step: int) -> str:
 def _radius(hop: Hop) -> float:
     """The area is in proportion to the scale."""
     return float(min(max(SIZE * abs(hop.scale) ** 0.5, SMALLEST), LARGEST))
-
-
-def _axes(x: Scale, y: Scale, steps: int) -> str:
-    parts = []
-    for tick in sorted({int(one) for one in ticks(y.low, y.high)}):
-        parts.append(line(LEFT, y(tick), WIDTH - RIGHT, y(tick), "f-grid"))
-        parts.append(text(LEFT - 8, y(tick) + 4, str(tick), text_anchor="end"))
-    parts += [
-        text(x(tick), HEIGHT - BOTTOM + 20, str(tick), text_anchor="middle")
-        for tick in sorted({1, *(int(one) for one in ticks(1, max(steps, 2), 12)), steps})
-    ]
-    parts.append(line(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "f-axis"))
-    middle, height = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(text(middle, HEIGHT - BOTTOM + 40, "step", "f-title", text_anchor="middle"))
-    turned = f"rotate(-90 16 {number(height)})"
-    parts.append(text(16, height, "layer", "f-title", text_anchor="middle", transform=turned))
-    return "".join(parts)
 
 
 def _legend(order: Sequence[str]) -> str:

@@ -120,6 +120,12 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
 
+def cross(x: float, y: float, reach: float, class_: str) -> str:
+    """A diagonal cross."""
+    down = line(x - reach, y - reach, x + reach, y + reach, class_)
+    return down + line(x - reach, y + reach, x + reach, y - reach, class_)
+
+
 def rectangle(x: float, y: float, width: float, height: float, class_: str, tip: str = "") -> str:
     """A rectangle, with a text that appears under the pointer."""
     return element("rect", _tip(tip), x=x, y=y, width=width, height=height, class_=class_)
@@ -162,35 +168,42 @@ def axis_of_bars(x: Scale, top: float, bottom: float, title: str) -> str:
     return "".join(parts)
 
 
-def axes_by_generation(
-    x: Scale, y: Scale, generations: int, *, most: int = 6, title: str = ""
+def axes(
+    frame: tuple[float, float, float, float],
+    across: Sequence[tuple[float, str]],
+    up: Sequence[tuple[float, str]],
+    across_title: str,
+    up_title: str = "",
+    *,
+    grid: bool = False,
 ) -> str:
-    """Lines at round numbers, and the numbers of generations below.
+    """Lines at round numbers, and what they are.
 
     Args:
-        x: Of generations from 0; the ground reaches 12 pixels beyond it.
-        y: Of what is drawn.
-        generations: How many.
-        most: Lines, about.
-        title: What is drawn; nothing if the legend says it.
+        frame: Left, top, right and bottom, in pixels.
+        across: Place and label of what is written below.
+        up: Place and label of the lines.
+        across_title: What is drawn from left to right.
+        up_title: And upwards; nothing if the legend says it.
+        grid: Whether there are lines upwards, too.
     """
-    left, right, bottom = x.start - 12, x.end + 12, y.start
+    left, top, right, bottom = frame
     parts = []
-    for tick in ticks(y.low, y.high, most):
-        parts.append(line(left, y(tick), right, y(tick), "f-grid"))
-        parts.append(text(left - 8, y(tick) + 4, f"{tick:g}", text_anchor="end"))
-    marks = ticks(1, generations, 10) if generations > 1 else [1]
-    parts += [
-        text(x(tick - 1), bottom + 20, str(tick), text_anchor="middle")
-        for tick in sorted({1, *(int(one) for one in marks)})
-    ]
+    for y, label in up:
+        parts.append(line(left, y, right, y, "f-grid"))
+        parts.append(text(left - 8, y + 4, label, text_anchor="end"))
+    for x, label in across:
+        parts.append(line(x, top, x, bottom, "f-grid") if grid else "")
+        parts.append(text(x, bottom + 20, label, text_anchor="middle"))
     parts.append(line(left, bottom, right, bottom, "f-axis"))
-    middle = (left + right) / 2
-    parts.append(text(middle, bottom + 40, "generation", "f-title", text_anchor="middle"))
-    if title:
-        height = (y.end + bottom) / 2
-        turned = f"rotate(-90 16 {number(height)})"
-        parts.append(text(16, height, title, "f-title", text_anchor="middle", transform=turned))
+    middle, height = (left + right) / 2, (top + bottom) / 2
+    parts.append(text(middle, bottom + 40, across_title, "f-title", text_anchor="middle"))
+    turned = f"rotate(-90 16 {number(height)})"
+    parts.append(
+        text(16, height, up_title, "f-title", text_anchor="middle", transform=turned)
+        if up_title
+        else ""
+    )
     return "".join(parts)
 
 

@@ -73,12 +73,7 @@ def result_is_pending(files: RunFiles) -> bool:
 
 
 def untold(files: RunFiles, generations: int) -> str:
-    """What MLflow has still to be told of, in words; nothing where it has all.
-
-    Args:
-        files: The run's files.
-        generations: How many generations it is to be told of.
-    """
+    """What MLflow has still to be told of, in words; nothing where it has all."""
     words = [f"{generations} generations"] if generations else []
     return " and ".join([*words, *(["the result"] if result_is_pending(files) else [])])
 

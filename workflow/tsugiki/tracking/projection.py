@@ -11,6 +11,8 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tsugiki.canonical import canonical_json, digest_file
@@ -24,7 +26,6 @@ from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import InfrastructureError, LineageError
 from tsugiki.progress.diagnosis import Diagnosis, diagnose
 from tsugiki.progress.summary import NOTHING, Summary, decided_objectives, summaries
-from tsugiki.tracking.inputs import data_sets, source_tags
 from tsugiki.tracking.marks import (
     PENDING,
     mark,
@@ -41,8 +42,10 @@ from tsugiki.tracking.records import (
     PREFIX,
     Record,
     candidate_record,
+    data_sets,
     generation_metrics,
     milliseconds,
+    source_tags,
 )
 from tsugiki.tracking.store import (
     open_experiment,
@@ -64,18 +67,13 @@ Generations = Sequence[tuple[str, int]]
 
 
 def track_generation(
-    files: RunFiles,
-    phase: str,
-    generation: int,
-    config: RunConfig,
-    *,
-    log: Callable[[str], None],
+    files: RunFiles, phase: str, generation: int, config: RunConfig, *, log: Callable[[str], None]
 ) -> None:
     """Log a scored generation and those before it that MLflow has still to be told of; mark them in tracked.json.
 
-    With a phase's first generation, all are logged that are pending in the run. Doing it again changes nothing. A store that was moved with its folder is rebuilt as a whole. If
-    MLflow or its store fails, the generation is marked as pending, and the search goes on: the next
-    call tries again.
+    With a phase's first generation, all are logged that are pending in the run. Doing it again changes
+    nothing. A store that was moved with its folder is rebuilt as a whole. If MLflow or its store fails, the
+    generation is marked as pending, and the search goes on: the next call tries again.
 
     Args:
         files: The run's files.
@@ -183,13 +181,13 @@ def _clear(client: Any, files: RunFiles, config: RunConfig) -> None:
     mark_untold(files, config, all_of_them=True)
     if store_has_moved(client, files, config):
         retire_experiment(client, config)
-    _projection(client, files, config).clear()
+    _Projection(client, files, config).clear()
     if config.tracking.uri is None:
         shutil.rmtree(own_artifacts(files), ignore_errors=True)
 
 
 def _log(client: Any, files: RunFiles, config: RunConfig, those: Generations) -> None:
-    projection = _projection(client, files, config)
+    projection = _Projection(client, files, config)
     for phase, of_phase in itertools.groupby(those, key=lambda one: one[0]):
         numbers = [number for _, number in of_phase]
         first, folder = numbers[0], files.phase(phase)
@@ -213,18 +211,18 @@ def _log(client: Any, files: RunFiles, config: RunConfig, those: Generations) ->
         mark_result(files, state=True)
 
 
-def _projection(client: Any, files: RunFiles, config: RunConfig) -> _Projection:
-    return _Projection(client, open_experiment(client, files, config), files, config)
-
-
 @dataclass(frozen=True)
 class _Projection:
     """An open store, and the run whose ledger is written to it."""
 
     client: Any
-    experiment: str
     files: RunFiles
     config: RunConfig
+
+    @cached_property
+    def experiment(self) -> str:
+        """Id of the run's experiment, which is made if need be."""
+        return open_experiment(self.client, self.files, self.config)
 
     def clear(self) -> None:
         """Delete the run's records, and no other run's."""
@@ -258,14 +256,7 @@ class _Projection:
                     self.client.log_artifacts(run.info.run_id, str(figures), "figures")
 
     def log(self, phase: str, entry: Entry, before: Entry | None, summary: Summary) -> None:
-        """Log a generation.
-
-        Args:
-            phase: Its phase.
-            entry: The generation; it is scored.
-            before: The generation before it.
-            summary: Of the generation.
-        """
+        """Log a generation."""
         folder = self.files.phase(phase)
         own = self.config.own_documents(phase, entry.number)
         costs = {
@@ -278,19 +269,20 @@ class _Projection:
         inputs = data_sets(self.files, entry.population.split)
         parent = self._phase_run(phase, start, inputs)
         if entry.number == 0 or phase == TEST:
-            self._log_run_files(parent)
+            its = self.files
+            once = (its.config, its.parents, its.items, its.environment, its.final, its.front)
+            self._attach(parent, *once)
         if entry.population.candidates:
             spent = [cost for cost in known if cost.generation in (None, entry.number)]
             diagnosis = self._diagnosis(phase, [entry] if before is None else [before, entry])
             metrics = generation_metrics(summary, spent, diagnosis)
-            self._log(parent, metrics=metrics, timestamp=milliseconds(end), step=entry.number)
+            self._log(parent, metrics, milliseconds(end), entry.number)
             self._log_candidates(parent, phase, entry, costs, end, inputs)
         if self._is_last(phase, entry):
             self.client.set_terminated(parent, status="FINISHED", end_time=milliseconds(end))
 
     def _diagnosis(self, phase: str, latest: Sequence[Entry]) -> Diagnosis | None:
-        stage = self.config.stage(phase)
-        if stage is None:
+        if (stage := self.config.stage(phase)) is None:
             return None
         objectives = decided_objectives(self.files, self.config)
         return diagnose(self.files.phase(phase), stage, latest, objectives)[-1]
@@ -306,37 +298,32 @@ class _Projection:
     ) -> None:
         place = {"role": "candidate", "series": phase, "generation": str(entry.number)}
         present = {run.data.tags.get(f"{PREFIX}.candidate"): run for run in self._search(**place)}
-        ranked = () if entry.outcomes is None else entry.outcomes.ranked
-        for candidate, result in zip(entry.population.candidates, ranked, strict=True):
+        for candidate, result in zip(entry.population.candidates, entry.ranked, strict=True):
             recipe = read_recipe(self.files.phase(phase).candidate(candidate.recipe).recipe)
-            cost = costs[candidate.recipe]
-            record = candidate_record(candidate, result, recipe, cost, end)
+            record = candidate_record(candidate, result, recipe, costs[candidate.recipe], end)
             run = present.pop(candidate.id, None)
-            if run is not None and _same(run, record) and run.info.status in DONE:
+            if run is not None and run.info.status in DONE and _same(run, record):
                 continue
             if run is not None:  # of another outcome, or cut off: what it has cannot be changed
                 self.client.delete_run(run.info.run_id)
-            run = self._create(record.name, record.tags, record.started, parent, **place)
-            self.client.log_inputs(run.info.run_id, inputs)
-            self._log_candidate(run.info.run_id, phase, candidate, record, entry.number)
+            made = self._create(record.name, record.tags, record.started, parent, **place)
+            self.client.log_inputs(made, inputs)
+            self._log_candidate(made, phase, candidate, record, entry.number)
         for run in present.values():
             self.client.delete_run(run.info.run_id)
 
     def _log_candidate(
         self, run: str, phase: str, candidate: Candidate, record: Record, step: int
     ) -> None:
-        self._log(
-            run,
-            metrics=record.metrics,
-            params=record.params,
-            timestamp=record.finished,
-            step=step,
-        )
+        from mlflow.entities import Param
+
+        texts = [Param(name, value) for name, value in record.params.items()]
+        self._log(run, record.metrics, record.finished, step, params=texts[:PARAMS_A_CALL])
+        for start in range(PARAMS_A_CALL, len(texts), PARAMS_A_CALL):
+            self.client.log_batch(run, params=texts[start : start + PARAMS_A_CALL])
         folder = self.files.phase(phase).candidate(candidate.recipe)
         scored = folder.of(self.config.own_documents(phase, step)).at(record.rung)
-        for path in (folder.recipe, scored.outcome, scored.items):
-            if path.is_file():
-                self.client.log_artifact(run, str(path))
+        self._attach(run, folder.recipe, scored.outcome, scored.items)
         if candidate.genome:
             text = canonical_json(list(candidate.genome)).decode()
             self.client.log_text(run, text, "genome.json")
@@ -345,46 +332,42 @@ class _Projection:
 
     def _phase_run(self, phase: str, start: datetime, inputs: Sequence[Any]) -> str:
         """Id of the phase's run. Its settings are tags: MLflow lets no parameter have another value."""
-        settings = self._settings(phase)
-        found = self._search(role="series", series=phase)
+        settings, place = self._settings(phase), {"role": "series", "series": phase}
+        found = self._search(**place)
         if not found:
-            place = {"role": "series", "series": phase}
-            created = self._create(phase, settings, milliseconds(start), None, **place)
-            self.client.log_inputs(created.info.run_id, inputs)
-            return str(created.info.run_id)
-        (run, *_) = found
+            made = self._create(phase, settings, milliseconds(start), None, **place)
+            self.client.log_inputs(made, inputs)
+            return made
         for key, value in settings.items():
-            if run.data.tags.get(key) != value:
-                self.client.set_tag(run.info.run_id, key, value)
-        return str(run.info.run_id)
+            if found[0].data.tags.get(key) != value:
+                self.client.set_tag(found[0].info.run_id, key, value)
+        return str(found[0].info.run_id)
 
     def _settings(self, phase: str) -> dict[str, str]:
         settings = {"seed": str(self.config.seed)}
-        for stage in self.config.searches:
-            if stage.name == phase:
-                settings["strategy"] = stage.strategy.kind
-                settings["space"] = stage.space.kind
-                if isinstance(stage.space, ParameterSpace):
-                    settings["method"] = stage.space.method
-                settings["generations"] = str(stage.budget.generations)
+        if (stage := self.config.stage(phase)) is not None:
+            settings |= {"strategy": stage.strategy.kind, "space": stage.space.kind}
+            settings["generations"] = str(stage.budget.generations)
+            if isinstance(stage.space, ParameterSpace):
+                settings["method"] = stage.space.method
         return {f"{PREFIX}.{key}": value for key, value in settings.items()}
 
-    def _log_run_files(self, parent: str) -> None:
-        files = self.files
-        made = (files.final, files.front)
-        for path in (files.config, files.parents, files.items, files.environment, *made):
+    def _attach(self, run: str, *paths: Path) -> None:
+        for path in paths:
             if path.is_file():
-                self.client.log_artifact(parent, str(path))
+                self.client.log_artifact(run, str(path))
 
     def _create(
         self, name: str, tags: Mapping[str, str], start: int, parent: str | None, **place: str
-    ) -> Any:
+    ) -> str:
+        """Make a run; returns its id."""
         own = {f"{PREFIX}.{key}": value for key, value in self._place(place).items()}
         own |= source_tags(self.files, "rank" if parent is None else "evaluate")
         nested = {} if parent is None else {"mlflow.parentRunId": parent}
-        return self.client.create_run(
+        made = self.client.create_run(
             self.experiment, start_time=start, run_name=name, tags={**tags, **own, **nested}
         )
+        return str(made.info.run_id)
 
     def _search(self, **place: str) -> list[Any]:
         conditions = [
@@ -401,25 +384,21 @@ class _Projection:
     def _log(
         self,
         run: str,
-        *,
         metrics: Mapping[str, float],
         timestamp: int,
         step: int,
-        params: Mapping[str, str] | None = None,
+        params: Sequence[Any] = (),
     ) -> None:
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Metric
 
         numbers = [Metric(name, value, timestamp, step) for name, value in metrics.items()]
-        texts = [Param(name, value) for name, value in (params or {}).items()]
-        self.client.log_batch(run, metrics=numbers, params=texts[:PARAMS_A_CALL])
-        for start in range(PARAMS_A_CALL, len(texts), PARAMS_A_CALL):
-            self.client.log_batch(run, params=texts[start : start + PARAMS_A_CALL])
+        self.client.log_batch(run, metrics=numbers, params=params)
 
     def _is_last(self, phase: str, entry: Entry) -> bool:
-        for stage in self.config.searches:
-            if stage.name == phase and entry.population.stopped is None:
-                return entry.number >= stage.budget.generations - 1
-        return True
+        stage = self.config.stage(phase)
+        if stage is None or entry.population.stopped is not None:
+            return True
+        return entry.number >= stage.budget.generations - 1
 
 
 def _same(run: Any, record: Record) -> bool:

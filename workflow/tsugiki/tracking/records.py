@@ -1,20 +1,26 @@
-"""What MLflow is told of a candidate, its recipe and a generation: pure functions of the ledger.
+"""What MLflow is told of a candidate, its recipe, a generation, and where numbers come from.
 
 Times come from cost.json, so that logging the same files again logs the same records.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from tsugiki.canonical import digest
+from tsugiki.contracts.document_sets import Split, read_document_sets
+from tsugiki.contracts.environment import source_commit
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.outcome import Cost, Failed, Scored
 from tsugiki.contracts.population import Candidate, Ranked
 from tsugiki.contracts.recipe import SHARED, AnyRecipe, DataflowRecipe, Hop, Recipe
+from tsugiki.errors import LineageError
 from tsugiki.progress.diagnosis import Diagnosis
 from tsugiki.progress.summary import Course, Summary
 
@@ -22,6 +28,13 @@ MOST_VALUES = 64
 """A recipe with more values keeps them in recipe.json only: MLflow's parameters are for tables."""
 LONGEST_PATH = 400
 """Hops; MLflow cuts parameters of more than 6000 characters without a word."""
+LONGEST_TAG = 5000
+"""Characters; MLflow cuts longer tags without a word."""
+LONGEST_DIGEST = 36
+"""Characters; MLflow refuses longer digests of data sets."""
+CONTEXT = "mlflow.data.context"
+"""The tag that says what a run used a data set for."""
+PREFIX = "tsugiki"
 
 
 def recipe_params(recipe: AnyRecipe) -> dict[str, str]:
@@ -60,12 +73,6 @@ def _values(recipe: Recipe) -> dict[str, str]:
     if len(values) <= MOST_VALUES:
         shown |= {name: repr(value) for name, value in values.items()}
     return shown
-
-
-LONGEST_TAG = 5000
-"""Characters; MLflow cuts longer tags without a word."""
-
-PREFIX = "tsugiki"
 
 
 @dataclass(frozen=True)
@@ -116,11 +123,7 @@ def generation_metrics(
     """Metrics of the parent run for one generation.
 
     Those of the weighted sum have plain names, those of each of several objectives end in its name.
-
-    Args:
-        summary: Of the generation.
-        costs: Of what it had to score.
-        diagnosis: Of the generation, if it is of a stage.
+    `costs` are those of what it had to score.
     """
     numbers = {
         **({} if summary.fitness is None else _course(summary.fitness)),
@@ -208,3 +211,48 @@ def legal(name: str) -> str:
     """`name` if MLflow accepts it; else with the other characters replaced, and still unique."""
     replaced = re.sub(r"[^\w\-. ]", "_", name, flags=re.ASCII)[:200]
     return name if replaced == name else f"{replaced}-{digest(name)[:8]}"
+
+
+def data_sets(files: RunFiles, split: Split) -> list[Any]:
+    """The documents of each task that a phase is scored on, as MLflow's `DatasetInput`.
+
+    Its digest is that of the documents' digests, so that equal ones are equal in any run. Candidates
+    left at a rung, and generations with documents of their own, are scored on a part of it.
+
+    Raises:
+        LineageError: items.json is missing or damaged.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    found = []
+    for task, sets in read_document_sets(files.items).tasks.items():
+        if documents := getattr(sets, split):
+            content = digest([document.hash for document in documents])[:LONGEST_DIGEST]
+            source = json.dumps({"task": task, "set": split, "listed_in": files.items.name})
+            profile = json.dumps({"documents": len(documents)})
+            one = Dataset(task, content, "items", source, profile=profile)
+            found.append(DatasetInput(one, [InputTag(CONTEXT, split)]))
+    return found
+
+
+def source_tags(files: RunFiles, entry_point: str) -> dict[str, str]:
+    """MLflow's tags for the code that made something.
+
+    Args:
+        files: The run's files; the commit is the one in environment.json, if that has any.
+        entry_point: The command that made it.
+    """
+    tags = {
+        "mlflow.source.type": "PROJECT",
+        "mlflow.source.name": "tsugiki",
+        "mlflow.project.entryPoint": entry_point,
+    }
+    try:
+        commit = source_commit(files)
+    except LineageError:  # what is wrong with the file is for audits to say
+        commit = None
+    if commit is not None:
+        plain, _, changes = commit.partition("+")
+        tags["mlflow.source.git.commit"] = plain
+        tags["tsugiki.source.changed"] = str(bool(changes)).lower()
+    return tags

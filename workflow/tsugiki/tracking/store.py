@@ -33,6 +33,19 @@ WITH_MEANING = "%?#"
 """Characters that mean something in a URI."""
 AGAIN = 1.0
 """Seconds after which a call is ended once more: a library may take the first time for a reason to retry."""
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+SERVERS = ("http", "https", "databricks")
+PROMPT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "PGCONNECT_TIMEOUT": "5",
+}
+"""What a store is asked with unless the environment says otherwise; seconds."""
+MARGIN = 5
+"""Seconds above those of the requests of a call, for what they do not count."""
+LONGEST_REASON = 200
+KIND = "mlflow.experimentKind"
+"""The tag that makes MLflow's pages open at the table of runs, not at traces of a chat."""
 
 
 @contextmanager
@@ -66,21 +79,6 @@ class Limited:
         return time_limit(self.seconds)(getattr(self.inner, name))
 
 
-DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-SERVERS = ("http", "https", "databricks")
-PROMPT = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "PGCONNECT_TIMEOUT": "5",
-}
-"""What a store is asked with unless the environment says otherwise; seconds."""
-MARGIN = 5
-"""Seconds above those of the requests of a call, for what they do not count."""
-LONGEST_REASON = 200
-KIND = "mlflow.experimentKind"
-"""The tag that makes MLflow's pages open at the table of runs, not at traces of a chat."""
-
-
 def sqlite_uri(database: Path) -> str:
     """MLflow's name for a database at an absolute path, whatever characters are in that."""
     if not set(WITH_MEANING) & set(str(database)):
@@ -106,10 +104,7 @@ def make_if_absent(database: Path, make: Callable[[str], object]) -> None:
 
     MLflow makes hundreds of changes to a new one, and can neither use nor finish it when it was
     stopped in between. One that an earlier version left so holds no record: it is made again.
-
-    Args:
-        database: Its path.
-        make: Makes a database, given its URI.
+    `make` is given the database's URI.
     """
     if database.is_file() and not _is_half_made(database):
         return

@@ -71,9 +71,7 @@ def forget(client: Any, experiment: str, run: str) -> None:
 def card(files: RunFiles, run: Any) -> str:
     """The model's card: what it is, how it scores, where its weights are and how they are loaded.
 
-    Args:
-        files: The run's files.
-        run: The winner's run in MLflow.
+    `run` is the winner's run in MLflow.
     """
     recipe = read_recipe(files.best_recipe)
     parents = ", ".join(model.name for model in recipe.models)

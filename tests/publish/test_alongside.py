@@ -9,7 +9,7 @@ import yaml
 from tests.publish.conftest import CITED
 from tsugiki import __version__
 from tsugiki.contracts.locks import LockedCard, LockedFile, LockedParent, digest_of_files
-from tsugiki.publish.citation import citation_entries, citation_file
+from tsugiki.publish.alongside import citation_entries, citation_file
 from tsugiki.publish.sources import Source
 
 FILES = (LockedFile(name="model.safetensors", size=1, sha256="0" * 64),)
