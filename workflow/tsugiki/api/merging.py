@@ -71,14 +71,9 @@ def merge_into(
 ) -> str:
     """Merge once into a live model: its weights are overwritten in place, and nothing is written.
 
-    Args:
-        model: A transformers model of the architecture of the one that gives the configuration
-            (the recipe's `tokenizer`), in the recipe's number format or float32, on any device.
-        source: As for `merge`, but no path through layers.
-        models: As for `merge`.
-        threads: As for `merge`.
-        accept_differences: As for `merge`.
-        log: As for `merge`.
+    `model` is a transformers model of the architecture of the one that gives the configuration (the recipe's
+    `tokenizer`), in the recipe's number format or float32, on any device; `source` is no path through layers.
+    All else is as for `merge`.
 
     Returns:
         Digest of the weights: the one that `merge` returns.

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import logging
-import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import lm_eval
@@ -22,13 +19,12 @@ from tsugiki.evaluate.aggregation import Aggregation, aggregation_of, aggregatio
 from tsugiki.evaluate.documents import SourceDocuments
 from tsugiki.evaluate.evaluators.evaluator import Evaluator, hash_document, keys_of
 from tsugiki.evaluate.evaluators.repeats import (
-    as_draw,
-    average_answers,
     note_repeats,
     repeat_faults,
 )
 from tsugiki.evaluate.evaluators.samples import record_of, samples_of
 from tsugiki.evaluate.evaluators.sources import Pool, Source
+from tsugiki.evaluate.evaluators.subsets import FEWSHOT_SEED, Subsets
 from tsugiki.evaluate.evaluators.task_checks import (
     aggregation_fault,
     prompt_remarks,
@@ -49,8 +45,6 @@ from tsugiki.evaluate.offline import is_absent
 from tsugiki.evaluate.overlap import SourceFacts, texts_of
 from tsugiki.evaluate.pictures import Picture, has_pictures
 from tsugiki.evaluate.readers import Reader
-
-FEWSHOT_SEED = 1234
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
@@ -90,7 +84,7 @@ class Harness(Evaluator):
             objective.name: self._aggregation(objective) for objective in self.objectives
         }
         self._pictures = TaskPictures(self.tasks, self._files)
-        self._subsets: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self._subsets = Subsets(self.sources, self.repeats, self._pictures)
         self._hashes: dict[tuple[str, int], str] = {}
         self._versions = {
             name: source_digest(local[name].path.parent) if name in local else lm_eval.__version__
@@ -209,7 +203,7 @@ class Harness(Evaluator):
         found = {}
         for one, (task, place) in zip(ids, self.sources[source].by_task(ids), strict=True):
             if has_pictures(self.tasks[task]):
-                (document,) = self._pool(task).chosen([place])
+                (document,) = self._subsets.pool(task).chosen([place])
                 found[one] = self._pictures.opened(task, document, place)
         return found
 
@@ -257,7 +251,7 @@ class Harness(Evaluator):
         for task, place in (one for of_source in placed.values() for one in of_source):
             asked.setdefault(task, {})[place] = None  # of several sources, once
         results = self._evaluate(
-            model, {name: self._narrowed(name, tuple(places)) for name, places in asked.items()}
+            model, {name: self._subsets.of(name, tuple(places)) for name, places in asked.items()}
         )
         if results is None:
             raise EvaluationError("lm-eval returned no results")
@@ -294,36 +288,6 @@ class Harness(Evaluator):
                 raise
             raise EvaluationError(f"{type(error).__name__}: {error}") from error
 
-    def _narrowed(self, name: str, ids: tuple[int, ...]) -> Any:
-        """A copy of a task that has only some of its documents.
-
-        lm-eval's own subsets read every document of the task at each call, and number them by
-        their place in the subset in one table and by their id in another.
-        """
-        key = (name, ids)
-        if key not in self._subsets:
-            chosen = self._pool(name).chosen(ids)  # the others may be large, as images are
-            task = copy.copy(self.tasks[name])
-            task.test_docs = task.validation_docs = lambda: chosen
-            task.build_all_requests = _build_once(task, as_draw if name in self.repeats else None)
-            if name in self.repeats:
-                average_answers(task)
-            task.aggregation = _aggregate_nothing
-            if has_pictures(task):
-                # any model may be asked, by its own way; lm-eval would also hash pictures at each call
-                task.MULTIMODAL = False
-                task.doc_to_image = lambda document: self._pictures.kept(name, document)
-            self._subsets[key] = task
-        task = self._subsets[key]
-        # lm-eval draws solved examples from a generator that it keeps between calls
-        task.set_fewshot_seed(FEWSHOT_SEED)
-        return task
-
-    def _pool(self, name: str) -> Pool:
-        """All documents that some source has of a task."""
-        pools = [of.pools[name] for of in self.sources.values() if name in of.pools]
-        return max(pools, key=lambda pool: pool.with_training)
-
     def requests(self, model: Any, name: str, ids: Sequence[int]) -> list[Any]:
         """What a model is asked on some documents of a task or group: lm-eval's instances.
 
@@ -336,7 +300,7 @@ class Harness(Evaluator):
         for one, place in self.sources[name].by_task(ids):
             places.setdefault(one, []).append(place)
         for one, of_task in places.items():
-            task = self._narrowed(one, tuple(of_task))
+            task = self._subsets.of(one, tuple(of_task))
             task.build_all_requests(
                 system_instruction=self.evaluation.system_instruction,
                 apply_chat_template=chat,
@@ -389,7 +353,7 @@ class Harness(Evaluator):
                 places = [
                     place for task, place in self.sources[source].by_task(ids) if task == name
                 ]
-                documents = zip(places, self._pool(name).chosen(places), strict=True)
+                documents = zip(places, self._subsets.pool(name).chosen(places), strict=True)
                 if fault := self._pictures.fault(name, documents, readers):
                     yield fault
 
@@ -406,35 +370,6 @@ class Harness(Evaluator):
             pictures = self._pictures.digests(task, place, document)
             self._hashes[task, place] = hash_document(document, pictures)
         return self._hashes[task, place]
-
-
-def _aggregate_nothing() -> Mapping[str, Callable[[Sequence[Any]], float]]:
-    """A task's `aggregation` that does nothing with any metric.
-
-    Values are made from the records, of the objectives alone: a metric of the task that nobody asked
-    for costs nothing, and fails no candidate.
-    """
-    return defaultdict(lambda: lambda _parts: math.nan)
-
-
-def _build_once(task: Any, finish: Callable[[Any], None] | None) -> Callable[..., None]:
-    """A task's `build_all_requests` that renders prompts once per tokenizer, not per candidate."""
-    build = task.build_all_requests
-    built: dict[str, Any] = {}
-
-    def build_all_requests(*, tokenizer_name: str, **settings: Any) -> None:
-        if tokenizer_name not in built:
-            build(tokenizer_name=tokenizer_name, **settings)
-            built[tokenizer_name] = task.instances
-            for instance in task.instances:
-                if finish is not None:
-                    finish(instance)
-        task._instances = built[tokenizer_name]  # noqa: SLF001 - where lm-eval keeps them
-        for instance in task.instances:
-            instance.resps = []
-            instance.filtered_resps = {}
-
-    return build_all_requests
 
 
 def _tasks_of(evaluation: Evaluation) -> list[LmEvalObjective]:
