@@ -42,6 +42,15 @@ onsuccess:
 report: "workflow/report/workflow.rst"
 
 
+wildcard_constraints:
+    phase="|".join([*PLAN.stages, *PLAN.finals]),
+    stage="|".join(PLAN.stages),
+    finalists="|".join(PLAN.finalists),
+    gen=r"\d\d\d+",
+    job=r"\d+",
+    rung=r"\d+",
+
+
 include: "rules/parents.smk"
 include: "rules/materialize.smk"
 include: "rules/evaluate.smk"

@@ -161,11 +161,12 @@ class Bed:
     def recipe(
         self, method: str, values: Mapping[str, Mapping[str, float]], **options: bool | float | str
     ) -> Recipe:
-        """A merge of whole models: `values[parameter][parent]`."""
+        """A merge of whole models: `values[parameter][parent]`, the same parents for each parameter."""
+        parents = next(iter(values.values()))
         return Recipe(
             method=method,
             base=ParentRef(name="base", digest=self.digests["base"]),
-            parents=tuple(ParentRef(name=name, digest=self.digests[name]) for name in PARENTS),
+            parents=tuple(ParentRef(name=name, digest=self.digests[name]) for name in parents),
             parameters={
                 name: Parameter(values={parent: {"model": value} for parent, value in one.items()})
                 for name, one in values.items()

@@ -30,10 +30,6 @@ rule evaluate:
         RUN.root / "logs/{phase}/gen-{gen}/evaluate-{job}.log",
     benchmark:
         RUN.root / "benchmarks/{phase}/gen-{gen}/evaluate-{job}.tsv"
-    wildcard_constraints:
-        phase="|".join([*PLAN.stages, *PLAN.finals]),
-        gen=r"\d\d\d+",
-        job=r"\d+",
     priority: 10
     retries: 2 if workflow.is_main_process else 0  # not again on the same node, by its job's Snakemake
     conda:
@@ -66,9 +62,6 @@ rule evaluate_rung:
         RUN.root / "benchmarks/{phase}/gen-{gen}/rung-{rung}/evaluate-{job}.tsv"
     wildcard_constraints:
         phase="|".join(PLAN.stages),
-        gen=r"\d\d\d+",
-        rung=r"\d+",
-        job=r"\d+",
     priority: 10
     retries: 2 if workflow.is_main_process else 0
     conda:
@@ -90,7 +83,7 @@ rule promote:
     input:
         population=PLAN.path("population.json"),
         sets=RUN.items,
-        evaluated=PLAN.evaluated_at,
+        evaluated=PLAN.evaluated_of,
     output:
         promoted=PLAN.path("rung-{rung}.json"),
     log:
@@ -99,8 +92,6 @@ rule promote:
         RUN.root / "benchmarks/{phase}/gen-{gen}/promote-{rung}.tsv"
     wildcard_constraints:
         phase="|".join(PLAN.stages),
-        gen=r"\d\d\d+",
-        rung=r"\d+",
     priority: 20
     conda:
         "../envs/environment.yaml"

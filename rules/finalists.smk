@@ -50,8 +50,6 @@ rule finalists:
         RUN.root / "logs/{finalists}.log",
     benchmark:
         RUN.root / "benchmarks/{finalists}.tsv"
-    wildcard_constraints:
-        finalists="|".join(PLAN.finalists),
     conda:
         "../envs/environment.yaml"
     resources:
@@ -74,8 +72,6 @@ rule stage_best:
         RUN.root / "logs/{stage}/best.log",
     benchmark:
         RUN.root / "benchmarks/{stage}/best.tsv"
-    wildcard_constraints:
-        stage="|".join(PLAN.stages),
     conda:
         "../envs/environment.yaml"
     threads: SETTINGS.evaluation.threads

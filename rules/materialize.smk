@@ -28,8 +28,6 @@ rule start:
         RUN.root / "logs/{stage}/start.log",
     benchmark:
         RUN.root / "benchmarks/{stage}/start.tsv"
-    wildcard_constraints:
-        stage="|".join(PLAN.stages),
     conda:
         "../envs/environment.yaml"
     resources:
@@ -51,10 +49,6 @@ rule materialize:
         RUN.root / "logs/{phase}/gen-{gen}/materialize-{job}.log",
     benchmark:
         RUN.root / "benchmarks/{phase}/gen-{gen}/materialize-{job}.tsv"
-    wildcard_constraints:
-        phase="|".join([*PLAN.stages, *PLAN.finals]),
-        gen=r"\d\d\d+",
-        job=r"\d+",
     conda:
         "../envs/environment.yaml"
     threads: SETTINGS.evaluation.threads

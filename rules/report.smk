@@ -23,9 +23,6 @@ rule track:
         RUN.root / "logs/{phase}/gen-{gen}/track.log",
     benchmark:
         RUN.root / "benchmarks/{phase}/gen-{gen}/track.tsv"
-    wildcard_constraints:
-        phase="|".join([*PLAN.stages, *PLAN.finals]),
-        gen=r"\d\d\d+",
     conda:
         "../envs/environment.yaml"
     threads: 0  # it takes no core from those that evaluate

@@ -27,9 +27,6 @@ rule rank:
         RUN.root / "logs/{phase}/gen-{gen}/rank.log",
     benchmark:
         RUN.root / "benchmarks/{phase}/gen-{gen}/rank.tsv"
-    wildcard_constraints:
-        phase="|".join([*PLAN.stages, *PLAN.finals]),
-        gen=r"\d\d\d+",
     priority: 20
     conda:
         "../envs/environment.yaml"
@@ -59,7 +56,6 @@ rule select:
     benchmark:
         RUN.root / "benchmarks/{stage}/gen-{gen}/select.tsv"
     wildcard_constraints:
-        stage="|".join(PLAN.stages),
         gen=r"(?!000)\d\d\d+",
     priority: 20
     conda:

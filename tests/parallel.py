@@ -13,16 +13,22 @@ from xdist.scheduler import LoadScopeScheduling
 
 LONG = (
     ("tests/slurm/test_faults.py", "tests/slurm/test_profile.py"),
-    (
-        "tests/workflow/test_changes.py",
-        "tests/workflow/test_interruption.py",
-        "tests/workflow/test_whole_run.py",
-    ),
-    ("tests/workflow/test_rungs.py", "tests/evaluate/test_shards.py"),
-    ("tests/slurm/test_plain_run.py", "tests/workflow/test_stages.py"),
+    ("tests/workflow/test_changes.py", "tests/workflow/test_whole_run.py"),
+    ("tests/workflow/test_stages.py", "tests/evaluate/test_shards.py"),
+    ("tests/workflow/test_interruption.py", "tests/steps/test_run_lock.py"),
+    ("tests/slurm/test_plain_run.py", "tests/slurm/test_watch.py"),
+    ("tests/workflow/test_rungs.py", "tests/slurm/test_executor.py"),
     ("tests/vllm/test_real_vllm.py",),
+    ("tests/recorded/test_recorded_run.py",),
+    ("tests/workflow/test_starts.py",),
+    ("tests/workflow/test_tracking.py",),
+    ("tests/workflow/test_niches.py",),
+    ("tests/workflow/test_rivals.py",),
+    ("tests/workflow/test_smoke.py",),
+    ("tests/workflow/test_pictures.py",),
+    ("tests/tracking/test_server.py",),
 )
-"""Files whose tests stay together. The second group reads one finished run.
+"""Files whose tests stay together, in this order.
 
 A worker is given its next group when two tests are left, so each of these ends with short ones.
 """
@@ -34,11 +40,13 @@ def group_of(test: str) -> str:
     return next((files[0] for files in LONG if file in files), file)
 
 
-def place_of(test: str) -> int:
-    """Where the test's group comes."""
-    firsts = [files[0] for files in LONG]
-    group = group_of(test)
-    return firsts.index(group) if group in firsts else len(firsts)
+def place_of(test: str) -> tuple[int, int]:
+    """Where the test's group comes, and its file in the group."""
+    file = test.partition("::")[0]
+    for place, files in enumerate(LONG):
+        if file in files:
+            return place, files.index(file)
+    return len(LONG), 0
 
 
 class ByGroup(LoadScopeScheduling):

@@ -94,3 +94,61 @@ def write_json(path: Path, content: Any) -> None:
 def digests_of(folders: Mapping[str, Path]) -> dict[str, str]:
     """Digest of each model's files, by name."""
     return {name: digest_of_files(digest_folder(folder)) for name, folder in folders.items()}
+
+
+def write_tiny_diffusion(folder: Path, seed: int) -> Path:
+    """Write a pipeline as Stable Diffusion 1.5 is, of a few thousand weights; return its folder.
+
+    It knows the letter `a`, and draws 8 x 8 pixels from a latent of 4 x 4.
+    """
+    import diffusers
+    import transformers
+
+    torch.manual_seed(seed)
+    words = {"a</w>": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}
+    (folder / "tokenizer").mkdir(parents=True)
+    write_json(folder / "tokenizer" / "vocab.json", words)
+    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    tokenizer.model_max_length = 8
+    text = transformers.CLIPTextConfig(
+        vocab_size=3,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=8,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=4,
+        block_out_channels=(4, 8),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=8,
+        attention_head_dim=2,
+        norm_num_groups=2,
+    )
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(4, 4),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=2,
+        latent_channels=4,
+        sample_size=8,
+    )
+    pipeline = diffusers.StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=transformers.CLIPTextModel(text),
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=diffusers.DDIMScheduler(beta_schedule="scaled_linear"),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder)
+    return folder

@@ -26,7 +26,7 @@ from tsugiki.contracts.locks import LockedFile, LockedParent, ParentsLock, diges
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Candidate, Generation, Population
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
-from tsugiki.evaluate.documents import divide_all
+from tsugiki.evaluate.documents import SourceDocuments, divide
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import first, select
 from tsugiki.finalists.files import write_final_table
@@ -64,8 +64,12 @@ class SyntheticRun:
     def __post_init__(self) -> None:
         self.config = self._config()
         self.lock = _parents_lock(self.config)
-        self.items_of = divide_all(
-            {o.task: [digest([o.task, n]) for n in range(3 * self.items)] for o in self.measured},
+        count = 3 * self.items
+        self.items_of = divide(
+            {
+                one.task: SourceDocuments([digest([one.task, n]) for n in range(count)])
+                for one in self.measured
+            },
             objectives={one.task for one in self.config.evaluation.objectives},
             sizes=self.config.evaluation.items,
             seed=self.config.seed,

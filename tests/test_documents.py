@@ -23,7 +23,7 @@ from tsugiki import __version__
 from tsugiki.commands.all import main
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.layout import CandidateFiles, GenerationFiles, PhaseFiles, RunFiles
+from tsugiki.contracts.layout import CandidateFiles, File, GenerationFiles, PhaseFiles, RunFiles
 from tsugiki.contracts.recipe import ParentRef, Recipe
 from tsugiki.merge.registry import METHODS
 from tsugiki.strategies.registry import AnyStrategy
@@ -174,7 +174,7 @@ def test_every_file_of_a_run_is_listed() -> None:
         getattr(owner(Path()), name).name
         for owner in (RunFiles, PhaseFiles, GenerationFiles, CandidateFiles)
         for name, value in vars(owner).items()
-        if isinstance(value, property)
+        if isinstance(value, File)
     }
     found |= {GenerationFiles(Path()).evaluated(0).name, GenerationFiles(Path()).weights(0).name}
     listed = TEXT["results/README.md"]

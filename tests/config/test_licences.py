@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tsugiki.config.licences import TABLE, described, licence_of, merged_licence, recognise
-from tsugiki.config.publication import Publication
+from tsugiki.config.licences import (
+    TABLE,
+    Publication,
+    described,
+    licence_of,
+    merged_licence,
+    recognise,
+)
 from tsugiki.contracts.locks import LockedCard
 
 PAGE = (Path(__file__).parents[2] / "docs" / "licences.md").read_text(encoding="utf-8")

@@ -20,16 +20,19 @@ from tests.evaluate.picture_tasks import write_picture_tasks
 from tests.evaluate.sighted_models import llava_next
 from tests.merge.models_for_tests import save_model
 from tests.parents.checkpoints import CONFIG, llama_shapes, write_llama
-from tests.runs_for_tests import evaluation_section, start_run
+from tests.runs_for_tests import start_run, write_tasks
 from tsugiki.config.load import read_config
+from tsugiki.config.parents import HubParent
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.recipe import DataflowRecipe, read_recipe
 from tsugiki.finalists.table import read_final_table
 from tsugiki.models.kinds.text import TEXT
+from tsugiki.parents.preflight import preflight
+from tsugiki.parents.preflight import render as render_parents
 from tsugiki.parents.sizes import MergedTensors
 from tsugiki.space.dataflow_space import build_dataflow_genome
-from tsugiki.steps.estimate import shares
+from tsugiki.steps.estimate import render, shares
 from tsugiki.strategies.cma_es import CmaEs
 
 FOLDER = Path(__file__).parents[2] / "config" / "paper"
@@ -95,6 +98,21 @@ def test_a_search_has_as_many_trials_as_the_papers(name: str) -> None:
     found = {share.name: share.candidates for share in shares(config, tensors)}
     assert {stage.name: found[stage.name] for stage in config.stages} == TRIALS[name]
     assert config.rivals == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_without_network_a_user_is_told_what_is_needed(name: str) -> None:
+    """Each parent and where it has to be, that its licence is not known yet, all evaluations, and their price."""
+    config = read(name)
+    report = preflight(config)
+    told = render_parents(report)
+    for parent, source in config.parents.items():
+        assert (source.hub if isinstance(source, HubParent) else source.path) in told
+        assert f"licence of {parent}: not known before it can be read" in told
+    assert len(report.faults) == len(config.parents)
+    price = render(config, report.tensors)
+    assert all(f"{stage} {count:,} on " in price for stage, count in TRIALS[name].items())
+    assert "GPU-hours for each billion parameters" in price
 
 
 def test_the_sizes_are_those_of_mistral() -> None:
@@ -176,6 +194,64 @@ def sighted_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+TASKS = {
+    "gsm8k_ja": ("words", "even,none"),
+    "mgsm_ja_paper": ("more", "even,none"),
+    "jp_lmeh_paper": ("both", "even,none"),
+    "ja_vg_vqa_500": ("seen", "even,none"),
+    "ja_vlm_bench_in_the_wild": ("picked", "acc,none"),
+}
+"""A small task, or group of tasks, for each of the paper's, and its metric."""
+MORE = """
+
+def more(**kwargs):
+    rows = json.loads((HERE / "documents.json").read_text())
+    more = [{**row, "prompt": "w1 " + row["prompt"]} for row in rows]
+    return {"test": datasets.Dataset.from_list(more)}
+"""
+BOTH = """
+group: both
+task: [words, more]
+aggregate_metric_list: [{metric: even, weight_by_size: false}]
+"""
+
+
+def text_tasks(folder: Path) -> Path:
+    """Write a task for the search, another one, and a group of both."""
+    write_tasks(folder)
+    with (folder / "tiny.py").open("a") as file:
+        file.write(MORE)
+    words = (folder / "words.yaml").read_text()
+    more = words.replace("task: words", "task: more").replace("tiny.load", "tiny.more")
+    (folder / "more.yaml").write_text(more)
+    (folder / "both.yaml").write_text(BOTH)
+    return folder
+
+
+def picture_tasks(folder: Path) -> Path:
+    """Write two tasks about pictures, one of which has other documents for the search."""
+    write_picture_tasks(folder)
+    code, task = folder / "seen.py", folder / "seen.yaml"
+    parts = '{"train": of(rows[:10]), "test": of(rows[10:])}'
+    whole = '{"test": datasets.Dataset.from_list(rows)}'
+    divided = code.read_text().replace(whole, parts)
+    code.write_text(f"{divided}\n\nof = datasets.Dataset.from_list\n")
+    task.write_text(f"{task.read_text()}training_split: train\n")
+    return folder
+
+
+def small(evaluation: dict[str, Any], tasks: Path) -> dict[str, Any]:
+    """An experiment's evaluation on few documents of small tasks."""
+    changed: dict[str, Any] = {"task_paths": [str(tasks)], "batch_size": 4, "device": "cpu"}
+    changed["items"] = evaluation["items"] | {"search": 8, "validation": 5, "test": 6}
+    for key in ("objectives", "monitors"):
+        found = [(one, *TASKS[one["task"]]) for one in evaluation[key]]
+        changed[key] = [one | {"task": task, "metric": metric} for one, task, metric in found]
+    if "subsets" in evaluation:
+        changed["subsets"] = evaluation["subsets"] | {"per_generation": 4}
+    return evaluation | changed
+
+
 def copy_of(name: str, models: Path, tasks: Path, results: Path) -> dict[str, Any]:
     """An experiment on tiny models and tasks: one generation of each stage, all else as it is."""
     raw: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
@@ -188,22 +264,15 @@ def copy_of(name: str, models: Path, tasks: Path, results: Path) -> dict[str, An
     for baseline in raw["baselines"]:
         for piece in baseline.get("slices", []):
             piece[1:] = [number * LAYERS // 32 for number in piece[1:]]
-    kept = {key: raw["evaluation"][key] for key in ("storage",) if key in raw["evaluation"]}
-    if "subsets" in raw["evaluation"]:
-        kept["subsets"] = {"per_generation": 4, "leaders": 0}
-    if sighted(name):
-        kept["objectives"] = [{"name": "seen", "task": "seen", "metric": "even,none"}]
-    raw["evaluation"] = evaluation_section(tasks, **kept)
+    raw["evaluation"] = small(raw["evaluation"], tasks)
     raw["finalists"] = {"top": 1, "mean": False}
     return raw
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if not sighted(name)])
-def test_a_small_copy_runs_to_its_best_model(
-    name: str, models: Path, tiny_tasks: Path, tmp_path: Path
-) -> None:
+def test_a_small_copy_runs_to_its_best_model(name: str, models: Path, tmp_path: Path) -> None:
     """Parents, untuned merges and each stage's winner are rows of the table, and the winner is a model."""
-    finish(copy_of(name, models, tiny_tasks, tmp_path / "results"))
+    finish(copy_of(name, models, text_tasks(tmp_path / "tasks"), tmp_path / "results"))
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if sighted(name)])
@@ -211,7 +280,7 @@ def test_a_small_copy_is_scored_on_pictures(
     name: str, sighted_models: Path, tmp_path: Path
 ) -> None:
     """To its best model, which sees as LLaVA does."""
-    tasks = write_picture_tasks(tmp_path / "tasks")
+    tasks = picture_tasks(tmp_path / "tasks")
     saved = finish(copy_of(name, sighted_models, tasks, tmp_path / "results"))
     assert saved.vision_config == AutoConfig.from_pretrained(sighted_models / "llava").vision_config
 
@@ -221,9 +290,10 @@ def finish(raw: dict[str, Any]) -> Any:
     run = start_run(raw)
     run.finish()
     config = run.config
-    rows = {row.name for row in read_final_table(run.files.final).rows}
-    assert {*config.parents, *(one.name for one in config.baselines), "evolved"} <= rows
-    assert {stage.name for stage in config.stages[:-1]} <= rows
+    rows = {row.name: row for row in read_final_table(run.files.final).rows}
+    assert {*config.parents, *(one.name for one in config.baselines), "evolved"} <= rows.keys()
+    assert {stage.name for stage in config.stages[:-1]} <= rows.keys()
+    assert rows["evolved"].test.keys() == {one.name for one in config.evaluation.measured}
     recipe = read_recipe(run.files.best / "recipe.json")
     assert recipe.space == config.stages[-1].space.kind
     saved = AutoConfig.from_pretrained(run.files.best)

@@ -6,6 +6,7 @@ any colour; the other which colour, in any shape.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ STEPS = 100
 """Of the noise's schedule."""
 BATCH = 16
 TRAINED = {"base": 120, "shapes": 250, "colours": 120}
-"""Steps of training."""
+"""Steps of training, which take half a minute."""
 CENTRE = 8
 
 SCORES = '''
@@ -52,6 +53,46 @@ def documents():
 '''
 
 
+def raw_config(trio: Mapping[str, Path], folder: Path, **changes: Any) -> dict[str, Any]:
+    """The configuration of a search for pictures of the right shape in the right colour, and its scorer.
+
+    Args:
+        trio: Folders of the base and both parents, by name.
+        folder: Where the scorer and the results go.
+        changes: Replace keys of the section `evaluation`.
+    """
+    folder.mkdir(exist_ok=True)
+    (folder / "scores.py").write_text(SCORES)
+    genes = {"weight": {"range": [0.0, 1.5], "grouping": "block", "start": 1.0}}
+    return {
+        "name": "tiny",
+        "results": str(folder / "results"),
+        "parents": {name: {"path": str(path)} for name, path in trio.items()},
+        "stages": [
+            {
+                "name": "ps",
+                "parents": ["shapes", "colours"],
+                "base": "base",
+                "space": {"method": "task_arithmetic", "dtype": "float32", "genes": genes},
+                "strategy": {"kind": "cma_es", "population": 6},
+                "budget": {"generations": 3},
+            }
+        ],
+        "evaluation": {
+            "objectives": [
+                {"name": name, "function": f"{folder}/scores.py:{name}"}
+                for name in ("shape", "colour")
+            ],
+            "items": {"search": 18, "validation": 9, "test": 27},
+            "device": "cpu",
+            **changes,
+        },
+        "finalists": {"top": 2},
+        "baselines": [],
+        "rivals": [],
+    }
+
+
 def masks() -> Tensor:
     """Where a disc, a cross and a bar are; shape (3, SIZE, SIZE), bool."""
     y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
@@ -80,8 +121,8 @@ def draw(pipeline: Any, documents: list[dict[str, int]], steps: int = 4) -> Tens
     return pictures
 
 
-def train_trio(folder: Path) -> dict[str, Path]:
-    """Train the base, and from it both parents; returns their folders, which diffusers loads."""
+def train_trio(folder: Path, steps: Mapping[str, int] = TRAINED) -> dict[str, Path]:
+    """Train the base, and from it both parents, so many steps; returns their folders, which diffusers loads."""
     import diffusers
 
     torch.manual_seed(0)
@@ -99,7 +140,7 @@ def train_trio(folder: Path) -> dict[str, Path]:
     scheduler = diffusers.DDIMScheduler(num_train_timesteps=STEPS, prediction_type="sample")
     folders = {}
     start: dict[str, Tensor] = {}
-    for seed, (name, count) in enumerate(TRAINED.items()):
+    for seed, (name, count) in enumerate(steps.items()):
         if start:
             unet.load_state_dict(start)
         _train(unet, scheduler, name, count, seed)

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
+from tests.merge.vision_models import Settings, llava_config, qwen2_vl_config, rope, tower
 from tests.parents.checkpoints import CONFIG, VOCABULARY
 
 MARKS = (
@@ -41,7 +42,6 @@ TEMPLATE = (
     "{% endfor %} {% endfor %}{% if add_generation_prompt %}assistant {% endif %}"
 )
 """A chat template that knows contents in parts alone, as those of LLaVA do."""
-Settings = dict[str, Any]
 
 
 def text_settings(**changes: Any) -> Settings:
@@ -55,38 +55,11 @@ def token(name: str) -> int:
     return len(VOCABULARY) + MARKS.index(name)
 
 
-def tower(**changes: Any) -> Settings:
-    """Settings of a CLIP or SigLIP tower of two layers."""
-    return {
-        "hidden_size": 8,
-        "intermediate_size": 8,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "image_size": 8,
-        "patch_size": 4,
-        **changes,
-    }
-
-
 def llava(folder: Path, seed: int = 0, **text: Any) -> Path:
     """LLaVA 1.5: a llama, CLIP, four tokens for a picture."""
-    config = transformers.LlavaConfig(
-        text_config=transformers.LlamaConfig(**text_settings(**text)),
-        vision_config=transformers.CLIPVisionConfig(**tower()),
-        image_token_index=token("<image>"),
-        tie_word_embeddings=False,
-    )
+    config = llava_config(text_settings(**text), token("<image>"))
     save(transformers.LlavaForConditionalGeneration(seeded(config, seed)), folder)
-    processor = {
-        "processor_class": "LlavaProcessor",
-        "patch_size": 4,
-        "num_additional_image_tokens": 1,
-        "vision_feature_select_strategy": "default",
-        "image_token": "<image>",
-    }
-    write_processor(
-        folder, processor, clip_settings(), template=TEMPLATE.replace("IMAGE", "<image>")
-    )
+    write_llava_processor(folder, "LlavaProcessor", clip_settings())
     return folder
 
 
@@ -115,35 +88,29 @@ def llava_next(folder: Path, seed: int = 0, **text: Any) -> Path:
         tie_word_embeddings=False,
     )
     save(transformers.LlavaNextForConditionalGeneration(seeded(config, seed)), folder)
+    pictures = clip_settings(
+        image_processor_type="LlavaNextImageProcessor", image_grid_pinpoints=grid, do_pad=True
+    )
+    write_llava_processor(folder, "LlavaNextProcessor", pictures)
+    return folder
+
+
+def write_llava_processor(folder: Path, name: str, pictures: Settings) -> None:
+    """Write a processor of LLaVA's."""
     processor = {
-        "processor_class": "LlavaNextProcessor",
+        "processor_class": name,
         "patch_size": 4,
         "num_additional_image_tokens": 1,
         "vision_feature_select_strategy": "default",
         "image_token": "<image>",
     }
-    pictures = clip_settings(
-        image_processor_type="LlavaNextImageProcessor", image_grid_pinpoints=grid, do_pad=True
-    )
     write_processor(folder, processor, pictures, template=TEMPLATE.replace("IMAGE", "<image>"))
-    return folder
 
 
 def qwen2_vl(folder: Path, seed: int = 0, **text: Any) -> Path:
     """Qwen2-VL: a qwen2 with positions in three dimensions, pictures of any size."""
-    config = transformers.Qwen2VLConfig(
-        text_config=text_settings(**rope(), max_window_layers=28, **text),
-        vision_config={
-            "depth": 1,
-            "embed_dim": 16,
-            "hidden_size": 16,
-            "num_heads": 2,
-            "mlp_ratio": 1,
-            "patch_size": 4,
-        },
-        **qwen_tokens(),
-        tie_word_embeddings=False,
-    )
+    settings = text_settings(**rope(1, 1, 0), max_window_layers=28, **text)
+    config = qwen2_vl_config(settings, **qwen_tokens())
     save(transformers.Qwen2VLForConditionalGeneration(seeded(config, seed)), folder)
     write_qwen_processor(folder, "Qwen2VLProcessor")
     return folder
@@ -152,7 +119,7 @@ def qwen2_vl(folder: Path, seed: int = 0, **text: Any) -> Path:
 def qwen2_5_vl(folder: Path, seed: int = 0, **text: Any) -> Path:
     """Qwen2.5-VL: as before, with windows in the tower."""
     config = transformers.Qwen2_5_VLConfig(
-        text_config=text_settings(**rope(), max_window_layers=28, **text),
+        text_config=text_settings(**rope(1, 1, 0), max_window_layers=28, **text),
         vision_config={
             "depth": 2,
             "hidden_size": 16,
@@ -171,18 +138,7 @@ def qwen2_5_vl(folder: Path, seed: int = 0, **text: Any) -> Path:
     return folder
 
 
-def rope() -> Settings:
-    """Rotary positions of Qwen's vision-language models."""
-    return {
-        "rope_parameters": {
-            "rope_type": "default",
-            "mrope_section": [1, 1, 0],
-            "rope_theta": 10_000.0,
-        }
-    }
-
-
-def qwen_tokens() -> Settings:
+def qwen_tokens() -> dict[str, int]:
     """Ids of Qwen's marks."""
     return {
         "image_token_id": token("<|image_pad|>"),

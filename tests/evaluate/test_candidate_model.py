@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,11 @@ import torch
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
 from tsugiki.errors import InfrastructureError
+from tsugiki.evaluate.backends import open_backend
 from tsugiki.evaluate.candidate_model import CandidateModel, choose_device
-from tsugiki.merge.parallel import Threads
+from tsugiki.merge import in_place
 from tsugiki.merge.write import write_merge
+from tsugiki.parents.run_models import RunModels
 
 
 def model_of(run: TinyRun, models: Path, *, backwards: bool = False) -> CandidateModel:
@@ -21,6 +26,44 @@ def model_of(run: TinyRun, models: Path, *, backwards: bool = False) -> Candidat
     names = sorted(run.digests, reverse=backwards)
     folders = {name: models / name for name in names}
     return CandidateModel(folders, run.digests, run.config.evaluation)
+
+
+def test_code_of_a_model_runs_where_its_parent_is_trusted(
+    make_run: MakeRun, tiny_models: Path
+) -> None:
+    """Its own class is loaded, as `trust_remote_code` says; without it transformers does not load the model."""
+    code = (
+        "from transformers import LlamaConfig, LlamaForCausalLM\n"
+        "class OwnConfig(LlamaConfig):\n    model_type = 'own'\n"
+        "class Own(LlamaForCausalLM):\n    config_class = OwnConfig\n"
+    )
+    run = make_run()
+    folder = run.files.root / "own"
+    shutil.copytree(tiny_models / "base", folder)
+    (folder / "modeling_own.py").write_text(code)
+    config = json.loads((folder / "config.json").read_bytes())
+    classes = {"AutoConfig": "modeling_own.OwnConfig", "AutoModelForCausalLM": "modeling_own.Own"}
+    changed = {"auto_map": classes, "model_type": "own", "architectures": ["Own"]}
+    (folder / "config.json").write_text(json.dumps(config | changed))
+    folders = {name: tiny_models / name for name in run.digests} | {"base": folder}
+    base = run.config.parents["base"]
+    trusting = run.config.model_copy(
+        update={
+            "parents": {
+                **run.config.parents,
+                "base": base.model_copy(update={"trust_remote_code": True}),
+            }
+        }
+    )
+    assert trusting.trusted >= {"base"}
+    assert run.config.trusted == frozenset()
+    recipe = run.recipe(weight=0.5)
+    for settings in (trusting, run.config):
+        candidates = open_backend(RunModels(folders, run.digests), settings, job=0)
+        assert isinstance(candidates, CandidateModel)
+        with nullcontext() if settings is trusting else pytest.raises(ValueError, match="trust"):
+            live = candidates._pretrained(folder, recipe)
+            assert type(live).__name__ == "Own"
 
 
 def test_threads_of_a_processor_are_part_of_the_identity(
@@ -90,13 +133,13 @@ def test_tensors_are_merged_by_the_jobs_threads(
     """As many at a time as `evaluation.threads` says."""
     run = make_run()
     evaluation = run.config.evaluation.model_copy(update={"threads": 3})
-    used, ordered = [], Threads.ordered
+    used, ordered = [], in_place.ordered
 
-    def counting(pool: Threads, function: Any, items: Any, threads: int) -> Any:
+    def counting(function: Any, items: Any, threads: int) -> Any:
         used.append(threads)
-        return ordered(pool, function, items, threads)
+        return ordered(function, items, threads)
 
-    monkeypatch.setattr(Threads, "ordered", counting)
+    monkeypatch.setattr(in_place, "ordered", counting)
     folders = {name: tiny_models / name for name in run.digests}
     live = CandidateModel(folders, run.digests, evaluation)
     recipe = run.recipe("dare_ties", weight=0.7, density=0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,21 @@ from lm_eval.tasks import TaskManager
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.processors import TemplateProcessing
 
+from tests.evaluate.sighted_models import llava
 from tests.evaluate.vllm_backend.stand_in import StandInParams
 from tests.parents.checkpoints import VOCABULARY, write_llama, write_tokenizer
 from tests.runs_for_tests import raw_config, start_run, write_parents, write_tasks
+from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.load import dump_config, parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.candidate_model import CandidateModel
-from tsugiki.evaluate.chat import OWN, ends_of, open_chat
+from tsugiki.evaluate.chat import OWN, at_date, ends_of, open_chat
 from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.vllm_backend.language_model import VllmLanguageModel
+from tsugiki.parents.between import template_lender
+from tsugiki.parents.run_models import RunModels
 from tsugiki.report.page import write_report
 from tsugiki.steps.best import write_model
 from tsugiki.steps.chats import describe_chats
@@ -195,7 +200,7 @@ def test_where_the_owner_has_no_template_that_of_the_parent_with_one_is_used(
     (folders["base"] / "chat_template.jinja").write_text(LLAMA_2)
     assert open_chat(config, folders) == OWN
     assert OWN.files(folders["base"]) == {}
-    assert OWN.identity() == {}
+    assert OWN.identity(config, {"base": folders["base"]}) == {}
 
 
 def test_a_template_may_be_another_parents_or_a_files(tmp_path: Path, tasks: Path) -> None:
@@ -206,7 +211,7 @@ def test_a_template_may_be_another_parents_or_a_files(tmp_path: Path, tasks: Pat
     mine = open_chat(config, folders)
     assert (mine.template, mine.ends) == (LLAMA_2, ())
     file.write_text(CHATML)
-    assert open_chat(config, folders).identity() != mine.identity()
+    assert open_chat(config, folders).identity(config, {}) != mine.identity(config, {})
     config, folders = chat_run(tmp_path / "other", tasks, chat_template="a")
     with pytest.raises(ConfigError, match="`a` has no chat template"):
         open_chat(config, folders)
@@ -236,7 +241,7 @@ def test_answers_and_the_written_model_end_at_the_tokens_of_all_parents(
     chat = open_chat(config, folders)
     recipe = run.recipe(weight=0.5)
     out = tmp_path / "out"
-    write_model(config, recipe, folders, run.digests, out)
+    write_model(config, recipe, RunModels(folders, run.digests), out)
     stock = transformers.AutoModelForCausalLM.from_pretrained(out)
     assert stock.generation_config.eos_token_id == [2, 61]
     assert stock.generation_config.repetition_penalty != 1.5
@@ -260,3 +265,148 @@ def test_the_report_says_whose_template_and_ends_the_merged_model_has(
     ).replace("&gt;", ">")
     shutil.rmtree(folders["b"])
     assert len(describe_chats(run.files, run.config)) == 1, "no more than what is known without it"
+
+
+DAY = date(2026, 3, 7)
+
+DATED = """{{- bos_token }}
+{%- if not date_string is defined %}
+    {%- if strftime_now is defined %}
+        {%- set date_string = strftime_now("%d %b %Y") %}
+    {%- else %}
+        {%- set date_string = "26 Jul 2024" %}
+    {%- endif %}
+{%- endif %}
+{{- "Today Date: " + date_string + "\\n\\n" }}
+{%- for message in messages %}
+    {{- message['role'] + ': ' + message['content'] | trim }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- 'assistant:' }}{%- endif %}"""
+"""The lines about the date are those of Llama 3.2."""
+
+CHAT = [{"role": "user", "content": "w1 w2"}]
+
+
+def tokenizer_with(folder: Path, template: str) -> transformers.PreTrainedTokenizerBase:
+    """A tokenizer with a chat template."""
+    write_tokenizer(folder, VOCABULARY)
+    (folder / "chat_template.jinja").write_text(template)
+    return transformers.AutoTokenizer.from_pretrained(folder)
+
+
+def written(tokens: transformers.PreTrainedTokenizerBase) -> str:
+    """What the template writes, as lm-eval asks for it."""
+    return str(tokens.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True))
+
+
+def dated(tokens: transformers.PreTrainedTokenizerBase, day: date | None = DAY) -> None:
+    """Let a tokenizer write a run's date."""
+    OWN.apply(tokens, Evaluation.model_construct(date=day))
+
+
+def test_a_template_writes_the_runs_date(tmp_path: Path) -> None:
+    """Not today's."""
+    tokens = tokenizer_with(tmp_path, DATED)
+    dated(tokens)
+    assert written(tokens) == "<s>Today Date: 07 Mar 2026\n\nuser: w1 w2assistant:"
+
+
+def test_a_run_without_a_date_has_one_all_the_same(tmp_path: Path) -> None:
+    """Its items.json was written before dates were recorded."""
+    tokens = tokenizer_with(tmp_path, DATED)
+    dated(tokens, None)
+    assert "Today Date: 26 Jul 2024\n" in written(tokens)
+
+
+@pytest.mark.parametrize(
+    "form", ["%Y-%m-%d", "%A, %B %-d", "%H:%M:%S.%f", "100%% on %j", "%%d is %d", "%c", "no time"]
+)
+def test_forms_of_dates_are_pythons(tmp_path: Path, form: str) -> None:
+    """Also those that a C library adds, and a percent sign that is none."""
+    tokens = tokenizer_with(
+        tmp_path, "{{ strftime_now('" + form + "') }}|{{ messages[0].content }}"
+    )
+    dated(tokens)
+    assert written(tokens) == DAY.strftime(form) + "|w1 w2"
+
+
+@pytest.mark.parametrize(
+    "start", ["\n", "\n\n", "  {% if true %}x{% endif %}", "{%- if true %}y{% endif %}", " "]
+)
+def test_nothing_else_that_a_template_writes_changes(tmp_path: Path, start: str) -> None:
+    """White space at its start is stripped or kept as before."""
+    template = start + "{# {{ strftime_now('%d') }} #}{{ messages[0].content }}\n  \n"
+    plain = written(tokenizer_with(tmp_path, template))
+    tokens = tokenizer_with(tmp_path, template)
+    dated(tokens)
+    assert tokens.chat_template != template
+    assert written(tokens) == plain
+
+
+def test_the_date_is_written_within_macros_too(tmp_path: Path) -> None:
+    """They see the names of the template that they stand in."""
+    macro = "{% macro head(x) %}{{ x }} {{ strftime_now(format='%d.%m.') }}{% endmacro %}{{ head('on') }}"
+    tokens = tokenizer_with(tmp_path, macro + "{{ messages[0].content }}")
+    dated(tokens)
+    assert written(tokens) == "on 07.03.w1 w2"
+
+
+def test_each_named_template_gets_the_date(tmp_path: Path) -> None:
+    """A tokenizer may have several."""
+    tokens = tokenizer_with(tmp_path, DATED)
+    tokens.chat_template = {"default": DATED, "tool_use": "{{ messages[0].content }}"}
+    dated(tokens)
+    assert "07 Mar 2026" in written(tokens)
+    assert tokens.chat_template["tool_use"] == "{{ messages[0].content }}"
+
+
+def test_a_template_without_a_clock_stays_as_it_is() -> None:
+    """Byte for byte."""
+    assert at_date("{{ messages }} %d", DAY) == "{{ messages }} %d"
+
+
+def test_the_date_is_part_of_the_identity_only_where_a_template_reads_the_clock(
+    tmp_path: Path, tasks: Path
+) -> None:
+    """Scores that do not depend on it are not made again."""
+    config, folders = chat_run(tmp_path, tasks, date=DAY)
+    template = "chat_template.jinja"
+    (folders["a"] / template).write_text(DATED)
+    (folders["b"] / template).write_text("{{ messages }}")
+    dated, plain = {"a": folders["a"]}, {"b": folders["b"]}
+    assert OWN.identity(config, plain) == {}
+    assert OWN.identity(config, dated) == {"date": "2026-03-07"}
+    later = config.evaluation.model_copy(update={"date": date(2026, 3, 8)})
+    later_run = config.model_copy(update={"evaluation": later})
+    assert OWN.identity(later_run, dated) == {"date": "2026-03-08"}
+    assert OWN.identity(config, dated | plain).keys() == {"date", "chat_templates"}
+
+
+def test_the_identity_says_where_a_template_takes_contents_in_parts_alone(
+    tmp_path: Path, tasks: Path
+) -> None:
+    """A vision-language model's; its chats of text once had no text, and such scores are others."""
+    config, _ = chat_run(tmp_path, tasks)
+    eyes = {"eyes": llava(tmp_path / "eyes")}
+    assert OWN.identity(config, eyes) == {"chat_contents": "in parts"}
+    (eyes["eyes"] / "chat_template.jinja").write_text(CHATML)
+    assert OWN.identity(config, eyes) == {}
+    plain = chat_run(tmp_path / "plain", tasks, apply_chat_template=False)[0]
+    assert OWN.identity(plain, {"eyes": llava(tmp_path / "eyes")}) == {}
+
+
+def test_one_rule_says_who_lends_a_template_to_the_run_and_to_its_check(
+    tmp_path: Path, tasks: Path
+) -> None:
+    """The first parent with one, for all stages, once the owner of any stage's tokenizer has none."""
+    config, folders = chat_run(tmp_path, tasks)
+    stage = config.stages[0]
+    space = stage.space.model_copy(update={"tokenizer": "b"})
+    both = config.model_copy(
+        update={"stages": [stage, stage.model_copy(update={"name": "ps2", "space": space})]}
+    )
+    (folders["a"] / "chat_template.jinja").write_text(LLAMA_2)
+    known = {"base": None, "a": LLAMA_2, "b": CHATML}
+    assert [both.owner(one) for one in both.stages] == ["base", "b"]
+    assert template_lender(both, known) == open_chat(both, folders).source == "a"
+    assert template_lender(both, known | {"base": LLAMA_2}) is None

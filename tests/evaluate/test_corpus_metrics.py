@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from tsugiki.contracts.samples import read_samples
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.evaluators.harness import Harness
-from tsugiki.evaluate.evaluators.tasks import refuse_unaggregated
+from tsugiki.evaluate.evaluators.task_checks import aggregation_fault
 from tsugiki.evaluate.preflight import check_tasks
 from tsugiki.steps.evolution import write_ranked
 
@@ -273,7 +273,8 @@ def refuse(folder: Path, stated: dict[str, Any]) -> None:
     """What is asked of an objective before any model is scored by it."""
     found = harness(folder, stated)
     [one] = found.objectives
-    refuse_unaggregated(one.task, found.tasks[one.task], one)
+    if fault := aggregation_fault(one.task, found.tasks[one.task], one):
+        raise fault
 
 
 @pytest.mark.parametrize(
@@ -355,9 +356,9 @@ def test_the_direction_that_a_task_decides_or_contradicts_is_told(tasks: Path) -
 def test_documents_are_told_apart_by_a_column_or_their_place(tasks: Path) -> None:
     """A column that is not there is told with those that are."""
 
-    def keys(column: str) -> list[str]:
+    def keys(column: str) -> Sequence[str] | None:
         section = evaluation_section(tasks, document_keys={"words": column})
-        return Harness(Evaluation.model_validate(section)).document_keys()["words"]
+        return Harness(Evaluation.model_validate(section)).documents()["words"].keys
 
     assert keys("#") == [str(place) for place in range(len(documents()))]
     assert keys("gold") == [str(n % 3) for n in range(len(documents()))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,8 +10,6 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from torch import nn
 from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
     GenerationConfig,
     PreTrainedTokenizerFast,
 )
@@ -21,7 +18,6 @@ from transformers.modeling_outputs import CausalLMOutput
 from tsugiki.evaluate.language_model import (
     BrokenModelError,
     ForwardClock,
-    LanguageModel,
     end_tokens,
 )
 from tsugiki.evaluate.stopping import StopTokens
@@ -108,18 +104,3 @@ def test_every_token_that_a_model_ends_its_answers_with_ends_them(
     """Chat models have one for the turn and one for the text; a tokenizer names only one."""
     config = GenerationConfig(eos_token_id=declared)
     assert end_tokens(config, SimpleNamespace(eos_token_id=own)) == ends
-
-
-def test_an_answer_that_was_decoded_before_is_the_same_text(tiny_models: Path) -> None:
-    """Special tokens are shown where they are asked for, whatever was asked before."""
-    tokenizer = AutoTokenizer.from_pretrained(tiny_models / "a")
-    tokenizer.pad_token = tokenizer.eos_token
-    live = AutoModelForCausalLM.from_pretrained(tiny_models / "a")
-    model = LanguageModel(live, tokenizer, batch_size=2)
-    answer = [*tokenizer("w3 w5")["input_ids"], tokenizer.eos_token_id]
-    for _ in range(2):
-        for skipped in (True, False):
-            text = tokenizer.decode(answer, skip_special_tokens=skipped)
-            assert model.tok_decode(answer, skip_special_tokens=skipped) == text
-    assert tokenizer.eos_token in text
-    assert model.tok_decode(answer) == tokenizer.decode(answer, skip_special_tokens=True)

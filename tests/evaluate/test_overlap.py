@@ -5,9 +5,9 @@ from __future__ import annotations
 from datasets import Dataset
 
 from tsugiki.canonical import digest_bytes
-from tsugiki.config.evaluation import Items
+from tsugiki.config.items import Items
 from tsugiki.contracts.document_sets import DocumentSets
-from tsugiki.evaluate.documents import divide_all
+from tsugiki.evaluate.documents import SourceDocuments, divide
 from tsugiki.evaluate.overlap import (
     SourceFacts,
     crossings,
@@ -32,10 +32,13 @@ def divided(
     tasks: dict[str, list[dict[str, str]]], keys: dict[str, list[str]] | None = None
 ) -> DocumentSets:
     """The division of documents by their content, or by keys."""
-    hashes = {
-        task: [digest_bytes(repr(one).encode()) for one in found] for task, found in tasks.items()
+    known = {
+        task: SourceDocuments(
+            [digest_bytes(repr(one).encode()) for one in found], (keys or {}).get(task)
+        )
+        for task, found in tasks.items()
     }
-    return divide_all(hashes, objectives=set(tasks), sizes=SIZES, seed=1, keys=keys)
+    return divide(known, objectives=set(tasks), sizes=SIZES, seed=1)
 
 
 def crossed(sets: DocumentSets, first: str, second: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +73,19 @@ def harness(folder: Path) -> Harness:
     return Harness(parse_config(raw, where="test").evaluation)
 
 
+def hashes_of(tasks: Harness) -> dict[str, Sequence[str]]:
+    """Digests of each task's documents."""
+    return {name: one.hashes for name, one in tasks.documents().items()}
+
+
 def test_a_picture_is_part_of_its_document(tmp_path: Path) -> None:
     """Equal questions about other pictures are other documents, and so is one whose picture changes."""
-    before = harness(tmp_path / "tasks").document_hashes()
+    before = hashes_of(harness(tmp_path / "tasks"))
     assert len(set(before["seen"])) == len(set(before["picked"])) == COUNT
     Image.new("RGB", (12, 8), "pink").save(tmp_path / "tasks" / "pictures" / "5.png")
     raw = sighted_config(tmp_path)
     Image.new("RGB", (12, 8), "pink").save(tmp_path / "tasks" / "pictures" / "5.png")
-    after = Harness(parse_config(raw, where="test").evaluation).document_hashes()
+    after = hashes_of(Harness(parse_config(raw, where="test").evaluation))
     for name, hashes in before.items():
         changed = [place for place, one in enumerate(hashes) if one != after[name][place]]
         assert changed == [5]

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.evaluate.sighted_models import draw
+from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
 from tsugiki.evaluate.pictures import (
@@ -81,7 +82,8 @@ def test_columns_of_pictures_are_hashed_by_what_they_show(paths: list[Path]) -> 
     first, second = ([hash_document(row) for row in rows] for _ in range(2))
     assert first == second
     assert len(set(first)) == 2
-    assert len(set(keys_of("task", list(rows), "picture"))) == 2
+    keyed = Evaluation.model_construct(document_keys={"task": "picture"})
+    assert len(set(keys_of(keyed, "task", list(rows)) or ())) == 2
 
 
 def test_a_document_without_pictures_keeps_its_digest() -> None:

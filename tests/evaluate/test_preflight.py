@@ -305,7 +305,7 @@ def test_variants_of_one_data_set_are_refused_until_they_have_keys(
     config = parse_config(raw, where="test")
     files = RunFiles(Path(config.results) / config.name)
     evaluators = Evaluators(config.evaluation)
-    before = divide_for(config, evaluators.document_hashes(), {}, version=2)
+    before = divide_for(config, evaluators.documents(), version=2)
     files.items.parent.mkdir(parents=True, exist_ok=True)
     files.items.write_bytes(before.to_json())
     said: list[str] = []

@@ -8,8 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsugiki.evaluate.selection_bias import resampled_selection_bias, selection_bias
-from tsugiki.evaluate.statistics import Floats, Statistic, bootstrapped_selection_bias
+from tsugiki.evaluate.selection_bias import (
+    bootstrapped_selection_bias,
+    bootstrapped_selection_bias_of,
+    resampled_selection_bias,
+    selection_bias,
+)
+from tsugiki.evaluate.statistics import Floats, Statistic
 from tsugiki.keyed import generator
 
 LARGEST = {10: 1.5388, 100: 2.5076, 480: 3.0278}
@@ -100,7 +105,7 @@ def test_of_a_score_that_is_computed_again_it_is_that_of_the_mean() -> None:
     scores = drawn(1, 30, 64)
     expected, _ = selection_bias([scores], ("t",), splits=200)
     rows = [mean_of(row) for row in scores]
-    found = resampled_selection_bias(rows, 64, 1.0, ("t",), splits=200)
+    found = resampled_selection_bias(rows, [64], 1.0, ("t",), splits=200)
     assert found == pytest.approx(expected, rel=0.05)
     fewer = [mean_of(-row) for row in scores]
     assert resampled_selection_bias(fewer, [64], -1.0, ("t",), splits=200) == pytest.approx(found)
@@ -111,5 +116,32 @@ def test_fewer_items_than_quarters_are_refused() -> None:
     with pytest.raises(ValueError, match="4 items"):
         selection_bias([np.zeros((3, 3))], ("t",))
     with pytest.raises(ValueError, match="4 items"):
-        resampled_selection_bias([mean_of(np.zeros(3))], 3, 1.0, ("t",))
+        resampled_selection_bias([mean_of(np.zeros(3))], [3], 1.0, ("t",))
     assert selection_bias([np.zeros((3, 5))], ("t",)) == (0.0, (0.0, 0.0))
+
+
+def test_the_bootstraps_bias_of_two_equal_models_is_half_their_mean_distance() -> None:
+    """Independent, right on a share p of n items: sqrt(2 p (1 - p) / n) sqrt(2 / pi) / 2."""
+    items = 400
+    first, second = np.tile([0.0, 0.0, 1.0, 1.0], items // 4), np.tile([0.0, 1.0], items // 2)
+    expected = math.sqrt(2 * 0.25 / items) * math.sqrt(2 / math.pi) / 2
+    found = bootstrapped_selection_bias(np.stack([first, second]), ("t",), resamples=20_000)
+    assert found == pytest.approx(expected, rel=0.05)
+
+
+def test_copies_of_one_model_have_no_bootstrapped_bias() -> None:
+    """A hundred names for the same answers are one model."""
+    answers = np.tile([0.0, 1.0, 1.0], 50)
+    found = bootstrapped_selection_bias(np.tile(answers, (100, 1)), ("t",), resamples=4000)
+    assert abs(found) < 4 * answers.std() / math.sqrt(150 * 4000)
+
+
+def test_the_bootstraps_bias_of_a_score_computed_again_is_that_of_the_mean() -> None:
+    """Where the score is a mean, both estimates are of the same thing; less may be better."""
+    scores = generator("scores").uniform(size=(6, 100))
+    expected = bootstrapped_selection_bias(scores, ("t",), resamples=20_000)
+    rows = [mean_of(row) for row in scores]
+    found = bootstrapped_selection_bias_of(rows, [100], 1.0, ("t",), resamples=20_000)
+    assert found == pytest.approx(expected, rel=0.05)
+    fewer = [mean_of(-row) for row in scores]
+    assert bootstrapped_selection_bias_of(fewer, [100], -1.0, ("t",), resamples=20_000) == found

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tsugiki.config.evaluation import LmEvalObjective, Rungs
+from tsugiki.config.evaluation import LmEvalObjective
+from tsugiki.config.items import Rungs
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.scores import Scores
 from tsugiki.evolve.promote import AtRung, best_first, decide

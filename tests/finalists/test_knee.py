@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tsugiki.finalists.knee import bulges
+from tsugiki.finalists.choose import bulges
 from tsugiki.keyed import generator
 
 

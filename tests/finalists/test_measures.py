@@ -10,9 +10,17 @@ import pytest
 
 from tests.synthetic_runs import SyntheticRun
 from tsugiki.config.evaluation import Evaluation, LmEvalObjective
-from tsugiki.evaluate.aggregation import Aggregations
+from tsugiki.evaluate.aggregation import Aggregation, Aggregations
+from tsugiki.evaluate.selection_bias import SELECTION_SPLITS, selection_bias
 from tsugiki.evaluate.statistics import bootstrap_interval, exact_mcnemar
-from tsugiki.finalists.measures import WEIGHTED, Measure, Model, SampleScores, measures_of
+from tsugiki.finalists.measures import (
+    WEIGHTED,
+    Measure,
+    Model,
+    SampleScores,
+    Term,
+    measures_of,
+)
 
 GENERATOR = np.random.default_rng(5)
 
@@ -123,3 +131,20 @@ def test_the_winners_curse_of_equal_models_is_that_of_their_sum(evaluation: Eval
     found = measure.selection_bias(many)
     assert found is not None
     assert found[0] > 0.02
+
+
+def test_the_winners_curse_of_several_sets_does_not_depend_on_how_a_mean_is_told() -> None:
+    """A mean that an aggregation makes, over documents of another set, has the bias of a plain one."""
+    averaged = Aggregation("!function average", lambda parts: sum(parts) / len(parts))
+    terms = (Term("right", None), Term("cost", averaged, -0.5))
+    measure = Measure(WEIGHTED, 1.0, terms, seed=1)
+    many = [model(size, apart=True) for size in [40] * 12]
+    found = measure.selection_bias(many)
+    sets = [
+        np.stack([weight * one[name].values for one in many])
+        for name, weight in (("right", 1.0), ("cost", -0.5))
+    ]
+    expected, _ = selection_bias(sets, (1, WEIGHTED), splits=SELECTION_SPLITS)
+    assert found is not None
+    assert found[0] == pytest.approx(expected)
+    assert found[0] > 0

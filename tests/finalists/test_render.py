@@ -3,7 +3,15 @@
 from pathlib import Path
 
 from tests.synthetic_runs import SyntheticRun, make_run
-from tsugiki.finalists.table import ranked_rows, read_final_table, render_table, shown, shown_p
+from tsugiki.finalists.table import (
+    Difference,
+    ahead,
+    ranked_rows,
+    read_final_table,
+    render_table,
+    shown,
+    shown_p,
+)
 
 
 def test_rows_stand_from_best_to_worst_and_the_winner_is_marked(finished: SyntheticRun) -> None:
@@ -35,3 +43,17 @@ def test_numbers_are_short_and_signs_are_true() -> None:
     assert shown(-0.12345) == "\N{MINUS SIGN}0.123"
     assert shown_p(0.0004) == "< 0.001"
     assert shown_p(0.0404) == "0.040"
+
+
+def test_who_is_ahead_does_not_depend_on_which_way_is_better(finished: SyntheticRun) -> None:
+    """A loss that is smaller by 0.25 puts the winner ahead by 0.25, with the interval turned round."""
+    table = read_final_table(finished.files.final)
+    difference = Difference(
+        value=-0.25, low=-0.5, high=-0.125, items=4, gained=3, lost=1, p=0.5, p_holm=0.5
+    )
+    loss = table.comparisons[0].model_copy(update={"goal": "minimize"})
+    turned = ahead(loss, difference)
+    assert (turned.value, turned.low, turned.high) == (0.25, 0.125, 0.5)
+    assert ahead(table.comparisons[0], difference) == difference
+    text = render_table(table.model_copy(update={"goal": "minimize"}))
+    assert text.splitlines()[0].endswith("held-out items (smaller is better)")

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from tsugiki.merge.blockwise import bits_of, in_one_format
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.kernels.elements import Bits
-from tsugiki.merge.masks import mask_key, uniforms
-from tsugiki.merge.method import Method
+from tsugiki.merge.kernels.elements import Bits, elements_of
+from tsugiki.merge.method import MergeInputs, Method
 from tsugiki.merge.registry import get_method
-from tsugiki.merge.selection import Magnitudes, nth_largest
 
 NAME = "model.layers.0.mlp.up_proj.weight"
 
@@ -25,40 +21,22 @@ class InMemory:
     """A source of tensors that are simply there."""
 
     parents: Sequence[Tensor]
-    base_tensor: Tensor | None = None
+    base: Tensor | None = None
+    device: ClassVar = torch.device("cpu")
 
     def bits(self, index: int | None) -> Bits:
         """Elements as the compiled loops take them."""
-        return bits_of(self._stored(index))
+        return elements_of(self._stored(index))
+
+    def values(self, index: int | None) -> Tensor:
+        """A model's tensor."""
+        return self._stored(index).float()
 
     def require_finite(self) -> None:
         """Tests of methods give finite tensors, or mean what comes of others."""
 
-    def base(self) -> Tensor:
-        """The base's tensor."""
-        return self._stored(None).float()
-
-    def parent(self, index: int) -> Tensor:
-        """A parent's tensor."""
-        return self._stored(index).float()
-
-    def task_vector(self, index: int) -> Tensor:
-        """Parent minus base."""
-        return self.parent(index) - self.base()
-
-    def largest(self, index: int, count: int) -> float:
-        """The `count`-th largest magnitude."""
-        base, parent = in_one_format([self.bits(None), self.bits(index)])
-        return nth_largest(Magnitudes(base, parent), count)
-
-    def uniforms(self, index: int, mask_seed: int) -> Tensor:
-        """Random numbers."""
-        shape = self.parents[index].shape
-        key = mask_key(mask_seed, NAME, f"{index:064x}")
-        return uniforms(key, self.parents[index].numel()).view(shape)
-
     def _stored(self, index: int | None) -> Tensor:
-        tensor = self.base_tensor if index is None else self.parents[index]
+        tensor = self.base if index is None else self.parents[index]
         assert tensor is not None
         return tensor
 

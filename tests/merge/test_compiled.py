@@ -12,8 +12,7 @@ from tests.merge.tensors_for_tests import inputs_for
 from tsugiki.errors import ParentError
 from tsugiki.merge import blockwise
 from tsugiki.merge.blockwise import BlockwiseMerge
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method
+from tsugiki.merge.method import MergeInputs, Method
 from tsugiki.merge.registry import METHODS
 
 COMPILED = [name for name, method in METHODS.items() if method.blockwise]

@@ -22,9 +22,9 @@ from tsugiki.models.kinds.text import INDEX, SINGLE, TEXT
 Folders = dict[str, Path]
 
 
-def merger_of(folders: Folders, **options: int) -> InPlaceMerger:
+def merger_of(folders: Folders) -> InPlaceMerger:
     """A merger of these models."""
-    return InPlaceMerger(folders, digests_of(folders), **options)
+    return InPlaceMerger(folders, digests_of(folders))
 
 
 def test_weights_are_the_formula_in_every_block(trio: Folders) -> None:
@@ -54,20 +54,18 @@ def test_weights_are_the_formula_in_every_block(trio: Folders) -> None:
 
 
 def test_a_merge_depends_on_the_recipe_alone(trio: Folders) -> None:
-    """Not on earlier recipes, nor on what is kept in memory between them."""
+    """Not on earlier recipes."""
     recipes = [
         recipe_of(method, values={"weight": (0.3, 0.8), "density": density})
         for method in ("ties", "dare_ties")
         for density in (0.4, 0.7)
     ]
     model = AutoModelForCausalLM.from_pretrained(trio["base"], dtype=torch.float32)
-    keeping, forgetting = merger_of(trio), merger_of(trio, cache_bytes=0)
-    scarce = merger_of(trio, cache_bytes=10_000)
-    first = [keeping.load_into(recipe, model) for recipe in recipes]
-    again = [keeping.load_into(recipe, model) for recipe in reversed(recipes)]
+    merger = merger_of(trio)
+    first = [merger.load_into(recipe, model) for recipe in recipes]
+    again = [merger.load_into(recipe, model) for recipe in reversed(recipes)]
     assert first == again[::-1]
-    assert first == [forgetting.load_into(recipe, model) for recipe in recipes]
-    assert first == [scarce.load_into(recipe, model) for recipe in recipes]
+    assert first == [merger_of(trio).load_into(recipe, model) for recipe in recipes]
     assert len(set(first)) == 4
 
 

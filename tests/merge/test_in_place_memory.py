@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from tests.merge.models_for_tests import digests_of, recipe_of, save_model, save_tokenizer
 from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import RecipeError
-from tsugiki.merge import blockwise, in_place, live
+from tsugiki.merge import blockwise, in_place, live, weighted
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.registry import METHODS
 from tsugiki.merge.write import write_merge
@@ -69,8 +69,8 @@ def test_the_loop_writes_into_the_models_own_memory(
 ) -> None:
     """Every byte of it, and nowhere else; parameters stay where they were."""
     places: list[tuple[int, int]] = []
-    loop = blockwise.sums.weighted_sum
-    monkeypatch.setattr(blockwise.sums, "weighted_sum", spied(loop, places))
+    loop = weighted.sums.weighted_sum
+    monkeypatch.setattr(weighted.sums, "weighted_sum", spied(loop, places))
     model = live_model(trio["base"], FORMATS[dtype])
     before = {values.data_ptr(): values.data_ptr() + values.nbytes for values in model.parameters()}
     merger_of(trio).load_into(recipe_of("linear", dtype=dtype), model)

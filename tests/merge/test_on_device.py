@@ -18,8 +18,9 @@ from tsugiki.errors import ParentError, RecipeError
 from tsugiki.merge import in_place
 from tsugiki.merge.engine import Merge
 from tsugiki.merge.in_place import InPlaceMerger
-from tsugiki.merge.on_device import ROOM, fits_on_device, nth_largest
+from tsugiki.merge.models import ROOM, fits_on_device
 from tsugiki.merge.registry import METHODS
+from tsugiki.merge.selection import nth_largest_by_counting
 from tsugiki.models.kinds.text import SINGLE
 
 Folders = dict[str, Path]
@@ -132,7 +133,7 @@ def test_the_nth_largest_is_that_of_sorting(shape: tuple[int, ...]) -> None:
     if numbers.numel() > 2:
         numbers.view(-1)[:2] = torch.tensor([1e-45, torch.finfo(torch.float32).max])
     ordered = numbers.flatten().sort(descending=True).values.tolist()
-    assert [nth_largest(numbers, count + 1) for count in range(len(ordered))] == ordered
+    assert [nth_largest_by_counting(numbers, count + 1) for count in range(len(ordered))] == ordered
 
 
 def test_models_are_held_if_half_of_what_is_free_is_left() -> None:

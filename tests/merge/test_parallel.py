@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from concurrent import futures
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from tsugiki.merge import parallel
-from tsugiki.merge.parallel import Threads, ordered, runs
+from tsugiki.merge.parallel import ordered, runs
 
 PATIENCE = 600.0
 """Seconds after which a broken test ends."""
@@ -52,13 +50,13 @@ def test_a_slow_item_holds_up_no_thread() -> None:
 @pytest.fixture
 def cancelled(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Set when what has not begun is cancelled, and what has begun is waited for."""
-    event = threading.Event()
+    event, shutdown = threading.Event(), ThreadPoolExecutor.shutdown
 
-    def wait(results: Iterable[Future[int]]) -> object:
+    def ending(pool: ThreadPoolExecutor, **options: Any) -> None:
         event.set()
-        return futures.wait(results)
+        shutdown(pool, **options)
 
-    monkeypatch.setattr(parallel, "wait", wait)
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", ending)
     return event
 
 
@@ -82,20 +80,14 @@ def test_an_error_comes_in_its_turn_and_ends_the_work(cancelled: threading.Event
     assert begun <= {0, 1, 2, 3, 4, 5}, "two threads hold an item each"
 
 
-def test_nothing_goes_on_after_an_error_and_the_threads_are_used_again(
-    cancelled: threading.Event,
-) -> None:
-    """What had begun has ended when the error is raised; the next call gets the same threads."""
-    threads = Threads()
+def test_nothing_goes_on_after_an_error(cancelled: threading.Event) -> None:
+    """What had begun has ended when the error is raised."""
     other = threading.Event()
-    both = threading.Barrier(2)
     begun: set[int] = set()
     ended: set[int] = set()
-    workers = set()
 
     def fail_or_wait(item: int) -> int:
         begun.add(item)
-        workers.add(threading.get_ident())
         if item == 0:
             assert other.wait(PATIENCE)
             raise ValueError(item)
@@ -104,15 +96,7 @@ def test_nothing_goes_on_after_an_error_and_the_threads_are_used_again(
         ended.add(item)
         return item
 
-    def together(item: int) -> int:
-        workers.add(threading.get_ident())
-        both.wait(PATIENCE)
-        return item
-
     with pytest.raises(ValueError, match="0"):
-        list(threads.ordered(fail_or_wait, range(100), 2))
+        list(ordered(fail_or_wait, range(100), 2))
     assert begun == ended | {0}
     assert ended <= {1, 2}
-    assert list(threads.ordered(together, range(1, 5), 2)) == [1, 2, 3, 4]
-    assert threading.get_ident() not in workers
-    assert len(workers) == 2

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tsugiki.merge import selection
-from tsugiki.merge.blockwise import bits_of
-from tsugiki.merge.selection import SAMPLE, Magnitudes, nth_largest
+from tsugiki.merge.kernels import selecting
+from tsugiki.merge.kernels.elements import elements_of
+from tsugiki.merge.selection import SAMPLE, magnitudes_of, nth_largest
 
 SIZE = 6 * SAMPLE + 5
 
@@ -38,9 +39,9 @@ def test_small_tensors_with_many_equal_magnitudes(
     parent = torch.tensor(changes).to(dtype)
     base = torch.zeros_like(parent)
     count = random.randint(1, len(changes))
-    assert nth_largest(Magnitudes(bits_of(base), bits_of(parent)), count) == sorted_answer(
-        base, parent, count
-    )
+    assert nth_largest(
+        magnitudes_of(elements_of(base), elements_of(parent)), count
+    ) == sorted_answer(base, parent, count)
 
 
 SHAPES: dict[str, Callable[[], Tensor]] = {
@@ -60,7 +61,7 @@ def test_large_tensors_of_any_distribution(shape: str, dtype: torch.dtype) -> No
     base = torch.randn(SIZE).to(dtype)
     parent = (base.float() + 0.1 * SHAPES[shape]()).to(dtype)
     for count in (1, 2, SIZE // 100, SIZE // 5, SIZE // 2, SIZE - 1, SIZE):
-        found = nth_largest(Magnitudes(bits_of(base), bits_of(parent)), count)
+        found = nth_largest(magnitudes_of(elements_of(base), elements_of(parent)), count)
         assert found == sorted_answer(base, parent, count)
 
 
@@ -74,11 +75,11 @@ def test_a_misleading_sample_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
         brackets.append((low, high))
         return between(base, parent, low, high, out)
 
-    between = selection.magnitudes_between
-    monkeypatch.setattr(selection, "magnitudes_between", misled)
+    between = selecting.magnitudes_between
+    monkeypatch.setattr(selecting, "magnitudes_between", misled)
     step = SIZE // SAMPLE | 1
     parent[::step] = 100.0
-    found = nth_largest(Magnitudes(bits_of(base), bits_of(parent)), SIZE // 2)
+    found = nth_largest(magnitudes_of(elements_of(base), elements_of(parent)), SIZE // 2)
     assert found == sorted_answer(base, parent, SIZE // 2)
     assert len(brackets) == 2
 
@@ -86,7 +87,8 @@ def test_a_misleading_sample_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_sample_narrows_the_search() -> None:
     """Few elements are collected, else the method would be no faster than sorting."""
     torch.manual_seed(0)
-    base, parent = bits_of(torch.zeros(SIZE)), bits_of(torch.randn(SIZE))
-    low, high = next(selection._brackets(Magnitudes(base, parent), SIZE // 5))
+    base, parent = elements_of(torch.zeros(SIZE)), elements_of(torch.randn(SIZE))
+    numbers = magnitudes_of(base, parent)
+    low, high = next(selection._brackets(numbers, SIZE // 5))
     out = np.empty(SIZE + selection.BLOCK, np.uint32)
-    assert selection.magnitudes_between(base, parent, low, high, out)[0] < 0.05 * SIZE
+    assert numbers.between(low, high, out)[0] < 0.05 * SIZE

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tsugiki.errors import RecipeError
-from tsugiki.mergekit.filters import TensorPlace, gradient, resolve
+from tsugiki.mergekit.filters import TensorPlace, resolve
 
 MLP = "model.layers.1.mlp.up_proj.weight"
 ATTENTION = "model.layers.1.self_attn.q_proj.weight"
@@ -17,24 +17,6 @@ def value(setting: Any, tensor: str = MLP, t: float | None = 0.0, *, then: Any =
     """The value of `x` where one scope gives `setting`, and a later one `then`."""
     scopes = [{"x": setting}, *([{"x": then}] if then is not None else [])]
     return resolve(scopes, "x", TensorPlace(tensor, 0, t))
-
-
-@pytest.mark.parametrize(
-    ("anchors", "t", "expected"),
-    [
-        ([0.4], 0.7, 0.4),
-        ([0.0, 1.0], 0.25, 0.25),
-        ([0.0, 0.5, 0.3, 0.7, 1.0], 0.5, 0.3),
-        ([1.0, 0.7, 0.1], 0.75, 0.4),
-        ([0.0, 0.3, 0.7, 1.0], 1.0, 1.0),
-        ([0.2, 0.9], 0.0, 0.2),
-    ],
-)
-def test_gradient_interpolates_between_evenly_spread_anchors(
-    anchors: list[float], t: float, expected: float
-) -> None:
-    """Anchor k of n stands at k / (n - 1), with straight lines in between."""
-    assert gradient(list(anchors), t) == pytest.approx(expected)
 
 
 def test_first_filter_that_is_part_of_the_name_counts() -> None:

@@ -18,7 +18,7 @@ from tsugiki.contracts.recipe import Gradient, Parameter, read_recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge.settings import Settings
 from tsugiki.merge.write import write_merge
-from tsugiki.models.grouping import value_at
+from tsugiki.models.grouping import interpolated, value_at
 from tsugiki.models.kinds.text import SINGLE, TEXT
 from tsugiki.space.parameter_space import ParameterGenome
 
@@ -129,3 +129,21 @@ def test_a_gradient_beside_blocks_becomes_slices() -> None:
     here, there = Settings(recipe, TENSORS, TEXT), Settings(read_back(recipe), TENSORS, TEXT)
     for tensor in TENSORS:
         assert here.per_parent(tensor) == there.per_parent(tensor)
+
+
+@pytest.mark.parametrize(
+    ("anchors", "t", "expected"),
+    [
+        ([0.4], 0.7, 0.4),
+        ([0.0, 1.0], 0.25, 0.25),
+        ([0.0, 0.5, 0.3, 0.7, 1.0], 0.5, 0.3),
+        ([1.0, 0.7, 0.1], 0.75, 0.4),
+        ([0.0, 0.3, 0.7, 1.0], 1.0, 1.0),
+        ([0.2, 0.9], 0.0, 0.2),
+    ],
+)
+def test_gradient_interpolates_between_evenly_spread_anchors(
+    anchors: list[float], t: float, expected: float
+) -> None:
+    """Anchor k of n stands at k / (n - 1), with straight lines in between."""
+    assert interpolated(list(anchors), t) == pytest.approx(expected)

@@ -38,7 +38,7 @@ def test_every_kind_of_tokenizer_is_read_as_its_library_reads_it(
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     expected = tokenizer.get_vocab(with_added_tokens=True)
     assert expected["<pad>"] == 3
-    assert read_vocabulary(FolderFiles(tmp_path)) == expected
+    assert read_vocabulary(FolderFiles(tmp_path))[0] == expected
 
 
 MALFORMED: list[tuple[Callable[[Any], Any], list[str]]] = [
@@ -89,14 +89,14 @@ def test_vocabularies_of_older_tokenizers_are_read(tmp_path: Path) -> None:
     (byte_pairs / "vocab.json").write_text(json.dumps(TOKENS))
     (byte_pairs / "added_tokens.json").write_text(json.dumps({"<pad>": 3}))
     (pieces / "vocab.txt").write_text("<unk>\na\nb\n")
-    assert read_vocabulary(FolderFiles(byte_pairs)) == TOKENS | {"<pad>": 3}
-    assert read_vocabulary(FolderFiles(pieces)) == TOKENS
+    assert read_vocabulary(FolderFiles(byte_pairs))[0] == TOKENS | {"<pad>": 3}
+    assert read_vocabulary(FolderFiles(pieces))[0] == TOKENS
 
 
 def test_a_vocabulary_that_is_not_plain_data_is_left_alone(tmp_path: Path) -> None:
     """tokenizer.model alone is not read."""
     (tmp_path / "tokenizer.model").write_bytes(b"\x0a")
-    assert read_vocabulary(FolderFiles(tmp_path)) is None
+    assert read_vocabulary(FolderFiles(tmp_path))[0] is None
 
 
 @pytest.mark.parametrize(

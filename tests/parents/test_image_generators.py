@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.pipelines import WEIGHTS, needs_diffusers, write_json, write_pipeline
 from tsugiki.config.load import parse_config
@@ -103,6 +105,40 @@ SDXL: Components = {
     "text_encoder_2": ("transformers", "CLIPTextModelWithProjection", BIG_CLIP),
     "vae": ("diffusers", "AutoencoderKL", VAE | {"scaling_factor": 0.13025}),
 }
+T5_SMALL = T5 | {"d_model": 64, "d_ff": 64, "num_layers": 1}
+"""For those whose text encoder is not looked at."""
+SD3: Components = {
+    "transformer": (
+        "diffusers",
+        "SD3Transformer2DModel",
+        {
+            "num_layers": 24,
+            "num_attention_heads": 24,
+            "caption_projection_dim": 1536,
+            "pos_embed_max_size": 192,
+        },
+    ),
+    "text_encoder": ("transformers", "CLIPTextModelWithProjection", CLIP),
+    "text_encoder_2": ("transformers", "CLIPTextModelWithProjection", BIG_CLIP),
+    "text_encoder_3": ("transformers", "T5EncoderModel", T5_SMALL),
+    "vae": ("diffusers", "AutoencoderKL", VAE | {"latent_channels": 16, "scaling_factor": 1.5305}),
+}
+FLUX: Components = {
+    "transformer": ("diffusers", "FluxTransformer2DModel", {"guidance_embeds": True}),
+    "text_encoder": ("transformers", "CLIPTextModel", CLIP),
+    "text_encoder_2": ("transformers", "T5EncoderModel", T5_SMALL),
+    "vae": ("diffusers", "AutoencoderKL", VAE | {"latent_channels": 16, "scaling_factor": 0.3611}),
+}
+"""FLUX.1's 12 billion; those of SD 3 are the 2 billion of its medium size, with a table of places."""
+DIT: Components = {
+    "transformer": (
+        "diffusers",
+        "DiTTransformer2DModel",
+        {"num_layers": 28, "attention_head_dim": 72, "in_channels": 4, "out_channels": 8},
+    ),
+    "vae": ("diffusers", "AutoencoderKL", VAE),
+}
+"""DiT-XL/2's 675 million, and 27 more copies of what embeds time and class, which diffusers gives each block."""
 PIXART: Components = {
     "transformer": (
         "diffusers",
@@ -210,8 +246,15 @@ def checked(folder: Path) -> Report:
         (SD15, 860, [*(f"down.{n}" for n in range(4)), "mid", *(f"up.{n}" for n in range(4))]),
         (SDXL, 2567, [*(f"down.{n}" for n in range(3)), "mid", *(f"up.{n}" for n in range(3))]),
         (PIXART, 611, [f"block.{n}" for n in range(28)]),
+        (DIT, 750, [f"block.{n}" for n in range(28)]),
+        (SD3, 2085, [f"block.{n}" for n in range(24)]),
+        (
+            FLUX,
+            11901,
+            [*(f"block.{n}" for n in range(19)), *(f"single.{n}" for n in range(38))],
+        ),
     ],
-    ids=["SD 1.5", "SDXL", "PixArt-alpha"],
+    ids=["SD 1.5", "SDXL", "PixArt-alpha", "DiT-XL/2", "SD 3", "FLUX.1"],
 )
 def test_a_real_image_generator_is_recognised_from_headers(
     components: Components, millions: int, blocks: list[str], tmp_path: Path
@@ -236,6 +279,132 @@ def test_parents_of_other_components_are_one_fault(tmp_path: Path) -> None:
     (fault,) = checked(tmp_path).faults
     assert "have other components" in str(fault)
     assert "text_encoder_2 (CLIPTextModelWithProjection)" in str(fault)
+
+
+def of_another_class(folder: Path) -> None:
+    """A text encoder with a projection."""
+    index = json.loads((folder / "model_index.json").read_text())
+    index["text_encoder"][1] = "CLIPTextModelWithProjection"
+    write_json(folder / "model_index.json", index)
+
+
+def of_another_latent_space(folder: Path) -> None:
+    """A VAE of 16 channels, and a U-Net for that."""
+    write_json(folder / "vae" / "config.json", {"latent_channels": 16})
+    settings = {"in_channels": 16, "out_channels": 16, "cross_attention_dim": 8}
+    write_json(folder / "unet" / "config.json", settings)
+    weights = load_file(folder / "unet" / WEIGHTS)
+    weights["conv_in.weight"] = torch.zeros(4, 16)
+    save_file(weights, folder / "unet" / WEIGHTS)
+
+
+def of_another_schedule(folder: Path) -> None:
+    """Trained to predict velocities."""
+    settings = {"prediction_type": "v_prediction"}
+    write_json(folder / "scheduler" / "scheduler_config.json", settings)
+
+
+def in_half_precision(folder: Path) -> None:
+    """Variants alone."""
+    for file in folder.glob("*/*.safetensors"):
+        file.rename(file.with_suffix(".fp16.safetensors"))
+
+
+def in_pickles(folder: Path) -> None:
+    """No safetensors at all."""
+    for file in folder.glob("*/*.safetensors"):
+        file.rename(file.with_suffix(".bin"))
+
+
+def without_a_component(folder: Path) -> None:
+    """As after a broken download."""
+    shutil.rmtree(folder / "vae")
+
+
+def in_one_file(folder: Path) -> None:
+    """As Stable Diffusion 1.5 was published, with the names that its authors gave."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+    names = (
+        "cond_stage_model.transformer.text_model.final_layer_norm.weight",
+        "first_stage_model.decoder.conv_in.weight",
+        "model.diffusion_model.input_blocks.0.0.weight",
+    )
+    save_file({name: torch.zeros(4, 4) for name in names}, folder / "v1-5-pruned.safetensors")
+
+
+def a_file(folder: Path) -> None:
+    """The path names it, and no folder."""
+    in_one_file(folder)
+    file = (folder / "v1-5-pruned.safetensors").rename(folder.with_suffix(".safetensors"))
+    folder.rmdir()
+    file.rename(folder)
+
+
+def one_component(folder: Path) -> None:
+    """The folder of the U-Net."""
+    (folder / "unet").rename(folder.with_suffix(".unet"))
+    settings = {"_class_name": "UNet2DConditionModel", "in_channels": 4}
+    write_json(folder.with_suffix(".unet") / "config.json", settings)
+    shutil.rmtree(folder)
+    folder.with_suffix(".unet").rename(folder)
+
+
+@needs_diffusers
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (without_a_component, "components that a model lists are missing"),
+        (of_another_class, "`a` and `b` have other components"),
+        (of_another_latent_space, "differ in unet.in_channels, unet.out_channels, vae.latent"),
+        (of_another_schedule, "differ in scheduler.prediction_type"),
+        (in_half_precision, "`b` has weights of unet, text_encoder, vae as a variant only"),
+        (in_pickles, "`b` has weights of unet, text_encoder, vae as pickle files"),
+        (in_one_file, "`b` is an image generator in one file"),
+        (a_file, "`b` is a file, and not a model's folder"),
+        (one_component, "it is one component of an image generator"),
+    ],
+)
+def test_what_cannot_be_merged_is_one_fault(
+    spoil: Callable[[Path], None], words: str, tmp_path: Path
+) -> None:
+    """From headers and settings, with the way out."""
+    for seed, name in enumerate("ab"):
+        settings = {"in_channels": 4, "out_channels": 4}
+        write_pipeline(tmp_path / name, seed, unet=settings, scheduler={"beta_start": 0.1})
+    assert checked(tmp_path).faults == []
+    spoil(tmp_path / "b")
+    (fault,) = checked(tmp_path).faults
+    assert words in str(fault)
+    assert fault.fix
+
+
+@needs_diffusers
+def test_another_sampler_is_no_fault_but_told(tmp_path: Path) -> None:
+    """With whose the merged model gets."""
+    for seed, name in enumerate("ab"):
+        write_pipeline(tmp_path / name, seed)
+    index = json.loads((tmp_path / "b" / "model_index.json").read_text())
+    index["scheduler"][1] = "EulerDiscreteScheduler"
+    write_json(tmp_path / "b" / "model_index.json", index)
+    report = checked(tmp_path)
+    assert report.faults == []
+    assert "scheduler: a has DDIMScheduler, b has EulerDiscreteScheduler" in render(report)
+
+
+@needs_diffusers
+def test_paths_through_layers_are_refused_by_name(tmp_path: Path) -> None:
+    """Each parent is told to be an image generator."""
+    for seed, name in enumerate("ab"):
+        write_pipeline(tmp_path / name, seed)
+    config = config_of(tmp_path)
+    raw = config.model_dump(mode="json", exclude_unset=True)
+    raw["stages"][0] |= {"space": {"kind": "dataflow"}, "strategy": {"kind": "bit_cma"}}
+    faults = preflight(parse_config(raw, where="test")).faults
+    assert [one.what.partition(":")[0] for one in faults] == [
+        "`a` is an image generator",
+        "`b` is an image generator",
+    ]
 
 
 @needs_diffusers

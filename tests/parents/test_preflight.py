@@ -132,6 +132,25 @@ def test_offline_an_empty_cache_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> N
     assert "node with internet" in fault.fix
 
 
+def test_what_cannot_be_read_is_named_and_nothing_is_said_of_it(tmp_path: Path) -> None:
+    """No licence, no size, no difference between models: a folder that is not there tells nothing of these."""
+    write_llama(tmp_path / "one")
+    config = run_of({name: {"path": str(tmp_path / name)} for name in ("one", "two")})
+    run = config.model_copy(update={"accept_differences": ["rope_theta"]})
+    report = preflight(run)
+    [fault] = report.faults
+    assert "the folder of parent `two` does not exist" in str(fault)
+    shown = render(report)
+    assert "licence of one: unknown" in shown
+    assert "licence of two: not known before it can be read" in shown
+    assert "licence of the merge: not known before all parents can be read" in shown
+    assert "could not be read: two; not counted here" in shown
+    assert "accept_differences" not in shown
+    nothing = render(preflight(run_of({"two": {"path": str(tmp_path / "two")}})))
+    assert "could not be read: two; download, disk and memory are not known yet" in nothing
+    assert "0.0 MB" not in nothing
+
+
 def test_the_locked_commit_is_checked_and_not_the_branch(hub: Hub, tmp_path: Path) -> None:
     """A branch that moved to something broken does not disturb a locked run."""
     files = read_folder(write_llama(tmp_path / "a"))

@@ -18,7 +18,7 @@ from tests.publish.conftest import CITED, Finished
 from tests.publish.hub_for_uploads import TOKEN, UploadHub
 from tsugiki.canonical import digest_bytes, digest_file
 from tsugiki.commands.all import main
-from tsugiki.config.publication import Publication
+from tsugiki.config.licences import Publication
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, TsugikiError

@@ -51,11 +51,12 @@ def test_its_best_model_is_built_again(recorded: Workspace) -> None:
 
 @pytest.mark.slow
 def test_it_goes_on_without_scoring_anything_again(recorded: Workspace) -> None:
-    """With a larger budget, new candidates are added and no recorded outcome is written anew."""
+    """With a larger budget, and workers, new candidates are added and no recorded outcome is written anew."""
     root = recorded.files.root
     before = {path: path.stat().st_mtime_ns for path in root.rglob("outcome.json")}
     config = yaml.safe_load((recorded.root / "tiny.yaml").read_text(encoding="utf-8"))
     config["stages"][-1]["budget"]["generations"] = 2
+    config["evaluation"]["resident"] = True
     recorded.configure(config)
     recorded.run()
     assert {path: path.stat().st_mtime_ns for path in before} == before

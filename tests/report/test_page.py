@@ -6,6 +6,8 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ from tsugiki.canonical import digest_file
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import LineageError
 from tsugiki.finalists.table import read_final_table, render_table, shown
+from tsugiki.report.headline import remarks
 from tsugiki.report.page import TEMPLATES, write_report
 
 VOID = {"meta", "br", "link", "img", "hr"}
@@ -291,3 +294,16 @@ def test_text_can_be_read_in_both_themes(theme: int, name: str) -> None:
     )
     dark, light = sorted((luminance(ground), luminance(text)))
     assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_thinking_that_was_not_closed_is_told_of_the_worst_candidate_and_of_the_winner() -> None:
+    """The base may never close it, and the winner always: nothing is said where all did."""
+
+    def told(worst: float, winner: float | None) -> str | None:
+        data: Any = SimpleNamespace(cut=0, left_out=0, unclosed=worst, unclosed_by_winner=winner)
+        return next(remarks(data), None)
+
+    assert told(0.0, 0.0) is None
+    assert "Up to 40%" in str(told(0.4, 0.02))
+    assert "2% of the winner's on held-out items" in str(told(0.4, 0.02))
+    assert "winner" not in str(told(0.4, None))

@@ -36,3 +36,11 @@ def test_an_item_is_shown_with_its_picture(tmp_path: Path) -> None:
     head, _, content = shown.partition(",")
     assert head == "data:image/png;base64"
     assert base64.b64decode(content) == b"a picture"
+
+
+def test_an_item_without_an_answer_or_a_value_shows_what_it_adds(tmp_path: Path) -> None:
+    """A text of a corpus has a log-likelihood and a length."""
+    row = {**ROWS[0], "value": None, "part": "[-12.5, 40]", "response": None, "target": None}
+    table = pa.Table.from_pylist([row])
+    (shown,) = examples([0], "seen", table, table, RunFiles(tmp_path))
+    assert (shown.winner, shown.parent, shown.target) == ("[-12.5, 40]", "[-12.5, 40]", "")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.slurm.cluster import Cluster, missing_programs, running_cluster
 from tests.slurm.small_run import WAITING_TASK, small
-from tests.workflow.workspace import Workspace, finished_workspace
+from tests.workflow.workspace import Workspace, shared_workspace
 
 
 @pytest.fixture(scope="session")
@@ -27,4 +27,4 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def local_run(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The same run on one machine, never interrupted."""
-    return finished_workspace(tmp_path_factory.mktemp("local") / "run", small(), WAITING_TASK)
+    return shared_workspace(tmp_path_factory, "local-run", small(), WAITING_TASK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.workflow.small_run import TASK_CODE, settings
+from tests.workflow.small_run import TASK_CODE, UNTRACKED, settings
 
 WAITING_TASK = (
     TASK_CODE
@@ -39,7 +39,7 @@ def load(**kwargs):
 
 def small(**evaluation: Any) -> dict[str, Any]:
     """Two generations of four, in two jobs each."""
-    config = settings(**evaluation)
+    config = settings(**evaluation) | UNTRACKED
     (stage,) = config["stages"]
     stage["strategy"]["population"] = 4
     stage["budget"]["generations"] = 2

@@ -33,12 +33,10 @@ def workspace(cluster: Cluster, tmp_path: Path) -> SlurmWorkspace:
     sbatch = cluster.command("sh", "-c", "command -v sbatch").strip()
     (programs / "sbatch").write_text(BUSY.format(mark=tmp_path / "refused", sbatch=sbatch))
     (programs / "sbatch").chmod(0o755)
-    config = small(jobs=1, resident=False, storage="scratch")
-    config["tracking"] = {"enabled": False}
     return make_slurm_workspace(
         tmp_path / "run",
         cluster,
-        config,
+        small(jobs=1, resident=False, storage="scratch"),
         profile=site_profile(
             tmp_path / "profile",
             evaluate={"gres": "gpu:2", "tmpdir": f"{tmp_path}/disk-of-$SLURMD_NODENAME"},

@@ -20,7 +20,6 @@ from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.kinds.text import TEXT
 from tsugiki.space.from_recipe import Encoded, encode
 from tsugiki.space.parameter_space import ParameterGenome, build_parameter_genome
-from tsugiki.steps.begin import DEFAULTS
 
 GROUPINGS: list[Any] = [
     "model",
@@ -34,7 +33,7 @@ GROUPINGS: list[Any] = [
 
 def encoded(space: ParameterGenome, recipe: Recipe) -> Encoded:
     """A recipe in a space over `TENSORS`."""
-    return encode(space, recipe, tensors=TENSORS, kind=TEXT, defaults=DEFAULTS)
+    return encode(space, recipe, tensors=TENSORS, kind=TEXT)
 
 
 def grouped(grouping: Any, **space: Any) -> ParameterGenome:
@@ -242,6 +241,6 @@ def test_a_model_gene_in_finer_genes_makes_the_same_weights(tmp_path: Path) -> N
         space("block", "dare_linear", "weight", "density"),
         space("block", "dare_linear", "weight"),
     ):
-        found = encode(fine, recipe, tensors=tensors, kind=TEXT, defaults=DEFAULTS)
+        found = encode(fine, recipe, tensors=tensors, kind=TEXT)
         out = tmp_path / digest_bytes(fine.to_json())[:8]
         assert merged(fine, found.point, folders, out) == expected

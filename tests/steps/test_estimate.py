@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.runs_for_tests import raw_config, write_tasks
-from tsugiki.config.evaluation import Rungs, Subsets
+from tsugiki.config.items import Rungs, Subsets
 from tsugiki.config.load import parse_config
 from tsugiki.config.run import RunConfig
 from tsugiki.models.kinds.text import TEXT
@@ -90,6 +90,18 @@ def test_the_population_of_cma_es_follows_from_the_genes(tiny_models: Path, tmp_
     [stage] = [share for share in shares(config, tensors) if share.name == "ps"]
     assert stage.candidates == 3 * (4 + 6)
     assert "ps" not in {share.name for share in shares(config, {})}
+    assert "; ps is not counted before its parents can be read" in render(config, {})
+    assert "not counted" not in render(config, tensors)
+
+
+def test_genes_of_whole_models_are_counted_before_any_is_read(tiny_config: dict[str, Any]) -> None:
+    """A weight and a density for each of two parents: 4 + floor(3 ln 4) candidates."""
+    [stage] = tiny_config["stages"]
+    stage["strategy"] = {"kind": "cma_es"}
+    stage["space"]["genes"]["weight"]["grouping"] = "model"
+    config = parse_config(tiny_config, where="test")
+    assert next(share for share in shares(config, {}) if share.name == "ps").candidates == 3 * 8
+    assert "not counted" not in render(config, {})
 
 
 def test_limits_of_answers_come_from_the_tasks(config: RunConfig) -> None:
@@ -120,20 +132,39 @@ def test_hours_are_the_formula(config: RunConfig) -> None:
 def test_the_text_gives_a_range_of_hours_of_what_is_used(
     tiny_config: dict[str, Any], device: str, unit: str, others: str
 ) -> None:
-    """And what was assumed; nothing of hours where no size is known; no GPU for a processor."""
+    """And what was assumed; no GPU for a processor."""
     tiny_config["evaluation"]["device"] = device
     config = parse_config(tiny_config, where="test")
     text = render(config, {"ps": MergedTensors(TEXT, {"model.layers.0.mlp.w": BILLIONS})})
     for words in (f"{unit}, a rough estimate", "7 billion", "to evaluate, at most"):
         assert words in text
     assert others not in text
-    assert "hours" not in render(config, {})
     for gpu in (*GPUS, CORE):
         low, high = (
             gpu_hours(gpu, config, shares(config, {}), BILLIONS, best=best)
             for best in (True, False)
         )
         assert 0 < low < high
+
+
+def test_hours_are_for_a_billion_parameters_while_no_size_is_known(
+    tiny_config: dict[str, Any],
+) -> None:
+    """They are in proportion to the size. Models that the demo trains are small: nothing of hours."""
+    config = parse_config(tiny_config, where="test")
+
+    def hours(text: str) -> str:
+        return text.partition("estimate: ")[2].partition(" (")[0]
+
+    one = render(config, {"ps": MergedTensors(TEXT, {"model.layers.0.mlp.w": 1_000_000_000})})
+    text = render(config, {})
+    assert hours(text) == hours(one)
+    assert "hours for each billion parameters of a parent" in text
+    parts = shares(config, {})
+    seven, single = (gpu_hours(H100, config, parts, n, best=False) for n in (7 * 10**9, 10**9))
+    assert seven == pytest.approx(7 * single)
+    tiny_config["parents"] = {name: {"demo": "base"} for name in tiny_config["parents"]}
+    assert "hours" not in render(parse_config(tiny_config, where="test"), {})
 
 
 def test_a_missing_gpu_is_said_where_one_is_asked_for(

@@ -11,7 +11,7 @@ from tests.evaluate.picture_tasks import sighted_config
 from tests.runs_for_tests import start_run
 from tsugiki.contracts.document_sets import read_document_sets
 from tsugiki.evaluate.pictures import Picture
-from tsugiki.steps.pictures import SIDE, small
+from tsugiki.steps.prepare import SIDE, small
 
 
 def test_test_documents_have_copies_of_what_they_show(tmp_path: Path) -> None:

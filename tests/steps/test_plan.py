@@ -272,7 +272,7 @@ def test_rungs_are_planned_one_after_another_for_stages_alone(raw: dict[str, Any
         f"{folder}/rung-0.json"
     ]
     assert plan.promoted(generation) == [f"{folder}/rung-1.json"]
-    assert plan.evaluated_at(SimpleNamespace(phase="ps", gen="003", rung="1")) == [
+    assert plan.evaluated_of(SimpleNamespace(phase="ps", gen="003", rung="1")) == [
         f"{folder}/rung-1/evaluated-0.json",
         f"{folder}/rung-1/evaluated-1.json",
     ]

@@ -58,7 +58,7 @@ def test_a_stage_waits_for_the_models_that_it_merges(raw: dict[str, Any]) -> Non
         "results/tiny/ps/best.lock.json",
     ]
     waits = plan.finalists_before(Wildcards(stage="dfs"))
-    assert waits == "results/tiny/finalists-dfs/gen-000/outcomes.json"
+    assert waits == ["results/tiny/finalists-dfs/gen-000/outcomes.json"]
 
 
 def test_a_change_of_a_stage_changes_the_keys_of_those_after_it(raw: dict[str, Any]) -> None:

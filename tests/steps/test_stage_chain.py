@@ -211,7 +211,7 @@ def test_too_many_genes_for_a_full_covariance_are_refused(
     finished: TinyRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before a matrix is made."""
-    monkeypatch.setattr("tsugiki.strategies.cma_es.MOST_GENES", 3)
+    monkeypatch.setattr("tsugiki.strategies.cma_es.FullCovariance.most_genes", 3)
     with pytest.raises(ConfigError, match="too many genes for cma_es") as caught:
         write_first(finished.files, finished.config, finished.config.stages[0])
     assert "sep_cma" in str(caught.value)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.workflow.small_run import settings
-from tests.workflow.workspace import Workspace, finished_workspace
+from tests.workflow.workspace import Workspace, shared_workspace
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A run that was never interrupted. Tests must not change it."""
-    return finished_workspace(tmp_path_factory.mktemp("finished") / "run", settings())
+    """A run that was never interrupted."""
+    return shared_workspace(tmp_path_factory, "whole-run", settings())

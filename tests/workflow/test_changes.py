@@ -10,7 +10,7 @@ import signal
 import time
 from pathlib import Path
 
-from tests.workflow.small_run import settings
+from tests.workflow.small_run import UNTRACKED, settings
 from tests.workflow.workspace import Workspace, make_workspace
 from tsugiki.contracts.population import Generation
 
@@ -41,7 +41,7 @@ def test_a_larger_limit_goes_on_from_where_the_stage_ended(
     finished: Workspace, tmp_path: Path
 ) -> None:
     """To the bytes of a run without it; a dry run says so, and afterwards there is nothing to do."""
-    config = settings()
+    config = settings() | UNTRACKED
     config["stages"][0]["budget"]["evaluations"] = 5
     workspace = make_workspace(tmp_path / "run", config)
     workspace.run()
@@ -117,7 +117,7 @@ def test_a_wrong_configuration_is_told_before_the_plan(tmp_path: Path) -> None:
 
 def test_failing_candidates_are_outcomes(tmp_path: Path) -> None:
     """Some candidates fail: the reason is on record, they rank last, the run ends well."""
-    workspace = make_workspace(tmp_path / "run", settings())
+    workspace = make_workspace(tmp_path / "run", settings() | UNTRACKED)
     code = workspace.root / "tasks/tiny.py"
     code.write_text(code.read_text(encoding="utf-8") + FAILING_TASK, encoding="utf-8")
     task = workspace.root / "tasks/tiny_choice.yaml"

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.workflow.small_run import settings
+from tests.workflow.small_run import UNTRACKED, settings
 from tests.workflow.workspace import finished_workspace
 from tsugiki.contracts.ledger import scored_generations
 from tsugiki.contracts.recipe import Recipe, read_recipe
@@ -14,7 +14,8 @@ from tsugiki.contracts.recipe import Recipe, read_recipe
 
 def test_rivals_have_rows_and_the_run_is_sound(tmp_path: Path) -> None:
     """Generations as large as the stage's; the climb starts from tuned task arithmetic; nothing is left."""
-    config: dict[str, Any] = settings() | {"rivals": ["random", "climb"], "finalists": {"top": 2}}
+    config: dict[str, Any] = settings() | UNTRACKED
+    config |= {"rivals": ["random", "climb"], "finalists": {"top": 2}}
     config["stages"][0] |= {"strategy": {"kind": "cma_es"}, "budget": {"generations": 2}}
     run = finished_workspace(tmp_path / "run", config)
     phase = {name: run.files.phase(name) for name in ("ps", "ps-random", "ps-climb", "baselines")}

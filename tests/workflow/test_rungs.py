@@ -43,22 +43,20 @@ def values(workspace: Workspace) -> list[Any]:
     ]
 
 
-def test_a_search_in_rungs_goes_on_after_a_kill_and_ends_as_one_without(tmp_path: Path) -> None:
-    """With three residents and a kill between two rungs, or by one job from disk: the same bytes."""
+def test_a_search_in_rungs_goes_on_after_a_kill_and_ends_as_one_without(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    """With three workers and a kill between two rungs, or by one from disk: the same bytes, and scores as of no rungs."""
     killed = make_workspace(tmp_path / "killed", in_rungs(jobs=3))
     decided = killed.files.phase("ps").generation(1).promotion(0)
     assert killed.run_until(decided.is_file, SEARCHED)
     assert not (killed.root / SEARCHED).exists()
     killed.run(SEARCHED)
-    whole = make_workspace(tmp_path / "whole", in_rungs(jobs=1, resident=False, storage="disk"))
+    whole = make_workspace(tmp_path / "whole", in_rungs(jobs=1, storage="disk"))
     whole.run(SEARCHED)
     found = recorded(killed)
     assert sum(name.endswith("rung-1.json") for name in found) == 2
     assert found == recorded(whole)
     assert not list(whole.files.root.glob("ps/gen-*/weights-*"))
-    config = in_rungs()
-    del config["evaluation"]["rungs"]
-    at_once = make_workspace(tmp_path / "at-once", config)
-    at_once.run(SEARCHED)
-    assert values(killed) == values(at_once)
+    assert values(killed) == values(finished)
     assert killed.tsugiki("audit", "tiny.yaml").returncode == 0

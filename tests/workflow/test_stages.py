@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import transformers
 
-from tests.workflow.small_run import settings
+from tests.workflow.small_run import UNTRACKED, settings
 from tests.workflow.workspace import Workspace, finished_workspace
 from tsugiki.canonical import digest_file
 from tsugiki.contracts.recipe import read_recipe
@@ -30,7 +30,7 @@ STAGE = {
 
 def hybrid() -> dict[str, Any]:
     """Parameter space, then data-flow space over its result, as in the paper."""
-    config = settings()
+    config = settings() | UNTRACKED
     config["stages"][0]["budget"]["generations"] = 2
     config["stages"].append(copy.deepcopy(STAGE))
     return config

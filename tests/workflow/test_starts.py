@@ -6,7 +6,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from tests.workflow.small_run import settings
+from tests.workflow.small_run import UNTRACKED, settings
 from tests.workflow.workspace import finished_workspace
 from tsugiki.canonical import digest_file
 from tsugiki.contracts.ledger import read_generation, read_population
@@ -31,7 +31,7 @@ def stage(name: str, grouping: str, **keys: Any) -> dict[str, Any]:
 
 def refined() -> dict[str, Any]:
     """From the tuned baseline to genes of whole models, and from the best of these to parts of blocks."""
-    config = settings()
+    config = settings() | UNTRACKED
     inject = {"tuned": {"baseline": "arithmetic-tuned"}}
     fine = stage("fine", "block_part", start={"stage": "coarse"}, inject=inject)
     config["stages"] = [stage("coarse", "model", start="baseline"), fine]

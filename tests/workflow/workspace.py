@@ -8,16 +8,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.parents.checkpoints import write_llama
+from tests.workflow import fork_server
 from tests.workflow.small_run import TASK, TASK_CODE
 from tsugiki.canonical import digest_file
 from tsugiki.contracts.layout import RunFiles
+from tsugiki.locked import locked
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -57,18 +61,21 @@ class Workspace:
         ]
 
     def run(self, *arguments: str, fails: bool = False) -> str:
-        """Run the workflow to its end; returns what it printed."""
-        done = subprocess.run(
-            self.command(*arguments),
-            capture_output=True,
-            text=True,
-            env=environment(),
-            cwd=self.root,
-            check=False,
-        )
+        """Run the workflow to its end, and end its workers; returns what it printed."""
+        command = self.command(*arguments)
+        done = fork_server.done(command[command.index("snakemake") :], self.root, environment())
         output = done.stdout + done.stderr
         assert (done.returncode != 0) is fails, output
+        if not fails:
+            self.end_workers()
         return output
+
+    def end_workers(self) -> None:
+        """End the run's workers, which would wait for more to do, with all that they hold in memory."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended, or is another user's
+                if (process / "cwd").readlink() == self.root and process.name != str(os.getpid()):
+                    os.kill(int(process.name), signal.SIGTERM)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start the workflow in a process group of its own, and go on."""
@@ -98,14 +105,7 @@ class Workspace:
 
     def tsugiki(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a tsugiki command."""
-        return subprocess.run(
-            [sys.executable, "-m", "tsugiki.cli", *arguments],
-            capture_output=True,
-            text=True,
-            env=environment(),
-            cwd=self.root,
-            check=False,
-        )
+        return fork_server.done(["tsugiki", *arguments], self.root, environment())
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of every file of the run that must not depend on when or how often it ran."""
@@ -132,10 +132,10 @@ class Workspace:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a run in a test: no network, resident processes that end soon."""
+    """The environment of a run in a test: no network; however busy the machine is, workers wait for the next job."""
     return {
         **os.environ,
-        "TSUGIKI_RESIDENT_IDLE": "20",
+        "TSUGIKI_RESIDENT_IDLE": "300",
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
@@ -166,3 +166,24 @@ def finished_workspace(
     workspace = make_workspace(root, config, task_code)
     workspace.run()
     return workspace
+
+
+def shared_workspace(
+    factory: pytest.TempPathFactory,
+    name: str,
+    config: Mapping[str, Any],
+    task_code: str = TASK_CODE,
+) -> Workspace:
+    """A finished run that all processes of the tests share: the first one that needs it makes it.
+
+    Tests must not change it.
+    """
+    folder = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with locked(folder / f"{name}.lock"):
+        made = folder / f"{name}.made"
+        if not made.exists():
+            finished_workspace(folder / name, config, task_code)
+            made.touch()
+    return Workspace(folder / name)

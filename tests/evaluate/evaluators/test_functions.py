@@ -265,10 +265,10 @@ def test_documents_come_from_a_file(tmp_path: Path, suffix: str) -> None:
     section = functions(tmp_path, "it", code=code)
     section["objectives"][0]["documents"] = str(path)
     evaluator = Functions(parse_config(plain(section), where="test").evaluation)
-    assert list(evaluator.document_hashes()) == [str(path)]
+    assert list(evaluator.documents()) == [str(path)]
     records = evaluator.score(None, {str(path): [3, 11]})
     assert [(one.doc_id, one.value) for one in records] == [(3, 3.0), (11, 11.0)]
-    hashes = evaluator.document_hashes()[str(path)]
+    hashes = evaluator.documents()[str(path)].hashes
     assert [one.doc_hash for one in records] == [hashes[3], hashes[11]]
     assert len(set(hashes)) == 20
 

@@ -111,8 +111,8 @@ def test_records_carry_the_documents_own_ids(tiny_tasks: Path) -> None:
     rows = documents()
     assert found[:3] == [("even", index, rows[index]["target"]) for index in (3, 11, 20)]
     assert found[3][:2] == ("choice", 5)
-    hashes = tasks.document_hashes()
-    assert [one.doc_hash for one in records[:3]] == [hashes["words"][n] for n in (3, 11, 20)]
+    hashes = tasks.documents()["words"].hashes
+    assert [one.doc_hash for one in records[:3]] == [hashes[n] for n in (3, 11, 20)]
     assert [record.max_tokens for record in records] == [6, 6, 6, None]
 
 

@@ -14,9 +14,9 @@ from tsugiki.config.evaluation import Evaluation
 from tsugiki.contracts.samples import rows_of
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.aggregation import Aggregations
-from tsugiki.evaluate.documents import divide_all
+from tsugiki.evaluate.corpus_sums import LARGEST, MEAN, SMALLEST, of_tasks
+from tsugiki.evaluate.documents import divide
 from tsugiki.evaluate.evaluators.harness import Harness
-from tsugiki.evaluate.groups import LARGEST, MEAN, SMALLEST, function_of
 from tsugiki.evaluate.score import _measure
 
 GROUP = "group: both\ntask:\n  - words\n  - more\naggregate_metric_list:\n  - metric: even\n    weight_by_size: false\n"
@@ -82,7 +82,7 @@ def test_a_groups_values_become_one_as_lm_eval_does_it(folder: Path) -> None:
     """Its own function with and without `weight_by_size`; and the worst, which is the smallest of what is maximised."""
     kinds = ("mean", "weighted", "worst")
     tasks = harness(folder, *(of_group(one) for one in kinds))
-    hashes = tasks.document_hashes()["both"]
+    hashes = tasks.documents()["both"].hashes
     assert len(hashes) == len(set(hashes)) == 40
     model = Answers()
     records = tasks.score(model, {"both": range(40)})
@@ -147,9 +147,7 @@ def test_tasks_without_a_document_take_no_part(
 ) -> None:
     """By hand."""
     for name, value in ((MEAN, mean), (SMALLEST, least), (LARGEST, most)):
-        function = function_of(name)
-        assert function is not None
-        assert function(parts) == value
+        assert of_tasks(name)(parts) == value
 
 
 def test_a_group_without_tasks_or_without_an_aggregate_is_refused(folder: Path) -> None:
@@ -168,14 +166,11 @@ def test_the_search_may_have_the_training_split_for_itself(folder: Path) -> None
     items = {"search": 8, "validation": 5, "test": 7, "search_split": "training"}
     objective = {"name": "even", "task": "trained", "metric": "even,none"}
     tasks = harness(folder, objective, items=items)
-    hashes = tasks.document_hashes()
-    assert len(hashes["trained"]) == 12 + 20
-    alone = tasks.search_only()
-    assert alone == {"trained": set(range(12, 32))}
+    known = tasks.documents()
+    assert len(known["trained"].hashes) == 12 + 20
+    assert known["trained"].search_only == set(range(12, 32))
     sizes = tasks.evaluation.items
-    sets = divide_all(hashes, objectives={"trained"}, sizes=sizes, seed=1, search_only=alone).tasks[
-        "trained"
-    ]
+    sets = divide(known, objectives={"trained"}, sizes=sizes, seed=1).tasks["trained"]
     assert [len(one) for one in (sets.search, sets.validation, sets.test)] == [8, 5, 7]
     assert all(one.id >= 14 for one in sets.search), "the first two of that split are tested on"
     assert all(one.id < 12 for one in (*sets.validation, *sets.test))
@@ -183,14 +178,9 @@ def test_the_search_may_have_the_training_split_for_itself(folder: Path) -> None
     records = tasks.score(DummyLM(), {"trained": ids})
     assert [one.target for one in records] == [documents()[place - 2]["target"] for place in ids]
     assert [one.doc_hash for one in records] == [one.hash for one in sets.search]
+    larger = sizes.model_copy(update={"search": 19})
     with pytest.raises(ConfigError, match="too few distinct documents") as caught:
-        divide_all(
-            hashes,
-            objectives={"trained"},
-            sizes=sizes.model_copy(update={"search": 19}),
-            seed=1,
-            search_only=alone,
-        )
+        divide(known, objectives={"trained"}, sizes=larger, seed=1)
     assert caught.value.expected == "search = 19"
 
 

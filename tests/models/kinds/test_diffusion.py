@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,15 @@ import torch
 from safetensors.torch import load_file
 
 from tests.parents.checkpoints import write_llama
-from tests.pipelines import COMPONENTS, UNET, WEIGHTS, digests_of, write_json, write_pipeline
+from tests.pipelines import (
+    COMPONENTS,
+    UNET,
+    WEIGHTS,
+    digests_of,
+    needs_diffusers,
+    write_json,
+    write_pipeline,
+)
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
 from tsugiki.errors import ParentError
 from tsugiki.merge.marker import difference
@@ -148,6 +157,53 @@ def test_blocks_of_a_transformer_are_groups() -> None:
     ]
 
 
+LAYOUTS: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
+    "AuraFlowTransformer2DModel": (
+        {"num_mmdit_layers": 2, "num_single_dit_layers": 1},
+        ("block.0", "block.1", "single.0"),
+    ),
+    "CogView4Transformer2DModel": ({"num_layers": 2}, ("block.0", "block.1")),
+    "DiTTransformer2DModel": ({"num_layers": 2}, ("block.0", "block.1")),
+    "Flux2Transformer2DModel": (
+        {"num_layers": 1, "num_single_layers": 2},
+        ("block.0", "single.0", "single.1"),
+    ),
+    "FluxTransformer2DModel": (
+        {"num_layers": 1, "num_single_layers": 2},
+        ("block.0", "single.0", "single.1"),
+    ),
+    "Lumina2Transformer2DModel": ({"num_layers": 2}, ("block.0", "block.1")),
+    "PixArtTransformer2DModel": ({"num_layers": 2}, ("block.0", "block.1")),
+    "QwenImageTransformer2DModel": ({"num_layers": 2}, ("block.0", "block.1")),
+    "SD3Transformer2DModel": ({"num_layers": 2}, ("block.0", "block.1")),
+    "SanaTransformer2DModel": ({"num_layers": 2}, ("block.0", "block.1")),
+    "ZImageTransformer2DModel": ({"n_layers": 2}, ("block.0", "block.1")),
+}
+"""Settings of diffusers' transformers, and the blocks that these make."""
+A_LIST = re.compile(r"transformer\.\w*(?:blocks|layers)\.\d")
+
+
+@needs_diffusers
+@pytest.mark.parametrize("made_by", LAYOUTS)
+def test_every_block_that_diffusers_makes_is_a_group(made_by: str) -> None:
+    """By the names that its own classes give, and none of a list of blocks is before or behind them."""
+    import diffusers
+
+    settings, blocks = LAYOUTS[made_by]
+    with torch.device("meta"):
+        model = getattr(diffusers, made_by)(**settings)
+    names = [f"transformer.{name}" for name in model.state_dict()]
+    assert groups(names, "block", DIFFUSION) == ["input", *blocks, "output"]
+    assert {one.rpartition(".")[2] for one in groups(names, "block_part", DIFFUSION)[1:-1]} <= {
+        "attention",
+        "mlp",
+        "norm",
+    }
+    places = {name: DIFFUSION.place(name) for name in names}
+    outside = [name for name, place in places.items() if place is None or not place.in_block]
+    assert [name for name in outside if A_LIST.match(name)] == []
+
+
 def test_weights_in_several_files_are_read(pair: dict[str, Path], tmp_path: Path) -> None:
     """By the index in the component's folder."""
     whole = merge_of(pair, GROUPS, tmp_path / "whole")
@@ -181,6 +237,9 @@ def test_only_what_diffusers_loads_is_needed() -> None:
         "unet/diffusion_pytorch_model.fp16.safetensors",
         "unet/diffusion_pytorch_model.non_ema.safetensors",
         "text_encoder/flax_model.msgpack",
+        "text_encoder/model.fp16-00001-of-00002.safetensors",
+        "text_encoder/model.safetensors.index.fp16.json",
+        "text_encoder/pytorch_model.bin.index.json",
         "text_encoder/onnx/config.json",
     ]
     assert needed([*wanted, *besides]) == wanted
@@ -198,9 +257,11 @@ def test_a_component_without_weights_is_one_error(pair: dict[str, Path], tmp_pat
     """Weights in another number format alone do not count: a loader has to be told of them."""
     folder = pair["a"] / "unet"
     (folder / WEIGHTS).rename(folder / "diffusion_pytorch_model.fp16.safetensors")
+    (pair["a"] / "vae" / WEIGHTS).rename(pair["a"] / "vae" / "diffusion_pytorch_model.bin")
     text = refusal(pair, tmp_path / "out")
-    assert "`a: unet` has no weights" in text
-    assert WEIGHTS in text
+    assert "`a` has weights of unet, vae as a variant only" in text
+    assert "unet/diffusion_pytorch_model.fp16.safetensors" in text
+    assert 'variant="fp16"' in text
 
 
 def test_other_components_are_one_error(pair: dict[str, Path], tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def check_best(files: RunFiles) -> Iterator[Finding]:
     if not files.best_recipe.is_file():
         yield Finding("the recipe of the best model is missing", place(files, files.best_recipe))
     changed = difference(files.best) if (files.best / MARKER).is_file() else None
-    shards = sorted(files.best.glob(f"*{WEIGHTS}"))
+    shards = sorted(files.best.rglob(f"*{WEIGHTS}"))
     if changed is not None:
         what = f"is not the model that its {MARKER} tells of: {changed}"
         got = ", ".join(one.name for one in shards)

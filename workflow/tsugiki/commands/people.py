@@ -43,7 +43,7 @@ def check(config: Path) -> None:
         from tsugiki.steps.begin import check_origins
 
     run = open_run(config)
-    validate_config(run.config, where=str(config))
+    validate_config(run.config, where=str(config), folders=False)  # which the parents' check names
     check_origins(run.files, run.config, where=str(config))
     tracking_uri(run.files, run.config)
     locked = read_lock(run.files.parents) if run.files.parents.is_file() else None
@@ -52,9 +52,9 @@ def check(config: Path) -> None:
     click.echo(render(report))
     tasks = check_tasks(run.config, parents_sound=not report.faults)
     click.echo(tasks.render())
+    click.echo(estimate.render(run.config, report.tensors))
     if report.faults or tasks.faults:
         sys.exit(1)
-    click.echo(estimate.render(run.config, report.tensors))
 
 
 @click.command()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
-    Discriminator,
     Field,
-    SerializerFunctionWrapHandler,
     Tag,
-    model_serializer,
     model_validator,
 )
 
-from tsugiki.contracts.data import Name, Section
+from tsugiki.contracts.data import IfSet, Name, Section, by_kind
 
 Layer = Annotated[int, Field(ge=0)]
 
@@ -63,14 +60,8 @@ class Baseline(Section):
     """Parameters whose grid is spanned over the parents, not shared by them."""
     options: dict[str, float | bool | str | list[float]] = {}
     """The method's options."""
-    sample: Annotated[int, Field(ge=1)] | None = None
+    sample: IfSet[Annotated[int, Field(ge=1)] | None] = None
     """Most points of the grid that are tried, drawn at random from it; all if absent."""
-
-    @model_serializer(mode="wrap")
-    def _without_sample(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that digests of baselines that are tried on their whole grids stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        return {key: one for key, one in fields.items() if one is not None or key != "sample"}
 
     @model_validator(mode="after")
     def _per_parent_names_parameters(self) -> Baseline:
@@ -80,15 +71,9 @@ class Baseline(Section):
         return self
 
 
-def _kind(value: Any) -> str:
-    """A baseline without a kind is a merge."""
-    found = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return "merge" if found is None else str(found)
-
-
 AnyBaseline = Annotated[
     Annotated[Baseline, Tag("merge")] | Annotated[FrankenmergeBaseline, Tag("stack")],
-    Discriminator(_kind),
+    by_kind("merge"),
 ]
 
 TRIED = 49

@@ -26,9 +26,6 @@ TEMPLATE = Path(__file__).with_name("template.yaml")
 def write_template(name: str) -> Path:
     """Write config/<name>.yaml, a commented start for one's own models.
 
-    Args:
-        name: The run's name; its results will be in results/<name>/.
-
     Returns:
         The file.
 

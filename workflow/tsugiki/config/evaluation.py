@@ -5,18 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import date as calendar_date
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
-    BeforeValidator,
-    Discriminator,
     Field,
-    SerializerFunctionWrapHandler,
     Tag,
-    WrapSerializer,
-    model_serializer,
     model_validator,
 )
 
@@ -26,24 +20,17 @@ from tsugiki.config.file_objectives import (
     CorpusObjective,
     FileObjective,
     JudgeObjective,
+    OwnObjective,
     Weight,
 )
-from tsugiki.contracts.data import Name, Section, folder_of
+from tsugiki.config.items import Items, Rungs, Subsets
+from tsugiki.contracts.data import IfAny, IfSet, Name, Section, by_key, folder_of
 from tsugiki.contracts.document_sets import Goal, sign_of
-from tsugiki.strategies.rungs.registry import AnyRule
-from tsugiki.strategies.rungs.rule import NoneLeft, Rule
 
 PLACE = "#"
 """In place of a column: documents are told apart by their place in the data set."""
 TOKENS = "tokens"
 """The metric that is the length of the generated answer; lm-eval's own ones have a filter in their key."""
-
-
-LATER = (
-    *("chat_template", "chat_template_args", "system_instruction", "fewshot_as_multiturn"),
-    *("gen_prefix", "thinking", "end_tokens", "repeats"),
-)
-"""Settings of prompts and answers that go unnamed where they are absent."""
 
 
 class LmEvalObjective(Section):
@@ -62,20 +49,10 @@ class LmEvalObjective(Section):
     weight: Weight = 1.0
     """How much it counts in the weighted sum of the objectives, which most strategies optimise, and which
     chooses the winner among the finalists of all."""
-    aggregate: Literal["mean", "weighted", "worst"] | None = None
+    aggregate: IfSet[Literal["mean", "weighted", "worst"] | None] = None
     """If `task` is a group of tasks, how their values become one: `mean`, as many documents as each has;
     `weighted`, by documents, so that it is the mean over all of them; `worst`, that of the task it is worst
     on. lm-eval's `aggregate_metric_list` with and without `weight_by_size` is the first two."""
-
-    @model_serializer(mode="wrap")
-    def _one_task_goes_without_saying(
-        self, handler: SerializerFunctionWrapHandler
-    ) -> dict[str, Any]:
-        """So that digests and files of runs without groups stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        if self.aggregate is None:
-            fields.pop("aggregate", None)
-        return fields
 
     @property
     def sign(self) -> float:
@@ -88,11 +65,9 @@ class LmEvalObjective(Section):
         return self.metric == TOKENS
 
 
-class FunctionObjective(Section):
+class FunctionObjective(OwnObjective):
     """A number to be made as large (or small) as possible: a Python function's mean over documents."""
 
-    name: Name
-    """Short name in tables and figures."""
     function: Annotated[str, Field(pattern=r"^.+\.py:[A-Za-z_]\w*$")]
     """File and function, such as `my_scores.py:brevity`, relative to the working folder. Its code, that
     of modules beside it that it imports, and files beside it that it names are part of the score's
@@ -100,10 +75,6 @@ class FunctionObjective(Section):
     documents: Annotated[str, Field(pattern=r"\.(jsonl|json|csv)$")] | None = None
     """File with the documents: JSON lines, a JSON list of objects, or CSV, relative to the working
     folder; if absent, what the function `documents` in the same file returns."""
-    goal: Goal = "maximize"
-    """Which way is better."""
-    weight: Weight = 1.0
-    """Share in the fitness, which is the weighted sum of the objectives."""
 
     @property
     def task(self) -> str:
@@ -120,11 +91,6 @@ class FunctionObjective(Section):
         """The function, without its file."""
         return self.function.rpartition(":")[2]
 
-    @property
-    def sign(self) -> float:
-        """1 if larger is better, -1 if smaller is."""
-        return sign_of(self.goal)
-
 
 KINDS: dict[str, type[Section]] = {
     "task": LmEvalObjective,
@@ -137,13 +103,6 @@ KINDS: dict[str, type[Section]] = {
 """Kinds of objectives, by the key that only this kind has."""
 
 
-def _kind(value: Any) -> str | None:
-    if isinstance(value, Section):
-        return next(key for key, kind in KINDS.items() if isinstance(value, kind))
-    found = [key for key in KINDS if isinstance(value, dict) and key in value]
-    return found[0] if len(found) == 1 else None
-
-
 Objective = Annotated[
     Annotated[LmEvalObjective, Tag("task")]
     | Annotated[FunctionObjective, Tag("function")]
@@ -151,103 +110,9 @@ Objective = Annotated[
     | Annotated[ChoicesObjective, Tag("choices")]
     | Annotated[CodeObjective, Tag("code")]
     | Annotated[JudgeObjective, Tag("judged")],
-    Discriminator(
-        _kind,
-        custom_error_type="objective",
-        custom_error_message=f"an objective has exactly one of the keys {', '.join(f'`{key}`' for key in KINDS)}",
-    ),
+    by_key("an objective", KINDS),
 ]
 """What is measured. Each kind has a name, a goal, a weight, and as `task` the source of its documents."""
-
-
-class Items(Section):
-    """How a task's documents are divided; the three sets are disjoint."""
-
-    search: Annotated[int, Field(ge=1)] = 200
-    """Documents that score every candidate."""
-    validation: Annotated[int, Field(ge=1)] = 200
-    """Documents that choose the winner among the finalists, with what these scored in the search."""
-    test: Annotated[int, Field(ge=1)] = 1000
-    """Documents that are used once, for the final table."""
-    search_split: Literal["training"] | None = None
-    """`training`: search documents are of each task's `training_split`, and all documents that it is tested
-    on are left for validation and test; if absent, search documents are of those that it is tested on."""
-
-    @model_serializer(mode="wrap")
-    def _tested_documents_go_unnamed(
-        self, handler: SerializerFunctionWrapHandler
-    ) -> dict[str, Any]:
-        """So that digests and files of runs without a split of their own for the search stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        if self.search_split is None:
-            fields.pop("search_split", None)
-        return fields
-
-
-def _by_name(rule: Any) -> Any:
-    """A rule whose settings are the defaults may be written as its name."""
-    return {"kind": rule} if isinstance(rule, str) else rule
-
-
-def _name_alone(rule: Rule, handler: SerializerFunctionWrapHandler) -> Any:
-    """So that digests and files of runs with a rule that has no settings stay what they were."""
-    return handler(rule) if len(type(rule).model_fields) > 1 else rule.kind
-
-
-class Rungs(Section):
-    """Scoring the candidates of a generation on a few search documents first, and on more then."""
-
-    documents: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    """Documents of each task by rung, ascending, `items.search` at most: those of a rung are among those
-    of the next one. The last number is how many score a candidate that goes all the way."""
-    rule: Annotated[
-        AnyRule,
-        Field(discriminator="kind"),
-        BeforeValidator(_by_name, json_schema_input_type=AnyRule | str),
-        WrapSerializer(_name_alone),
-    ] = NoneLeft()
-    """What decides after each rung but the last which candidates go on: `none`, `halving` or `racing`, by
-    name, or with settings as in `{kind: halving, eta: 3}`."""
-
-    @model_validator(mode="after")
-    def _rungs_ascend(self) -> Rungs:
-        if any(later <= before for before, later in pairwise(self.documents)):
-            raise ValueError("`documents` have to ascend: each rung has more than the one before")
-        return self
-
-
-class Irt(Section):
-    """Estimating what a candidate would score on all search documents, by item response theory."""
-
-    estimator: Literal["p_irt", "mp_irt", "gmp_irt"] = "gmp_irt"
-    """`p_irt`: answers where there are some, expected ones elsewhere. `mp_irt`: the same, with the ability of a candidate
-    as a mixture of its parents'. `gmp_irt`: that and the plain mean, weighed by how well each did for the baselines."""
-    dimensions: Annotated[int, Field(ge=1)] = 2
-    """Of ability, and of what documents ask for."""
-
-
-class Subsets(Section):
-    """Scoring each generation on documents of its own, drawn from the search documents."""
-
-    per_generation: Annotated[int, Field(ge=1)]
-    """Documents of each task that score a generation, fewer than `items.search`: drawn anew for each one, the
-    same for all its candidates."""
-    leaders: Annotated[int, Field(ge=0)] = 4
-    """So many of the best so far are scored on each generation's documents besides. Half of them are the best
-    by the mean over all documents that they were asked, the others the best newcomers of the generation
-    before."""
-    informative: bool = False
-    """Leave out, after the first generation, the documents that all its candidates and all parents score the
-    same on, such as those that all answer right; so many that there are enough for a generation."""
-    irt: Irt | None = None
-    """Tell the strategy estimates for all search documents, from a candidate's answers and from what parents, baselines
-    and earlier candidates answered; the scores themselves if absent."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent_estimates(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that digests and files of runs without them stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        return {key: one for key, one in fields.items() if key != "irt" or one is not None}
 
 
 class Vllm(Section):
@@ -283,16 +148,16 @@ class Evaluation(Section):
     """Further metrics, measured on the test items only."""
     items: Items = Items()
     """Sizes of the three sets of documents."""
-    rungs: Rungs | None = None
+    rungs: IfSet[Rungs | None] = None
     """Score the candidates of stages in rungs; at once on all search documents if absent."""
-    subsets: Subsets | None = None
+    subsets: IfSet[Subsets | None] = None
     """Score each generation on documents of its own; all on the same ones if absent."""
     document_keys: dict[str, str] = {}
     """By task (or file of documents): the column that says which document is which, or `#` for its place in the data set,
     where tasks have the same documents in other words, such as translations. Documents of one key are
     never in different sets of two tasks, and of those in one task the first is used. Documents of equal
     content are known without it, and `tsugiki check` names others that seem to be the same."""
-    repeats: dict[str, Annotated[int, Field(ge=1)]] = {}
+    repeats: IfAny[dict[str, Annotated[int, Field(ge=1)]]] = {}
     """By task (or group) whose `generation_kwargs` sample: how many answers to each document, in place of the
     task's own `repeats`. A metric whose filter takes one answer is the mean over all of them; a filter with
     `majority_vote` or `take_first_k` is given them all. Tasks that sample and are not named here are refused."""
@@ -303,22 +168,22 @@ class Evaluation(Section):
     changes the last bits."""
     apply_chat_template: bool = False
     """Wrap prompts in the tokenizer's chat template."""
-    chat_template: str | None = None
+    chat_template: IfSet[str | None] = None
     """The template of another parent, by its name, or of a file (`my.jinja`), for all models of the run. If
     absent, each model's own; and where that of a stage's models, their tokenizer's owner, has none, that of
     the first parent that has one."""
-    chat_template_args: dict[str, bool | int | float | str] = {}
+    chat_template_args: IfAny[dict[str, bool | int | float | str]] = {}
     """Arguments of the chat template, such as `{enable_thinking: true}`."""
-    system_instruction: str | None = None
+    system_instruction: IfSet[str | None] = None
     """Text before each task's `description`; both are the system turn of a chat."""
-    fewshot_as_multiturn: bool | None = None
+    fewshot_as_multiturn: IfSet[bool | None] = None
     """Solved examples as turns of the chat; as `apply_chat_template` if absent."""
-    gen_prefix: str | None = None
+    gen_prefix: IfSet[str | None] = None
     """How each answer of a model begins: the start of its turn, in place of what the tasks say. A template
     over a document's columns, as in a task's file."""
-    thinking: Thinking | None = None
+    thinking: IfSet[Thinking | None] = None
     """Answers begin with a thinking part; they are taken as they are if absent."""
-    end_tokens: Literal["owner", "parents"] | None = None
+    end_tokens: IfSet[Literal["owner", "parents"] | None] = None
     """At whose tokens answers end, in the search and in the written model: those of the parent that the
     tokenizer is from (`owner`), or of all parents. If absent, those of the owner, and of the parent whose
     chat template is used."""
@@ -345,7 +210,7 @@ class Evaluation(Section):
     """Keep processes alive between generations: one per evaluating job, one that ranks and selects,
     one that tracks. On one machine only: a cluster's jobs go on without."""
 
-    repeat_check: Annotated[int, Field(ge=1)] | None = None
+    repeat_check: IfSet[Annotated[int, Field(ge=1)] | None] = None
     """So many models of the final table, the winner first, are scored on the test documents a second time, and
     the table says how many values differ: on a GPU some may. None if absent."""
 
@@ -369,15 +234,6 @@ class Evaluation(Section):
         if self.rungs is not None:
             raise ValueError("`rungs` and `subsets` exclude each other: remove one of them")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_absent_parts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that digests and files of runs without these parts stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        for name in ("rungs", "subsets", "repeat_check", *LATER):
-            if name in fields and fields[name] in (None, {}):
-                fields.pop(name)
-        return fields
 
     @model_validator(mode="after")
     def _settings_of_chats_need_a_chat(self) -> Evaluation:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,8 +17,8 @@ Weight = Annotated[float, Field(gt=0)]
 Tokens = Annotated[int, Field(ge=1)]
 
 
-class FileObjective(Section):
-    """What these have in common."""
+class OwnObjective(Section):
+    """A number to be made as large (or small) as possible, from files of the user's own."""
 
     name: Name
     """Short name in tables and figures."""
@@ -29,23 +28,32 @@ class FileObjective(Section):
     """How much it counts in the weighted sum of the objectives."""
 
     @property
-    @abstractmethod
+    def sign(self) -> float:
+        """1 if larger is better, -1 if smaller is."""
+        return sign_of(self.goal)
+
+
+class FileObjective(OwnObjective):
+    """What these have in common."""
+
+    source: ClassVar[str]
+    """The key that names the file of the documents."""
+
+    @property
     def task(self) -> str:
         """Where its documents come from: the file's name, as the configuration has it."""
+        return str(getattr(self, self.source))
 
     @property
     def file(self) -> Path:
         """The file of the documents."""
         return folder_of(self.task)
 
-    @property
-    def sign(self) -> float:
-        """1 if larger is better, -1 if smaller is."""
-        return sign_of(self.goal)
-
 
 class CorpusObjective(FileObjective):
     """How well a model predicts texts: lm-eval's perplexities, over the corpus."""
+
+    source: ClassVar[str] = "corpus"
 
     corpus: Annotated[str, Field(pattern=TEXT_FILE)]
     """File of texts, relative to the working folder: JSON lines, a JSON list of objects, CSV, or plain text
@@ -58,14 +66,11 @@ class CorpusObjective(FileObjective):
     goal: Goal = "minimize"
     """Which way is better."""
 
-    @property
-    def task(self) -> str:
-        """Where its documents come from."""
-        return self.corpus
-
 
 class ChoicesObjective(FileObjective):
     """The share of questions of which the model finds the right one of some answers the likeliest."""
+
+    source: ClassVar[str] = "choices"
 
     choices: Annotated[str, Field(pattern=JSON_FILE)]
     """File of questions, relative to the working folder: each has a `question`, a list of `choices`, and as
@@ -74,14 +79,11 @@ class ChoicesObjective(FileObjective):
     """What a choice's log-likelihood is divided by, so that long ones have a chance: nothing (lm-eval's
     `acc`), its characters (`acc_norm`), its bytes, or its tokens."""
 
-    @property
-    def task(self) -> str:
-        """Where its documents come from."""
-        return self.choices
-
 
 class CodeObjective(FileObjective):
     """The share of problems that the model's first program solves: it passes all tests, in a sandbox."""
+
+    source: ClassVar[str] = "code"
 
     code: Annotated[str, Field(pattern=JSON_FILE)]
     """File of problems, relative to the working folder: each has a `prompt` and `tests`, Python code (or a
@@ -98,11 +100,6 @@ class CodeObjective(FileObjective):
     """Processor time that a program and its tests may take; ten times as much by the clock."""
     memory: Annotated[int, Field(ge=64)] = 512
     """Memory that it may have, in MiB."""
-
-    @property
-    def task(self) -> str:
-        """Where its documents come from."""
-        return self.code
 
 
 class Judge(Section):
@@ -130,6 +127,8 @@ class JudgeObjective(FileObjective):
     LLM-as-a-Judge with MT-Bench and Chatbot Arena" (2306.05685), section 3.4.
     """
 
+    source: ClassVar[str] = "judged"
+
     judged: Annotated[str, Field(pattern=TEXT_FILE)]
     """File of questions, relative to the working folder: each has a `question`, and as `reference` the answer
     to compare with."""
@@ -141,8 +140,3 @@ class JudgeObjective(FileObjective):
     """Most tokens of the model's answer."""
     stop: list[str] = []
     """What ends the model's answer."""
-
-    @property
-    def task(self) -> str:
-        """Where its documents come from."""
-        return self.judged

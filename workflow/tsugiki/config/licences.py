@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from tsugiki.config.publication import Publication
+from pydantic import Field, model_validator
+
+from tsugiki.contracts.data import IfSet, Section
 from tsugiki.contracts.locks import LockedCard
 
 Kind = Literal["permissive", "share-alike", "non-commercial", "no derivatives", "custom"]
@@ -174,6 +176,25 @@ def described(card: LockedCard | None) -> str:
     return f"unknown ({named or card.text})"
 
 
+class Publication(Section):
+    """The licence of the published model, where the parents' do not decide it."""
+
+    license: Annotated[str, Field(min_length=1)]
+    """The licence, as the Hub calls it, such as `apache-2.0`; `other` needs `license_name`."""
+    license_name: IfSet[str | None] = None
+    """Name of another licence."""
+    license_link: IfSet[str | None] = None
+    """Where the text of another licence is."""
+    reason: Annotated[str, Field(min_length=10)]
+    """Why the model may be published under it. It goes into the model card."""
+
+    @model_validator(mode="after")
+    def _other_has_a_name(self) -> Publication:
+        if self.license == "other" and self.license_name is None:
+            raise ValueError("license `other` needs `license_name`")
+        return self
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The licence of a merge."""
@@ -198,11 +219,8 @@ def merged_licence(
 ) -> Verdict:
     """The licence that a merge of models may have.
 
-    It is the one that all others may go into; of several, the most demanding one.
-
-    Args:
-        cards: What each model says of its licence, by name.
-        stated: What the configuration says; it decides.
+    It is the one that all others may go into; of several, the most demanding one. What the configuration
+    says (`stated`) decides.
     """
     if stated is not None:
         return Verdict(

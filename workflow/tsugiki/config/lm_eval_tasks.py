@@ -107,12 +107,7 @@ def built_in_names() -> set[str]:
 
 
 def group_members(name: str, folders: Iterable[Path] = ()) -> list[str]:
-    """The tasks of a group or tag, those of groups within it included.
-
-    Args:
-        name: What may be the name of one.
-        folders: Where local ones are, besides those that come with lm-eval.
-    """
+    """The tasks of a group or tag, those of groups within it included."""
     texts = {path: path.read_bytes() for path in (*_files(folders), *_built_in_files())}
     grouped = {path: text for path, text in texts.items() if _GROUPED.search(text)}
     wanted, found, inner = [name], dict[str, None](), set[str]()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_serializer, model_validator
+from pydantic import AfterValidator, Field, Tag, model_validator
 
-from tsugiki.contracts.data import Name, Section, folder_of
+from tsugiki.contracts.data import IfSet, Name, Section, by_key, folder_of
 
 
 class Vocabulary(Section):
@@ -43,23 +43,16 @@ def _valid_expressions(names: dict[str, str | None]) -> dict[str, str | None]:
 TensorNames = Annotated[dict[str, str | None], AfterValidator(_valid_expressions)]
 
 
-class _Checkpoint(Section):
-    @model_serializer(mode="wrap")
-    def _leave_out_what_is_not_set(self, handler: Any) -> dict[str, Any]:
-        """So that locks of whole models do not change with what adapters need."""
-        return {key: value for key, value in handler(self).items() if value is not None}
-
-
-class LocalParent(_Checkpoint):
+class LocalParent(Section):
     """A checkpoint, or a LoRA adapter, in a folder."""
 
     path: str
     """Folder with config.json, tokenizer and safetensors files; relative to the working folder."""
     trust_remote_code: bool = False
     """Run modelling code that comes with the checkpoint."""
-    adapter_of: Name | None = None
+    adapter_of: IfSet[Name | None] = None
     """The parent that this LoRA adapter was trained on, by name; absent for a whole model."""
-    names: TensorNames | None = None
+    names: IfSet[TensorNames | None] = None
     """What its tensors are called in the merge: regular expression for whole stored names, and the
     name (`\\1` is the first group), or null for tensors that are not merged. Needed only where names
     differ between the parents; the language model of a vision-language model is found by itself."""
@@ -70,7 +63,7 @@ class LocalParent(_Checkpoint):
         return folder_of(self.path)
 
 
-class HubParent(_Checkpoint):
+class HubParent(Section):
     """A checkpoint, or a LoRA adapter, on the Hugging Face Hub."""
 
     hub: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")]
@@ -79,9 +72,9 @@ class HubParent(_Checkpoint):
     """Branch, tag or commit. What it points to at the first run is locked."""
     trust_remote_code: bool = False
     """Run modelling code that comes with the checkpoint."""
-    adapter_of: Name | None = None
+    adapter_of: IfSet[Name | None] = None
     """The parent that this LoRA adapter was trained on, by name; absent for a whole model."""
-    names: TensorNames | None = None
+    names: IfSet[TensorNames | None] = None
     """What its tensors are called in the merge: regular expression for whole stored names, and the
     name (`\\1` is the first group), or null for tensors that are not merged. Needed only where names
     differ between the parents; the language model of a vision-language model is found by itself."""
@@ -96,23 +89,11 @@ class DemoParent(Section):
     """Seed of its initial weights and training text."""
 
 
-def _kind(value: Any) -> str | None:
-    if isinstance(value, dict):
-        found = [key for key in ("path", "hub", "demo") if key in value]
-        return found[0] if len(found) == 1 else None
-    kinds: dict[type, str] = {LocalParent: "path", HubParent: "hub", DemoParent: "demo"}
-    return kinds.get(type(value))
-
-
 ParentSource = Annotated[
     Annotated[LocalParent, Tag("path")]
     | Annotated[HubParent, Tag("hub")]
     | Annotated[DemoParent, Tag("demo")],
-    Discriminator(
-        _kind,
-        custom_error_type="parent_source",
-        custom_error_message="a parent has exactly one of the keys `path`, `hub`, `demo`",
-    ),
+    by_key("a parent", ("path", "hub", "demo")),
 ]
 
 

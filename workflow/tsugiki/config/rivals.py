@@ -43,14 +43,9 @@ def rival_stages(
     generations. What ends that stage early, for want of progress, does not end them. Random search has its
     space, too. So has the climb where there is no base; where there is one it climbs over the weights of
     task arithmetic, one for each parent and block, from the best point of a baseline that is task
-    arithmetic of the same models. A search is no rival of itself.
-
-    Args:
-        rivals: Which ones.
-        last: The last stage.
-        size: Candidates in a generation of theirs; if absent, those of the last stage's first one.
-        merged: The stage whose models the baselines merge.
-        baselines: Those of the run.
+    arithmetic of the same models. A search is no rival of itself. `size` is the candidates in a generation
+    of theirs (if absent, those of the last stage's first one), `merged` the stage whose models the
+    baselines merge.
     """
     strategies: dict[Rival, Strategy] = {
         "random": RandomSearch(kind="random", population=size),

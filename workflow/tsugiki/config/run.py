@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
 from tsugiki.config.baselines import DEFAULT_BASELINES, AnyBaseline
-from tsugiki.config.evaluation import Evaluation, Subsets
+from tsugiki.config.evaluation import Evaluation
+from tsugiki.config.items import Subsets
+from tsugiki.config.licences import Publication
 from tsugiki.config.parents import DemoParent, ParentSource, Vocabulary
-from tsugiki.config.publication import Publication
 from tsugiki.config.rivals import Rival, rival_stages
 from tsugiki.config.stage import UNSAID, Stage
-from tsugiki.contracts.data import Name, Section, folder_of
+from tsugiki.contracts.data import IfSet, Name, Section, folder_of
 from tsugiki.contracts.layout import BASELINES, FINALISTS, FINALISTS_OF, FLATNESS, REPEAT, TEST
 
 
@@ -29,7 +28,9 @@ class Preference(Section):
     """The least value of an objective on the validation items, such as `{ja: 0.6}`; the greatest, if it is
     minimised. The choice is among the finalists that have it; if none has, among those that miss
     it least, each miss weighed as the objective is."""
-    by: Literal["weights", "knee"] = "weights"
+    by: Annotated[Literal["weights", "knee"], Field(exclude_if=lambda by: by == "weights")] = (
+        "weights"
+    )
     """What chooses among these: `weights`, the largest weighted sum of the objectives; or `knee`, the
     finalist that lies furthest beyond the line (or plane) through the ends of their front, each objective in
     units of the front's extent. The knee needs a strategy that looks for a front."""
@@ -41,14 +42,6 @@ class Preference(Section):
                 "a preference has `bounds`, or `by: knee`; leave it out for the weighted sum alone"
             )
         return self
-
-    @model_serializer(mode="wrap")
-    def _weights_go_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that digests and files of runs with bounds alone stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        if self.by == "weights":
-            fields.pop("by", None)
-        return fields
 
 
 class Flatness(Section):
@@ -70,14 +63,8 @@ class Finalists(Section):
     preference: Preference | None = None
     """Bounds that the final model is to meet, or that it is the knee of the front; the weights of the
     objectives alone choose it if absent."""
-    flatness: Flatness | None = None
+    flatness: IfSet[Flatness | None] = None
     """Score neighbours of the winner on the validation items, to know how much small changes cost; none if absent."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent_flatness(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that files of runs without it stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        return {key: one for key, one in fields.items() if key != "flatness" or one is not None}
 
 
 class Tracking(Section):
@@ -120,16 +107,8 @@ class RunConfig(Section):
     """What is tried on held-out documents."""
     tracking: Tracking = Tracking()
     """MLflow."""
-    publication: Publication | None = None
+    publication: IfSet[Publication | None] = None
     """Under which licence the model is published, and why; absent if the parents' licences decide it."""
-
-    @model_serializer(mode="wrap")
-    def _without_no_publication(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that locked configurations of other runs have the bytes that they always had."""
-        fields: dict[str, Any] = handler(self)
-        if self.publication is None:
-            fields.pop("publication", None)
-        return fields
 
     @model_validator(mode="after")
     def _generations_follow_from_other_limits(self) -> RunConfig:
@@ -245,6 +224,16 @@ class RunConfig(Section):
         """The parent whose configuration, tokenizer and chat template a stage's models have."""
         before = self.stage(stage.owner)
         return stage.owner if before is None else self.owner(before)
+
+    @property
+    def trusted(self) -> frozenset[str]:
+        """The parents, and the stages whose models have their files, whose own modelling code may run."""
+        trusted = {
+            name
+            for name, parent in self.parents.items()
+            if not isinstance(parent, DemoParent) and parent.trust_remote_code
+        }
+        return frozenset(trusted | {one.name for one in self.stages if self.owner(one) in trusted})
 
     @property
     def tensor_names(self) -> dict[str, dict[str, str | None]]:

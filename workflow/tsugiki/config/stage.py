@@ -7,17 +7,14 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    Discriminator,
     Field,
-    SerializerFunctionWrapHandler,
     Tag,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
 from tsugiki.config.dataflow import DataflowSpace
-from tsugiki.contracts.data import Name, Section
+from tsugiki.contracts.data import IfAny, IfSet, Name, Section, by_kind
 from tsugiki.contracts.recipe import SHARED, Grouping
 from tsugiki.strategies.cma_es import CmaEs
 from tsugiki.strategies.registry import AnyStrategy
@@ -111,16 +108,9 @@ class ParameterSpace(Section):
     """The parent whose tokenizer and chat template the merged model gets; the base if absent."""
 
 
-def _space_kind(value: Any) -> str:
-    """A space without a kind is a parameter space."""
-    if isinstance(value, dict):
-        return str(value.get("kind", "parameter"))
-    return str(getattr(value, "kind", "parameter"))
-
-
 Space = Annotated[
     Annotated[ParameterSpace, Tag("parameter")] | Annotated[DataflowSpace, Tag("dataflow")],
-    Discriminator(_space_kind),
+    by_kind("parameter"),
 ]
 
 
@@ -141,17 +131,20 @@ class Origin(Section):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Origin:
-        given = [
-            key for key in ("recipe", "baseline", "run", "stage") if getattr(self, key) is not None
-        ]
-        if len(given) != 1:
+        if len(self._named) != 1:
             raise ValueError(
                 "name exactly one of `recipe`, `baseline`, `run`, `stage`; "
-                f"got {', '.join(given) or 'none'}"
+                f"got {', '.join(self._named) or 'none'}"
             )
         if self.candidate is not None and self.run is None:
             raise ValueError("`candidate` goes with `run`")
         return self
+
+    @property
+    def _named(self) -> dict[str, str]:
+        """What it names, by the key that does so."""
+        given = {key: getattr(self, key) for key in ("recipe", "baseline", "run", "stage")}
+        return {key: one for key, one in given.items() if one is not None}
 
     @property
     def is_baseline(self) -> bool:
@@ -164,8 +157,8 @@ class Origin(Section):
             return "the best baseline"
         if self.run is not None:
             return f"run {self.run}" + (f", candidate {self.candidate}" if self.candidate else "")
-        key = next(key for key in ("recipe", "baseline", "stage") if getattr(self, key) is not None)
-        return f"{key} {getattr(self, key)}"
+        ((key, value),) = self._named.items()
+        return f"{key} {value}"
 
 
 AnyOrigin = Literal["baseline"] | Origin
@@ -184,26 +177,17 @@ class Budget(Section):
     """Most generations; if absent, as many as `evaluations` or `answers` are enough for."""
     stagnation: Annotated[int, Field(ge=1)] | None = None
     """End after so many generations without a better candidate; never if absent."""
-    settled: Annotated[int, Field(ge=1)] | None = None
+    settled: IfSet[Annotated[int, Field(ge=1)] | None] = None
     """End after so many generations in which the noise of the documents explains all: how far the
     candidates lie apart, or how far the mean has risen since. Never if absent."""
-    evaluations: Annotated[int, Field(ge=1)] | None = None
+    evaluations: IfSet[Annotated[int, Field(ge=1)] | None] = None
     """End once so many models have been scored, each recipe once; failures count."""
-    answers: Annotated[int, Field(ge=1)] | None = None
+    answers: IfSet[Annotated[int, Field(ge=1)] | None] = None
     """End once models have answered so many documents."""
-    tokens: Annotated[int, Field(ge=1)] | None = None
+    tokens: IfSet[Annotated[int, Field(ge=1)] | None] = None
     """End once answers of so many tokens have been generated."""
-    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    gpu_hours: IfSet[Annotated[float, Field(gt=0)] | None] = None
     """End once scoring has taken so many hours of a GPU (of a job's cores, on a processor)."""
-
-    @model_serializer(mode="wrap")
-    def _limits_that_are_absent_go_unnamed(
-        self, handler: SerializerFunctionWrapHandler
-    ) -> dict[str, Any]:
-        """So that digests and files of runs without them stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        later = ("settled", "evaluations", "answers", "tokens", "gpu_hours")
-        return {key: one for key, one in fields.items() if key not in later or one is not None}
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -215,9 +199,7 @@ class Budget(Section):
     def generations_for(self, population: int, answers: int) -> int | None:
         """Generations that `evaluations` and `answers` are enough for; None where neither is there.
 
-        Args:
-            population: Candidates in a generation.
-            answers: The fewest documents that a candidate answers.
+        `answers` are the fewest documents that a candidate answers.
         """
         enough = [
             math.ceil(limit / (population * each))
@@ -253,21 +235,14 @@ class Stage(Section):
     """How it is searched."""
     budget: Budget
     """For how long."""
-    start: AnyOrigin | None = None
+    start: IfSet[AnyOrigin | None] = None
     """Where the search starts, instead of where its genes say: at a recipe from elsewhere, or at
     `baseline`, the best tuned baseline that the space can express (see docs/stages.md)."""
-    inject: dict[Name, AnyOrigin] = {}
+    inject: IfAny[dict[Name, AnyOrigin]] = {}
     """Candidates by name that are in the first generation, in place of the last ones that were drawn."""
 
-    surrogate: Surrogate | None = None
+    surrogate: IfSet[Surrogate | None] = None
     """Screen candidates by a model of the scores; no model if absent."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent_parts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that digests and files of runs that have none of them stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        later = ("start", "inject", "surrogate")
-        return {key: value for key, value in fields.items() if value or key not in later}
 
     @property
     def origins(self) -> dict[str, Origin]:

@@ -42,15 +42,20 @@ OF_A_RUN = ("config.lock.yaml", "parents.lock.json", "items.json", ".lock")
 """Any of these is in the folder of a run, as soon as there is anything."""
 
 
-def validate_config(config: RunConfig, *, where: str) -> None:
+def validate_config(config: RunConfig, *, where: str, folders: bool = True) -> None:
     """Check everything that can be checked before any file of a parent is read.
+
+    Args:
+        config: The run.
+        where: What the error names as its place.
+        folders: Whether folders of parents have to be there; not, for one who goes on to say so of each.
 
     Raises:
         ConfigError: naming every fault, with the nearest valid names.
     """
     faults = [
         *_folders(config),
-        *_parents(config),
+        *_parents(config, folders=folders),
         *_vocabulary(config),
         *_accepted(config.accept_differences),
         *_stages(config),
@@ -98,13 +103,14 @@ def _folders(config: RunConfig) -> Iterator[str]:
             "for the run, or another folder as `results`"
         )
     own = config.folder.resolve()
+    own_files = config.evaluation.functions or config.evaluation.files
     for name, source in config.parents.items():
         if isinstance(source, LocalParent) and source.folder.resolve().is_relative_to(own):
             yield (
                 f"`parents.{name}.path`: {source.path!r} lies in the run's own folder, where the run "
                 "replaces what it has written; choose another name for the run"
             )
-    for file in measured_files(config.evaluation) if _own_files(config) else ():
+    for file in measured_files(config.evaluation) if own_files else ():
         if UNUSABLE & set(str(file)):
             yield f"`evaluation.objectives`: {str(file)!r} has {IN_WORDS}"
     for folder in config.evaluation.task_folders:
@@ -112,11 +118,6 @@ def _folders(config: RunConfig) -> Iterator[str]:
             if UNUSABLE & set(str(path)):
                 yield f"`evaluation.task_paths`: {str(path)!r} has {IN_WORDS}"
                 break
-
-
-def _own_files(config: RunConfig) -> bool:
-    """Whether something is measured by the user's own files that are no task's."""
-    return bool(config.evaluation.functions or config.evaluation.files)
 
 
 def _something_else(config: RunConfig) -> Iterator[Path]:
@@ -131,11 +132,11 @@ def _something_else(config: RunConfig) -> Iterator[Path]:
                 yield path
 
 
-def _parents(config: RunConfig) -> Iterator[str]:
+def _parents(config: RunConfig, *, folders: bool) -> Iterator[str]:
     for name, source in config.parents.items():
         if row_is_taken(name):
             yield f"`parents.{name}`: {name!r} {OTHER}"
-        if isinstance(source, LocalParent) and not source.folder.is_dir():
+        if folders and isinstance(source, LocalParent) and not source.folder.is_dir():
             yield f"`parents.{name}.path`: there is no folder {source.path!r}"
         base, key = adapter_base(source), f"`parents.{name}.adapter_of`"
         if base is None:
@@ -312,12 +313,8 @@ def _task(
 ) -> Iterator[str]:
     """Faults of an objective that names an lm-eval task.
 
-    Args:
-        objective: The objective.
-        key: Where it stands in the configuration.
-        known: Tasks whose files were found.
-        names: Of all tasks and groups, as far as they were looked for.
-        folders: Where local tasks are.
+    `key` is where it stands; `known` are tasks whose files were found, `names` those of all tasks and
+    groups, as far as they were looked for.
     """
     task = known.get(objective.task)
     members = [] if task is not None else group_members(objective.task, folders)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import date as calendar_date
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import (
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
-from tsugiki.canonical import digest, pretty_json
-from tsugiki.contracts.data import Data
-from tsugiki.json_files import read_json
+from tsugiki.canonical import digest
+from tsugiki.contracts.data import Data, IfAny, IfSet
+from tsugiki.json_files import reader
 
 Goal = Literal["maximize", "minimize"]
 Split = Literal["search", "validation", "test"]
@@ -37,16 +34,9 @@ class Document(Data):
     """Its place in lm-eval's list."""
     hash: str
     """SHA-256 of its content."""
-    key: str | None = None
+    key: IfSet[str | None] = None
     """What tells it apart in place of its content, if the configuration names a column for that: of its
     own task, or of another one that has a document of equal content."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent_key(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        if self.key is None:
-            fields.pop("key", None)
-        return fields
 
 
 class TaskDocuments(Data):
@@ -74,18 +64,11 @@ class DocumentSets(Data):
 
     version: Version = 1
     tasks: dict[str, TaskDocuments]
-    date: calendar_date | None = None
+    date: IfSet[calendar_date | None] = None
     """The date that chat templates write; absent where none is used, and in older files."""
-    goals: dict[str, Goal] = {}
+    goals: IfAny[dict[str, Goal]] = {}
     """Which way objectives are better that have no `goal` in the configuration, as their tasks say;
     absent in runs from before tasks were asked, which took all of them for `maximize`."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty_goals(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = handler(self)
-        if not self.goals:
-            fields.pop("goals", None)
-        return fields
 
     @model_validator(mode="after")
     def _sets_of_all_tasks_are_disjoint(self) -> DocumentSets:
@@ -124,22 +107,12 @@ class DocumentSets(Data):
             }
         )
 
-    def to_json(self) -> bytes:
-        """The content of items.json."""
-        return pretty_json(self.model_dump(mode="json", exclude_none=True))
 
-
-def read_document_sets(path: Path) -> DocumentSets:
-    """Read items.json.
-
-    Raises:
-        LineageError: the file is missing or not valid.
-    """
-    return read_json(
-        path,
-        DocumentSets.model_validate_json,
-        "division of the items",
-        missing="the items are not divided yet",
-        make="run `tsugiki items` with the run's configuration",
-        mend="remove the file and run the workflow again",
-    )
+read_document_sets = reader(
+    DocumentSets.model_validate_json,
+    "division of the items",
+    missing="the items are not divided yet",
+    make="run `tsugiki items` with the run's configuration",
+    mend="remove the file and run the workflow again",
+)
+"""Read items.json; LineageError where it is missing or not valid."""

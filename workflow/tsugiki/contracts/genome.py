@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from tsugiki.contracts.data import Data
+from tsugiki.contracts.data import Data, IfAny, IfSet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,23 +57,15 @@ class Known(Data):
 class Begun(Data):
     """What a space knows of recipes that the search begins with; nothing is written where there are none."""
 
-    begin: Known | None = None
+    begin: IfSet[Known | None] = None
     """Where the search starts, instead of where the genes say."""
-    injected: tuple[Known, ...] = ()
+    injected: IfAny[tuple[Known, ...]] = ()
     """Candidates of the first generation, in place of its last drawn ones."""
 
     @property
     def known(self) -> tuple[Known, ...]:
         """All of them."""
         return (*([self.begin] if self.begin else []), *self.injected)
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_there(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that spaces of searches without them stay what they were."""
-        fields: dict[str, Any] = handler(self)
-        return {
-            key: value for key, value in fields.items() if value or key not in ("begin", "injected")
-        }
 
 
 class Genome(Protocol):

@@ -69,31 +69,34 @@ def _generation(root: Path, number: int) -> Path:
     return root / f"gen-{number:03d}"
 
 
+class File:
+    """A file, or a folder, by its name in the folder that it is an attribute of."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: Folder, _kind: type[Folder]) -> Path:
+        return folder.root / self.name
+
+
 @dataclass(frozen=True)
-class CandidateFiles:
-    """candidates/cand-<digest12>/: one recipe in one phase."""
+class Folder:
+    """A folder whose files have names."""
 
     root: Path
 
-    @property
-    def recipe(self) -> Path:
-        """The recipe."""
-        return self.root / "recipe.json"
 
-    @property
-    def outcome(self) -> Path:
-        """What came of it; the same bytes on every machine."""
-        return self.root / "outcome.json"
+class CandidateFiles(Folder):
+    """candidates/cand-<digest12>/: one recipe in one phase."""
 
-    @property
-    def items(self) -> Path:
-        """A row for every item it was scored on."""
-        return self.root / "items.parquet"
-
-    @property
-    def cost(self) -> Path:
-        """Seconds, tokens and the machine; differs between runs."""
-        return self.root / "cost.json"
+    recipe = File("recipe.json")
+    """The recipe."""
+    outcome = File("outcome.json")
+    """What came of it; the same bytes on every machine."""
+    items = File("items.parquet")
+    """A row for every item it was scored on."""
+    cost = File("cost.json")
+    """Seconds, tokens and the machine; differs between runs."""
 
     def of(self, generation: int | None) -> CandidateFiles:
         """Where the same is recorded of a generation's own documents; None where all have the same ones."""
@@ -104,31 +107,17 @@ class CandidateFiles:
         return self if rung is None else CandidateFiles(self.root / f"rung-{rung}")
 
 
-@dataclass(frozen=True)
-class GenerationFiles:
+class GenerationFiles(Folder):
     """gen-<generation>/."""
 
-    root: Path
-
-    @property
-    def population(self) -> Path:
-        """The candidates."""
-        return self.root / "population.json"
-
-    @property
-    def state(self) -> Path:
-        """The strategy's state that the population was drawn from."""
-        return self.root / "state.npz"
-
-    @property
-    def outcomes(self) -> Path:
-        """The ledger's entry."""
-        return self.root / "outcomes.json"
-
-    @property
-    def tracked(self) -> Path:
-        """Marks that MLflow has the generation."""
-        return self.root / "tracked.json"
+    population = File("population.json")
+    """The candidates."""
+    state = File("state.npz")
+    """The strategy's state that the population was drawn from."""
+    outcomes = File("outcomes.json")
+    """The ledger's entry."""
+    tracked = File("tracked.json")
+    """Marks that MLflow has the generation."""
 
     def evaluated(self, job: int, rung: int | None = None) -> Path:
         """Marks that a job has scored its shard: on all documents, or on those of a rung before the last."""
@@ -148,31 +137,17 @@ class GenerationFiles:
         return self.root / f"weights-{job}"
 
 
-@dataclass(frozen=True)
-class PhaseFiles:
+class PhaseFiles(Folder):
     """results/<run>/<phase>/: a stage, its finalists, or `baselines`, `test`."""
 
-    root: Path
-
-    @property
-    def space(self) -> Path:
-        """What a genome of the stage means."""
-        return self.root / "space.json"
-
-    @property
-    def best(self) -> Path:
-        """The stage's best model, where a later stage merges it."""
-        return self.root / "best"
-
-    @property
-    def best_recipe(self) -> Path:
-        """Its recipe."""
-        return self.best / "recipe.json"
-
-    @property
-    def best_lock(self) -> Path:
-        """Files and digest of the stage's best model."""
-        return self.root / "best.lock.json"
+    space = File("space.json")
+    """What a genome of the stage means."""
+    best = File("best")
+    """The stage's best model, where a later stage merges it."""
+    best_recipe = File("best/recipe.json")
+    """Its recipe."""
+    best_lock = File("best.lock.json")
+    """Files and digest of the stage's best model."""
 
     def generation(self, number: int) -> GenerationFiles:
         """Files of one generation."""
@@ -183,79 +158,43 @@ class PhaseFiles:
         return CandidateFiles(self.root / "candidates" / f"cand-{digest[:12]}")
 
 
-@dataclass(frozen=True)
-class RunFiles:
+class RunFiles(Folder):
     """results/<run>/."""
 
-    root: Path
-
-    @property
-    def config(self) -> Path:
-        """The configuration, all defaults filled in."""
-        return self.root / "config.lock.yaml"
+    config = File("config.lock.yaml")
+    """The configuration, all defaults filled in."""
+    parents = File("parents.lock.json")
+    """Commits and digests of the parents."""
+    items = File("items.json")
+    """Which documents are for search, validation and test."""
+    environment = File("environment.json")
+    """Package versions, machine, git commit."""
+    splits = File("splits.json")
+    """Into how many jobs ranked generations are split, where the configuration says otherwise."""
+    budgets = File("budgets.json")
+    """Under which limits generations of a stage were drawn, where its budget has been changed since."""
+    final = File("final.json")
+    """The final table: held-out scores, intervals, paired tests."""
+    best = File("best")
+    """The merged model."""
+    best_recipe = File("best/recipe.json")
+    """Its recipe."""
+    front = File("front/front.json")
+    """The Pareto front of several objectives; a recipe of each member is beside it."""
+    folding = File("folding.json")
+    """How far the best model is from its explicit form, if it is one in data-flow space."""
+    report = File("report.html")
+    """The report."""
+    tracked = File("tracked.json")
+    """Says whether MLflow has the winner and the report."""
 
     def exist(self) -> bool:
         """Whether the folder is that of a run that has begun."""
         return any(path.is_file() for path in (self.config, self.parents))
 
-    @property
-    def parents(self) -> Path:
-        """Commits and digests of the parents."""
-        return self.root / "parents.lock.json"
-
-    @property
-    def items(self) -> Path:
-        """Which documents are for search, validation and test."""
-        return self.root / "items.json"
-
-    @property
-    def environment(self) -> Path:
-        """Package versions, machine, git commit."""
-        return self.root / "environment.json"
-
-    @property
-    def splits(self) -> Path:
-        """Into how many jobs ranked generations are split, where the configuration says otherwise."""
-        return self.root / "splits.json"
-
-    @property
-    def budgets(self) -> Path:
-        """Under which limits generations of a stage were drawn, where its budget has been changed since."""
-        return self.root / "budgets.json"
-
-    @property
-    def final(self) -> Path:
-        """The final table: held-out scores, intervals, paired tests."""
-        return self.root / "final.json"
-
-    @property
-    def best(self) -> Path:
-        """The merged model."""
-        return self.root / "best"
-
-    @property
-    def best_recipe(self) -> Path:
-        """Its recipe."""
-        return self.best / "recipe.json"
-
-    @property
-    def front(self) -> Path:
-        """The Pareto front of several objectives; a recipe of each member is beside it."""
-        return self.root / "front" / "front.json"
-
     def front_recipe(self, candidate: str) -> Path:
         """Recipe of a member of the front."""
         return self.front.with_name(f"{candidate}.json")
-
-    @property
-    def folding(self) -> Path:
-        """How far the best model is from its explicit form, if it is one in data-flow space."""
-        return self.root / "folding.json"
-
-    @property
-    def report(self) -> Path:
-        """The report."""
-        return self.root / "report.html"
 
     def picture(self, document: str, number: int) -> Path:
         """A small copy of a picture that a test document shows, by the document's digest."""
@@ -268,11 +207,6 @@ class RunFiles:
     def figure_data(self, name: str) -> Path:
         """The numbers of a figure."""
         return self.figure(name).with_suffix(".csv")
-
-    @property
-    def tracked(self) -> Path:
-        """Says whether MLflow has the winner and the report."""
-        return self.root / "tracked.json"
 
     def phase(self, name: str) -> PhaseFiles:
         """Files of one phase."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from tsugiki.contracts.layout import GenerationFiles, PhaseFiles, RunFiles
-from tsugiki.contracts.outcome import OUTCOME, Failed, Scored
+from tsugiki.contracts.outcome import OUTCOME
 from tsugiki.contracts.population import Generation, Population, Ranked
 from tsugiki.errors import LineageError
-from tsugiki.json_files import read_json
+from tsugiki.json_files import reader
 
 
 @dataclass(frozen=True)
@@ -29,35 +28,12 @@ class Entry:
         return () if self.outcomes is None else self.outcomes.ranked
 
 
-def read_population(path: Path) -> Population:
-    """Read population.json.
-
-    Raises:
-        LineageError: the file is missing or not a population.
-    """
-    return read_json(
-        path, Population.model_validate_json, "population", missing="the population is missing"
-    )
-
-
-def read_generation(path: Path) -> Generation:
-    """Read outcomes.json.
-
-    Raises:
-        LineageError: the file is missing or not a ledger entry.
-    """
-    return read_json(
-        path, Generation.model_validate_json, "ledger entry", missing="the ledger entry is missing"
-    )
-
-
-def read_outcome(path: Path) -> Scored | Failed:
-    """Read outcome.json.
-
-    Raises:
-        LineageError: the file is missing or not an outcome.
-    """
-    return read_json(path, OUTCOME.validate_json, "outcome", missing="the outcome is missing")
+read_population = reader(Population.model_validate_json, "population")
+"""Read population.json; LineageError where it is missing or no population."""
+read_generation = reader(Generation.model_validate_json, "ledger entry")
+"""Read outcomes.json; LineageError where it is missing or no ledger entry."""
+read_outcome = reader(OUTCOME.validate_json, "outcome")
+"""Read outcome.json; LineageError where it is missing or no outcome."""
 
 
 def entries(phase: PhaseFiles, first: int = 0) -> Iterator[Entry]:
@@ -97,10 +73,7 @@ def evaluation_of(phase: PhaseFiles) -> str | None:
 def require_one_evaluation(found: Iterable[str], before: str | None, *, where: str) -> None:
     """Scores are compared only if one evaluation made them all.
 
-    Args:
-        found: Identities of the evaluations of some candidates.
-        before: That of the generations before; None if there are none.
-        where: The generation, for the message.
+    `before` is that of the generations before; None if there are none.
 
     Raises:
         LineageError: there is more than one.

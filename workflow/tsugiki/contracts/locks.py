@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from tsugiki.atomic import write_if_changed
 from tsugiki.canonical import digest as canonical_digest
-from tsugiki.canonical import pretty_json
-from tsugiki.contracts.data import Data
-from tsugiki.json_files import read_json
+from tsugiki.contracts.data import Data, IfAny, IfSet
+from tsugiki.json_files import reader
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -58,26 +57,22 @@ class PreparedParent(Data):
 class LockedCard(Data):
     """What a parent says of its licence and its ancestry, in its model card and its licence files."""
 
-    license: str | None = None
+    license: IfAny[str | None] = None
     """The card's `license`, such as `apache-2.0`, or `other`."""
-    license_name: str | None = None
+    license_name: IfAny[str | None] = None
     """The card's name of another licence."""
-    license_link: str | None = None
+    license_link: IfAny[str | None] = None
     """Where the card says that the other licence is."""
-    text: str | None = None
+    text: IfAny[str | None] = None
     """The licence that the text of a licence file was recognised as, as the Hub calls it."""
-    files: dict[str, Sha256] = {}
+    files: IfAny[dict[str, Sha256]] = {}
     """SHA-256 of licence files and notices, by name."""
-    base_models: tuple[str, ...] = ()
+    base_models: IfAny[tuple[str, ...]] = ()
     """What the card says that it was made from."""
-    languages: tuple[str, ...] = ()
+    languages: IfAny[tuple[str, ...]] = ()
     """The card's `language`."""
-    citation: str | None = None
+    citation: IfAny[str | None] = None
     """BibTeX entries of the card."""
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if value}
 
 
 class LockedParent(Data):
@@ -93,18 +88,10 @@ class LockedParent(Data):
     """What the digest covers, in order of name."""
     digest: Sha256
     """`digest_of_files(files)`."""
-    prepared: PreparedParent | None = None
+    prepared: IfSet[PreparedParent | None] = None
     """What is merged instead, for an adapter or another vocabulary."""
-    card: LockedCard | None = None
+    card: IfSet[LockedCard | None] = None
     """What it says of its licence; null if nothing, and in locks of earlier versions."""
-
-    @model_serializer(mode="wrap")
-    def _without_no_card(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that locks of parents that say nothing have the bytes that they always had."""
-        fields: dict[str, Any] = handler(self)
-        if self.card is None:
-            fields.pop("card", None)
-        return fields
 
     @model_validator(mode="after")
     def _digest_fits_files(self) -> LockedParent:
@@ -135,29 +122,15 @@ class ParentsLock(Data):
         """Digest of what is merged of every parent, by name."""
         return {name: parent.merged_digest for name, parent in self.parents.items()}
 
-    def to_json(self) -> bytes:
-        """The content of parents.lock.json."""
-        content = self.model_dump(mode="json")
-        for parent in content["parents"].values():
-            if parent["prepared"] is None:
-                del parent["prepared"]
-        return pretty_json(content)
 
-
-def read_lock(path: Path) -> ParentsLock:
-    """Read a lock file.
-
-    Raises:
-        LineageError: there is none, or it is not a valid lock file.
-    """
-    return read_json(
-        path,
-        ParentsLock.model_validate_json,
-        "lock file of parents",
-        missing="the parents are not locked yet",
-        make="run `tsugiki parents` with the run's configuration; it writes this lock file",
-        mend="restore the file, or remove it and run `tsugiki parents` to lock anew",
-    )
+read_lock = reader(
+    ParentsLock.model_validate_json,
+    "lock file of parents",
+    missing="the parents are not locked yet",
+    make="run `tsugiki parents` with the run's configuration; it writes this lock file",
+    mend="restore the file, or remove it and run `tsugiki parents` to lock anew",
+)
+"""Read parents.lock.json; LineageError where there is none, or it is no valid lock file."""
 
 
 def write_lock(path: Path, lock: ParentsLock) -> bool:

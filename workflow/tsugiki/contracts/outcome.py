@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeGuard
+from typing import Annotated, Literal, TypeGuard
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     TypeAdapter,
     field_validator,
-    model_serializer,
 )
 
-from tsugiki.contracts.data import Data
+from tsugiki.contracts.data import Data, IfSet
 from tsugiki.json_files import read_json
 
 
@@ -28,7 +26,7 @@ class Measured(Data):
     """The task's own aggregation over the items: their mean, unless `aggregation` names another."""
     items: int
     """How many items it is made of."""
-    aggregation: str | None = None
+    aggregation: IfSet[str | None] = None
     """As lm-eval calls it, or `!function` and its name in the task's code; None for the mean."""
 
     @field_validator("value")
@@ -37,14 +35,6 @@ class Measured(Data):
         if not math.isfinite(value):
             raise ValueError("a score is finite; a model without one is a failure")
         return value
-
-    @model_serializer(mode="wrap")
-    def _mean_goes_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Outcomes of means have the bytes that they always had."""
-        fields: dict[str, Any] = handler(self)
-        if self.aggregation is None:
-            fields.pop("aggregation", None)
-        return fields
 
 
 class SoFar(Data):
@@ -56,18 +46,7 @@ class SoFar(Data):
     """By objective (or monitor) name."""
 
 
-class _OfDocuments(Data):
-    @model_serializer(mode="wrap")
-    def _all_documents_go_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that outcomes on all documents of a stage keep the bytes that they always had."""
-        fields: dict[str, Any] = handler(self)
-        for name in ("rung", "so_far"):
-            if fields.get(name, 0) is None:
-                fields.pop(name)
-        return fields
-
-
-class Scored(_OfDocuments):
+class Scored(Data):
     """The candidate was scored."""
 
     status: Literal["scored"] = "scored"
@@ -85,9 +64,9 @@ class Scored(_OfDocuments):
     """Digest of the merged weights that were scored."""
     records: str
     """SHA-256 of items.parquet, the record of every item."""
-    rung: int | None = None
+    rung: IfSet[int | None] = None
     """The rung whose documents it was scored on, from 0; None for the last one, or where there are none."""
-    so_far: SoFar | None = None
+    so_far: IfSet[SoFar | None] = None
     """Where each generation has documents of its own, of which all else here is; None elsewhere."""
 
     @property
@@ -102,7 +81,7 @@ class Scored(_OfDocuments):
         return self.model_copy(update={"measured": measured})
 
 
-class Failed(_OfDocuments):
+class Failed(Data):
     """The candidate has no score. It ranks last."""
 
     status: Literal["failed"] = "failed"
@@ -112,7 +91,7 @@ class Failed(_OfDocuments):
     """`recipe`: describes no valid merge. `model`: broken weights or outputs. `evaluation`: the
     task's own code failed on it. Faults of the machine are never an outcome."""
     reason: str
-    rung: int | None = None
+    rung: IfSet[int | None] = None
     """The rung at which it failed; None for the last one, or where there are none."""
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
-from tsugiki.contracts.data import Data
+from tsugiki.contracts.data import Data, IfSet
 from tsugiki.contracts.outcome import Failed, Outcome, Scored
 
 INJECTED = "injected"
@@ -59,24 +59,15 @@ class Population(Data):
     stopped: str | None = None
     """Why the stage ended. An ended stage has no candidates in its later generations."""
     candidates: tuple[Candidate, ...]
-    left_out: dict[str, list[int]] | None = None
+    left_out: IfSet[dict[str, list[int]] | None] = None
     """Search documents by source that tell nothing apart, as the parents and the first generation show; None
     where none are looked for, and before it is known."""
 
-    bounds: dict[str, Bound] | None = None
+    bounds: IfSet[dict[str, Bound] | None] = None
     """Of finalists, by objective: what the winner is to meet; None where the weighted sum alone chooses it."""
-    knee: dict[str, float] | None = None
+    knee: IfSet[dict[str, float] | None] = None
     """Of finalists whose winner is the knee of their front, by objective: 1 if larger is better, -1 if smaller
     is. Each one's values on the search items, in this order, are in its origin. None where weights choose."""
-
-    @model_serializer(mode="wrap")
-    def _nothing_goes_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that populations of runs without any of these keep their bytes."""
-        fields: dict[str, Any] = handler(self)
-        for name in ("left_out", "bounds", "knee"):
-            if fields.get(name) is None:
-                fields.pop(name, None)
-        return fields
 
 
 class Ranked(Data):
@@ -88,7 +79,7 @@ class Ranked(Data):
     """Weighted sum of the objectives, larger is better; None if it failed, was left at a rung, or if the
     strategy that drew it weighs nothing."""
     outcome: Outcome
-    estimated: dict[str, float] | None = None
+    estimated: IfSet[dict[str, float] | None] = None
     """By objective, what it is estimated to score on all documents of a stage, of which it was asked a few. The strategy
     is told of these; they are never compared with scores. None where nothing is estimated."""
 
@@ -102,12 +93,6 @@ class Ranked(Data):
             for name, one in self.outcome.measured.items()
         }
         return self.outcome.model_copy(update={"measured": measured})
-
-    @model_serializer(mode="wrap")
-    def _nothing_goes_unnamed(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """So that ledgers without estimates keep their bytes."""
-        fields: dict[str, Any] = handler(self)
-        return {key: one for key, one in fields.items() if key != "estimated" or one is not None}
 
 
 class Generation(Data):

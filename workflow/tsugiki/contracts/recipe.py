@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     Field,
-    SerializerFunctionWrapHandler,
     TypeAdapter,
-    model_serializer,
     model_validator,
 )
 
-from tsugiki.canonical import canonical_json, digest_bytes, pretty_json
-from tsugiki.contracts.data import Data, Section
+from tsugiki.canonical import canonical_json, digest_bytes
+from tsugiki.contracts.data import Data, IfAny, Section
 from tsugiki.errors import RecipeError
 from tsugiki.json_files import read_json
 
@@ -49,16 +47,8 @@ class ParentRef(Data):
 
     name: str
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    names: dict[str, str | None] = {}
+    names: IfAny[dict[str, str | None]] = {}
     """What its tensors are called in the merge, if the configuration says so (see `models.names`)."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty_names(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Recipes of parents that need no names have the digests that they always had."""
-        fields: dict[str, Any] = handler(self)
-        if not self.names:
-            fields.pop("names", None)
-        return fields
 
 
 class Parameter(Data):
@@ -83,10 +73,6 @@ class Identified(Data):
     def short(self) -> str:
         """First twelve digits of the digest, used in folder names."""
         return self.digest[:12]
-
-    def to_json(self) -> bytes:
-        """The content of recipe.json."""
-        return pretty_json(self.model_dump(mode="json"))
 
 
 class Recipe(Identified):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tsugiki.contracts.data import Data
 from tsugiki.contracts.layout import GenerationFiles
-from tsugiki.json_files import read_json
+from tsugiki.json_files import reader
 
 
 class Judged(Data):
@@ -38,18 +37,8 @@ class Promotion(Data):
     """Those that came so far, each recipe once, in population order."""
 
 
-def read_promotion(path: Path) -> Promotion:
-    """Read rung-<n>.json.
-
-    Raises:
-        LineageError: the file is missing or no such decision.
-    """
-    return read_json(
-        path,
-        Promotion.model_validate_json,
-        "decision after a rung",
-        missing="the decision after a rung is missing",
-    )
+read_promotion = reader(Promotion.model_validate_json, "decision after a rung")
+"""Read rung-<n>.json; LineageError where it is missing or no such decision."""
 
 
 def left_at(files: GenerationFiles, rungs: Iterable[int]) -> dict[str, int]:

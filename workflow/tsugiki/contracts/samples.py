@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,10 +100,7 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """The rows of items.parquet as plain data, with all columns, and with `task` and `generated` besides.
 
-    Args:
-        records: What came of each objective and document.
-        lengths: Tokens of each generated answer.
-        prompts: Whether the prompts' text is kept.
+    `lengths` are the tokens of each generated answer; the prompts' text is kept with `prompts`.
     """
     rows = []
     for record in records:
@@ -149,9 +147,7 @@ def _most(found: Iterable[bool]) -> bool:
 def rows_again(table: Any, tasks: Mapping[str, str]) -> list[dict[str, Any]]:
     """The rows that an items.parquet was made of, as `rows_of` gives them.
 
-    Args:
-        table: What `read_samples` returns.
-        tasks: Source of the documents by objective.
+    `table` is what `read_samples` returns, `tasks` the source of the documents by objective.
     """
     rows = []
     for row in table.to_pylist():
@@ -194,12 +190,22 @@ def read_samples(path: Path, columns: Sequence[str] | None = None) -> Any:
         ) from error
 
 
+def read_values(path: Path) -> dict[str, dict[int, float]]:
+    """By objective and document, in the order of documents, what a model scored there; NaN where that is no number.
+
+    Raises:
+        LineageError: the file is missing or damaged.
+    """
+    rows = read_samples(path, ["objective", "doc_id", "value"]).to_pylist()
+    found: dict[str, dict[int, float]] = {}
+    for row in sorted(rows, key=lambda row: int(row["doc_id"])):
+        value = math.nan if row["value"] is None else row["value"]
+        found.setdefault(row["objective"], {})[row["doc_id"]] = value
+    return found
+
+
 def read_by_document(path: Path, objectives: Sequence[str]) -> NDArray[np.float64]:
     """Each document's own number on each objective, from items.parquet.
-
-    Args:
-        path: The file.
-        objectives: Names of the objectives.
 
     Returns:
         float64, shape (documents, objectives): of each objective the documents of its task, by id.
@@ -208,16 +214,8 @@ def read_by_document(path: Path, objectives: Sequence[str]) -> NDArray[np.float6
     Raises:
         LineageError: the file is missing or damaged.
     """
-    rows = read_samples(path, ["objective", "doc_id", "value"]).to_pylist()
-    rows.sort(key=lambda row: int(row["doc_id"]))
-    columns = [
-        [
-            np.nan if row["value"] is None else row["value"]
-            for row in rows
-            if row["objective"] == name
-        ]
-        for name in objectives
-    ]
+    values = read_values(path)
+    columns = [list(values.get(name, {}).values()) for name in objectives]
     found = np.full((max(map(len, columns), default=0), len(columns)), np.nan)
     for place, column in enumerate(columns):
         found[: len(column), place] = column

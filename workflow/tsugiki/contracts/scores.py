@@ -93,13 +93,10 @@ def _row(outcome: Scored | Failed, objectives: Sequence[Direction]) -> list[floa
 def further_first(scores: Scores, rungs: Sequence[int | None]) -> Scores:
     """Scores by which candidates that were left at a rung are behind all that came further.
 
-    Values on other documents do not compare. So those of candidates that were left are lowered together,
-    on each objective, below the worst of those that came further, by the spread of all (by 1 if they have
-    none). Their order among each other stays, and so do values on all documents.
-
-    Args:
-        scores: Scores of candidates.
-        rungs: At which rung each one was left; None for those that were scored on all documents.
+    Values on other documents do not compare. So those of candidates that were left are lowered together, on
+    each objective, below the worst of those that came further, by the spread of all (by 1 if they have
+    none). Their order among each other stays, and so do values on all documents. `rungs` say at which rung
+    each one was left; None for those that were scored on all documents.
     """
     if all(rung is None for rung in rungs):
         return scores

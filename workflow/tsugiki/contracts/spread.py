@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tsugiki.contracts.layout import PhaseFiles
 from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.population import Generation
-from tsugiki.contracts.samples import read_samples
+from tsugiki.contracts.samples import read_values
 from tsugiki.contracts.scores import Direction
 
 Array = NDArray[np.float64]
@@ -119,11 +119,6 @@ def read_spread(
 ) -> Spread | None:
     """The spread of a ranked generation, on the documents that all its scored candidates answered.
 
-    Args:
-        phase: The stage.
-        generation: The ledger's entry.
-        objectives: What is optimised, with goals as decided.
-
     Returns:
         None where an objective is no mean over documents, or there are fewer than two candidates or
         documents.
@@ -159,13 +154,11 @@ def read_spread(
 
 def _by_document(path: Path, objectives: Sequence[OnDocuments]) -> dict[str, dict[int, float]]:
     """By task and document, what it adds to a candidate's weighted sum."""
-    known = {one.name: one for one in objectives}
     found: dict[str, dict[int, float]] = {one.task: {} for one in objectives}
-    columns = read_samples(path, ["objective", "doc_id", "value"]).to_pydict()
-    for name, document, value in zip(
-        columns["objective"], columns["doc_id"], columns["value"], strict=True
-    ):
-        if (one := known.get(name)) is not None and value is not None:
-            of_task = found[one.task]
-            of_task[document] = of_task.get(document, 0.0) + one.sign * one.weight * value
+    values = read_values(path)
+    for one in objectives:
+        of_task = found[one.task]
+        for document, value in values.get(one.name, {}).items():
+            if not math.isnan(value):
+                of_task[document] = of_task.get(document, 0.0) + one.sign * one.weight * value
     return found

@@ -1,8 +1,4 @@
-"""What a task makes of its documents: the aggregation of a metric, by a name that can be recorded.
-
-Where it depends on sums over documents alone, as corpus metrics do, samples of documents need no text
-again.
-"""
+"""What a task makes of its documents: the aggregation of a metric, by a name that can be recorded."""
 
 from __future__ import annotations
 
@@ -10,147 +6,15 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.errors import EvaluationError, LineageError
-from tsugiki.evaluate import groups
+from tsugiki.evaluate.corpus_sums import OF_TASKS, corpus_sums, group_aggregation, of_tasks
 from tsugiki.evaluate.statistics import Floats, Places, Statistic
-
-SEGMENTS = 100_000
-"""Answers whose counts are kept."""
-
-OfSums = Callable[[Floats], Floats]
-"""From sums, shape (samples, numbers), to values, shape (samples,)."""
-Corpus = tuple[Floats, OfSums]
-"""Each document's numbers, shape (documents, numbers), and what their sums make."""
-
-
-def corpus_sums(name: str, parts: Sequence[Any]) -> Statistic | None:
-    """The values of samples of documents; None if the metric is none of these.
-
-    Args:
-        name: The aggregation's name in lm-eval.
-        parts: What each document contributes.
-    """
-    try:
-        corpus = _corpus(name, parts)
-    except (TypeError, ValueError):  # not the parts that lm-eval's own metrics have
-        return None
-    if corpus is None:
-        return None
-    numbers, of_sums = corpus
-
-    def values(samples: Places) -> Floats:
-        sums = np.stack([numbers[places].sum(axis=0) for places in samples])
-        with np.errstate(all="ignore"):  # a sample without a value is NaN
-            return of_sums(sums)
-
-    return values
-
-
-def _corpus(name: str, parts: Sequence[Any]) -> Corpus | None:
-    match name:
-        case "perplexity":
-            return _weighted([(part, 1.0) for part in parts], lambda mean: np.exp(-mean))
-        case "weighted_perplexity":
-            return _weighted(parts, lambda mean: np.exp(-mean))
-        case "bits_per_byte":
-            return _weighted(parts, lambda mean: -mean / math.log(2))
-        case "f1":
-            return _f1(parts)
-        case "matthews_corrcoef":
-            return _matthews(parts)
-        case groups.MEAN | groups.SMALLEST | groups.LARGEST:
-            return groups.sums(name, parts)
-        case "bleu" | "chrf" | "chrf++" | "ter":
-            return _translation(name, parts)
-        case _:
-            return None
-
-
-def _weighted(parts: Sequence[Any], of_mean: OfSums) -> Corpus:
-    numbers = np.array(parts, dtype=np.float64)
-    return numbers, lambda sums: of_mean(sums[:, 0] / sums[:, 1])
-
-
-def _f1(parts: Sequence[Any]) -> Corpus | None:
-    """Of the class 1, as scikit-learn's: 0 where neither gold nor predicted holds it."""
-    pairs = np.array(parts, dtype=np.float64)
-    if not np.isin(pairs, (0.0, 1.0)).all():
-        return None
-    gold, predicted = pairs.T
-    numbers = np.stack([gold * predicted, gold + predicted], axis=1)
-    return numbers, lambda sums: 2 * sums[:, 0] / np.maximum(sums[:, 1], 1.0)
-
-
-def _matthews(parts: Sequence[Any]) -> Corpus:
-    """Matthews' correlation of classes; 0 where gold or predictions are of one class.
-
-    Source: Gorodkin (2004), "Comparing two K-category assignments by a K-category correlation
-    coefficient", and scikit-learn for the 0.
-    """
-    classes, pairs = np.unique(np.array(parts), return_inverse=True)
-    count = classes.size
-    pairs = pairs.reshape(-1, 2)
-    numbers = np.zeros((len(parts), count * count))
-    numbers[np.arange(len(parts)), pairs[:, 0] * count + pairs[:, 1]] = 1.0
-
-    def values(sums: Floats) -> Floats:
-        table = sums.reshape(-1, count, count)
-        gold, predicted = table.sum(axis=2), table.sum(axis=1)
-        total = gold.sum(axis=1)
-        right = np.trace(table, axis1=1, axis2=2)
-        together = right * total - (gold * predicted).sum(axis=1)
-        apart = (total**2 - (gold**2).sum(axis=1)) * (total**2 - (predicted**2).sum(axis=1))
-        found: Floats = np.divide(
-            together, np.sqrt(apart), out=np.zeros_like(together), where=apart > 0
-        )
-        return found
-
-    return numbers, values
-
-
-def _translation(name: str, parts: Sequence[Any]) -> Corpus:
-    """From sacrebleu's own counts of each segment."""
-    from lm_eval.api.metrics import _sacreformat
-
-    references, answers = _sacreformat(*zip(*parts, strict=True))
-    segments = zip(answers, *references, strict=True)
-    numbers = np.array([_segment(name, *segment) for segment in segments], dtype=np.float64)
-    score = _metric(name)._compute_score_from_stats  # noqa: SLF001 - as in _segment
-
-    def values(sums: Floats) -> Floats:
-        return np.array([score(row.tolist()).score for row in sums])
-
-    return numbers, values
-
-
-@cache
-def _metric(name: str) -> Any:
-    from lm_eval.api.metrics import sacrebleu
-
-    makers: dict[str, Callable[[], Any]] = {
-        "bleu": sacrebleu.BLEU,
-        "chrf": sacrebleu.CHRF,
-        "chrf++": lambda: sacrebleu.CHRF(word_order=2),
-        "ter": sacrebleu.TER,
-    }
-    return makers[name]()
-
-
-@lru_cache(maxsize=SEGMENTS)
-def _segment(name: str, answer: str, *references: str) -> Sequence[float]:
-    """What a segment adds to the counts; a model is compared with many others."""
-    # sacrebleu has no public way to its counts; its own significance tests take this one
-    count = _metric(name)._extract_corpus_statistics  # noqa: SLF001
-    (found,) = count([answer], [[one] for one in references])
-    counts: Sequence[float] = found
-    return counts
-
 
 OWN = "!function "
 """Before the name of an aggregation that a task's code defines."""
@@ -209,12 +73,7 @@ class Aggregation:
 
 
 def aggregation_of(task: Any, metric: str) -> Aggregation | None:
-    """How an lm-eval task aggregates a metric; None for the mean.
-
-    Args:
-        task: The task.
-        metric: Key of the metric, filter included.
-    """
+    """How an lm-eval task aggregates a metric; None for the mean."""
     from lm_eval.api.metrics import mean
     from lm_eval.api.registry import AGGREGATION_REGISTRY
 
@@ -233,12 +92,11 @@ def aggregation_of_group(aggregate: str | None, *, larger: bool) -> Aggregation 
     """How the values of a group's tasks become one; None for the mean over documents.
 
     Args:
-        aggregate: As the configuration has it.
+        aggregate: As the configuration has it: `mean`, `weighted` or `worst`.
         larger: Whether larger values are better.
     """
-    name = groups.name_of(aggregate, larger=larger)
-    function = None if name is None else groups.function_of(name)
-    return None if name is None or function is None else Aggregation(name, function)
+    name = group_aggregation(aggregate, larger=larger)
+    return None if name is None else Aggregation(name, of_tasks(name))
 
 
 class Aggregations:
@@ -246,7 +104,6 @@ class Aggregations:
 
     def __init__(self, evaluation: Evaluation) -> None:
         self._evaluation = evaluation
-        self._own: Mapping[str, Aggregation | None] | None = None
 
     def find(self, objective: str, name: str | None) -> Aggregation | None:
         """The aggregation of an objective; None for the mean.
@@ -260,15 +117,15 @@ class Aggregations:
         """
         if name is None:
             return None
-        if (of_group := groups.function_of(name)) is not None:
-            return Aggregation(name, of_group)
-        if not name.startswith(OWN):
+        if name in OF_TASKS:
+            return Aggregation(name, of_tasks(name))
+        if name.startswith(OWN):
+            found = self._of_tasks.get(objective)
+        else:
             from lm_eval.api.registry import get_aggregation
 
             function = get_aggregation(name)
             found = None if function is None else Aggregation(name, function)
-        else:
-            found = self._of_tasks().get(objective)
         if found is None or found.name != name:
             raise LineageError(
                 f"`{objective}` was aggregated in a way that is not known here",
@@ -279,12 +136,11 @@ class Aggregations:
             )
         return found
 
+    @cached_property
     def _of_tasks(self) -> Mapping[str, Aggregation | None]:
-        if self._own is None:
-            from tsugiki.evaluate.evaluators.harness import Harness
+        from tsugiki.evaluate.evaluators.harness import Harness
 
-            self._own = Harness(self._evaluation).aggregations
-        return self._own
+        return Harness(self._evaluation).aggregations
 
 
 def plain(value: Any) -> Any:

@@ -60,9 +60,6 @@ class Candidates(Protocol):
     def build(self, recipe: AnyRecipe) -> tuple[Model, str]:
         """Make a recipe's model in memory; returns it with the digest of its weights."""
 
-    def build_through_scratch(self, recipe: AnyRecipe) -> tuple[Model, str]:
-        """Make a recipe's model through a temporary folder, with no memory for the merge."""
-
     def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[Model, str]:
         """Take the weights of a merged model on disk."""
 
@@ -82,14 +79,16 @@ def open_backend(
     if isinstance(before, VllmCandidates):
         before.hold(models.folders, models.digests)
         return before
-    by_vllm = config.evaluation.backend == "vllm"
-    make: type[VllmCandidates | CandidateModel] = VllmCandidates if by_vllm else CandidateModel
-    return make(
+    names, evaluation = config.tensor_names, config.evaluation
+    if evaluation.backend == "vllm":
+        return VllmCandidates(models.folders, models.digests, evaluation, names=names, chat=chat)
+    return CandidateModel(
         models.folders,
         models.digests,
-        config.evaluation,
+        evaluation,
         job=job,
-        names=config.tensor_names,
+        names=names,
+        trusted=config.trusted,
         chat=chat,
     )
 

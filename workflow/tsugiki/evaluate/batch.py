@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -29,18 +29,19 @@ from tsugiki.contracts.samples import read_samples, rows_again
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
 from tsugiki.evaluate.chat import open_chat
-from tsugiki.evaluate.chat_template import chat_identity
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.materialized import read_weights_digest
 from tsugiki.evaluate.rungs import Ids, documents_by_rung
 from tsugiki.evaluate.score import Earlier, Evaluated, Own, score
 from tsugiki.evaluate.shards import read_split, shard_of
-from tsugiki.parents.run_models import models_of
+from tsugiki.merge.write import write_merge
+from tsugiki.parents.run_models import RunModels, models_of
 
 
 class ShardEvaluator:
     """Scores shards of generations; holds parents and tasks in memory between them."""
 
+    _models: RunModels
     _model: Candidates
 
     def __init__(self, files: RunFiles, config: RunConfig, *, job: int) -> None:
@@ -95,16 +96,9 @@ class ShardEvaluator:
             generation,
             population.left_out,
         )
-        step, own = _step(rungs, rung), self._config.own_documents(phase, generation)
-        chats = self._chats(population, phase_files)
-        identity = evaluation_identity(
-            self._evaluators,
-            self._items,
-            population,
-            self._model,
-            chats,
-            self._drawn(phase) if own is not None else _nested(rungs, self._items, population),
-        )
+        number, documents = _step(rungs, rung)
+        own = self._config.own_documents(phase, generation)
+        identity = self._identity(population, phase_files, rungs)
         if self._config.stage(phase) is not None:  # before anything recorded is scored anew
             before = evaluation_of(phase_files)
             require_one_evaluation([identity], before, where=str(files.root))
@@ -112,7 +106,7 @@ class ShardEvaluator:
         mine = shard_of(population, self._job, jobs)
         if only is not None:
             mine = [one for one in mine if one in only]
-        left = left_at(files, range(step.number))
+        left = left_at(files, range(number))
         asked_by = _generations(phase_files, mine, generation) if own is not None else {}
         recipes = {
             one: read_recipe(phase_files.candidate(one).recipe) for one in mine if one not in left
@@ -124,10 +118,10 @@ class ShardEvaluator:
             place = candidate.of(own).at(rung)
             outcome = known_outcome(place, identity)
             if outcome is None:
-                ids, times = step.ids, asked_by.get(one, [])
+                ids, times = documents, asked_by.get(one, [])
                 earlier = None
-                if step.number:
-                    earlier = self._earlier(files, candidate.at(step.number - 1), identity)
+                if number:
+                    earlier = self._earlier(files, candidate.at(number - 1), identity)
                 elif times:
                     earlier = self._of_generations(phase_files, candidate, times, identity)
                     ids = _unasked(ids, earlier)
@@ -141,7 +135,7 @@ class ShardEvaluator:
                     prompts=population.split == "test",
                     part=rung
                     if own is None
-                    else Own(step.ids, len(times) + 1, population.left_out or {}),
+                    else Own(documents, len(times) + 1, population.left_out or {}),
                     earlier=earlier,
                 )
                 record(place, evaluated, self._model.hardware, population.generation)
@@ -154,11 +148,6 @@ class ShardEvaluator:
 
     def _earlier(self, files: GenerationFiles, place: CandidateFiles, identity: str) -> Earlier:
         """What came of a candidate on the documents of the rung before, or of a generation.
-
-        Args:
-            files: The generation that these belong to.
-            place: Where that is recorded.
-            identity: Of the evaluation.
 
         Raises:
             LineageError: its record is damaged, or another evaluation made it. The marks that the
@@ -207,14 +196,36 @@ class ShardEvaluator:
         rows = {(row["objective"], row["doc_id"]): row for earlier in found for row in earlier.rows}
         return Earlier(found[-1].outcome, list(rows.values()), {}) if found else None
 
-    def _drawn(self, phase: str) -> dict[str, Any]:
-        """How the documents of a stage's generations are drawn, for their identity."""
-        subsets = self._config.subsets_of(phase)
-        if subsets is None:
-            return {}
-        how = {"informative": True} if subsets.informative else {}
-        drawn = {"size": subsets.per_generation, "seed": self._config.seed, "stage": phase}
-        return {"subsets": {**drawn, **how}}
+    def _identity(self, population: Population, phase: PhaseFiles, rungs: Sequence[Ids]) -> str:
+        """Digest of everything, but the recipe, that determines the outcomes of a population.
+
+        It is the same for all rungs of a generation, and for all generations: which of them an outcome is of,
+        it says itself, or its place.
+        """
+        computed = dict(self._model.identity)
+        if self._items.version == 1:
+            computed.pop("threads", None)  # not named then, and such a run goes on
+        drawn: dict[str, Any] = {}
+        subsets = self._config.subsets_of(population.phase)
+        if subsets is not None:
+            how = {"informative": True} if subsets.informative else {}
+            size, seed = subsets.per_generation, self._config.seed
+            drawn = {"subsets": {"size": size, "seed": seed, "stage": population.phase, **how}}
+        elif list(rungs) != [self._items.ids(population.split)]:
+            drawn = {"rungs": list(rungs)}
+        recipes = (read_recipe(phase.candidate(one.recipe).recipe) for one in population.candidates)
+        owners = {recipe.owner for recipe in recipes}
+        return digest(
+            {
+                **self._evaluators.identity(),
+                "items": self._items.digest(population.split),
+                **computed,
+                **self._chat.identity(
+                    self._config, {name: self._models.folders[name] for name in owners}
+                ),
+                **drawn,
+            }
+        )
 
     def _in_groups(self, recipes: Mapping[str, AnyRecipe]) -> list[str]:
         """Digests of recipes, those together that the backend builds more cheaply so."""
@@ -223,70 +234,46 @@ class ShardEvaluator:
             groups.setdefault(self._model.group(recipe), []).append(digest_of_recipe)
         return [recipe for members in groups.values() for recipe in members]
 
-    def _chats(self, population: Population, phase: PhaseFiles) -> dict[str, Any]:
-        """What the models' templates, ends of answers and thinking add to a population's identity."""
-        evaluation = self._config.evaluation
-        found = self._chat.identity()
-        if evaluation.chat_template_args:
-            found["chat_template_args"] = evaluation.chat_template_args
-        if evaluation.thinking is not None:
-            found["thinking"] = evaluation.thinking.model_dump(mode="json")
-        if not evaluation.apply_chat_template:
-            return found
-        recipes = (read_recipe(phase.candidate(one.recipe).recipe) for one in population.candidates)
-        owners = sorted({recipe.owner for recipe in recipes})
-        folders = [self._folders[owner] for owner in owners]
-        return found | chat_identity(folders, evaluation.date, self._chat.template)
-
     def _hold_models_of(self, phase: str) -> None:
         """Keep the models in memory as long as a phase is made from the same ones."""
         models = models_of(self._files, self._config, phase)
-        self._folders = models.folders
-        if models.digests != self._digests:
+        if self._digests != models.digests:
             before = None if self._digests is None else self._model
-            self._chat = open_chat(
-                self._config, {name: models.folders[name] for name in self._config.parents}
-            )
+            parents = {name: models.folders[name] for name in self._config.parents}
+            self._chat = open_chat(self._config, parents)
             self._model = open_backend(
                 models, self._config, job=self._job, before=before, chat=self._chat
             )
-            self._digests = models.digests
+        self._models, self._digests = models, models.digests
 
     def _build(self, recipe: AnyRecipe, written: Path) -> Any:
         """Make a recipe's model, by way of what `storage` says."""
         match self._config.evaluation.storage:
             case "disk":
                 return self._model.read(recipe, written, read_weights_digest(written))
-            case "scratch":
-                return self._model.build_through_scratch(recipe)
+            case "scratch":  # needs a disk for one model, and no memory for the merge
+                threads = self._config.evaluation.threads
+                with TemporaryDirectory(prefix="tsugiki-") as scratch:
+                    folder = Path(scratch) / "model"
+                    given = (recipe, self._models.folders, self._models.digests)
+                    weights = write_merge(*given, folder, threads=threads)
+                    return self._model.read(recipe, folder, weights)
             case "memory":
                 return self._model.build(recipe)
 
 
-@dataclass(frozen=True)
-class _Step:
-    """A rung, or all that there is."""
-
-    number: int
-    ids: Ids
-    """Documents that no rung before had, by task."""
-
-
-def _step(rungs: Sequence[Ids], rung: int | None) -> _Step:
+def _step(rungs: Sequence[Ids], rung: int | None) -> tuple[int, Ids]:
+    """The number of a rung, or of the last one, and its documents that no rung before had, by task."""
     number = len(rungs) - 1 if rung is None else rung
     if not 0 <= number < len(rungs) - (rung is not None):
         raise ConfigError(f"there is no rung {rung} before the last one", where="evaluation.rungs")
-    before = rungs[number - 1] if number else {}
+    if not number:
+        return 0, rungs[0]
+    before = rungs[number - 1]
     new = {
         task: sorted(set(ids) - set(before.get(task, ()))) for task, ids in rungs[number].items()
     }
-    return _Step(number, {task: ids for task, ids in new.items() if ids} if number else rungs[0])
-
-
-def _nested(rungs: Sequence[Ids], items: DocumentSets, population: Population) -> dict[str, Any]:
-    """What rungs add to the identity of an evaluation."""
-    plain = list(rungs) == [items.ids(population.split)]
-    return {} if plain else {"rungs": list(rungs)}
+    return number, {task: ids for task, ids in new.items() if ids}
 
 
 def _generations(phase: PhaseFiles, recipes: Sequence[str], before: int) -> dict[str, list[int]]:
@@ -308,33 +295,6 @@ def _unasked(ids: Ids, earlier: Earlier | None) -> Ids:
         task: [one for one in of_task if (task, one) not in asked] for task, of_task in ids.items()
     }
     return {task: of_task for task, of_task in new.items() if of_task}
-
-
-def evaluation_identity(
-    evaluators: Evaluators,
-    items: DocumentSets,
-    population: Population,
-    model: Candidates,
-    chats: Mapping[str, Any],
-    documents: Mapping[str, Any],
-) -> str:
-    """Digest of everything, but the recipe, that determines an outcome.
-
-    It is the same for all rungs of a generation, and for all generations: which of them an outcome is of, it
-    says itself, or its place.
-    """
-    computed = dict(model.identity)
-    if items.version == 1:
-        computed.pop("threads", None)  # not named then, and such a run goes on
-    return digest(
-        {
-            **evaluators.identity(),
-            "items": items.digest(population.split),
-            **computed,
-            **chats,
-            **documents,
-        }
-    )
 
 
 def dated(config: RunConfig, items: DocumentSets) -> RunConfig:

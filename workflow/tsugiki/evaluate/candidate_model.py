@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -26,9 +24,7 @@ from tsugiki.evaluate.picture_model import PictureModel
 from tsugiki.evaluate.processors import open_processor
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.in_place import InPlaceMerger
-from tsugiki.merge.models import OpenModels
-from tsugiki.merge.on_device import fits_on_device
-from tsugiki.merge.write import write_merge
+from tsugiki.merge.models import OpenModels, fits_on_device
 from tsugiki.models.facts import kind_in
 from tsugiki.models.headers import prefix_of
 from tsugiki.models.kinds.kind import Names
@@ -54,7 +50,7 @@ class CandidateModel:
         trusted: frozenset[str] = frozenset(),
         chat: Chat = OWN,
     ) -> None:
-        """`trusted` names the parents whose own modelling code may run."""
+        """`trusted` names the models whose own modelling code may run."""
         self._chat = chat
         self._folders = dict(folders)
         self._names = names
@@ -100,7 +96,8 @@ class CandidateModel:
     @property
     def hardware(self) -> str:
         """The GPU's name, or `cpu`."""
-        return hardware_name(self._device)
+        gpu = self._device.type == "cuda"
+        return torch.cuda.get_device_name(self._device) if gpu else self._device.type
 
     def group(self, recipe: AnyRecipe) -> str:
         """All are one: another live model costs no more than reading a parent again."""
@@ -122,15 +119,6 @@ class CandidateModel:
         live = self._model(recipe)
         merger, threads = self._parents(recipe), self._evaluation.threads
         return live, merger.load_into(recipe, live.weights, threads=threads)
-
-    def build_through_scratch(self, recipe: AnyRecipe) -> tuple[LiveModel, str]:
-        """Merge a recipe to a temporary folder on this machine, read it, and remove it.
-
-        Needs disk for one model, and no memory for the merge.
-        """
-        threads = self._evaluation.threads
-        with merged_in_scratch(recipe, self._folders, self._digests, threads=threads) as merged:
-            return self.read(recipe, *merged)
 
     def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[LiveModel, str]:
         """Take the weights of a merged model on disk into memory.
@@ -258,20 +246,6 @@ def not_whole(folder: Path, got: str) -> InfrastructureError:
     )
 
 
-@contextmanager
-def merged_in_scratch(
-    recipe: AnyRecipe, folders: Mapping[str, Path], digests: Mapping[str, str], *, threads: int
-) -> Iterator[tuple[Path, str]]:
-    """Merge a recipe, yield the model's folder and the digest of its weights, and remove it.
-
-    Raises:
-        RecipeError, LineageError, ParentError, InfrastructureError: as `write_merge` does.
-    """
-    with tempfile.TemporaryDirectory(prefix="tsugiki-") as scratch:
-        folder = Path(scratch) / "model"
-        yield folder, write_merge(recipe, folders, digests, folder, threads=threads)
-
-
 def choose_device(setting: str, job: int) -> torch.device:
     """The device of a job: jobs on one machine spread over its visible GPUs.
 
@@ -294,8 +268,3 @@ def choose_device(setting: str, job: int) -> torch.device:
     if setting == "cuda":
         return torch.device("cuda", job % max(torch.cuda.device_count(), 1))
     return torch.device(setting)
-
-
-def hardware_name(device: torch.device) -> str:
-    """The name of a GPU, or the kind of a device that has none."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

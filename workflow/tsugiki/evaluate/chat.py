@@ -1,10 +1,12 @@
-"""Whose chat template a run's models have, and at whose tokens their answers end."""
+"""Whose chat template a run's models have, what it writes, and at whose tokens their answers end."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,20 @@ from tsugiki.canonical import digest_bytes, pretty_json
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.chat_template import stop_clock
 from tsugiki.evaluate.language_model import end_tokens, generation_config
+from tsugiki.evaluate.processors import takes_texts
+from tsugiki.models.facts import kind_in
 from tsugiki.models.sources import FolderFiles
 from tsugiki.models.vocabulary import read_template
+from tsugiki.parents.between import template_lender
 
 TEMPLATE = "chat_template.jinja"
 GENERATION = "generation_config.json"
+CLOCK = "strftime_now"
+"""The one function by which a template can read the clock, given to it by transformers."""
+WITHOUT_DATE = date(2024, 7, 26)
+"""The date of runs that recorded none: the one that Llama's templates write where there is no clock."""
+_DIRECTIVE = re.compile(r"%[-_0^#]?[A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -34,25 +43,64 @@ class Chat:
     ends: tuple[int, ...] = ()
     """Tokens that end answers besides the owner's, ascending."""
 
-    def identity(self) -> dict[str, Any]:
-        """What it adds to a score's identity: nothing if all is the owner's."""
-        found: dict[str, Any] = {}
+    def identity(self, config: RunConfig, owners: Mapping[str, Path]) -> dict[str, Any]:
+        """What determines prompts and ends of answers beside tasks and documents.
+
+        Nothing where all is the owner's and configured nowhere, and its template reads no clock and takes
+        texts: a template comes with the weights' owner.
+
+        Args:
+            config: The run, with its date.
+            owners: Folders of the models whose tokenizers a population has.
+
+        Raises:
+            ValueError: a model's chat template cannot be read.
+        """
+        evaluation, found = config.evaluation, dict[str, Any]()
         if self.template is not None:
             found["chat_template"] = digest_bytes(self.template.encode())
         if self.ends:
             found["end_tokens"] = list(self.ends)
+        if evaluation.chat_template_args:
+            found["chat_template_args"] = evaluation.chat_template_args
+        if evaluation.thinking is not None:
+            found["thinking"] = evaluation.thinking.model_dump(mode="json")
+        if not evaluation.apply_chat_template:
+            return found
+        templates = {self.template or read_template(FolderFiles(one)) for one in owners.values()}
+        if any(CLOCK in template for template in templates if template is not None):
+            found["date"] = (evaluation.date or WITHOUT_DATE).isoformat()
+        if len(templates) > 1:
+            found["chat_templates"] = "of each model"
+        if any(self._in_parts(config, *owner) for owner in owners.items()):
+            found["chat_contents"] = "in parts"  # once they were texts, which these do not write
         return found
 
+    def _in_parts(self, config: RunConfig, name: str, folder: Path) -> bool:
+        """Whether a model sees, and the template that it has writes no contents that are texts."""
+        if not kind_in(folder).sees:
+            return False
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=name in config.trusted
+        )
+        tokenizer.chat_template = self.template or tokenizer.chat_template
+        return not takes_texts(tokenizer)
+
     def apply(self, tokenizer: Any, evaluation: Evaluation) -> None:
-        """Give a tokenizer the template, and stop the clock that it may read.
+        """Give a tokenizer the template, and let it write the run's date, whenever it is used.
 
         Args:
-            tokenizer: A transformers tokenizer.
-            evaluation: Of the run, whose date is written.
+            tokenizer: A transformers tokenizer; changed.
+            evaluation: Of the run.
         """
         if self.template is not None:
             tokenizer.chat_template = self.template
-        stop_clock(tokenizer, evaluation.date)
+        day = evaluation.date or WITHOUT_DATE
+        match tokenizer.chat_template:
+            case str() as template:
+                tokenizer.chat_template = at_date(template, day)
+            case dict() as named:
+                tokenizer.chat_template = {name: at_date(one, day) for name, one in named.items()}
 
     def files(self, owner: Path) -> dict[str, bytes]:
         """Files beside the weights of a merged model that say so too, by name.
@@ -84,31 +132,30 @@ def open_chat(config: RunConfig, folders: Mapping[str, Path]) -> Chat:
         ConfigError: the parent that the template is to be from has none.
     """
     evaluation = config.evaluation
-    source = evaluation.chat_template
-    template: str | None = None
+    template = None
+    known: dict[str, str | None] = {}
     if evaluation.template_file is not None:
         template = evaluation.template_file.read_text("utf-8")
-    elif source is not None and source in folders:
-        template = read_template(FolderFiles(folders[source]))
+    elif evaluation.apply_chat_template:
+        known = {name: read_template(FolderFiles(folder)) for name, folder in folders.items()}
+    source = template_lender(config, known)
+    if source is not None and source in known:
+        template = known[source]
         if template is None:
             raise ConfigError(
                 f"`{source}` has no chat template",
                 where="evaluation.chat_template",
                 fix="name another parent, or a file",
             )
-    elif source is None and evaluation.apply_chat_template:
-        known = {name: read_template(FolderFiles(folder)) for name, folder in folders.items()}
-        owners = {config.owner(stage) for stage in config.stages}
-        if any(name in known and known[name] is None for name in owners):
-            having = (name for name in config.parents if known.get(name) is not None)
-            source = next(having, None)
-            template = None if source is None else known[source]
-    lenders: list[str] = []
+    lenders = [] if source is None or evaluation.end_tokens is not None else [source]
     if evaluation.end_tokens == "parents":
-        lenders = [name for name in config.parents if name in folders]
-    elif evaluation.end_tokens is None and source is not None and source in folders:
-        lenders = [source]
-    ends = {end for name in lenders for end in ends_of(folders[name], trust=_trusted(config, name))}
+        lenders = list(config.parents)
+    ends = {
+        end
+        for name in lenders
+        if name in folders
+        for end in ends_of(folders[name], trust=name in config.trusted)
+    }
     return Chat(source, template, tuple(sorted(ends)))
 
 
@@ -120,5 +167,20 @@ def ends_of(folder: Path, *, trust: bool = False) -> list[int]:
     return end_tokens(generation_config(folder, model), tokenizer)
 
 
-def _trusted(config: RunConfig, name: str) -> bool:
-    return bool(getattr(config.parents[name], "trust_remote_code", False))
+def at_date(template: str, day: date) -> str:
+    """A template that writes what the given one wrote at 0:00 on a day.
+
+    Its source gets a macro of the clock's name, which hides the clock. transformers offers no other way:
+    arguments of a template are made plain data.
+    """
+    if CLOCK not in template:
+        return template
+    moment = datetime.combine(day, time())
+    steps = "".join(
+        f".replace({directive!r}, {moment.strftime(directive)!r})"
+        for directive in sorted(set(_DIRECTIVE.findall(template)), key=lambda one: (-len(one), one))
+    )
+    percent = "\N{SUBSTITUTE}"  # stands for %% until all directives are replaced
+    text = f"format.replace('%%', '{percent}'){steps}.replace('{percent}', '%')"
+    # the line break is removed with the block's end, and the template begins at the start of a line
+    return f"{{% macro {CLOCK}(format) %}}{{{{ {text} }}}}{{% endmacro %}}\n{template}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry  # of requests
 
 from tsugiki import atomic
 from tsugiki.canonical import digest
@@ -19,7 +20,7 @@ from tsugiki.evaluate.offline import BUSY
 TRIES = 5
 """Of a question, where the server is busy or does not answer."""
 WAIT = 1.0
-"""Seconds before the second try; twice as long before each later one."""
+"""Seconds, twice as long before each later try."""
 REFUSED = {401, 403}
 
 
@@ -28,9 +29,6 @@ class ChatServer:
 
     Replies are kept on this machine by everything that determines them: the model, its stated version, and
     the question. A key is read from the environment, sent to the server, and neither kept nor shown.
-
-    Args:
-        judge: Where it is and what it is.
     """
 
     def __init__(self, judge: Judge) -> None:
@@ -98,29 +96,25 @@ class ChatServer:
         url = f"{self._judge.url.rstrip('/')}/{path}"
         key = os.environ.get(self._judge.key)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        said = ""
-        for number in range(tries):
-            if number:
-                time.sleep(WAIT * 2 ** (number - 1))
-            try:
-                reply = requests.request(
+        again = Retry(
+            tries - 1,
+            backoff_factor=WAIT,
+            status_forcelist=BUSY,
+            allowed_methods=None,
+            raise_on_status=False,
+        )
+        try:
+            with requests.Session() as session:
+                session.mount(url, HTTPAdapter(max_retries=again))
+                reply = session.request(
                     method, url, json=content, headers=headers, timeout=self._judge.timeout
                 )
-            except requests.RequestException as error:
-                said = f"{type(error).__name__}: {error}"
-                continue
-            if reply.status_code in BUSY:
-                said = f"status {reply.status_code}"
-                continue
-            if not reply.ok:
-                hint = f"; is ${self._judge.key} set?" if reply.status_code in REFUSED else ""
-                said = f"status {reply.status_code}{hint}"
-                break
-            try:
+            if reply.ok:
                 return reply.json()
-            except ValueError:
-                said = "no JSON"
-                break
+            hint = f"; is ${self._judge.key} set?" if reply.status_code in REFUSED else ""
+            said = f"status {reply.status_code}{hint}"
+        except requests.RequestException as error:  # no JSON is one of them
+            said = f"{type(error).__name__}: {error}"
         raise self._fault("the judge's server gives no answer", said)
 
     def _fault(self, what: str, got: Any) -> InfrastructureError:

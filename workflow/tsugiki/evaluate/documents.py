@@ -7,7 +7,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsugiki.config.evaluation import Evaluation, Items
+from tsugiki.config.evaluation import Evaluation
+from tsugiki.config.items import Items
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.document_sets import (
     SPLITS,
@@ -22,45 +23,39 @@ from tsugiki.errors import ConfigError
 from tsugiki.keyed import key64
 
 
+@dataclass(frozen=True)
+class SourceDocuments:
+    """What tells the documents of a source (a task, or a file of documents) apart, in their order."""
+
+    hashes: Sequence[str]
+    """SHA-256 of the content of each."""
+    keys: Sequence[str] | None = None
+    """What tells each apart in place of its content, where that is configured."""
+    search_only: AbstractSet[int] = frozenset()
+    """Places of those that are for the search alone; the others are then for validation and test. A document
+    that stands among both is one of the others."""
+
+
 def divide_for(
-    config: RunConfig,
-    hashes: Mapping[str, Sequence[str]],
-    keys: Mapping[str, Sequence[str]],
-    version: Version = 3,
-    search_only: Mapping[str, AbstractSet[int]] | None = None,
+    config: RunConfig, documents: Mapping[str, SourceDocuments], version: Version = 3
 ) -> DocumentSets:
-    """The documents of a run's tasks, or of those that are at hand, in the sets that it asks for.
-
-    Args:
-        config: The run.
-        hashes: As for `divide_all`.
-        keys: As for `divide_all`.
-        version: As for `divide_all`.
-        search_only: As for `divide_all`.
-
-    Raises:
-        ConfigError: a task has too few distinct documents, or too few that other tasks leave.
-    """
-    return divide_all(
-        hashes,
-        objectives={one.task for one in config.evaluation.objectives} & hashes.keys(),
+    """The documents of a run's tasks, or of those that are at hand, in the sets that it asks for; see `divide`."""
+    return divide(
+        documents,
+        objectives={one.task for one in config.evaluation.objectives} & documents.keys(),
         sizes=config.evaluation.items,
         seed=config.seed,
-        keys=keys,
         version=version,
-        search_only=search_only,
     )
 
 
-def divide_all(
-    hashes: Mapping[str, Sequence[str]],
+def divide(
+    documents: Mapping[str, SourceDocuments],
     *,
-    objectives: set[str],
+    objectives: AbstractSet[str],
     sizes: Items,
     seed: int,
-    keys: Mapping[str, Sequence[str]] | None = None,
     version: Version = 3,
-    search_only: Mapping[str, AbstractSet[int]] | None = None,
 ) -> DocumentSets:
     """Divide the documents of all tasks together.
 
@@ -71,57 +66,55 @@ def divide_all(
     What a task is called has no part in it.
 
     Args:
-        hashes: SHA-256 of every document by task, in lm-eval's order.
+        documents: By task.
         objectives: Tasks that are optimised; the others, monitors, have test documents only, and may
             have fewer than asked for.
         sizes: Sizes of the sets.
         seed: The run's seed.
-        keys: By task, what tells its documents apart in place of their content, in the same order.
         version: How: today's way, or that of a run that was divided before.
-        search_only: By task, places of documents that are for the search alone; the others of that task are
-            for validation and test. A document that stands among both is one of the others.
 
     Raises:
         ConfigError: a task has too few distinct documents, or too few that other tasks leave.
     """
-    named = _keys_of_all(hashes, keys or {})
-    distinct = {task: _distinct(of_task, named[task]) for task, of_task in sorted(hashes.items())}
+    named = _keys_of_all(documents)
+    distinct = {
+        task: _distinct(of_task.hashes, named[task]) for task, of_task in sorted(documents.items())
+    }
     pools = [
         pool
         for task, of_task in distinct.items()
-        for pool in _pools(task, of_task, (search_only or {}).get(task), task in objectives, sizes)
+        for pool in _pools(task, of_task, documents[task].search_only, task in objectives, sizes)
     ]
-    documents = {pool.name: pool.documents for pool in pools}
+    known = {pool.name: pool.documents for pool in pools}
     rooms = {pool.name: pool.room for pool in pools}
-    objectives = {pool.name for pool in pools if pool.task in objectives}
+    wanted = {pool.name for pool in pools if pool.task in objectives}
     for pool in pools:
-        if pool.name in objectives and len(pool.documents) < sum(pool.room.values()):
-            copies = len(hashes[pool.task]) - len(distinct[pool.task])
-            left = f" ({copies} more equal others, and are left out)" if copies else ""
-            raise _too_few(pool.name, pool.room, f"{len(pool.documents)} distinct documents{left}")
+        if pool.name in wanted and len(pool.documents) < sum(pool.room.values()):
+            copies = len(documents[pool.task].hashes) - len(distinct[pool.task])
+            got = f"{len(pool.documents)} distinct documents{note_copies(copies)}"
+            raise _too_few(pool.name, pool.room, got)
     divided: dict[str, Sets] = {}
-    for group in _that_share(documents) if version > 1 else [[task] for task in documents]:
-        optimised = [task for task in group if task in objectives]
+    for group in _that_share(known) if version > 1 else [[task] for task in known]:
+        optimised = [task for task in group if task in wanted]
         before = [] if version > 2 else (optimised or group)[:1]  # a task's name once had a part
-        order = _ordered({task: documents[task] for task in group}, ("items", seed, *before))
-        split_of = _assign(order, {task: documents[task] for task in optimised}, rooms)
+        keys = {key for task in group for key in known[task]}
+        order = sorted(keys, key=lambda key: (key64("items", seed, *before, key), key))
+        split_of = _assign(order, {task: known[task] for task in optimised}, rooms)
         for task in group:
             # what no objective uses is left for monitors to be tested on
-            known = split_of if task in objectives else _left(order) | split_of
-            divided[task] = _take(task, order, documents[task], known, rooms[task])
-    together = {
-        task: {
-            split: found
-            for pool in pools
-            if pool.task == task
-            for split, found in divided[pool.name].items()
-        }
-        for task in distinct
-    }
+            left: dict[str, Split] = {} if task in wanted else dict.fromkeys(order, "test")
+            divided[task] = _take(task, order, known[task], left | split_of, rooms[task])
+    sets: dict[str, Sets] = {}
+    for pool in pools:
+        sets.setdefault(pool.task, {}).update(divided[pool.name])
     return DocumentSets(
-        version=version,
-        tasks={task: TaskDocuments(**sets) for task, sets in together.items()},
+        version=version, tasks={task: TaskDocuments(**sets[task]) for task in distinct}
     )
+
+
+def note_copies(copies: int) -> str:
+    """In words, that a task has documents more than once."""
+    return f" ({copies} more equal others, and are left out)" if copies else ""
 
 
 Sets = dict[Split, tuple[Document, ...]]
@@ -143,7 +136,7 @@ class _Pool:
 def _pools(
     task: str,
     documents: dict[str, Document],
-    search_only: AbstractSet[int] | None,
+    search_only: AbstractSet[int],
     optimised: bool,
     sizes: Items,
 ) -> list[_Pool]:
@@ -161,17 +154,15 @@ def _pools(
     ]
 
 
-def _keys_of_all(
-    hashes: Mapping[str, Sequence[str]], keys: Mapping[str, Sequence[str]]
-) -> dict[str, Sequence[str | None]]:
+def _keys_of_all(documents: Mapping[str, SourceDocuments]) -> dict[str, Sequence[str | None]]:
     """Keys of the documents of all tasks; those of a task without keys have one by their content."""
     by_content: dict[str, str] = {}
-    for task, of_task in sorted(keys.items()):
-        for value, key in zip(hashes[task], of_task, strict=True):
+    for _, of_task in sorted(documents.items()):
+        for value, key in zip(of_task.hashes, of_task.keys or (), strict=of_task.keys is not None):
             by_content.setdefault(value, key)
     return {
-        task: keys[task] if task in keys else [by_content.get(value) for value in of_task]
-        for task, of_task in hashes.items()
+        task: of_task.keys or [by_content.get(value) for value in of_task.hashes]
+        for task, of_task in documents.items()
     }
 
 
@@ -203,18 +194,6 @@ def _that_share(documents: Mapping[str, Mapping[str, Document]]) -> list[list[st
     return [sorted(names) for names, _ in groups]
 
 
-def _ordered(
-    documents: Mapping[str, Mapping[str, Document]], named: Sequence[str | int]
-) -> list[str]:
-    """All keys of a group, in the order of their hash with `named`."""
-    keys = {key for of_task in documents.values() for key in of_task}
-    return sorted(keys, key=lambda key: (key64(*named, key), key))
-
-
-def _left(order: Sequence[str]) -> dict[str, Split]:
-    return dict.fromkeys(order, "test")
-
-
 def _take(
     task: str,
     order: Sequence[str],
@@ -229,7 +208,10 @@ def _take(
     }
     if "test" in sets and not sets["test"]:
         raise _too_few(task, {}, "none that other tasks do not use in other sets")
-    return {split: _by_id(found[: room[split]]) for split, found in sets.items()}
+    return {
+        split: tuple(sorted(found[: room[split]], key=lambda one: one.id))
+        for split, found in sets.items()
+    }
 
 
 def _assign(
@@ -302,7 +284,3 @@ def decided_evaluation(config: RunConfig, path: Path) -> Evaluation:
         LineageError: the file is not valid.
     """
     return config.evaluation.with_goals(read_document_sets(path).goals if path.is_file() else {})
-
-
-def _by_id(documents: Sequence[Document]) -> tuple[Document, ...]:
-    return tuple(sorted(documents, key=lambda document: document.id))

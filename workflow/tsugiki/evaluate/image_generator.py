@@ -15,13 +15,7 @@ from tsugiki.models.kinds.diffusion import DENOISERS, DIFFUSION
 
 
 class ImageGenerator:
-    """A pipeline in which the weights of components are replaced between candidates.
-
-    Args:
-        pipeline: A pipeline of diffusers.
-        merged: Names of the components that take weights.
-        device: Where it is.
-    """
+    """A pipeline in which the weights of components are replaced between candidates."""
 
     def __init__(self, pipeline: Any, merged: Collection[str], device: torch.device) -> None:
         self.model = pipeline
@@ -38,18 +32,11 @@ class ImageGenerator:
 def open_generator(
     folder: Path, merged: Collection[str], dtype: torch.dtype, device: torch.device
 ) -> ImageGenerator:
-    """Load a pipeline, without code of the model's own.
-
-    Args:
-        folder: Where it lies.
-        merged: Names of the components that take candidates' weights.
-        dtype: Number format of all components.
-        device: Where it goes.
-    """
+    """Load a pipeline, without code of the model's own."""
     from diffusers.utils import logging
 
     logging.disable_progress_bar()
-    pipeline = DIFFUSION.loader().from_pretrained(folder, torch_dtype=dtype, local_files_only=True)
+    pipeline = DIFFUSION.loader().from_pretrained(folder, dtype=dtype, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
     for component in pipeline.components.values():
         if isinstance(component, nn.Module):

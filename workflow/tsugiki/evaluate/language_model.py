@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,10 @@ from tsugiki.config.evaluation import Thinking
 from tsugiki.errors import EvaluationError
 from tsugiki.evaluate.pictures import without_pictures
 from tsugiki.evaluate.sampling import SETTINGS, Draw, KeyedSampling, Request, key_of, numbered
-from tsugiki.evaluate.stopping import StopAfterThinking, StopTokens
+from tsugiki.evaluate.stopping import StopAfterThinking, StopRows, StopTokens
 from tsugiki.evaluate.thinking import Thought, Thoughts
 
 transformers.logging.set_verbosity_error()
-
-DECODED = 10_000
-"""Answers whose text is kept."""
-ENCODED = 100_000
-"""Prompts and batches whose tokens are kept: a function of the user's may have others for each candidate."""
 
 
 class BrokenModelError(EvaluationError):
@@ -126,13 +120,11 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             eos_token_id=sorted({*own, *ends}) or None,
             pad_token_id=tokenizer.pad_token_id,
         )
-        self._ends, self._all_ends = frozenset(ends), frozenset({*own, *ends})
+        self._ends = frozenset(ends if thinking is None else {*own, *ends})
         self._thoughts = None if thinking is None else Thoughts(thinking, tokenizer)
         self.thoughts: dict[Hashable, Thought] = {}
         self._batch: list[str] = []
         self.cut: set[tuple[str, bool]] = set()
-        self._encoded: dict[Hashable, Any] = {}
-        self._decode = lru_cache(DECODED)(super().tok_decode)
         super().__init__(
             pretrained=model,
             tokenizer=tokenizer,
@@ -147,36 +139,12 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         """What takes a candidate's weights: the model itself."""
         return self.model
 
-    def tok_encode(self, string: str, *settings: Any, **named: Any) -> Any:
-        """As in HFLM; every candidate gets the same prompts, which are encoded once."""
-        key = (string, settings, tuple(sorted(named.items())))
-        if key not in self._encoded:
-            self._keep(key, super().tok_encode(string, *settings, **named))
-        return list(self._encoded[key])
-
     def tok_batch_encode(self, strings: list[str], *settings: Any, **named: Any) -> Any:
-        """As in HFLM; every candidate gets the same batches, which are encoded once."""
+        """As in HFLM; prompts that it cuts are noted."""
         self._batch = list(strings)
-        key = (tuple(strings), settings, tuple(sorted(named.items())))
-        encoded = self._encoded.get(key)
-        if encoded is None:
-            encoded = super().tok_batch_encode(strings, *settings, **named)
-            self._keep(key, encoded)
-            if limit := named.get("left_truncate_len"):
-                self.cut |= {(text, True) for text in strings if len(self.tok_encode(text)) > limit}
-        ids, mask = encoded
-        return ids.clone(), mask.clone()
-
-    def _keep(self, key: Hashable, encoded: Any) -> None:
-        if len(self._encoded) >= ENCODED:
-            self._encoded.clear()
-        self._encoded[key] = encoded
-
-    def tok_decode(self, tokens: Any, skip_special_tokens: bool = True) -> Any:
-        """As in HFLM; many documents and candidates get the same answer, which is decoded once."""
-        if isinstance(tokens, list):
-            return self._decode(tuple(tokens), skip_special_tokens)
-        return super().tok_decode(tokens, skip_special_tokens)
+        if limit := named.get("left_truncate_len"):
+            self.cut |= {(text, True) for text in strings if len(self.tok_encode(text)) > limit}
+        return super().tok_batch_encode(strings, *settings, **named)
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
         """As in HFLM, without a progress bar per candidate, and without pictures."""
@@ -210,10 +178,8 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         if draws:  # of one kind: lm-eval's batches have the same settings
             chosen = KeyedSampling(draws, length, max_length - length, sampling)
             generation["logits_processor"] = transformers.LogitsProcessorList([chosen])
-        stops: transformers.StoppingCriteria
-        if self._thoughts is None:
-            stops = StopTokens(stop, self.tokenizer, length, self._texts)
-        else:
+        stops: StopRows = StopTokens(stop, self.tokenizer, length, self._texts)
+        if self._thoughts is not None:
             opened = [self._thoughts.opened_by(prompt) for prompt in self._batch]
             limit = max_length - length - self._thoughts.settings.max_tokens
             stops = StopAfterThinking(self._thoughts, stop, length, self._texts, opened, limit)
@@ -230,9 +196,8 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             return generated
         for row, prompt in zip(generated, self._batch, strict=True):
             answer = row[length:].tolist()
-            kept = until_end(answer, self._ends if self._thoughts is None else self._all_ends)
+            kept = until_end(answer, self._ends)
             if self._thoughts is not None:
-                limit = max_length - length - self._thoughts.settings.max_tokens
                 thought = self.thoughts[key_of(prompt)] = self._thoughts.cut(prompt, kept, limit)
                 kept = list(thought.answer)
             kept += [self.tokenizer.pad_token_id] * (len(answer) - len(kept))

@@ -83,13 +83,7 @@ def has_pictures(task: Any) -> bool:
 
 
 def pictures_of(task: Any, document: Any, folder: Path | None, where: str) -> list[Picture]:
-    """The pictures that a document shows, in their order.
-
-    Args:
-        task: lm-eval's.
-        document: One of its documents.
-        folder: Where paths begin.
-        where: Which document it is, for messages.
+    """The pictures that a document shows, in their order; paths begin at `folder`, and `where` names it.
 
     Raises:
         ConfigError: one of them cannot be opened.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.document_sets import DocumentSets, TaskDocuments
 from tsugiki.errors import ConfigError, InfrastructureError
-from tsugiki.evaluate.documents import divide_for
+from tsugiki.evaluate.documents import SourceDocuments, divide_for, note_copies
 from tsugiki.evaluate.evaluators.evaluator import Evaluator
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.evaluators.tasks import refuse
@@ -28,10 +28,10 @@ class TaskReport:
 
     def render(self) -> str:
         """The report as text: faults first."""
-        lines = [f"fault: {fault}" for fault in self.faults]
-        lines += [f"note: {note}" for note in self.notes]
-        if self.faults:
-            lines.append(f"{len(self.faults)} fault{'s' * (len(self.faults) != 1)} in the tasks")
+        faults = dict.fromkeys(f"fault: {fault}" for fault in self.faults)  # tasks may share one
+        lines = [*faults, *(f"note: {note}" for note in self.notes)]
+        if faults:
+            lines.append(f"{len(faults)} fault{'s' * (len(faults) != 1)} in the tasks")
         return "\n".join(lines)
 
 
@@ -62,10 +62,9 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
                 report.faults.append(error)
             except InfrastructureError:
                 unchecked.append(name)
-        hashes = _hashes(loaded, report.faults)
-        counts = [_count(name, of_task) for name, of_task in hashes.items()]
+        documents = _documents(loaded, report.faults)
         try:
-            sets = _divide(config, hashes, loaded.values())
+            sets = divide_for(config, documents)
             found = find_overlap(config, sets, loaded.values())
             report.faults += overlap_faults(found)
             report.notes += overlap_notes(found)
@@ -81,7 +80,7 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
             report.faults += faults
             if not faults:
                 report.notes += one.remarks(name, ids, readers)
-    if counts:
+    if counts := [_count(name, of_task.hashes) for name, of_task in documents.items()]:
         report.notes.append(f"documents: {', '.join(counts)}")
     if unchecked:
         report.notes.append(
@@ -90,28 +89,18 @@ def check_tasks(config: RunConfig, *, parents_sound: bool = True) -> TaskReport:
     return report
 
 
-def _hashes(loaded: dict[str, Evaluator], faults: list[ConfigError]) -> dict[str, list[str]]:
-    """Digests of documents by source; sources of which one cannot be read are taken out."""
-    hashes: dict[str, list[str]] = {}
+def _documents(
+    loaded: dict[str, Evaluator], faults: list[ConfigError]
+) -> dict[str, SourceDocuments]:
+    """The documents by source; sources of which one cannot be read are taken out."""
+    found: dict[str, SourceDocuments] = {}
     for name, one in list(loaded.items()):
         try:
-            hashes[name] = one.document_hashes()[name]
+            found |= one.documents()
         except ConfigError as error:
             faults.append(error)
             del loaded[name]
-    return hashes
-
-
-def _divide(
-    config: RunConfig, hashes: dict[str, list[str]], loaded: Iterable[Evaluator]
-) -> DocumentSets:
-    """The documents of the sources that could be loaded, as the run divides them."""
-    keys: dict[str, list[str]] = {}
-    alone: dict[str, set[int]] = {}
-    for one in loaded:
-        keys |= one.document_keys()
-        alone |= one.search_only()
-    return divide_for(config, hashes, keys, search_only=alone)
+    return found
 
 
 def find_overlap(
@@ -120,7 +109,7 @@ def find_overlap(
     """Pairs of a run's tasks that seem to have the same documents in different sets."""
     if len(sets.tasks) == 1:
         return []
-    facts = {name: one for of in evaluators for name, one in of.document_facts().items()}
+    facts = {name: one for of in evaluators for name, one in of.facts().items()}
     return list(crossings(sets, facts, frozenset(config.evaluation.document_keys)))
 
 
@@ -174,8 +163,7 @@ def _smaller_sets(config: RunConfig, sets: DocumentSets) -> Iterator[str]:
 def _count(name: str, hashes: Sequence[str]) -> str:
     """How many documents a task has, and how many copies."""
     copies = len(hashes) - len(set(hashes))
-    left = f" ({copies} more equal others, and are left out)" if copies else ""
-    return f"{name} {len(hashes) - copies}{left}"
+    return f"{name} {len(hashes) - copies}{note_copies(copies)}"
 
 
 def _ids(sets: TaskDocuments) -> list[int]:

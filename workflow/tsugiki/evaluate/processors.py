@@ -104,38 +104,24 @@ def misfits(processor: Any, config: Any) -> list[str]:
         config: Configuration of the whole model, as transformers reads it.
     """
     pictures, tower = processor.image_processor, config.vision_config
-    pairs: list[tuple[str, Any, Any]] = [
-        (
-            "patch_size",
-            _first((processor, pictures), "patch_size"),
-            _first((tower,), "patch_size"),
-        ),
-        (
-            "temporal_patch_size",
-            _first((pictures,), "temporal_patch_size"),
-            _first((tower,), "temporal_patch_size"),
-        ),
-        ("merge_size", _first((pictures,), "merge_size"), _first((tower,), "spatial_merge_size")),
-        *(
-            (name, _first((part,), name), _first((config,), name))
-            for part, name in (
-                (processor, "vision_feature_select_strategy"),
-                (pictures, "image_grid_pinpoints"),
-            )
-        ),
-        ("size of a picture", _side(pictures), _first((tower,), "image_size")),
-        ("image_seq_len", _first((processor,), "image_seq_len"), _tokens_of_tile(config)),
-    ]
+    patch = getattr(processor, "patch_size", None) or getattr(pictures, "patch_size", None)
+    pairs = {
+        "patch_size": (patch, getattr(tower, "patch_size", None)),
+        "size of a picture": (_side(pictures), getattr(tower, "image_size", None)),
+        "image_seq_len": (getattr(processor, "image_seq_len", None), _tokens_of_tile(config)),
+    }
+    for name, mine, theirs in (
+        ("temporal_patch_size", pictures, tower),
+        ("vision_feature_select_strategy", processor, config),
+        ("image_grid_pinpoints", pictures, config),
+    ):
+        pairs[name] = (getattr(mine, name, None), getattr(theirs, name, None))
+    merged = getattr(pictures, "merge_size", None), getattr(tower, "spatial_merge_size", None)
     return [
         f"{name}: processor {mine}, model {theirs}"
-        for name, mine, theirs in pairs
+        for name, (mine, theirs) in {**pairs, "merge_size": merged}.items()
         if mine is not None and theirs is not None and _plain(mine) != _plain(theirs)
     ]
-
-
-def _first(owners: tuple[Any, ...], name: str) -> Any:
-    found = (getattr(one, name, None) for one in owners)
-    return next((value for value in found if value is not None), None)
 
 
 def _plain(value: Any) -> Any:

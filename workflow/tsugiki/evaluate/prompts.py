@@ -19,10 +19,6 @@ from tsugiki.evaluate.sampling import Draw
 def render_prompts(config: RunConfig, count: int) -> str:
     """The first prompts of a run's tasks, as text; nothing is merged, and nothing generated.
 
-    Args:
-        config: The run.
-        count: Documents of each task, in their order.
-
     Raises:
         ConfigError: a task or a tokenizer cannot be loaded, or a prompt not be rendered.
         InfrastructureError: the documents of a task are not on this machine.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 import transformers
 from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import has_bos_prefix, resolve_max_length
+from lm_eval.models.utils import has_bos_prefix, normalize_gen_kwargs, resolve_max_length
 
 from tsugiki.config.parents import DemoParent, HubParent
 from tsugiki.config.run import RunConfig
@@ -31,94 +31,61 @@ class NotLoadedError(Exception):
 
 
 class Reader(LM):  # type: ignore[misc]
-    """Stands for a parent before it is loaded: has its tokenizer, and gives answers that are made up.
+    """Stands for a model that is not loaded: gives answers that are made up, to prompts of plain text."""
 
-    Args:
-        name: The parent; empty if there is none, and prompts are plain text.
-        folder: Its files.
-        config: The run.
-        chat: What it has from elsewhere than from there.
-    """
-
+    name = ""
+    """The parent that it stands for; none."""
     chat_template_args: Mapping[str, Any] = {}
+    max_length: int | None = None
+    ends: Sequence[int] = ()
+    thinking_budget = 0
+    """Most tokens of the thinking part of an answer."""
+    sees = False
+    """Whether it can be shown pictures."""
+    owns: Sequence[str] = ()
+    """Stages whose models are like it: they have its configuration, tokenizer and processor."""
+    thinks = False
+    """Whether its tokenizer or chat template knows marks around a thinking part."""
+    device = torch.device("cpu")
 
-    def __init__(
-        self,
-        name: str = "",
-        folder: Path | None = None,
-        config: RunConfig | None = None,
-        chat: Chat = OWN,
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.name = name
-        self._tokenizer: Any = None
-        self._opens: Callable[[], tuple[Any, Any]] = _there_is_none
-        self.max_length: int | None = None
-        self.ends: list[int] = []
-        self.thinking_budget = 0
-        """Most tokens of the thinking part of an answer."""
         self.answer: Callable[[Any], str] = lambda _request: ""
         """What it answers to a request of lm-eval."""
-        self.sees = False
-        """Whether it can be shown pictures."""
-        self.owns: tuple[str, ...] = ()
-        """Stages whose models are like it: they have its configuration, tokenizer and processor."""
-        if folder is None or config is None:
-            return
-        trust = bool(getattr(config.parents[name], "trust_remote_code", False))
-        settings = {"local_files_only": True, "trust_remote_code": trust}
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **settings)
-        chat.apply(self.tokenizer, config.evaluation)
-        self.chat_template_args = config.evaluation.chat_template_args
-        model = transformers.AutoConfig.from_pretrained(folder, **settings)
-        self.sees = kind_of(model.to_dict()).sees
-        self.owns = tuple(one.name for one in config.stages if config.owner(one) == name)
-        self._opens = cache(lambda: (open_processor(folder, self._tokenizer, trust=trust), model))
-        self.max_length = resolve_max_length(model, self.tokenizer)
-        own = end_tokens(generation_config(folder, model), self.tokenizer)
-        self.ends = sorted({*own, *chat.ends})
-        if config.evaluation.thinking is not None:
-            self.thinking_budget = config.evaluation.thinking.max_tokens
-        if config.evaluation.backend == "vllm":
-            self.max_length = min(
-                self.max_length, config.evaluation.vllm.max_length or self.max_length
-            )
 
     @property
     def tokenizer(self) -> Any:
-        """The parent's tokenizer.
+        """Raises NotLoadedError: it has none."""
+        raise NotLoadedError
 
-        Raises:
-            NotLoadedError: it stands for no parent.
-        """
-        return _there(self._tokenizer)
+    @property
+    def model(self) -> Any:
+        """Raises NotLoadedError: that is what it stands for."""
+        raise NotLoadedError
 
-    def apply_chat_template(self, chat_history: Any, add_generation_prompt: bool = True) -> str:
-        """As the model does it."""
-        turns = turns_for(self.tokenizer, chat_history) if self.sees else chat_history
-        return str(HFLM.apply_chat_template(self, turns, add_generation_prompt))
+    @property
+    def tokenizer_name(self) -> str:
+        """Prompts are rendered once for each name."""
+        return self.name
 
     def require_processor(self) -> None:
         """It has a processor, which fits its tower.
 
         Raises:
             ParentError: it has none, or another model's.
+            NotLoadedError: it stands for no parent.
         """
-        processor, model = self._opens()
-        if faults := misfits(processor, model):
-            raise ParentError(
-                f"the processor of `{self.name}` does not fit its vision tower",
-                expected="one that cuts pictures as the tower was trained on them",
-                got="; ".join(faults),
-                fix="fetch or copy the processor's files of the model that the tower is from",
-            )
+        raise NotLoadedError
 
     def count(self, prompt: str, pictures: Sequence[Picture]) -> int:
         """Tokens of a prompt with its pictures."""
-        processor, model = self._opens()
-        text = prompt.replace(PLACEHOLDER, marker_of(processor, self.tokenizer, model))
-        images = [[one.image.convert("RGB") for one in pictures]]
-        return int(processor(text=[text], images=images, return_tensors="pt")["input_ids"].shape[1])
+        del prompt, pictures
+        raise NotLoadedError
+
+    def apply_chat_template(self, chat_history: Any, add_generation_prompt: bool = True) -> str:
+        """As the model does it."""
+        turns = turns_for(self.tokenizer, chat_history) if self.sees else chat_history
+        return str(HFLM.apply_chat_template(self, turns, add_generation_prompt))
 
     def encode(self, prompt: str) -> list[int]:
         """Tokens of a prompt, as either backend puts it: with no other BOS where it begins with one."""
@@ -126,29 +93,12 @@ class Reader(LM):  # type: ignore[misc]
         settings = {"add_special_tokens": False} if begins else {}
         return list(self.tokenizer(prompt, **settings)["input_ids"])
 
-    @property
-    def model(self) -> Any:
-        """Raises NotLoadedError: that is what it stands for."""
-        return _there(None)
-
-    @property
-    def device(self) -> torch.device:
-        """The processor."""
-        return torch.device("cpu")
-
-    @property
-    def tokenizer_name(self) -> str:
-        """Prompts are rendered once for each name."""
-        return self.name
-
-    @property
-    def thinks(self) -> bool:
-        """Whether its tokenizer or chat template knows marks around a thinking part."""
-        if self._tokenizer is None:
-            return False
-        template = str(self.tokenizer.chat_template or "")
-        vocabulary = self.tokenizer.get_vocab()
-        return any(mark in vocabulary or mark in template for mark in THINKING)
+    def answer_tokens(self, request: Any) -> int:
+        """The most tokens of what comes after the prompt of one of lm-eval's requests: an answer, or its end."""
+        if request.request_type == "generate_until":
+            settings = normalize_gen_kwargs(dict(request.args[1]), 256)
+            return int(settings["max_gen_toks"]) + self.thinking_budget
+        return len(self.tokenizer(request.args[1], add_special_tokens=False)["input_ids"])
 
     def generate_until(self, requests: Any, **settings: Any) -> list[str]:
         """What `answer` says to each."""
@@ -166,6 +116,71 @@ class Reader(LM):  # type: ignore[misc]
         return [-1.0 for _ in requests]
 
 
+class ParentReader(Reader):
+    """Stands for a parent before it is loaded, with its tokenizer and processor.
+
+    Args:
+        name: The parent.
+        folder: Its files.
+        config: The run.
+        chat: What it has from elsewhere than from there.
+    """
+
+    def __init__(self, name: str, folder: Path, config: RunConfig, chat: Chat = OWN) -> None:
+        super().__init__()
+        evaluation, trust = config.evaluation, name in config.trusted
+        settings = {"local_files_only": True, "trust_remote_code": trust}
+        self.name, self._folder, self._trust = name, folder, trust
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **settings)
+        chat.apply(self._tokenizer, evaluation)
+        self.chat_template_args = evaluation.chat_template_args
+        self._config = transformers.AutoConfig.from_pretrained(folder, **settings)
+        self.sees = kind_of(self._config.to_dict()).sees
+        self.owns = [one.name for one in config.stages if config.owner(one) == name]
+        self.max_length = resolve_max_length(self._config, self._tokenizer)
+        if evaluation.backend == "vllm":
+            self.max_length = min(self.max_length, evaluation.vllm.max_length or self.max_length)
+        own = end_tokens(generation_config(folder, self._config), self._tokenizer)
+        self.ends = sorted({*own, *chat.ends})
+        if evaluation.thinking is not None:
+            self.thinking_budget = evaluation.thinking.max_tokens
+        known = self._tokenizer.get_vocab()
+        template = str(self._tokenizer.chat_template or "")
+        self.thinks = any(mark in known or mark in template for mark in THINKING)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The parent's tokenizer."""
+        return self._tokenizer
+
+    @cached_property
+    def _processor(self) -> Any:
+        return open_processor(self._folder, self._tokenizer, trust=self._trust)
+
+    def require_processor(self) -> None:
+        """It has a processor, which fits its tower.
+
+        Raises:
+            ParentError: it has none, or another model's.
+        """
+        if faults := misfits(self._processor, self._config):
+            raise ParentError(
+                f"the processor of `{self.name}` does not fit its vision tower",
+                expected="one that cuts pictures as the tower was trained on them",
+                got="; ".join(faults),
+                fix="fetch or copy the processor's files of the model that the tower is from",
+            )
+
+    def count(self, prompt: str, pictures: Sequence[Picture]) -> int:
+        """Tokens of a prompt with its pictures."""
+        marker = marker_of(self._processor, self._tokenizer, self._config)
+        images = [[one.image.convert("RGB") for one in pictures]]
+        found = self._processor(
+            text=[prompt.replace(PLACEHOLDER, marker)], images=images, return_tensors="pt"
+        )
+        return int(found["input_ids"].shape[1])
+
+
 def open_readers(config: RunConfig, faults: list[ConfigError], notes: list[str]) -> list[Reader]:
     """A reader for each parent whose files are on this machine, or one of plain text.
 
@@ -174,12 +189,12 @@ def open_readers(config: RunConfig, faults: list[ConfigError], notes: list[str])
         faults: Takes those of tokenizers.
         notes: Takes what else there is to say of them.
     """
-    readers = []
+    readers: list[Reader] = []
     folders = parents_here(config)
     chat = _chat(config, folders, faults)
     for name, folder in folders.items():
         try:
-            reader = Reader(name, folder, config, chat)
+            reader = ParentReader(name, folder, config, chat)
         except Exception as error:  # noqa: BLE001 - tokenizers raises Exception itself
             faults.append(
                 ConfigError(
@@ -270,13 +285,3 @@ def token_texts(reader: Reader, ids: Sequence[int]) -> str:
     """Tokens with their ids, in words."""
     texts = reader.tokenizer.convert_ids_to_tokens(list(ids))
     return " ".join(f"{text} ({id_})" for text, id_ in zip(texts, ids, strict=True)) or "none"
-
-
-def _there_is_none() -> tuple[Any, Any]:
-    raise NotLoadedError
-
-
-def _there(value: Any) -> Any:
-    if value is None:
-        raise NotLoadedError
-    return value

@@ -23,15 +23,7 @@ def documents_by_rung(
     """The documents that score a generation: by rung, those of a rung among those of the next one.
 
     A phase that is no stage, and a stage without rungs, has one rung: all documents of its split, or, with
-    `evaluation.subsets`, those that are drawn for the generation.
-
-    Args:
-        config: The run.
-        items: The division of its documents.
-        phase: Its phase.
-        split: What scores the phase.
-        generation: Its number.
-        left_out: Documents by task that none is drawn of.
+    `evaluation.subsets`, those that are drawn for the generation. None is one of those `left_out`.
     """
     subsets, rungs = config.subsets_of(phase), config.evaluation.rungs
     if config.stage(phase) is None or (subsets is None and rungs is None):

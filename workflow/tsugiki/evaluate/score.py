@@ -99,7 +99,11 @@ def score(
             merged = time.perf_counter() - clock
             model.clock.reset()
             model.thoughts.clear()
-            records = evaluators.score(model, ids)
+            try:
+                records = evaluators.score(model, ids)
+            except EvaluationError:
+                model.clock.stop()  # code that looks at numbers may choke on those of a broken model
+                raise
             forward = model.clock.stop()
             new = rows_of(records, _tokens(records, model.tokenizer), prompts=prompts)
             on_others = earlier if own is None else None
@@ -140,19 +144,19 @@ def score(
             fix="the job is tried again, on another node where there is one",
         ) from error
     before = {} if earlier is None else earlier.cost
-    return Evaluated(
-        outcome,
-        table,
-        {
-            "seconds_merge": merged + before.get("seconds_merge", 0.0),
-            "seconds_forward": forward + before.get("seconds_forward", 0.0),
-            "seconds_total": time.perf_counter() - clock + before.get("seconds_total", 0.0),
-            "tokens": tokens + before.get("tokens", 0),
-            "host": os.uname().nodename,
-            "started": before.get("started", started.isoformat()),
-            "finished": datetime.now(UTC).isoformat(),
-        },
-    )
+    spent = {
+        "seconds_merge": merged,
+        "seconds_forward": forward,
+        "seconds_total": time.perf_counter() - clock,
+        "tokens": tokens,
+    }
+    cost = {
+        **{name: value + before.get(name, 0) for name, value in spent.items()},
+        "host": os.uname().nodename,
+        "started": before.get("started", started.isoformat()),
+        "finished": datetime.now(UTC).isoformat(),
+    }
+    return Evaluated(outcome, table, cost)
 
 
 def _together(

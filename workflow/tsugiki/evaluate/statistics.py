@@ -24,11 +24,10 @@ Statistic = Callable[[Places], Floats]
 Key = tuple[str | int, ...]
 
 CONFIDENCE = 0.95
+TAIL = (1 - CONFIDENCE) / 2
 RESAMPLES = 10_000
 CORPUS_RESAMPLES = 1000
 """Resamples where a score is no mean, and is computed again for each."""
-SELECTION_RESAMPLES = 100
-"""Resamples where it is computed again for each candidate too."""
 CHUNK = 500
 """Resamples that are held in memory at once."""
 
@@ -43,13 +42,8 @@ class Interval(Data):
     """How many items it is estimated from."""
 
 
-def is_binary(values: Floats) -> bool:
-    """Whether every value is 0 or 1."""
-    return bool(np.isin(values, (0.0, 1.0)).all())
-
-
-def wilson_interval(successes: int, items: int, confidence: float = CONFIDENCE) -> Interval:
-    """Score interval of a proportion.
+def wilson_interval(successes: int, items: int) -> Interval:
+    """Score interval of a proportion, of coverage `CONFIDENCE`.
 
     Source: Wilson (1927), "Probable inference, the law of succession, and statistical
     inference", equation for the limits, without continuity correction.
@@ -57,14 +51,13 @@ def wilson_interval(successes: int, items: int, confidence: float = CONFIDENCE) 
     Args:
         successes: Items that were solved.
         items: All items; at least 1.
-        confidence: Coverage, between 0 and 1.
 
     Raises:
         ValueError: there are no items, or more successes than items.
     """
     if not 0 <= successes <= items or items == 0:
         raise ValueError(f"{successes} successes among {items} items")
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     share = successes / items
     shrink = 1 + z * z / items
     centre = (share + z * z / (2 * items)) / shrink
@@ -75,10 +68,8 @@ def wilson_interval(successes: int, items: int, confidence: float = CONFIDENCE) 
     return Interval(value=share, low=low, high=high, items=items)
 
 
-def bootstrap_interval(
-    values: Floats, key: Key, *, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
-) -> Interval:
-    """Percentile bootstrap interval of a mean.
+def bootstrap_interval(values: Floats, key: Key, *, resamples: int = RESAMPLES) -> Interval:
+    """Percentile bootstrap interval of a mean, of coverage `CONFIDENCE`.
 
     Source: Efron and Tibshirani (1993), "An introduction to the bootstrap", section 13.3.
     A resample's mean depends only on how often each distinct value is drawn, so the counts are
@@ -87,7 +78,6 @@ def bootstrap_interval(
     Args:
         values: One number per item, shape (items,), at least one.
         key: Names the random numbers.
-        confidence: Coverage, between 0 and 1.
         resamples: Resamples drawn.
 
     Raises:
@@ -100,30 +90,28 @@ def bootstrap_interval(
     means = np.concatenate(
         [
             random.multinomial(values.size, counts / values.size, size=size) @ distinct
-            for size in _chunks(resamples)
+            for size in chunks(resamples)
         ]
     )
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means / values.size, (tail, 1 - tail))
+    low, high = np.quantile(means / values.size, (TAIL, 1 - TAIL))
     return Interval(
         value=float(values.mean()), low=float(low), high=float(high), items=int(values.size)
     )
 
 
-def score_interval(values: Floats, key: Key, *, confidence: float = CONFIDENCE) -> Interval:
+def score_interval(values: Floats, key: Key) -> Interval:
     """Interval of a mean score: Wilson's if every item is 0 or 1, else the bootstrap's."""
-    if is_binary(values):
-        return wilson_interval(int(values.sum()), int(values.size), confidence)
-    return bootstrap_interval(values, key, confidence=confidence)
+    if np.isin(values, (0.0, 1.0)).all():
+        return wilson_interval(int(values.sum()), int(values.size))
+    return bootstrap_interval(values, key)
 
 
 def resampled_interval(
     value: float,
     statistic: Statistic,
-    items: int | Sequence[int],
+    sizes: Sequence[int],
     key: Key,
     *,
-    confidence: float = CONFIDENCE,
     resamples: int = CORPUS_RESAMPLES,
 ) -> Interval:
     """Percentile bootstrap interval of a score that is no mean of its items.
@@ -133,25 +121,22 @@ def resampled_interval(
     Args:
         value: The score over all items.
         statistic: The score over samples of the items; their places count from 0.
-        items: How many there are, at least 1; of several sets that are resampled each by itself, and
-            whose places follow each other, how many each has.
+        sizes: How many items there are, at least 1, in each of the sets that are resampled by themselves
+            and whose places follow each other.
         key: Names the random numbers.
-        confidence: Coverage, between 0 and 1.
         resamples: Resamples drawn.
 
     Raises:
         ValueError: there are no items.
     """
-    sizes = [items] if isinstance(items, int) else items
     if 0 in sizes:
         raise ValueError("an interval needs at least one item")
     random = generator("bootstrap", *key)
     drawn = np.concatenate(
-        [statistic(_resamples(random, sizes, size)) for size in _chunks(resamples)]
+        [statistic(resamples_of(random, sizes, size)) for size in chunks(resamples)]
     )
     known = drawn[np.isfinite(drawn)]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(known, (tail, 1 - tail)) if known.size else (value, value)
+    low, high = np.quantile(known, (TAIL, 1 - TAIL)) if known.size else (value, value)
     return Interval(value=value, low=float(low), high=float(high), items=sum(sizes))
 
 
@@ -196,7 +181,7 @@ def paired_test(first: Floats, second: Floats, key: Key, *, resamples: int = RES
         int(
             (np.abs(random.choice((-1.0, 1.0), size=(size, sizes.size)) @ sizes) >= threshold).sum()
         )
-        for size in _chunks(resamples)
+        for size in chunks(resamples)
     )
     return (1 + reached) / (1 + resamples)
 
@@ -223,7 +208,7 @@ def permutation_test(
     observed = float(np.abs(statistic(first) - statistic(first + items))[0])
     threshold = observed * (1 - 1e-12)
     reached = 0
-    for size in _chunks(resamples):
+    for size in chunks(resamples):
         swapped = random.integers(2, size=(size, items)) * items
         difference = np.abs(statistic(first + swapped) - statistic(first + items - swapped))
         reached += int((~(difference < threshold)).sum())
@@ -245,64 +230,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def bootstrapped_selection_bias(scores: Floats, key: Key, *, resamples: int = 1000) -> float:
-    """The bootstrap's estimate of a selection bias, which final tables of version 1 hold.
-
-    It is too small: candidates spread more on the items than they truly do, and resampling adds to
-    that spread (480 equal candidates on 200 items: 0.073 in place of 0.106). The bootstrap repeats
-    the selection on resampled items and compares the winner's score there with its score on all items
-    (Tibshirani and Tibshirani 2009, "A bias correction for the minimum error rate in cross-validation").
-    Candidates that are right on the same items are treated as such.
-
-    Args:
-        scores: Larger is better; shape (candidates, items), at least one of each.
-        key: Names the random numbers.
-        resamples: Resamples drawn.
-
-    Returns:
-        The expected difference, in the unit of the scores; 0 for a single candidate but for the
-        resampling's noise.
-    """
-    items = scores.shape[1]
-    means = scores.mean(axis=1)
-    random = generator("selection-bias", *key)
-    total = 0.0
-    for size in _chunks(resamples):
-        counts = random.multinomial(items, np.full(items, 1 / items), size=size)
-        resampled = counts @ scores.T / items
-        winners = resampled.argmax(axis=1)
-        total += float((resampled[np.arange(size), winners] - means[winners]).sum())
-    return total / resamples
-
-
-def bootstrapped_selection_bias_of(
-    statistics: Sequence[Statistic],
-    items: int | Sequence[int],
-    sign: float,
-    key: Key,
-    *,
-    resamples: int = SELECTION_RESAMPLES,
-) -> float:
-    """The bootstrap's estimate for a score that is no mean, which final tables of version 1 hold.
-
-    Args:
-        statistics: The score of each candidate over samples of its items; at least one.
-        items: How many items there are, in one set or in each of several.
-        sign: 1 if larger is better, -1 if smaller is.
-        key: Names the random numbers.
-        resamples: Resamples drawn.
-    """
-    random = generator("selection-bias", *key)
-    samples = _resamples(random, [items] if isinstance(items, int) else items, resamples)
-    everything = np.arange(samples.shape[1])[np.newaxis]
-    scores = sign * np.array([float(one(everything)[0]) for one in statistics])
-    resampled = sign * np.stack([one(samples) for one in statistics], axis=1)
-    resampled = np.where(np.isfinite(resampled), resampled, scores)
-    winners = resampled.argmax(axis=1)
-    return float((resampled[np.arange(resamples), winners] - scores[winners]).mean())
-
-
-def _resamples(random: np.random.Generator, sizes: Sequence[int], count: int) -> Places:
+def resamples_of(random: np.random.Generator, sizes: Sequence[int], count: int) -> Places:
     """Places of items, shape (count, items); each set of items is drawn from by itself."""
     drawn, start = [], 0
     for size in sizes:
@@ -311,6 +239,7 @@ def _resamples(random: np.random.Generator, sizes: Sequence[int], count: int) ->
     return np.concatenate(drawn, axis=1)
 
 
-def _chunks(total: int) -> list[int]:
+def chunks(total: int) -> list[int]:
+    """How many resamples to draw at a time."""
     full, rest = divmod(total, CHUNK)
     return [CHUNK] * full + ([rest] if rest else [])

@@ -51,29 +51,43 @@ class StopTexts:
         return False
 
 
-class StopTokens(transformers.StoppingCriteria):  # type: ignore[misc]
+class StopRows(transformers.StoppingCriteria):  # type: ignore[misc]
+    """Ends each row of a batch for itself; one that is done stays done."""
+
+    def __init__(self) -> None:
+        self._done: dict[int, bool] = {}
+
+    def ends(self, row: int, ids: torch.Tensor, newest: int) -> bool:
+        """Whether a row is done now: its tokens, shape (tokens,), the prompt's among them, and the last one."""
+        raise NotImplementedError
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        """Which rows are done; shape (batch,), bool."""
+        del scores, kwargs
+        for row, newest in enumerate(
+            input_ids[:, -1].tolist()
+        ):  # at once: each copy makes a GPU wait
+            self._done[row] = self._done.get(row, False) or self.ends(row, input_ids[row], newest)
+        return torch.tensor(list(self._done.values()), device=input_ids.device)
+
+
+class StopTokens(StopRows):
     """Ends a row once its generated text holds a stop sequence (see `StopTexts`)."""
 
     def __init__(
         self, stops: Sequence[str], tokenizer: Any, prompt_length: int, texts: dict[int, str]
     ) -> None:
+        super().__init__()
         self._stops = StopTexts(stops, tokenizer, texts)
         self._prompt = prompt_length
-        self._done: list[bool] | None = None
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        """Which rows are done; shape (batch,), bool."""
-        del scores, kwargs
-        newest = input_ids[:, -1].tolist()
-        if self._done is None:
-            self._done = [False] * len(newest)
-        for row, token in enumerate(newest):
-            if not self._done[row]:
-                self._done[row] = self._stops.end(input_ids[row, self._prompt :], token)
-        return torch.tensor(self._done, device=input_ids.device)
+    def ends(self, row: int, ids: torch.Tensor, newest: int) -> bool:
+        """Whether it holds one."""
+        del row
+        return self._stops.end(ids[self._prompt :], newest)
 
 
-class StopAfterThinking(transformers.StoppingCriteria):  # type: ignore[misc]
+class StopAfterThinking(StopRows):
     """Ends a row by stop sequences that come after its thinking part, and by a limit for each part.
 
     White space before an answer ends nothing: it is cut off.
@@ -96,6 +110,7 @@ class StopAfterThinking(transformers.StoppingCriteria):  # type: ignore[misc]
         opened: Sequence[bool],
         limit: int,
     ) -> None:
+        super().__init__()
         self._thoughts = thoughts
         self._tokenizer = thoughts.tokenizer
         self._stops = StopTexts(stops, self._tokenizer, texts)
@@ -105,31 +120,23 @@ class StopAfterThinking(transformers.StoppingCriteria):  # type: ignore[misc]
         self._thinks: list[bool | None] = [True if one else None for one in opened]
         self._begun = [prompt_length for _ in opened]
         self._shown: list[int | None] = [None for _ in opened]
-        self._done = [False for _ in opened]
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        """Which rows are done; shape (batch,), bool."""
-        del scores, kwargs
-        for row, ids in enumerate(input_ids):
-            if not self._done[row]:
-                self._done[row] = self._ends(row, ids)
-        return torch.tensor(self._done, device=input_ids.device)
-
-    def _ends(self, row: int, ids: torch.Tensor) -> bool:
+    def ends(self, row: int, ids: torch.Tensor, newest: int) -> bool:
+        """Whether its answer is whole, or a part of it too long."""
         generated, count = ids[self._prompt :], len(ids)
         if self._thinks[row] is None:
             self._thinks[row] = self._thoughts.opened(self._tokenizer.decode(generated))
         if self._thinks[row]:
-            if not self._closes.end(generated, int(ids[-1])):
+            if not self._closes.end(generated, newest):
                 return count - self._prompt >= self._thoughts.settings.max_tokens
             self._thinks[row], self._begun[row] = False, count
             return False
         full = count - self._begun[row] >= self._limit
         if self._thinks[row] is None:
             return full
-        return full or self._has_stop(row, ids)
+        return full or self._has_stop(row, ids, newest)
 
-    def _has_stop(self, row: int, ids: torch.Tensor) -> bool:
+    def _has_stop(self, row: int, ids: torch.Tensor, newest: int) -> bool:
         start = self._shown[row]
         if start is None:
             text = self._tokenizer.decode(ids[self._begun[row] :]).lstrip()
@@ -140,4 +147,4 @@ class StopAfterThinking(transformers.StoppingCriteria):  # type: ignore[misc]
                 start += 1
             self._shown[row] = start
             return self._stops.within(text)
-        return self._stops.end(ids[start:], int(ids[-1]))
+        return self._stops.end(ids[start:], newest)

@@ -23,12 +23,7 @@ class Thought:
 
 @dataclass(frozen=True)
 class Thoughts:
-    """Cuts thinking parts off answers, in tokens, so that a mark may also be a special token.
-
-    Args:
-        settings: The marks and the budget.
-        tokenizer: A transformers tokenizer.
-    """
+    """Cuts thinking parts off answers, in tokens, so that a mark may also be a special token."""
 
     settings: Thinking
     tokenizer: Any

@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tsugiki.config.evaluation import Irt, Objective
+from tsugiki.config.evaluation import Objective
+from tsugiki.config.items import Irt
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.document_sets import read_document_sets
-from tsugiki.contracts.layout import BASELINES, CandidateFiles, RunFiles
+from tsugiki.contracts.layout import BASELINES, RunFiles
 from tsugiki.contracts.ledger import read_generation, read_population
 from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.population import Population
-from tsugiki.contracts.samples import read_samples
+from tsugiki.contracts.samples import read_values
 from tsugiki.errors import EvaluationError
 from tsugiki.evolve.irt import ability, fit, performance, trust
 
@@ -33,15 +34,9 @@ def estimate(
 ) -> dict[str, dict[str, float]]:
     """Estimate a generation from the records of its stage, and of the baselines; writes nothing.
 
-    Documents' parameters are fitted on the answers of parents, baselines, and candidates of earlier generations
-    (`Stage.estimated_with`), for each objective by itself.
-
-    Args:
-        files: The run.
-        config: Its configuration, with goals as decided.
-        stage: The stage.
-        population: The generation.
-        outcomes: Of its candidates, by recipe digest.
+    Documents' parameters are fitted on the answers of parents, baselines, and candidates of earlier
+    generations (`Stage.estimated_with`), for each objective by itself. Goals of the configuration are as
+    decided; `outcomes` are by recipe digest.
 
     Returns:
         By recipe digest and objective, for candidates that the strategy asked for and that did not fail; empty where
@@ -67,9 +62,11 @@ def estimate(
         for entry in read_generation(phase.generation(number).outcomes).ranked:
             if isinstance(entry.outcome, Scored):
                 known = earlier.setdefault(entry.recipe, {})
-                for name, more in _answers(phase.candidate(entry.recipe).of(number)).items():
+                for name, more in read_values(
+                    phase.candidate(entry.recipe).of(number).items
+                ).items():
                     known.setdefault(name, {}).update(more)
-    its = {one: _answers(phase.candidate(one).of(generation)) for one in new}
+    its = {one: read_values(phase.candidate(one).of(generation).items) for one in new}
     found: dict[str, dict[str, float]] = {one: {} for one in new}
     for objective in config.evaluation.objectives:
         documents = sorted(set(pool[objective.task]) - set(left_out.get(objective.task, ())))
@@ -123,17 +120,7 @@ def _of_baselines(files: RunFiles) -> Iterator[tuple[str, Answers]]:
     for candidate, entry in zip(drawn, ranked, strict=True):
         if isinstance(entry.outcome, Scored) and entry.recipe not in seen:
             seen.add(entry.recipe)
-            yield str(candidate.origin["name"]), _answers(phase.candidate(entry.recipe))
-
-
-def _answers(place: CandidateFiles) -> Answers:
-    found: Answers = {}
-    columns = read_samples(place.items, ["objective", "doc_id", "value"]).to_pydict()
-    for name, document, value in zip(
-        columns["objective"], columns["doc_id"], columns["value"], strict=True
-    ):
-        found.setdefault(name, {})[document] = float("nan") if value is None else value
-    return found
+            yield str(candidate.origin["name"]), read_values(phase.candidate(entry.recipe).items)
 
 
 def _table(models: Sequence[Answers], objective: Objective, documents: Sequence[int]) -> Floats:

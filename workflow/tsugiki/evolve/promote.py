@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tsugiki.canonical import digest_bytes, digest_file
-from tsugiki.config.evaluation import Objective, Rungs
+from tsugiki.config.evaluation import Objective
+from tsugiki.config.items import Rungs
 from tsugiki.contracts.layout import GenerationFiles, PhaseFiles
 from tsugiki.contracts.ledger import read_outcome, read_population
 from tsugiki.contracts.outcome import Failed, Scored
@@ -46,13 +47,7 @@ def promotion(
 ) -> Promotion:
     """Decide from the files of a generation; writes nothing.
 
-    Args:
-        phase: The stage.
-        files: The generation.
-        rung: Number of the rung, from 0, that has been scored; not the last one.
-        rungs: The configuration of rungs.
-        objectives: What is optimised, with goals as decided.
-        strategy: That of the stage.
+    The rung, numbered from 0, has been scored, and is not the last one.
 
     Raises:
         EvaluationError: the rule cannot judge such scores.
@@ -86,13 +81,7 @@ def decide(
 ) -> list[str | None]:
     """Why each candidate is left at a rung; None for those that go on.
 
-    Args:
-        found: The candidates that have come so far.
-        rung: Number of the rung.
-        rungs: The configuration of rungs.
-        objectives: What is optimised.
-        strategy: That of the stage.
-        candidates: How many the generation began with.
+    `found` are those that have come so far, of so many `candidates` that the generation began with.
 
     Raises:
         EvaluationError: the rule cannot judge such scores.

@@ -33,13 +33,8 @@ def rank(
 ) -> Generation:
     """The ledger's entry for a generation.
 
-    Args:
-        population: The candidates.
-        population_bytes: The file they were read from.
-        outcomes: By recipe digest.
-        objectives: What candidates are scored by, with their goals.
-        weighed: Whether to record the weighted sum, which a Pareto strategy has no use for.
-        estimates: By recipe digest and objective, where scores on all documents are estimated.
+    `outcomes` and `estimates` are by recipe digest; the weighted sum, which a Pareto strategy has no use
+    for, is recorded if `weighed`.
 
     Raises:
         LineageError: an outcome lacks an objective.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tsugiki.canonical import digest_bytes, pretty_json
+from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
@@ -53,13 +53,8 @@ def first(
 ) -> Next:
     """The first generation of a stage, with the candidates that its space has from elsewhere.
 
-    Args:
-        config: The run's configuration.
-        stage: The stage.
-        space: What its genomes mean.
-        population: Candidates in a generation of a strategy that keeps that in its state; what its
-            setting says, or its default, if absent.
-        recorded: The state that it was drawn from, if it is drawn again.
+    `population` is the size of the generations of a strategy that keeps it in its state; what its setting
+    says, or its default, if absent. `recorded` is the state that it was drawn from, if it is drawn again.
 
     Raises:
         ConfigError: those from elsewhere are more than the generation has room for.
@@ -86,15 +81,8 @@ def select(
 ) -> Next:
     """Draw the generation that follows a ranked one.
 
-    Args:
-        config: The run's configuration.
-        stage: The stage.
-        space: What its genomes mean.
-        population_bytes: population.json of the generation.
-        state_bytes: state.npz that it was drawn from.
-        outcomes_bytes: outcomes.json of the generation.
-        objectives: What candidates are scored by, with their goals.
-        past: What is recorded of the stage up to this generation, as far as its budget and strategy ask.
+    The bytes are those of population.json, state.npz and outcomes.json; `past` is what is recorded of the
+    stage up to this generation, as far as its budget and strategy ask.
 
     Raises:
         LineageError: the files do not belong together.
@@ -118,7 +106,7 @@ def select(
             candidates=(),
             left_out=population.left_out,
         )
-        return Next(_json(following), state_bytes, ())
+        return Next(following.to_json(), state_bytes, ())
     asked = [candidate for candidate in population.candidates if not candidate.leads]
     genomes = np.array([candidate.genome for candidate in asked])
     foreign = np.array([INJECTED in candidate.origin for candidate in asked])
@@ -191,7 +179,7 @@ def _ask(
         )
     names = [None] * (len(asked) - len(injected)) + [one.name for one in injected]
     asked[len(asked) - len(injected) :] = [Asked(np.array(one.point)) for one in injected]
-    recipes = [space.decode([float(value) for value in clip(one.genome)]) for one in asked]
+    recipes = [space.decode(clip(one.genome).tolist()) for one in asked]
     drawn = {recipe.digest for recipe in recipes}
     come = [] if stopped else [one for one in again if one.recipe not in drawn]
     source = digest_bytes(state_bytes)
@@ -224,17 +212,14 @@ def _ask(
             ),
         ),
     )
-    return Next(_json(population), state_bytes, tuple(recipes))
+    return Next(population.to_json(), state_bytes, tuple(recipes))
 
 
 def _ids(strategy: Strategy, before: State, after: State, new: Sequence[str]) -> list[str]:
     """Ids of those who live after a generation.
 
-    Args:
-        strategy: The strategy.
-        before: The state that the generation was drawn from, with the ids of those who lived.
-        after: The state once it was told.
-        new: Ids of the generation.
+    `before` is the state that the generation was drawn from, with the ids of those who lived; `new` are
+    those of the generation.
     """
     older: dict[bytes, str] = {}
     for genome, name in zip(strategy.living(before).genomes, before.scalars[IDS], strict=True):
@@ -267,7 +252,3 @@ def _require_digest(name: str, content: bytes, expected: str | None, of: Populat
             got=digest_bytes(content),
             fix="remove the stage's gen-* folders and run again; scores are kept",
         )
-
-
-def _json(population: Population) -> bytes:
-    return pretty_json(population.model_dump(mode="json"))

@@ -47,13 +47,8 @@ def stop_reason(budget: Budget, state: State, generation: int, past: Past) -> st
     """Why the stage ends before `generation`, or None.
 
     The number of generations itself is the workflow's: it plans so many and no more. No limit is in the
-    words, so that they are the same under a larger one that is reached as well.
-
-    Args:
-        budget: Of the stage.
-        state: The strategy's, told of all generations so far.
-        generation: The number of the next one.
-        past: What is recorded so far.
+    words, so that they are the same under a larger one that is reached as well. The strategy's `state` is
+    told of all generations before `generation`.
     """
     if not generation:
         return None

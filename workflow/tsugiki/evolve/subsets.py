@@ -19,16 +19,11 @@ def leaders(
 ) -> list[int]:
     """Which candidates of a generation are scored again, on the documents of the next one.
 
-    A mean over more documents is less a matter of luck, so that newcomers, of whom some are always lucky, do not
-    compete with those that came again, nor do estimates with scores: half of the places, rounded down, go to the best of these by the mean over
-    all documents that they were asked, the others to the best newcomers, by what the strategy is told of them. Places that one side cannot fill go
-    to the other.
-
-    Args:
-        ranked: The generation; leaders of the one before are among them.
-        count: How many are wanted.
-        strategy: Says who is best.
-        objectives: What candidates are scored by.
+    A mean over more documents is less a matter of luck, so that newcomers, of whom some are always lucky,
+    do not compete with those that came again, nor do estimates with scores: half of the places, rounded
+    down, go to the best of these by the mean over all documents that they were asked, the others to the
+    best newcomers, by what the strategy is told of them. Places that one side cannot fill go to the other.
+    Leaders of the generation before are among `ranked`.
 
     Returns:
         Indices, each recipe once; fewer if there are no more that were scored.
@@ -76,11 +71,8 @@ def answered_alike(
 ) -> dict[str, list[int]]:
     """Documents on which all score the same, such as those that all answer right, or all wrong.
 
-    Args:
-        answers: Of the parents and of the candidates of a first generation. A document that one of them was not
-            asked is none of these.
-        pool: Documents by source.
-        kept: How many documents of each source are kept at least.
+    `answers` are of the parents and of the candidates of a first generation; a document that one of them
+    was not asked is none of these. `kept` documents of each source stay at least.
 
     Returns:
         Places of documents by source, ascending; sources without any are absent.

@@ -86,13 +86,7 @@ def fit(points: Floats, values: Floats) -> GaussianProcess:
 def model_of(
     past: Sequence[tuple[Population, Generation]], objectives: Sequence[Objective], kinds: GeneKinds
 ) -> GaussianProcess | None:
-    """A model of what some generations scored, by the weighted sum; None if they say too little.
-
-    Args:
-        past: The generations.
-        objectives: What candidates are scored by.
-        kinds: Which genes are indicators.
-    """
+    """A model of what some generations scored, by the weighted sum; None if they say too little."""
     found = {
         candidate.recipe: (candidate.genome, one.outcome)
         for population, entry in past
@@ -114,12 +108,8 @@ def screen(
     """A generation of several draws: the first half of the first one, and the more promising of the others.
 
     Each place of the second half takes the best of its own draws, and none takes that of another, so that a
-    generation stays spread out, and what a strategy asks for at a place (an elite, a rival of one parent) stays there.
-
-    Args:
-        draws: Generations of the same size that a strategy has asked for, in its order.
-        model: Says what is promising.
-        kinds: Which genes are indicators.
+    generation stays spread out, and what a strategy asks for at a place (an elite, a rival of one parent)
+    stays there. `draws` are generations of the same size, in the strategy's order.
     """
     first, *_ = draws
     kept = list(first[: math.ceil(len(first) / 2)])

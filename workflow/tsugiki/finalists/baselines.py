@@ -45,20 +45,21 @@ def frankenmerge_recipes(
 ) -> list[DataflowRecipe]:
     """The recipe of a written stack, or those of distinct random ones.
 
-    Small models may have fewer random stacks than are wanted.
-
-    Args:
-        baseline: Which stacks.
-        stage: The stage whose parents are stacked.
-        digests: Digest of every parent, by name.
-        layers: Number of layers of every parent, by name.
-        seed: Of the run.
+    Small models may have fewer random stacks than are wanted. `digests` and numbers of `layers` are of
+    every parent, by name.
 
     Raises:
         ConfigError: a slice names layers that do not exist.
     """
     if baseline.slices:
-        _check(baseline, layers)
+        for name, first, end in baseline.slices:
+            if end > layers[name]:
+                raise ConfigError(
+                    "a stack names layers that do not exist",
+                    where=f"baseline {baseline.name}",
+                    expected=f"at most [{name}, 0, {layers[name]}]",
+                    got=f"[{name}, {first}, {end}]",
+                )
         stacks: Sequence[Sequence[Slice]] = [baseline.slices]
     else:
         key = (seed, "stacks", baseline.name)
@@ -114,17 +115,6 @@ def _frankenmerge_recipe(
     )
 
 
-def _check(baseline: FrankenmergeBaseline, layers: Mapping[str, int]) -> None:
-    for name, first, end in baseline.slices:
-        if end > layers[name]:
-            raise ConfigError(
-                "a stack names layers that do not exist",
-                where=f"baseline {baseline.name}",
-                expected=f"at most [{name}, 0, {layers[name]}]",
-                got=f"[{name}, {first}, {end}]",
-            )
-
-
 def baseline_population(
     config: RunConfig,
     digests: Mapping[str, str],
@@ -133,12 +123,9 @@ def baseline_population(
 ) -> tuple[Population, list[AnyRecipe]]:
     """All baselines of a run as one population, scored on the search items.
 
-    Args:
-        config: The run's configuration. The first stage's parents are merged; those of later
-            stages are scored by themselves too.
-        digests: Digest of every parent, by name.
-        per_parent: For every method and parameter, whether each parent has its own value.
-        layers: Number of layers of every parent, by name; needed by stacks only.
+    The first stage's parents are merged; those of later stages are scored by themselves too. `per_parent`
+    says of every method and parameter whether each parent has its own value; `layers` of every parent are
+    needed by stacks only.
 
     Raises:
         ConfigError: a stack names layers that do not exist.
@@ -178,12 +165,13 @@ def _recipes(
         return frankenmerge_recipes(
             baseline, stage, digests=digests, layers=layers, seed=config.seed
         )
+    seed = stage.space.mask_seed if isinstance(stage.space, ParameterSpace) else None
     recipes = grid(
         baseline,
         stage,
         digests=digests,
         per_parent=per_parent[baseline.method],
-        mask_seed=_mask_seed(config, stage),
+        mask_seed=config.seed if seed is None else seed,
         key=(config.seed, "grid", baseline.name),
     )
     return (with_names(recipe, config.tensor_names) for recipe in recipes)
@@ -211,13 +199,8 @@ def grid(
 ) -> Iterator[Recipe]:
     """Every point of a baseline's grid, or distinct ones drawn from it; one recipe if it has none.
 
-    Args:
-        baseline: Which grid, and how many of its points.
-        stage: The stage whose parents are merged.
-        digests: Digest of every parent, by name.
-        per_parent: For every parameter of the method, whether each parent has its own value.
-        mask_seed: Seed of random masks.
-        key: Of the draw.
+    `per_parent` says of every parameter of the method whether each parent has its own value; `key` is that
+    of the draw.
     """
     axes: list[list[GridValue]] = []
     for name, value in sorted(baseline.parameters.items()):
@@ -254,9 +237,7 @@ def tuned(
 ) -> dict[str, tuple[str, str]]:
     """The best point of each baseline's grid on the search items.
 
-    Args:
-        population: What `baseline_population` made.
-        fitness: By recipe digest; None for a failure.
+    `population` is what `baseline_population` made; `fitness` is by recipe digest, None for a failure.
 
     Returns:
         Kind and recipe digest by row name; a grid whose every point failed keeps its first.
@@ -301,16 +282,9 @@ def _recipe(
     )
 
 
-def _mask_seed(config: RunConfig, stage: Stage) -> int:
-    seed = stage.space.mask_seed if isinstance(stage.space, ParameterSpace) else None
-    return config.seed if seed is None else seed
-
-
 def _models(config: RunConfig) -> list[str]:
     """Parents of all stages in their order, each stage's base after its parents."""
-    names = [
-        name
-        for stage in config.stages
-        for name in [*stage.parents, *([stage.base] if stage.base else [])]
-    ]
-    return [name for name in dict.fromkeys(names) if name in config.parents]
+    named = (
+        name for stage in config.stages for name in (*stage.parents, stage.base) if name is not None
+    )
+    return [name for name in dict.fromkeys(named) if name in config.parents]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import Preference
@@ -13,9 +14,8 @@ from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import EVOLVED, TEST
 from tsugiki.contracts.outcome import Scored, is_whole
 from tsugiki.contracts.population import Bound, Candidate, Generation, Population, Ranked
-from tsugiki.contracts.scores import scores_of, weighted_sum
+from tsugiki.contracts.scores import nondominated, scores_of, weighted_sum
 from tsugiki.errors import EvaluationError
-from tsugiki.finalists.knee import bulges
 
 
 def best_distinct(
@@ -23,11 +23,7 @@ def best_distinct(
 ) -> list[Ranked]:
     """The best candidates of a stage, each recipe once, as its strategy sees them.
 
-    Args:
-        history: Its generations; where their scores do not compare, see `comparable`.
-        count: Most candidates.
-        stage: The stage.
-        objectives: What candidates are scored by, with their goals.
+    Where scores of generations do not compare, see `comparable`.
 
     Returns:
         Their entries, with the outcome over all documents that they were asked.
@@ -46,9 +42,6 @@ def comparable(history: Sequence[Generation]) -> list[list[Ranked]]:
     That is one group, unless each generation has documents of its own. Then those that several of them asked
     are a group, by the mean over all documents that they were asked; of the others each generation is one,
     the last one first: what is scored on different documents does not compare, and a search improves.
-
-    Args:
-        history: Its generations.
 
     Returns:
         Each recipe once, where it came first, with its outcome over all documents that it was asked; the group
@@ -82,13 +75,7 @@ def finalist_population(
 ) -> Population:
     """The finalists of a stage, to be scored on the validation items.
 
-    Args:
-        run: The run's name.
-        chosen: The best candidates.
-        mean: Recipe digest of the strategy's final mean, if it has one.
-        objectives: What candidates are scored by, with their goals.
-        phase: The stage's phase of finalists.
-        preference: What the winner is to be, besides good.
+    `mean` is the recipe digest of the strategy's final mean, if it has one.
     """
     named = {entry.recipe: f"candidate {entry.id}" for entry in chosen}
     if mean is not None:
@@ -152,10 +139,6 @@ def winner(finalists: Population, finals: Generation) -> Ranked:
     Where the knee is to win, it is that of the front of those that count, by each objective on search and
     validation items together (see `bulges`); of equals, the one with the larger weighted sum.
 
-    Args:
-        finalists: The population.
-        finals: Its outcomes on the validation items.
-
     Raises:
         EvaluationError: every finalist failed.
     """
@@ -198,6 +181,50 @@ def _at_the_knee(
     beyond = bulges(values)
     sums = [_pooled(entry, origins[entry.recipe]) for entry in scored]
     return scored[max(range(len(scored)), key=lambda place: (beyond[place], sums[place]))]
+
+
+def bulges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far each candidate lies beyond the plane through the ends of the front.
+
+    Values are brought to [0, 1] between the worst and the best of each objective on the front, and the ends
+    are its best members on each objective. The member that lies furthest beyond the line (for three
+    objectives, the plane, and so on) through them is the knee. Where the ends make no plane that faces the
+    ideal, as when one candidate is the best on two objectives, it is the plane on which the normalised
+    objectives sum to 1.
+
+    Sources: Das (1999), "On characterizing the 'knee' of the Pareto curve based on normal-boundary
+    intersection", Structural Optimization 18, who defines the knee so; Branke, Deb, Dierolf and Osswald
+    (2004), "Finding knees in multi-objective optimization", PPSN VIII, on why it is a good choice where
+    nothing is known of the user's wishes.
+
+    Args:
+        values: shape (candidates, objectives), larger is better, finite; at least one candidate.
+
+    Returns:
+        float64, shape (candidates,), in units of the normalised objectives, rounded to nine decimals: 0 for the
+        ends of the front, negative short of the plane, and negative infinity for whom another one dominates.
+    """
+    front = np.flatnonzero(nondominated(values))
+    low, high = values[front].min(axis=0), values[front].max(axis=0)
+    extent = np.where(high > low, high - low, 1.0)
+    scaled = (values[front] - low) / extent + (high == low)
+    normal = _facing(scaled[scaled.argmax(axis=0)])
+    found = np.full(len(values), -np.inf)
+    found[front] = np.round((scaled @ normal - 1.0) / np.linalg.norm(normal), 9)
+    return found
+
+
+def _facing(ends: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The vector n with n·x = 1 for the ends x of a front; all ones where none is positive.
+
+    Args:
+        ends: shape (objectives, objectives), a row for each end.
+    """
+    ones = np.ones(len(ends))
+    if np.linalg.matrix_rank(ends) < len(ends):
+        return ones
+    normal = np.linalg.solve(ends, ones).astype(np.float64)
+    return normal if (normal > 0).all() else ones
 
 
 def least_missing(finalists: Population, finals: Generation) -> float:
@@ -258,13 +285,8 @@ def held_out_population(
 ) -> Population:
     """Everything that is scored on the test items, the winner first.
 
-    Args:
-        run: The run's name.
-        finalists: The finalists.
-        finals: Their validation outcomes.
-        baselines: Kind and recipe digest by row name.
-        stages: Recipe digest of the winner of each earlier stage, by the stage's name.
-        rivals: Recipe digest of the winner of each rival, by row name.
+    By row name, `baselines` have a kind and a recipe digest, winners of earlier `stages` and of `rivals` a
+    recipe digest.
     """
     won = winner(finalists, finals)
     rows = [(EVOLVED, "evolved", won.recipe)]
@@ -289,12 +311,7 @@ def undrawn(
 ) -> Population:
     """The population of a phase that no strategy has drawn, and that has one generation.
 
-    Args:
-        run: The run's name.
-        phase: The phase.
-        split: Which items score it.
-        rows: Recipe digest and origin of each candidate.
-        genomes: Of each candidate; none have one if absent.
+    Each of `rows` is a candidate's recipe digest and origin; candidates have no `genomes` if absent.
     """
     return Population(
         run=run,

@@ -42,9 +42,6 @@ from tsugiki.finalists.table import FinalTable, Flatness, Repeat
 def read_winner(phase: PhaseFiles) -> Ranked:
     """The winner among the scored finalists of a stage.
 
-    Args:
-        phase: Of the finalists.
-
     Raises:
         EvaluationError: every finalist failed.
         LineageError: a file is missing or damaged.
@@ -56,10 +53,8 @@ def read_winner(phase: PhaseFiles) -> Ranked:
 def find_candidate(found: Iterable[Entry], candidate: str, *, where: str) -> Candidate:
     """The first candidate of some generations that is called so.
 
-    Args:
-        found: The generations.
-        candidate: Its id (`003-07`), name (of baselines, finalists and test rows), or the start of its recipe's digest.
-        where: The phase, for the message.
+    `candidate` is its id (`003-07`), its name (of baselines, finalists and test rows), or the start of its
+    recipe's digest.
 
     Raises:
         LineageError: there is none.
@@ -92,12 +87,9 @@ def load_final_table(
 ) -> FinalTable:
     """Build the final table from the ledger, without writing it.
 
-    Args:
-        files: The run.
-        config: Its configuration.
-        recorded: What is compared with the result, which is of the same version and form: tables of
-            several objectives were on the first one alone at one time, and earlier ones do not say how
-            many candidates were tried.
+    What is compared with the result (`recorded`) says of which version and form it is: tables of several
+    objectives were on the first one alone at one time, and earlier ones do not say how many candidates were
+    tried.
 
     Raises:
         LineageError: a file that it needs is missing, or files contradict each other.

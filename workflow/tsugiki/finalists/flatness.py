@@ -63,12 +63,7 @@ def flatness_of(
 ) -> Flatness:
     """How much worse the neighbours are than the winner.
 
-    Args:
-        settings: How they were drawn.
-        winner: The winner, as ranked on the validation items.
-        ranked: The neighbours on the same items.
-        answers: That they gave.
-        tokens: Of these.
+    Both are ranked on the validation items; `answers` and `tokens` are what the neighbours took.
     """
     assert winner.fitness is not None  # one that failed does not win
     losses = [winner.fitness - one.fitness for one in ranked.ranked if one.fitness is not None]

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tsugiki import atomic
-from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.data import Data
 from tsugiki.contracts.layout import FINALISTS, TEST, RunFiles
@@ -16,7 +15,7 @@ from tsugiki.contracts.population import Ranked
 from tsugiki.contracts.scores import nondominated, scores_of
 from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.finalists.choose import comparable
-from tsugiki.json_files import read_json
+from tsugiki.json_files import reader
 
 
 class Member(Data):
@@ -94,7 +93,7 @@ def write_front(files: RunFiles, config: RunConfig) -> Front | None:
         if stale not in recipes:
             stale.unlink()
     atomic.write_all(recipes)
-    atomic.write_bytes(files.front, pretty_json(front.model_dump(mode="json")))
+    atomic.write_bytes(files.front, front.to_json())
     return front
 
 
@@ -107,13 +106,8 @@ def recipes_of(files: RunFiles, front: Front) -> dict[Path, bytes]:
     }
 
 
-def read_front(path: Path) -> Front:
-    """Read front.json.
-
-    Raises:
-        LineageError: the file is missing or not a front.
-    """
-    return read_json(path, Front.model_validate_json, "front", missing="the front is missing")
+read_front = reader(Front.model_validate_json, "front")
+"""Read front.json; LineageError where it is missing or no front."""
 
 
 def _values(entries: Iterable[Ranked], objectives: set[str]) -> dict[str, dict[str, float]]:

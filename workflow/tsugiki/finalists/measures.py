@@ -14,6 +14,8 @@ from tsugiki.errors import LineageError
 from tsugiki.evaluate.aggregation import Aggregation, read_part
 from tsugiki.evaluate.selection_bias import (
     FEWEST,
+    bootstrapped_selection_bias,
+    bootstrapped_selection_bias_of,
     resampled_selection_bias,
     selection_bias,
 )
@@ -24,8 +26,6 @@ from tsugiki.evaluate.statistics import (
     Places,
     Statistic,
     bootstrap_interval,
-    bootstrapped_selection_bias,
-    bootstrapped_selection_bias_of,
     paired_test,
     permutation_test,
     resampled_interval,
@@ -59,11 +59,6 @@ Model = Mapping[str, SampleScores]
 
 def sample_scores(table: Any, objective: str, *, where: str = "items.parquet") -> SampleScores:
     """Select one objective from a table of items.
-
-    Args:
-        table: A `pyarrow.Table` with the columns of items.parquet.
-        objective: Name of the objective or monitor.
-        where: Names the table in the error.
 
     Raises:
         LineageError: the table holds no item of the objective, or a document twice.
@@ -228,7 +223,10 @@ class Measure:
         return [len(documents) for documents, _ in sets]
 
     def _statistic(self, *models: Model) -> Statistic:
-        """The measure over samples of documents, whose sets stand one after another."""
+        """The measure over samples of documents, whose sets stand one after another.
+
+        A sample may have any number of documents of each set, in the same columns in all samples.
+        """
         starts: dict[object, int] = {}
         end = 0
         terms = []
@@ -242,7 +240,8 @@ class Measure:
         def values(places: Places) -> Floats:
             total = np.zeros(len(places))
             for weight, start, size, statistic in terms:
-                own = places[:, start : start + size] - start
+                of_set = (places[0] % end >= start) & (places[0] % end < start + size)
+                own = places[:, of_set] - start
                 total += weight * statistic(own - (own >= end) * (end - size))
             return total
 
@@ -254,10 +253,7 @@ def measures_of(
 ) -> list[Measure]:
     """What models are compared on: the one objective, or the weighted sum first and then each.
 
-    Args:
-        evaluation: With goals as decided.
-        aggregations: By objective; the mean where there is none.
-        seed: Of the run.
+    Goals are as decided; where there is no aggregation, it is the mean.
     """
     single = [measure_of(one, aggregations, seed) for one in evaluation.objectives]
     if len(single) == 1:

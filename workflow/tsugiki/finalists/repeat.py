@@ -21,10 +21,7 @@ Rows = Sequence[Mapping[str, Any]]
 def repeat_population(test: Population, scored: Generation, count: int) -> Population:
     """The winner and other rows of the final table, to be scored on the test items again.
 
-    Args:
-        test: Of the phase `test`.
-        scored: Its outcomes; models that failed are not repeated.
-        count: How many, at most.
+    There are `count` at most; models that failed are not repeated.
     """
     failed = {one.id for one in scored.ranked if one.outcome.status == "failed"}
     rows = sorted(
@@ -41,8 +38,7 @@ def repeat_population(test: Population, scored: Generation, count: int) -> Popul
 def repeat_of(pairs: Sequence[tuple[Rows, Rows]]) -> Repeat:
     """How the second records of some models differ from the first ones.
 
-    Args:
-        pairs: Of each model the rows of both, over the same documents and objectives.
+    Each pair has the rows of both, over the same documents and objectives.
     """
     values = flips = 0
     for first, second in pairs:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
-
 from tsugiki.canonical import pretty_json
-from tsugiki.contracts.data import Data
+from tsugiki.contracts.data import Data, IfAny, IfSet
 from tsugiki.evaluate.statistics import CONFIDENCE, Interval
-from tsugiki.json_files import read_json
+from tsugiki.json_files import reader
 
 Kind = Literal["evolved", "finalist", "stage", "rival", "parent", "base", "baseline"]
 
@@ -60,12 +57,12 @@ class Row(RowScores):
     """Merge method of its recipe; None for a parent or the base, which are not merged."""
     tried: int | None = None
     """Distinct candidates on the search items that it is the best of; None for a parent or the base."""
-    test: dict[str, Interval] = Field(default_factory=dict)
+    test: dict[str, Interval] = {}
     """By objective and monitor, and of the weighted sum of several objectives, on the test items.
     Empty if it failed."""
     failed: str | None = None
     """Why it has no scores."""
-    objectives: dict[str, RowScores] = Field(default_factory=dict)
+    objectives: dict[str, RowScores] = {}
     """By objective, where there are several."""
 
     def of(self, measure: str) -> RowScores:
@@ -142,9 +139,9 @@ class FinalTable(Comparison):
     winner: str
     """Row of the evolved model that validation chose."""
     rows: tuple[Row, ...]
-    objectives: tuple[Comparison, ...] = ()
+    objectives: IfAny[tuple[Comparison, ...]] = ()
     """On each objective, where there are several."""
-    weights: dict[str, float] = Field(default_factory=dict)
+    weights: IfAny[dict[str, float]] = {}
     """What a unit of each of several objectives adds to the weighted sum."""
     pooled: bool = False
     """Whether candidates were compared on search and validation items together, and the strategy's final
@@ -152,15 +149,15 @@ class FinalTable(Comparison):
     pareto: bool = False
     """Whether the search looked for a front of several objectives, and not for their weighted sum."""
 
-    bounds: dict[str, float] = Field(default_factory=dict)
+    bounds: IfAny[dict[str, float]] = {}
     """What objectives of the winner were to be on the validation items."""
     missed: bool = False
     """Whether no finalist met the bounds, so that the winner is of those that missed them least."""
-    knee: bool = False
+    knee: IfAny[bool] = False
     """Whether the winner is the knee of the finalists' front, and not the largest weighted sum."""
-    repeat: Repeat | None = None
+    repeat: IfSet[Repeat | None] = None
     """What came of scoring models twice; None where that was not asked for."""
-    flatness: Flatness | None = None
+    flatness: IfSet[Flatness | None] = None
     """What small changes of the winner cost; None where that was not asked for."""
 
     @property
@@ -185,11 +182,8 @@ class FinalTable(Comparison):
 
     def to_json(self) -> bytes:
         """The content of final.json; of one objective, without what only several have."""
-        without = set() if self.objectives else {"objectives", "weights", "pareto"}
-        without |= set() if self.bounds else {"bounds", "missed"}
-        without |= set() if self.knee else {"knee"}
-        without |= set() if self.flatness else {"flatness"}
-        without |= set() if self.repeat else {"repeat"}
+        without = set() if self.objectives else {"pareto"}
+        without |= set() if self.bounds else {"missed"}
         content = self.model_dump(mode="json", exclude=without)
         for row in content["rows"]:
             if not self.objectives:
@@ -199,39 +193,20 @@ class FinalTable(Comparison):
         return pretty_json(content)
 
 
-def read_final_table(path: Path) -> FinalTable:
-    """Read final.json.
-
-    Raises:
-        LineageError: the file is missing or not a final table.
-    """
-    return read_json(
-        path,
-        FinalTable.model_validate_json,
-        "final table",
-        missing="the final table is missing",
-        make="let the workflow finish; the test items are scored at its end",
-    )
-
+read_final_table = reader(
+    FinalTable.model_validate_json,
+    "final table",
+    make="let the workflow finish; the test items are scored at its end",
+)
+"""Read final.json; LineageError where it is missing or no final table."""
 
 MINUS = "\N{MINUS SIGN}"
-HEADINGS = (
-    "",
-    "model",
-    "kind",
-    "method",
-    "tried",
-    "test",
-    "95 % interval",
-    "winner ahead by",
-    "p (Holm)",
-)
-RIGHT = frozenset({4, 5, 6, 7, 8})
-"""Columns of numbers."""
+HEADINGS = ("", "model", "kind", "method")
+NUMBERS = ("tried", "test", "95 % interval", "winner ahead by", "p (Holm)")
 
 
-def choice(table: FinalTable) -> str:
-    """What chose the winner, and why it need not be the first row."""
+def choice(table: FinalTable, mark: str = "") -> str:
+    """What chose the winner, which a mark may point to, and why it need not be the first row."""
     which, sum_ = "that is best", "the best candidate"
     if table.objectives:
         which = f"with the largest weighted sum ({weighing(table)})"
@@ -249,50 +224,35 @@ def choice(table: FinalTable) -> str:
             "does as well on the validation items"
         )
     return (
-        f"{search}The winner {rule}{_bounded(table)}; test items choose nothing, so that another "
+        f"{search}The winner{mark} {rule}{_bounded(table)}; test items choose nothing, so that another "
         "finalist may stand above it."
     )
 
 
 def notes(table: FinalTable) -> list[str]:
     """What the table says of small changes of the winner, and of scoring twice, in sentences."""
-    return [*_flat(table), *_repeated(table)]
-
-
-def _repeated(table: FinalTable) -> list[str]:
-    """How many values differ the second time, in a sentence; none where that was not asked for."""
-    one = table.repeat
-    if one is None:
-        return []
-    share = one.flips / one.values if one.values else 0.0
-    return [
-        (
-            f"Repeated: {one.models} models were scored a second time on the test items, and {one.flips:,} of "
-            f"{one.values:,} values ({share:.2%}) were others. The intervals are over items, and do not "
+    found = []
+    if (flat := table.flatness) is not None:
+        failed = f" {flat.failed} of them failed." if flat.failed else ""
+        lost = "All of them failed."
+        if flat.mean is not None and flat.worst is not None:
+            lost = (
+                f"They score {shown(flat.mean)} less than it on average, the worst of them "
+                f"{shown(flat.worst)} less.{failed}"
+            )
+        found.append(
+            f"Flatness: {flat.candidates} neighbours of the winner, whose genes are changed by about {flat.step:g} of "
+            "their range, were scored on the validation items, which had a part in its choice "
+            f"({flat.answers:,} answers, {flat.tokens:,} tokens). {lost}"
+        )
+    if (again := table.repeat) is not None:
+        share = again.flips / again.values if again.values else 0.0
+        found.append(
+            f"Repeated: {again.models} models were scored a second time on the test items, and {again.flips:,} of "
+            f"{again.values:,} values ({share:.2%}) were others. The intervals are over items, and do not "
             "include that."
         )
-    ]
-
-
-def _flat(table: FinalTable) -> list[str]:
-    """What small changes of the winner cost, in a sentence; none where that was not asked for."""
-    one = table.flatness
-    if one is None:
-        return []
-    failed = f" {one.failed} of them failed." if one.failed else ""
-    lost = "All of them failed."
-    if one.mean is not None and one.worst is not None:
-        lost = (
-            f"They score {shown(one.mean)} less than it on average, the worst of them "
-            f"{shown(one.worst)} less.{failed}"
-        )
-    return [
-        (
-            f"Flatness: {one.candidates} neighbours of the winner, whose genes are changed by about {one.step:g} of "
-            "their range, were scored on the validation items, which had a part in its choice "
-            f"({one.answers:,} answers, {one.tokens:,} tokens). {lost}"
-        )
-    ]
+    return found
 
 
 def _bounded(table: FinalTable) -> str:
@@ -327,9 +287,10 @@ def render_table(table: FinalTable) -> str:
     lines: list[str] = []
     for one in table.comparisons:
         ordered = ranked_rows(table, one)
-        cells = [HEADINGS, *(_cells(table, one, row) for row in ordered)]
-        lines += [f"{table.run}: {one.objective} on held-out items", *_columns(cells)]
-    lines += [choice(table).replace("The winner", "The winner (*)", 1), *notes(table)]
+        cells = [(*HEADINGS, *NUMBERS), *(_cells(table, one, row) for row in ordered)]
+        better = "" if one.goal == "maximize" else " (smaller is better)"
+        lines += [f"{table.run}: {one.objective} on held-out items{better}", *_columns(cells)]
+    lines += [choice(table, " (*)"), *notes(table)]
     lines += [f"{row.name} failed: {row.failed}" for row in table.rows if row.failed is not None]
     return "\n".join(lines) + "\n"
 
@@ -337,15 +298,26 @@ def render_table(table: FinalTable) -> str:
 def ranked_rows(table: FinalTable, on: Comparison | None = None) -> list[Row]:
     """Rows from the best on a measure to the worst, then the failed ones.
 
-    Args:
-        table: The final table.
-        on: The measure; that which chose the winner if absent.
+    The measure is that which chose the winner if absent.
     """
     one = on or table
     direction = -1.0 if one.goal == "maximize" else 1.0
     scored = [row for row in table.rows if one.objective in row.test]
     scored.sort(key=lambda row: (direction * row.test[one.objective].value, row.name))
     return scored + [row for row in table.rows if one.objective not in row.test]
+
+
+def ahead(on: Comparison, difference: Difference) -> Difference:
+    """By how much the winner is better: its score minus the other, or the opposite where smaller is better."""
+    if on.goal == "maximize":
+        return difference
+    return difference.model_copy(
+        update={
+            "value": 0.0 - difference.value,
+            "low": 0.0 - difference.high,
+            "high": 0.0 - difference.low,
+        }
+    )
 
 
 def shown(value: float) -> str:
@@ -364,30 +336,22 @@ def shown_p(p: float) -> str:
 
 
 def _cells(table: FinalTable, on: Comparison, row: Row) -> tuple[str, ...]:
+    interval, against = row.test.get(on.objective), row.of(on.objective).against_winner
     mark = "*" if row.name == table.winner else ""
-    interval = row.test.get(on.objective)
     tried = "" if row.tried is None else str(row.tried)
+    cells = (mark, row.name, row.kind, row.method or "", tried)
     if interval is None:
-        return (mark, row.name, row.kind, row.method or "", tried, "failed", "", "", "")
-    against = row.of(on.objective).against_winner
-    return (
-        mark,
-        row.name,
-        row.kind,
-        row.method or "",
-        tried,
-        shown(interval.value),
-        shown_range(interval),
-        "" if against is None else f"{against.value:+.3f}".replace("-", MINUS),
-        "" if against is None else shown_p(against.p_holm),
-    )
+        return (*cells, "failed", "", "", "")
+    lead = "" if against is None else f"{ahead(on, against).value:+.3f}".replace("-", MINUS)
+    p = "" if against is None else shown_p(against.p_holm)
+    return (*cells, shown(interval.value), shown_range(interval), lead, p)
 
 
 def _columns(cells: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADINGS))]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
         "  ".join(
-            text.rjust(width) if column in RIGHT else text.ljust(width)
+            text.ljust(width) if column < len(HEADINGS) else text.rjust(width)
             for column, (text, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in cells

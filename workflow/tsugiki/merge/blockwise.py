@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.kernels import sums
-from tsugiki.merge.kernels.elements import Bits, addresses
+from tsugiki.merge.kernels.elements import Bits, elements_of
 
 PIECE = 1 << 18
 """Elements of a piece: few enough to stay in the second-level cache until they are written, and a
@@ -20,34 +18,6 @@ multiple of the loops' blocks."""
 
 WRITTEN = frozenset({torch.bfloat16, torch.float32})
 """Formats that the loops write themselves; others are made from float32."""
-
-
-def bits_of(tensor: Tensor) -> Bits:
-    """A tensor's elements, flat: uint16 for bfloat16, otherwise uint32 (converted to float32).
-
-    No copy is made of contiguous bfloat16 and float32, unless a file has them at odd addresses.
-    """
-    flat = tensor.contiguous().flatten()
-    if flat.dtype == torch.bfloat16:
-        bits: Bits = flat.view(torch.int16).numpy().view(np.uint16)
-    else:
-        bits = flat.float().view(torch.int32).numpy().view(np.uint32)
-    return np.require(bits, requirements="A")
-
-
-def in_one_format(models: Sequence[Bits]) -> tuple[Bits, ...]:
-    """The models' elements as float32, unless all are bfloat16."""
-    if all(model.itemsize == 2 for model in models):
-        return tuple(models)
-    return tuple(
-        model if model.itemsize == 4 else model.astype(np.uint32) << np.uint32(16)
-        for model in models
-    )
-
-
-def base_and_parents(inputs: MergeInputs) -> tuple[Bits, ...]:
-    """Elements of the base and of every parent, in one format."""
-    return in_one_format([inputs.tensors.bits(index) for index in (None, *range(inputs.count))])
 
 
 @dataclass(frozen=True)
@@ -87,7 +57,7 @@ class BlockwiseMerge:
         target = None if into is None else into.view(-1)
         own = None
         if target is not None and target.is_cpu and target.dtype == self.dtype in WRITTEN:
-            own = bits_of(target)
+            own = elements_of(target)
         step = min(max(PIECE // self.row, 1) * self.row, size)
         buffer = np.empty(step if own is None else 0, _bits_type(self.dtype))
         for begin in range(0, size, step):
@@ -106,35 +76,6 @@ class BlockwiseMerge:
         if finite and self.dtype != torch.float16:  # of a smaller range than the loop saw
             return merged, 0
         return merged, int((~torch.isfinite(merged)).sum())
-
-
-def weighted_sum(
-    inputs: MergeInputs,
-    weights: Sequence[float],
-    dtype: torch.dtype,
-    *,
-    models: Sequence[int | None] | None = None,
-) -> BlockwiseMerge:
-    """Sum of weight * model in the number format `dtype`.
-
-    Args:
-        inputs: The tensor that is merged.
-        weights: One for each model.
-        dtype: Number format of the result.
-        models: The models, by their places, None for the base; all parents if absent.
-    """
-    chosen = range(inputs.count) if models is None else models
-    summed = in_one_format([inputs.tensors.bits(index) for index in chosen])
-    factors = np.array(weights, np.float32)
-
-    def merge(begin: int, end: int, out: Bits) -> bool:
-        these = [model[begin:end] for model in summed]
-        finite = bool(sums.weighted_sum(these[0], addresses(these), factors, out))
-        if not finite:  # even a weight of zero lets what is not finite through
-            inputs.tensors.require_finite()
-        return finite
-
-    return BlockwiseMerge(inputs.shape, dtype, merge)
 
 
 def _bits_type(dtype: torch.dtype) -> type[np.uint16 | np.uint32]:

@@ -12,22 +12,18 @@ from torch import Tensor
 from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge.blockwise import BlockwiseMerge
-from tsugiki.merge.inputs import MergeInputs
+from tsugiki.merge.method import MergeInputs
 from tsugiki.merge.models import OpenModels, TensorSource
-from tsugiki.merge.on_device import HeldModels, HeldTensors
 from tsugiki.merge.settings import Settings
 from tsugiki.models.checkpoint import DTYPES as FORMATS
 from tsugiki.models.plan import PlannedTensor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PROCESSOR = torch.device("cpu")
 
 
 class Merge:
     """A recipe, checked against the models that it merges.
-
-    Args:
-        recipe: The recipe.
-        models: The models it names, and possibly others of the same architecture.
 
     Raises:
         RecipeError: the recipe describes no valid merge of these models.
@@ -73,8 +69,8 @@ class Merge:
             return self._finite(planned, *blockwise.whole())
         return self._by_formula(planned, inputs)
 
-    def on_device(self, planned: PlannedTensor, held: HeldModels) -> Tensor:
-        """Merge one tensor on the device that the models are held on, with the bits of `tensor`.
+    def on_device(self, planned: PlannedTensor, device: torch.device) -> Tensor:
+        """Merge one tensor on a device, which holds the models from now on, with the bits of `tensor`.
 
         The method is to be `elementwise`.
 
@@ -83,7 +79,7 @@ class Merge:
             ParentError: a model's tensor is not finite.
         """
         assert self.settings.method.elementwise, "others round differently on another device"
-        return self._by_formula(planned, self._inputs(planned, held))
+        return self._by_formula(planned, self._inputs(planned, device))
 
     def pieces(self, planned: PlannedTensor, into: Tensor | None = None) -> Iterator[Tensor]:
         """The elements of `tensor(planned)` in their order, piece by piece.
@@ -121,15 +117,14 @@ class Merge:
         assert result.shape == planned.shape, f"{method.name} changed a tensor's shape"
         return self._finite(planned, result, int((~torch.isfinite(result)).sum()))
 
-    def _inputs(self, planned: PlannedTensor, held: HeldModels | None = None) -> MergeInputs:
+    def _inputs(self, planned: PlannedTensor, device: torch.device = PROCESSOR) -> MergeInputs:
         settings = self.settings
-        place = (self.models, planned.name, settings.parents, self._base)
         return MergeInputs(
             name=planned.name,
             shape=planned.shape,
             parents=tuple(parent.name for parent in settings.parents),
             digests=tuple(parent.digest for parent in settings.parents),
-            tensors=TensorSource(*place) if held is None else HeldTensors(*place, held),
+            tensors=TensorSource(self.models, planned.name, settings.parents, self._base, device),
             per_parent=settings.per_parent(planned.name),
             shared=settings.shared(planned.name),
             options=settings.options,

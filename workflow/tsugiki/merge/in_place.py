@@ -15,26 +15,20 @@ from tsugiki.errors import ParentError
 from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.live import LiveModels, LiveWeights
 from tsugiki.merge.models import OpenModels
-from tsugiki.merge.on_device import HeldModels, bytes_on_device
-from tsugiki.merge.parallel import Threads, runs
+from tsugiki.merge.parallel import ordered, runs
 from tsugiki.models.digest import FORMAT_NAMES, WeightsDigest, pieces_digest, tensor_digest
 from tsugiki.models.kinds.kind import Names
 from tsugiki.models.plan import PlannedTensor, TensorPlan
 
-CACHE_BYTES = 1 << 30
 RUN = 1 << 20
 """Elements that a thread merges at a time, at least: a millisecond's work."""
 
 
 class InPlaceMerger:
-    """Merges many recipes of the same models.
+    """Merges many recipes of the same models, which are given by name.
 
-    Args:
-        folders: Folder of every parent and base, by name.
-        digests: Digest of each one's files, by name.
-        names: What tensors are called in the merge, for those models of which the user says so.
-        cache_bytes: How much of what is computed from the models to keep between recipes. It
-            changes the speed, never a result.
+    Given are their folders, the digests of their files, and what their tensors are called in the merge
+    where the user says so.
 
     Raises:
         ParentError: a model cannot be read, or the models do not fit together.
@@ -46,25 +40,23 @@ class InPlaceMerger:
         digests: Mapping[str, str],
         *,
         names: Mapping[str, Names] | None = None,
-        cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        self._models = OpenModels(folders, digests, names=names, cache_bytes=cache_bytes)
-        self._held: HeldModels | None = None
-        self._on_device = Lock()
+        self._models = OpenModels(folders, digests, names=names)
+        self._device: torch.device | None = None
+        self._merging_there = Lock()
         self._copied: dict[tuple[str, str], str] = {}
         self._live = LiveModels()
-        self._threads = Threads()
         for name in folders:  # all faults before any work
             self._models.plan(name)
 
     @property
     def bytes_on_device(self) -> int:
         """Bytes that `hold_on` may take on a device in the end, with room for merging there."""
-        return bytes_on_device(self._models)
+        return self._models.bytes_on_device
 
     def hold_on(self, device: torch.device) -> None:
         """Hold the models on a device, where elementwise methods merge them from now on."""
-        self._held = HeldModels(self._models, device)
+        self._device = device
 
     def plan(self, owner: str) -> TensorPlan:
         """The tensors of a merged model that has the configuration of `owner`."""
@@ -95,7 +87,7 @@ class InPlaceMerger:
         for first in range(0, len(tensors), threads):
             window = tensors[first : first + threads]
             with one_thread_per_operation():
-                made = list(self._threads.ordered(make, window, threads))
+                made = list(ordered(make, window, threads))
             for planned, (tensor, content) in zip(window, made, strict=True):
                 if digest is not None:
                     name = FORMAT_NAMES[tensor.dtype]
@@ -151,9 +143,7 @@ class InPlaceMerger:
 
         work = runs(merge.plan.tensors, lambda planned: math.prod(planned.shape), RUN)
         with one_thread_per_operation():
-            for run, contents in zip(
-                work, self._threads.ordered(write, work, threads), strict=True
-            ):
+            for run, contents in zip(work, ordered(write, work, threads), strict=True):
                 for planned, content in zip(run, contents, strict=True):
                     name, format_name = planned.stored, FORMAT_NAMES[merge.format(planned)]
                     digest.add(name, format_name, planned.shape, content)
@@ -174,10 +164,10 @@ class InPlaceMerger:
             )
         place = live.place(planned.stored)
         if planned.merged and place is not None:
-            if self._held is None or not merge.settings.method.elementwise:
+            if self._device is None or not merge.settings.method.elementwise:
                 return pieces_digest(merge.pieces(planned, into=place))
-            with self._on_device:  # whose memory has room for one tensor's formula
-                merged = merge.on_device(planned, self._held)
+            with self._merging_there:  # whose memory has room for one tensor's formula
+                merged = merge.on_device(planned, self._device)
                 place.copy_(merged)
             return tensor_digest(merged.cpu())
         tensor = merge.tensor(planned)

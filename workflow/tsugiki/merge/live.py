@@ -9,7 +9,6 @@ name to the part of a parameter that it is, as long as every step of it is a vie
 from __future__ import annotations
 
 import weakref
-from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
@@ -27,10 +26,6 @@ from tsugiki.models.plan import TensorPlan
 class LiveWeights:
     """A live model that takes the tensors of a plan. The model may end before this does.
 
-    Args:
-        plan: The tensors, of which the model's owner stores all.
-        model: A model of the owner's architecture.
-
     Raises:
         ParentError: a planned tensor has no place in the model, two have the same, shapes differ,
             or a weight of the model is not planned.
@@ -40,8 +35,8 @@ class LiveWeights:
         self._model = weakref.ref(model)
         self._weights = _addresses(model)
         self._targets = bind(plan, model)
-        live = _Places(model.state_dict(keep_vars=True))
-        self._copied = any(target not in live for target in self._targets.values())
+        memory = {_memory(values) for values in model.state_dict(keep_vars=True).values()}
+        self._copied = any(_memory(target) not in memory for target in self._targets.values())
         self._waiting: dict[str, Tensor] = {}
 
     def dtype(self, stored: str) -> torch.dtype | None:
@@ -212,20 +207,9 @@ def _by_stored_name(model: nn.Module) -> dict[str, Tensor]:
     return {name: values.as_subclass(Tensor) for name, values in stored.items()}
 
 
-class _Places:
-    """The memory of a model's weights."""
-
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
-        ranges = sorted(
-            (values.data_ptr(), values.data_ptr() + values.numel() * values.itemsize)
-            for values in state.values()
-        )
-        self._starts = [start for start, _ in ranges]
-        self._ends = [end for _, end in ranges]
-
-    def __contains__(self, tensor: Tensor) -> bool:
-        index = bisect_right(self._starts, tensor.data_ptr()) - 1
-        return index >= 0 and tensor.data_ptr() < self._ends[index]
+def _memory(tensor: Tensor) -> int:
+    """The memory that a tensor is a view of."""
+    return tensor.untyped_storage().data_ptr()
 
 
 def _fault(model: nn.Module, count: int, faults: list[str]) -> ParentError:

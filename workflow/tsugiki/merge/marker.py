@@ -48,12 +48,7 @@ class Marker(Data):
 
 
 def write_marker(folder: Path, weights: str) -> None:
-    """Mark a folder as written whole.
-
-    Args:
-        folder: A merged model, all its files written.
-        weights: Digest of its weights, known from writing them: they are not read again.
-    """
+    """Mark a model's folder, all its files written; the digest of its weights is known from writing them."""
     files = {name: _describe(folder / name) for name in _entries(folder) if _is_file(folder / name)}
     marker = Marker(files=files, weights=weights)
     (folder / MARKER).write_bytes(pretty_json(marker.model_dump(mode="json")))

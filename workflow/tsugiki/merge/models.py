@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 import torch
 from torch import Tensor
 
 from tsugiki.contracts.recipe import AnyRecipe, ParentRef
 from tsugiki.errors import LineageError, ParentError, RecipeError
-from tsugiki.merge.blockwise import bits_of, in_one_format
-from tsugiki.merge.kernels.elements import Bits
+from tsugiki.merge.kernels.elements import Bits, elements_of
 from tsugiki.merge.kernels.sums import all_finite
-from tsugiki.merge.masks import mask_key, uniforms
-from tsugiki.merge.selection import Magnitudes, nth_largest
-from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.checkpoint import DTYPES, Checkpoint
 from tsugiki.models.kinds.kind import Names
 from tsugiki.models.plan import TensorPlan, make_plan
 
+ROOM = 64
+"""Bytes that a formula needs on a device for each element, and for each model 4 more: float32 tensors, and
+a sorted row with its places."""
+
+
+def fits_on_device(needed: int, free: int) -> bool:
+    """Whether models that need so many bytes are held on a device: if half of what is free is left for scoring."""
+    return 2 * needed <= free
+
 
 class OpenModels:
-    """Parents and base of a merge.
+    """Parents and base of a merge, given by name.
 
-    Args:
-        folders: Folder of every model, by name.
-        digests: Digest of every model's files, by name.
-        names: What tensors are called in a merge, for those models of which the user says so.
-        cache_bytes: How much of what is computed from the models to keep for the next recipe.
+    Given are their folders, the digests of their files, and what their tensors are called in the merge
+    where the user says so.
 
     Raises:
         ParentError: a model cannot be read.
@@ -41,7 +43,6 @@ class OpenModels:
         digests: Mapping[str, str],
         *,
         names: Mapping[str, Names] | None = None,
-        cache_bytes: int = 0,
     ) -> None:
         self._names = {model: dict(given) for model, given in (names or {}).items() if given}
         self.checkpoints = {
@@ -49,8 +50,7 @@ class OpenModels:
         }
         self._plans: dict[str, TensorPlan] = {}
         self.digests = dict(digests)
-        self.cache = TensorCache(cache_bytes)
-        self._bits: dict[tuple[str, str], Bits] = {}
+        self._held: dict[tuple[str, str], Tensor] = {}
         self._finite: set[tuple[str, str]] = set()
 
     def plan(self, owner: str) -> TensorPlan:
@@ -83,7 +83,7 @@ class OpenModels:
         """
         values = self.checkpoints[model].tensor(tensor)
         if (model, tensor) not in self._finite:
-            if values.is_floating_point() and not all_finite(self.bits(model, tensor)):
+            if values.is_floating_point() and not all_finite(elements_of(values)):
                 raise ParentError(
                     f"parent `{model}` has a tensor that is not finite",
                     where=f"{self.checkpoints[model].folder}, tensor {tensor}",
@@ -94,16 +94,25 @@ class OpenModels:
             self._finite.add((model, tensor))
         return values
 
-    def bits(self, model: str, tensor: str) -> Bits:
-        """A model's tensor as the compiled loops take it (see `kernels`), not yet checked."""
-        known = self._bits.get((model, tensor))
-        if known is not None:
-            return known
-        values = self.checkpoints[model].tensor(tensor)
-        bits = bits_of(values)
-        if self.cache.limit and values.dtype in {torch.float32, torch.bfloat16}:
-            self._bits[model, tensor] = bits  # a view of the file, which takes no memory
-        return bits
+    def values(self, model: str, tensor: str, device: torch.device) -> Tensor:
+        """A model's tensor, float32; another device than the processor holds it from now on, as it is stored.
+
+        Raises:
+            ParentError: the tensor holds NaN or an infinity.
+        """
+        if device.type == "cpu":
+            return self.stored(model, tensor).float()
+        if (model, tensor) not in self._held:
+            self._held[model, tensor] = self.stored(model, tensor).to(device)
+        return self._held[model, tensor].float()
+
+    @property
+    def bytes_on_device(self) -> int:
+        """Bytes that it takes to hold the models on a device and to merge there, beside the live model."""
+        headers = [one for model in self.checkpoints.values() for one in model.headers.values()]
+        held = sum(one.numel * DTYPES[one.dtype].itemsize for one in headers)
+        largest = max((one.numel for one in headers), default=0)
+        return held + largest * (ROOM + 4 * len(self.checkpoints))
 
     def _require_ref(self, ref: ParentRef) -> None:
         if ref.name not in self.checkpoints:
@@ -133,103 +142,30 @@ class OpenModels:
 
 @dataclass(frozen=True)
 class TensorSource:
-    """One tensor of the models: what a method is given (see `inputs.Tensors`)."""
+    """One tensor of the models: what a method is given (see `method.Tensors`)."""
 
     models: OpenModels
     tensor: str
     parents: tuple[ParentRef, ...]
-    base_name: str | None
+    base: str | None
+    device: torch.device
 
     def bits(self, index: int | None) -> Bits:
-        """A parent's elements, or the base's for None, as the compiled loops take them."""
-        return self.models.bits(self._name(index), self.tensor)
+        """A model's elements, as the compiled loops take them."""
+        return elements_of(self.models.checkpoints[self._name(index)].tensor(self.tensor))
+
+    def values(self, index: int | None) -> Tensor:
+        """A model's tensor, float32, on the device."""
+        return self.models.values(self._name(index), self.tensor, self.device)
 
     def require_finite(self) -> None:
         """Raise ParentError if the base or a parent is not finite."""
-        for parent in self.parents:
-            self.models.stored(parent.name, self.tensor)
-        if self.base_name is not None:
-            self.models.stored(self.base_name, self.tensor)
-
-    def base(self) -> Tensor:
-        """The base's tensor, float32."""
-        return self._values(self._name(None))
-
-    def parent(self, index: int) -> Tensor:
-        """A parent's tensor, float32."""
-        return self._values(self._name(index))
-
-    def task_vector(self, index: int) -> Tensor:
-        """Parent minus base, float32."""
-        key = ("task vector", self.tensor, self.parents[index].name, self.base_name)
-        return self.models.cache.get(key, 4 * self._numel, lambda: self.parent(index) - self.base())
-
-    def largest(self, index: int, count: int) -> float:
-        """The `count`-th largest magnitude of a task vector."""
-        key = ("magnitudes", self.tensor, self.parents[index].name, self.base_name)
-        size = 4 * self._numel
-        if self.models.cache.holds(key, size):
-            ascending = self.models.cache.get(
-                key, size, lambda: self.task_vector(index).abs().flatten().sort().values
-            )
-            return float(ascending[-count])
-        base, parent = in_one_format([self.bits(None), self.bits(index)])
-        return nth_largest(Magnitudes(base, parent), count)
-
-    def uniforms(self, index: int, mask_seed: int) -> Tensor:
-        """One number in [0, 1) for every element, of the tensor's shape."""
-        digest = self.parents[index].digest
-        shape = self.models.checkpoints[self.parents[index].name].headers[self.tensor].shape
-        return self.models.cache.get(
-            ("uniforms", self.tensor, digest, mask_seed),
-            4 * self._numel,
-            lambda: uniforms(mask_key(mask_seed, self.tensor, digest), self._numel).view(shape),
-        )
-
-    @property
-    def _numel(self) -> int:
-        return self.models.checkpoints[self.parents[0].name].headers[self.tensor].numel
-
-    def _values(self, model: str) -> Tensor:
-        return self.models.cache.get(
-            ("values", self.tensor, model),
-            4 * self._numel,
-            lambda: self.models.stored(model, self.tensor).float(),
-        )
+        bases = [] if self.base is None else [self.base]
+        for name in [*(parent.name for parent in self.parents), *bases]:
+            self.models.stored(name, self.tensor)
 
     def _name(self, index: int | None) -> str:
         if index is not None:
             return self.parents[index].name
-        assert self.base_name is not None, "the method's description says whether it has a base"
-        return self.base_name
-
-
-class TensorCache:
-    """Keeps what is asked for until it is full; what does not fit is computed every time.
-
-    Results do not depend on what is kept. Several threads may ask, best for different tensors.
-
-    Args:
-        limit: Most bytes to hold.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-        self._tensors: dict[Hashable, Tensor] = {}
-        self._lock = Lock()
-
-    def get(self, key: Hashable, size: int, make: Callable[[], Tensor]) -> Tensor:
-        """The tensor of that key, which takes `size` bytes."""
-        kept = self._tensors.get(key)
-        if kept is None:
-            kept = make()
-            with self._lock:
-                if key not in self._tensors and self.used + size <= self.limit:
-                    self._tensors[key] = kept
-                    self.used += size
-        return kept
-
-    def holds(self, key: Hashable, size: int) -> bool:
-        """Whether `get` would keep the tensor, or has kept it."""
-        return key in self._tensors or self.used + size <= self.limit
+        assert self.base is not None, "the method's description says whether it has a base"
+        return self.base

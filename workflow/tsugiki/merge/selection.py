@@ -9,16 +9,16 @@ decides how fast the answer is found, never what it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from tsugiki.merge.kernels.elements import BLOCK, Bits, addresses
-from tsugiki.merge.kernels.selecting import magnitudes, magnitudes_between
-from tsugiki.merge.kernels.variance import variances, variances_between
+from tsugiki.merge.kernels import selecting, variance
+from tsugiki.merge.kernels.elements import BLOCK, Addresses, Bits, addresses
 
 SAMPLE = 1 << 15
 RUN = 16
@@ -26,36 +26,25 @@ RUN = 16
 DEVIATIONS = 5.0
 """Half the width of the bracket, in standard deviations of a sampled rank."""
 LARGEST = (1 << 31) - 1
-"""Bits of the largest number."""
-
+"""Bits of the largest number, NaN."""
+INFINITY = 0x7F800000
+"""Bits of infinity."""
 
 Numbers = NDArray[np.uint32]
 """Bits of float32 numbers that are not negative: they are in the order of the numbers."""
 
 
-class Selectable(Protocol):
-    """Numbers, one for each element of a tensor."""
-
-    @property
-    def size(self) -> int:
-        """How many there are."""
-
-    def sample(self) -> Numbers:
-        """Some of them."""
-
-    def between(self, low: int, high: int, out: Numbers) -> tuple[int, int]:
-        """Write those between two, inclusive, to `out`; how many these are, and how many are larger.
-
-        `out` has room for all, and a block more.
-        """
-
-
 @dataclass(frozen=True)
-class Magnitudes:
-    """Magnitudes of parent minus base, given as many elements of each in one format."""
+class Ranked:
+    """Numbers that follow from a base and parents, one for each element; all elements in one format."""
 
     base: Bits
-    parent: Bits
+    parents: Sequence[Bits]
+    write: Callable[[Bits, Addresses, Numbers], None]
+    """Writes the numbers of base and parents."""
+    collect: Callable[[Bits, Addresses, int, int, Numbers], tuple[np.int64, np.int64]]
+    """Writes those that lie between two, inclusive; how many these are, and how many are larger. There
+    is to be room for all, and a block more."""
 
     @property
     def size(self) -> int:
@@ -64,45 +53,28 @@ class Magnitudes:
 
     def sample(self) -> Numbers:
         """Some of them."""
-        base = _sampled(self.base)
+        base, parents = _sampled(self.base), [_sampled(parent) for parent in self.parents]
         out = np.empty(base.size, np.uint32)
-        magnitudes(base, _sampled(self.parent), out)
+        self.write(base, addresses(parents), out)
         return out
 
     def between(self, low: int, high: int, out: Numbers) -> tuple[int, int]:
-        """Write those between two, and count what is larger (see `Selectable.between`)."""
-        found, larger = magnitudes_between(self.base, self.parent, low, high, out)
+        """Collect those between two."""
+        found, larger = self.collect(self.base, addresses(self.parents), low, high, out)
         return int(found), int(larger)
 
 
-@dataclass(frozen=True)
-class Variances:
+def magnitudes_of(base: Bits, parent: Bits) -> Ranked:
+    """Magnitudes of parent minus base."""
+    return Ranked(base, (parent,), selecting.magnitudes, selecting.magnitudes_between)
+
+
+def variances_of(base: Bits, parents: Sequence[Bits]) -> Ranked:
     """Variances of parent minus base, over the parents."""
-
-    base: Bits
-    parents: tuple[Bits, ...]
-
-    @property
-    def size(self) -> int:
-        """How many there are."""
-        return self.base.size
-
-    def sample(self) -> Numbers:
-        """Some of them."""
-        base = _sampled(self.base)
-        out = np.empty(base.size, np.uint32)
-        parents = [_sampled(parent) for parent in self.parents]
-        variances(base, addresses(parents), out)
-        return out
-
-    def between(self, low: int, high: int, out: Numbers) -> tuple[int, int]:
-        """Write those between two, and count what is larger (see `Selectable.between`)."""
-        parents = addresses(self.parents)
-        found, larger = variances_between(self.base, parents, low, high, out)
-        return int(found), int(larger)
+    return Ranked(base, parents, variance.variances, variance.variances_between)
 
 
-def nth_largest(numbers: Selectable, count: int) -> float:
+def nth_largest(numbers: Ranked, count: int) -> float:
     """The `count`-th largest of some numbers, from 1 to as many as there are."""
     found = np.empty(numbers.size + BLOCK, np.uint32)
     for low, high in _brackets(numbers, count):
@@ -114,12 +86,29 @@ def nth_largest(numbers: Selectable, count: int) -> float:
     raise AssertionError("the last bracket holds every element")
 
 
-def count_positive(numbers: Selectable) -> int:
+def nth_largest_by_counting(magnitudes: Tensor, count: int) -> float:
+    """The `count`-th largest of float32 numbers that are not negative, exactly, on any device.
+
+    Their bits are in their order: the range of these is halved until one is left, by counting. To sort
+    a large tensor would take several times its memory.
+    """
+    bits = magnitudes.view(torch.int32)
+    low, high = 0, INFINITY
+    while low < high:
+        middle = (low + high + 1) // 2
+        if int((bits >= middle).sum()) >= count:
+            low = middle
+        else:
+            high = middle - 1
+    return float(torch.tensor(low, dtype=torch.int32).view(torch.float32))
+
+
+def count_positive(numbers: Ranked) -> int:
     """How many of the numbers are not zero."""
     return numbers.size - numbers.between(0, 0, np.empty(numbers.size + BLOCK, np.uint32))[0]
 
 
-def _brackets(numbers: Selectable, count: int) -> Iterator[tuple[int, int]]:
+def _brackets(numbers: Ranked, count: int) -> Iterator[tuple[int, int]]:
     """Bits of two numbers that the answer probably lies between, then of all numbers."""
     if numbers.size > 4 * SAMPLE:
         sample = numbers.sample()

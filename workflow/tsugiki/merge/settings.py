@@ -16,11 +16,6 @@ from tsugiki.models.kinds.kind import Kind
 class Settings:
     """A recipe's method, parents in order of their digests, and values for each tensor.
 
-    Args:
-        recipe: The recipe.
-        tensors: Names of all tensors that are merged.
-        kind: The kind of model that they belong to.
-
     Raises:
         ConfigError: the method does not exist.
         RecipeError: parents, parameters, groups or options do not fit the method.
@@ -98,15 +93,8 @@ def _check_models(recipe: Recipe, method: Method) -> None:
     count = len(recipe.parents)
     most = math.inf if method.max_parents is None else method.max_parents
     if not method.min_parents <= count <= most:
-        expected = (
-            f"{method.min_parents}"
-            if method.min_parents == most
-            else (
-                f"{method.min_parents} to {most}"
-                if method.max_parents is not None
-                else f"{method.min_parents} or more"
-            )
-        )
+        more = " or more" if method.max_parents is None else f" to {most}"
+        expected = f"{method.min_parents}{more if method.min_parents != most else ''}"
         raise RecipeError(
             f"method `{method.name}` does not take this number of parents",
             expected=f"{expected}, besides the base" if method.needs_base else expected,

@@ -8,18 +8,16 @@ one pass over the models finds these, a second one adds them up.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tsugiki.merge.blockwise import BlockwiseMerge, in_one_format, weighted_sum
-from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels import sums
 from tsugiki.merge.kernels.elements import addresses
-from tsugiki.merge.task_vectors import add_scaled
+from tsugiki.merge.method import MergeInputs
 
 SMALLEST_SINE = 1e-6
 """Below it two directions are taken for parallel or opposite, and a straight line is used."""
@@ -105,34 +103,10 @@ def products_of(
     Raises:
         ParentError: a model is not finite.
     """
-    elements = in_one_format([inputs.tensors.bits(index) for index in models])
+    elements = inputs.elements(*models)
     chosen = elements[1:] if changes else elements
     products = np.empty((len(chosen), len(chosen)))
     sums.inner_products(elements[0], addresses(chosen), changes, products)
     if not np.isfinite(products).all():
         inputs.tensors.require_finite()
     return products
-
-
-def combine(inputs: MergeInputs, factors: Sequence[float]) -> Tensor:
-    """Sum of factor * parent, or base + sum of factor * task vector; float32."""
-    if inputs.has_base:
-        return sum_of(inputs.tensors.task_vector, factors).add_(inputs.tensors.base())
-    return sum_of(inputs.tensors.parent, factors)
-
-
-def sum_of(read: Callable[[int], Tensor], factors: Sequence[float]) -> Tensor:
-    """Sum of factor * tensor, in order; float32."""
-    total = read(0) * factors[0]
-    for index, factor in enumerate(factors[1:], start=1):
-        total.add_(read(index) * factor)
-    return total
-
-
-def combine_blockwise(
-    inputs: MergeInputs, factors: Sequence[float], dtype: torch.dtype
-) -> BlockwiseMerge:
-    """Sum of factor * parent, or base + sum of factor * task vector, by the compiled loops."""
-    if inputs.has_base:
-        return add_scaled(inputs, factors, dtype)
-    return weighted_sum(inputs, factors, dtype)

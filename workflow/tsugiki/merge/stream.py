@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 from blake3 import blake3
@@ -17,6 +15,7 @@ from tsugiki.errors import InfrastructureError
 from tsugiki.merge.parallel import ordered
 from tsugiki.models.checkpoint import DTYPES
 from tsugiki.models.digest import WeightsDigest, raw_bytes
+from tsugiki.models.headers import TensorHeader
 from tsugiki.models.kinds.kind import Layout
 
 SHARD_BYTES = 5_000_000_000
@@ -24,23 +23,9 @@ SPARE_BYTES = 1 << 20
 """Room for everything that is not weights."""
 
 
-@dataclass(frozen=True)
-class StoredTensor:
-    """How a tensor is stored."""
-
-    dtype: str
-    """The format's name, such as `BF16`."""
-    shape: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return prod(self.shape) * DTYPES[self.dtype].itemsize
-
-
 def write_tensors(  # noqa: PLR0913 - all but four have defaults
     folder: Path,
-    stored: Mapping[str, StoredTensor],
+    stored: Mapping[str, TensorHeader],
     tensor: Callable[[str], Tensor | Iterable[Tensor]],
     *,
     layout: Layout,
@@ -106,7 +91,7 @@ def write_tensors(  # noqa: PLR0913 - all but four have defaults
     return digest.hexdigest()
 
 
-def _write(file: Path, place: int, stored: StoredTensor, pieces: Iterable[Tensor]) -> str:
+def _write(file: Path, place: int, stored: TensorHeader, pieces: Iterable[Tensor]) -> str:
     """Write a tensor's pieces to their place in a file, which may lie beyond its end as yet.
 
     Each is hashed and written while it is in the processor's cache, by the thread that made it.
@@ -115,7 +100,6 @@ def _write(file: Path, place: int, stored: StoredTensor, pieces: Iterable[Tensor
         BLAKE3 of the tensor's bytes.
     """
     digest = blake3()
-    end = place
     with file.open("r+b", buffering=0) as stream:
         stream.seek(place)
         for piece in pieces:
@@ -123,9 +107,8 @@ def _write(file: Path, place: int, stored: StoredTensor, pieces: Iterable[Tensor
             content = raw_bytes(piece)
             digest.update(content)
             while content:
-                count = stream.write(content)
-                content, end = content[count:], end + count
-    assert end - place == stored.size, "the header says how much is stored"
+                content = content[stream.write(content) :]
+        assert stream.tell() - place == stored.size, "the header says how much is stored"
     return digest.hexdigest()
 
 
@@ -178,7 +161,7 @@ def faults_of_the_disk(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _header(stored: Mapping[str, StoredTensor]) -> bytes:
+def _header(stored: Mapping[str, TensorHeader]) -> bytes:
     """The head of a safetensors file: its length in 8 bytes, then JSON, padded to 8 bytes."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0

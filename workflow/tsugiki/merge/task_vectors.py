@@ -8,19 +8,19 @@ function `terms` of the inputs, which gives one `SparseTerm` for each parent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge.blockwise import BlockwiseMerge, base_and_parents
-from tsugiki.merge.inputs import MergeInputs
+from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.kernels import task_vectors as loops
-from tsugiki.merge.kernels.elements import Bits, addresses
-from tsugiki.merge.masks import mask_key
-from tsugiki.merge.method import OptionSpec, ParameterSpec
-from tsugiki.merge.sparsify import SparseTerm, sparsified
+from tsugiki.merge.kernels.elements import Bits, Floats, addresses
+from tsugiki.merge.kernels.task_vectors import ALL, LARGE, PROBABLE, RANDOM
+from tsugiki.merge.method import MergeInputs, OptionSpec, ParameterSpec, Ways
 
 WEIGHT = ParameterSpec(
     "weight", True, -10.0, 10.0, 1.0, (0.0, 1.5), "Factor of the parent's task vector."
@@ -30,8 +30,6 @@ DENSITY = ParameterSpec(
 )
 LAMBDA = OptionSpec("lambda", 1.0, "Factor of the merged task vector.", -10.0, 10.0)
 
-Terms = Callable[[MergeInputs], list[SparseTerm]]
-
 
 def normalize(default: bool) -> OptionSpec:
     """The option `normalize`."""
@@ -40,29 +38,104 @@ def normalize(default: bool) -> OptionSpec:
     )
 
 
-def add_terms(inputs: MergeInputs, terms: Terms, *, consensus: bool) -> Tensor:
-    """Base plus the sum of the terms, by a formula in torch, on the device of the inputs; float32.
+@dataclass(frozen=True)
+class SparseTerm:
+    """One parent's term of a sum: a factor times what is kept of its task vector."""
+
+    factor: float
+    rule: int = ALL
+    limit: float = 0.0
+    """Least magnitude (`LARGE`) or density (`RANDOM`, see `masks.cut`) that is kept."""
+    ceiling: float = math.inf
+    """Largest magnitude (`LARGE`) that is kept."""
+    probabilities: Callable[[Tensor], Tensor] | None = None
+    """Of each element of a task vector (`PROBABLE`)."""
+    probabilities_of_rows: Callable[[Bits, Bits], Floats] | None = None
+    """Of each element in whole rows of base and parent, for the compiled loop (`PROBABLE`)."""
+
+
+def bounds(
+    inputs: MergeInputs, index: int, density: float, gamma: float = 0.0
+) -> tuple[float, float]:
+    """Smallest and largest magnitude of a parent's changes that are kept.
+
+    The share `gamma` of the largest is dropped, and the share `density` that follows is kept, at least
+    one element unless it is 0; less is dropped at the top if not enough would follow. As in the code of
+    Yadav et al. 2023, all elements as large as the first or last one kept are kept too.
+    """
+    numel = inputs.numel
+    if density <= 0.0 or not numel:
+        return math.inf, math.inf
+    count = max(1, math.floor(density * numel))
+    above = min(math.floor(gamma * numel), numel - count)
+    low = inputs.largest(index, above + count) if above + count < numel else 0.0
+    high = inputs.largest(index, above + 1) if above else math.inf
+    return low, high
+
+
+def sparse_sum(
+    terms: Callable[[MergeInputs], list[SparseTerm]],
+    *,
+    consensus: bool,
+    row: Callable[[MergeInputs], int] = lambda _: 1,
+) -> Ways:
+    """Base plus the sum of the terms, by a formula in torch and by the compiled loop.
+
+    Both raise RecipeError where the weights are to be normalised and cancel.
 
     Args:
-        inputs: The tensor that is merged.
         terms: Gives each parent's term.
         consensus: Elect a sign for every element, that of the sum (zero counts as positive), and
             sum only what agrees with it (Yadav et al. 2023, section 3, steps 2 and 3).
-
-    Raises:
-        RecipeError: the weights are to be normalised and cancel.
+        row: Elements that are sparsified together.
     """
-    divisor = inputs.weights_summing() if inputs.flag("normalize") else 1.0
-    weighted = (sparsified(inputs, index, term) for index, term in enumerate(terms(inputs)))
-    if consensus:
-        merged = _agreeing_sum(inputs, list(weighted))
-    else:
-        merged = _sum(weighted)
-        if divisor != 1.0:
-            merged.div_(merged.new_tensor(divisor))  # by a number, CUDA multiplies by its inverse
-    if inputs.number("lambda") != 1.0:
-        merged.mul_(inputs.number("lambda"))
-    return merged.add_(inputs.tensors.base())
+
+    def merge(inputs: MergeInputs) -> Tensor:
+        divisor = inputs.weights_summing() if inputs.flag("normalize") else 1.0
+        weighted = (_sparsified(inputs, index, term) for index, term in enumerate(terms(inputs)))
+        if consensus:
+            merged = _agreeing_sum(inputs, list(weighted))
+        else:
+            merged = _sum(weighted)
+            if divisor != 1.0:
+                merged.div_(
+                    merged.new_tensor(divisor)
+                )  # by a number, CUDA multiplies by its inverse
+        if inputs.number("lambda") != 1.0:
+            merged.mul_(inputs.number("lambda"))
+        return merged.add_(inputs.tensors.values(None))
+
+    def blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge:
+        normalize = inputs.flag("normalize")
+        return add_blockwise(
+            inputs,
+            dtype,
+            terms(inputs),
+            consensus=consensus,
+            normalize=normalize,
+            divisor=inputs.weights_summing() if normalize else 1.0,
+            scale=inputs.number("lambda"),
+            row=row(inputs),
+        )
+
+    return Ways(merge=merge, blockwise=blockwise, elementwise=True)
+
+
+def _sparsified(inputs: MergeInputs, index: int, term: SparseTerm) -> Tensor:
+    """A parent's term: factor * kept elements of its task vector, zero elsewhere; float32."""
+    vector = inputs.task_vector(index)
+    if term.rule == LARGE:
+        magnitude = vector.abs()
+        kept = (magnitude >= term.limit) & (magnitude <= term.ceiling)
+        vector = torch.where(kept, vector, 0.0)
+    elif term.rule == RANDOM:
+        vector = torch.where(inputs.uniforms(index) < term.limit, vector, 0.0)
+    elif term.rule == PROBABLE:
+        assert term.probabilities is not None
+        probabilities = term.probabilities(vector)
+        kept = inputs.uniforms(index) < probabilities
+        vector = torch.where(kept, vector / probabilities, 0.0)
+    return vector * term.factor
 
 
 def _sum(tensors: Iterable[Tensor]) -> Tensor:
@@ -89,43 +162,10 @@ def _agreeing_sum(inputs: MergeInputs, weighted: list[Tensor]) -> Tensor:
     return total
 
 
-def add_terms_blockwise(
-    inputs: MergeInputs, dtype: torch.dtype, terms: Terms, *, consensus: bool, row: int = 1
-) -> BlockwiseMerge:
-    """Base plus the sum of the terms, by the compiled loop, in a number format.
-
-    Args:
-        inputs: The tensor that is merged.
-        dtype: Number format of the result.
-        terms: Gives each parent's term.
-        consensus: Elect a sign for every element, and sum only what agrees with it.
-        row: Elements that are sparsified together.
-
-    Raises:
-        RecipeError: the weights are to be normalised and cancel.
-    """
-    normalize = inputs.flag("normalize")
-    return _blockwise(
-        inputs,
-        terms(inputs),
-        dtype,
-        consensus=consensus,
-        normalize=normalize,
-        divisor=inputs.weights_summing() if normalize else 1.0,
-        scale=inputs.number("lambda"),
-        row=row,
-    )
-
-
-def add_scaled(inputs: MergeInputs, factors: Sequence[float], dtype: torch.dtype) -> BlockwiseMerge:
-    """Base plus the sum of factor * task vector, by the compiled loop, in a number format."""
-    return _blockwise(inputs, [SparseTerm(factor) for factor in factors], dtype)
-
-
-def _blockwise(
+def add_blockwise(
     inputs: MergeInputs,
-    terms: Sequence[SparseTerm],
     dtype: torch.dtype,
+    terms: Sequence[SparseTerm],
     *,
     consensus: bool = False,
     normalize: bool = False,
@@ -133,15 +173,15 @@ def _blockwise(
     scale: float = 1.0,
     row: int = 1,
 ) -> BlockwiseMerge:
-    base, *parents = base_and_parents(inputs)
-    keys = [mask_key(inputs.mask_seed, inputs.name, digest) for digest in inputs.digests]
+    """Base plus the sum of the terms, by the compiled loop (see `kernels.task_vectors`)."""
+    base, *parents = inputs.base_and_parents()
     factors = np.array([term.factor for term in terms], np.float32)
     weights = np.array(inputs.per_parent.get("weight", factors), np.float32)
     rules = (
         np.array([term.rule for term in terms], np.int64),
         np.array([term.limit for term in terms], np.float32),
         np.array([term.ceiling for term in terms], np.float32),
-        np.array(keys, np.uint64),
+        np.array(inputs.mask_keys(), np.uint64),
     )
     sums = (consensus, normalize, np.float32(divisor), np.float32(scale))
 

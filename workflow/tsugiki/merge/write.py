@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tsugiki import atomic
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, names_in
+from tsugiki.merge import stream
 from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.merge.dataflow.parents import DataflowParents
 from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.marker import write_marker
 from tsugiki.merge.models import OpenModels
-from tsugiki.merge.stream import (
-    SHARD_BYTES,
-    StoredTensor,
-    faults_of_the_disk,
-    require_space,
-    write_tensors,
-)
 from tsugiki.models.components import in_component
 from tsugiki.models.digest import FORMAT_NAMES, WeightsDigest, pieces_digest
+from tsugiki.models.headers import TensorHeader
 from tsugiki.models.plan import PlannedTensor
 from tsugiki.models.sidecar_files import copy_weights, write_sidecar_files
 
@@ -50,7 +46,7 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
     *,
     replace: bool = False,
     beside: Mapping[str, bytes] | None = None,
-    shard_bytes: int = SHARD_BYTES,
+    shard_bytes: int = stream.SHARD_BYTES,
     threads: int = 1,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> str:
@@ -91,9 +87,9 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
     )
     merge = open_merge(recipe, models)
     plan = {planned.stored: planned for planned in merge.plan.tensors}
-    stored = {name: _stored(merge, planned) for name, planned in plan.items()}
-    with faults_of_the_disk(out), one_thread_per_operation():
-        require_space(out.parent, sum(tensor.size for tensor in stored.values()))
+    stored = {name: _header(merge, planned) for name, planned in plan.items()}
+    with stream.faults_of_the_disk(out), one_thread_per_operation():
+        stream.require_space(out.parent, sum(tensor.size for tensor in stored.values()))
         with atomic.folder(out, replace=replace) as folder:
             owner = merge.owner
             write_sidecar_files(recipe, owner.folder, owner.kind, merge.config, folder)
@@ -108,7 +104,7 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
                         bytes_digest = pieces_digest(merge.pieces(plan[name]))
                         digest.add(name, one.dtype, one.shape, bytes_digest)
                     continue
-                write_tensors(
+                stream.write_tensors(
                     folder / component,
                     of,
                     lambda name: merge.pieces(plan[name]),
@@ -124,5 +120,7 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
         return weights
 
 
-def _stored(merge: AnyMerge, planned: PlannedTensor) -> StoredTensor:
-    return StoredTensor(FORMAT_NAMES[merge.format(planned)], planned.shape)
+def _header(merge: AnyMerge, planned: PlannedTensor) -> TensorHeader:
+    dtype = merge.format(planned)
+    size = math.prod(planned.shape) * dtype.itemsize
+    return TensorHeader(FORMAT_NAMES[dtype], planned.shape, size)

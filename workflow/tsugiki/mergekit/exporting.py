@@ -10,15 +10,8 @@ import yaml
 from tsugiki.contracts.recipe import SHARED, AnyRecipe, Gradient, Recipe, names_in
 from tsugiki.errors import RecipeError
 from tsugiki.merge.settings import Settings
+from tsugiki.mergekit import methods
 from tsugiki.mergekit.filters import as_filters
-from tsugiki.mergekit.methods import (
-    PER_INPUT,
-    REQUIRED,
-    VECTORS,
-    Counterpart,
-    counterpart,
-    to_nuslerp,
-)
 from tsugiki.models.grouping import group_of
 from tsugiki.models.kinds.text import TEXT
 
@@ -80,7 +73,7 @@ def export_mergekit(recipe: Recipe, sources: Mapping[str, str], tensors: Sequenc
             fix="merge with `tsugiki merge` or `tsugiki reproduce`",
         )
     settings = Settings(recipe, tensors, TEXT)
-    there = counterpart(recipe.method)
+    there = methods.counterpart(recipe.method)
     values = _values(recipe, settings, there, tensors)
     _check_della(recipe, settings, values)
     base = _base_model(recipe, settings)
@@ -99,14 +92,7 @@ def export_mergekit(recipe: Recipe, sources: Mapping[str, str], tensors: Sequenc
 
 
 def as_text(document: Yaml, recipe: AnyRecipe, notes: Iterable[str], **more: str) -> str:
-    """A mergekit configuration as YAML.
-
-    Args:
-        document: Its keys, but for the number formats.
-        recipe: What it expresses; it and its models are named in comments at the top.
-        notes: Further comments.
-        more: Keys that come last.
-    """
+    """A mergekit configuration as YAML."""
     formats = {} if recipe.dtype == "float32" else {"out_dtype": recipe.dtype}
     digests = {ref.name: ref.digest for ref in recipe.models}
     lines = [
@@ -125,7 +111,7 @@ def as_text(document: Yaml, recipe: AnyRecipe, notes: Iterable[str], **more: str
 
 
 def _values(
-    recipe: Recipe, settings: Settings, there: Counterpart, tensors: Sequence[str]
+    recipe: Recipe, settings: Settings, there: methods.Counterpart, tensors: Sequence[str]
 ) -> dict[str, dict[str, dict[str, float]]]:
     found: dict[str, dict[str, dict[str, float]]] = {owner: {} for owner in _owners(recipe)}
     for spec in settings.method.parameters:
@@ -134,9 +120,9 @@ def _values(
             _check_equal(recipe, settings, spec.name, tensors)
             continue
         parameter = recipe.parameters.get(spec.name)
-        if parameter is None and name not in REQUIRED:
+        if parameter is None and name not in methods.REQUIRED:
             continue
-        once = parameter is None or SHARED in parameter.values or name not in PER_INPUT
+        once = parameter is None or SHARED in parameter.values or name not in methods.PER_INPUT
         owners = {SHARED: 0} if once else {p.name: i for i, p in enumerate(settings.parents)}
         for owner, index in owners.items():
             found[owner][name] = {
@@ -183,12 +169,12 @@ def _owners(recipe: Recipe) -> list[str]:
 
 def _gradients(recipe: Recipe) -> dict[str, Yaml]:
     """The anchors of every gradient, as mergekit writes them: by owner and mergekit's parameter."""
-    there = counterpart(recipe.method).parameters
+    there = methods.counterpart(recipe.method).parameters
     found: dict[str, Yaml] = {owner: {} for owner in _owners(recipe)}
     for name, parameter in recipe.parameters.items():
         if isinstance(parameter.grouping, Gradient) and name in there:
             for owner, anchors in parameter.values.items():
-                place = owner if there[name] in PER_INPUT else SHARED
+                place = owner if there[name] in methods.PER_INPUT else SHARED
                 found[place][there[name]] = [anchors[f"anchor.{i}"] for i in range(len(anchors))]
     return found
 
@@ -238,11 +224,11 @@ def _with_parameters(section: Yaml, parameters: Yaml) -> Yaml:
     return section | ({"parameters": parameters} if parameters else {})
 
 
-def _options(recipe: Recipe, there: Counterpart) -> Yaml:
+def _options(recipe: Recipe, there: methods.Counterpart) -> Yaml:
     found: Yaml = {}
     for name, value in sorted(recipe.options.items()):
-        if name == VECTORS:
-            found |= to_nuslerp(str(value))
+        if name == methods.VECTORS:
+            found |= methods.to_nuslerp(str(value))
         else:  # mergekit takes a whole number of iterations only
             found[there.options[name]] = int(value) if name == "iterations" else value
     return found

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from tsugiki.errors import RecipeError
+from tsugiki.models.grouping import interpolated
 
 Value = bool | float
 
@@ -63,18 +64,9 @@ def _interpolated(anchors: list[Value], name: str, place: TensorPlace) -> Value 
             where=f"tensor {place.tensor}",
             fix="give image encoder and projector one value by a filter",
         )
-    return gradient(anchors, place.t)
-
-
-def gradient(anchors: list[Value], t: float) -> Value:
-    """Linear interpolation between one or more anchors, spread evenly over [0, 1], at the place `t`."""
     if any(isinstance(anchor, bool) for anchor in anchors):
         raise RecipeError("true and false have nothing in between", got=str(anchors))
-    scaled = t * (len(anchors) - 1)
-    left = int(scaled)
-    right = min(left + 1, len(anchors) - 1)
-    share = scaled - left
-    return (1 - share) * anchors[left] + share * anchors[right]
+    return interpolated(anchors, place.t)
 
 
 def _scalar(value: Any, name: str) -> Value:
@@ -115,9 +107,6 @@ def as_filters(values: Mapping[str, float]) -> Written:
 
     The value that most tensors have comes last, without a filter. Each filter fits only tensors
     with its value, so that their order does not matter.
-
-    Args:
-        values: A value for each tensor of a slice.
     """
     classes: dict[float, list[str]] = {}
     for tensor, value in values.items():

@@ -16,20 +16,14 @@ from tsugiki.mergekit.document import MergekitDocument, Slice, Source
 from tsugiki.mergekit.exporting import Yaml, as_text, path_of
 from tsugiki.mergekit.filters import TensorPlace, Written, as_filters, resolve
 from tsugiki.models.grouping import group_of
-from tsugiki.models.kinds.blocks import BLOCK
-from tsugiki.models.kinds.text import TEXT
+from tsugiki.models.kinds.text import BLOCK, TEXT, block_of
 
 SCALE = "scale"
 """The one parameter of mergekit's `passthrough`."""
 
 
 def is_frankenmerge(document: MergekitDocument, tensors: Mapping[str, Sequence[str]]) -> bool:
-    """Whether a configuration stacks layers, so that it is a path and not a merge of whole models.
-
-    Args:
-        document: The configuration.
-        tensors: Names of each model's tensors, by how the configuration calls it.
-    """
+    """Whether a configuration stacks layers, so that it is a path and not a merge of whole models."""
     if document.method != "passthrough":
         return False
     sources = [_source(document, piece) for piece in document.slices]
@@ -141,9 +135,8 @@ def _hops(
 def _by_layer(tensors: Sequence[str]) -> dict[int, list[str]]:
     layers: dict[int, list[str]] = {}
     for tensor in tensors:
-        kind, _, number = group_of(tensor, "block", TEXT).partition(".")
-        if kind == "block":
-            layers.setdefault(int(number), []).append(tensor)
+        if (number := block_of(tensor)) is not None:
+            layers.setdefault(number, []).append(tensor)
     return layers
 
 
@@ -177,10 +170,6 @@ def export_frankenmerge(merge: DataflowMerge, sources: Mapping[str, str]) -> str
     """A mergekit configuration (YAML) that makes the same model.
 
     Input scales stand in it as they are folded into the weights, since mergekit has none.
-
-    Args:
-        merge: The recipe, checked against the headers of its parents.
-        sources: Path or Hub repository of each model, by name.
 
     Raises:
         RecipeError: mergekit cannot express the recipe.

@@ -14,20 +14,11 @@ from tsugiki.errors import RecipeError
 from tsugiki.merge.method import Method, ParameterSpec
 from tsugiki.merge.registry import get_method
 from tsugiki.merge.settings import Settings
+from tsugiki.mergekit import methods
 from tsugiki.mergekit.document import MergekitDocument
 from tsugiki.mergekit.filters import TensorPlace, Value, resolve
-from tsugiki.mergekit.methods import (
-    NUSLERP,
-    PER_INPUT,
-    REQUIRED,
-    VECTORS,
-    Counterpart,
-    counterpart,
-    from_nuslerp,
-)
 from tsugiki.models.grouping import group_of
-from tsugiki.models.kinds.blocks import BEFORE_BLOCKS, BLOCK
-from tsugiki.models.kinds.text import TEXT
+from tsugiki.models.kinds.text import BLOCK, TEXT, block_of, is_encoder
 
 Option = bool | float | str
 Named = Literal["model", "block", "block_part"] | dict[str, str]
@@ -58,7 +49,7 @@ def import_mergekit(
         ConfigError: the method does not exist.
         RecipeError: a recipe cannot express the configuration, or describes no valid merge.
     """
-    method, there = get_method(document.method), counterpart(document.method)
+    method, there = get_method(document.method), methods.counterpart(document.method)
     base = document.base if method.base != "unused" else None
     _check_names(document, there)
     reading = _Reading(document, _parents(document, base), _places(document, tensors))
@@ -88,14 +79,14 @@ def _places(document: MergekitDocument, tensors: Sequence[str]) -> list[TensorPl
 
     What comes before the layers belongs to the first slice, what comes after them to the last.
     """
-    blocks = {tensor: _block(tensor) for tensor in tensors}
+    blocks = {tensor: block_of(tensor) for tensor in tensors}
     numbers = {block for block in blocks.values() if block is not None}
     starts = _starts(document, 1 + max(numbers, default=-1))
     found = []
     for tensor, block in blocks.items():
         if block is None:
             after = len(starts) > 2 and _follows_layers(tensor, document)
-            t = None if _is_before_blocks(tensor) else 0.0
+            t = None if is_encoder(tensor) else 0.0
             found.append(TensorPlace(tensor, len(starts) - 2 if after else 0, t))
             continue
         piece = next(index for index, end in enumerate(starts[1:]) if block < end)
@@ -104,15 +95,6 @@ def _places(document: MergekitDocument, tensors: Sequence[str]) -> list[TensorPl
             TensorPlace(tensor, piece, (block - first) / (last - first) if last > first else 1)
         )
     return found
-
-
-def _block(tensor: str) -> int | None:
-    block = None if _is_before_blocks(tensor) else BLOCK.search(tensor)
-    return int(block[1]) if block else None
-
-
-def _is_before_blocks(tensor: str) -> bool:
-    return any(pattern.search(tensor) for _, pattern in BEFORE_BLOCKS)
 
 
 def _follows_layers(tensor: str, document: MergekitDocument) -> bool:
@@ -173,7 +155,7 @@ def _tokenizer(document: MergekitDocument) -> str:
     return document.slices[0].models[0]
 
 
-def _check_names(document: MergekitDocument, there: Counterpart) -> None:
+def _check_names(document: MergekitDocument, there: methods.Counterpart) -> None:
     scopes = [("parameters", document.parameters, False)]
     for piece in document.slices:
         scopes.append(("parameters of a slice", piece.parameters, False))
@@ -186,7 +168,7 @@ def _check_names(document: MergekitDocument, there: Counterpart) -> None:
                     where=f"{document.where}, {where}",
                     fix=nearest(name, there.names) if there.names else "leave it out",
                 )
-            if of_model and name not in PER_INPUT:
+            if of_model and name not in methods.PER_INPUT:
                 raise RecipeError(
                     f"mergekit ignores `{name}` where it stands",
                     where=f"{document.where}, {where}",
@@ -229,7 +211,7 @@ class _Reading:
         Raises:
             RecipeError: it differs between tensors or models.
         """
-        models = self.parents if name in PER_INPUT else [None]
+        models = self.parents if name in methods.PER_INPUT else [None]
         found = {value for model in models for value in self.values(name, model).values()}
         if len(found) > 1:
             raise RecipeError(
@@ -249,17 +231,17 @@ class _Reading:
 
 
 def _parameters(
-    method: Method, there: Counterpart, reading: _Reading, models: Mapping[str, ParentRef]
+    method: Method, there: methods.Counterpart, reading: _Reading, models: Mapping[str, ParentRef]
 ) -> dict[str, Parameter]:
     found = {}
     for spec in method.parameters:
         name = there.parameters.get(spec.name)
-        if name is None or not (reading.is_given(name) or name in REQUIRED):
+        if name is None or not (reading.is_given(name) or name in methods.REQUIRED):
             continue
         owners: dict[str, str | None] = {SHARED: None}
         if reading.is_given_by_parents(name):
             owners = {models[parent].name: parent for parent in reading.parents}
-        elif spec.per_parent and name not in PER_INPUT:
+        elif spec.per_parent and name not in methods.PER_INPUT:
             # One value in mergekit, for a method that has only one parent here.
             owners = {models[parent].name: None for parent in reading.parents}
         values = {
@@ -276,7 +258,7 @@ def _parameters(
 
 
 def _number(spec: ParameterSpec, value: Value | None, tensor: str) -> float:
-    if value is None and spec.name in REQUIRED:
+    if value is None and spec.name in methods.REQUIRED:
         raise RecipeError(
             f"parameter `{spec.name}` has no value for a tensor",
             where=f"tensor {tensor}",
@@ -288,13 +270,13 @@ def _number(spec: ParameterSpec, value: Value | None, tensor: str) -> float:
     return spec.default if value is None else value
 
 
-def _options(there: Counterpart, reading: _Reading) -> dict[str, Option]:
+def _options(there: methods.Counterpart, reading: _Reading) -> dict[str, Option]:
     found: dict[str, Option] = {}
     for ours, name in there.options.items():
-        if ours == VECTORS:
-            flags = {flag: reading.option(flag) for flag in sorted(NUSLERP)}
+        if ours == methods.VECTORS:
+            flags = {flag: reading.option(flag) for flag in sorted(methods.NUSLERP)}
             if any(value is not None for value in flags.values()):
-                found[ours] = from_nuslerp(
+                found[ours] = methods.from_nuslerp(
                     flatten=flags["nuslerp_flatten"] in (None, True),
                     row_wise=flags["nuslerp_row_wise"] is True,
                 )

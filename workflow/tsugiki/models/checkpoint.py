@@ -38,11 +38,6 @@ DTYPES = {
 class Checkpoint:
     """A model's folder. Opening it reads headers only.
 
-    Args:
-        name: The model's name, for messages.
-        folder: Folder with its configuration and safetensors files.
-        names: What its tensors are called in a merge, if the user says so.
-
     Raises:
         ParentError: the folder holds no whole, unquantised safetensors checkpoint, or its tensors
             cannot be named.

@@ -48,12 +48,14 @@ class ComponentFiles:
     def layout(self, of_model: Layout) -> Layout | None:
         """How it is laid out: by its weights if it has any, else by its settings; None if by neither."""
         fitting = [part for part in of_model.parts if part.config in self.sizes]
-        by_weights = (
-            part
-            for part in fitting
-            if part.weights and {part.weights, part.index} & self.sizes.keys()
-        )
-        return next(by_weights, fitting[0] if fitting else None)
+        by_weights = (part for part in fitting if self.has_weights(part))
+        # what need not have weights is known by settings of its own
+        without = (part for part in fitting if not part.weights)
+        return next(by_weights, next(without, fitting[0] if fitting else None))
+
+    def has_weights(self, layout: Layout) -> bool:
+        """Whether its weights are there under the names of a layout, in one file or several."""
+        return bool(layout.weights) and bool({layout.weights, layout.index} & self.sizes.keys())
 
 
 def listed_components(files: ParentFiles, layout: Layout) -> dict[str, tuple[str, str]]:
@@ -79,18 +81,7 @@ def read_components(files: ParentFiles, layout: Layout) -> dict[str, dict[str, A
         ParentError: a component that is listed is not there.
         ValueError: a file of settings is no JSON object.
     """
-    found: dict[str, dict[str, Any]] = {}
-    missing: dict[str, str] = {}
-    for name, (library, made_by) in listed_components(files, layout).items():
-        part = ComponentFiles(files, name)
-        chosen = part.layout(layout)
-        if chosen is None:
-            missing[name] = made_by
-            continue
-        content = json.loads(part.read(chosen.config))
-        if not isinstance(content, dict):
-            raise ValueError(f"{name}/{chosen.config} is not a JSON object")  # noqa: TRY004 - of the file
-        found[name] = content | {LIBRARY: library, CLASS: made_by}
+    found, missing = _read(files, layout)
     if missing:
         files_of_settings = dict.fromkeys(part.config for part in layout.parts)
         raise ParentError(
@@ -104,6 +95,28 @@ def read_components(files: ParentFiles, layout: Layout) -> dict[str, dict[str, A
             fix=f"fetch the whole repository again, or take what it is to do without out of {layout.config}",
         )
     return found
+
+
+def present_components(files: ParentFiles, layout: Layout) -> dict[str, dict[str, Any]]:
+    """What `read_components` says of those that are there."""
+    return _read(files, layout)[0]
+
+
+def _read(files: ParentFiles, layout: Layout) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Settings of the components that are there, and classes of the others, by name."""
+    found: dict[str, dict[str, Any]] = {}
+    missing: dict[str, str] = {}
+    for name, (library, made_by) in listed_components(files, layout).items():
+        part = ComponentFiles(files, name)
+        chosen = part.layout(layout)
+        if chosen is None:
+            missing[name] = made_by
+            continue
+        content = json.loads(part.read(chosen.config))
+        if not isinstance(content, dict):
+            raise ValueError(f"{name}/{chosen.config} is not a JSON object")  # noqa: TRY004 - of the file
+        found[name] = content | {LIBRARY: library, CLASS: made_by}
+    return found, missing
 
 
 def weight_layouts(files: ParentFiles, layout: Layout) -> dict[str, Layout]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tsugiki.errors import ParentError
-from tsugiki.models.components import read_components
+from tsugiki.models.components import CLASS, present_components, read_components
 from tsugiki.models.fault import Fault
 from tsugiki.models.headers import TensorHeader, read_headers
 from tsugiki.models.kinds.kind import Kind, Layout, Names
@@ -149,7 +149,9 @@ def read_facts(
         # Where there is neither, the missing weights say enough.
         config = read_config(files, layout) if whole or file in files.sizes else {}
     except ParentError as error:
-        faults.append(Fault.of(error, files.where))
+        # what else there is to say would only follow from that
+        faults, whole = [Fault.of(error, files.where)], False
+        config = dict(present_components(files, layout)) if layout.parts else {}
     except ValueError as error:
         faults.append(
             Fault(
@@ -214,7 +216,7 @@ def read_config(files: ParentFiles, layout: Layout) -> dict[str, Any]:
     """A model's settings: its file of them, with those of its components in place of their names.
 
     Raises:
-        ParentError: a component is missing.
+        ParentError: a component is missing, or it is one itself.
         ValueError: the file is not there, or is not what it should be.
     """
     file = layout.config
@@ -226,6 +228,14 @@ def read_config(files: ParentFiles, layout: Layout) -> dict[str, Any]:
     if layout.parts:
         content |= read_components(files, layout)
     if kind_of(content).type_key not in content:
+        if CLASS in content:
+            raise ParentError(
+                "it is one component of an image generator, and not a whole one",
+                where=files.where,
+                expected="a folder with settings that list all components, and a folder for each",
+                got=f"a folder of {content[CLASS]}",
+                fix="name the folder above it",
+            )
         raise ValueError(f"{file} is not a JSON object that names an architecture")
     return content
 

@@ -40,12 +40,7 @@ def read_digest(path: Path) -> str:
 
 
 def known_digest(path: Path, memory: Path) -> str:
-    """SHA-256 of a file's content, which is read only if it is not known.
-
-    Args:
-        path: The file.
-        memory: File of `remember`; it may be absent.
-    """
+    """SHA-256 of a file's content, which is read if neither this process nor `memory` (see `remember`) knows it."""
     stamp, _ = _stamp(path)
     if stamp not in _read:
         _read.update(_remembered(memory))
@@ -99,6 +94,9 @@ HIDDEN = (".*",)
 SUFFIX = ".safetensors"
 INDEXED = ".index.json"
 
+INDEXES = ("*.index.json", "*.index.*.json")
+"""Of copies of weights in other formats, or for other programs."""
+
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 """Formats that run code when they are opened. They are never read here."""
 
@@ -108,10 +106,6 @@ def needed(names: Iterable[str], *, code: bool = False) -> list[str]:
 
     Of a model with components these are its file of settings, and what lies in their folders: weights
     under the names that a loader looks for, without copies of them in other formats.
-
-    Args:
-        names: File names, relative to the checkpoint's folder.
-        code: Whether modelling code is needed too.
     """
     all_names = set(names)
     layout = layout_of(all_names)
@@ -133,7 +127,7 @@ def _of_components(name: str, layout: Layout) -> bool:
     weights = [part for part in layout.parts if part.weights]
     if is_weights(file):
         return any(part.holds(file) for part in weights)
-    return matches(file, (*NEEDED, "*.model"))
+    return matches(file, (*NEEDED, "*.model")) and not matches(file, INDEXES)
 
 
 def is_weights(name: str) -> bool:

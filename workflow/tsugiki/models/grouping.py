@@ -23,11 +23,6 @@ def group_of(
     `block.0.mlp`, `block.0.norm`. A mapping: the name whose expression is found in the tensor's name.
     A gradient has no groups, but anchors (see `value_at`).
 
-    Args:
-        tensor: Its name in the merge.
-        grouping: How tensors share a value.
-        kind: The kind of model, which knows the names of blocks and parts.
-
     Raises:
         RecipeError: the tensor belongs to no group, or to more than one.
     """
@@ -84,21 +79,20 @@ def _mapped(tensor: str, grouping: tuple[tuple[str, str], ...]) -> str:
 
 
 def value_at(values: Mapping[str, float], place: Place | None, blocks: Sequence[str]) -> float:
-    """The value of a tensor.
+    """The value of a tensor at a place, which may be unknown, by its anchors: two or more, by name.
 
     Block i of L stands at t = i / (L - 1), and the k anchors at 0, 1 / (k - 1), …, 1. Tensors outside
     the blocks have the first anchor's value, and a single block the last one's; both as in mergekit.
-
-    Args:
-        values: By anchor; two or more.
-        place: Where the tensor stands; None if that is not known.
-        blocks: The model's blocks, from the first to the last.
     """
-    last = len(values) - 1
     t = 0.0
     if place is not None and place.in_block:
         t = blocks.index(place.group) / (len(blocks) - 1) if len(blocks) > 1 else 1.0
-    at = last * t
-    left = min(int(at), last - 1)
+    return interpolated([values[f"anchor.{index}"] for index in range(len(values))], t)
+
+
+def interpolated(anchors: Sequence[float], t: float) -> float:
+    """On straight lines between one or more anchors, spread evenly over [0, 1], at the place `t`."""
+    at = t * (len(anchors) - 1)
+    left = max(0, min(int(at), len(anchors) - 2))
     share = at - left
-    return (1 - share) * values[f"anchor.{left}"] + share * values[f"anchor.{left + 1}"]
+    return (1 - share) * anchors[left] + share * anchors[min(left + 1, len(anchors) - 1)]

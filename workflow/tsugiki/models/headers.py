@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from tsugiki.models.absent import no_weights, no_weights_of_components
 from tsugiki.models.components import ComponentFiles, listed_components
 from tsugiki.models.fault import Fault, listed
-from tsugiki.models.files import PICKLES, matches
+from tsugiki.models.files import SUFFIX
 from tsugiki.models.kinds.kind import Layout
 from tsugiki.models.kinds.registry import layout_of
 from tsugiki.models.sources import ParentFiles
@@ -23,6 +24,8 @@ FIRST_READ = 100_000
 """Bytes asked for at first; nearly all headers are shorter."""
 LONGEST = 100_000_000
 """Bytes; the format allows no longer header."""
+LOOKED_AT = 3
+"""Files whose headers are read to say what a model without weights is instead."""
 BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
     **dict.fromkeys(("F32", "I32", "U32"), 32),
@@ -31,7 +34,7 @@ BITS = {
 }
 """Bits of an element. Formats that are not here are newer; their sizes are not checked."""
 
-
+ADAPTER = "adapter_config.json"
 FLOATS = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 """Formats of numbers that can be averaged, and what they are called elsewhere."""
 
@@ -148,10 +151,6 @@ def _require_filled(places: list[tuple[int, int, str, str, tuple[int, ...]]], si
 def read_headers(name: str, files: ParentFiles) -> tuple[Tensors, list[Fault]]:
     """Read all headers of a parent.
 
-    Args:
-        name: The parent's name, for messages.
-        files: Its files.
-
     Returns:
         The tensors that could be read, by name, and the faults of files and index.
     """
@@ -165,16 +164,22 @@ def _components(name: str, files: ParentFiles, layout: Layout) -> tuple[Tensors,
     """The tensors of all components, each with the component's name in front."""
     found: Tensors = {}
     faults: list[Fault] = []
+    without: dict[str, list[str]] = {}
     for component in listed_components(files, layout):
         part = ComponentFiles(files, component)
         chosen = part.layout(layout)
         if chosen is None or not chosen.weights:
             continue  # settings alone, or told with the configuration
+        if not part.has_weights(chosen):
+            without[component] = sorted(part.sizes)
+            continue
         tensors, told = _read(f"{name}: {component}", part, chosen)
         faults += told
         for tensor, header in tensors.items():
             place = f"{component}/{header.file}"
             found[f"{component}.{tensor}"] = header._replace(file=place)
+    if without:
+        faults.append(no_weights_of_components(name, files.where, layout, without))
     return found, faults
 
 
@@ -220,7 +225,12 @@ def _shards(name: str, files: ParentFiles, layout: Layout) -> tuple[Shards, list
         return _indexed(name, files, layout)
     if layout.weights in files.sizes:
         return {layout.weights: None}, []
-    return {}, [_no_weights(name, files, layout)]
+    if ADAPTER in files.sizes:
+        return {}, [_adapter(name, files, layout)]
+    others = sorted(file for file in files.sizes if file.endswith(SUFFIX))[:LOOKED_AT]
+    headers = [read_header(name, files, file) for file in others]
+    stored = [tensor for one in headers if isinstance(one, dict) for tensor in one]
+    return {}, [no_weights(name, files.where, files.sizes, layout, stored)]
 
 
 def _indexed(name: str, files: ParentFiles, layout: Layout) -> tuple[Shards, list[Fault]]:
@@ -274,40 +284,19 @@ def _bad_shard(name: str, where: str, shard: str) -> Fault:
     )
 
 
-def _no_weights(name: str, files: ParentFiles, layout: Layout) -> Fault:
-    if "adapter_config.json" in files.sizes:
-        base = _adapter_base(files)
-        return Fault(
-            f"`{name}` is an adapter (LoRA), not a whole model",
-            files.where,
-            expected=layout.weights,
-            got=f"adapter_config.json, for the base model {base}",
-            fix=f"name the parent that holds {base}: add `adapter_of: NAME` to `{name}` in a run's "
-            "configuration; or merge it into that model first (peft: merge_and_unload)",
-        )
-    if pickles := sorted(file for file in files.sizes if matches(file, PICKLES)):
-        return Fault(
-            f"the weights of `{name}` are pickle files, which can run code when they are opened",
-            files.where,
-            expected=f"{layout.weights}, or {layout.index} and its shards",
-            got=listed(pickles),
-            fix="convert a checkpoint that you trust: AutoModelForCausalLM.from_pretrained(…)"
-            ".save_pretrained(…) writes safetensors files",
-        )
-    return Fault(
-        f"`{name}` has no weights",
-        files.where,
-        expected=f"{layout.weights}, or {layout.index} and its shards",
-        got=listed(sorted(files.sizes)) or "an empty folder",
-        fix="name a folder or repository that holds a whole model",
-    )
-
-
-def _adapter_base(files: ParentFiles) -> str:
+def _adapter(name: str, files: ParentFiles, layout: Layout) -> Fault:
     try:
-        return str(json.loads(files.read("adapter_config.json"))["base_model_name_or_path"])
+        base = str(json.loads(files.read(ADAPTER))["base_model_name_or_path"])
     except (ValueError, KeyError, TypeError):
-        return "that it was trained on"
+        base = "that it was trained on"
+    return Fault(
+        f"`{name}` is an adapter (LoRA), not a whole model",
+        files.where,
+        expected=layout.weights,
+        got=f"{ADAPTER}, for the base model {base}",
+        fix=f"name the parent that holds {base}: add `adapter_of: NAME` to `{name}` in a run's "
+        "configuration; or merge it into that model first (peft: merge_and_unload)",
+    )
 
 
 def read_header(name: str, files: ParentFiles, shard: str) -> Tensors | Fault:

@@ -9,7 +9,7 @@ import torch
 
 from tsugiki.errors import ParentError
 from tsugiki.models.checkpoint import Checkpoint
-from tsugiki.models.checks.architecture import check_fixed
+from tsugiki.models.checks.architecture import check_architecture
 from tsugiki.models.checks.components import check_alike
 from tsugiki.models.checks.shapes import check_shapes
 from tsugiki.models.fault import raise_first
@@ -53,12 +53,8 @@ def make_plan(models: Sequence[Checkpoint], owner: str | None = None) -> TensorP
     """Decide what tensors a merge of `models` (parents and base) has.
 
     Every tensor of every model is either planned, or derived from the configuration, or an output
-    head that equals the embeddings it is tied to, or no part of what is merged. Of the last ones, the
-    owner's are copied and the others' are left.
-
-    Args:
-        models: Parents and base.
-        owner: The model that gives everything which is not merged; the first one if absent.
+    head that equals the embeddings it is tied to, or no part of what is merged. Of the last ones, those
+    of the owner, the first model if absent, are copied and the others' are left.
 
     Raises:
         ParentError: the models do not have the same tensors, shapes and settings that decide what
@@ -70,7 +66,7 @@ def make_plan(models: Sequence[Checkpoint], owner: str | None = None) -> TensorP
     reference = models[0].facts
     for other in models[1:]:
         raise_first(check_alike(reference, other.facts))
-        raise_first(check_fixed(reference, other.facts))
+        raise_first(check_architecture(reference, other.facts))
         raise_first(check_shapes(reference, other.facts))
     first = next((model for model in models if model.name == owner), models[0])
     tensors = []

@@ -23,12 +23,7 @@ MARKS = {
 
 
 def check_encoding(name: str, files: ParentFiles) -> Iterator[Fault]:
-    """The JSON files that a loader reads are plain UTF-8. Python can read others; transformers cannot.
-
-    Args:
-        name: The model's name, for messages.
-        files: Its files.
-    """
+    """The JSON files that a loader reads are plain UTF-8. Python can read others; transformers cannot."""
     for file in loaded_files():
         if file in files.sizes and file.endswith(".json"):
             start = files.start(file, 3)
@@ -47,15 +42,7 @@ def check_encoding(name: str, files: ParentFiles) -> Iterator[Fault]:
 def check_tokenizer_files(
     name: str, where: str, present: Collection[str], kind: Kind, fix: str
 ) -> Iterator[Fault]:
-    """A model that gives the merged one its sidecar files has those without which it is of no use.
-
-    Args:
-        name: The model's name, for messages.
-        where: Its folder.
-        present: Names of its files.
-        kind: Its kind.
-        fix: What the user may do about it.
-    """
+    """A model that gives the merged one its sidecar files has those without which it is of no use."""
     if kind.sidecar.one_of and not any(file in present for file in kind.sidecar.one_of):
         yield Fault(
             f"`{name}` has no tokenizer, but the merged model is to get it",
@@ -69,13 +56,6 @@ def write_sidecar_files(
     recipe: AnyRecipe, folder: Path, kind: Kind, config: Mapping[str, object], out: Path
 ) -> None:
     """Write all files that a loader needs besides the weights, and the recipe.
-
-    Args:
-        recipe: The recipe.
-        folder: The recipe's owner.
-        kind: Its kind.
-        config: Its settings, but for the number format.
-        out: Folder to write into.
 
     Raises:
         ParentError: the owner has no tokenizer.
@@ -101,13 +81,7 @@ def write_sidecar_files(
 
 
 def copy_weights(folder: Path, component: str, out: Path) -> None:
-    """Copy a component's files of weights as they are.
-
-    Args:
-        folder: The model that has it.
-        component: Its name.
-        out: The folder that the model is written into.
-    """
+    """Copy a component's files of weights as they are."""
     present = needed(model_files(folder))
     own = [name for name in present if is_weights(name) and name.startswith(f"{component}/")]
     _copy(folder, own, out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,11 +36,7 @@ class LoadedTokenizer:
 
 
 def load_tokenizer(files: ParentFiles, *, trusted: bool) -> LoadedTokenizer | None:
-    """Load a parent's tokenizer as an evaluation does, from files alone.
-
-    Args:
-        files: The parent's files.
-        trusted: Whether code that comes with it may run. Code is never run here.
+    """Load a parent's tokenizer as an evaluation does, from files alone. No code that comes with it is run.
 
     Returns:
         None if there is no tokenizer, or one that needs code of its own that is trusted.
@@ -111,21 +107,13 @@ def read_tokenizer(
 
     A vocabulary that is no plain data is the one that transformers loads, if it can.
 
-    Args:
-        name: The parent's name, for messages.
-        files: Its files.
-        trusted: Whether code that comes with it may run.
-
     Raises:
         ParentError: the Hub refuses access.
         InfrastructureError: the Hub has become unreachable, or its cache cannot be written.
     """
     try:
-        vocabulary, template, added = (
-            read_vocabulary(files),
-            read_template(files),
-            read_added(files),
-        )
+        vocabulary, added = read_vocabulary(files)
+        template = read_template(files)
         loaded = load_tokenizer(files, trusted=trusted)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return TokenizerData(), [
@@ -141,50 +129,37 @@ def read_tokenizer(
     return TokenizerData(vocabulary, template, added, loaded), []
 
 
-def read_vocabulary(files: ParentFiles) -> Vocabulary | None:
-    """The tokens of a parent and their ids, added tokens included.
+def read_vocabulary(files: ParentFiles) -> tuple[Vocabulary | None, dict[str, dict[str, Any]]]:
+    """The tokens of a parent and their ids, and those that were added to its tokenizer.
+
+    Added tokens are matched in a text before it is split into pieces.
 
     Returns:
-        None if the tokenizer is stored in a form that is not plain data (tokenizer.model alone),
-        or if there is none.
+        All tokens, added ones included; None if the tokenizer is stored in a form that is not plain data
+        (tokenizer.model alone), or if there is none. And of the added ones, by content, what
+        tokenizer.json says of each.
 
     Raises:
         ValueError: a tokenizer file cannot be read.
     """
-    tokens: dict[str, int] = {}
+    tokens: dict[str, int] | None = None
+    more = _json(files, "added_tokens.json") if "added_tokens.json" in files.sizes else {}
+    listed: Sequence[Mapping[str, Any]] = [
+        {"id": index, "content": token, "special": True} for token, index in more.items()
+    ]
     if "tokenizer.json" in files.sizes:
         content = _json(files, "tokenizer.json")
-        tokens |= _ids("tokenizer.json", _model_tokens(content))
-        tokens |= _ids("tokenizer.json", [(one["content"], one["id"]) for one in _added(content)])
+        listed = _added(content)
+        tokens = _ids("tokenizer.json", _model_tokens(content))
+        tokens |= _ids("tokenizer.json", [(one["content"], one["id"]) for one in listed])
     elif "vocab.json" in files.sizes:
-        tokens |= _ids("vocab.json", _json(files, "vocab.json").items())
+        tokens = _ids("vocab.json", _json(files, "vocab.json").items())
     elif "vocab.txt" in files.sizes:
         lines = files.read("vocab.txt").decode().splitlines()
-        tokens |= {line: index for index, line in enumerate(lines)}
-    else:
-        return None
-    if "added_tokens.json" in files.sizes:
-        tokens |= _ids("added_tokens.json", _json(files, "added_tokens.json").items())
-    return tokens
-
-
-def read_added(files: ParentFiles) -> dict[str, dict[str, Any]]:
-    """The tokens that were added to a tokenizer, with what tokenizer.json says of each, by content.
-
-    They are matched in a text before it is split into pieces.
-
-    Raises:
-        ValueError: a tokenizer file cannot be read.
-    """
-    if "tokenizer.json" in files.sizes:
-        listed = _added(_json(files, "tokenizer.json"))
-        return {token["content"]: dict(token) for token in listed}
-    if "added_tokens.json" in files.sizes:
-        return {
-            token: {"id": index, "content": token, "special": True}
-            for token, index in _json(files, "added_tokens.json").items()
-        }
-    return {}
+        tokens = {line: index for index, line in enumerate(lines)}
+    if tokens is not None:
+        tokens |= _ids("added_tokens.json", more.items())
+    return tokens, {token["content"]: dict(token) for token in listed}
 
 
 def read_template(files: ParentFiles) -> str | None:

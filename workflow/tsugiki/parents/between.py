@@ -11,21 +11,7 @@ from tsugiki.config.load import nearest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace, Stage
 from tsugiki.contracts.recipe import SHARED
-from tsugiki.models.checks.architecture import check_architecture, note_choices
-from tsugiki.models.checks.components import check_alike
-from tsugiki.models.checks.numbers import note_formats, note_unequal
-from tsugiki.models.checks.outside import check_kept, note_outside
-from tsugiki.models.checks.shapes import check_shapes
-from tsugiki.models.checks.stacking import check_stacking
-from tsugiki.models.checks.tokenizers import (
-    check_loading,
-    check_owner,
-    check_scored,
-    check_tokenizers,
-    note_splitting,
-    note_templates,
-    note_tokenizers,
-)
+from tsugiki.models.checks import architecture, components, numbers, shapes, tokenizers
 from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault
 from tsugiki.models.grouping import groups
@@ -45,22 +31,22 @@ def check_stage(
     yield from check_merged(merged, config.accept_differences)
     if stacks_layers(config, stage):
         for model in merged:
-            yield from check_stacking(model)
+            yield from architecture.check_stacking(model)
     for name in config.origins(stage):
         if name in models and name != config.owner(stage):
-            yield from check_scored(models[name])
+            yield from tokenizers.check_scored(models[name])
     if merged:
         yield from _check_starts(stage, merged[0])
     owner = models.get(config.owner(stage))
     if owner is not None and owner.kind.output == "images":
         yield from _check_drawing(config, owner)
     if owner is not None:
-        template = config.evaluation.apply_chat_template and not _lender(config, owner, models)
+        template = config.evaluation.apply_chat_template and not _lender(config, models)
         place = f"`tokenizer` in the space of stage `{stage.name}`"
-        yield from check_owner(owner, place, apply_chat_template=template)
-        yield from check_loading(owner)
+        yield from tokenizers.check_owner(owner, place, apply_chat_template=template)
+        yield from tokenizers.check_loading(owner)
         if stage.space.kind == "parameter" and stage.space.tokenizer is None:
-            yield from check_kept(merged, owner, f"stage `{stage.name}`", "tokenizer")
+            yield from components.check_kept(merged, owner, f"stage `{stage.name}`", "tokenizer")
 
 
 def _check_drawing(config: RunConfig, owner: ModelFacts) -> Iterator[Fault]:
@@ -84,13 +70,27 @@ def _check_drawing(config: RunConfig, owner: ModelFacts) -> Iterator[Fault]:
         )
 
 
-def _lender(config: RunConfig, owner: ModelFacts, models: Mapping[str, ModelFacts]) -> str | None:
-    """The parent, or the file, that the chat template is from, if that is not the owner of the tokenizer."""
+def template_lender(config: RunConfig, templates: Mapping[str, str | None]) -> str | None:
+    """The parent, or the file, whose chat template all models of a run have in place of their owner's.
+
+    As configured; else the first parent that has one, where the owner of some stage's tokenizer has none. None
+    if each model has its owner's.
+
+    Args:
+        config: The run.
+        templates: Those of its parents that are at hand, by name; None for a parent without one.
+    """
     evaluation = config.evaluation
     if not evaluation.apply_chat_template or evaluation.chat_template is not None:
         return evaluation.chat_template
-    having = (name for name in config.parents if name in models and models[name].template)
-    return next(having, None) if owner.template is None else None
+    owners = {config.owner(stage) for stage in config.stages}
+    if all(templates.get(name, "") is not None for name in owners):
+        return None
+    return next((name for name in config.parents if templates.get(name) is not None), None)
+
+
+def _lender(config: RunConfig, models: Mapping[str, ModelFacts]) -> str | None:
+    return template_lender(config, {name: one.template for name, one in models.items()})
 
 
 def _check_starts(stage: Stage, model: ModelFacts) -> Iterator[Fault]:
@@ -108,19 +108,16 @@ def _check_starts(stage: Stage, model: ModelFacts) -> Iterator[Fault]:
 
 
 def check_merged(models: Sequence[ModelFacts], accepted: Collection[str] = ()) -> Iterator[Fault]:
-    """Models that are merged tensor by tensor fit together, as far as they could be read.
-
-    Args:
-        models: The base, or the first parent, and the others.
-        accepted: Settings in which they may differ.
-    """
+    """Models that are merged tensor by tensor fit together, as far as they could be read."""
     for other in models[1:]:
-        if unlike := list(check_alike(models[0], other)):
+        if models[0].kind.layout.parts and not (models[0].whole and other.whole):
+            continue  # told of the one: what lacks a component differs from others in that
+        if unlike := list(components.check_alike(models[0], other)):
             yield from unlike
             continue
-        yield from check_architecture(models[0], other, accepted)
-        yield from check_shapes(models[0], other)
-        yield from check_tokenizers(models[0], other)
+        yield from architecture.check_architecture(models[0], other, accepted)
+        yield from shapes.check_shapes(models[0], other)
+        yield from tokenizers.check_tokenizers(models[0], other)
 
 
 def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]) -> Iterator[str]:
@@ -128,8 +125,8 @@ def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]
     owner = models.get(config.owner(stage))
     if owner is not None:
         merged = _merged(config, stage, models)
-        lender = _lender(config, owner, models)
-        yield from note_merged(merged, owner, stage.space.dtype, config.accept_differences, lender)
+        accepted, lender = config.accept_differences, _lender(config, models)
+        yield from note_merged(merged, owner, stage.space.dtype, accepted, lender)
 
 
 def note_merged(
@@ -149,14 +146,15 @@ def note_merged(
         lender: Whose chat template it gets, if not that one's.
     """
     for other in models[1:]:
-        yield from note_choices(models[0], other, owner.name, accepted)
-        yield from note_tokenizers(models[0], other)
-        yield from note_unequal(models[0], other)
-    yield from note_formats(models, dtype)
-    yield from note_templates(models, owner, lender)
-    yield from note_outside(models, owner)
+        yield from architecture.note_choices(models[0], other, owner.name, accepted)
+        yield from tokenizers.note_tokenizers(models[0], other)
+        yield from components.note_components(models[0], other, owner.name)
+        yield from numbers.note_unequal(models[0], other)
+    yield from numbers.note_formats(models, dtype)
+    yield from tokenizers.note_templates(models, owner, lender)
+    yield from components.note_outside(models, owner)
     for model in models:
-        yield from note_splitting(model, owner)
+        yield from tokenizers.note_splitting(model, owner)
 
 
 def _merged(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]) -> list[ModelFacts]:

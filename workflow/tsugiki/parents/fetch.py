@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tsugiki.config.parents import HubParent
 from tsugiki.contracts.locks import LockedFile
 from tsugiki.errors import InfrastructureError, ParentError
-from tsugiki.models.files import PICKLES, describe, git_blob_id, matches, model_files, needed
+from tsugiki.models.absent import no_weights
+from tsugiki.models.files import SUFFIX, describe, git_blob_id, model_files, needed
+from tsugiki.models.kinds.registry import layout_of
 from tsugiki.parents import hub
 from tsugiki.parents.hub import HubUnreachableError, ListedFile, Listing
 
@@ -24,7 +26,7 @@ def fetch_listed(source: HubParent, listing: Listing, log: Log) -> tuple[LockedF
     """
     by_name = {file.name: file for file in listing.files}
     wanted = [by_name[name] for name in needed(by_name, code=source.trust_remote_code)]
-    refuse_without_weights(source.hub, list(by_name))
+    refuse_without_weights(source.hub, source.hub, by_name)
     files = _fetch(source, listing.commit, wanted, log)
     hub.remember(source.hub, source.revision, listing.commit)
     return files
@@ -57,7 +59,7 @@ def take_cached(source: HubParent, reason: str, log: Log) -> tuple[str, tuple[Lo
         raise not_in_cache(source, source.revision, reason)
     log(f"{source.hub}: the Hub cannot be asked ({reason}); taking commit {folder.name[:12]}")
     names = model_files(folder)
-    refuse_without_weights(source.hub, names)
+    refuse_without_weights(source.hub, source.hub, names)
     wanted = [
         hub.expected_from_link(folder / name, name)
         for name in needed(names, code=source.trust_remote_code)
@@ -65,27 +67,14 @@ def take_cached(source: HubParent, reason: str, log: Log) -> tuple[str, tuple[Lo
     return folder.name, _fetch(source, folder.name, wanted, log)
 
 
-def refuse_without_weights(where: str, names: list[str]) -> None:
-    """Refuse a checkpoint whose weights are not in safetensors files.
+def refuse_without_weights(name: str, where: str, files: Collection[str]) -> None:
+    """Refuse a model whose files, by their names, are no safetensors weights.
 
     Raises:
-        ParentError: none of the names is a safetensors file that would be fetched.
+        ParentError: none of them is a safetensors file that would be fetched.
     """
-    if any(name.endswith(".safetensors") for name in needed(names)):
-        return
-    pickles = sorted(name for name in names if matches(name, PICKLES))
-    raise ParentError(
-        "the weights are pickle files, which can run code when they are opened"
-        if pickles
-        else "there are no weights",
-        where=where,
-        expected="safetensors files",
-        got=", ".join(pickles[:3]) or ", ".join(sorted(names)[:5]) or "an empty folder",
-        fix="convert a checkpoint that you trust: AutoModelForCausalLM.from_pretrained(…)"
-        ".save_pretrained(…) writes safetensors files"
-        if pickles
-        else "name a folder or repository that holds model.safetensors or its shards",
-    )
+    if not any(file.endswith(SUFFIX) for file in needed(files)):
+        raise no_weights(name, where, files, layout_of(files)).error
 
 
 def not_in_cache(source: HubParent, revision: str, reason: str) -> ParentError:

@@ -11,7 +11,6 @@ from glob import escape
 from pathlib import Path
 from socket import create_connection
 from threading import Thread
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -141,9 +140,16 @@ def cached_snapshot(repo: str, revision: str, *, code: bool) -> Path | None:
     """
     # of a model with components, a file of weights beside them is neither needed nor fetched
     of_components = [kind.layout.config for kind in KINDS if kind.layout.parts]
-    for patterns in (_patterns(code=code), {"allow_patterns": of_components}):
+    of_one_folder = [*NEEDED, *(CODE if code else ())]
+    for allowed, ignored in ((of_one_folder, [*IGNORED]), (of_components, None)):
         with suppress(LocalEntryNotFoundError):
-            found = snapshot_download(repo, revision=revision, local_files_only=True, **patterns)
+            found = snapshot_download(
+                repo,
+                revision=revision,
+                local_files_only=True,
+                allow_patterns=allowed,
+                ignore_patterns=ignored,
+            )
             if needed(model_files(Path(found)), code=code):
                 return Path(found)
     return None
@@ -159,10 +165,6 @@ def expected_from_link(path: Path, name: str) -> ListedFile:
     """What a cached file should hold, from the name of the blob that it links to.
 
     The cache names a blob by its SHA-256 (large files) or by Git's object id (small ones).
-
-    Args:
-        path: Where it lies.
-        name: Its name in the repository.
     """
     blob = path.readlink().name if path.is_symlink() else ""
     return ListedFile(
@@ -227,12 +229,6 @@ def _silence(host: str, port: int) -> str | None:
     waiting.start()
     waiting.join(PATIENCE)
     return found[-1]
-
-
-def _patterns(*, code: bool) -> dict[str, Any]:
-    """Which files of a repository are wanted, as the Hub's library is told."""
-    allowed = [*NEEDED, *CODE] if code else [*NEEDED]
-    return {"allow_patterns": allowed, "ignore_patterns": [*IGNORED]}
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import yaml
@@ -19,6 +19,8 @@ CARD = "README.md"
 LICENCE_FILE = re.compile(r"^(licen[cs]e|copying|notice|use_policy)([._-].*)?$", re.IGNORECASE)
 LARGEST = 1 << 20
 """Bytes; a larger file is no licence, and no model card."""
+NOT_READ = "not known before it can be read"
+ALL_READ = "not known before all parents can be read"
 DEMO = LockedCard(license="apache-2.0")
 """Models of the demo are made by this project, of text that it makes."""
 
@@ -56,13 +58,7 @@ def read_card(files: ParentFiles) -> LockedCard | None:
 def cards(
     config: RunConfig, lock: ParentsLock | None, here: Mapping[str, ParentFiles]
 ) -> dict[str, LockedCard | None]:
-    """What each parent of a run says, by name; what is locked counts first.
-
-    Args:
-        config: The run.
-        lock: The parents' lock, if there is one; those of earlier versions say nothing of licences.
-        here: Files of parents that can be looked into, by name.
-    """
+    """What each parent of a run says, by name; what is locked counts first."""
     found: dict[str, LockedCard | None] = {}
     for name, source in config.parents.items():
         locked = lock.parents.get(name) if lock is not None else None
@@ -75,12 +71,25 @@ def cards(
     return found
 
 
-def lines(config: RunConfig, said: Mapping[str, LockedCard | None]) -> list[str]:
-    """The licence of each parent, and what follows for the merge, a line each; none for the demo's alone."""
+def lines(
+    config: RunConfig, said: Mapping[str, LockedCard | None], unread: Collection[str] = ()
+) -> list[str]:
+    """The licence of each parent, and what follows for the merge, a line each; none for the demo's alone.
+
+    Args:
+        config: The run.
+        said: What each parent says.
+        unread: Parents that could not be looked into, by name.
+    """
     if all(isinstance(source, DemoParent) for source in config.parents.values()):
         return []
-    verdict = merged_licence(said, config.publication)
-    of_parents = [f"licence of {name}: {described(card)}" for name, card in said.items()]
+    unknown = [name for name, card in said.items() if card is None and name in unread]
+    of_parents = [
+        f"licence of {name}: {NOT_READ if name in unknown else described(card)}"
+        for name, card in said.items()
+    ]
+    follows = config.publication is not None or not unknown
+    verdict = merged_licence(said, config.publication) if follows else ALL_READ
     return [*of_parents, f"licence of the merge: {verdict}"]
 
 

@@ -35,12 +35,22 @@ def existing_folder(name: str, source: LocalParent) -> Path:
     Raises:
         ParentError: it does not exist.
     """
+    if source.folder.is_file():
+        raise ParentError(
+            f"parent `{name}` is a file, and not a model's folder",
+            where=source.path,
+            expected="a folder with settings, tokenizer and safetensors files",
+            fix="name the folder that it lies in; an image generator in one file is converted first, with "
+            "diffusers: StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER), or the same of "
+            "the pipeline that it is for",
+        )
     if not source.folder.is_dir():
         raise ParentError(
             f"the folder of parent `{name}` does not exist",
             where=source.path,
             expected="a folder with config.json, tokenizer and safetensors files",
-            fix="correct `path` in the configuration; it is relative to the working folder",
+            fix="put the model there, or correct `path` in the configuration; it is relative to the "
+            "working folder",
         )
     return source.folder
 

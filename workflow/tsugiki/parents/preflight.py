@@ -10,12 +10,14 @@ from tsugiki.config.parents import DemoParent, HubParent, LocalParent
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.locks import ParentsLock
 from tsugiki.errors import ParentError
-from tsugiki.models.checks.architecture import check_settings, note_accepted
-from tsugiki.models.checks.complete import check_complete, note_drafts
-from tsugiki.models.checks.components import check_components
-from tsugiki.models.checks.embeddings import check_embeddings, check_tying, note_padding, note_tying
-from tsugiki.models.checks.numbers import check_numbers
-from tsugiki.models.checks.tokenizers import check_ids
+from tsugiki.models.checks import (
+    architecture,
+    complete,
+    components,
+    embeddings,
+    numbers,
+    tokenizers,
+)
 from tsugiki.models.facts import ModelFacts, read_model
 from tsugiki.models.fault import Fault
 from tsugiki.models.kinds.kind import Names
@@ -62,6 +64,8 @@ class Report:
     """Parents that the demo trains: there is nothing to check or to measure yet."""
     licences: list[str] = field(default_factory=list)
     """The licence of each parent, and what follows for the merge, in words."""
+    unread: list[str] = field(default_factory=list)
+    """Parents that could not be looked into: what they need is in none of the numbers."""
 
 
 def render(report: Report) -> str:
@@ -75,12 +79,16 @@ def render(report: Report) -> str:
         blocks.append(
             f"to train, some minutes: {names} (the demo's; not checked, nor counted here)"
         )
-    counted = bool(report.disk_bytes or report.memory.weights or not report.trained)
+    known = bool(report.disk_bytes or report.memory.weights)
+    counted = known or not (report.trained or report.unread)
     if counted:
         download, disk = shown(report.download_bytes), shown(report.disk_bytes)
         blocks.append(f"to download: {download}; on disk: {disk}")
         if report.memory.weights:
             blocks.append(f"memory of each evaluating job, at most about: {report.memory}")
+    if report.unread:
+        what = "not counted here" if counted else "download, disk and memory are not known yet"
+        blocks.append(f"could not be read: {', '.join(report.unread)}; {what}")
     if count := len(report.faults):
         blocks.append(f"{count} fault{'s' * (count != 1)} in the parents")
     elif counted:
@@ -104,8 +112,7 @@ def preflight(
     """
     faults: list[Fault] = []
     notes: list[str] = []
-    models: dict[str, ModelFacts] = {}
-    adapters: dict[str, Adapter] = {}
+    parents: dict[str, ModelFacts | Adapter | None] = {}
     sources: dict[str, ParentFiles] = {}
     for name, source in config.parents.items():
         if isinstance(source, DemoParent):
@@ -113,23 +120,21 @@ def preflight(
         try:
             here = (folders or {}).get(name)
             files = open_parent(name, source, lock) if here is None else FolderFiles(here)
-            parent, found = read_parent(config, name, files)
+            parents[name], found = read_parent(config, name, files)
         except ParentError as error:
             faults.append(Fault.of(error, f"parent `{name}`"))
             continue
         sources[name] = files
         faults += found
-        if isinstance(parent, Adapter):
-            adapters[name] = parent
-        elif parent is not None:
-            models[name] = parent
-            faults += _faults_of(parent)
-            notes += _notes_of(parent)
+    models = {name: one for name, one in parents.items() if isinstance(one, ModelFacts)}
+    for model in models.values():
+        faults += _faults_of(model)
+        notes += _notes_of(model)
     if lock is not None:
         faults += [Fault.of(error, error.what) for error in changed_parents(config, lock)]
-    preparation = plan_preparation(config, models, adapters)
+    preparation = plan_preparation(config, parents)
     faults += preparation.faults
-    notes += note_bases(config, adapters)
+    notes += note_bases(config, preparation.adapters)
     merged = preparation.models
     for stage in config.stages:
         faults += check_stage(config, stage, merged)
@@ -138,7 +143,13 @@ def preflight(
     for stage in config.stages:
         notes += note_relatives(config.origins(stage), stage.base, samples)
     notes += note_copies({name: sources[name] for name in models}, samples)
-    notes += note_accepted(config.accept_differences, list(models.values()))
+    unread = [
+        name
+        for name, one in config.parents.items()
+        if name not in sources and not isinstance(one, DemoParent)
+    ]
+    if not unread:
+        notes += architecture.note_accepted(config.accept_differences, list(models.values()))
     downloads = download_bytes(sources.values())
     prepared = {name: merged[name].stored for name in preparation.names}
     return Report(
@@ -150,7 +161,8 @@ def preflight(
         prepared={preparation.describe(name): size for name, size in prepared.items()},
         tensors=merged_tensors(config, merged),
         trained=[name for name, one in config.parents.items() if isinstance(one, DemoParent)],
-        licences=lines(config, cards(config, lock, sources)),
+        licences=lines(config, cards(config, lock, sources), unread),
+        unread=unread,
     )
 
 
@@ -158,10 +170,6 @@ def check_folders(
     folders: Mapping[str, Path], names: Mapping[str, Names]
 ) -> tuple[dict[str, ModelFacts], list[Fault], list[str]]:
     """Check each of some models alone, outside of a run; no code of theirs is needed or run.
-
-    Args:
-        folders: Folder of each one, by name.
-        names: What tensors are called in the merge, for those models of which the user says so.
 
     Returns:
         The models, their faults, and what to know of them.
@@ -202,16 +210,16 @@ def open_parent(
 
 
 def _faults_of(model: ModelFacts) -> Iterator[Fault]:
-    yield from check_settings(model)
-    yield from check_numbers(model)
-    yield from check_embeddings(model)
-    yield from check_tying(model)
-    yield from check_ids(model)
-    yield from check_complete(model)
-    yield from check_components(model)
+    yield from architecture.check_settings(model)
+    yield from numbers.check_numbers(model)
+    yield from embeddings.check_embeddings(model)
+    yield from embeddings.check_tying(model)
+    yield from tokenizers.check_ids(model)
+    yield from complete.check_complete(model)
+    yield from components.check_components(model)
 
 
 def _notes_of(model: ModelFacts) -> Iterator[str]:
-    yield from note_padding(model)
-    yield from note_tying(model)
-    yield from note_drafts(model)
+    yield from embeddings.note_padding(model)
+    yield from embeddings.note_tying(model)
+    yield from complete.note_drafts(model)

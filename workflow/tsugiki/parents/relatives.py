@@ -102,13 +102,7 @@ def _middle(model: ModelFacts) -> list[str]:
 def note_relatives(
     names: Sequence[str], base: str | None, samples: Mapping[str, Sample]
 ) -> Iterator[str]:
-    """Say which models are as far from the first as random weights are.
-
-    Args:
-        names: The models of a stage, the base first if there is one.
-        base: The base's name.
-        samples: Some weights of those models whose weights lie on this machine.
-    """
+    """Say which models are as far from the first, the base if there is one, as random weights are."""
     first, *others = names
     far = {
         name: ratio

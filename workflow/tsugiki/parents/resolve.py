@@ -21,44 +21,23 @@ from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, refuse
 from tsugiki.models.files import digest_folder, model_files, remember
 from tsugiki.models.sources import FolderFiles, ParentFiles
-from tsugiki.parents import hub
+from tsugiki.parents import fetch, hub, locate
 from tsugiki.parents.between import check_stage
-from tsugiki.parents.fetch import (
-    Log,
-    fetch_listed,
-    fetch_locked,
-    refuse_without_weights,
-    take_cached,
-)
 from tsugiki.parents.hub import HubFiles, HubUnreachableError
 from tsugiki.parents.licences import read_card
-from tsugiki.parents.locate import (
-    demo_cache,
-    digest_memory,
-    existing_folder,
-    lock_anew,
-    not_as_locked,
-    prepared_cache,
-    source_folders,
-)
 from tsugiki.parents.prepare.adapter import Adapter
 from tsugiki.parents.prepare.plan import plan_preparation, read_parent
 
 
 def lock_parents(
-    config: RunConfig, lock: Path, *, update: frozenset[str] = frozenset(), log: Log = print
+    config: RunConfig, lock: Path, *, update: frozenset[str] = frozenset(), log: fetch.Log = print
 ) -> ParentsLock:
     """Resolve, fetch, verify, prepare and lock all parents of a run.
 
     What is locked stays locked: a branch that has moved is announced, not followed. A parent
     whose section in the configuration has changed is locked anew. Works offline where the cache
-    is filled.
-
-    Args:
-        config: The run.
-        lock: Lock file, read if it exists, written when all parents are there.
-        update: Names of parents that are to be locked anew.
-        log: Where progress goes, line by line.
+    is filled. The lock file is read if it exists, and written when all parents are there; those that `update`
+    names are locked anew. `log` takes lines of progress.
 
     Raises:
         ConfigError: `update` names a parent that the run does not have.
@@ -85,12 +64,12 @@ def lock_parents(
     kept = {name: parent for name, parent in previous.items() if name not in update}
     result = _prepare_parents(config, ParentsLock(parents=locked), kept, log)
     write_lock(lock, result)
-    remember(digest_memory(config))
+    remember(locate.digest_memory(config))
     return result
 
 
 def _prepare_parents(
-    config: RunConfig, lock: ParentsLock, before: Mapping[str, LockedParent], log: Log
+    config: RunConfig, lock: ParentsLock, before: Mapping[str, LockedParent], log: fetch.Log
 ) -> ParentsLock:
     """Merge adapters into their bases and align vocabularies, and add that to the lock.
 
@@ -101,34 +80,28 @@ def _prepare_parents(
         return lock
     from tsugiki.parents.prepare.write import AdapterFiles, Sources, ensure_prepared
 
-    folders = source_folders(config, lock)
+    folders = locate.source_folders(config, lock)
     files: dict[str, ParentFiles] = {name: FolderFiles(path) for name, path in folders.items()}
-    models: dict[str, ModelFacts] = {}
-    adapters: dict[str, Adapter] = {}
+    parents: dict[str, ModelFacts | Adapter | None] = {}
     faults: list[Fault] = []
     for name in config.parents:
-        parent, found = read_parent(config, name, files[name])
+        parents[name], found = read_parent(config, name, files[name])
         faults += found
-        if isinstance(parent, Adapter):
-            adapters[name] = parent
-        elif parent is not None:
-            models[name] = parent
-    preparation = plan_preparation(config, models, adapters)
+    preparation = plan_preparation(config, parents)
     faults += preparation.faults
     for stage in config.stages:
         faults += check_stage(config, stage, preparation.models)
     refuse(faults)
-    for name, adapter in adapters.items():
+    for name, adapter in preparation.adapters.items():
         files[name] = AdapterFiles(files[name], files[adapter.base])
     sources = Sources(
         preparation,
-        adapters,
         folders,
         files,
         {name: parent.digest for name, parent in lock.parents.items()},
         config.vocabulary.model_dump(mode="json") if aligned else None,
     )
-    cache = prepared_cache(config)
+    cache = locate.prepared_cache(config)
     locked = dict(lock.parents)
     for name in preparation.names:
         own = config.parents[adapter_base(config.parents[name]) or name]
@@ -149,38 +122,40 @@ def _prepare_parents(
 
 
 def _lock_parent(
-    config: RunConfig, name: str, before: LockedParent | None, log: Log
+    config: RunConfig, name: str, before: LockedParent | None, log: fetch.Log
 ) -> LockedParent:
     source = config.parents[name]
     if isinstance(source, HubParent):
         return _lock_hub(name, source, before, log)
     made: str | None = None
     if isinstance(source, LocalParent):
-        folder, where = existing_folder(name, source), source.path
-        refuse_without_weights(where, model_files(folder))
+        folder, where = locate.existing_folder(name, source), source.path
+        fetch.refuse_without_weights(name, where, model_files(folder))
         files = digest_folder(folder, code=source.trust_remote_code)
     else:
         from tsugiki.demo.parents import ensure_demo_parent
 
         where = f"the demo's model {source.demo}, seed {source.seed}"
-        folder = ensure_demo_parent(source.demo, source.seed, demo_cache(config), log=log)
+        folder = ensure_demo_parent(source.demo, source.seed, locate.demo_cache(config), log=log)
         files, made = digest_folder(folder), folder.name
     if before is not None and before.files != files:
         old, new = ({one.name: one.sha256 for one in those} for those in (before.files, files))
-        raise not_as_locked(f"parent `{name}`", where, old, new, fix=lock_anew(name))
+        raise locate.not_as_locked(f"parent `{name}`", where, old, new, fix=locate.lock_anew(name))
     card = read_card(FolderFiles(folder)) if before is None and made is None else None
     return _locked(source, files, folder=made, card=before.card if before is not None else card)
 
 
-def _lock_hub(name: str, source: HubParent, before: LockedParent | None, log: Log) -> LockedParent:
+def _lock_hub(
+    name: str, source: HubParent, before: LockedParent | None, log: fetch.Log
+) -> LockedParent:
     if before is not None and before.commit is not None:
         _announce_move(name, source, before.commit, log)
-        fetch_locked(source, before.commit, before.files, log)
+        fetch.fetch_locked(source, before.commit, before.files, log)
         return before
     try:
         listing = hub.list_repo(source.hub, source.revision)
     except HubUnreachableError as error:
-        commit, files = take_cached(source, str(error), log)
+        commit, files = fetch.take_cached(source, str(error), log)
         first = hub.cached_file(source.hub, commit, files[0].name)
         card = (
             None
@@ -188,12 +163,12 @@ def _lock_hub(name: str, source: HubParent, before: LockedParent | None, log: Lo
             else read_card(FolderFiles(first.parents[files[0].name.count("/")]))
         )
     else:
-        commit, files = listing.commit, fetch_listed(source, listing, log)
+        commit, files = listing.commit, fetch.fetch_listed(source, listing, log)
         card = read_card(HubFiles(listing))
     return _locked(source, files, commit=commit, card=card)
 
 
-def _announce_move(name: str, source: HubParent, locked: str, log: Log) -> None:
+def _announce_move(name: str, source: HubParent, locked: str, log: fetch.Log) -> None:
     if hub.COMMIT.match(source.revision):
         return
     try:

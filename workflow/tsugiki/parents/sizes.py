@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.merge.in_place import CACHE_BYTES
 from tsugiki.models.facts import ModelFacts
 from tsugiki.models.files import needed
 from tsugiki.models.kinds.kind import Kind
@@ -34,8 +33,6 @@ class Memory:
     """All models of a stage, and the merged one."""
     merged: int = 0
     """The merged one alone."""
-    kept: int = 0
-    """What is computed from the parents and kept between candidates."""
     logits: int = 0
     """Of one batch, where log-likelihoods of all its tokens are asked for."""
     rows: int = 0
@@ -53,7 +50,7 @@ class Memory:
     @property
     def main(self) -> int:
         """Bytes of main memory."""
-        return self.weights + self.kept + self.libraries + (0 if self.gpu else self.logits)
+        return self.weights + self.libraries + (0 if self.gpu else self.logits)
 
     @property
     def on_gpu(self) -> int:
@@ -65,7 +62,6 @@ class Memory:
         logits = [f"{of_prompts} {shown(self.logits)}"] * bool(self.logits)
         counted = [
             f"weights of its models and the merged one {shown(self.weights)}",
-            f"kept between candidates {shown(self.kept)}",
             f"Python and its libraries {shown(self.libraries)}",
             *(() if self.gpu else logits),
         ]
@@ -136,7 +132,6 @@ def memory(config: RunConfig, models: Mapping[str, ModelFacts]) -> Memory:
     return Memory(
         weights=weights,
         merged=max(_merged_bytes(config, stage, models) for stage in config.stages),
-        kept=min(CACHE_BYTES, weights),
         logits=logits,
         rows=rows,
         prompt=prompt,

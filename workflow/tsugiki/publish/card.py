@@ -18,6 +18,7 @@ from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe
 from tsugiki.finalists.table import (
     FinalTable,
     Row,
+    ahead,
     choice,
     ranked_rows,
     shown,
@@ -25,6 +26,7 @@ from tsugiki.finalists.table import (
     shown_range,
 )
 from tsugiki.merge.registry import METHODS
+from tsugiki.models.kinds.kind import Kind
 from tsugiki.publish.sources import Source, Sources
 
 LONGEST = 20_000
@@ -49,10 +51,19 @@ class Published:
     """SHA-256 of the chat template; None if the model has none."""
     lender: str | None
     """The parent, or the file, that it is from, if that is not the owner of all else."""
-    vision: bool
-    """Whether the model reads images, too."""
+    kind: Kind
+    """What kind of model it is."""
+    merged: tuple[str, ...]
+    """Its components that are merged, if it has components."""
     source: str | None
     """Git commit of tsugiki that made the run, where it is known."""
+
+    @property
+    def task(self) -> str:
+        """What the Hub calls its use."""
+        if self.kind.output == "images":
+            return "text-to-image"
+        return "image-text-to-text" if self.kind.sees else "text-generation"
 
     @property
     def row(self) -> Row | None:
@@ -74,11 +85,11 @@ def _metadata(one: Published) -> ModelCardData:
         base_model=_named_on_hub(one.found.models) or None,
         base_model_relation="merge",
         language=list(dict.fromkeys(languages)) or None,
-        library_name="transformers",
+        library_name="diffusers" if one.kind.output == "images" else "transformers",
         license=one.verdict.license,
         license_name=one.verdict.name,
         license_link=one.verdict.link,
-        pipeline_tag="image-text-to-text" if one.vision else "text-generation",
+        pipeline_tag=one.task,
         tags=["merge", "evolutionary-model-merging", "tsugiki", *sorted(methods)],
         model_name=one.name,
         eval_results=list(_results(one)) or None,
@@ -102,7 +113,7 @@ def _results(one: Published) -> Iterator[EvalResult]:
             task = str(getattr(measure, "task", measure.name))
             metric = str(getattr(measure, "metric", measure.name)).partition(",")[0]
             yield EvalResult(
-                task_type="text-generation",
+                task_type=one.task if one.kind.output == "images" else "text-generation",
                 dataset_type=task,
                 dataset_name=f"{task}, held-out documents of run {one.config.name}",
                 metric_type=metric,
@@ -152,14 +163,24 @@ def _parents(one: Published) -> Iterator[str]:
     owner = one.recipe.owner
     stage = one.config.stage(owner)
     owner = owner if stage is None else one.config.owner(stage)
+    yield f"\n{_of_owner(one, owner)} [CITATION.cff](CITATION.cff) names all models that this one is made from.\n"
+
+
+def _of_owner(one: Published, owner: str) -> str:
+    """What a model has that is not merged, and whose it is."""
+    if one.kind.layout.parts:
+        return (
+            f"Merged: {', '.join(one.merged)}. All other components and all settings are those of `{owner}`, with "
+            f"which the model was evaluated. diffusers loads the whole: `DiffusionPipeline.from_pretrained`."
+        )
     template = (
         f"The chat template (SHA-256 `{one.template}`) is that of `{one.lender or owner}`, unchanged."
         if one.template
         else "There is no chat template."
     )
-    yield (
-        f"\nConfiguration, tokenizer and generation settings are those of `{owner}`, with which the model was "
-        f"evaluated. {template} [CITATION.cff](CITATION.cff) names all models that this one is made from.\n"
+    return (
+        f"Configuration, tokenizer and generation settings are those of `{owner}`, with which the model was "
+        f"evaluated. {template}"
     )
 
 
@@ -191,6 +212,7 @@ def _scores(one: Published) -> Iterator[str]:
         )
         for row in ranked_rows(table, on):
             score, against = row.test.get(on.objective), row.of(on.objective).against_winner
+            lead = None if against is None else ahead(on, against)
             this = row.recipe == one.recipe.digest
             cells = (
                 f"**{row.name}** (this model)" if this else row.name,
@@ -198,8 +220,8 @@ def _scores(one: Published) -> Iterator[str]:
                 "" if row.tried is None else str(row.tried),
                 "failed" if score is None else shown(score.value),
                 "" if score is None else shown_range(score),
-                "" if against is None else f"{shown(against.value)} ({shown_range(against)})",
-                "" if against is None else shown_p(against.p_holm),
+                "" if lead is None else f"{shown(lead.value)} ({shown_range(lead)})",
+                "" if lead is None else shown_p(lead.p_holm),
             )
             yield f"| {' | '.join(cells)} |"
         yield ""

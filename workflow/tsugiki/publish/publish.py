@@ -18,11 +18,12 @@ from tsugiki.contracts.environment import source_commit
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import entries
 from tsugiki.contracts.population import Ranked
+from tsugiki.contracts.recipe import AnyRecipe, names_in
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.finalists.table import read_final_table
 from tsugiki.merge.marker import difference, read_marker
-from tsugiki.models.facts import kind_in
-from tsugiki.models.kinds.vision_language import VISION_LANGUAGE
+from tsugiki.models.facts import kind_in, read_facts
+from tsugiki.models.kinds.registry import layout_of
 from tsugiki.models.sources import FolderFiles
 from tsugiki.models.vocabulary import read_template
 from tsugiki.publish.alongside import (
@@ -120,7 +121,8 @@ def publish(
             candidate=None if candidate is None else (candidate[0], _ranked(files, *candidate)),
             template=_template(folder),
             lender=lender(files, config),
-            vision=_reads_images(folder),
+            kind=kind_in(folder),
+            merged=_merged(folder, recipe),
             source=source_commit(files),
         )
         content = _content(files, published, folder, repository or name)
@@ -201,20 +203,16 @@ def _template(folder: Path) -> str | None:
     return None if template is None else digest_bytes(template.encode())
 
 
-def _reads_images(folder: Path) -> bool:
-    """Whether a model reads pictures.
-
-    Raises:
-        ConfigError: it draws them, for which there is no card.
-    """
-    kind = kind_in(folder)
-    if kind.output == "images":
-        raise ConfigError(
-            "image generators are not published by tsugiki yet: the card would be a language model's",
-            where=str(folder),
-            fix=f"write a card, and upload the folder yourself: hf upload REPOSITORY {folder}",
-        )
-    return kind is VISION_LANGUAGE
+def _merged(folder: Path, recipe: AnyRecipe) -> tuple[str, ...]:
+    """The components that are merged of a model that has some."""
+    files = FolderFiles(folder)
+    if not layout_of(files.sizes).parts:
+        return ()
+    names = names_in(recipe.models)
+    facts, _ = read_facts(
+        "the merged model", files, names.get(recipe.owner) or next(iter(names.values()), None)
+    )
+    return tuple(dict.fromkeys(stored.partition(".")[0] for stored in facts.names.values()))
 
 
 def _content(files: RunFiles, one: Published, folder: Path, repository: str) -> dict[str, Content]:

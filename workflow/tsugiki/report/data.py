@@ -106,9 +106,10 @@ def _pictures(files: RunFiles, document: str) -> Iterator[str]:
 
 
 def _answer(row: Mapping[str, Any]) -> str:
-    """What a model answered; its value where the record holds no answer."""
-    response = row.get("response")
-    return f"{row['value']:g}" if response is None else _shortened(response)
+    """What a model answered; where the record holds no answer, its value, or what the document adds to one."""
+    if (response := row.get("response")) is not None:
+        return _shortened(response)
+    return str(row["part"]) if row["value"] is None else f"{row['value']:g}"
 
 
 def _shortened(text: str | None) -> str:
@@ -165,6 +166,8 @@ class ReportData:
     """Largest share of prompts that were too long for a candidate, and lost their start."""
     unclosed: float
     """Largest share of a candidate's answers whose thinking part was not closed."""
+    unclosed_by_winner: float | None
+    """The winner's share on the test items, once these are scored."""
     left_out: int
     """Search documents that tell nothing apart, and that later generations of the last stage are not asked."""
     costs: Sequence[PhaseCost]
@@ -221,6 +224,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         failures=_failures(ledger),
         cut=max((one.rates.get("cut", 0.0) for one in scored), default=0.0),
         unclosed=max((one.rates.get("unclosed", 0.0) for one in scored), default=0.0),
+        unclosed_by_winner=_of_winner(ledger, table, "unclosed"),
         left_out=sum(len(documents) for documents in left_out.values()),
         costs=list(_costs(files, config, known, ledger)),
         steps=step_costs(files.root / "benchmarks"),
@@ -278,6 +282,15 @@ def _failures(ledger: Mapping[str, Sequence[Generation]]) -> list[Failure]:
                 found.setdefault((phase, one.outcome.kind, reason), []).append(one.id)
     failures = [Failure(*key, len(ids), ids[0]) for key, ids in found.items()]
     return sorted(failures, key=lambda one: -one.count)
+
+
+def _of_winner(
+    ledger: Mapping[str, Sequence[Generation]], table: FinalTable | None, rate: str
+) -> float | None:
+    recipe = None if table is None else table.row(table.winner).recipe
+    ranked = (one for of in ledger.get(TEST, ()) for one in of.ranked if one.recipe == recipe)
+    scored = (one.outcome for one in ranked if isinstance(one.outcome, Scored))
+    return next((outcome.rates.get(rate, 0.0) for outcome in scored), None)
 
 
 def _costs(

@@ -68,9 +68,11 @@ def remarks(data: ReportData) -> Iterator[str]:
             "lost their start."
         )
     if data.unclosed:
+        winner = data.unclosed_by_winner
+        of_winner = "" if winner is None else f"; {winner:.0%} of the winner's on held-out items"
         yield (
-            f"Up to {data.unclosed:.0%} of a candidate's answers did not close their thinking in time, "
-            "and count as wrong."
+            f"Up to {data.unclosed:.0%} of a candidate's answers did not close their thinking in time, and count "
+            f"as wrong{of_winner}."
         )
     if data.left_out:
         yield (

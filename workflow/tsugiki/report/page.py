@@ -13,7 +13,7 @@ from tsugiki.config.licences import described
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.recipe import AnyRecipe
-from tsugiki.finalists.table import choice, notes, ranked_rows, shown, shown_p, shown_range
+from tsugiki.finalists.table import ahead, choice, notes, ranked_rows, shown, shown_p, shown_range
 from tsugiki.progress.progress import duration
 from tsugiki.report.comparison import comparison_figure, figure_name
 from tsugiki.report.costs import cost_figure
@@ -112,6 +112,7 @@ def render(data: ReportData, drawn: dict[str, Figure], model: Sequence[str] = ()
         table=data.table,
         ranked_rows=ranked_rows,
         choice=choice,
+        ahead=ahead,
         comparison_name=figure_name,
         search_name=search_name,
         courses=courses(data.stages),

@@ -53,11 +53,6 @@ def make_scales(settings: DataflowSpace, *, layers: int, places: int) -> Scales:
     `per_hop`: a number for each place, and one more for a fixed last layer; a fixed first layer has 1.
     `matrix`: the paper's W, a number for each ordered pair of layers; the first hop has 1. `network`:
     the paper's pi(i, j, t). `none`: every scale is 1.
-
-    Args:
-        settings: The space.
-        layers: Layers in the row (the paper's M).
-        places: Places with an indicator.
     """
     low, high = settings.scale_range
     one = (1 - low) / (high - low)
@@ -188,9 +183,6 @@ class DataflowGenome(Begun):
         """The recipe at a point of the unit cube.
 
         A path without any layer, which only free ends allow, becomes the owner's first layer.
-
-        Args:
-            coordinates: One number in [0, 1] for every gene.
         """
         count, numbers = len(self.places), len(self.scales.start)
         if len(coordinates) != count + numbers:
@@ -228,11 +220,6 @@ def build_dataflow_genome(
     stage: Stage, *, digests: Mapping[str, str], layers: Mapping[str, int]
 ) -> DataflowGenome:
     """The genome of a stage.
-
-    Args:
-        stage: The stage; its first parent is the owner.
-        digests: Digest of every parent, by name.
-        layers: Number of layers of every parent, by name.
 
     Raises:
         ParentError: the owner has too few layers for ends that are fixed.

@@ -19,10 +19,6 @@ def encode_path(space: DataflowGenome, recipe: AnyRecipe) -> Encoded:
     Each layer of the path takes the first place that is free for it. Numbers that no layer uses stay where
     the search starts, at scales of 1.
 
-    Args:
-        space: The space.
-        recipe: Any recipe; its models are known by the digests of their files.
-
     Raises:
         ConfigError: no point of the space is the path.
     """

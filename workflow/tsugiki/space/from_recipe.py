@@ -18,6 +18,8 @@ from tsugiki.contracts.recipe import (
     Recipe,
 )
 from tsugiki.errors import ConfigError
+from tsugiki.merge.method import Method, Value
+from tsugiki.merge.registry import METHODS
 from tsugiki.models.grouping import group_of, groups, value_at
 from tsugiki.models.kinds.kind import Kind
 from tsugiki.space.parameter_space import DECIMALS, ParameterGenome
@@ -28,14 +30,6 @@ EQUAL_WHERE_ALL_IS_KEPT = (
 )
 """Methods that differ only in what they keep of task vectors: with a density of 1 everywhere, which
 `task_arithmetic` always has, those of a set give the same bits."""
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a merge method takes where a recipe says nothing, by name."""
-
-    parameters: Mapping[str, float]
-    options: Mapping[str, bool | float | str]
 
 
 @dataclass(frozen=True)
@@ -61,19 +55,12 @@ def misfit_of(why: str, expected: object, got: object) -> ConfigError:
     )
 
 
-def translate(
-    space: ParameterGenome, recipe: AnyRecipe, defaults: Mapping[str, Defaults]
-) -> Recipe:
+def translate(space: ParameterGenome, recipe: AnyRecipe) -> Recipe:
     """The recipe in the space's own terms: its merge method, its names of the parents.
 
     Parents are known by the digests of their files. What a space does not search has to be as it is
     there. Methods stand for each other only where they give the same bits
     (`EQUAL_WHERE_ALL_IS_KEPT`).
-
-    Args:
-        space: The space.
-        recipe: Any recipe.
-        defaults: By merge method.
 
     Raises:
         ConfigError: no point of the space is the recipe.
@@ -81,12 +68,18 @@ def translate(
     frame = space.frame
     if not isinstance(recipe, Recipe):
         raise misfit_of("it is a path through layers", "a recipe in parameter space", recipe.method)
-    if getattr(frame.base, "digest", None) != getattr(recipe.base, "digest", None):
-        raise misfit_of("it has another base", _called([frame.base]), _called([recipe.base]))
-    names = _names(frame, recipe)
-    if recipe.method not in defaults:
+    bases = [
+        one.base if METHODS[frame.method].base != "unused" else None for one in (frame, recipe)
+    ]
+    if len({base and base.digest for base in bases}) > 1:
+        raise misfit_of("it has another base", *(_called([base]) for base in bases))
+    names = names_by_files(frame.parents, recipe.parents)
+    if sorted(names.values()) != sorted(ref.name for ref in frame.parents):
+        raise misfit_of("it merges other parents", _called(frame.parents), _called(recipe.parents))
+    if bases[0] is not None and bases[1] is not None:
+        names.setdefault(bases[1].name, bases[0].name)
+    if recipe.method not in METHODS:
         raise misfit_of("there is no such merge method", frame.method, recipe.method)
-    known, own = defaults[recipe.method], defaults[frame.method]
     parameters = {
         name: parameter.model_copy(
             update={"values": {names.get(one, one): of for one, of in parameter.values.items()}}
@@ -94,19 +87,19 @@ def translate(
         for name, parameter in recipe.parameters.items()
     }
     if recipe.method != frame.method:
-        _require_equal_methods(recipe, frame, known)
+        _require_equal_methods(recipe, frame)
         parameters.pop("density", None)
-        if "density" in own.parameters:
+        if METHODS[frame.method].parameter("density"):
             parameters["density"] = Parameter(values={SHARED: {"model": 1.0}})
     told = recipe.model_copy(
         update={
             "method": frame.method,
             "parameters": parameters,
             "owner": names.get(recipe.owner, recipe.owner),
-            "options": {**known.options, **recipe.options},
+            "options": _options(recipe),
         }
     )
-    _require_equal_beside_genes(space, told, known, own)
+    _require_equal_beside_genes(space, told, METHODS[recipe.method])
     return told
 
 
@@ -116,7 +109,6 @@ def encode(
     *,
     tensors: Sequence[str],
     kind: Kind,
-    defaults: Mapping[str, Defaults],
 ) -> Encoded:
     """The point of the space that decodes to a recipe, or the nearest that there is.
 
@@ -124,18 +116,11 @@ def encode(
     the anchors of a gradient the least squares. Values beyond a gene's range are moved to its end.
     Parameters that the recipe does not name stay where the genes start.
 
-    Args:
-        space: The space.
-        recipe: Any recipe.
-        tensors: Names of the merged model's tensors.
-        kind: The kind of model that it is.
-        defaults: By merge method.
-
     Raises:
         ConfigError: no point of the space is near the recipe (see `translate`), or the recipe has no
             value for a tensor.
     """
-    told = translate(space, recipe, defaults)
+    told = translate(space, recipe)
     notes = [
         f"it has another {name} ({there}; {here} here)"
         for name in ("dtype", "mask_seed", "owner")
@@ -184,42 +169,37 @@ def names_by_files(ours: Sequence[ParentRef], theirs: Iterable[ParentRef]) -> di
     }
 
 
-def _names(frame: Recipe, recipe: Recipe) -> dict[str, str]:
-    """What the recipe's models are called in the space."""
-    names = names_by_files(frame.parents, recipe.parents)
-    if sorted(names.values()) != sorted(ref.name for ref in frame.parents):
-        raise misfit_of("it merges other parents", _called(frame.parents), _called(recipe.parents))
-    if frame.base is not None and recipe.base is not None:
-        names.setdefault(recipe.base.name, frame.base.name)
-    return names
-
-
 def _called(models: Iterable[ParentRef | None]) -> str:
     """Models by name and digest."""
     return ", ".join(f"{one.name} ({one.digest[:12]})" if one else "none" for one in models)
 
 
-def _require_equal_beside_genes(
-    space: ParameterGenome, told: Recipe, known: Defaults, own: Defaults
-) -> None:
-    """What is not searched is the same."""
+def _options(recipe: Recipe) -> dict[str, Value]:
+    """Options of the recipe's method, with defaults where it says nothing."""
+    return {spec.name: spec.default for spec in METHODS[recipe.method].options} | recipe.options
+
+
+def _require_equal_beside_genes(space: ParameterGenome, told: Recipe, original: Method) -> None:
+    """What is not searched is the same; `told` has left out what has its default in its own method."""
     frame = space.frame
-    for name, default in own.parameters.items():
-        if name not in space.groupings:
-            here = _numbers(frame.parameters.get(name), default)
-            there = _numbers(told.parameters.get(name), known.parameters.get(name, default))
+    for spec in METHODS[frame.method].parameters:
+        if spec.name not in space.groupings:
+            theirs = original.parameter(spec.name) or spec
+            here = _numbers(frame.parameters.get(spec.name), spec.default)
+            there = _numbers(told.parameters.get(spec.name), theirs.default)
             if here != there:
-                raise misfit_of(f"it has another `{name}`, which is not searched", here, there)
-    for name, option in own.options.items():
-        if (ours := frame.options.get(name, option)) != (theirs := told.options[name]):
-            raise misfit_of(f"it has another `{name}`", ours, theirs)
+                raise misfit_of(f"it has another `{spec.name}`, which is not searched", here, there)
+    for name, ours in _options(frame).items():
+        if ours != told.options[name]:
+            raise misfit_of(f"it has another `{name}`", ours, told.options[name])
 
 
-def _require_equal_methods(recipe: Recipe, frame: Recipe, known: Defaults) -> None:
+def _require_equal_methods(recipe: Recipe, frame: Recipe) -> None:
     pair = {recipe.method, frame.method}
     if not any(pair <= methods for methods in EQUAL_WHERE_ALL_IS_KEPT):
         raise misfit_of("it is of another merge method", frame.method, recipe.method)
-    densities = _numbers(recipe.parameters.get("density"), known.parameters.get("density", 1.0))
+    density = METHODS[recipe.method].parameter("density")
+    densities = _numbers(recipe.parameters.get("density"), density.default if density else 1.0)
     if densities != [1.0]:
         raise misfit_of(
             f"it is of another merge method, which equals {frame.method} at a density of 1 only",

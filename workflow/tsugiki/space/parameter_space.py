@@ -74,11 +74,7 @@ class ParameterGenome(Begun):
         return replace(GeneKinds.numbers(len(self.genes)), depth=depth)
 
     def decode(self, coordinates: Sequence[float]) -> Recipe:
-        """The recipe at a point of the unit cube.
-
-        Args:
-            coordinates: One number in [0, 1] for every gene.
-        """
+        """The recipe at a point of the unit cube."""
         if len(coordinates) != len(self.genes):
             raise LineageError(
                 "the genome does not fit the search space",
@@ -158,14 +154,7 @@ def build_parameter_genome(
 def frame_of(
     stage: Stage, *, seed: int, digests: Mapping[str, str], per_parent: Mapping[str, bool]
 ) -> Recipe:
-    """What all recipes of a stage have in common: a recipe without the searched parameters.
-
-    Args:
-        stage: The stage.
-        seed: The run's seed, used for masks unless the stage has a seed of its own.
-        digests: Digest of every parent and of the base, by name.
-        per_parent: For every parameter of the method, whether each parent has its own value.
-    """
+    """What all recipes of a stage have in common: a recipe without the searched parameters."""
     space = stage.space
     assert isinstance(space, ParameterSpace)
     fixed = {

@@ -19,7 +19,7 @@ from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.errors import LineageError
 from tsugiki.evolve.select import first
 from tsugiki.parents.locate import locate
-from tsugiki.parents.run_models import lock_stage, read_stage_lock, run_digests
+from tsugiki.parents.run_models import RunModels, lock_stage, read_stage_lock, run_digests
 from tsugiki.space.read import read_genome
 from tsugiki.steps.begin import differing_origin
 from tsugiki.steps.best import write_model
@@ -74,7 +74,7 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entr
 def _means(space: Genome, candidate: Candidate) -> bool:
     """Whether a candidate's genome decodes to its recipe."""
     genome = clip(np.array(candidate.genome))
-    return space.decode([float(value) for value in genome]).digest == candidate.recipe
+    return space.decode(genome.tolist()).digest == candidate.recipe
 
 
 def reproduce_best(files: RunFiles, config: RunConfig, out: Path) -> str:
@@ -94,17 +94,20 @@ def reproduce_best(files: RunFiles, config: RunConfig, out: Path) -> str:
     digests, threads = run_digests(files, config), config.evaluation.threads
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-stages-") as temporary:
-        folders = dict(parents)
+        models = RunModels(dict(parents), digests)
         for stage, before in stage_recipes(files, config, recipe).items():
-            folders[stage] = Path(temporary) / stage
-            write_model(config, before, folders, digests, folders[stage], threads=threads)
-            _compare(files, stage, before, folders[stage])
-        write_model(config, recipe, folders, digests, out, replace=replace, threads=threads)
-    for path in sorted(files.best.glob("[!.]*")):
-        if not (out / path.name).is_file() or digest_file(out / path.name) != digest_file(path):
+            models.folders[stage] = folder = Path(temporary) / stage
+            write_model(config, before, models, folder, threads=threads)
+            _compare(files, stage, before, folder)
+        write_model(config, recipe, models, out, replace=replace, threads=threads)
+    for path in sorted(files.best.rglob("[!.]*")):
+        again = out / path.relative_to(files.best)
+        if path.is_dir() and again.is_dir():
+            continue
+        if not again.is_file() or digest_file(again) != digest_file(path):
             raise _other(
                 "the best model could not be reproduced",
-                where=str(out / path.name),
+                where=str(again),
                 expected=f"the bytes of {path}",
             )
     return f"{out}: the same bytes as {files.best}"

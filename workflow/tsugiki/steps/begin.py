@@ -20,17 +20,16 @@ from tsugiki.contracts.recipe import (
     Hop,
     Parameter,
     ParentRef,
-    Recipe,
     read_recipe,
 )
 from tsugiki.errors import ConfigError, TsugikiError
 from tsugiki.finalists.baselines import baseline_population
-from tsugiki.merge.registry import METHODS, PER_PARENT
+from tsugiki.merge.registry import PER_PARENT
 from tsugiki.models.kinds.kind import Kind
 from tsugiki.parents.run_models import run_digests, with_digests
 from tsugiki.space.dataflow_space import DataflowGenome
 from tsugiki.space.from_path import encode_path
-from tsugiki.space.from_recipe import Defaults, Encoded, encode, translate
+from tsugiki.space.from_recipe import Encoded, encode, translate
 from tsugiki.space.parameter_space import ParameterGenome, frame_of
 from tsugiki.steps.finals import winning_recipe
 from tsugiki.steps.origins import outside_file
@@ -38,14 +37,6 @@ from tsugiki.steps.origins import outside_file
 Space = ParameterGenome | DataflowGenome
 Encode = Callable[[AnyRecipe], Encoded]
 """From a recipe to the point of a space."""
-
-DEFAULTS = {
-    name: Defaults(
-        {spec.name: spec.default for spec in method.parameters},
-        {spec.name: spec.default for spec in method.options},
-    )
-    for name, method in METHODS.items()
-}
 
 
 def find_recipe(
@@ -92,7 +83,7 @@ def misfit(space: Space, recipe: AnyRecipe) -> ConfigError | None:
     """Why a space does not have a recipe, as far as that shows without its models; None if it does."""
     try:
         if isinstance(space, ParameterGenome):
-            translate(*_comparable(space, recipe), DEFAULTS)
+            translate(space, recipe)
         else:
             encode_any(space, recipe)
     except ConfigError as error:
@@ -111,15 +102,7 @@ def encode_any(
     if isinstance(space, DataflowGenome):
         return encode_path(space, recipe)
     assert kind is not None
-    return encode(*_comparable(space, recipe), tensors=tensors, kind=kind, defaults=DEFAULTS)
-
-
-def _comparable(space: ParameterGenome, recipe: AnyRecipe) -> tuple[ParameterGenome, AnyRecipe]:
-    """Both without the base, where the method takes none."""
-    if METHODS[space.frame.method].base != "unused" or not isinstance(recipe, Recipe):
-        return space, recipe
-    frame = space.frame.model_copy(update={"base": None})
-    return space.model_copy(update={"frame": frame}), recipe.model_copy(update={"base": None})
+    return encode(space, recipe, tensors=tensors, kind=kind)
 
 
 def begin(
@@ -133,13 +116,8 @@ def begin(
 ) -> Space:
     """The space with the recipes that the search begins with.
 
-    Args:
-        files: The run.
-        config: Its configuration.
-        stage: The stage.
-        space: Its space.
-        encode: From a recipe to a point of it.
-        log: Takes a line for each recipe, and for whatever its point does not say as it did.
+    `encode` gives the point of a recipe. `log` takes a line for each recipe, and for whatever its point
+    does not say as it did.
 
     Raises:
         ConfigError: the space does not have a recipe.

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from tsugiki import atomic
-from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import entries
@@ -23,7 +22,13 @@ from tsugiki.merge.dataflow.explicit import FoldingDifference, folding_differenc
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.write import write_merge
-from tsugiki.parents.run_models import lock_stage, models_of, run_models, write_stage_lock
+from tsugiki.parents.run_models import (
+    RunModels,
+    lock_stage,
+    models_of,
+    run_models,
+    write_stage_lock,
+)
 from tsugiki.steps.finals import winning_recipe
 from tsugiki.steps.output import require_place_beside
 
@@ -34,11 +39,6 @@ def measure_folding(
     """How far a written model is from its explicit form; None for a recipe that scales no hidden state.
 
     Computed on the CPU.
-
-    Args:
-        recipe: The recipe.
-        folders: Folder of each model, by name.
-        digests: Digest of each one's files, by name.
     """
     if not isinstance(recipe, DataflowRecipe) or not is_scaled(recipe):
         return None
@@ -54,7 +54,7 @@ def record_folding(files: RunFiles, config: RunConfig) -> FoldingDifference | No
     models = run_models(files, config)
     measured = measure_folding(winning_recipe(files), models.folders, models.digests)
     if measured is not None:
-        atomic.write_bytes(files.folding, pretty_json(measured.model_dump(mode="json")))
+        atomic.write_bytes(files.folding, measured.to_json())
     return measured
 
 
@@ -70,8 +70,7 @@ def describe_folding(measured: FoldingDifference) -> str:
 def write_model(
     config: RunConfig,
     recipe: AnyRecipe,
-    folders: Mapping[str, Path],
-    digests: Mapping[str, str],
+    models: RunModels,
     out: Path,
     *,
     replace: bool = False,
@@ -79,51 +78,32 @@ def write_model(
 ) -> str:
     """Write a model of a run as a checkpoint; returns the digest of its weights.
 
-    It gets the chat template and the ends of answers that it was scored with, where these are not those of the
-    tokenizer's owner, whose files it gets.
-
-    Args:
-        config: The run.
-        recipe: The model's.
-        folders: Folder of each model, by name: of the parents, and of the stages that the recipe names.
-        digests: Digest of each one's files, by name.
-        out: Where the model goes.
-        replace: Replace whatever stands there. It has to be the caller's own.
-        threads: CPU threads.
+    It gets the chat template and the ends of answers that it was scored with, where these are not those of
+    the tokenizer's owner, whose files it gets. `folders` are of the parents, and of the stages that the
+    recipe names. With `replace`, whatever stands at `out` is replaced: it has to be the caller's own.
 
     Raises:
         RecipeError, LineageError, ParentError, InfrastructureError: as `write_merge` does.
     """
-    chat = open_chat(config, {name: folders[name] for name in config.parents})
-    beside = chat.files(folders[recipe.owner])
+    chat = open_chat(config, {name: models.folders[name] for name in config.parents})
+    beside = chat.files(models.folders[recipe.owner])
     return write_merge(
-        recipe, folders, digests, out, replace=replace, beside=beside, threads=threads
+        recipe, models.folders, models.digests, out, replace=replace, beside=beside, threads=threads
     )
 
 
 def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -> str:
     """Write the winner as a checkpoint; returns the digest of its weights.
 
-    Args:
-        files: The run.
-        config: Its configuration.
-        out: Where the model goes. The run's own place, results/<run>/best, is always replaced.
-        threads: CPU threads.
+    The run's own place, results/<run>/best, is always replaced.
 
     Raises:
         ConfigError: `out` is another place, and may not be replaced (see `require_place`).
     """
     models = run_models(files, config, config.stages[-1].members, read=True)
     own = out.absolute() == files.best.absolute()
-    return write_model(
-        config,
-        winning_recipe(files),
-        models.folders,
-        models.digests,
-        out,
-        replace=own or require_place_beside(files, config, out),
-        threads=threads,
-    )
+    replace = own or require_place_beside(files, config, out)
+    return write_model(config, winning_recipe(files), models, out, replace=replace, threads=threads)
 
 
 def write_candidate(
@@ -131,13 +111,7 @@ def write_candidate(
 ) -> str:
     """Write any candidate of a stage as a checkpoint; returns the digest of its weights.
 
-    Args:
-        files: The run.
-        config: Its configuration.
-        stage: Name of the stage.
-        candidate: Id, such as `003-07`.
-        out: Where the model goes.
-        threads: CPU threads.
+    A candidate is named by its id, such as `003-07`.
 
     Raises:
         ConfigError: there is no such candidate, or `out` may not be replaced (see `require_place`).
@@ -145,18 +119,13 @@ def write_candidate(
     recipe = candidate_recipe(files, stage, candidate)
     replace = require_place_beside(files, config, out)
     models = models_of(files, config, stage, read=True)
-    return write_model(
-        config, recipe, models.folders, models.digests, out, replace=replace, threads=threads
-    )
+    return write_model(config, recipe, models, out, replace=replace, threads=threads)
 
 
 def candidate_recipe(files: RunFiles, stage: str, candidate: str) -> AnyRecipe:
     """The recipe of a stage's candidate.
 
-    Args:
-        files: The run.
-        stage: Name of the stage.
-        candidate: Id, such as `003-07`.
+    A candidate is named by its id, such as `003-07`.
 
     Raises:
         ConfigError: there is no such candidate.
@@ -183,9 +152,7 @@ def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads:
     recipe = winning_recipe(files, config.finalists_of(stage))
     models = models_of(files, config, stage, read=True)
     phase = files.phase(stage)
-    write_model(
-        config, recipe, models.folders, models.digests, phase.best, replace=True, threads=threads
-    )
+    write_model(config, recipe, models, phase.best, replace=True, threads=threads)
     locked = lock_stage(stage, phase.best, recipe.digest)
     write_stage_lock(phase.best_lock, locked)
     return locked.digest

@@ -161,22 +161,23 @@ class _Edit:
             yield Effect(f"{why}: what follows from stage {name} is done anew", merging)
 
     def _of_finals(self) -> Iterator[Effect]:
-        if self.before.baselines_key() != self.after.baselines_key():
+        before, after = self.before, self.after
+        if before.baselines_key() != after.baselines_key():
             why = self._why("baselines", "stages", "seed")
             yield Effect(f"{why}: baselines and the final table are made anew")
-        if self.before.config.rival_stages.keys() != self.after.config.rival_stages.keys():
+        if before.config.rival_stages.keys() != after.config.rival_stages.keys():
             yield Effect(f"{self._why('rivals')}: the final table is made anew with other rivals")
-        if self.before.finalists_key() != self.after.finalists_key():
-            merging = {name for name in self.after.stages if _behind(self.after, name)}
+        if before.finalists_key() != after.finalists_key():
+            merging = {name for name in after.stages if _behind(after, name)}
             line = "finalists are chosen anew, and what follows from them is done anew"
             yield Effect(f"{self._why('finalists')}: {line}", merging)
-        if self.before.flatness_key() != self.after.flatness_key() and self._below("finalists"):
+        if before.flatness_key() != after.flatness_key() and self._below("finalists"):
             why = self._why("finalists.flatness")
             yield Effect(f"{why}: neighbours of the winner and the final table are made anew")
-        if self.before.repeat_key() != self.after.repeat_key() and self._below("evaluation"):
+        if before.repeat_key() != after.repeat_key() and self._below("evaluation"):
             line = "models are scored a second time, and the final table is made anew"
             yield Effect(f"{self._why('evaluation.repeat_check')}: {line}")
-        if self.before.tracking_key() != self.after.tracking_key():
+        if before.tracking_key() != after.tracking_key():
             yield Effect(f"{self._why('tracking')}: all generations are tracked anew")
 
 

@@ -11,9 +11,7 @@ from tsugiki.parents.run_models import run_models
 def describe_chats(files: RunFiles, config: RunConfig) -> list[str]:
     """Sentences for the report.
 
-    Args:
-        files: The run. Of parents whose files are not on this machine only the configuration is told.
-        config: Its configuration.
+    Of parents whose files are not on this machine only the configuration is told.
     """
     owner = config.owner(config.stages[-1])
     said = [
@@ -54,9 +52,9 @@ def lender(files: RunFiles, config: RunConfig) -> str | None:
 def _of_files(files: RunFiles, config: RunConfig, owner: str) -> tuple[str, str]:
     """Whom the chat template is from, and the tokens that end answers."""
     from tsugiki.evaluate.chat import open_chat  # imports transformers
-    from tsugiki.evaluate.readers import Reader, token_texts
+    from tsugiki.evaluate.readers import ParentReader, token_texts
 
     folders = run_models(files, config, ()).folders
     chat = open_chat(config, folders)
-    reader = Reader(owner, folders[owner], config, chat)
+    reader = ParentReader(owner, folders[owner], config, chat)
     return chat.source or owner, token_texts(reader, reader.ends)

@@ -10,6 +10,7 @@ from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.lm_eval_tasks import local_tasks
+from tsugiki.config.parents import DemoParent
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import FLATNESS, REPEAT
@@ -23,6 +24,7 @@ PROMPT = (250, 1000)
 """Tokens of a prompt, assumed: few and many."""
 ANSWER = 256
 """Most tokens of an answer where the task does not say; lm-eval's default."""
+BILLION = 1_000_000_000
 CHOICES = 4
 """Prompts that a document of a multiple-choice task is, assumed."""
 
@@ -76,10 +78,7 @@ class Share:
 def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Share]:
     """What is evaluated, if every stage runs for all its generations.
 
-    Args:
-        config: The run.
-        tensors: What is merged, by stage; a stage is absent where its parents are
-            not known yet.
+    `tensors` are what is merged, by stage; a stage is absent where its parents are not known yet.
     """
     items, evaluation = config.evaluation.items, config.evaluation
     searched = tuple(sorted({one.task for one in evaluation.objectives}))
@@ -140,16 +139,10 @@ def gpu_hours(
 ) -> float:
     """GPU-hours of all evaluations.
 
-    A prompt of n tokens costs 2 · parameters · n operations. A token of the answer has the weights
-    read once for the whole batch, or costs 2 · parameters operations for each of its rows, whichever
-    takes longer.
-
-    Args:
-        gpu: The GPU.
-        config: The run.
-        parts: What is evaluated.
-        parameters: Numbers of the merged model.
-        best: Short prompts, answers of half their limit, a well-used GPU; or the opposite.
+    A prompt of n tokens costs 2 · parameters · n operations. A token of the answer has the weights read
+    once for the whole batch, or costs 2 · parameters operations for each of its rows, whichever takes
+    longer. `parameters` are the numbers of the merged model; `best` is short prompts, answers of half their
+    limit and a well-used GPU, or the opposite.
     """
     used = USED[0] if best else USED[1]
     dtype = config.stages[-1].space.dtype
@@ -175,25 +168,32 @@ def answer_limits(config: RunConfig) -> dict[str, int]:
 
 
 def render(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> str:
-    """The estimate as text: evaluations, then GPU-hours where the parents' sizes are known."""
+    """The estimate as text: evaluations, then GPU-hours; for each billion parameters while no parent's size is known."""
     parts = shares(config, tensors)
+    counted = {part.name for part in parts}
+    unknown = [one.name for one in config.stages if one.name not in counted | tensors.keys()]
     lines = [
         f"to evaluate, at most: {sum(part.candidates for part in parts):,} models, "
         f"{sum(part.answers for part in parts):,} answers ("
         + ", ".join(f"{part.name} {part.candidates:,} on {part.documents:,}" for part in parts)
+        + "".join(f"; {name} is not counted before its parents can be read" for name in unknown)
         + ")"
     ]
     parameters = max((sum(one.elements.values()) for one in tensors.values()), default=0)
-    if parameters:
+    if parameters or not any(isinstance(one, DemoParent) for one in config.parents.values()):
         on_processor = config.evaluation.device == "cpu"
         unit, what = ("processor-hours", "core") if on_processor else ("GPU-hours", "GPU")
+        size = f"{parameters / BILLION:.2g} billion parameters"
+        if not parameters:
+            unit = f"{unit} for each billion parameters of a parent"
+            size = "no parent could be read"
         hours = "; ".join(
-            f"{gpu.name} {_hours(gpu_hours(gpu, config, parts, parameters, best=True))} to "
-            f"{_hours(gpu_hours(gpu, config, parts, parameters, best=False))}"
+            f"{gpu.name} {_hours(gpu_hours(gpu, config, parts, parameters or BILLION, best=True))}"
+            f" to {_hours(gpu_hours(gpu, config, parts, parameters or BILLION, best=False))}"
             for gpu in ((CORE,) if on_processor else GPUS)
         )
         lines.append(
-            f"{unit}, a rough estimate: {hours} ({parameters / 1e9:.2g} billion parameters, "
+            f"{unit}, a rough estimate: {hours} ({size}, "
             f"batches of {config.evaluation.batch_size}, prompts of {PROMPT[0]} to {PROMPT[1]} "
             f"tokens, {USED[1]:.0%} to {USED[0]:.0%} of the {what} used)"
         )
@@ -224,13 +224,15 @@ def _population(config: RunConfig, stage: Stage, tensors: Mapping[str, MergedTen
         return config.evaluation.whole_candidates(_population(config, config.stages[-1], tensors))
     if stage.strategy.population is not None:
         return stage.strategy.population
-    if stage.name not in tensors:
-        return 0
-    return 4 + math.floor(3 * math.log(_genes(stage, tensors[stage.name])))
+    genes = _genes(stage, tensors.get(stage.name))
+    return 4 + math.floor(3 * math.log(genes)) if genes else 0
 
 
-def _genes(stage: Stage, tensors: MergedTensors) -> int:
+def _genes(stage: Stage, tensors: MergedTensors | None) -> int:
+    """Genes of a stage; 0 if that follows from tensors that are not known yet. Those of whole models follow from none."""
     if isinstance(stage.space, DataflowSpace):
+        if tensors is None:
+            return 0
         layers = dict.fromkeys(stage.parents, len(tensors.kind.blocks(tensors.elements)))
         genome = build_dataflow_genome(stage, digests=_unread(stage.parents), layers=layers)
         return len(genome.start)
@@ -239,7 +241,12 @@ def _genes(stage: Stage, tensors: MergedTensors) -> int:
     for name, gene in stage.space.genes.items():
         spec = specs.parameter(name)
         owners = len(stage.parents) if spec is not None and spec.per_parent else 1
-        genes += owners * len(groups(tensors.elements, gene.grouping, tensors.kind))
+        if gene.grouping == "model":
+            genes += owners
+        elif tensors is None:
+            return 0
+        else:
+            genes += owners * len(groups(tensors.elements, gene.grouping, tensors.kind))
     return genes
 
 

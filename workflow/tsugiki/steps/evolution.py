@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tsugiki import atomic
-from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import (
@@ -46,12 +45,15 @@ def write_next(files: RunFiles, config: RunConfig, stage: Stage, generation: int
     Raises:
         LineageError: the files contradict each other.
     """
-    phase = files.phase(stage.name)
     following = select_from_files(files, config, stage, generation)
-    after = phase.generation(generation + 1)
-    write_recipes(phase, following.recipes)
-    atomic.write_bytes(after.state, following.state)
-    atomic.write_bytes(after.population, following.population)
+    write_drawn(files.phase(stage.name), generation + 1, following)
+
+
+def write_drawn(phase: PhaseFiles, generation: int, drawn: Next) -> None:
+    """Write a generation that a strategy has drawn: recipes first, population.json last."""
+    write_recipes(phase, drawn.recipes)
+    atomic.write_bytes(phase.generation(generation).state, drawn.state)
+    atomic.write_bytes(phase.generation(generation).population, drawn.population)
 
 
 def select_from_files(
@@ -63,12 +65,7 @@ def select_from_files(
 ) -> Next:
     """What follows from the files of a generation; writes nothing.
 
-    Args:
-        files: The run.
-        config: Its configuration.
-        stage: The stage.
-        generation: The generation.
-        recorded: What followed when it was drawn, if it is drawn again.
+    `recorded` is what followed when it was drawn, if it is drawn again.
 
     Raises:
         LineageError: a file is missing, or files contradict each other.
@@ -127,7 +124,7 @@ def write_ranked(
     entry = rank(
         population, population_bytes, outcomes, objectives, weighed=weighed, estimates=estimates
     )
-    atomic.write_bytes(current.outcomes, pretty_json(entry.model_dump(mode="json")))
+    atomic.write_bytes(current.outcomes, entry.to_json())
     if stage is not None and entry.ranked:
         log(f"{name}: {generation_line(files, config, name, generation)}")
         # the two moves of a rival's climb are often as good as each other
@@ -166,7 +163,7 @@ def write_promotion(
     phase = files.phase(stage.name)
     current = phase.generation(generation)
     decided = promotion(phase, current, rung, rungs, evaluation.objectives, stage.strategy)
-    atomic.write_bytes(current.promotion(rung), pretty_json(decided.model_dump(mode="json")))
+    atomic.write_bytes(current.promotion(rung), decided.to_json())
     on = sum(one.left is None for one in decided.candidates)
     log(
         f"{stage.name}, generation {generation + 1}, {rungs.documents[rung]} documents: "
@@ -182,11 +179,8 @@ def read_outcomes(
 ) -> dict[str, Scored | Failed]:
     """Outcomes of a generation, by recipe digest.
 
-    Args:
-        phase: Its phase.
-        population: Its candidates.
-        left: The rung at which each recipe was left that was not scored on all documents.
-        own: The generation, if it is scored on documents of its own.
+    `left` is the rung at which each recipe was left that was not scored on all documents, `own` the
+    generation, if it is scored on documents of its own.
 
     Raises:
         LineageError: an outcome is missing or belongs to another recipe.
@@ -212,13 +206,9 @@ def refuse_mixed(
 ) -> None:
     """Scores are compared within a phase only if one evaluation made them all.
 
-    If not, the marks that the generation is scored are removed: the next run looks at each candidate
-    again, and scores those that another evaluation scored.
-
-    Args:
-        files: The generation.
-        outcomes: What came of its candidates.
-        before: Identity of the evaluation of the generations before; None if there are none.
+    If not, the marks that the generation is scored are removed: the next run looks at each candidate again,
+    and scores those that another evaluation scored. `before` is the evaluation of the generations before;
+    None if there are none.
 
     Raises:
         LineageError: more than one evaluation made the scores.
@@ -269,4 +259,4 @@ def write_population(
     """Write the one generation of a phase that no strategy has drawn: recipes first, population.json last."""
     write_recipes(phase, recipes)
     path = phase.generation(0).population
-    atomic.write_bytes(path, pretty_json(population.model_dump(mode="json")))
+    atomic.write_bytes(path, population.to_json())

@@ -31,12 +31,9 @@ from tsugiki.steps.finals import winning_recipe
 def export_recipe(recipe: AnyRecipe, models: Mapping[str, str]) -> str:
     """The mergekit configuration of a recipe.
 
-    Names of tensors, where they are needed, are read from a model in a folder, or else from the
-    headers of one on the Hub. For a path, all of its parents have to be in folders.
-
-    Args:
-        recipe: The recipe.
-        models: Folder or Hub repository (`owner/name`, `owner/name@revision`) of each model.
+    Names of tensors, where they are needed, are read from a model in a folder, or else from the headers of
+    one on the Hub. For a path, all of its parents have to be in folders. `models` are folders or Hub
+    repositories (`owner/name`, `owner/name@revision`).
 
     Raises:
         RecipeError: mergekit cannot express the recipe, or a model is not given.
@@ -49,11 +46,8 @@ def export_recipe(recipe: AnyRecipe, models: Mapping[str, str]) -> str:
 def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -> str:
     """The mergekit configuration of a run's best model.
 
-    Args:
-        files: The run.
-        config: Its configuration, which says where parents are: folders as they are written there,
-            repositories of the Hub with the locked commit. Best models of stages are in folders.
-        models: Where parents are instead, by name.
+    The configuration says where parents are, folders as they are written there and repositories of the Hub
+    with the locked commit; `models` says where they are instead. Best models of stages are in folders.
 
     Raises:
         RecipeError: mergekit cannot express the recipe.
@@ -77,10 +71,7 @@ def export_best(files: RunFiles, config: RunConfig, models: Mapping[str, str]) -
 def _export(recipe: AnyRecipe, folders: Mapping[str, Path], sources: Mapping[str, str]) -> str:
     """Write a recipe.
 
-    Args:
-        recipe: The recipe.
-        folders: Folder of each model that is in one.
-        sources: What each model is called in the configuration.
+    `folders` are of the models that are in one, `sources` what each model is called in the configuration.
     """
     _require_whole(recipe, folders)
     if isinstance(recipe, Recipe):
@@ -102,7 +93,16 @@ def _export(recipe: AnyRecipe, folders: Mapping[str, Path], sources: Mapping[str
 def _require_whole(recipe: AnyRecipe, folders: Mapping[str, Path]) -> None:
     """Refuse what mergekit would lose without a word."""
     for ref in recipe.models:
-        if ref.name in folders and (outside := Checkpoint(ref.name, folders[ref.name]).outside):
+        if ref.name not in folders:
+            continue
+        model = Checkpoint(ref.name, folders[ref.name])
+        if model.kind.output == "images":
+            raise RecipeError(
+                f"mergekit merges language models, and `{ref.name}` is an {model.kind.name}",
+                where=str(model.folder),
+                fix="merge with `tsugiki merge` or `tsugiki reproduce`",
+            )
+        if outside := model.outside:
             raise RecipeError(
                 "mergekit cannot merge the language model inside another model",
                 where=f"model {ref.name}",

@@ -106,7 +106,7 @@ def flatness_population(files: RunFiles, config: RunConfig) -> tuple[Population,
     assert genome is not None  # a winner is a candidate, or the final mean
     key = (config.seed, FLATNESS, won)
     found = neighbours(clip(genome), space.kinds, flatness.candidates, flatness.step, key)
-    recipes = [space.decode([float(value) for value in one]) for one in found]
+    recipes = [space.decode(one.tolist()) for one in found]
     return neighbour_population(config.name, found, [one.digest for one in recipes]), recipes
 
 
@@ -159,7 +159,7 @@ def _final_mean(phase: PhaseFiles, stage: Stage) -> AnyRecipe | None:
     mean = stage.strategy.mean(_last_state(phase, stage))
     if mean is None:
         return None
-    return read_genome(phase.space).decode([float(value) for value in clip(np.asarray(mean))])
+    return read_genome(phase.space).decode(clip(np.asarray(mean)).tolist())
 
 
 def _last_state(phase: PhaseFiles, stage: Stage) -> State:

@@ -25,7 +25,7 @@ from tsugiki.mergekit.document import MergekitDocument, parse_document, read_doc
 from tsugiki.mergekit.frankenmerges import import_frankenmerge, is_frankenmerge
 from tsugiki.mergekit.importing import import_mergekit
 from tsugiki.models.checkpoint import Checkpoint
-from tsugiki.models.checks.outside import check_kept
+from tsugiki.models.checks.components import check_kept
 from tsugiki.models.checks.tokenizers import check_loading, check_owner, check_tokenizers
 from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, refuse

@@ -38,12 +38,7 @@ def past_of(
 ) -> Past:
     """What is recorded of a stage up to a ranked generation, as far as what follows depends on it.
 
-    Args:
-        files: The run.
-        config: Its configuration.
-        stage: The stage.
-        generation: The last generation that counts.
-        recorded: As for `spent`.
+    `generation` is the last one that counts; `recorded` is as for `spent`.
 
     Raises:
         LineageError: a file is missing, damaged, or another one than was ranked.
@@ -73,13 +68,8 @@ def spent(
 ) -> Past:
     """What is recorded of a stage up to a ranked generation, as far as its budget asks for it.
 
-    Args:
-        files: The run.
-        config: Its configuration.
-        stage: The stage.
-        generation: The last generation that counts.
-        recorded: The generation after it, if that is there already: the hours that it ended by count, and
-            not those of the clock.
+    `generation` is the last one that counts. Where the one after it is there already (`recorded`), the
+    hours that it ended by count, and not those of the clock.
 
     Raises:
         LineageError: a file is missing or damaged.
@@ -111,10 +101,7 @@ def by_document(
 ) -> npt.NDArray[np.float64]:
     """What the candidates of a generation made of each search document, from their records.
 
-    Args:
-        phase: The stage.
-        entry: The ledger's entry, which names each record by its digest.
-        objectives: What candidates are scored by, with their goals.
+    The entry names each record by its digest.
 
     Returns:
         float64, shape (population, documents, objectives); larger is better. NaN where a document has

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Any
@@ -11,7 +11,6 @@ from tsugiki import atomic
 from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.sources import measured_files
-from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import BASELINES, FLATNESS, REPEAT, TEST, GenerationFiles, RunFiles
 from tsugiki.contracts.recipe import SHARED
 from tsugiki.evaluate.shards import jobs_that_scored, write_splits
@@ -66,46 +65,38 @@ class Plan:
         """What the parents scored, where the generation in the wildcards is the first that depends on it."""
         subsets = self.config.subsets_of(wildcards.stage)
         needed = subsets is not None and subsets.informative and int(wildcards.gen) == 1
-        return [str(self.files.phase(BASELINES).generation(0).outcomes)] if needed else []
+        return self._entries(BASELINES) if needed else []
 
     def estimated_with(self, wildcards: Any) -> list[str]:
         """What estimates are made from, where those of the generation in the wildcards are told to a strategy."""
         subsets = self.config.subsets_of(wildcards.phase)
         if subsets is None or subsets.irt is None:
             return []
-        stage, files = self._stage(wildcards.phase), self.files.phase(wildcards.phase)
-        earlier = [files.generation(one) for one in stage.estimated_with(int(wildcards.gen))]
-        return [str(one.outcomes) for one in (self.files.phase(BASELINES).generation(0), *earlier)]
+        earlier = self._searches[wildcards.phase].estimated_with(int(wildcards.gen))
+        return [*self._entries(BASELINES), *self._entries(wildcards.phase, earlier)]
 
     def modelled(self, wildcards: Any) -> list[str]:
         """What a surrogate is fitted on that screens the generation in the wildcards, but the one before it."""
-        stage = self._stage(wildcards.stage)
+        stage = self._searches[wildcards.stage]
         files, numbers = self.files.phase(stage.name), stage.modelled(int(wildcards.gen) - 1)
         earlier = [files.generation(number) for number in numbers]
         return [str(path) for one in earlier for path in (one.population, one.outcomes)]
 
     def evaluated_of(self, wildcards: Any) -> list[str]:
-        """The files that say that the generation in the wildcards is scored."""
-        files = self.files.phase(wildcards.phase).generation(int(wildcards.gen))
-        return [str(files.evaluated(job)) for job in range(self.jobs_of(wildcards))]
+        """The files that say that the generation in the wildcards is scored: on the documents of their rung, if any."""
+        files, rung = self._generation(wildcards), getattr(wildcards, "rung", None)
+        of_rung = None if rung is None else int(rung)
+        return [str(files.evaluated(job, of_rung)) for job in range(self.jobs_of(wildcards))]
 
     def promoted(self, wildcards: Any) -> list[str]:
         """Who is scored on the documents of the rung in the wildcards, of the last one without any."""
         last = len(self.rungs) - 1 if wildcards.phase in self.stages else 0
         rung = int(getattr(wildcards, "rung", last))
-        files = self.files.phase(wildcards.phase).generation(int(wildcards.gen))
-        return [str(files.promotion(rung - 1))] if rung > 0 else []
-
-    def evaluated_at(self, wildcards: Any) -> list[str]:
-        """The files that say that the generation in the wildcards is scored on a rung's documents."""
-        files = self.files.phase(wildcards.phase).generation(int(wildcards.gen))
-        rung = int(wildcards.rung)
-        return [str(files.evaluated(job, rung)) for job in range(self.jobs_of(wildcards))]
+        return [str(self._generation(wildcards).promotion(rung - 1))] if rung > 0 else []
 
     def jobs_of(self, wildcards: Any) -> int:
         """How many jobs the generation in the wildcards is split into."""
-        files = self.files.phase(wildcards.phase).generation(int(wildcards.gen))
-        return self._jobs_that_scored(files) or self.config.evaluation.jobs
+        return self._jobs_that_scored(self._generation(wildcards)) or self.config.evaluation.jobs
 
     def write_splits(self) -> None:
         """Tell the jobs of generations that keep another number of jobs than is configured."""
@@ -121,13 +112,12 @@ class Plan:
         write_eras(self.files, changed)
 
     def _eras(self, name: str) -> list[Era]:
-        return eras_of(self.files, self.config, self._stage(name))
+        return eras_of(self.files, self.config, self._searches[name])
 
     def tracked_before(self, wildcards: Any) -> list[str]:
         """What is tracked before: MLflow's store is written by one job at a time."""
-        mark = self.files.phase(wildcards.phase).generation(int(wildcards.gen)).tracked
-        marks = self.tracked()
-        index = marks.index(str(mark)) if str(mark) in marks else 0
+        mark, marks = str(self._generation(wildcards).tracked), self.tracked()
+        index = marks.index(mark) if mark in marks else 0
         return marks[index - 1 : index] if index else []
 
     def searched_by(self, wildcards: Any) -> list[str]:
@@ -136,14 +126,12 @@ class Plan:
 
     def state_after(self, wildcards: Any) -> str:
         """State of that stage after its last generation."""
-        stage = self._stage(self.finalists[wildcards.finalists])
+        stage = self._searches[self.finalists[wildcards.finalists]]
         return str(self.files.phase(stage.name).generation(stage.budget.generations).state)
 
     def outcomes(self, stage: str) -> list[str]:
         """Ledger entries of a stage, all generations."""
-        phase = self.files.phase(stage)
-        count = self._stage(stage).budget.generations
-        return [str(phase.generation(g).outcomes) for g in range(count)]
+        return self._entries(stage, range(self._searches[stage].budget.generations))
 
     def all_outcomes(self) -> list[str]:
         """Ledger entries of all stages."""
@@ -151,16 +139,16 @@ class Plan:
 
     def final_outcomes(self) -> list[str]:
         """Ledger entries of the finalists of all stages."""
-        return [str(self.files.phase(name).generation(0).outcomes) for name in self.finalists]
+        return [path for name in self.finalists for path in self._entries(name)]
 
     def models_before(self, wildcards: Any) -> list[str]:
         """Locks of the earlier stages' best models that the stage in the wildcards merges."""
-        members = self._stage(wildcards.stage).members
+        members = self._searches[wildcards.stage].members
         return [str(self.files.phase(name).best_lock) for name in members if name in self.stages]
 
     def rivalled(self, wildcards: Any) -> list[str]:
         """The first generation of the last stage, for rivals that have generations of its size."""
-        stage = self._stage(wildcards.stage)
+        stage = self._searches[wildcards.stage]
         if not self.config.is_rival(stage.name) or stage.strategy.population is not None:
             return []
         last = self.config.stages[-1]
@@ -168,18 +156,17 @@ class Plan:
 
     def origins_of(self, wildcards: Any) -> list[str]:
         """Recipes from elsewhere that the stage in the wildcards begins with, or what names them."""
-        return sorted(map(str, origin_files(self.files, self.config, self._stage(wildcards.stage))))
+        stage = self._searches[wildcards.stage]
+        return sorted(map(str, origin_files(self.files, self.config, stage)))
 
     def baselines_for(self, wildcards: Any) -> list[str]:
         """The scored baselines, for a stage that begins with one of them."""
-        origins = self._stage(wildcards.stage).origins.values()
-        scored = self.files.phase(BASELINES).generation(0).outcomes
-        return [str(scored)] if any(one.is_baseline for one in origins) else []
+        origins = self._searches[wildcards.stage].origins.values()
+        return self._entries(BASELINES) if any(one.is_baseline for one in origins) else []
 
-    def finalists_before(self, wildcards: Any) -> str:
+    def finalists_before(self, wildcards: Any) -> list[str]:
         """The scored finalists of the stage in the wildcards."""
-        name = self.config.finalists_of(wildcards.stage)
-        return str(self.files.phase(name).generation(0).outcomes)
+        return self._entries(self.config.finalists_of(wildcards.stage))
 
     def front(self) -> list[str]:
         """The Pareto front, where there are several objectives."""
@@ -187,13 +174,11 @@ class Plan:
 
     def repeat(self) -> list[str]:
         """What models of the final table scored again, where some are to be."""
-        phase = self.files.phase(REPEAT)
-        return [str(phase.generation(0).outcomes)] if REPEAT in self.finals else []
+        return self._entries(REPEAT) if REPEAT in self.finals else []
 
     def flatness(self) -> list[str]:
         """The scored neighbours of the winner, where there are to be some."""
-        phase = self.files.phase(FLATNESS)
-        return [str(phase.generation(0).outcomes)] if FLATNESS in self.finals else []
+        return self._entries(FLATNESS) if FLATNESS in self.finals else []
 
     def tracked(self) -> list[str]:
         """Marks of everything that goes to MLflow."""
@@ -205,20 +190,26 @@ class Plan:
             return ""
         return untold(self.files, len(pending(self.files, self.config)))
 
+    def _generation(self, wildcards: Any) -> GenerationFiles:
+        """The generation in the wildcards `phase` and `gen`."""
+        return self.files.phase(wildcards.phase).generation(int(wildcards.gen))
+
     def _generations(self) -> list[GenerationFiles]:
         """All that are scored, phase by phase."""
         return [
             self.files.phase(name).generation(g)
             for name in self.config.phases
-            for g in range(self._stage(name).budget.generations if name in self.stages else 1)
+            for g in range(self._searches[name].budget.generations if name in self.stages else 1)
         ]
 
-    def _stage(self, name: str) -> Stage:
-        return self._searches[name]
+    def _entries(self, phase: str, generations: Iterable[int] = (0,)) -> list[str]:
+        """Ledger entries of a phase; of its first generation, which is the only one of most, if none are named."""
+        files = self.files.phase(phase)
+        return [str(files.generation(number).outcomes) for number in generations]
 
     def stage_key(self, name: str, generation: int = 0) -> str:
         """Digest of what a stage's generation depends on, those of the stages it merges included."""
-        stage = self._stage(name)
+        stage = self._searches[name]
         content = stage.model_dump(mode="json")
         *_, era = (one for one in self.eras(name) if one.since <= generation)
         content["budget"] = era.limits
@@ -235,7 +226,7 @@ class Plan:
 
     def stages_before(self, name: str) -> list[str]:
         """The earlier stages whose results a stage merges or begins with."""
-        stage = self._stage(name)
+        stage = self._searches[name]
         needed = dict.fromkeys([*stage.members, *stage.starts_from])
         return [one for one in needed if one in self.stages]
 

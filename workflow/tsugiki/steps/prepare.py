@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import subprocess
@@ -18,21 +19,24 @@ from tsugiki.config.sources import measured_sources
 from tsugiki.contracts.document_sets import DocumentSets, read_document_sets
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.evaluate.documents import divide_for
+from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.evaluators.tasks import refuse as refuse_tasks
 from tsugiki.evaluate.overlap import overlap_faults, overlap_notes
+from tsugiki.evaluate.pictures import Picture
 from tsugiki.evaluate.preflight import find_overlap, refuse_broken
 from tsugiki.models.fault import refuse
 from tsugiki.parents.locate import source_folders
 from tsugiki.parents.preflight import preflight
 from tsugiki.parents.resolve import lock_parents
-from tsugiki.steps.pictures import write_pictures
 
 PACKAGES = (
     *("accelerate", "datasets", "deap", "huggingface_hub", "lm_eval", "mlflow", "numpy"),
     *("safetensors", "snakemake", "tokenizers", "torch", "transformers", "tsugiki", "vllm"),
 )
 """Those whose versions are recorded."""
+SIDE = 96
+"""Most pixels of a side of a picture's small copy."""
 
 
 def write_parents(
@@ -53,12 +57,8 @@ def write_document_sets(
 ) -> None:
     """Write items.json and environment.json, and small copies of pictures where documents show any.
 
-    A run that has items.json is divided as it was, also where an earlier version did that otherwise.
-
-    Args:
-        files: The run.
-        config: Its configuration.
-        log: Takes a line for each pair of tasks that may have the same documents in different sets.
+    A run that has items.json is divided as it was, also where an earlier version did that otherwise. `log`
+    takes a line for each pair of tasks that may have the same documents in different sets.
 
     Raises:
         ConfigError: a task is unknown, has too few documents, or has a fault in its file, its code
@@ -66,9 +66,7 @@ def write_document_sets(
     """
     before = read_document_sets(files.items) if files.items.is_file() else None
     evaluators = Evaluators(config.evaluation)
-    hashes, keys = evaluators.document_hashes(), evaluators.document_keys()
-    form = before.version if before else 3
-    sets = divide_for(config, hashes, keys, form, search_only=evaluators.search_only())
+    sets = divide_for(config, evaluators.documents(), before.version if before else 3)
     refuse_broken(evaluators, sets, config)
     found = find_overlap(config, sets, evaluators.opened)
     faults, notes = [*overlap_faults(found)], [*overlap_notes(found)]
@@ -94,6 +92,26 @@ def _date(before: DocumentSets | None, config: RunConfig) -> date | None:
         return config.evaluation.date
     recorded = before.date if before else None
     return recorded or datetime.now(UTC).date()
+
+
+def write_pictures(files: RunFiles, evaluators: Evaluators, sets: DocumentSets) -> None:
+    """Write a copy of each picture of the test documents; none where no task shows any."""
+    for harness in (one for one in evaluators.opened if isinstance(one, Harness)):
+        for source in harness.sources:
+            documents = sets.tasks[source].test
+            shown = harness.shown(source, [one.id for one in documents])
+            for document in documents:
+                for number, picture in enumerate(shown.get(document.id, ())):
+                    atomic.write_bytes(files.picture(document.hash, number), small(picture))
+
+
+def small(picture: Picture) -> bytes:
+    """A picture as PNG, made smaller if it is large."""
+    copy = picture.image.convert("RGB")
+    copy.thumbnail((SIDE, SIDE))
+    content = io.BytesIO()
+    copy.save(content, format="PNG")
+    return content.getvalue()
 
 
 def environment() -> dict[str, Any]:

@@ -28,11 +28,8 @@ def filter_log(files: RunFiles, *, is_dry_run: Callable[[], bool]) -> None:
 
     Our profiles are quiet about rules and progress, and Snakemake then hides the plan of a dry run and
     failures too. A local job tells its own on the terminal; of one on a node nothing would be seen but
-    another attempt. Where nothing is to be done, the final table is shown again.
-
-    Args:
-        files: The run.
-        is_dry_run: Whether nothing but a plan is asked for.
+    another attempt. Where nothing is to be done, the final table is shown again. `is_dry_run` says whether
+    nothing but a plan is asked for.
     """
     from snakemake.logging import logger
 

@@ -26,7 +26,7 @@ from tsugiki.parents.run_models import RunModels, models_of
 from tsugiki.space.dataflow_space import build_dataflow_genome
 from tsugiki.space.parameter_space import build_parameter_genome
 from tsugiki.steps.begin import Encode, Space, begin, encode_any
-from tsugiki.steps.evolution import write_population, write_recipes
+from tsugiki.steps.evolution import write_drawn, write_population
 
 
 def write_first(
@@ -48,10 +48,7 @@ def write_first(
     phase = files.phase(stage.name)
     following = first(config, stage, space, population=rival_size(files, config, stage))
     atomic.write_bytes(phase.space, space.to_json())
-    write_recipes(phase, following.recipes)
-    generation = phase.generation(0)
-    atomic.write_bytes(generation.state, following.state)
-    atomic.write_bytes(generation.population, following.population)
+    write_drawn(phase, 0, following)
 
 
 def rival_size(files: RunFiles, config: RunConfig, stage: Stage) -> int | None:
@@ -95,7 +92,8 @@ def open_space(config: RunConfig, stage: Stage, models: RunModels) -> tuple[Spac
 def write_baselines(files: RunFiles, config: RunConfig) -> None:
     """Write the population of baselines."""
     lock = read_lock(files.parents)
-    layers = layers_of_parents(config, lock) if _stacks(config) else {}
+    stacked = any(isinstance(baseline, FrankenmergeBaseline) for baseline in config.baselines)
+    layers = layers_of_parents(config, lock) if stacked else {}
     population, recipes = baseline_population(config, lock.digests, PER_PARENT, layers)
     write_population(files.phase(BASELINES), population, recipes)
 
@@ -104,7 +102,3 @@ def layers_of_parents(config: RunConfig, lock: ParentsLock) -> dict[str, int]:
     """Number of layers of every parent, by name."""
     parents = [Checkpoint(name, folder) for name, folder in locate(config, lock).items()]
     return {parent.name: len(parent.kind.blocks(parent.headers)) for parent in parents}
-
-
-def _stacks(config: RunConfig) -> bool:
-    return any(isinstance(baseline, FrankenmergeBaseline) for baseline in config.baselines)

@@ -30,10 +30,7 @@ def use_this_python() -> None:
 def look(plan: Plan, paths: Sequence[str | Path], *, log: Callable[[str], None]) -> None:
     """Look at the configuration, and at what an edit of it changes, before anything is planned.
 
-    Args:
-        plan: The plan.
-        paths: Files that Snakemake has read as one configuration, in their order.
-        log: Takes a line for each thing that is done anew.
+    `paths` are the files that Snakemake has read as one configuration, in their order.
 
     Raises:
         ConfigError: a file has a key twice, or the configuration has a fault.

@@ -62,7 +62,7 @@ class BitCma(Strategy):
         count = self.population
         with seeded_globals(key):
             bred = [self._breed(state, index, binary) for index in range(count)]
-        numbers = Diagonal.of(state.arrays, state.scalars).sample(count, generator(*key))
+        numbers = Diagonal.of(state).sample(count, generator(*key))
         asked = []
         for index, (bits, parents) in enumerate(bred):
             genome = np.empty(len(binary))
@@ -76,7 +76,7 @@ class BitCma(Strategy):
     def tell(self, state: State, genomes: Array, scores: Scores) -> State:
         """Let the best live, and the distribution of numbers learn."""
         binary = state.arrays["binary"] > 0
-        fitness, distribution = weighted_sum(scores), Diagonal.of(state.arrays, state.scalars)
+        fitness, distribution = weighted_sum(scores), Diagonal.of(state)
         numbers, in_use = genomes[:, ~binary], used(genomes, state.arrays["switch"])[:, ~binary]
         penalty = boundary_penalty(
             np.where(in_use, numbers, THRESHOLD), fitness, distribution.deviation**2
@@ -100,12 +100,12 @@ class BitCma(Strategy):
         """Their indicators as they are, which are bred from; their numbers nearer to the mean."""
         number = state.arrays["binary"] == 0
         told = genomes.copy()
-        told[:, number] = Diagonal.of(state.arrays, state.scalars).shortened(genomes[:, number])
+        told[:, number] = Diagonal.of(state).shortened(genomes[:, number])
         return told
 
     def deviations(self, state: State) -> Array:
         """Of the genes that are numbers."""
-        return Diagonal.of(state.arrays, state.scalars).deviation
+        return Diagonal.of(state).deviation
 
     def mean(self, state: State) -> Array | None:
         """Indicators of the best survivor, with the mean of the numbers; None before there is one."""

@@ -10,7 +10,7 @@ CMA-ES with positive weights, and where there are none, ASNG.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -41,6 +41,9 @@ class CatCma(Strategy):
     """CatCMA, for indicators and numbers together (Hamano et al. 2024)."""
 
     forgets: ClassVar[bool] = True
+    most_genes: ClassVar[int | None] = MOST_GENES
+    learns: ClassVar[str] = "the covariances of all numbers"
+    instead: ClassVar[str] = "the strategy `sep_cma` or `bit_cma`"
 
     kind: Literal["cat_cma"]
     """CMA-ES for numbers and categories."""
@@ -51,15 +54,6 @@ class CatCma(Strategy):
     margin: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     """Smallest probability of either value of an indicator; of n indicators 1 - 0.73^(1/n) if absent, so that all of them have
     their likelier value with a probability of 0.73 at most."""
-
-    def faults(self, objectives: int, genes: int | None = None) -> Iterator[str]:
-        """No more genes than a state can hold the covariances of."""
-        del objectives
-        if genes is not None and genes > MOST_GENES:
-            yield (
-                f"{genes:,} genes are too many genes for {self.kind}, which learns the covariances of all numbers: it "
-                f"takes {MOST_GENES:,}; use the strategy `sep_cma` or `bit_cma`, or fewer genes"
-            )
 
     def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
         """Numbers are normal about the start; indicators are as probable as it says, or as the margin allows."""

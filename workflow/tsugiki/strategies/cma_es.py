@@ -9,7 +9,7 @@ of its generation, so that the search feels the wall but never meets a plateau.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -41,14 +41,9 @@ class _Individual(list[float]):
 class FullCovariance(Restarting):
     """A normal distribution with all covariances, in DEAP's `cma.Strategy`."""
 
-    def faults(self, objectives: int, genes: int | None = None) -> Iterator[str]:
-        """No more genes than a state can hold the covariances of."""
-        del objectives
-        if genes is not None and genes > MOST_GENES:
-            yield (
-                f"{genes:,} genes are too many genes for {self.kind}, which learns all their "
-                f"covariances: it takes {MOST_GENES:,}; use the strategy `sep_cma`, or fewer genes"
-            )
+    most_genes: ClassVar[int | None] = MOST_GENES
+    learns: ClassVar[str] = "all their covariances"
+    instead: ClassVar[str] = "the strategy `sep_cma`"
 
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
         """Draw a generation from the normal distribution of the state."""

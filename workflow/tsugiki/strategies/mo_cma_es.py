@@ -10,8 +10,8 @@ section 4.1.2).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from deap import cma
@@ -35,21 +35,16 @@ _ADAPTED = ("sigmas", "A", "invCholesky", "pc", "psucc")
 class MoCmaEs(Pareto):
     """MO-CMA-ES: the front of several objectives, with a search distribution for each survivor."""
 
+    most_genes: ClassVar[int | None] = MOST_GENES
+    learns: ClassVar[str] = "all their covariances for each survivor"
+    instead: ClassVar[str] = "`nsga2`"
+
     kind: Literal["mo_cma_es"]
     """MO-CMA-ES (Igel, Hansen and Roth 2007)."""
     population: Annotated[int, Field(ge=2)] = 24
     """Candidates in a generation, and survivors."""
     sigma: Annotated[float, Field(gt=0, le=1)] = 1 / 6
     """First step size, in units of the genes' ranges."""
-
-    def faults(self, objectives: int, genes: int | None = None) -> Iterator[str]:
-        """One objective has no front; and covariances have to fit into a state."""
-        yield from super().faults(objectives, genes)
-        if genes is not None and genes > MOST_GENES:
-            yield (
-                f"{genes:,} genes are too many genes for {self.kind}, which learns all their covariances "
-                f"for each survivor: it takes {MOST_GENES}; use `nsga2`, or fewer genes"
-            )
 
     def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
         """No survivors yet. Indicators are numbers, at first as probable as the start says."""

@@ -24,9 +24,9 @@ class Pareto(Strategy):
 
     def faults(self, objectives: int, genes: int | None = None) -> Iterator[str]:
         """One objective has no front."""
-        del genes
         if objectives < 2:
             yield f"{self.kind} is for several objectives; use `genetic` or `cma_es`, or add an objective"
+        yield from super().faults(objectives, genes)
 
     def best(self, scores: Scores, count: int) -> list[int]:
         """Those on the front, the ones in the emptiest places first."""

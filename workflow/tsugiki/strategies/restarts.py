@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tsugiki.contracts.data import IfSet
 from tsugiki.contracts.genome import GeneKinds
 from tsugiki.contracts.scores import Scores, weighted_sum
 from tsugiki.keyed import generator
@@ -42,9 +43,7 @@ class Restarting(Strategy):
     """First step size, in units of the genes' ranges."""
     population: Annotated[int, Field(ge=2)] | None = None
     """Candidates in a generation; 4 + floor(3 ln n) for n genes if absent."""
-    restarts: Annotated[
-        Literal["ipop", "bipop"] | None, Field(exclude_if=lambda restarts: restarts is None)
-    ] = None
+    restarts: IfSet[Literal["ipop", "bipop"] | None] = None
     """When a search has converged, begin another one at a random point: with twice the candidates (`ipop`),
     or by turns with that and with few and a small step (`bipop`). Generations stay as large as they are: a
     larger population is drawn over several. Never if absent."""

@@ -158,16 +158,11 @@ class Diagonal:
         return {"sigma": self.sigma, "updates": self.updates}
 
     @classmethod
-    def of(cls, arrays: dict[str, Array], scalars: dict[str, float]) -> Diagonal:
+    def of(cls, state: State) -> Diagonal:
         """From a state."""
-        return cls(
-            mean=arrays["mean"],
-            variance=arrays["variance"],
-            pc=arrays["pc"],
-            ps=arrays["ps"],
-            sigma=scalars["sigma"],
-            updates=int(scalars["updates"]),
-        )
+        known, scalars = state.arrays, state.scalars
+        arrays = known["mean"], known["variance"], known["pc"], known["ps"]
+        return cls(*arrays, sigma=scalars["sigma"], updates=int(scalars["updates"]))
 
 
 class SeparableCmaEs(Restarting):
@@ -192,14 +187,14 @@ class SeparableCmaEs(Restarting):
 
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
         """Draw a generation from the normal distribution of the state."""
-        distribution = Diagonal.of(state.arrays, state.scalars)
+        distribution = Diagonal.of(state)
         count = state.scalars.get("size", state.scalars["population"])
         drawn = distribution.sample(count, generator(*key))
         return [Asked(genome) for genome in drawn]
 
     def learn(self, state: State, genomes: Array, scores: Scores) -> State:
         """Update mean, step and variances, then keep the margin of indicators."""
-        distribution = Diagonal.of(state.arrays, state.scalars)
+        distribution = Diagonal.of(state)
         binary, fitness = state.arrays["binary"] > 0, weighted_sum(scores)
         variance = distribution.deviation[~binary] ** 2
         penalty = boundary_penalty(genomes[:, ~binary], fitness, variance)
@@ -211,12 +206,12 @@ class SeparableCmaEs(Restarting):
 
     def shape(self, state: State) -> tuple[Array, Array, Array]:
         """Mean and deviations: the axes are the genes."""
-        distribution = Diagonal.of(state.arrays, state.scalars)
+        distribution = Diagonal.of(state)
         return distribution.mean, distribution.deviation, distribution.deviation
 
     def injected(self, state: State, genomes: Array) -> Array:
         """Nearer to the mean where they are far from it."""
-        return Diagonal.of(state.arrays, state.scalars).shortened(genomes)
+        return Diagonal.of(state).shortened(genomes)
 
     def _state(self, distribution: Diagonal, binary: NDArray[np.bool_], population: int) -> State:
         arrays = {**distribution.arrays(), "binary": binary.astype(np.float64)}

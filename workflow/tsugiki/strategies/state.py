@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsugiki.canonical import canonical_json
-from tsugiki.json_files import read_json
+from tsugiki.json_files import reader
 
 Array = NDArray[np.float64]
 _SCALARS = "scalars"
@@ -66,10 +65,5 @@ class State:
             raise ValueError(f"no state of a strategy: {error}") from error
 
 
-def read_state(path: Path) -> State:
-    """Read state.npz.
-
-    Raises:
-        LineageError: the file is missing or not a state.
-    """
-    return read_json(path, State.from_bytes, "state of a strategy", missing="the state is missing")
+read_state = reader(State.from_bytes, "state of a strategy", missing="the state is missing")
+"""Read state.npz; LineageError where it is missing or no state."""

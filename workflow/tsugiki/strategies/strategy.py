@@ -86,13 +86,24 @@ class Strategy(Section, ABC):
     keeps: ClassVar[bool] = False
     """Whether candidates of older generations than the last live in its state, and are parents."""
 
+    most_genes: ClassVar[int | None] = None
+    """How many genes it takes; any number if None."""
+    learns: ClassVar[str] = ""
+    """What makes it take no more, in words."""
+    instead: ClassVar[str] = ""
+    """What takes more, in words."""
+
     kind: str
     """Its name."""
 
     def faults(self, objectives: int, genes: int | None = None) -> Iterator[str]:
         """What a search cannot be given, in words; `genes` is None before the models are read."""
-        del objectives, genes
-        yield from ()
+        del objectives
+        if genes is not None and self.most_genes is not None and genes > self.most_genes:
+            yield (
+                f"{genes:,} genes are too many genes for {self.kind}, which learns {self.learns}: it takes "
+                f"{self.most_genes:,}; use {self.instead}, or fewer genes"
+            )
 
     @abstractmethod
     def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:

@@ -53,11 +53,6 @@ def done_by_worker(
 def call(request: Request, log: Callable[[str], None], *, threads: int) -> None:
     """Have a worker do a request, and wait for it.
 
-    Args:
-        request: What to do.
-        log: Takes each line of progress.
-        threads: CPU threads of a new worker.
-
     Raises:
         InfrastructureError: the worker died.
         TsugikiError: what the work itself raised.

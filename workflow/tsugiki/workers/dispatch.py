@@ -176,11 +176,6 @@ def connect(path: str) -> socket.socket | None:
 def ask(connection: socket.socket, request: Request, log: Callable[[str], None]) -> bool:
     """Have a worker do a request, and wait for it.
 
-    Args:
-        connection: To the worker.
-        request: What to do.
-        log: Takes each line of progress.
-
     Returns:
         Whether it was done; False if the worker ended before it began.
 

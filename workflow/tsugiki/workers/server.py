@@ -34,10 +34,6 @@ def fingerprint(files: RunFiles, config: RunConfig) -> dict[Path, str]:
     """Digests of a run's configuration, parents, items and local tasks; empty where there is none.
 
     A file that was only touched, or written again with the same content, keeps its digest.
-
-    Args:
-        files: The run's files.
-        config: Its configuration, which names the tasks.
     """
     tasks = map(Path, Plan(files, config).task_files())
     return {one: digest_of(one) for one in (files.config, files.parents, files.items, *tasks)}
@@ -64,9 +60,6 @@ def code_stamp() -> int:
 
 class HeldRun:
     """A run, as a worker holds it between requests.
-
-    Args:
-        files: The run's files.
 
     Raises:
         ConfigError: the run's configuration cannot be read.

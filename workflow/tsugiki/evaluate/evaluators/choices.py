@@ -11,9 +11,7 @@ from lm_eval.api.instance import Instance
 
 from tsugiki.config.file_objectives import ChoicesObjective, FileObjective
 from tsugiki.contracts.samples import Sample
-from tsugiki.evaluate.evaluators.from_file import FromFile
-from tsugiki.evaluate.evaluators.functions import ScoredModel
-from tsugiki.evaluate.evaluators.own_documents import Document
+from tsugiki.evaluate.evaluators.own_documents import Document, FromFile
 
 
 class Choices(FromFile[ChoicesObjective]):
@@ -46,12 +44,10 @@ class Choices(FromFile[ChoicesObjective]):
         self, objective: ChoicesObjective, model: Any, ids: Sequence[int]
     ) -> Iterator[Sample]:
         """Whether the likeliest choice is the right one."""
-        chat = self.evaluation.apply_chat_template
-        scored = ScoredModel(model, chat=chat, system=self.system)
-        documents = [self.documents[objective.task][place] for place in ids]
-        prompts = [scored.put(document["question"]) for document in documents]
+        documents, put = self.chosen(objective, ids), self.scored(model).put
+        prompts = [put(document["question"]) for document in documents]
         continued = [
-            (prompt, choice if chat else f" {choice}")
+            (prompt, self._continued(choice))
             for prompt, document in zip(prompts, documents, strict=True)
             for choice in document["choices"]
         ]
@@ -75,6 +71,9 @@ class Choices(FromFile[ChoicesObjective]):
                 target=choices[right],
             )
 
+    def _continued(self, choice: str) -> str:
+        return choice if self.evaluation.apply_chat_template else f" {choice}"
+
     def _length(self, objective: ChoicesObjective, model: Any, choice: str) -> int:
         match objective.normalization:
             case "none":
@@ -84,9 +83,8 @@ class Choices(FromFile[ChoicesObjective]):
             case "bytes":
                 return len(choice.encode())
             case "tokens":
-                chat = self.evaluation.apply_chat_template
-                text = choice if chat else f" {choice}"
-                return max(1, len(model.tokenizer(text, add_special_tokens=False)["input_ids"]))
+                encoded = model.tokenizer(self._continued(choice), add_special_tokens=False)
+                return max(1, len(encoded["input_ids"]))
 
 
 def _right(document: Document) -> int | None:

@@ -10,9 +10,7 @@ from typing import Any, ClassVar
 from tsugiki.config.file_objectives import CodeObjective, FileObjective
 from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError
-from tsugiki.evaluate.evaluators.from_file import FromFile
-from tsugiki.evaluate.evaluators.functions import ScoredModel
-from tsugiki.evaluate.evaluators.own_documents import Document
+from tsugiki.evaluate.evaluators.own_documents import Document, FromFile
 from tsugiki.evaluate.readers import Reader
 from tsugiki.evaluate.sandbox import Limits, interpreter, require_sandbox, run_tests
 
@@ -23,9 +21,6 @@ class Code(FromFile[CodeObjective]):
     """Evaluator of programs: 1 where the first answer passes all tests (pass@1 of a greedy answer), else 0.
 
     Source of the metric: Chen et al., "Evaluating Large Language Models Trained on Code" (2107.03374).
-
-    Raises:
-        ConfigError: a file cannot be read, or a document lacks something.
     """
 
     key: ClassVar[str] = "code"
@@ -51,13 +46,11 @@ class Code(FromFile[CodeObjective]):
 
     def answer(self, objective: CodeObjective, model: Any, ids: Sequence[int]) -> Iterator[Sample]:
         """Whether each program passes its tests."""
-        documents = [self.documents[objective.task][place] for place in ids]
-        scored = ScoredModel(model, chat=self.evaluation.apply_chat_template, system=self.system)
-        stop = objective.stop if self._completes(objective) else []
-        answers = scored.generate(
+        documents = self.chosen(objective, ids)
+        answers = self.scored(model).generate(
             [document["prompt"] for document in documents],
             max_tokens=objective.max_tokens,
-            stop=stop,
+            stop=objective.stop if self._completes(objective) else [],
         )
         programs = [
             self._program(objective, document, answer)
@@ -98,8 +91,7 @@ class Code(FromFile[CodeObjective]):
             yield error
             return
         for objective in [one for one in self.objectives if one.task == source]:
-            for place in ids:
-                document = self.documents[source][place]
+            for place, document in zip(ids, self.chosen(objective, ids), strict=True):
                 if fault := self._fault(objective, place, document):
                     yield fault
                     break

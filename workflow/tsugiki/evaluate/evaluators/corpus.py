@@ -12,8 +12,7 @@ from lm_eval.api.registry import get_aggregation
 from tsugiki.config.file_objectives import CorpusObjective, FileObjective
 from tsugiki.contracts.samples import Sample
 from tsugiki.evaluate.aggregation import Aggregation, write_part
-from tsugiki.evaluate.evaluators.from_file import FromFile
-from tsugiki.evaluate.evaluators.own_documents import Document
+from tsugiki.evaluate.evaluators.own_documents import Document, FromFile
 
 AGGREGATIONS = {
     "bits_per_byte": "bits_per_byte",
@@ -51,7 +50,7 @@ class Corpus(FromFile[CorpusObjective]):
         self, objective: CorpusObjective, model: Any, ids: Sequence[int]
     ) -> Iterator[Sample]:
         """Each text's log-likelihood."""
-        texts = [str(self.documents[objective.task][place][objective.column]) for place in ids]
+        texts = [str(one[objective.column]) for one in self.chosen(objective, ids)]
         requests = [
             Instance("loglikelihood_rolling", {}, (text,), place)
             for place, text in enumerate(texts)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from PIL.Image import Image
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import PLACE, Evaluation, Objective
+from tsugiki.config.file_objectives import FileObjective
 from tsugiki.contracts.document_sets import Goal
 from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.aggregation import Aggregation
+from tsugiki.evaluate.documents import SourceDocuments
 from tsugiki.evaluate.overlap import SourceFacts
 from tsugiki.evaluate.pictures import digest_of
 from tsugiki.evaluate.readers import Reader
 
 
-class Evaluator(Protocol):
+class Evaluator(ABC):
     """Scores models for all objectives and monitors of one kind.
 
     Documents come from sources, each with a name, the `task` of its objectives. A document is known by
@@ -29,7 +32,12 @@ class Evaluator(Protocol):
 
     key: ClassVar[str]
     """Its part of a score's identity."""
+    objectives: Sequence[Objective | FileObjective]
+    """Those of the configuration that it scores, monitors included."""
+    aggregations: Mapping[str, Aggregation | None]
+    """How each objective's value follows from its documents; None for their mean."""
 
+    @abstractmethod
     def __init__(self, evaluation: Evaluation) -> None:
         """Open what the objectives of this kind need.
 
@@ -38,39 +46,27 @@ class Evaluator(Protocol):
             InfrastructureError: something is not on this machine, and cannot be fetched.
         """
 
-    @property
-    def objectives(self) -> Sequence[Objective]:
-        """Those of the configuration that it scores, monitors included."""
-
-    @property
-    def aggregations(self) -> Mapping[str, Aggregation | None]:
-        """How each objective's value follows from its documents; None for their mean."""
-
+    @abstractmethod
     def identity(self) -> dict[str, Any]:
         """What determines scores beside weights, documents and the backend, as plain data."""
 
-    def document_hashes(self) -> dict[str, list[str]]:
-        """SHA-256 of every document, by source."""
-
-    def document_keys(self) -> dict[str, list[str]]:
-        """What tells documents apart in place of their content, by source, where it is configured.
+    @abstractmethod
+    def documents(self) -> dict[str, SourceDocuments]:
+        """What tells documents apart, by source.
 
         Raises:
-            ConfigError: a source's documents have no such column.
+            ConfigError: a source's documents cannot be read, or have no such column as is configured.
         """
 
-    def search_only(self) -> dict[str, set[int]]:
-        """Places of the documents that are for the search alone, by source; sources without any are absent."""
-
-    def document_facts(self) -> dict[str, SourceFacts]:
+    @abstractmethod
+    def facts(self) -> dict[str, SourceFacts]:
         """What tells whether documents are another source's in other words, by source."""
 
+    @abstractmethod
     def goals(self) -> dict[str, Goal]:
         """Which way each objective is better: as configured, else as is known of it, else upwards."""
 
-    def notes(self) -> list[str]:
-        """What to know before a run starts; nothing to mend."""
-
+    @abstractmethod
     def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[Sample]:
         """Score a model.
 
@@ -85,6 +81,10 @@ class Evaluator(Protocol):
             EvaluationError: the candidate could not be scored.
         """
 
+    def notes(self) -> list[str]:
+        """What to know before a run starts; nothing to mend."""
+        return []
+
     def faults(
         self, source: str, ids: Sequence[int], readers: Sequence[Reader]
     ) -> Iterator[ConfigError]:
@@ -95,9 +95,36 @@ class Evaluator(Protocol):
             ids: Those that the run uses.
             readers: Stand-ins for the parents.
         """
+        del source, ids, readers
+        return iter(())
 
     def remarks(self, source: str, ids: Sequence[int], readers: Sequence[Reader]) -> Iterator[str]:
         """What to know of prompts and answers, where there is no fault; arguments as for `faults`."""
+        del source, ids, readers
+        return iter(())
+
+
+def keys_of(
+    evaluation: Evaluation, source: str, documents: Sequence[Mapping[str, Any]]
+) -> list[str] | None:
+    """What tells a source's documents apart, where that is configured: a column, or with `#` their places.
+
+    Raises:
+        ConfigError: a document has no such column.
+    """
+    column = evaluation.document_keys.get(source)
+    if column is None:
+        return None
+    if column == PLACE:
+        return [str(place) for place, _ in enumerate(documents)]
+    for document in documents:
+        if column not in document:
+            raise ConfigError(
+                f"the documents of task {source} have no column {column!r}",
+                where="evaluation.document_keys",
+                expected=f"one of {', '.join(sorted(map(str, document)))}",
+            )
+    return [_json(document[column]) for document in documents]
 
 
 def hash_document(document: Any, pictures: Sequence[str] | None = None) -> str:
@@ -119,23 +146,3 @@ def _json(content: Any) -> str:
 def _told(value: Any) -> str:
     """What has no form in JSON, as text: of a picture its digest, since its text would name a place in memory."""
     return digest_of(value) if isinstance(value, Image) else str(value)
-
-
-def keys_of(source: str, documents: Sequence[Mapping[str, Any]], column: str) -> list[str]:
-    """What tells the documents of a source apart: the values of a column, or with `#` their places.
-
-    Raises:
-        ConfigError: a document has no such column.
-    """
-    if column == PLACE:
-        return [str(place) for place, _ in enumerate(documents)]
-    keys = []
-    for document in documents:
-        if column not in document:
-            raise ConfigError(
-                f"the documents of task {source} have no column {column!r}",
-                where="evaluation.document_keys",
-                expected=f"one of {', '.join(sorted(map(str, document)))}",
-            )
-        keys.append(_json(document[column]))
-    return keys

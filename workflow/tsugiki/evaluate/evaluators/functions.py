@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from lm_eval.api.instance import Instance
 
 from tsugiki.config.evaluation import Evaluation, FunctionObjective
 from tsugiki.config.sources import function_digest
@@ -21,71 +20,19 @@ from tsugiki.contracts.data import folder_of
 from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError, EvaluationError
 from tsugiki.evaluate.aggregation import finite_number
-from tsugiki.evaluate.evaluators.from_file import read_rows
-from tsugiki.evaluate.evaluators.own_documents import OwnDocuments
+from tsugiki.evaluate.evaluators.own_documents import OwnDocuments, ScoredModel, read_rows
 from tsugiki.evaluate.evaluators.tasks import absent_documents, broken_task
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.offline import is_absent
 from tsugiki.evaluate.readers import NotLoadedError, Reader
 
 Documents = list[dict[str, Any]]
-Function = Callable[["ScoredModel", Documents], Any]
+Function = Callable[[ScoredModel, Documents], Any]
 
 TRIED = 2
 """Documents that a function is tried on before a run."""
 SEED = 1234
 """All random generators start from it at each call of a function."""
-
-
-class ScoredModel:
-    """The candidate that a function scores. Its weights are to be left as they are."""
-
-    def __init__(self, backend: Any, *, chat: bool, system: str | None = None) -> None:
-        self._backend = backend
-        self._chat = chat
-        self._system = [{"role": "system", "content": system}] if system else []
-
-    @property
-    def model(self) -> Any:
-        """The transformers model, in evaluation mode, on `device`."""
-        return self._backend.model
-
-    @property
-    def tokenizer(self) -> Any:
-        """The transformers tokenizer."""
-        return self._backend.tokenizer
-
-    @property
-    def device(self) -> Any:
-        """The `torch.device` that the model is on."""
-        return self._backend.device
-
-    def generate(
-        self, prompts: Sequence[str], *, max_tokens: int = 256, stop: Sequence[str] = ()
-    ) -> list[str]:
-        """Answers to some prompts: greedy, in batches of `evaluation.batch_size`.
-
-        With `evaluation.apply_chat_template`, each prompt is put as the one message of a chat, after
-        `evaluation.system_instruction`. A thinking part is no part of an answer.
-
-        Args:
-            prompts: The prompts. The start of one that is too long for the model is cut off.
-            max_tokens: Most tokens of an answer.
-            stop: Texts that end an answer, and are no part of it.
-        """
-        settings = {"until": list(stop), "max_gen_toks": max_tokens, "do_sample": False}
-        requests = [
-            Instance("generate_until", {}, (self.put(prompt), dict(settings)), index)
-            for index, prompt in enumerate(prompts)
-        ]
-        return list(self._backend.generate_until(requests)) if requests else []
-
-    def put(self, prompt: str) -> str:
-        """A prompt as it is put: with `evaluation.apply_chat_template`, as the message of a chat."""
-        if not self._chat:
-            return prompt
-        turns = [*self._system, {"role": "user", "content": prompt}]
-        return str(self._backend.apply_chat_template(turns))
 
 
 class Functions(OwnDocuments[FunctionObjective]):
@@ -105,12 +52,12 @@ class Functions(OwnDocuments[FunctionObjective]):
         for one in objectives:
             if one.task not in documents:
                 documents[one.task] = _documents(one, modules[one.file])
-        super().__init__(evaluation, objectives, documents)
-        self._sources = {one.function: function_digest(one.file) for one in objectives}
+        self.hold(evaluation, objectives, documents)
+        self._digests = {one.function: function_digest(one.file) for one in objectives}
 
     def identity(self) -> dict[str, Any]:
         """The functions' files and the objectives."""
-        return {**super().identity(), "sources": self._sources}
+        return {**super().identity(), "sources": self._digests}
 
     def failure(self, objective: FunctionObjective) -> str:
         """The function that raised."""
@@ -137,10 +84,9 @@ class Functions(OwnDocuments[FunctionObjective]):
         self, objective: FunctionObjective, model: Any, ids: Sequence[int]
     ) -> list[float | Mapping[str, Any]]:
         """What a function returns for some documents, one for each."""
-        documents = [copy.deepcopy(dict(self.documents[objective.task][place])) for place in ids]
-        scored = ScoredModel(model, chat=self.evaluation.apply_chat_template, system=self.system)
+        documents = [copy.deepcopy(dict(one)) for one in self.chosen(objective, ids)]
         with _same_chance(), torch.no_grad():
-            returned = self._functions[objective.name](scored, documents)
+            returned = self._functions[objective.name](self.scored(model), documents)
         answers = returned.tolist() if hasattr(returned, "tolist") else returned
         if not isinstance(answers, list | tuple) or len(answers) != len(ids):
             got = f"{len(answers)} values" if isinstance(answers, list | tuple) else repr(answers)
@@ -254,16 +200,8 @@ def _documents(objective: FunctionObjective, module: Any) -> Documents:
     """The documents of an objective, from its file or from the function `documents`."""
     where = objective.file if objective.documents is None else folder_of(objective.documents)
     try:
-        found = list(module.documents()) if objective.documents is None else read_rows(where)
+        return list(module.documents()) if objective.documents is None else read_rows(where)
     except Exception as error:
         if is_machine_fault(error) or is_absent(error):
             raise absent_documents({objective.task: error}) from error
         raise broken_task(objective.task, where, error) from error
-    wrong = [one for one in found if not isinstance(one, dict)]
-    if wrong or not found:
-        raise ConfigError(
-            f"the documents of objective {objective.name} are no list of mappings",
-            where=str(where),
-            got=repr(wrong[0]) if wrong else "none",
-        )
-    return found

@@ -12,9 +12,7 @@ from tsugiki.config.file_objectives import FileObjective, JudgeObjective
 from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.chat_server import ChatServer
-from tsugiki.evaluate.evaluators.from_file import FromFile
-from tsugiki.evaluate.evaluators.functions import ScoredModel
-from tsugiki.evaluate.evaluators.own_documents import Document
+from tsugiki.evaluate.evaluators.own_documents import Document, FromFile
 from tsugiki.evaluate.readers import Reader
 
 QUESTION = """\
@@ -41,9 +39,6 @@ class Judged(FromFile[JudgeObjective]):
 
     Each pair is judged in both orders, and counts as their mean, as judges prefer a place. A judge that comes
     to no verdict says a tie; the share of answers with two verdicts is recorded as `parsed`.
-
-    Raises:
-        ConfigError: a file cannot be read, or a document lacks something.
     """
 
     key: ClassVar[str] = "judge"
@@ -70,9 +65,8 @@ class Judged(FromFile[JudgeObjective]):
 
     def answer(self, objective: JudgeObjective, model: Any, ids: Sequence[int]) -> Iterator[Sample]:
         """How each answer fares."""
-        documents = [self.documents[objective.task][place] for place in ids]
-        scored = ScoredModel(model, chat=self.evaluation.apply_chat_template, system=self.system)
-        answers = scored.generate(
+        documents = self.chosen(objective, ids)
+        answers = self.scored(model).generate(
             [document["question"] for document in documents],
             max_tokens=objective.max_tokens,
             stop=objective.stop,

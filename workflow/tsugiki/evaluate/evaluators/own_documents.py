@@ -1,10 +1,15 @@
-"""What evaluators have in common that read their documents themselves: all but lm-eval's."""
+"""What evaluators have in common that read their documents themselves, most of them from files of the user's."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import csv
+import json
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
+
+from lm_eval.api.instance import Instance
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Evaluation, FunctionObjective
@@ -13,43 +18,96 @@ from tsugiki.contracts.document_sets import Goal
 from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.aggregation import Aggregation
-from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
+from tsugiki.evaluate.documents import SourceDocuments
+from tsugiki.evaluate.evaluators.evaluator import Evaluator, hash_document, keys_of
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.overlap import SourceFacts, texts_of
-from tsugiki.evaluate.readers import Reader
 
 Document = Mapping[str, Any]
 One = TypeVar("One", bound=FunctionObjective | FileObjective)
+OfFile = TypeVar("OfFile", bound=FileObjective)
 
 
-class OwnDocuments(ABC, Generic[One]):
-    """Scores all objectives of one kind, on documents that it holds.
+class ScoredModel:
+    """The candidate that a function scores. Its weights are to be left as they are."""
 
-    Args:
-        evaluation: The section.
-        objectives: Those of the kind.
-        documents: By source.
-    """
+    def __init__(self, backend: Any, *, chat: bool, system: str | None = None) -> None:
+        self._backend = backend
+        self._chat = chat
+        self._system = [{"role": "system", "content": system}] if system else []
 
-    key: ClassVar[str]
+    @property
+    def model(self) -> Any:
+        """The transformers model, in evaluation mode, on `device`."""
+        return self._backend.model
 
-    def __init__(
-        self,
-        evaluation: Evaluation,
-        objectives: Sequence[One],
-        documents: Mapping[str, Sequence[Document]],
+    @property
+    def tokenizer(self) -> Any:
+        """The transformers tokenizer."""
+        return self._backend.tokenizer
+
+    @property
+    def device(self) -> Any:
+        """The `torch.device` that the model is on."""
+        return self._backend.device
+
+    def generate(
+        self, prompts: Sequence[str], *, max_tokens: int = 256, stop: Sequence[str] = ()
+    ) -> list[str]:
+        """Answers to some prompts: greedy, in batches of `evaluation.batch_size`.
+
+        With `evaluation.apply_chat_template`, each prompt is put as the one message of a chat, after
+        `evaluation.system_instruction`. A thinking part is no part of an answer.
+
+        Args:
+            prompts: The prompts. The start of one that is too long for the model is cut off.
+            max_tokens: Most tokens of an answer.
+            stop: Texts that end an answer, and are no part of it.
+        """
+        settings = {"until": list(stop), "max_gen_toks": max_tokens, "do_sample": False}
+        requests = [
+            Instance("generate_until", {}, (self.put(prompt), dict(settings)), index)
+            for index, prompt in enumerate(prompts)
+        ]
+        return list(self._backend.generate_until(requests)) if requests else []
+
+    def put(self, prompt: str) -> str:
+        """A prompt as it is put: with `evaluation.apply_chat_template`, as the message of a chat."""
+        if not self._chat:
+            return prompt
+        turns = [*self._system, {"role": "user", "content": prompt}]
+        return str(self._backend.apply_chat_template(turns))
+
+
+class OwnDocuments(Evaluator, Generic[One]):
+    """Scores all objectives of one kind, on documents that it holds."""
+
+    objectives: Sequence[One]
+
+    def hold(
+        self, evaluation: Evaluation, objectives: Sequence[One], sources: Mapping[str, list[Any]]
     ) -> None:
+        """Take the objectives of the kind, and the documents of each source.
+
+        Raises:
+            ConfigError: a source has none, or some that are no mappings.
+        """
+        for one in objectives:
+            found = sources[one.task]
+            wrong = [document for document in found if not isinstance(document, dict)]
+            if wrong or not found:
+                raise ConfigError(
+                    f"the documents of objective {one.name} are no list of mappings",
+                    where=one.task,
+                    got=repr(wrong[0]) if wrong else "none",
+                )
         self.evaluation = evaluation
         self.system = evaluation.system_instruction if evaluation.apply_chat_template else None
         """What a chat begins with."""
         self.objectives = objectives
-        self.documents = documents
-        self.aggregations: dict[str, Aggregation | None] = {
-            one.name: self.aggregation(one) for one in objectives
-        }
-        self._hashes = {
-            source: list(map(hash_document, found)) for source, found in documents.items()
-        }
+        self.sources: Mapping[str, Sequence[Document]] = sources
+        self.aggregations = {one.name: self.aggregation(one) for one in objectives}
+        self._hashes = {name: list(map(hash_document, found)) for name, found in sources.items()}
 
     @abstractmethod
     def answer(self, objective: One, model: Any, ids: Sequence[int]) -> Iterable[Sample]:
@@ -77,6 +135,14 @@ class OwnDocuments(ABC, Generic[One]):
             **more,
         )
 
+    def chosen(self, objective: One, ids: Sequence[int]) -> list[Document]:
+        """Documents of an objective."""
+        return [self.sources[objective.task][place] for place in ids]
+
+    def scored(self, model: Any) -> ScoredModel:
+        """A candidate as these evaluators ask it."""
+        return ScoredModel(model, chat=self.evaluation.apply_chat_template, system=self.system)
+
     def identity(self) -> dict[str, Any]:
         """The objectives, and how chats begin. Documents are known by their own digests."""
         return {
@@ -85,36 +151,22 @@ class OwnDocuments(ABC, Generic[One]):
             **({"system_instruction": self.system} if self.system else {}),
         }
 
-    def document_hashes(self) -> dict[str, list[str]]:
-        """SHA-256 of every document, by source."""
-        return self._hashes
-
-    def document_keys(self) -> dict[str, list[str]]:
-        """What tells documents apart in place of their content, by source."""
+    def documents(self) -> dict[str, SourceDocuments]:
+        """What tells documents apart, by source."""
         return {
-            source: keys_of(source, self.documents[source], column)
-            for source, column in self.evaluation.document_keys.items()
-            if source in self.documents
+            name: SourceDocuments(hashes, keys_of(self.evaluation, name, self.sources[name]))
+            for name, hashes in self._hashes.items()
         }
 
-    def search_only(self) -> dict[str, set[int]]:
-        """None: these documents have no splits."""
-        return {}
-
-    def document_facts(self) -> dict[str, SourceFacts]:
+    def facts(self) -> dict[str, SourceFacts]:
         """The texts of the documents, by source."""
         return {
-            source: SourceFacts(len(found), texts_of(found))
-            for source, found in self.documents.items()
+            name: SourceFacts(len(found), texts_of(found)) for name, found in self.sources.items()
         }
 
     def goals(self) -> dict[str, Goal]:
         """Which way each objective is better, as configured."""
         return {one.name: one.goal for one in self.objectives}
-
-    def notes(self) -> list[str]:
-        """Nothing."""
-        return []
 
     def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[Sample]:
         """Score a model on some documents.
@@ -138,14 +190,62 @@ class OwnDocuments(ABC, Generic[One]):
                 ) from error
         return found
 
-    def faults(
-        self, source: str, ids: Sequence[int], readers: Sequence[Reader]
-    ) -> Iterator[ConfigError]:
-        """None beyond those of the documents, which are told when these are read."""
-        del source, ids, readers
-        return iter(())
 
-    def remarks(self, source: str, ids: Sequence[int], readers: Sequence[Reader]) -> Iterator[str]:
-        """None."""
-        del source, ids, readers
-        return iter(())
+class FromFile(OwnDocuments[OfFile], Generic[OfFile]):
+    """Scores all objectives of one kind; each names a file of documents.
+
+    Raises:
+        ConfigError: a file cannot be read, or a document lacks something.
+    """
+
+    kind: ClassVar[type[FileObjective]]
+    """The section of its objectives."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        objectives: list[OfFile] = [one for one in evaluation.files if isinstance(one, self.kind)]  # type: ignore[misc]
+        self.hold(evaluation, objectives, {one.task: _read(one.file) for one in objectives})
+        for one in objectives:
+            for place, document in enumerate(self.sources[one.task]):
+                if (wrong := self.wrong(one, document)) is not None:
+                    raise ConfigError(
+                        f"a document of objective {one.name} cannot be scored",
+                        where=f"{one.file}, document {place}",
+                        expected=wrong,
+                        got=json.dumps(document, ensure_ascii=False)[:200],
+                    )
+
+    @abstractmethod
+    def wrong(self, objective: OfFile, document: Document) -> str | None:
+        """What a document should have and has not; None if it can be scored."""
+
+
+def _read(path: Path) -> list[Any]:
+    try:
+        return read_rows(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            "a file of documents cannot be read",
+            where=str(path),
+            expected="JSON lines, a JSON list of objects, CSV with a header, or text with a document a line",
+            got=f"{type(error).__name__}: {error}",
+        ) from error
+
+
+def read_rows(path: Path) -> list[Any]:
+    """What a file holds, by its ending; documents, if it is right.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not what its ending says.
+    """
+    text = path.read_text(encoding="utf-8-sig")
+    match path.suffix:
+        case ".jsonl":
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        case ".csv":
+            return list(csv.DictReader(text.splitlines(keepends=True)))
+        case ".txt":
+            return [{"text": line} for line in text.splitlines() if line.strip()]
+        case _:
+            content = json.loads(text)
+            return content if isinstance(content, list) else [content]

@@ -16,6 +16,7 @@ from tsugiki.contracts.document_sets import Goal
 from tsugiki.contracts.samples import Sample
 from tsugiki.errors import LineageError
 from tsugiki.evaluate.aggregation import Aggregation
+from tsugiki.evaluate.documents import SourceDocuments
 from tsugiki.evaluate.evaluators.choices import Choices
 from tsugiki.evaluate.evaluators.code import Code
 from tsugiki.evaluate.evaluators.corpus import Corpus
@@ -23,7 +24,6 @@ from tsugiki.evaluate.evaluators.evaluator import Evaluator
 from tsugiki.evaluate.evaluators.functions import Functions
 from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.evaluators.judge import Judged
-from tsugiki.evaluate.overlap import SourceFacts
 
 EVALUATORS: dict[type, type[Evaluator]] = {
     LmEvalObjective: Harness,
@@ -37,7 +37,7 @@ EVALUATORS: dict[type, type[Evaluator]] = {
 
 
 class Evaluators:
-    """The evaluators that a configuration needs.
+    """The evaluators that a configuration needs; what each tells of its own, they tell together.
 
     Raises:
         ConfigError: one of them cannot be opened.
@@ -65,32 +65,16 @@ class Evaluators:
         """What determines scores beside weights, documents and the backend, by evaluator."""
         return {one.key: one.identity() for one in self.opened}
 
-    def document_hashes(self) -> dict[str, list[str]]:
-        """SHA-256 of every document, by source."""
-        return {name: found for one in self.opened for name, found in one.document_hashes().items()}
-
-    def document_keys(self) -> dict[str, list[str]]:
-        """What tells documents apart in place of their content, by source, where it is configured."""
-        return {name: found for one in self.opened for name, found in one.document_keys().items()}
-
-    def search_only(self) -> dict[str, set[int]]:
-        """Places of the documents that are for the search alone, by source."""
-        return {name: found for one in self.opened for name, found in one.search_only().items()}
-
-    def document_facts(self) -> dict[str, SourceFacts]:
-        """What tells whether documents are another source's in other words, by source."""
-        return {name: found for one in self.opened for name, found in one.document_facts().items()}
+    def documents(self) -> dict[str, SourceDocuments]:
+        """What tells documents apart, by source."""
+        return {name: found for one in self.opened for name, found in one.documents().items()}
 
     def goals(self) -> dict[str, Goal]:
         """Which way each objective and monitor is better."""
         return {name: goal for one in self.opened for name, goal in one.goals().items()}
 
     def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[Sample]:
-        """Score a model.
-
-        Args:
-            model: As the backend makes it.
-            ids: Places of documents by source.
+        """Score a model; arguments are those of `Evaluator.score`.
 
         Returns:
             A record for every objective and document, in the order of the configuration.

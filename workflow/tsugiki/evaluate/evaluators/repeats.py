@@ -12,8 +12,9 @@ from lm_eval.filters.selection import MajorityVoteFilter, TakeKFilter
 from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.aggregation import aggregation_of, finite_number
+from tsugiki.evaluate.evaluators.evaluator import hash_document
 from tsugiki.evaluate.pictures import has_pictures
-from tsugiki.evaluate.sampling import OTHERS, SETTINGS, samples
+from tsugiki.evaluate.sampling import OTHERS, SETTINGS, Draw, samples
 
 
 class Alone(list[Any]):
@@ -54,6 +55,12 @@ def average_answers(task: Any) -> None:
     task.process_results = _means(task.process_results)
 
 
+def as_draw(instance: Any) -> None:
+    """Let one of lm-eval's requests say of which document it is, by which its answers are sampled."""
+    prompt, *settings = instance.args
+    instance.arguments = (Draw(prompt, hash_document(instance.doc)), *settings)
+
+
 def _means(process: Callable[..., Mapping[str, Any]]) -> Callable[..., dict[str, Any]]:
     def process_results(document: Any, results: Sequence[Any]) -> dict[str, Any]:
         if not (results and isinstance(results[0], Alone)):
@@ -72,7 +79,12 @@ def _mean(values: Sequence[Any]) -> float | None:
 
 
 def repeat_faults(
-    name: str, task: Any, repeats: int | None, objectives: Sequence[LmEvalObjective]
+    name: str,
+    task: Any,
+    repeats: int | None,
+    objectives: Sequence[LmEvalObjective],
+    *,
+    before: int | None = None,
 ) -> Iterator[ConfigError]:
     """What stands against sampling a task's answers, or against doing so undeclared.
 
@@ -81,6 +93,7 @@ def repeat_faults(
         task: lm-eval's.
         repeats: Answers to each document, where the configuration declares that they are sampled.
         objectives: Those that it is measured for.
+        before: Answers that another group has declared for the same task.
     """
     settings = task.config.generation_kwargs or {}
     of_chance = task.OUTPUT_TYPE == "generate_until" and samples(settings)
@@ -124,6 +137,13 @@ def repeat_faults(
             expected="`temperature`, `top_k` and `top_p` only",
             got=", ".join(unknown),
             fix="use a copy of the task without them in `task_paths`",
+        )
+    if before not in (None, repeats):
+        yield ConfigError(
+            f"task {name} is sampled in two ways",
+            where="evaluation.repeats",
+            expected="one number of answers for all groups that it is in",
+            got=f"{before} and {repeats}",
         )
     for objective in objectives:
         yield from _filter_faults(name, task, repeats, objective)

@@ -12,8 +12,6 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
-from tsugiki.errors import ConfigError
-
 
 @dataclass(frozen=True)
 class Pool:
@@ -79,6 +77,13 @@ class Source:
             found.append((names[number], one - starts[number]))
         return found
 
+    def first_of_each(self, ids: Sequence[int]) -> list[int]:
+        """The first document of each task among some."""
+        first: dict[str, int] = {}
+        for one, (name, _) in zip(ids, self.by_task(ids), strict=True):
+            first.setdefault(name, one)
+        return list(first.values())
+
     @property
     def for_search(self) -> set[int]:
         """Places of the documents that are for the search alone; empty where it has none of its own."""
@@ -88,32 +93,3 @@ class Source:
             if pool.with_training
             for place in range(pool.tested, pool.size)
         }
-
-
-def refuse_training(name: str, task: Any) -> None:
-    """A search on the training split needs one, and no solved examples from there.
-
-    Raises:
-        ConfigError: there is none, or prompts would show its documents with their answers.
-    """
-    where, config = "evaluation.items.search_split", task.config
-    if not task.has_training_docs():
-        raise ConfigError(
-            f"task {name} has no training split for the search",
-            where=where,
-            expected="a task with a `training_split`",
-            got="only the documents that it is tested on",
-            fix="remove the key, or use a copy of the task in `task_paths` that names one",
-        )
-    settings = task.fewshot_cfg
-    if (
-        config.num_fewshot
-        and settings.samples is None
-        and settings.split in (None, config.training_split)
-    ):
-        raise ConfigError(
-            f"task {name} takes its solved examples from the training split, which the search is to use",
-            where=where,
-            got=f"{config.num_fewshot} examples from the split `{config.training_split}`",
-            fix="set `num_fewshot: 0`, or give the task another `fewshot_split` or `fewshot_config.samples`",
-        )

@@ -1,8 +1,7 @@
-"""lm-eval's tasks: found in a small index, loaded, and refused where their scores could not be trusted."""
+"""lm-eval's tasks: found in a small index, and loaded."""
 
 from __future__ import annotations
 
-import math
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,6 @@ from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.config.lm_eval_tasks import TaskFile, built_in_tasks, local_groups
 from tsugiki.contracts.document_sets import Goal
 from tsugiki.errors import ConfigError, InfrastructureError
-from tsugiki.evaluate.aggregation import aggregation_of, plain, restored
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.offline import is_absent
 
@@ -23,11 +21,6 @@ def load_tasks(
     names: list[str], folders: Sequence[str], local: Mapping[str, TaskFile]
 ) -> dict[str, dict[str, Any]]:
     """The tasks of each name, with their documents: one of that name, or those of a group.
-
-    Args:
-        names: Tasks and groups.
-        folders: Where local tasks are.
-        local: Those that were found there.
 
     Raises:
         ConfigError: a fault in the file, code or data of some; each one is named.
@@ -60,11 +53,7 @@ def load_tasks(
 
 
 def absent_documents(errors: Mapping[str, Exception]) -> InfrastructureError:
-    """The error for documents that are not on this machine.
-
-    Args:
-        errors: What was raised, by task.
-    """
+    """The error for documents that are not on this machine."""
     first = next(iter(errors.values()))
     error = InfrastructureError(
         "the documents of a task are not on this machine, and it may not use the network, "
@@ -144,10 +133,6 @@ def data_set(task: Any) -> tuple[str | None, str | None]:
     return str(family), f"{family}, {config.dataset_name}, {split}"
 
 
-TRIED = 3
-"""Documents whose parts of a metric are made up, to see whether they can be recorded."""
-
-
 def task_index(
     names: Sequence[str], folders: Sequence[str], local: Mapping[str, TaskFile]
 ) -> TaskManager:
@@ -163,85 +148,6 @@ def task_index(
         include_path=[*folders, *theirs],
         include_defaults=not all(name in local or name in built_in for name in needed),
     )
-
-
-def refuse_leaking_examples(name: str, task: Any) -> None:
-    """A task without a split of its own for examples shows documents' own answers in prompts."""
-    if not task.config.num_fewshot:
-        return
-    settings, config = task.fewshot_cfg, task.config
-    source = settings.split
-    if source is None and settings.samples is None:
-        # lm-eval's own choice where a task makes none
-        source = config.training_split or config.validation_split or config.test_split
-    if source is None or source != (config.test_split or config.validation_split):
-        return
-    raise ConfigError(
-        f"task {name} takes its solved examples from the documents that it is tested on",
-        where="evaluation.num_fewshot",
-        got=f"{config.num_fewshot} examples from the split `{source}`",
-        fix="set `num_fewshot: 0`, or give the task a `fewshot_split` or `fewshot_config.samples`",
-    )
-
-
-def refuse_unaggregated(
-    name: str, task: Any, objective: LmEvalObjective, file: Path | None = None
-) -> None:
-    """What a task makes of its documents must follow from what can be recorded of each.
-
-    An answer is made up for a few documents; where the task's code cannot take it, scoring will
-    tell. What it reports must be plain data, and aggregate to one number.
-    """
-    metric = objective.metric.partition(",")[0]
-    listed = task.aggregation()
-    function = listed.get(metric)
-    if metric in listed and (function is None or getattr(function, "__name__", "") == "bypass_agg"):
-        said = [
-            entry.get("aggregation")
-            for entry in task.config.metric_list or []
-            if entry["metric"] == metric
-        ]
-        raise _not_aggregated(
-            name, file, objective, f"lm-eval has no aggregation of that name: {said}"
-        )
-    parts = _made_up_parts(task, metric)
-    aggregation = aggregation_of(task, objective.metric)
-    if aggregation is None:
-        if wrong := [part for part in parts if isinstance(part, str | list | tuple | dict)]:
-            raise _not_aggregated(name, file, objective, f"there is no mean of {wrong[0]!r}")
-        return
-    try:
-        recorded = [restored(part) for part in parts]
-    except TypeError as error:
-        raise _not_aggregated(
-            name, file, objective, f"its documents cannot be recorded: {error}"
-        ) from error
-    values = [_aggregated(aggregation.function, of) for of in (parts, recorded)]
-    if values[0] is not None and values[0] != values[1]:
-        raise _not_aggregated(
-            name, file, objective, "what is recorded of its documents aggregates to something else"
-        )
-    if values[0] is not None and not isinstance(values[0], int | float):
-        raise _not_aggregated(name, file, objective, f"it aggregates to {values[0]!r}")
-
-
-def refuse_no_answers(name: str, task: Any, objectives: Sequence[LmEvalObjective]) -> None:
-    """Only answers that are generated have a length.
-
-    Args:
-        name: The task.
-        task: lm-eval's.
-        objectives: Those that it is measured for.
-    """
-    counting = [one for one in objectives if one.counts_tokens]
-    if counting and task.OUTPUT_TYPE != "generate_until":
-        raise ConfigError(
-            f"task {name} generates no answers that could be counted in tokens",
-            where=f"objective {counting[0].name}",
-            expected="a task with `output_type: generate_until`",
-            got=f"output_type: {task.OUTPUT_TYPE}",
-            fix="take another task, or one of this task's own metrics",
-        )
 
 
 def stated_goal(task: Any, objective: LmEvalObjective) -> Goal | None:
@@ -267,49 +173,3 @@ def note_goal(name: str, stated: Goal | None, objective: LmEvalObjective) -> str
             f"{objective.metric} is to be {stated}d"
         )
     return None
-
-
-def _made_up_parts(task: Any, metric: str) -> list[Any]:
-    """What a few documents contribute with an answer that says nothing; none where none can be had."""
-    try:
-        documents = task.eval_docs
-        found = [
-            task.process_results(document, _made_up_answers(task, document)).get(metric)
-            for document in (documents[index] for index in range(min(TRIED, len(documents))))
-        ]
-    except Exception:  # noqa: BLE001 - a task's code may want more than this
-        return []
-    return [part for part in found if part is not None]
-
-
-def _made_up_answers(task: Any, document: Any) -> list[Any]:
-    match task.OUTPUT_TYPE:
-        case "multiple_choice":
-            return [(-1.0 - place, False) for place, _ in enumerate(task.doc_to_choice(document))]
-        case "loglikelihood":
-            return [(-1.0, False)]
-        case "loglikelihood_rolling":
-            return [-1.0]
-        case _:
-            return [""]
-
-
-def _aggregated(function: Any, parts: Sequence[Any]) -> Any:
-    """None where so few documents, or answers like these, cannot be aggregated."""
-    try:
-        value = plain(function(list(parts))) if parts else None
-    except Exception:  # noqa: BLE001 - a task's own code
-        return None
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _not_aggregated(
-    name: str, file: Path | None, objective: LmEvalObjective, got: str
-) -> ConfigError:
-    return ConfigError(
-        f"the metric `{objective.metric}` of task {name} has no value over a set of documents",
-        where=f"objective {objective.name}" + (f", {file}" if file else ""),
-        expected="numbers, or plain data that the task aggregates to a number",
-        got=got,
-        fix="use another metric, or a copy of the task in `task_paths` with another aggregation",
-    )

@@ -16,7 +16,6 @@ from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.validate_backend import installed_vllm
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, RecipeError
-from tsugiki.evaluate.candidate_model import merged_in_scratch
 from tsugiki.evaluate.chat import OWN, Chat
 from tsugiki.evaluate.language_model import end_tokens, generation_config
 from tsugiki.evaluate.vllm_backend.engine import (
@@ -43,16 +42,14 @@ class VllmCandidates:
         digests: Mapping[str, str],
         evaluation: Evaluation,
         *,
-        job: int = 0,
         names: Mapping[str, Names] | None = None,
         chat: Chat = OWN,
     ) -> None:
-        """`job` is of no use: this process sees one GPU only (see `see_one_gpu`).
+        """The GPU is the one that this process sees (see `see_one_gpu`).
 
         Raises:
-            InfrastructureError: there is no GPU that works.
+            InfrastructureError: there is none that works.
         """
-        del job
         prepare_environment()
         self.hardware = gpu_name()
         """The GPU's name."""
@@ -104,13 +101,6 @@ class VllmCandidates:
             what, where, expected, got, fix = answer["refused"]
             raise RecipeError(what, where=where, expected=expected, got=got, fix=fix)
         return model, answer["digest"]
-
-    def build_through_scratch(self, recipe: AnyRecipe) -> tuple[VllmLanguageModel, str]:
-        """Merge a recipe to a temporary folder on this machine, read it, and remove it."""
-        recipe = _in_parameter_space(recipe)
-        threads = self._evaluation.threads
-        with merged_in_scratch(recipe, self._folders, self._digests, threads=threads) as merged:
-            return self.read(recipe, *merged)
 
     def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[VllmLanguageModel, str]:
         """Take the weights of a merged model on disk into the engine's model.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from lm_eval.api.model import TemplateLM
+from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import (
     handle_stop_sequences,
@@ -60,7 +60,7 @@ class GenerationClock:
         return self.seconds
 
 
-class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
+class VllmLanguageModel(LM):  # type: ignore[misc]
     """Answers lm-eval's requests, greedily unless they say otherwise.
 
     Answers are decoded and cut as in HFLM, from the tokens that vLLM returns, so that the backends
@@ -77,7 +77,6 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         thinking: How a thinking part of an answer is marked, if there is one.
     """
 
-    tok_encode = HFLM.tok_encode
     apply_chat_template = HFLM.apply_chat_template
     max_gen_toks = 256  # lm-eval's, where a task does not say
 
@@ -97,7 +96,6 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         self.clock = GenerationClock()
         self.tokenizer = tokenizer
         self.max_length = max_length
-        self.add_bos_token = None
         self.chat_template_args = dict(chat_template_args or {})
         self._engine = engine
         self._sampling_params = sampling_params
@@ -105,19 +103,7 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         self._more_ends = frozenset(more_ends)
         self._thoughts = None if thinking is None else Thoughts(thinking, tokenizer)
         self.thoughts: dict[Hashable, Thought] = {}
-        self._asked: dict[str, list[int]] = {}
         self.cut: set[tuple[str, bool]] = set()
-
-    @property
-    def eot_token_id(self) -> int | None:
-        """The token that ends a text."""
-        return self.tokenizer.eos_token_id  # type: ignore[no-any-return]
-
-    @property
-    def prefix_token_id(self) -> int | None:
-        """The token that begins one."""
-        begin: int | None = self.tokenizer.bos_token_id
-        return self.eot_token_id if begin is None else begin
 
     @property
     def tokenizer_name(self) -> str:
@@ -140,9 +126,10 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
             stop, limit = self._limits(given)
             # as in lm-eval, stop texts may stand in the thinking part, and are looked for after it
             looked_for = [term for term in stop if term] if self._thoughts is None else []
-            if len(self._encoded(text)) > self.max_length - limit:
+            tokens, room = self._encoded(text), self.max_length - limit
+            if len(tokens) > room:
                 self.cut.add((text, True))
-            tokens = self._encoded(text)[-(self.max_length - limit) :]
+                tokens = tokens[-room:]
             if not tokens:
                 raise ConfigError(
                     "a task's prompt has no tokens, and vLLM answers none such",
@@ -199,14 +186,10 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         del requests, disable_tqdm
         raise _refused()
 
-    def _loglikelihood_tokens(self, requests: Any, **settings: Any) -> Any:
-        del requests, settings
-        raise _refused()
-
     def _limits(self, given: dict[str, Any]) -> tuple[list[str], int]:
         """Stop sequences, and most tokens of the answer, its thinking part included."""
         normalized = normalize_gen_kwargs(given, self.max_gen_toks)
-        eos = self.tokenizer.decode(self.eot_token_id, skip_special_tokens=False)
+        eos = self.tokenizer.decode(self.tokenizer.eos_token_id, skip_special_tokens=False)
         limit = int(normalized["max_gen_toks"])
         limit += 0 if self._thoughts is None else self._thoughts.settings.max_tokens
         if limit >= self.max_length:
@@ -220,12 +203,10 @@ class VllmLanguageModel(TemplateLM):  # type: ignore[misc]
         return handle_stop_sequences(normalized.get("until"), eos=eos), limit
 
     def _encoded(self, text: str) -> list[int]:
-        """Tokens of a prompt, as HFLM encodes it in a batch; every candidate gets the same."""
-        if text not in self._asked:
-            begins = has_bos_prefix(text, getattr(self.tokenizer, "bos_token", None))
-            settings = {"add_special_tokens": False} if begins else {}
-            self._asked[text] = self.tokenizer(text, **settings)["input_ids"]
-        return self._asked[text]
+        """Tokens of a prompt, as HFLM encodes it in a batch."""
+        begins = has_bos_prefix(text, getattr(self.tokenizer, "bos_token", None))
+        settings = {"add_special_tokens": False} if begins else {}
+        return list(self.tokenizer(text, **settings)["input_ids"])
 
 
 def _sampling(prompt: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,11 +45,6 @@ class MergedWeights(OnProcessor):
 
     Once a tensor cannot be merged, it and the rest are the owner's, unmerged; `digest` then raises.
 
-    Args:
-        merger: Holds the models.
-        recipe: The recipe.
-        threads: How many tensors to merge at the same time.
-
     Raises:
         RecipeError: the recipe describes no valid merge.
         LineageError: a model is not the one that the recipe was made for.

@@ -127,10 +127,6 @@ class Origin:
 class DataflowMerge:
     """A recipe in data-flow space, checked against its parents.
 
-    Args:
-        recipe: The recipe.
-        parents: Its parents, and possibly others.
-
     Raises:
         RecipeError: a layer does not exist, or a scale is out of bounds.
         LineageError: a parent is not the one that the recipe was made for.

@@ -64,10 +64,6 @@ def explicit(live: LiveDataflow, recipe: DataflowRecipe) -> Iterator[Any]:
 def folding_difference(live: LiveDataflow, recipe: DataflowRecipe) -> FoldingDifference:
     """Compare the folded model with the explicit form; they differ by what epsilon weighs.
 
-    Args:
-        live: The parents.
-        recipe: The recipe.
-
     Raises:
         TsugikiError: as `LiveDataflow.assemble`.
     """

@@ -40,10 +40,6 @@ class LiveDataflow:
     A model is built as transformers builds one of so many layers, without memory for its weights.
     Then each of its parameters is set: to a parent's tensor, which all hops through that layer
     share, or to a folded one of its own. Each hop is a layer of its own to the key/value cache.
-
-    Args:
-        models: The parents.
-        device: Where weights are held.
     """
 
     def __init__(self, models: OpenModels, device: torch.device) -> None:

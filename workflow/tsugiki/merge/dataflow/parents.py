@@ -10,8 +10,7 @@ from tsugiki.contracts.recipe import DataflowRecipe, Hop
 from tsugiki.errors import ParentError, RecipeError
 from tsugiki.merge.models import OpenModels
 from tsugiki.models.checkpoint import Checkpoint
-from tsugiki.models.checks.architecture import differences
-from tsugiki.models.checks.stacking import check_stacking
+from tsugiki.models.checks.architecture import check_stacking, differences
 from tsugiki.models.fault import raise_first
 from tsugiki.models.kinds.layers import OWNERS, Layers
 from tsugiki.models.plan import make_plan
@@ -34,11 +33,6 @@ def require_agreement(owner: Checkpoint, others: Sequence[Checkpoint], layers: L
 
     Settings that a user may accept to differ, such as `rope_theta`, are asked before a run or a merge
     begins (parents/between.py); layers run with the owner's.
-
-    Args:
-        owner: The parent whose configuration the model gets.
-        others: The other parents.
-        layers: The owner's.
 
     Raises:
         ParentError: a setting differs that nobody can accept; all differences are listed.

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from llvmlite import ir
 from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tsugiki.merge.kernels.compiling import compiled
 
@@ -30,6 +32,29 @@ ZERO, ONE = np.float32(0), np.float32(1)
 # Bits are combined as uint32, as numba would otherwise make them 64 bits wide, of which a vector
 # instruction holds half as many. Loops that return uint32 return what is not zero if an element is NaN
 # or infinite.
+
+
+def elements_of(tensor: Tensor) -> Bits:
+    """A tensor's elements, flat: uint16 for bfloat16, otherwise uint32 (converted to float32).
+
+    No copy is made of contiguous bfloat16 and float32, unless a file has them at odd addresses.
+    """
+    flat = tensor.contiguous().flatten()
+    if flat.dtype == torch.bfloat16:
+        bits: Bits = flat.view(torch.int16).numpy().view(np.uint16)
+    else:
+        bits = flat.float().view(torch.int32).numpy().view(np.uint32)
+    return np.require(bits, requirements="A")
+
+
+def in_one_format(models: Sequence[Bits]) -> tuple[Bits, ...]:
+    """The models' elements as float32, unless all are bfloat16."""
+    if all(model.itemsize == 2 for model in models):
+        return tuple(models)
+    return tuple(
+        model if model.itemsize == 4 else model.astype(np.uint32) << np.uint32(16)
+        for model in models
+    )
 
 
 def addresses(models: Sequence[Bits]) -> Addresses:

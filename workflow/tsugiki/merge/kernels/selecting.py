@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsugiki.merge.kernels.compiling import compiled
-from tsugiki.merge.kernels.elements import BLOCK, Bits, Floats, ahead, at, bits_of
+from tsugiki.merge.kernels.elements import (
+    BLOCK,
+    Addresses,
+    Bits,
+    Floats,
+    ahead,
+    at,
+    bits_of,
+    block,
+)
 
 
 @compiled
@@ -35,15 +44,20 @@ def between(
 
 
 @compiled
-def magnitudes(base: Bits, parent: Bits, out: NDArray[np.uint32]) -> None:
-    """Write the magnitudes of parent - base to `out`, as bits, which are in the same order."""
+def _magnitudes(base: Bits, parent: Bits, out: NDArray[np.uint32]) -> None:
     for j in range(out.size):
         out[j] = bits_of(abs(at(parent, j) - at(base, j)))
 
 
 @compiled
+def magnitudes(base: Bits, parents: Addresses, out: NDArray[np.uint32]) -> None:
+    """Write the magnitudes of parent - base, for the only parent, to `out`, as bits."""
+    _magnitudes(base, block(base, parents[0], 0, base.size), out)
+
+
+@compiled
 def magnitudes_between(
-    base: Bits, parent: Bits, low: int, high: int, out: NDArray[np.uint32]
+    base: Bits, parents: Addresses, low: int, high: int, out: NDArray[np.uint32]
 ) -> tuple[np.int64, np.int64]:
     """Write those magnitudes of parent - base that lie between two, inclusive, to `out`.
 
@@ -54,9 +68,10 @@ def magnitudes_between(
     found, larger = np.int64(0), np.int64(0)
     for start in range(0, base.size, BLOCK):
         stop = min(start + BLOCK, base.size)
-        block = values[: stop - start]
-        magnitudes(ahead(base, start, stop), ahead(parent, start, stop), block)
-        found, more = between(block, low, high, out, found)
+        these = values[: stop - start]
+        parent = block(base, parents[0], start, stop)
+        _magnitudes(ahead(base, start, stop), parent, these)
+        found, more = between(these, low, high, out, found)
         larger += more
     return found, larger
 

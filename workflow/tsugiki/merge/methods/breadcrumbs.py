@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels.task_vectors import LARGE
-from tsugiki.merge.method import Method, ParameterSpec
-from tsugiki.merge.sparsify import SparseTerm, bounds
+from tsugiki.merge.method import MergeInputs, Method, ParameterSpec
 from tsugiki.merge.task_vectors import (
     DENSITY,
     LAMBDA,
     WEIGHT,
-    add_terms,
-    add_terms_blockwise,
+    SparseTerm,
+    bounds,
     normalize,
+    sparse_sum,
 )
 
 
@@ -38,9 +35,7 @@ LINEAR = Method(
     paper=PAPER,
     equation="merged = base + lambda * sum_i weight_i * m_i * (parent_i - base),  "
     "m_i drops the share gamma_i of the largest changes and keeps the share density_i after them",
-    merge=partial(add_terms, terms=_terms, consensus=False),
-    blockwise=partial(add_terms_blockwise, terms=_terms, consensus=False),
-    elementwise=True,
+    **sparse_sum(_terms, consensus=False),
     parameters=(WEIGHT, DENSITY, GAMMA),
     options=(normalize(default=False), LAMBDA),
 )
@@ -52,9 +47,7 @@ TIES = Method(
     equation="merged = base + lambda * sum_i a_i * t_i,  "
     "t_i = weight_i * m_i * (parent_i - base) as for breadcrumbs,  "
     "a_i = [sign(t_i) = sign(sum_j t_j)]",
-    merge=partial(add_terms, terms=_terms, consensus=True),
-    blockwise=partial(add_terms_blockwise, terms=_terms, consensus=True),
-    elementwise=True,
+    **sparse_sum(_terms, consensus=True),
     parameters=(WEIGHT, DENSITY, GAMMA),
     options=(normalize(default=False), LAMBDA),
 )

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels.task_vectors import ALL, RANDOM
 from tsugiki.merge.masks import cut
-from tsugiki.merge.method import Method
-from tsugiki.merge.sparsify import SparseTerm
+from tsugiki.merge.method import MergeInputs, Method
 from tsugiki.merge.task_vectors import (
     DENSITY,
     LAMBDA,
     WEIGHT,
-    add_terms,
-    add_terms_blockwise,
+    SparseTerm,
     normalize,
+    sparse_sum,
 )
 
 
@@ -43,9 +39,7 @@ LINEAR = Method(
     paper=PAPER,
     equation="merged = base + lambda * sum_i weight_i * m_i * (parent_i - base) / density_i,  "
     "m_i = 1 with probability density_i, else 0",
-    merge=partial(add_terms, terms=_terms, consensus=False),
-    blockwise=partial(add_terms_blockwise, terms=_terms, consensus=False),
-    elementwise=True,
+    **sparse_sum(_terms, consensus=False),
     parameters=(WEIGHT, DENSITY),
     options=(normalize(default=False), LAMBDA),
 )
@@ -57,9 +51,7 @@ TIES = Method(
     equation="merged = base + lambda * sum_i a_i * t_i,  "
     "t_i = weight_i * m_i * (parent_i - base) / density_i,  "
     "m_i = 1 with probability density_i, else 0,  a_i = [sign(t_i) = sign(sum_j t_j)]",
-    merge=partial(add_terms, terms=_terms, consensus=True),
-    blockwise=partial(add_terms_blockwise, terms=_terms, consensus=True),
-    elementwise=True,
+    **sparse_sum(_terms, consensus=True),
     parameters=(WEIGHT, DENSITY),
     options=(normalize(default=False), LAMBDA),
 )

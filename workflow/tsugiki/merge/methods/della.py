@@ -8,20 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge.blockwise import BlockwiseMerge
-from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels.elements import Bits, Floats
 from tsugiki.merge.kernels.selecting import by_rank, ranking_keys
 from tsugiki.merge.kernels.task_vectors import PROBABLE
-from tsugiki.merge.method import Method, OptionSpec
-from tsugiki.merge.sparsify import SparseTerm
+from tsugiki.merge.method import MergeInputs, Method, OptionSpec
 from tsugiki.merge.task_vectors import (
     DENSITY,
     LAMBDA,
     WEIGHT,
-    add_terms,
-    add_terms_blockwise,
+    SparseTerm,
     normalize,
+    sparse_sum,
 )
 
 
@@ -85,10 +82,6 @@ def _terms(inputs: MergeInputs) -> list[SparseTerm]:
     ]
 
 
-def _blockwise(inputs: MergeInputs, dtype: torch.dtype, *, consensus: bool) -> BlockwiseMerge:
-    return add_terms_blockwise(inputs, dtype, _terms, consensus=consensus, row=_width(inputs))
-
-
 PAPER = "Deep et al. 2024, DELLA-Merging, https://arxiv.org/abs/2406.11617"
 EPSILON = OptionSpec(
     "epsilon", 0.15, "Half the spread of the probabilities within a row.", 0.0, 0.5
@@ -101,9 +94,7 @@ LINEAR = Method(
     equation="merged = base + lambda * sum_i weight_i * m_i * (parent_i - base) / p_i,  "
     "m_i = 1 with probability p_i, else 0,  p_i from density_i - epsilon to density_i + epsilon "
     "by the rank of the magnitude in its row",
-    merge=partial(add_terms, terms=_terms, consensus=False),
-    blockwise=partial(_blockwise, consensus=False),
-    elementwise=True,
+    **sparse_sum(_terms, consensus=False, row=_width),
     parameters=(WEIGHT, DENSITY),
     options=(EPSILON, normalize(default=False), LAMBDA),
 )
@@ -115,9 +106,7 @@ TIES = Method(
     equation="merged = base + lambda * sum_i a_i * t_i / sum_i a_i * weight_i,  "
     "t_i = weight_i * m_i * (parent_i - base) / p_i as for della_linear,  "
     "a_i = [sign(t_i) = sign(sum_j t_j)]; the division only with normalize",
-    merge=partial(add_terms, terms=_terms, consensus=True),
-    blockwise=partial(_blockwise, consensus=True),
-    elementwise=True,
+    **sparse_sum(_terms, consensus=True, row=_width),
     parameters=(WEIGHT, DENSITY),
     options=(EPSILON, normalize(default=True), LAMBDA),
 )

@@ -6,27 +6,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tsugiki.merge.blockwise import BlockwiseMerge, weighted_sum
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, OptionSpec, ParameterSpec
-from tsugiki.merge.spherical import products_of, sum_of
+from tsugiki.merge.method import MergeInputs, Method, OptionSpec, ParameterSpec
+from tsugiki.merge.spherical import products_of
+from tsugiki.merge.weighted import weighted_sum
 
 
-def merge(inputs: MergeInputs) -> Tensor:
-    """Step from the mean of directions along the mean of the logarithms until the step is small."""
-    return sum_of(inputs.tensors.parent, factors(inputs))
-
-
-def merge_blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge:
-    """Sum of factor * parent, by the compiled loop."""
-    return weighted_sum(inputs, factors(inputs), dtype)
-
-
-def factors(inputs: MergeInputs) -> Sequence[float]:
+def _factors(inputs: MergeInputs) -> Sequence[float]:
     """What each parent is multiplied by."""
     products = products_of(inputs, range(inputs.count), changes=False)
     lengths = np.sqrt(products.diagonal())
@@ -98,8 +85,7 @@ METHOD = Method(
     paper="Karcher 1977, Riemannian center of mass, https://doi.org/10.1002/cpa.3160300502",
     equation="merged = r * argmin_u sum_i w_i * angle(u, parent_i)^2,  r = sum_i w_i |parent_i|,  "
     "w_i = weight_i / sum_j weight_j",
-    merge=merge,
-    blockwise=merge_blockwise,
+    **weighted_sum(_factors, "parents"),
     parameters=(ParameterSpec("weight", True, 0.0, 10.0, 1.0, (0.0, 1.0), "Share of the parent."),),
     options=(
         OptionSpec("iterations", 10.0, "Most steps of the search.", 1.0, 1000.0),

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge.blockwise import BlockwiseMerge
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, OptionSpec
-from tsugiki.merge.spherical import combine, combine_blockwise, cosines, inner_products
+from tsugiki.merge.method import MergeInputs, Method, OptionSpec
+from tsugiki.merge.spherical import cosines, inner_products
+from tsugiki.merge.weighted import weighted_sum
 
 
 def ratio(cosine: Tensor, count: int) -> Tensor:
@@ -33,13 +32,17 @@ def share(inputs: MergeInputs) -> float:
     return float(ratio(torch.tensor(pairs.mean()), inputs.count))
 
 
-def merge(inputs: MergeInputs) -> Tensor:
-    """Base plus ratio * mean task vector, with one ratio for the tensor, or one for each row."""
-    if not _by_row(inputs):
-        return combine(inputs, _factors(inputs))
+def _factors(inputs: MergeInputs) -> list[float] | None:
+    """What each task vector is multiplied by, with one ratio for the tensor."""
+    if inputs.flag("filter_wise") and len(inputs.shape) > 1:
+        return None
+    return [share(inputs) / inputs.count] * inputs.count
+
+
+def _by_row(inputs: MergeInputs) -> Tensor:
+    """Base plus ratio * mean task vector, with one ratio for each row."""
     vectors = [
-        inputs.tensors.task_vector(index).reshape(inputs.shape[0], -1)
-        for index in range(inputs.count)
+        inputs.task_vector(index).reshape(inputs.shape[0], -1) for index in range(inputs.count)
     ]
     angles = [cosines(one, other) for one, other in combinations(vectors, 2)]
     shares = ratio(torch.stack(angles).mean(dim=0), inputs.count).float()
@@ -47,22 +50,7 @@ def merge(inputs: MergeInputs) -> Tensor:
     for vector in vectors[1:]:
         mean.add_(vector)
     mean.div_(inputs.count).mul_(shares)
-    return mean.view(inputs.shape).add_(inputs.tensors.base())
-
-
-def merge_blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge | None:
-    """Base plus ratio * mean task vector, by the compiled loops, if there is one ratio for the tensor."""
-    if _by_row(inputs):
-        return None
-    return combine_blockwise(inputs, _factors(inputs), dtype)
-
-
-def _factors(inputs: MergeInputs) -> list[float]:
-    return [share(inputs) / inputs.count] * inputs.count
-
-
-def _by_row(inputs: MergeInputs) -> bool:
-    return inputs.flag("filter_wise") and len(inputs.shape) > 1
+    return mean.view(inputs.shape).add_(inputs.tensors.values(None))
 
 
 METHOD = Method(
@@ -71,8 +59,7 @@ METHOD = Method(
     paper="Jang et al. 2024, Model stock, https://arxiv.org/abs/2403.19522",
     equation="merged = base + r * mean_i(parent_i - base),  r = k * c / (1 + (k - 1) * c),  "
     "c = mean cosine between the k task vectors, at least 0",
-    merge=merge,
-    blockwise=merge_blockwise,
+    **weighted_sum(_factors, "changes", otherwise=_by_row),
     options=(
         OptionSpec("filter_wise", False, "Measure the angle for each row instead of each tensor."),
     ),

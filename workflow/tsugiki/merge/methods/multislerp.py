@@ -6,35 +6,23 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tsugiki.errors import RecipeError
-from tsugiki.merge.blockwise import BlockwiseMerge
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, ParameterSpec
-from tsugiki.merge.spherical import combine, combine_blockwise, inner_products
+from tsugiki.merge.method import MergeInputs, Method, ParameterSpec
+from tsugiki.merge.spherical import inner_products
+from tsugiki.merge.weighted import weighted_sum
 
 SHORTEST = 1e-6
 """Length below which the mean of directions has no direction, but is what rounding has left."""
 
 
-def merge(inputs: MergeInputs) -> Tensor:
+def _factors(inputs: MergeInputs) -> Sequence[float]:
     """Project directions onto the plane that touches the sphere at their mean; average; go back.
 
     Raises:
         RecipeError: the weights cancel, or three or more directions do.
     """
-    return combine(inputs, _factors(inputs))
-
-
-def merge_blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge:
-    """Add up what `merge` adds up, by the compiled loops."""
-    return combine_blockwise(inputs, _factors(inputs), dtype)
-
-
-def _factors(inputs: MergeInputs) -> Sequence[float]:
     total = inputs.weights_summing()
     weights = np.array(inputs.per_parent["weight"]) / total
     found = factors(inner_products(inputs), weights)
@@ -75,8 +63,7 @@ METHOD = Method(
     equation="merged = base + r * exp_m(sum_i w_i * (u_i - (u_i . m) m)),  u_i = direction of "
     "parent_i - base,  m = direction of sum_i w_i u_i,  r = sum_i w_i |parent_i - base|,  "
     "w_i = weight_i / sum_j weight_j; without a base, of the parents themselves",
-    merge=merge,
-    blockwise=merge_blockwise,
+    **weighted_sum(_factors, "changes"),
     parameters=(
         ParameterSpec("weight", True, -10.0, 10.0, 1.0, (0.0, 1.0), "Share of the parent."),
     ),

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from tsugiki.merge.blockwise import BlockwiseMerge
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, OptionSpec, ParameterSpec
-from tsugiki.merge.spherical import arc, combine, combine_blockwise, inner_products, slerp
+from tsugiki.merge.method import MergeInputs, Method, OptionSpec, ParameterSpec
+from tsugiki.merge.spherical import arc, inner_products, slerp
+from tsugiki.merge.weighted import weighted_sum
 
 
-def merge(inputs: MergeInputs) -> Tensor:
-    """Interpolate between two tensors as single vectors, or row by row, or column by column."""
+def _factors(inputs: MergeInputs) -> tuple[float, float] | None:
+    """What two tensors that are single vectors are multiplied by."""
     t = _share(inputs)
-    if _whole(inputs):
-        return combine(inputs, arc(t, inner_products(inputs)))
-    if inputs.has_base:
-        start, end = inputs.tensors.task_vector(0), inputs.tensors.task_vector(1)
-    else:
-        start, end = inputs.tensors.parent(0), inputs.tensors.parent(1)
+    if inputs.options["vectors"] != "tensor" and len(inputs.shape) > 1:
+        return None
+    return arc(t, inner_products(inputs))
+
+
+def _by_vector(inputs: MergeInputs) -> Tensor:
+    """Interpolate between two tensors row by row, or column by column."""
+    t = _share(inputs)
+    read = inputs.task_vector if inputs.has_base else inputs.tensors.values
+    start, end = read(0), read(1)
     if inputs.options["vectors"] == "rows":
         merged = slerp(t, start, end)
     else:
         columns = slerp(t, start.transpose(0, -1), end.transpose(0, -1))
         merged = columns.transpose(0, -1).contiguous()
-    return merged.add_(inputs.tensors.base()) if inputs.has_base else merged
-
-
-def merge_blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge | None:
-    """Interpolate between two tensors, by the compiled loops, if these are single vectors."""
-    t = _share(inputs)
-    if not _whole(inputs):
-        return None
-    return combine_blockwise(inputs, arc(t, inner_products(inputs)), dtype)
+    return merged.add_(inputs.tensors.values(None)) if inputs.has_base else merged
 
 
 def _share(inputs: MergeInputs) -> float:
     return inputs.per_parent["weight"][1] / inputs.weights_summing()
-
-
-def _whole(inputs: MergeInputs) -> bool:
-    return inputs.options["vectors"] == "tensor" or len(inputs.shape) < 2
 
 
 METHOD = Method(
@@ -51,8 +41,7 @@ METHOD = Method(
     "method of this name in mergekit (Goddard et al. 2024, https://arxiv.org/abs/2403.13257)",
     equation="merged = base + slerp(t, parent_1 - base, parent_2 - base),  "
     "t = weight_2 / (weight_1 + weight_2); without a base, of the parents themselves",
-    merge=merge,
-    blockwise=merge_blockwise,
+    **weighted_sum(_factors, "changes", otherwise=_by_vector),
     parameters=(
         ParameterSpec("weight", True, -10.0, 10.0, 1.0, (0.0, 1.0), "Share of the parent."),
     ),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, ParameterSpec
+from tsugiki.merge.method import MergeInputs, Method, ParameterSpec
 
 
 def merge(inputs: MergeInputs) -> Tensor:
     """Scale * parent."""
-    return inputs.tensors.parent(0) * inputs.per_parent["scale"][0]
+    return inputs.tensors.values(0) * inputs.per_parent["scale"][0]
 
 
 METHOD = Method(

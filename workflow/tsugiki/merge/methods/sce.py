@@ -8,33 +8,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsugiki.merge.blockwise import BlockwiseMerge, base_and_parents
-from tsugiki.merge.inputs import MergeInputs
+from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.kernels.elements import Bits, addresses
 from tsugiki.merge.kernels.variance import erase_minority, squares
-from tsugiki.merge.method import Method, ParameterSpec
-from tsugiki.merge.selection import Variances, count_positive, nth_largest
+from tsugiki.merge.method import MergeInputs, Method, ParameterSpec
+from tsugiki.merge.selection import count_positive, nth_largest, variances_of
 
 
-def least_variance(share: float, base: Bits, parents: tuple[Bits, ...]) -> float:
-    """Variance between parents from which on an element is selected; NaN if none is.
+def _selected(inputs: MergeInputs) -> tuple[float, list[float]]:
+    """The variance between parents from which on an element is selected, and the parents' shares.
 
-    The given share of the elements that vary at all is selected, and all that vary as much as the
-    last one of these; with a share of 1, all elements, even where the parents agree exactly.
+    `select_topk` of the elements that vary at all are selected, and all that vary as much as the
+    last one of these; if it is 1, all elements, even where the parents agree exactly. If none is, the
+    variance is NaN. Shares are those of the sum of squares of what is selected; equal if that is zero.
     """
-    if share >= 1.0:
-        return 0.0
-    ranked = Variances(base, parents)
-    count = math.floor(share * count_positive(ranked))
-    return nth_largest(ranked, count) if count else math.nan
-
-
-def shares(least: float, base: Bits, parents: tuple[Bits, ...]) -> list[float]:
-    """Each parent's share of the sum of squares of what is selected; equal ones if it is zero."""
+    base, *parents = inputs.base_and_parents()
+    share, least = inputs.shared["select_topk"], 0.0
+    if share < 1.0:
+        ranked = variances_of(base, parents)
+        count = math.floor(share * count_positive(ranked))
+        least = nth_largest(ranked, count) if count else math.nan
     sums = np.empty(len(parents))
     squares(base, addresses(parents), np.float32(least), sums)
     total = float(sums.sum())
-    return [float(part) / total if total else 1.0 / len(parents) for part in sums]
+    return least, [float(part) / total if total else 1.0 / len(parents) for part in sums]
 
 
 def variance(vectors: list[Tensor]) -> Tensor:
@@ -51,10 +48,8 @@ def variance(vectors: list[Tensor]) -> Tensor:
 
 def merge(inputs: MergeInputs) -> Tensor:
     """Base plus the average of the selected changes that agree in sign, by their squares."""
-    base, *parents = base_and_parents(inputs)
-    least = least_variance(inputs.shared["select_topk"], base, tuple(parents))
-    weights = shares(least, base, tuple(parents))
-    vectors = [inputs.tensors.task_vector(index) for index in range(inputs.count)]
+    least, weights = _selected(inputs)
+    vectors = [inputs.task_vector(index) for index in range(inputs.count)]
     selected = variance(vectors) >= least
     vectors = [torch.where(selected, vector, 0.0) for vector in vectors]
     added = torch.zeros_like(vectors[0])
@@ -68,15 +63,14 @@ def merge(inputs: MergeInputs) -> Tensor:
         total.add_(vector * agrees * weight)
         weight_sum.add_(agrees * weight)
     weight_sum.masked_fill_(weight_sum == 0.0, 1.0)
-    return total.div_(weight_sum).add_(inputs.tensors.base())
+    return total.div_(weight_sum).add_(inputs.tensors.values(None))
 
 
 def merge_blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge:
     """Average the selected changes, by the compiled loops."""
-    base, *parents = base_and_parents(inputs)
-    least = least_variance(inputs.shared["select_topk"], base, tuple(parents))
-    threshold = np.float32(least)
-    weights = np.array(shares(least, base, tuple(parents)), np.float32)
+    base, *parents = inputs.base_and_parents()
+    least, shares = _selected(inputs)
+    threshold, weights = np.float32(least), np.array(shares, np.float32)
 
     def merge(begin: int, end: int, out: Bits) -> bool:
         these = addresses([parent[begin:end] for parent in parents])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method, OptionSpec, ParameterSpec
+from tsugiki.merge.method import MergeInputs, Method, OptionSpec, ParameterSpec
 
 
 def leading(matrices: Tensor, share: float) -> Tensor:
@@ -28,10 +27,10 @@ def leading(matrices: Tensor, share: float) -> Tensor:
 def merge(inputs: MergeInputs) -> Tensor:
     """Base plus each task vector, its leading singular components by one factor, the rest by another."""
     share = inputs.number("share")
-    merged = inputs.tensors.base().clone()
+    merged = inputs.tensors.values(None).clone()
     factors = zip(inputs.per_parent["weight"], inputs.per_parent["rest"], strict=True)
     for index, (weight, rest) in enumerate(factors):
-        change = inputs.tensors.task_vector(index)
+        change = inputs.task_vector(index)
         if change.dim() < 2:
             merged.add_(change, alpha=weight)
             continue

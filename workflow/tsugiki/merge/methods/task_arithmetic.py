@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from tsugiki.merge.inputs import MergeInputs
-from tsugiki.merge.method import Method
-from tsugiki.merge.sparsify import SparseTerm
-from tsugiki.merge.task_vectors import LAMBDA, WEIGHT, add_terms, add_terms_blockwise, normalize
+from tsugiki.merge.method import MergeInputs, Method
+from tsugiki.merge.task_vectors import LAMBDA, WEIGHT, SparseTerm, normalize, sparse_sum
 
 
 def _terms(inputs: MergeInputs) -> list[SparseTerm]:
@@ -20,9 +16,7 @@ METHOD = Method(
     paper="Ilharco et al. 2023, Editing models with task arithmetic, "
     "https://arxiv.org/abs/2212.04089",
     equation="merged = base + lambda * sum_i weight_i * (parent_i - base)",
-    merge=partial(add_terms, terms=_terms, consensus=False),
-    blockwise=partial(add_terms_blockwise, terms=_terms, consensus=False),
-    elementwise=True,
+    **sparse_sum(_terms, consensus=False),
     parameters=(WEIGHT,),
     options=(normalize(default=False), LAMBDA),
 )

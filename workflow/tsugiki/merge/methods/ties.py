@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from tsugiki.merge.inputs import MergeInputs
 from tsugiki.merge.kernels.task_vectors import LARGE
-from tsugiki.merge.method import Method
-from tsugiki.merge.sparsify import SparseTerm, bounds
+from tsugiki.merge.method import MergeInputs, Method
 from tsugiki.merge.task_vectors import (
     DENSITY,
     LAMBDA,
     WEIGHT,
-    add_terms,
-    add_terms_blockwise,
+    SparseTerm,
+    bounds,
     normalize,
+    sparse_sum,
 )
 
 
@@ -33,9 +30,7 @@ METHOD = Method(
     equation="merged = base + lambda * sum_i a_i * t_i / sum_i a_i * weight_i,  "
     "t_i = weight_i * trim(parent_i - base, density_i),  "
     "a_i = [sign(t_i) = sign(sum_j t_j)]; the division only with normalize",
-    merge=partial(add_terms, terms=_terms, consensus=True),
-    blockwise=partial(add_terms_blockwise, terms=_terms, consensus=True),
-    elementwise=True,
+    **sparse_sum(_terms, consensus=True),
     parameters=(WEIGHT, DENSITY),
     options=(normalize(default=True), LAMBDA),
 )

@@ -1,4 +1,4 @@
-"""Settings of the configuration that change what the weights mean."""
+"""Settings of the configuration that change what the weights mean, and layers that can be stacked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tsugiki.models.facts import ModelFacts
-from tsugiki.models.fault import Fault
+from tsugiki.models.fault import Fault, listed
 
 NAME_OF_BASE = "base_model_name_or_path"
 """Of an adapter: accepted like the others, but no setting of a model."""
@@ -31,55 +31,39 @@ def check_settings(model: ModelFacts) -> Iterator[Fault]:
 
 
 def check_architecture(
-    reference: ModelFacts, other: ModelFacts, accepted: Collection[str] = ()
+    reference: ModelFacts, other: ModelFacts, accepted: Collection[str] | None = None
 ) -> Iterator[Fault]:
     """Parents agree on every setting that their weights depend on.
 
     Args:
         reference: The base, or the first parent.
         other: A model that is merged with it.
-        accepted: Settings that may differ, as the user wishes.
+        accepted: Settings that may differ, as the user wishes; all that a user can accept, if absent.
     """
     for key, mine, theirs in differences(reference, other):
-        fixed = _last(key) in reference.kind.agreement.fixed
-        if fixed or not _may_differ(key, reference, accepted):
-            yield _differ(reference, other, key, mine, theirs, fixed=fixed)
-
-
-def check_fixed(reference: ModelFacts, other: ModelFacts) -> Iterator[Fault]:
-    """Parents agree on the settings that no user can accept to differ."""
-    for key, mine, theirs in differences(reference, other):
-        if _last(key) in reference.kind.agreement.fixed:
-            yield _differ(reference, other, key, mine, theirs, fixed=True)
-
-
-def _differ(
-    reference: ModelFacts, other: ModelFacts, key: str, mine: Any, theirs: Any, *, fixed: bool
-) -> Fault:
-    return Fault(
-        f"`{reference.name}` and `{other.name}` differ in {key}",
-        f"{reference.kind.layout.config} of {reference.where} and {other.where}",
-        expected=f"one value; `{reference.name}` has {mine}",
-        got=f"`{other.name}` has {theirs}",
-        fix="merge models that were fine-tuned from the same base"
-        if fixed
-        else "merge models that were fine-tuned from the same base, or take the value of "
-        f"the tokenizer's model for all: accept_differences: [{_last(key)}] in a run's "
-        f"configuration, --accept-differences {_last(key)} for `tsugiki merge`",
-    )
+        last = _last(key)
+        fixed = last in reference.kind.agreement.fixed
+        if not fixed and (accepted is None or _may_differ(key, reference, accepted)):
+            continue
+        fix = "merge models that were fine-tuned from the same base"
+        if not fixed:
+            fix += (
+                f", or take the value of the tokenizer's model for all: accept_differences: [{last}] "
+                f"in a run's configuration, --accept-differences {last} for `tsugiki merge`"
+            )
+        yield Fault(
+            f"`{reference.name}` and `{other.name}` differ in {key}",
+            f"{reference.kind.layout.config} of {reference.where} and {other.where}",
+            expected=f"one value; `{reference.name}` has {mine}",
+            got=f"`{other.name}` has {theirs}",
+            fix=fix,
+        )
 
 
 def note_choices(
     reference: ModelFacts, other: ModelFacts, owner: str, accepted: Collection[str] = ()
 ) -> Iterator[str]:
-    """Say which value the merged model gets, where the models may differ.
-
-    Args:
-        reference: The base, or the first parent.
-        other: A model that is merged with it.
-        owner: Name of the model whose configuration the merged model gets.
-        accepted: Settings that may differ, as the user wishes.
-    """
+    """Say which value the merged model gets, where the models may differ."""
     for key, mine, theirs in differences(reference, other):
         if _may_differ(key, reference, accepted):
             yield (
@@ -95,6 +79,52 @@ def note_accepted(accepted: Collection[str], models: Sequence[ModelFacts]) -> It
     for key in accepted:
         if key != NAME_OF_BASE and not any(_is_accepted(one, [key]) for one in found):
             yield f"accept_differences: the models do not differ in {key}"
+
+
+UNSTACKED = (
+    "merge it in parameter space, and leave out baselines of the kind `stack`; docs/dataflow.md says "
+    "how to add an architecture"
+)
+
+
+def check_stacking(model: ModelFacts) -> Iterator[Fault]:
+    """The part of each tensor in its layer is known."""
+    kind = model.kind
+    if not kind.stackable:
+        yield Fault(
+            f"`{model.name}` is an {kind.name}: it has no layers that a path could go through",
+            f"{model.where}, {kind.layout.config}",
+            expected="language models, in data-flow space and in baselines of the kind `stack`",
+            got=str(model.config.get(kind.type_key)),
+            fix="merge it in parameter space, and leave out baselines of the kind `stack`",
+        )
+        return
+    name = kind.layers_as_in(model.config)
+    if name is None:
+        return
+    layers = kind.stackable.get(name)
+    if layers is None:
+        why = kind.unstackable.get(name, "not known how its layers use the hidden state")
+        yield Fault(
+            f"the layers of `{model.name}` cannot be merged in data-flow space",
+            f"{model.where}, {kind.layout.config}",
+            expected=f"{kind.type_key} " + ", ".join(sorted(kind.stackable)),
+            got=f"{name}: {why}",
+            fix=UNSTACKED,
+        )
+        return
+    elsewhere = {"derived", "embeddings"}
+    tensors = model.names if kind.sees else model.tensors
+    if unknown := [
+        one for one in tensors if kind.use(one) not in elsewhere and not layers.knows(one)
+    ]:
+        yield Fault(
+            f"`{model.name}` has tensors whose part in its layers is not known",
+            model.where,
+            expected=f"the tensors of a {name}",
+            got=listed(unknown),
+            fix=UNSTACKED,
+        )
 
 
 def _is_accepted(key: str, accepted: Collection[str]) -> bool:

@@ -1,13 +1,14 @@
-"""Models with components: what they have of them, and whether that is what they promise."""
+"""What models have besides what is merged, such as other components or a vision tower, and who gives it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
+from tsugiki.models.checks.architecture import differences
 from tsugiki.models.checks.numbers import check_numbers
 from tsugiki.models.components import CLASS, LIBRARY, in_component
 from tsugiki.models.facts import ModelFacts
@@ -42,6 +43,45 @@ def check_alike(reference: ModelFacts, other: ModelFacts) -> Iterator[Fault]:
             got=_said(differing, others),
             fix="merge models that were fine-tuned from the same base",
         )
+        return
+    fixed = mine.agreement.fixed if mine.layout.parts else frozenset()
+    unlike = [
+        one for one in differences(reference, other) if one[0].rpartition(".")[2] in fixed
+    ]  # which usually have one cause, such as another latent space: told once
+    if unlike:
+        yield Fault(
+            f"`{reference.name}` and `{other.name}` differ in {listed([key for key, _, _ in unlike])}",
+            f"{reference.where} and {other.where}",
+            expected=f"`{reference.name}` has {listed([f'{key} {value}' for key, value, _ in unlike])}",
+            got=f"`{other.name}` has {listed([f'{key} {value}' for key, _, value in unlike])}",
+            fix="merge models that were fine-tuned from the same base",
+        )
+
+
+def note_components(reference: ModelFacts, other: ModelFacts, owner: str) -> Iterator[str]:
+    """Say whose scheduler, and whatever else has no weights, the merged model gets, where classes differ.
+
+    Args:
+        reference: The base, or the first parent.
+        other: A model that is merged with it.
+        owner: Name of the model that gives all that is not merged.
+    """
+    mine, theirs = (
+        {
+            name: str(entry[CLASS])
+            for name, entry in model.config.items()
+            if isinstance(entry, Mapping) and LIBRARY in entry
+        }
+        for model in (reference, other)
+    )
+    if not (reference.whole and other.whole):
+        return
+    for name in sorted(mine.keys() | theirs.keys()):
+        if mine.get(name) != theirs.get(name):
+            yield (
+                f"{name}: {reference.name} has {mine.get(name, 'none')}, {other.name} has "
+                f"{theirs.get(name, 'none')}; the merged model gets that of {owner}"
+            )
 
 
 def check_components(model: ModelFacts) -> Iterator[Fault]:
@@ -84,6 +124,45 @@ def check_components(model: ModelFacts) -> Iterator[Fault]:
                 got=listed([_shape(name, stored) for name in wrong]),
                 fix="fetch it again; or load it with diffusers and save it, which renames what is of an old version",
             )
+
+
+def check_kept(
+    models: Sequence[ModelFacts], owner: ModelFacts, where: str, key: str
+) -> Iterator[Fault]:
+    """A merge that would leave a vision tower behind does so only if the user says so.
+
+    Args:
+        models: The models that are merged.
+        owner: The one that gives configuration and tokenizer, and all that is not merged. It is so by
+            default, not because the user names it.
+        where: What was read.
+        key: The key that names the owner there.
+    """
+    richer = [one for one in models if one.kind.besides]
+    if not richer or owner.kind.besides:
+        return
+    lost, name = richer[0].kind.besides, richer[0].name
+    yield Fault(
+        f"the merged model would be a {owner.kind.name} like `{owner.name}`, without the {lost} of "
+        f"`{name}`",
+        where,
+        expected=f"`{key}`, as it says which model the merged one is like",
+        got="none",
+        fix=f"set `{key}: {name}` to keep the {lost}, or `{key}: {owner.name}` to drop it",
+    )
+
+
+def note_outside(models: Sequence[ModelFacts], owner: ModelFacts) -> Iterator[str]:
+    """Say what is not merged, draft layers aside, and where it comes from."""
+    for model in models:
+        outside = model.tensors.keys() - set(model.names.values())
+        rest = sum(not model.kind.is_unused(name, model.config) for name in outside)
+        if rest and model is owner:
+            yield (
+                f"{rest} tensors of {model.name} outside its {model.kind.core} are copied as they are"
+            )
+        elif rest:
+            yield f"{rest} tensors of {model.name} outside its {model.kind.core} are left out"
 
 
 def _components(model: ModelFacts) -> dict[str, str]:

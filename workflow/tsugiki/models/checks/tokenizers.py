@@ -13,13 +13,7 @@ from tsugiki.models.vocabulary import PARTS, READERS, Vocabulary
 def check_owner(
     owner: ModelFacts, place: str, *, apply_chat_template: bool = False
 ) -> Iterator[Fault]:
-    """The model that gives the tokenizer has one, and a chat template if prompts need it.
-
-    Args:
-        owner: The model.
-        place: Where the user names it.
-        apply_chat_template: Whether prompts are wrapped in the template.
-    """
+    """The model that gives the tokenizer has one, and a chat template if prompts need it."""
     fix = f"name another parent as {place}"
     yield from check_tokenizer_files(owner.name, owner.where, owner.sizes, owner.kind, fix)
     if apply_chat_template and owner.template is None:

@@ -11,67 +11,59 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
-from tsugiki.models.kinds.kind import Agreement, Layout, Names, Place, SidecarFiles, Use
-from tsugiki.models.kinds.layers import Layers
+from tsugiki.models.kinds.kind import Agreement, Kind, Layout, Names, Place, SidecarFiles
 
 DENOISERS = ("unet", "transformer")
 """Components that are merged unless the user says otherwise."""
 BEFORE = ("image_encoder", "text_encoder", "text_encoder_2", "text_encoder_3")
 AFTER = ("vae",)
+ONE_FILE = re.compile(
+    r"(?:model\.diffusion_model|first_stage_model|cond_stage_model|conditioner|double_blocks|joint_blocks)\."
+)
+"""How tensors are called in files that hold a whole image generator, or its denoiser, as other programs do."""
 UNCOMPARED = ("safety_checker",)
 """Components that have no influence on what is drawn."""
 
-BLOCK = re.compile(r"(down_blocks|up_blocks|transformer_blocks|single_transformer_blocks)\.(\d+)\.")
 WAYS = {
     "down_blocks": "down",
     "mid_block": "mid",
+    "blocks": "block",
+    "joint_transformer_blocks": "block",
+    "layers": "block",
     "transformer_blocks": "block",
+    "visual_transformer_blocks": "block",
     "single_transformer_blocks": "single",
     "up_blocks": "up",
 }
-"""What blocks are called in groups, in the order of the data's way."""
-OUTPUT = re.compile(r"conv_norm_out\.|conv_out\.|norm_out\.|proj_out(?:_\d)?\.|scale_shift_table$")
+"""What blocks are called in groups, in the order of the data's way. No denoiser has two lists of one kind."""
+BLOCK = re.compile(rf"({'|'.join(WAYS)})\.(\d+)\.")
+OUTPUT = re.compile(
+    r"(?:conv_norm_out|conv_out|norm_out|norm_final|proj_out(?:_\d)?|(?:all_)?final_layer|out_layer)\.|"
+    r"final_(?:norm|linear)\.|scale_shift_table$"
+)
 PARTS = (
     ("resnet", re.compile(r"resnets\.")),
     ("sampler", re.compile(r"(?:down|up)samplers\.")),
-    ("attention", re.compile(r"attentions\.|attn")),
-    ("mlp", re.compile(r"ff|mlp|proj_mlp|proj_out")),
-    ("norm", re.compile(r"norm|scale_shift_table")),
+    ("norm", re.compile(r"norm|attention_norm|ffn_norm|(?:img|txt)_mod\b|adaLN|scale_shift_table")),
+    ("attention", re.compile(r"attentions?\.|attn|(?:self|cross)_attention\.")),
+    (
+        "mlp",
+        re.compile(
+            r"ff|feed_forward|(?:img_|txt_)?mlp|proj_mlp|proj_out|(?:text|visual)_modulation"
+        ),
+    ),
 )
 
-FIXED = frozenset(
-    {
-        "_class_name",
-        "block_out_channels",
-        "cross_attention_dim",
-        "down_block_types",
-        "hidden_size",
-        "in_channels",
-        "latent_channels",
-        "layers_per_block",
-        "model_type",
-        "norm_num_groups",
-        "num_layers",
-        "out_channels",
-        "patch_size",
-        "prediction_type",
-        "up_block_types",
-    }
-)
+FIXED = frozenset({
+    "_class_name", "block_out_channels", "cross_attention_dim", "down_block_types", "hidden_size",
+    "in_channels", "latent_channels", "layers_per_block", "model_type", "norm_num_groups",
+    "num_layers", "out_channels", "patch_size", "prediction_type", "up_block_types",
+})  # fmt: skip
 DECIDING = FIXED | {
-    "act_fn",
-    "attention_head_dim",
-    "beta_end",
-    "beta_schedule",
-    "beta_start",
-    "flip_sin_to_cos",
-    "freq_shift",
-    "norm_eps",
-    "num_attention_heads",
-    "num_train_timesteps",
-    "projection_dim",
+    "act_fn", "attention_head_dim", "beta_end", "beta_schedule", "beta_start", "flip_sin_to_cos",
+    "freq_shift", "norm_eps", "num_attention_heads", "num_train_timesteps", "projection_dim",
     "scaling_factor",
-}
+}  # fmt: skip
 """Settings that the weights depend on, which every version of the library has written. Those that later
 versions added have defaults that mean what there was before."""
 SCHEDULES = {"beta_end", "beta_schedule", "beta_start", "num_train_timesteps", "prediction_type"}
@@ -83,15 +75,13 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 """What settings mean that older files do not state."""
 
 
-class Diffusion:
+class Diffusion(Kind):
     """A diffusion model with the components that turn a prompt into a picture."""
 
-    name: str = "image generator"
-    core: str = "merged components"
-    besides: str = ""
-    sees: bool = False
+    name = "image generator"
+    core = "merged components"
     output: Literal["text", "images"] = "images"
-    layout: Layout = Layout(
+    layout = Layout(
         config="model_index.json",
         weights="diffusion_pytorch_model.safetensors",
         parts=(
@@ -103,13 +93,11 @@ class Diffusion:
             Layout("processor_config.json", ""),
         ),
     )
-    before: tuple[str, ...] = (*BEFORE, "input")
-    after: tuple[str, ...] = ("output", *AFTER)
-    type_key: str = "_class_name"
-    sidecar: SidecarFiles = SidecarFiles((), ())
-    agreement: Agreement = Agreement(fixed=FIXED, ignored=frozenset(), free=frozenset())
-    stackable: Mapping[str, Layers] = {}
-    unstackable: Mapping[str, str] = {}
+    before = (*BEFORE, "input")
+    after = ("output", *AFTER)
+    type_key = "_class_name"
+    sidecar = SidecarFiles((), ())
+    agreement = Agreement(fixed=FIXED, ignored=frozenset(), free=frozenset())
 
     def fits(self, config: Mapping[str, Any]) -> bool:
         """Whether it has components, each with its library (see `models.components`)."""
@@ -119,16 +107,6 @@ class Diffusion:
         """The denoiser is merged."""
         del stored
         return {rf"(?!(?:{'|'.join(DENOISERS)})\.).+": None}
-
-    def is_unused(self, name: str, config: Mapping[str, Any]) -> bool:
-        """All that is stored is used."""
-        del name, config
-        return False
-
-    def use(self, name: str) -> Use | None:
-        """None is known by more than its place."""
-        del name
-        return None
 
     def place(self, name: str) -> Place | None:
         """Blocks of the denoiser, what is before and behind them, and each other component as a whole."""
@@ -145,10 +123,6 @@ class Diffusion:
 
         return sorted(found, key=rank)
 
-    def settings(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """As they are written: libraries that know their defaults need not be here."""
-        return dict(config)
-
     def core_settings(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Of all components what weights depend on: the denoiser is trained for its encoders and VAE."""
         found: dict[str, Any] = {}
@@ -160,34 +134,11 @@ class Diffusion:
             found[component] = {key: given[key] for key in sorted(deciding & given.keys())}
         return found
 
-    def with_core(self, config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings of components by their names."""
-        return {**config, **changes}
-
-    def layers_as_in(self, config: Mapping[str, Any]) -> str | None:
-        """Its blocks are stacked nowhere."""
-        del config
-        return None
-
-    def rows(self, config: Mapping[str, Any]) -> int | None:
-        """It has none of a vocabulary that is merged."""
-        del config
-        return None
-
-    def needs_head(self, config: Mapping[str, Any]) -> bool:
-        """It has none."""
-        del config
-        return False
-
     def loader(self) -> Any:
         """Diffusers' pipeline of the class that model_index.json names."""
         from diffusers import DiffusionPipeline
 
         return DiffusionPipeline
-
-    def classes(self) -> Any:
-        """None: diffusers makes components by the names of their classes."""
-        return {}
 
 
 @lru_cache(maxsize=65536)

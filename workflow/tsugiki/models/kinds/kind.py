@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from tsugiki.models.kinds.layers import Layers
 
@@ -91,16 +92,19 @@ class Place:
     """Part of the block, such as `attention`, if it is known."""
 
 
-class Kind(Protocol):
-    """One kind of model. Everything that is peculiar to it is said here, and nowhere else."""
+class Kind(ABC):
+    """One kind of model. Everything that is peculiar to it is said here, and nowhere else.
+
+    What has a default is that of a model without a vocabulary, whose settings all stand at the top.
+    """
 
     name: str
     """For messages: `a merged model would be a …`."""
     core: str
     """For messages: what is merged of a model."""
-    besides: str
+    besides: str = ""
     """For messages: what a model of this kind has besides that others lack; empty if nothing."""
-    sees: bool
+    sees: bool = False
     """Whether its models can be asked about pictures."""
     output: Literal["text", "images"]
     """What it makes: only text can be asked for by prompts of tasks."""
@@ -113,42 +117,42 @@ class Kind(Protocol):
     """The setting of the configuration that names the architecture."""
     sidecar: SidecarFiles
     agreement: Agreement
-    stackable: Mapping[str, Layers]
+    stackable: Mapping[str, Layers] = {}
     """Architectures whose layers can be stacked in data-flow space, by name (see `layers_as_in`)."""
-    unstackable: Mapping[str, str]
+    unstackable: Mapping[str, str] = {}
     """Why not, where it is known of others."""
 
+    @abstractmethod
     def fits(self, config: Mapping[str, Any]) -> bool:
         """Whether a configuration is that of a model of this kind."""
-        ...
 
-    def expressions(self, stored: Collection[str]) -> Names:
+    def expressions(self, stored: Collection[str]) -> Names:  # noqa: ARG002 - for other kinds
         """What stored tensors are called in a merge, where the user declares nothing."""
-        ...
+        return {}
 
-    def is_unused(self, name: str, config: Mapping[str, Any]) -> bool:
+    def is_unused(self, name: str, config: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Whether a tensor is no part of what the model computes: not merged, but copied."""
-        ...
+        return False
 
-    def use(self, name: str) -> Use | None:
+    def use(self, name: str) -> Use | None:  # noqa: ARG002
         """What a tensor is for, if more is known of that than where it stands."""
-        ...
+        return None
 
+    @abstractmethod
     def place(self, name: str) -> Place | None:
         """Where a tensor stands, by its name in the merge; None if that is not known."""
-        ...
 
+    @abstractmethod
     def blocks(self, names: Iterable[str]) -> list[str]:
         """The blocks of a model with these tensors, from the first to the last, without a gap."""
-        ...
 
     def settings(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration with all defaults filled in.
+        """The configuration with all defaults filled in, as far as they are known.
 
         Raises:
             ValueError: the architecture is not known, or refuses a value.
         """
-        ...
+        return dict(config)
 
     def core_settings(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Settings of what is merged, as they would be stated if it stood by itself.
@@ -156,28 +160,28 @@ class Kind(Protocol):
         Raises:
             ValueError: the architecture is not known, or refuses a value.
         """
-        ...
+        return self.settings(config)
 
     def with_core(self, config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration with other settings of what is merged, where it states them."""
-        ...
+        return {**config, **changes}
 
-    def layers_as_in(self, config: Mapping[str, Any]) -> str | None:
+    def layers_as_in(self, config: Mapping[str, Any]) -> str | None:  # noqa: ARG002
         """The architecture whose layers what is merged has, as `stackable` names it; None if not stated."""
-        ...
+        return None
 
-    def rows(self, config: Mapping[str, Any]) -> int | None:
+    def rows(self, config: Mapping[str, Any]) -> int | None:  # noqa: ARG002
         """Rows of the embeddings, as the configuration states them."""
-        ...
+        return None
 
-    def needs_head(self, config: Mapping[str, Any]) -> bool:
+    def needs_head(self, config: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Whether a model of this configuration is of no use without an output head."""
-        ...
+        return False
 
+    @abstractmethod
     def loader(self) -> Any:
         """The class whose `from_pretrained` and `from_config` make a live model."""
-        ...
 
     def classes(self) -> Any:
         """The class of a live model, by the class of its configuration."""
-        ...
+        return {}

@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from tsugiki.errors import ParentError
-from tsugiki.models.kinds.blocks import BEFORE_BLOCKS
 from tsugiki.models.kinds.kind import Names
-from tsugiki.models.kinds.text import Text, understood
+from tsugiki.models.kinds.text import BEFORE_BLOCKS, Text, is_encoder, understood
 
 PREFIXES = (
     ("language_model.", ""),
@@ -32,9 +31,9 @@ OF_IMAGES = ("mrope_section", "mrope_interleaved")
 class VisionLanguage(Text):
     """A language model with an image encoder and a projector."""
 
-    name: str = "vision-language model"
-    besides: str = "vision tower"
-    sees: bool = True
+    name = "vision-language model"
+    besides = "vision tower"
+    sees = True
 
     def fits(self, config: Mapping[str, Any]) -> bool:
         """Whether it has a section for the image encoder."""
@@ -100,10 +99,7 @@ class VisionLanguage(Text):
 
 def _require_apart(prefix: str, stored: Collection[str]) -> None:
     within = sorted(
-        name
-        for name in stored
-        if name.startswith(prefix)
-        and any(one.search(name.removeprefix(prefix)) for _, one in BEFORE_BLOCKS)
+        name for name in stored if name.startswith(prefix) and is_encoder(name.removeprefix(prefix))
     )
     if within:
         raise ParentError(

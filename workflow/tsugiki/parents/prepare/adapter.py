@@ -20,42 +20,17 @@ from tsugiki.models.vocabulary import TokenizerData, read_tokenizer
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 USED = {
-    "alpha_pattern",
-    "fan_in_fan_out",
-    "lora_alpha",
-    "lora_bias",
-    "r",
-    "rank_pattern",
-    "trainable_token_indices",
-    "use_dora",
-    "use_rslora",
-}
+    "alpha_pattern", "fan_in_fan_out", "lora_alpha", "lora_bias", "r", "rank_pattern",
+    "trainable_token_indices", "use_dora", "use_rslora",
+}  # fmt: skip
 """Settings that the merged weights depend on."""
 NEUTRAL = {
-    "auto_mapping",
-    "base_model_name_or_path",
-    "bias",
-    "corda_config",
-    "ensure_weight_tying",
-    "eva_config",
-    "exclude_modules",
-    "inference_mode",
-    "init_lora_weights",
-    "layers_pattern",
-    "layers_to_transform",
-    "loftq_config",
-    "lora_dropout",
-    "lora_ga_config",
-    "megatron_core",
-    "modules_to_save",
-    "peft_type",
-    "peft_version",
-    "qalora_group_size",
-    "revision",
-    "runtime_config",
-    "target_modules",
-    "task_type",
-}
+    "auto_mapping", "base_model_name_or_path", "bias", "corda_config", "ensure_weight_tying",
+    "eva_config", "exclude_modules", "inference_mode", "init_lora_weights", "layers_pattern",
+    "layers_to_transform", "loftq_config", "lora_dropout", "lora_ga_config", "megatron_core",
+    "modules_to_save", "peft_type", "peft_version", "qalora_group_size", "revision",
+    "runtime_config", "target_modules", "task_type",
+}  # fmt: skip
 """Settings of training and loading, or that show in the names of the tensors."""
 STARTS = {None, True, False, "gaussian", "orthogonal", "eva"}
 """Initialisations that leave the base's weights alone."""

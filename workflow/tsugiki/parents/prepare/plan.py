@@ -40,6 +40,7 @@ REPOSITORY = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")
 class Preparation:
     """What has to be prepared."""
 
+    adapters: dict[str, Adapter]
     sources: dict[str, ModelFacts]
     """Whole models in their own vocabularies: as stored, or with an adapter merged in."""
     models: dict[str, ModelFacts]
@@ -77,28 +78,24 @@ class Preparation:
 
 
 def plan_preparation(
-    config: RunConfig, models: Mapping[str, ModelFacts], adapters: Mapping[str, Adapter]
+    config: RunConfig, parents: Mapping[str, ModelFacts | Adapter | None]
 ) -> Preparation:
-    """What has to be prepared of the models and adapters of a run that could be read.
-
-    Args:
-        config: The run.
-        models: Whole models, by name.
-        adapters: Adapters, by name.
-    """
+    """What has to be prepared of a run's parents, whole models and adapters, that could be read."""
+    adapters = {name: one for name, one in parents.items() if isinstance(one, Adapter)}
+    models = {name: one for name, one in parents.items() if isinstance(one, ModelFacts)}
     sources, changes, faults = _adapted(config, models, adapters)
     base = next(iter(sorted(config.common_bases & sources.keys())), None)
     if config.vocabulary.kind == "same":
-        return Preparation(sources, dict(sources), changes, None, base, faults)
+        return Preparation(adapters, sources, dict(sources), changes, None, base, faults)
     faults += check_alignable(list(sources.values()), config.vocabulary)
     readable = {name: one for name, one in sources.items() if one.vocabulary and one.whole}
     owner = readable.get(config.vocabulary.of or "")
     if owner is None:  # its own faults say why; compared as they come, the others would only add
-        return Preparation(sources, {}, changes, None, base, faults)
+        return Preparation(adapters, sources, {}, changes, None, base, faults)
     alignment = align(list(readable.values()), config.vocabulary)
     faults += [fault for model in readable.values() for fault in _hidden_rows(model, alignment)]
     aligned = {name: _as_aligned(model, alignment, owner) for name, model in readable.items()}
-    return Preparation(sources, aligned, changes, alignment, base, faults)
+    return Preparation(adapters, sources, aligned, changes, alignment, base, faults)
 
 
 def read_parent(

@@ -84,13 +84,6 @@ def adapted_weights(
 ) -> Weights:
     """A base's tensors with an adapter merged in, in the base's number format.
 
-    Args:
-        name: The adapter's name, for messages.
-        folder: The adapter.
-        base: What it was trained on.
-        changes: What it changes.
-        embeddings: Name of the base's embeddings.
-
     Raises:
         ParentError: it has a head that differs from the embeddings that it is tied to.
     """
@@ -152,11 +145,6 @@ def aligned_rows(name: str, sources: Mapping[str, RowSource], base: str | None) 
     that no model has (padding) is the mean of all rows that the base has.
 
     Means are computed in float64 and cast once.
-
-    Args:
-        name: The model.
-        sources: That tensor in all models, by name.
-        base: Name of the base, if there is one.
 
     Returns:
         Shape (aligned rows, ...), in the model's own number format.

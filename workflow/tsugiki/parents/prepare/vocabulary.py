@@ -134,15 +134,9 @@ def _unreachable(model: ModelFacts, owner: ModelFacts) -> list[str]:
 
 
 FILES = (
-    "added_tokens.json",
-    "merges.txt",
-    "spiece.model",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "vocab.json",
-    "vocab.txt",
-)
+    "added_tokens.json", "merges.txt", "spiece.model", "tokenizer.json", "tokenizer.model",
+    "tokenizer_config.json", "vocab.json", "vocab.txt",
+)  # fmt: skip
 """What a tokenizer consists of."""
 CONFIG = "tokenizer_config.json"
 ROLES = "special_tokens_map.json"
@@ -166,11 +160,6 @@ def tokenizer_files(
 
     It splits text as the owner's does. Beginning and end of a text, padding and the chat template
     are the model's own, as far as the vocabulary has these tokens.
-
-    Args:
-        owner: Files of the model whose tokenizer it is.
-        model: Files of the model that gets it.
-        alignment: The vocabulary.
 
     Raises:
         ParentError: the tokens cannot be added under the ids that they are to have.

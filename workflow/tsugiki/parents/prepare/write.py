@@ -13,12 +13,12 @@ from tsugiki import atomic
 from tsugiki.canonical import digest, pretty_json
 from tsugiki.contracts.locks import LockedFile, PreparedParent, digest_of_files
 from tsugiki.merge.engine import one_thread_per_operation
-from tsugiki.merge.stream import StoredTensor, faults_of_the_disk, require_space, write_tensors
+from tsugiki.merge.stream import faults_of_the_disk, require_space, write_tensors
 from tsugiki.models.facts import ModelFacts
 from tsugiki.models.files import describe
+from tsugiki.models.headers import TensorHeader
 from tsugiki.models.kinds.text import OTHERS, TOKENIZER
 from tsugiki.models.sources import ParentFiles
-from tsugiki.parents.prepare.adapter import Adapter
 from tsugiki.parents.prepare.plan import Preparation, row_tensors
 from tsugiki.parents.prepare.tensors import (
     RowSource,
@@ -48,7 +48,6 @@ class Sources:
     """Where prepared parents are made from."""
 
     preparation: Preparation
-    adapters: Mapping[str, Adapter]
     folders: Mapping[str, Path]
     files: Mapping[str, ParentFiles]
     """By name; those of adapters completed by their bases'."""
@@ -76,14 +75,16 @@ class Sources:
         names = {name}
         if self.preparation.is_aligned(name):
             names |= self.preparation.sources.keys()
-        names |= {self.adapters[one].base for one in names if one in self.adapters}
+        names |= {
+            self.preparation.adapters[one].base for one in names if one in self.preparation.adapters
+        }
         return {one: self.digests[one] for one in sorted(names)}
 
     def weights(self, name: str) -> Weights:
         """A parent's tensors in its own vocabulary."""
-        if name not in self.adapters:
+        if name not in self.preparation.adapters:
             return stored_weights(name, self.folders[name])
-        base = self.adapters[name].base
+        base = self.preparation.adapters[name].base
         return adapted_weights(
             name,
             self.folders[name],
@@ -93,7 +94,10 @@ class Sources:
         )
 
     def _identity(self, name: str) -> list[str]:
-        names = [name, *([self.adapters[name].base] if name in self.adapters else [])]
+        names = [
+            name,
+            *([self.preparation.adapters[name].base] if name in self.preparation.adapters else []),
+        ]
         return [self.digests[one] for one in names]
 
 
@@ -137,13 +141,6 @@ def ensure_prepared(
     """Write a prepared parent, unless the cache holds it undamaged.
 
     Memory holds a few tensors at a time.
-
-    Args:
-        name: The parent.
-        sources: What it is made from.
-        cache: Folder of all prepared parents.
-        code: Whether it comes with modelling code.
-        log: Where progress goes, line by line.
 
     Raises:
         ParentError: a source cannot be read, or tokens cannot be added to the tokenizer.
@@ -195,11 +192,11 @@ def _write(
     return files
 
 
-def _stored_tensors(model: ModelFacts) -> dict[str, StoredTensor]:
+def _stored_tensors(model: ModelFacts) -> dict[str, TensorHeader]:
     """The tensors that a prepared parent stores: no derived buffer, and no head that is tied."""
     tied = model.head if model.is_tied and model.embeddings else None
     return {
-        name: StoredTensor(tensor.dtype, tensor.shape)
+        name: tensor
         for name, tensor in model.tensors.items()
         if name != tied and model.kind.use(name) != "derived"
     }

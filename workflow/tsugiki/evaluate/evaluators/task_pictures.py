@@ -1,30 +1,67 @@
-"""What can be told of an lm-eval task with pictures before a model is at hand."""
+"""Pictures that documents of lm-eval's tasks show: opened for whoever asks, and checked before a model is at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from lm_eval.models.utils import normalize_gen_kwargs
-
 from tsugiki.errors import ConfigError, ParentError
-from tsugiki.evaluate.pictures import PLACEHOLDER, pictures_in
+from tsugiki.evaluate.pictures import PLACEHOLDER, Picture, has_pictures, pictures_in, pictures_of
 from tsugiki.evaluate.readers import Reader
 
 TRIED = 20
 """Prompts of a task whose tokens are counted with their pictures."""
 
 
-def picture_fault(
-    name: str, task: Any, documents: Iterable[tuple[int, Any, int]]
-) -> ConfigError | None:
-    """Why a task's pictures cannot be shown, if so.
+class TaskPictures:
+    """The pictures that documents show.
 
     Args:
-        name: The task.
-        task: lm-eval's.
-        documents: By place, with the number of pictures of each.
+        tasks: lm-eval's, by name.
+        files: Files of local ones, beside which paths of pictures begin.
     """
+
+    def __init__(self, tasks: Mapping[str, Any], files: Mapping[str, Path]) -> None:
+        self._tasks, self._files = tasks, files
+        self._kept: dict[str, Picture] = {}
+        self._digests: dict[tuple[str, int], list[str]] = {}
+
+    def opened(self, task: str, document: Any, place: int | None = None) -> list[Picture]:
+        """The pictures that a document of a task shows, in their order.
+
+        Raises:
+            ConfigError: one of them cannot be opened.
+        """
+        folder = self._files[task].parent if task in self._files else None
+        where = f"task {task}" if place is None else f"task {task}, document {place}"
+        return pictures_of(self._tasks[task], document, folder, where)
+
+    def kept(self, task: str, document: Any) -> list[Picture]:
+        """As `opened`, but each is in memory once, whoever is asked."""
+        return [self._kept.setdefault(one.digest, one) for one in self.opened(task, document)]
+
+    def digests(self, task: str, place: int, document: Any) -> list[str] | None:
+        """Digests of what a document shows, opened once for them; None if its task shows nothing."""
+        if not has_pictures(self._tasks[task]):
+            return None
+        if (task, place) not in self._digests:
+            self._digests[task, place] = [one.digest for one in self.opened(task, document, place)]
+        return self._digests[task, place]
+
+    def fault(
+        self, name: str, documents: Iterable[tuple[int, Any]], readers: Sequence[Reader]
+    ) -> ConfigError | None:
+        """Why the pictures of some documents of a task (by place) cannot be shown, if so."""
+        counted = (
+            (place, document, len(self.opened(name, document, place)))
+            for place, document in documents
+        )
+        return _unshown(name, self._tasks[name], counted) or _blindness(name, readers)
+
+
+def _unshown(name: str, task: Any, documents: Iterable[tuple[int, Any, int]]) -> ConfigError | None:
+    """Why a task does not show the pictures of its documents (by place, with their number), if so."""
     where = f"task {name}"
     if task.OUTPUT_TYPE == "loglikelihood_rolling":
         return ConfigError(
@@ -54,7 +91,7 @@ def picture_fault(
     return None
 
 
-def blindness(name: str, readers: Sequence[Reader]) -> ConfigError | None:
+def _blindness(name: str, readers: Sequence[Reader]) -> ConfigError | None:
     """Why the models of some stage could not be shown a task's pictures, if so."""
     for reader in readers:
         if reader.owns and not reader.sees:
@@ -79,28 +116,20 @@ def blindness(name: str, readers: Sequence[Reader]) -> ConfigError | None:
 
 
 def too_long(name: str, reader: Reader, requests: Sequence[Any]) -> ConfigError | None:
-    """Why a prompt with its pictures, and room for an answer, is more than a model can read, if so.
-
-    Args:
-        name: The task.
-        reader: Stands for the model.
-        requests: What it is asked; the longest ones in characters are tried.
-    """
+    """Why a prompt with its pictures, and room for an answer, is more than a model can read, if so."""
     if not reader.sees or reader.max_length is None:
         return None
     pictured = [one for one in requests if pictures_in(one)]
     for one in sorted(pictured, key=lambda one: -len(str(one.args[0])))[:TRIED]:
         prompt = reader.count(str(one.args[0]), pictures_in(one))
-        answer = 1
-        if one.request_type == "generate_until":
-            answer = int(normalize_gen_kwargs(dict(one.args[1]), 256)["max_gen_toks"])
-        if prompt + answer + reader.thinking_budget > reader.max_length:
+        answer = reader.answer_tokens(one)
+        if prompt + answer > reader.max_length:
             return ConfigError(
                 f"a prompt of task {name} is longer than `{reader.name}` can read, with its pictures and an "
                 "answer, and pictures cannot be cut",
                 where=f"task {name}, document {one.doc_id} of those that are used",
                 expected=f"at most {reader.max_length} tokens",
-                got=f"{prompt} + {answer + reader.thinking_budget}",
+                got=f"{prompt} + {answer}",
                 fix="ask for shorter answers, show smaller pictures, or set the processor to fewer tiles",
             )
     return None
