@@ -128,7 +128,8 @@ def test_a_kill_leaves_the_base_and_no_half_written_expert(tmp_path: Path) -> No
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    (base,) = (tmp_path / "killed").glob("*-seed1-*")
+    (base,) = (tmp_path / "killed").glob("base-*")
+    assert list((tmp_path / "killed").glob("maths-*")) == []
     written = (base / "model.safetensors").stat().st_mtime_ns
     expert = ensure_trained("maths", 1, tmp_path / "killed", SHORT)
     assert (base / "model.safetensors").stat().st_mtime_ns == written
