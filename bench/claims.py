@@ -180,6 +180,8 @@ CLAIMS: tuple[tuple[str, str, str], ...] = (
     ("PS", BEST_UNTUNED, "+16.8"),
     ("DARE-TIES, untuned", "TIES, untuned", "+30.8"),
     ("frankenmerge", BEST_PARENT, "-30.0"),
+    ("PS, per block", BEST_PARENT, "not there"),
+    ("PS, per block", BEST_UNTUNED, "not there"),
     ("PS, per block", "PS", "no gain to speak of"),
     ("demo's PS", "PS", "not there"),
     ("DFS", BEST_PARENT, "+6.4"),
