@@ -25,11 +25,6 @@ WEIGHTS = (0.0, 1.5)
 """Its range, where the stage has no weights of its own; wider, if the baseline's grid is."""
 
 
-def rival_name(stage: Stage, rival: Rival) -> str:
-    """The folder of a rival: that of its stage, and its kind."""
-    return f"{stage.name}-{rival}"
-
-
 def rival_stages(
     rivals: Sequence[Rival],
     last: Stage,
@@ -60,7 +55,7 @@ def rival_stages(
     return {
         rival: spaces[rival].model_copy(
             update={
-                "name": rival_name(last, rival),
+                "name": f"{last.name}-{rival}",
                 "strategy": strategies[rival],
                 "start": spaces[rival].start if rival == "climb" else None,
                 "inject": {},
