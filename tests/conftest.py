@@ -25,7 +25,7 @@ from mlflow.tracking import MlflowClient
 
 from tests import synthetic_runs
 from tests.merge.models_for_tests import save_trio
-from tests.parallel import ByGroup, place_of
+from tests.parallel import ByGroup, made_once, place_of
 from tests.runs_for_tests import (
     TinyRun,
     raw_config,
@@ -112,9 +112,12 @@ def copied(finished: SyntheticRun, tmp_path: Path) -> Iterator[RunFiles]:
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty store, migrated once, since that takes seconds."""
-    path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
+
+    def migrate(folder: Path) -> None:
+        folder.mkdir()
+        MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db").search_experiments()
+
+    return made_once(tmp_path_factory, "migrated", migrate) / "mlflow.db"
 
 
 @pytest.fixture

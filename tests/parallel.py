@@ -1,4 +1,4 @@
-"""How the tests are shared out among worker processes: what stays together, and the longest first.
+"""How the tests are shared out among worker processes: what stays together, the longest first, and what is made once.
 
 A worker takes a group at a time, so what the tests of a group share is made once. Long groups come
 first; otherwise one worker would be left with one of them when the others have nothing more to do.
@@ -6,10 +6,16 @@ first; otherwise one worker would be left with one of them when the others have 
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+from tsugiki.locked import locked
 
 LONG = (
     ("tests/slurm/test_faults.py", "tests/slurm/test_profile.py"),
@@ -58,3 +64,25 @@ class ByGroup(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that all processes of the tests share: the first one that needs it makes it.
+
+    Tests must not change it.
+
+    Args:
+        factory: Of temporary folders.
+        name: The folder's.
+        make: Makes it; its parent is there.
+    """
+    place = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    folder, made = place / name, place / f"{name}.made"
+    with locked(place / f"{name}.lock"):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of one that failed
+            make(folder)
+            made.touch()
+    return folder

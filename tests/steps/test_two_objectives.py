@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +157,11 @@ def test_the_headline_tells_all_that_was_optimised(run: SyntheticRun) -> None:
     assert ("fitness" in drawn) == (not table.pareto)
 
 
-def test_mlflow_has_the_course_of_every_objective(run: SyntheticRun, tmp_path: Path) -> None:
+def test_mlflow_has_the_course_of_every_objective(
+    run: SyntheticRun, migrated: Path, tmp_path: Path
+) -> None:
     """Best so far of each, and of the fitness where there is one; the front where there is one."""
+    shutil.copy(migrated, tmp_path / "mlflow.db")
     tracking = run.config.tracking.model_copy(update={"uri": f"sqlite:///{tmp_path}/mlflow.db"})
     config = run.config.model_copy(update={"tracking": tracking})
     catch_up(run.files, config)

@@ -264,9 +264,10 @@ def test_tracking_goes_on_after_a_move(
 
 
 def test_a_store_of_several_runs_loses_only_the_rebuilt_one(
-    finished: SyntheticRun, copied: RunFiles, tmp_path: Path
+    finished: SyntheticRun, copied: RunFiles, migrated: Path, tmp_path: Path
 ) -> None:
     """Another run in the same store and experiment stays."""
+    shutil.copytree(migrated.parent, tmp_path / "shared")
     shared = with_uri(finished.config, f"sqlite:///{tmp_path}/shared/mlflow.db")
     track_generation(copied, "finalists", 0, shared, log=pytest.fail)
     client = MlflowClient(tracking_uri=tracking_uri(copied, shared))
@@ -281,10 +282,11 @@ def test_a_store_of_several_runs_loses_only_the_rebuilt_one(
     assert client.get_run(other.info.run_id).info.lifecycle_stage == "active"
 
 
-def test_a_large_genome_is_an_artifact_with_its_digest(tmp_path: Path) -> None:
+def test_a_large_genome_is_an_artifact_with_its_digest(migrated: Path, tmp_path: Path) -> None:
     """MLflow's parameters are too short for it, and too many for a table."""
     run = make_run(tmp_path, generations=1, population=2, blocks=48)
     run.write_stage()
+    shutil.copy(migrated, run.files.root / "mlflow.db")
     track_generation(run.files, "ps", 0, run.config, log=pytest.fail)
     content = run.files.phase("ps").generation(0).population.read_bytes()
     candidate = Population.model_validate_json(content).candidates[0]

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.parallel import made_once
 from tests.parents.checkpoints import write_llama
 from tests.workflow import fork_server
 from tests.workflow.small_run import TASK, TASK_CODE
 from tsugiki.canonical import digest_file
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.locked import locked
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -174,16 +174,7 @@ def shared_workspace(
     config: Mapping[str, Any],
     task_code: str = TASK_CODE,
 ) -> Workspace:
-    """A finished run that all processes of the tests share: the first one that needs it makes it.
-
-    Tests must not change it.
-    """
-    folder = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    with locked(folder / f"{name}.lock"):
-        made = folder / f"{name}.made"
-        if not made.exists():
-            finished_workspace(folder / name, config, task_code)
-            made.touch()
-    return Workspace(folder / name)
+    """A finished run that all processes of the tests share. Tests must not change it."""
+    return Workspace(
+        made_once(factory, name, lambda root: finished_workspace(root, config, task_code))
+    )
