@@ -126,17 +126,8 @@ def read_facts(
 ) -> tuple[ModelFacts, list[Fault]]:
     """Read a model's headers, index and configuration, as far as they can be read.
 
-    Args:
-        name: Its name, for messages.
-        files: Its files.
-        names: What its tensors are called in the merge, if the user says so.
-
-    Returns:
-        What could be read, and the faults met on the way.
-
-    Raises:
-        ParentError: the Hub refuses access.
-        InfrastructureError: the Hub has become unreachable, or its cache cannot be written.
+    Returns what could be read, and the faults met on the way. `names` says what its tensors are called in
+    the merge, if the user does; errors are those of `files`.
     """
     tensors, faults = read_headers(name, files)
     whole = not faults
@@ -184,20 +175,11 @@ def read_facts(
 def read_model(
     name: str, files: ParentFiles, *, trusted: bool, names: Names | None = None
 ) -> tuple[ModelFacts, list[Fault]]:
-    """Read all of a parent but its weights: its tokenizer too.
+    """Read all of a parent but its weights, its tokenizer too, as far as it can be read.
 
-    Args:
-        name: Its name in the configuration.
-        files: Its files.
-        trusted: Whether modelling code that comes with it may run.
-        names: What its tensors are called in the merge, if the user says so.
-
-    Returns:
-        What could be read, and the faults met on the way.
-
-    Raises:
-        ParentError: the Hub refuses access.
-        InfrastructureError: the Hub has become unreachable, or its cache cannot be written.
+    Returns what could be read, and the faults met on the way. `trusted` says whether modelling code that
+    comes with it may run, `names` what its tensors are called in the merge, if the user says so; errors are
+    those of `files`.
     """
     facts, faults = read_facts(name, files, names)
     tokenizer, broken = read_tokenizer(name, files, trusted=trusted)

@@ -11,7 +11,11 @@ from tsugiki.models.files import model_files
 
 
 class ParentFiles(Protocol):
-    """A parent's files."""
+    """A parent's files.
+
+    Those on the Hub raise ParentError where it refuses access, and InfrastructureError where it has become
+    unreachable or its cache cannot be written.
+    """
 
     @property
     def where(self) -> str:

@@ -39,11 +39,7 @@ def load_tokenizer(files: ParentFiles, *, trusted: bool) -> LoadedTokenizer | No
     """Load a parent's tokenizer as an evaluation does, from files alone. No code that comes with it is run.
 
     Returns:
-        None if there is no tokenizer, or one that needs code of its own that is trusted.
-
-    Raises:
-        ParentError: the Hub refuses access.
-        InfrastructureError: the Hub has become unreachable, or its cache cannot be written.
+        None if there is no tokenizer, or one that needs code of its own that is trusted. Errors are those of `files`.
     """
     present = {name for name in TOKENIZER if name in files.sizes}
     if not present or (trusted and _has_code(files)):
@@ -105,11 +101,8 @@ def read_tokenizer(
 ) -> tuple[TokenizerData, list[Fault]]:
     """Read a parent's tokenizer as data, and see what transformers makes of it.
 
-    A vocabulary that is no plain data is the one that transformers loads, if it can.
-
-    Raises:
-        ParentError: the Hub refuses access.
-        InfrastructureError: the Hub has become unreachable, or its cache cannot be written.
+    A vocabulary that is no plain data is the one that transformers loads, if it can. Errors are
+    those of `files`.
     """
     try:
         vocabulary, added = read_vocabulary(files)

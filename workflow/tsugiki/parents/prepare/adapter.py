@@ -82,9 +82,7 @@ class Adapter:
 def read_adapter(name: str, base: str, files: ParentFiles) -> tuple[Adapter | None, list[Fault]]:
     """Read an adapter's settings and headers; refuse what cannot be merged to the letter.
 
-    Raises:
-        ParentError: the Hub refuses access.
-        InfrastructureError: the Hub has become unreachable, or its cache cannot be written.
+    Errors are those of `files`.
     """
     missing = [file for file in (CONFIG, WEIGHTS) if file not in files.sizes]
     if missing:

@@ -103,9 +103,7 @@ def read_parent(
 ) -> tuple[ModelFacts | Adapter | None, list[Fault]]:
     """A parent as it came, a whole model or an adapter, with its faults; None if it is no adapter.
 
-    Raises:
-        ParentError: the Hub refuses access.
-        InfrastructureError: the Hub has become unreachable, or its cache cannot be written.
+    Errors are those of `files`.
     """
     source = config.parents[name]
     if isinstance(source, DemoParent):
