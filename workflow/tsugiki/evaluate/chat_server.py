@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry  # of requests
+from requests.adapters import HTTPAdapter, Retry  # type: ignore[attr-defined]
 
 from tsugiki import atomic
 from tsugiki.canonical import digest
