@@ -94,11 +94,20 @@ def divide_all(
     documents = {pool.name: pool.documents for pool in pools}
     rooms = {pool.name: pool.room for pool in pools}
     objectives = {pool.name for pool in pools if pool.task in objectives}
+    faults = []
     for pool in pools:
         if pool.name in objectives and len(pool.documents) < sum(pool.room.values()):
             copies = len(hashes[pool.task]) - len(distinct[pool.task])
             left = f" ({copies} more equal others, and are left out)" if copies else ""
-            raise _too_few(pool.name, pool.room, f"{len(pool.documents)} distinct documents{left}")
+            got = f"{len(pool.documents)} distinct documents{left}"
+            faults.append(_too_few(pool.name, pool.room, got))
+    if len(faults) > 1:
+        raise ConfigError(
+            f"{len(faults)} tasks have too few distinct documents",
+            got="\n".join(["", *map(str, faults)]),
+        )
+    if faults:
+        raise faults[0]
     divided: dict[str, Sets] = {}
     for group in _that_share(documents) if version > 1 else [[task] for task in documents]:
         optimised = [task for task in group if task in objectives]

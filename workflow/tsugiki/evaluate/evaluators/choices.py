@@ -46,22 +46,13 @@ class Choices(FromFile[ChoicesObjective]):
         self, objective: ChoicesObjective, model: Any, ids: Sequence[int]
     ) -> Iterator[Sample]:
         """Whether the likeliest choice is the right one."""
-        chat = self.evaluation.apply_chat_template
-        scored = ScoredModel(model, chat=chat, system=self.system)
-        documents = [self.documents[objective.task][place] for place in ids]
-        prompts = [scored.put(document["question"]) for document in documents]
-        continued = [
-            (prompt, choice if chat else f" {choice}")
-            for prompt, document in zip(prompts, documents, strict=True)
-            for choice in document["choices"]
-        ]
-        requests = [
-            Instance("loglikelihood", {}, pair, place) for place, pair in enumerate(continued)
-        ]
-        likelihoods = iter(model.loglikelihood(requests))
-        for place, document, prompt in zip(ids, documents, prompts, strict=True):
+        requests = self.asked(objective, model, ids)
+        answers = iter(zip(requests, model.loglikelihood(requests), strict=True))
+        for place in ids:
+            document = self.documents[objective.task][place]
             choices = document["choices"]
-            found = [float(next(likelihoods)[0]) for _ in choices]
+            of_document = [next(answers) for _ in choices]
+            found = [float(likelihood) for _, (likelihood, _) in of_document]
             lengths = [self._length(objective, model, choice) for choice in choices]
             chosen = int(np.argmax(np.array(found) / lengths))
             right = _right(document)
@@ -71,9 +62,21 @@ class Choices(FromFile[ChoicesObjective]):
                 place,
                 value=float(chosen == right),
                 response=json.dumps([round(one, 4) for one in found]),
-                prompt=prompt,
+                prompt=of_document[0][0].args[0],
                 target=choices[right],
             )
+
+    def asked(self, objective: ChoicesObjective, model: Any, ids: Sequence[int]) -> list[Instance]:
+        """The likelihood of each choice after the question."""
+        chat = self.evaluation.apply_chat_template
+        scored = ScoredModel(model, chat=chat, system=self.system)
+        documents = [self.documents[objective.task][place] for place in ids]
+        return [
+            Instance("loglikelihood", {}, (prompt, choice if chat else f" {choice}"), place)
+            for place, document in zip(ids, documents, strict=True)
+            for prompt in [scored.put(document["question"])]
+            for choice in document["choices"]
+        ]
 
     def _length(self, objective: ChoicesObjective, model: Any, choice: str) -> int:
         match objective.normalization:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
+from lm_eval.api.instance import Instance
 from PIL.Image import Image
 
 from tsugiki.canonical import digest_bytes
@@ -70,6 +71,9 @@ class Evaluator(Protocol):
 
     def notes(self) -> list[str]:
         """What to know before a run starts; nothing to mend."""
+
+    def requests(self, model: Any, name: str, ids: Sequence[int]) -> list[Instance]:
+        """What a model is asked on some documents of a source: lm-eval's instances."""
 
     def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[Sample]:
         """Score a model.

@@ -7,7 +7,7 @@ import importlib.util
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -73,12 +73,18 @@ class ScoredModel:
             max_tokens: Most tokens of an answer.
             stop: Texts that end an answer, and are no part of it.
         """
+        requests = self.asked(prompts, max_tokens=max_tokens, stop=stop)
+        return list(self._backend.generate_until(requests)) if requests else []
+
+    def asked(
+        self, prompts: Sequence[str], *, max_tokens: int, stop: Sequence[str]
+    ) -> list[Instance]:
+        """What `generate` asks, as lm-eval's instances; arguments as there."""
         settings = {"until": list(stop), "max_gen_toks": max_tokens, "do_sample": False}
-        requests = [
+        return [
             Instance("generate_until", {}, (self.put(prompt), dict(settings)), index)
             for index, prompt in enumerate(prompts)
         ]
-        return list(self._backend.generate_until(requests)) if requests else []
 
     def put(self, prompt: str) -> str:
         """A prompt as it is put: with `evaluation.apply_chat_template`, as the message of a chat."""
@@ -152,10 +158,24 @@ class Functions(OwnDocuments[FunctionObjective]):
                 )
         return list(answers)
 
+    def asked(self, objective: FunctionObjective, model: Any, ids: Sequence[int]) -> list[Instance]:
+        """What the function lets a stand-in for a parent generate, with empty answers."""
+        heard: list[Instance] = []
+
+        def answer(request: Instance) -> str:
+            heard.append(request)
+            return ""
+
+        model.answer = answer
+        with suppress(Exception):  # it wants more than answers, or answers that are not empty
+            self._call(objective, model, ids)
+        return heard
+
     def faults(
         self, source: str, ids: Sequence[int], readers: Sequence[Reader]
     ) -> Iterator[ConfigError]:
         """Each function is tried on a few documents, with empty answers in place of a model's."""
+        yield from super().faults(source, ids[:TRIED], readers)
         for objective, error in self._tried(source, ids, readers):
             if isinstance(error, EvaluationError):
                 yield ConfigError(

@@ -33,7 +33,7 @@ from tsugiki.evaluate.evaluators.repeats import (
 )
 from tsugiki.evaluate.evaluators.samples import record_of
 from tsugiki.evaluate.evaluators.sources import Pool, Source, refuse_training
-from tsugiki.evaluate.evaluators.task_checks import prompt_remarks, unknown_column
+from tsugiki.evaluate.evaluators.task_checks import no_room, prompt_remarks, unknown_column
 from tsugiki.evaluate.evaluators.tasks import (
     broken_task,
     data_set,
@@ -438,7 +438,9 @@ class Harness:
         for reader in readers:
             reader.answer = lambda one: str(self.tasks[one.task_name].doc_to_target(one.doc))
             try:
-                if fault := too_long(source, reader, self.requests(reader, source, ids)):
+                asked = self.requests(reader, source, ids)
+                fault = too_long(source, reader, asked)
+                if fault := fault or no_room(f"task {source}", [reader], {reader.name: asked}):
                     yield fault
                     return
                 if file is not None:

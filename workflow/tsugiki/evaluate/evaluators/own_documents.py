@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
+from lm_eval.api.instance import Instance
+
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Evaluation, FunctionObjective
 from tsugiki.config.file_objectives import FileObjective
@@ -14,6 +16,7 @@ from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.aggregation import Aggregation
 from tsugiki.evaluate.evaluators.evaluator import hash_document, keys_of
+from tsugiki.evaluate.evaluators.task_checks import no_room, prompt_remarks
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.overlap import SourceFacts, texts_of
 from tsugiki.evaluate.readers import Reader
@@ -54,6 +57,15 @@ class OwnDocuments(ABC, Generic[One]):
     @abstractmethod
     def answer(self, objective: One, model: Any, ids: Sequence[int]) -> Iterable[Sample]:
         """What a model makes of some documents of an objective, a record for each, in their order."""
+
+    @abstractmethod
+    def asked(self, objective: One, model: Any, ids: Sequence[int]) -> list[Instance]:
+        """What a model is asked on some documents of an objective, as far as it is known before it answers."""
+
+    def requests(self, model: Any, name: str, ids: Sequence[int]) -> list[Instance]:
+        """What a model is asked on some documents of a source, objective by objective: lm-eval's instances."""
+        objectives = [one for one in self.objectives if one.task == name]
+        return [request for one in objectives for request in self.asked(one, model, ids)]
 
     def aggregation(self, objective: One) -> Aggregation | None:
         """How an objective's value follows from its documents; None for their mean."""
@@ -141,11 +153,15 @@ class OwnDocuments(ABC, Generic[One]):
     def faults(
         self, source: str, ids: Sequence[int], readers: Sequence[Reader]
     ) -> Iterator[ConfigError]:
-        """None beyond those of the documents, which are told when these are read."""
-        del source, ids, readers
-        return iter(())
+        """Answers without room; faults of documents are told when these are read."""
+        if fault := no_room(source, readers, self._asked_of(source, ids, readers)):
+            yield fault
 
     def remarks(self, source: str, ids: Sequence[int], readers: Sequence[Reader]) -> Iterator[str]:
-        """None."""
-        del source, ids, readers
-        return iter(())
+        """What to know of prompts and answers."""
+        yield from prompt_remarks(source, readers, self._asked_of(source, ids, readers))
+
+    def _asked_of(
+        self, source: str, ids: Sequence[int], readers: Sequence[Reader]
+    ) -> dict[str, list[Instance]]:
+        return {reader.name: self.requests(reader, source, ids) for reader in readers}

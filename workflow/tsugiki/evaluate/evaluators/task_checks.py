@@ -37,6 +37,36 @@ def unknown_column(task: Any, name: str, file: Path) -> ConfigError | None:
     return None
 
 
+def no_room(
+    name: str, readers: Sequence[Reader], asked: Mapping[str, Sequence[Any]]
+) -> ConfigError | None:
+    """Answers that alone may be as long as all that a stage's models read: each of them would fail.
+
+    Args:
+        name: The task.
+        readers: Stand-ins for the parents.
+        asked: lm-eval's requests to each of them, by its name.
+    """
+    for reader in readers:
+        if reader.max_length is None or not reader.owns:
+            continue
+        limits = [
+            _most_tokens(one, reader)
+            for one in asked[reader.name]
+            if one.request_type == "generate_until"
+        ]
+        if limits and max(limits) >= reader.max_length:
+            thinking = f", {reader.thinking_budget} of them of thinking"
+            return ConfigError(
+                f"answers of {name} may be longer than what {reader.name} reads in all",
+                where=f"models of stage `{reader.owns[0]}`",
+                expected=f"fewer than {reader.max_length} tokens, and room for the prompt",
+                got=f"{max(limits)} tokens{thinking if reader.thinking_budget else ''}",
+                fix="set a smaller `max_tokens` (a task's `max_gen_toks`; `evaluation.thinking.max_tokens`)",
+            )
+    return None
+
+
 def prompt_remarks(
     name: str, readers: Sequence[Reader], asked: Mapping[str, Sequence[Any]]
 ) -> Iterator[str]:
@@ -76,6 +106,12 @@ def _stops(request: Any) -> list[str]:
     return [stop for stop in ([until] if isinstance(until, str) else until) if stop]
 
 
+def _most_tokens(request: Any, reader: Reader) -> int:
+    """Of an answer, its thinking part included."""
+    settings = normalize_gen_kwargs(dict(request.args[1]), 256)
+    return int(settings["max_gen_toks"]) + reader.thinking_budget
+
+
 def _longest(requests: Sequence[Any], reader: Reader) -> tuple[int, int]:
     """Tokens of the longest prompt, and the most that its answer may have."""
     found = (0, 0)
@@ -84,8 +120,7 @@ def _longest(requests: Sequence[Any], reader: Reader) -> tuple[int, int]:
             continue
         prompt = len(reader.encode(request.args[0]))
         if request.request_type == "generate_until":
-            answer = int(normalize_gen_kwargs(dict(request.args[1]), 256)["max_gen_toks"])
-            answer += reader.thinking_budget
+            answer = _most_tokens(request, reader)
         else:
             answer = len(reader.tokenizer(request.args[1], add_special_tokens=False)["input_ids"])
         found = max(found, (prompt, answer), key=sum)
