@@ -6,6 +6,15 @@
 #          tracked.json   the same as each generation's, of the winner and the report
 
 
+FIGURES = [
+    "comparison",
+    # a search for a front has no fitness
+    *(["fitness"] if any(one.strategy.weighs for one in SETTINGS.stages) else []),
+    *SETTINGS.figures().values(),
+    "cost",
+]
+
+
 localrules:
     track,
     catch_up,
@@ -77,27 +86,9 @@ rule report:
                 category="Figures",
                 labels={"figure": figure},
             )
-            for figure in (
-                "comparison",
-                # a search for a front has no fitness
-                *(
-                    ["fitness"]
-                    if any(one.strategy.weighs for one in SETTINGS.stages)
-                    else []
-                ),
-                *SETTINGS.figures().values(),
-                "cost",
-            )
+            for figure in FIGURES
         ],
-        data=[
-            RUN.figure_data(figure)
-            for figure in (
-                "comparison",
-                "fitness",
-                *SETTINGS.figures().values(),
-                "cost",
-            )
-        ],
+        data=[RUN.figure_data(figure) for figure in FIGURES],
     log:
         RUN.root / "logs/report.log",
     benchmark:

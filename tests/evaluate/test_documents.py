@@ -279,3 +279,13 @@ def test_unreadable_item_sets_name_their_file(tmp_path: Path) -> None:
     path.write_text('{"version": 1, "tasks"')
     with pytest.raises(LineageError, match=r"items\.json"):
         read_document_sets(path)
+
+
+def test_all_tasks_with_too_few_documents_are_told_at_once() -> None:
+    """Each with its number."""
+    few = {"s": hashes(20), "t": hashes(35), "u": hashes(34)}
+    with pytest.raises(ConfigError, match="2 tasks have too few") as caught:
+        divided(few, objectives={"s", "t", "u"}, sizes=SIZES, seed=1)
+    assert "20 distinct documents" in str(caught.value)
+    assert "34 distinct documents" in str(caught.value)
+    assert "task t " not in str(caught.value)

@@ -313,3 +313,33 @@ def test_variants_of_one_data_set_are_refused_until_they_have_keys(
     again = read_document_sets(files.items)
     assert (again.version, again.tasks) == (2, before.tasks)
     assert "in the test set of" in said[0]
+
+
+@pytest.mark.parametrize("what", ["task", "file", "function", "thinking"])
+def test_answers_that_alone_are_longer_than_a_model_reads_are_told_before_the_run(
+    tiny_config: dict[str, Any], tmp_path: Path, what: str
+) -> None:
+    """lm-eval would refuse each of them, when a model is asked: of a monitor at the end of the run."""
+    path = tmp_path / "problems.jsonl"
+    path.write_text("".join(f'{{"prompt": "w{n}", "tests": "assert 0"}}\n' for n in range(30)))
+    (tmp_path / "mine.py").write_text(
+        "def it(model, documents):\n    return [len(one) for one in model.generate(['w1'] * len(documents))]\n"
+        "def documents():\n    return [{'n': n} for n in range(30)]\n"
+    )
+    section = tiny_config["evaluation"]
+    section["monitors"] = {
+        "file": [{"name": "solved", "code": str(path), "max_tokens": 128}],
+        "function": [{"name": "mine", "function": f"{tmp_path}/mine.py:it"}],
+    }.get(what, [])
+    if what == "thinking":
+        section["thinking"] = {"max_tokens": 122}
+    if what == "task":
+        folder = write_tasks(tmp_path / "tasks")
+        text = (folder / "words.yaml").read_text().replace("toks: 6", "toks: 200")
+        (folder / "words.yaml").write_text(text)
+        section["task_paths"] = [str(folder)]
+    told = [str(one) for one in check_tasks(parse_config(tiny_config, where="test")).faults]
+    (fault,) = [one for one in told if "reads in all" in one]
+    got = {"task": "200", "file": "128", "function": "256", "thinking": "128 tokens, 122 of them"}
+    assert f"got: {got[what]} " in fault
+    assert "fewer than 128 tokens" in fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,17 @@ import torch
 import transformers
 from lm_eval.api.instance import Instance
 
-from tests.evaluate.test_chat import write_chat_tokenizer
+from tests.evaluate.evaluators.test_from_file import section
+from tests.evaluate.sandboxes import needs_sandbox
+from tests.evaluate.test_chat import CHATML, write_chat_tokenizer
 from tests.evaluate.vllm_backend.stand_in import StandInParams
 from tests.parents.checkpoints import write_llama
-from tsugiki.config.evaluation import Thinking
+from tsugiki.config.evaluation import Evaluation, Thinking
 from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.samples import Sample
+from tsugiki.evaluate.chat_server import ChatServer
+from tsugiki.evaluate.evaluators.code import Code
+from tsugiki.evaluate.evaluators.judge import Judged
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.score import _thinking
 from tsugiki.evaluate.stopping import StopAfterThinking
@@ -134,6 +140,20 @@ def test_what_comes_after_thinking_is_the_answer_with_either_backend(
     assert closed_ones == {name: one.closed for name, one in model.thoughts.items()}
 
 
+def test_what_fills_a_row_up_is_no_thinking(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that was given up at its budget of five waits for a longer one, filled with a token of its own."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.pad_token = "w59"
+    live = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    model = LanguageModel(live, tokenizer, batch_size=2, thinking=SETTINGS)
+    chosen = (2, 5)
+    whole = [tokenizer(CASES[one][0], add_special_tokens=False)["input_ids"] for one in chosen]
+    monkeypatch.setattr(live, "generate", Scripted(model, whole).generate)
+    asked_ = [asked(prompts()[one]) for one in chosen]
+    assert model.generate_until(asked_) == [CASES[one][2] for one in chosen]
+    assert [model.thoughts[one.args[0]].tokens for one in asked_] == [5, 3]
+
+
 def test_thinking_that_is_not_closed_ends_at_its_budget(tokenizer: Any) -> None:
     """No token more is generated; one that was closed in time goes on."""
     thoughts = Thoughts(SETTINGS, tokenizer)
@@ -193,3 +213,37 @@ def test_the_share_that_was_not_closed_is_a_rate() -> None:
     assert _thinking(records, thoughts, None) == {"thinking": 5.0, "unclosed": 0.5}
     assert _thinking(records, {}, None) == {}
     assert Scored.model_fields["rates"].annotation == dict[str, float]
+
+
+@pytest.mark.parametrize(
+    ("kind", "document"),
+    [
+        ("code", {"prompt": "w1 w2", "tests": "assert False"}),
+        ("judged", {"question": "w1 w2", "reference": ""}),
+    ],
+)
+@needs_sandbox
+def test_programs_and_judged_answers_of_chats_that_do_not_close_their_thinking_are_counted(
+    folder: Path, tmp_path: Path, kind: str, document: dict[str, str], monkeypatch: Any
+) -> None:
+    """A record names the prompt that the model was put, by which its thinking is known."""
+    live = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    chatting = transformers.AutoTokenizer.from_pretrained(folder)
+    chatting.pad_token, chatting.chat_template = chatting.eos_token, CHATML + "<think>"
+    model = LanguageModel(live, chatting, batch_size=1, thinking=SETTINGS)
+    monkeypatch.setattr(ChatServer, "ask", lambda *_: "[[C]]")
+    (tmp_path / "documents.jsonl").write_text(json.dumps(document))
+    judge = {"judge": {"url": "http://localhost", "model": "m", "version": "1"}}
+    objective = {
+        "name": "it",
+        kind: "documents.jsonl",
+        "max_tokens": 4,
+        **(judge if kind == "judged" else {}),
+    }
+    settings = section(tmp_path, objective) | {"apply_chat_template": True}
+    evaluator = {"code": Code, "judged": Judged}[kind](Evaluation.model_validate(settings))
+    # five tokens of a random model do not hold the closing mark
+    (record,) = evaluator.score(model, {str(tmp_path / "documents.jsonl"): [0]})
+    rates = _thinking([record], model.thoughts, None)
+    assert rates == {"thinking": 5.0, "unclosed": 1.0}
+    assert record.prompt == model.apply_chat_template([{"role": "user", "content": "w1 w2"}])

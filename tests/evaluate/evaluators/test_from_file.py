@@ -7,14 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import transformers
 
 from tests.conftest import MakeRun
 from tests.evaluate.evaluators.test_functions import scored
+from tests.evaluate.test_chat import write_chat_tokenizer
+from tests.parents.checkpoints import write_llama
+from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.load import parse_config
 from tsugiki.config.validate import validate_config
 from tsugiki.contracts.outcome import Scored
 from tsugiki.contracts.samples import read_samples
 from tsugiki.errors import ConfigError
+from tsugiki.evaluate.aggregation import read_part
+from tsugiki.evaluate.evaluators.corpus import Corpus
+from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.evaluate.preflight import check_tasks
 
 TASKS = {
@@ -89,6 +97,42 @@ def test_a_corpus_has_lm_evals_perplexities(make_run: MakeRun, folder: Path) -> 
             outcome.measured[f"lm-{metric}"].value, rel=1e-6
         )
     assert outcome.measured["our-bits_per_byte"].value > 0
+
+
+def test_a_corpus_is_predicted_from_one_bos(folder: Path) -> None:
+    """The tokenizer puts one, and lm-eval another: the texts' own tokens are predicted from one, and no BOS."""
+    write_llama(folder / "model")
+    write_chat_tokenizer(folder / "model", None)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "model")
+    live = transformers.AutoModelForCausalLM.from_pretrained(folder / "model").eval()
+    tokenizer.pad_token = tokenizer.eos_token
+    corpus = Corpus(
+        Evaluation.model_validate(section(folder, {"name": "loss", "corpus": "texts.jsonl"}))
+    )
+    model = LanguageModel(live, tokenizer, batch_size=4)
+    (source,) = corpus.documents
+
+    def likelihood_of(ids: list[int]) -> float:
+        tokens = torch.tensor([ids])
+        with torch.no_grad():
+            return -float(live(tokens, labels=tokens).loss) * (len(ids) - 1)
+
+    for record in corpus.score(model, {source: [0, 1, 2]}):
+        text = corpus.documents[source][record.doc_id]["text"]
+        ids = tokenizer(text)["input_ids"]
+        assert (ids[0], ids.count(tokenizer.bos_token_id)) == (tokenizer.bos_token_id, 1)
+        likelihood, size = read_part(str(record.part))
+        assert likelihood == pytest.approx(likelihood_of(ids), rel=1e-5)
+        assert size == len(text.encode())
+        assert record.prompt == text
+    # lm-eval's own tasks are asked as lm-eval asks them
+    asked = corpus.asked(corpus.objectives[0], model, [0])
+    twice = [tokenizer.bos_token_id, *tokenizer(asked[0].args[0])["input_ids"]]
+    assert model.loglikelihood_rolling(asked) == pytest.approx([likelihood_of(twice)], rel=1e-5)
+    assert model.loglikelihood_of_texts(asked) == pytest.approx(
+        [likelihood_of(twice[1:])], rel=1e-5
+    )
+    assert likelihood_of(twice) < likelihood_of(twice[1:]) - 1
 
 
 def test_choices_have_lm_evals_accuracies(make_run: MakeRun, folder: Path) -> None:

@@ -286,7 +286,7 @@ def test_a_broken_function_is_found_before_a_model_is_loaded(
     tiny_models: Path, tmp_path: Path, body: str
 ) -> None:
     """It is called with a stand-in that answers nothing."""
-    code = f"def it(model, documents):\n    model.generate(['w1'])\n    {CHECKED[body][0]}\n"
+    code = f"def it(model, documents):\n    model.generate(['w1'], max_tokens=5)\n    {CHECKED[body][0]}\n"
     code += "def documents(): return [{'n': n} for n in range(30)]\n"
     section = functions(tmp_path / "functions", "it", code=code)
     raw = raw_config(tiny_models, tmp_path, tmp_path / "results", evaluation=section)
@@ -303,7 +303,8 @@ def test_what_only_a_model_can_tell_is_no_fault(tiny_models: Path, tmp_path: Pat
         "def bare(model, documents): return [model.model(one).logits.mean() for one in documents]\n"
     )
     code += (
-        "def read(model, documents): return [int(one) for one in model.generate(['w1', 'w2'])]\n"
+        "def read(model, documents):\n"
+        "    return [int(one) for one in model.generate(['w1', 'w2'], max_tokens=5)]\n"
     )
     code += "def documents(): return [{'n': n} for n in range(30)]\n"
     section = functions(tmp_path / "functions", "bare", "read", code=code)

@@ -190,3 +190,15 @@ def test_a_judge_that_is_not_there_is_told_before_a_run(server: Server, tmp_path
     assert "judge-1" in str(fault)
     (fault,) = opened(tmp_path, server, url="http://127.0.0.1:9/v1").faults(source, [0], [])
     assert "cannot be asked" in str(fault)
+
+
+def test_questions_are_put_side_by_side(server: Server, tmp_path: Path) -> None:
+    """A server that answers neither order of a pair before it has both."""
+    both = threading.Barrier(2, timeout=60)
+
+    def says(first: str, second: str) -> str:
+        both.wait()
+        return longer_wins(first, second)
+
+    server.says = says
+    assert liked(opened(tmp_path, server), tmp_path, "No.") == (0.0, 1.0)

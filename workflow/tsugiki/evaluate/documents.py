@@ -88,11 +88,19 @@ def divide(
     known = {pool.name: pool.documents for pool in pools}
     rooms = {pool.name: pool.room for pool in pools}
     wanted = {pool.name for pool in pools if pool.task in objectives}
+    faults = []
     for pool in pools:
         if pool.name in wanted and len(pool.documents) < sum(pool.room.values()):
             copies = len(documents[pool.task].hashes) - len(distinct[pool.task])
             got = f"{len(pool.documents)} distinct documents{note_copies(copies)}"
-            raise _too_few(pool.name, pool.room, got)
+            faults.append(_too_few(pool.name, pool.room, got))
+    if len(faults) > 1:
+        raise ConfigError(
+            f"{len(faults)} tasks have too few distinct documents",
+            got="\n".join(["", *map(str, faults)]),
+        )
+    if faults:
+        raise faults[0]
     divided: dict[str, Sets] = {}
     for group in _that_share(known) if version > 1 else [[task] for task in known]:
         optimised = [task for task in group if task in wanted]

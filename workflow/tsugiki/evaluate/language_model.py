@@ -101,6 +101,8 @@ class LanguageModel(HFLM):  # type: ignore[misc]
     score. Only the tokens that end an answer are taken from there: chat models often have several.
     """
 
+    add_bos_token: bool | None
+
     def __init__(
         self,
         model: Any,
@@ -150,6 +152,18 @@ class LanguageModel(HFLM):  # type: ignore[misc]
         """As in HFLM, without a progress bar per candidate, and without pictures."""
         return super().loglikelihood(list(map(_blind, requests)), disable_tqdm=disable_tqdm)
 
+    def loglikelihood_of_texts(self, requests: Any) -> list[float]:
+        """As `loglikelihood_rolling`, of a text's own tokens.
+
+        lm-eval puts a BOS before each text, as what its first token is predicted from. Where the tokenizer puts
+        another one, that one is predicted too, which is what models never learn: it would count several nats.
+        """
+        before, self.add_bos_token = self.add_bos_token, False
+        try:
+            return list(super().loglikelihood_rolling(requests, disable_tqdm=True))
+        finally:
+            self.add_bos_token = before
+
     def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
         """As in HFLM, without a progress bar per candidate, and without pictures.
 
@@ -198,6 +212,8 @@ class LanguageModel(HFLM):  # type: ignore[misc]
             answer = row[length:].tolist()
             kept = until_end(answer, self._ends)
             if self._thoughts is not None:
+                while kept and kept[-1] == self.tokenizer.pad_token_id:
+                    kept.pop()  # rows that were done before others are filled up
                 thought = self.thoughts[key_of(prompt)] = self._thoughts.cut(prompt, kept, limit)
                 kept = list(thought.answer)
             kept += [self.tokenizer.pad_token_id] * (len(answer) - len(kept))

@@ -7,6 +7,7 @@ from typing import Any
 
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import ConfigError
+from tsugiki.evaluate.evaluators.evaluator import Evaluator
 from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.evaluators.tasks import refuse
@@ -28,25 +29,42 @@ def render_prompts(config: RunConfig, count: int) -> str:
     with without_network():
         readers = open_readers(config, faults, notes)
         refuse(faults)
-        opened = Evaluators(config.evaluation).opened
+        if not readers:
+            raise ConfigError(
+                "no parent whose tokenizer is on this machine has a chat template",
+                where="evaluation.apply_chat_template",
+                fix="fetch the parents with `tsugiki parents CONFIG`, or set `evaluation.chat_template`",
+            )
         lines = [f"note: {note}" for note in notes]
-        for harness in (one for one in opened if isinstance(one, Harness)):
-            for name, source in harness.sources.items():
-                ids = list(range(min(count, sum(pool.size for pool in source.pools.values()))))
-                refuse(list(harness.faults(name, ids, readers)))
+        for evaluator in Evaluators(config.evaluation).opened:
+            for name in dict.fromkeys(one.task for one in evaluator.objectives):
+                ids = list(range(min(count, _size(evaluator, name))))
+                if isinstance(evaluator, Harness):
+                    refuse(list(evaluator.faults(name, ids, readers)))
                 for reader in readers:
-                    lines += _of_reader(name, reader, harness.requests(reader, name, ids))
+                    lines += _of_reader(name, reader, evaluator.requests(reader, name, ids))
     return "\n".join(lines)
+
+
+def _size(evaluator: Evaluator, name: str) -> int:
+    """Documents of a source; pictures of lm-eval's tasks are not opened for it."""
+    if isinstance(evaluator, Harness):
+        return sum(pool.size for pool in evaluator.sources[name].pools.values())
+    return len(evaluator.documents()[name].hashes)
 
 
 def _of_reader(task: str, reader: Reader, requests: list[Any]) -> Iterator[str]:
     yield f"{task}, {reader.name or 'plain text'}"
+    if not requests:
+        yield "  a function asks the model itself"
+        return
     known = reader.name != ""
     if known:
         yield f"  answers end at the tokens {token_texts(reader, reader.ends)}"
-    for request in requests:
+    for request in {repr(one.args): one for one in requests}.values():  # of objectives alike, once
         prompt = str(request.args[0])
-        yield f"  document {request.doc_id}: {prompt!r}"
+        place = request.idx if request.doc_id is None else request.doc_id
+        yield f"  document {place}: {prompt!r}"
         if known:
             ids = reader.encode(prompt)
             begins = reader.tokenizer.bos_token_id
@@ -65,6 +83,8 @@ def _of_reader(task: str, reader: Reader, requests: list[Any]) -> Iterator[str]:
                 yield f"    {request.repeats} sampled answers"
         elif request.request_type == "loglikelihood":
             yield f"    continuation {request.args[1]!r}"
+        else:
+            yield "    a text that is predicted whole"
 
 
 def _limit(settings: dict[str, Any]) -> str:

@@ -44,20 +44,12 @@ class Choices(FromFile[ChoicesObjective]):
         self, objective: ChoicesObjective, model: Any, ids: Sequence[int]
     ) -> Iterator[Sample]:
         """Whether the likeliest choice is the right one."""
-        documents, put = self.chosen(objective, ids), self.scored(model).put
-        prompts = [put(document["question"]) for document in documents]
-        continued = [
-            (prompt, self._continued(choice))
-            for prompt, document in zip(prompts, documents, strict=True)
-            for choice in document["choices"]
-        ]
-        requests = [
-            Instance("loglikelihood", {}, pair, place) for place, pair in enumerate(continued)
-        ]
-        likelihoods = iter(model.loglikelihood(requests))
-        for place, document, prompt in zip(ids, documents, prompts, strict=True):
+        requests = self.asked(objective, model, ids)
+        answers = iter(zip(requests, model.loglikelihood(requests), strict=True))
+        for place, document in zip(ids, self.chosen(objective, ids), strict=True):
             choices = document["choices"]
-            found = [float(next(likelihoods)[0]) for _ in choices]
+            of_document = [next(answers) for _ in choices]
+            found = [float(likelihood) for _, (likelihood, _) in of_document]
             lengths = [self._length(objective, model, choice) for choice in choices]
             chosen = int(np.argmax(np.array(found) / lengths))
             right = _right(document)
@@ -67,9 +59,19 @@ class Choices(FromFile[ChoicesObjective]):
                 place,
                 value=float(chosen == right),
                 response=json.dumps([round(one, 4) for one in found]),
-                prompt=prompt,
+                prompt=of_document[0][0].args[0],
                 target=choices[right],
             )
+
+    def asked(self, objective: ChoicesObjective, model: Any, ids: Sequence[int]) -> list[Instance]:
+        """The likelihood of each choice after the question."""
+        documents, put = self.chosen(objective, ids), self.scored(model).put
+        return [
+            Instance("loglikelihood", {}, (prompt, self._continued(choice)), place)
+            for place, document in zip(ids, documents, strict=True)
+            for prompt in [put(document["question"])]
+            for choice in document["choices"]
+        ]
 
     def _continued(self, choice: str) -> str:
         return choice if self.evaluation.apply_chat_template else f" {choice}"

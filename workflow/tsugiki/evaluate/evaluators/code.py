@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
+from lm_eval.api.instance import Instance
+
 from tsugiki.config.file_objectives import CodeObjective, FileObjective
 from tsugiki.contracts.samples import Sample
 from tsugiki.errors import ConfigError
@@ -47,11 +49,8 @@ class Code(FromFile[CodeObjective]):
     def answer(self, objective: CodeObjective, model: Any, ids: Sequence[int]) -> Iterator[Sample]:
         """Whether each program passes its tests."""
         documents = self.chosen(objective, ids)
-        answers = self.scored(model).generate(
-            [document["prompt"] for document in documents],
-            max_tokens=objective.max_tokens,
-            stop=objective.stop if self._completes(objective) else [],
-        )
+        requests = self.asked(objective, model, ids)
+        answers = list(model.generate_until(requests))
         programs = [
             self._program(objective, document, answer)
             for document, answer in zip(documents, answers, strict=True)
@@ -66,25 +65,33 @@ class Code(FromFile[CodeObjective]):
                     programs,
                 )
             )
-        for place, document, answer, program, failed in zip(
-            ids, documents, answers, programs, said, strict=True
+        for place, document, request, answer, program, failed in zip(
+            ids, documents, requests, answers, programs, said, strict=True
         ):
             yield self.record(
                 objective,
                 place,
                 value=float(failed is None),
                 response=answer,
-                prompt=document["prompt"],
+                prompt=request.args[0],
                 target=document.get("solution", ""),
                 max_tokens=objective.max_tokens,
                 parsed=float(program is not None),
             )
 
+    def asked(self, objective: CodeObjective, model: Any, ids: Sequence[int]) -> list[Instance]:
+        """A program for each prompt."""
+        return self.scored(model).asked(
+            [document["prompt"] for document in self.chosen(objective, ids)],
+            max_tokens=objective.max_tokens,
+            stop=objective.stop if self._completes(objective) else [],
+        )
+
     def faults(
         self, source: str, ids: Sequence[int], readers: Sequence[Reader]
     ) -> Iterator[ConfigError]:
         """No sandbox; solutions that do not pass their own tests; tests that an empty program passes."""
-        del readers
+        yield from super().faults(source, ids, readers)
         try:
             require_sandbox()
         except ConfigError as error:

@@ -25,12 +25,17 @@ AGGREGATIONS = {
 class Corpus(FromFile[CorpusObjective]):
     """Evaluator of the perplexities that lm-eval's tasks of the type `loglikelihood_rolling` have.
 
-    A text is read in windows as long as the model allows, each token predicted once. What a document
-    contributes is its log-likelihood (nats) and its number of bytes or words; the value is of the sums.
+    A text is read in windows as long as the model allows, each token predicted once, the first from BOS. Where a
+    tokenizer puts a BOS itself, such a task of lm-eval predicts that one too (since 0.4.10); this does not. What a
+    document contributes is its log-likelihood (nats) and its number of bytes or words; the value is of the sums.
     """
 
     key: ClassVar[str] = "corpus"
     kind: ClassVar[type[FileObjective]] = CorpusObjective
+
+    def identity(self) -> dict[str, Any]:
+        """The objectives, and which tokens are predicted."""
+        return {**super().identity(), "predicted": "tokens of the text alone"}
 
     def aggregation(self, objective: CorpusObjective) -> Aggregation:
         """That of lm-eval's metric of the same name."""
@@ -50,15 +55,20 @@ class Corpus(FromFile[CorpusObjective]):
         self, objective: CorpusObjective, model: Any, ids: Sequence[int]
     ) -> Iterator[Sample]:
         """Each text's log-likelihood."""
-        texts = [str(one[objective.column]) for one in self.chosen(objective, ids)]
-        requests = [
-            Instance("loglikelihood_rolling", {}, (text,), place)
-            for place, text in enumerate(texts)
-        ]
-        found = model.loglikelihood_rolling(requests, disable_tqdm=True)
-        for place, text, likelihood in zip(ids, texts, found, strict=True):
+        requests = self.asked(objective, model, ids)
+        found = model.loglikelihood_of_texts(requests)
+        for place, request, likelihood in zip(ids, requests, found, strict=True):
+            text = request.args[0]
             part = write_part([float(likelihood), _length(objective, text)])
-            yield self.record(objective, place, value=None, part=part)
+            yield self.record(objective, place, value=None, part=part, prompt=text)
+
+    def asked(self, objective: CorpusObjective, model: Any, ids: Sequence[int]) -> list[Instance]:
+        """The likelihood of each text."""
+        del model
+        return [
+            Instance("loglikelihood_rolling", {}, (str(document[objective.column]),), place)
+            for place, document in zip(ids, self.chosen(objective, ids), strict=True)
+        ]
 
 
 def _length(objective: CorpusObjective, text: str) -> int:

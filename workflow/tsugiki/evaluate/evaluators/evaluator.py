@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from lm_eval.api.instance import Instance
 from PIL.Image import Image
 
 from tsugiki.canonical import digest_bytes
@@ -80,6 +81,10 @@ class Evaluator(ABC):
         Raises:
             EvaluationError: the candidate could not be scored.
         """
+
+    @abstractmethod
+    def requests(self, model: Any, source: str, ids: Sequence[int]) -> list[Instance]:
+        """What a model is asked on some documents of a source: lm-eval's instances."""
 
     def notes(self) -> list[str]:
         """What to know before a run starts; nothing to mend."""

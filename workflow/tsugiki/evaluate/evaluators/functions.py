@@ -7,12 +7,13 @@ import importlib.util
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from lm_eval.api.instance import Instance
 
 from tsugiki.config.evaluation import Evaluation, FunctionObjective
 from tsugiki.config.sources import function_digest
@@ -98,10 +99,24 @@ class Functions(OwnDocuments[FunctionObjective]):
                 )
         return list(answers)
 
+    def asked(self, objective: FunctionObjective, model: Any, ids: Sequence[int]) -> list[Instance]:
+        """What the function lets a stand-in for a parent generate, with empty answers."""
+        heard: list[Instance] = []
+
+        def answer(request: Instance) -> str:
+            heard.append(request)
+            return ""
+
+        model.answer = answer
+        with suppress(Exception):  # it wants more than answers, or answers that are not empty
+            self._call(objective, model, ids)
+        return heard
+
     def faults(
         self, source: str, ids: Sequence[int], readers: Sequence[Reader]
     ) -> Iterator[ConfigError]:
         """Each function is tried on a few documents, with empty answers in place of a model's."""
+        yield from super().faults(source, ids[:TRIED], readers)
         for objective, error in self._tried(source, ids, readers):
             if isinstance(error, EvaluationError):
                 yield ConfigError(

@@ -27,6 +27,7 @@ from tsugiki.evaluate.evaluators.sources import Pool, Source
 from tsugiki.evaluate.evaluators.subsets import FEWSHOT_SEED, Subsets
 from tsugiki.evaluate.evaluators.task_checks import (
     aggregation_fault,
+    no_room,
     prompt_remarks,
     task_faults,
     unknown_column,
@@ -288,7 +289,7 @@ class Harness(Evaluator):
                 raise
             raise EvaluationError(f"{type(error).__name__}: {error}") from error
 
-    def requests(self, model: Any, name: str, ids: Sequence[int]) -> list[Any]:
+    def requests(self, model: Any, source: str, ids: Sequence[int]) -> list[Any]:
         """What a model is asked on some documents of a task or group: lm-eval's instances.
 
         Raises:
@@ -297,7 +298,7 @@ class Harness(Evaluator):
         chat = self.evaluation.apply_chat_template
         found: list[Any] = []
         places: dict[str, list[int]] = {}
-        for one, place in self.sources[name].by_task(ids):
+        for one, place in self.sources[source].by_task(ids):
             places.setdefault(one, []).append(place)
         for one, of_task in places.items():
             task = self._subsets.of(one, tuple(of_task))
@@ -327,7 +328,9 @@ class Harness(Evaluator):
         for reader in readers:
             reader.answer = lambda one: str(self.tasks[one.task_name].doc_to_target(one.doc))
             try:
-                if fault := too_long(source, reader, self.requests(reader, source, ids)):
+                asked = self.requests(reader, source, ids)
+                fault = too_long(source, reader, asked)
+                if fault := fault or no_room(f"task {source}", [reader], {reader.name: asked}):
                     yield fault
                     return
                 if file is not None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
+
+from lm_eval.api.instance import Instance
 
 from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Evaluation
@@ -31,6 +34,8 @@ order of the answers nor their length should matter.
 Explain in one or two sentences. Then end with exactly one of [[A]] if answer A is better, [[B]] if answer B is
 better, [[C]] if they are equally good."""
 VERDICT = re.compile(r"\[\[([ABC])\]\]")
+AT_ONCE = 8
+"""Questions that a judge is asked at a time."""
 FOR_FIRST = {"A": 1.0, "B": 0.0, "C": 0.5}
 
 
@@ -66,25 +71,43 @@ class Judged(FromFile[JudgeObjective]):
     def answer(self, objective: JudgeObjective, model: Any, ids: Sequence[int]) -> Iterator[Sample]:
         """How each answer fares."""
         documents = self.chosen(objective, ids)
-        answers = self.scored(model).generate(
-            [document["question"] for document in documents],
-            max_tokens=objective.max_tokens,
-            stop=objective.stop,
-        )
-        for place, document, answer in zip(ids, documents, answers, strict=True):
-            first = self._first_wins(objective, document, answer, document["reference"])
-            second = self._first_wins(objective, document, document["reference"], answer)
+        requests = self.asked(objective, model, ids)
+        answers = model.generate_until(requests)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            both = [
+                [
+                    pool.submit(self._first_wins, objective, document, *pair)
+                    for pair in ((answer, document["reference"]), (document["reference"], answer))
+                ]
+                for document, answer in zip(documents, answers, strict=True)
+            ]
+            try:
+                said = [[one.result() for one in of_document] for of_document in both]
+            except Exception:
+                pool.shutdown(cancel_futures=True)  # the others would wait for the same server
+                raise
+        for place, document, request, answer, (first, second) in zip(
+            ids, documents, requests, answers, said, strict=True
+        ):
             values = [0.5 if first is None else first, 0.5 if second is None else 1.0 - second]
             yield self.record(
                 objective,
                 place,
                 value=sum(values) / 2,
                 response=answer,
-                prompt=document["question"],
+                prompt=request.args[0],
                 target=document["reference"],
                 max_tokens=objective.max_tokens,
                 parsed=float(first is not None and second is not None),
             )
+
+    def asked(self, objective: JudgeObjective, model: Any, ids: Sequence[int]) -> list[Instance]:
+        """An answer to each question."""
+        return self.scored(model).asked(
+            [document["question"] for document in self.chosen(objective, ids)],
+            max_tokens=objective.max_tokens,
+            stop=objective.stop,
+        )
 
     def _first_wins(
         self, objective: JudgeObjective, document: Document, first: str, second: str
@@ -104,8 +127,8 @@ class Judged(FromFile[JudgeObjective]):
     def faults(
         self, source: str, ids: Sequence[int], readers: Sequence[Reader]
     ) -> Iterator[ConfigError]:
-        """A judge that cannot be reached."""
-        del ids, readers
+        """Answers without room, and a judge that cannot be reached."""
+        yield from super().faults(source, ids, readers)
         for objective in [one for one in self.objectives if one.task == source]:
             try:
                 self._servers[objective.name].require()

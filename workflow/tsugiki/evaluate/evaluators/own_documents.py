@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -20,8 +20,10 @@ from tsugiki.errors import ConfigError, EvaluationError, TsugikiError
 from tsugiki.evaluate.aggregation import Aggregation
 from tsugiki.evaluate.documents import SourceDocuments
 from tsugiki.evaluate.evaluators.evaluator import Evaluator, hash_document, keys_of
+from tsugiki.evaluate.evaluators.task_checks import no_room, prompt_remarks
 from tsugiki.evaluate.faults import is_machine_fault
 from tsugiki.evaluate.overlap import SourceFacts, texts_of
+from tsugiki.evaluate.readers import Reader
 
 Document = Mapping[str, Any]
 One = TypeVar("One", bound=FunctionObjective | FileObjective)
@@ -64,12 +66,18 @@ class ScoredModel:
             max_tokens: Most tokens of an answer.
             stop: Texts that end an answer, and are no part of it.
         """
+        requests = self.asked(prompts, max_tokens=max_tokens, stop=stop)
+        return list(self._backend.generate_until(requests)) if requests else []
+
+    def asked(
+        self, prompts: Sequence[str], *, max_tokens: int, stop: Sequence[str]
+    ) -> list[Instance]:
+        """What `generate` asks, as lm-eval's instances; arguments as there."""
         settings = {"until": list(stop), "max_gen_toks": max_tokens, "do_sample": False}
-        requests = [
+        return [
             Instance("generate_until", {}, (self.put(prompt), dict(settings)), index)
             for index, prompt in enumerate(prompts)
         ]
-        return list(self._backend.generate_until(requests)) if requests else []
 
     def put(self, prompt: str) -> str:
         """A prompt as it is put: with `evaluation.apply_chat_template`, as the message of a chat."""
@@ -112,6 +120,15 @@ class OwnDocuments(Evaluator, Generic[One]):
     @abstractmethod
     def answer(self, objective: One, model: Any, ids: Sequence[int]) -> Iterable[Sample]:
         """What a model makes of some documents of an objective, a record for each, in their order."""
+
+    @abstractmethod
+    def asked(self, objective: One, model: Any, ids: Sequence[int]) -> list[Instance]:
+        """What a model is asked on some documents of an objective, as far as it is known before it answers."""
+
+    def requests(self, model: Any, source: str, ids: Sequence[int]) -> list[Instance]:
+        """What a model is asked on some documents of a source, objective by objective: lm-eval's instances."""
+        objectives = [one for one in self.objectives if one.task == source]
+        return [request for one in objectives for request in self.asked(one, model, ids)]
 
     def aggregation(self, objective: One) -> Aggregation | None:
         """How an objective's value follows from its documents; None for their mean."""
@@ -189,6 +206,22 @@ class OwnDocuments(Evaluator, Generic[One]):
                     self.failure(one), got=f"{type(error).__name__}: {error}"
                 ) from error
         return found
+
+    def faults(
+        self, source: str, ids: Sequence[int], readers: Sequence[Reader]
+    ) -> Iterator[ConfigError]:
+        """Answers without room; faults of documents are told when these are read."""
+        if fault := no_room(source, readers, self._asked_of(source, ids, readers)):
+            yield fault
+
+    def remarks(self, source: str, ids: Sequence[int], readers: Sequence[Reader]) -> Iterator[str]:
+        """What to know of prompts and answers."""
+        yield from prompt_remarks(source, readers, self._asked_of(source, ids, readers))
+
+    def _asked_of(
+        self, source: str, ids: Sequence[int], readers: Sequence[Reader]
+    ) -> dict[str, list[Instance]]:
+        return {reader.name: self.requests(reader, source, ids) for reader in readers}
 
 
 class FromFile(OwnDocuments[OfFile], Generic[OfFile]):

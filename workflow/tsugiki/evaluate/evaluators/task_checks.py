@@ -164,6 +164,36 @@ def _aggregated(function: Any, parts: Sequence[Any]) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+def no_room(
+    name: str, readers: Sequence[Reader], asked: Mapping[str, Sequence[Any]]
+) -> ConfigError | None:
+    """Answers that alone may be as long as all that a stage's models read: each of them would fail.
+
+    Args:
+        name: The task.
+        readers: Stand-ins for the parents.
+        asked: lm-eval's requests to each of them, by its name.
+    """
+    for reader in readers:
+        if reader.max_length is None or not reader.owns:
+            continue
+        limits = [
+            reader.answer_tokens(one)
+            for one in asked[reader.name]
+            if one.request_type == "generate_until"
+        ]
+        if limits and max(limits) >= reader.max_length:
+            thinking = f", {reader.thinking_budget} of them of thinking"
+            return ConfigError(
+                f"answers of {name} may be longer than what {reader.name} reads in all",
+                where=f"models of stage `{reader.owns[0]}`",
+                expected=f"fewer than {reader.max_length} tokens, and room for the prompt",
+                got=f"{max(limits)} tokens{thinking if reader.thinking_budget else ''}",
+                fix="set a smaller `max_tokens` (a task's `max_gen_toks`; `evaluation.thinking.max_tokens`)",
+            )
+    return None
+
+
 def prompt_remarks(
     name: str, readers: Sequence[Reader], asked: Mapping[str, Sequence[Any]]
 ) -> Iterator[str]:
