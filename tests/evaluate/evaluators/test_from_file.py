@@ -110,7 +110,7 @@ def test_a_corpus_is_predicted_from_one_bos(folder: Path) -> None:
         Evaluation.model_validate(section(folder, {"name": "loss", "corpus": "texts.jsonl"}))
     )
     model = LanguageModel(live, tokenizer, batch_size=4)
-    (source,) = corpus.documents
+    (source,) = corpus.sources
 
     def likelihood_of(ids: list[int]) -> float:
         tokens = torch.tensor([ids])
@@ -118,7 +118,7 @@ def test_a_corpus_is_predicted_from_one_bos(folder: Path) -> None:
             return -float(live(tokens, labels=tokens).loss) * (len(ids) - 1)
 
     for record in corpus.score(model, {source: [0, 1, 2]}):
-        text = corpus.documents[source][record.doc_id]["text"]
+        text = corpus.sources[source][record.doc_id]["text"]
         ids = tokenizer(text)["input_ids"]
         assert (ids[0], ids.count(tokenizer.bos_token_id)) == (tokenizer.bos_token_id, 1)
         likelihood, size = read_part(str(record.part))

@@ -160,17 +160,6 @@ def test_answers_are_those_of_an_lm_eval_task_with_the_same_prompts(
     assert found["even"] == found["task"]
 
 
-def test_a_process_keeps_no_prompts_without_end(
-    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A function may ask every candidate something else; forgetting what was asked changes nothing."""
-    run = make_run(evaluation=functions(tmp_path, "even"))
-    kept, _, recipe = scored(run)
-    run.candidate(recipe).outcome.unlink()
-    monkeypatch.setattr("tsugiki.evaluate.language_model.ENCODED", 2)
-    assert scored(run)[0] == kept
-
-
 def test_records_without_text_have_no_columns_of_text(make_run: MakeRun, tmp_path: Path) -> None:
     """And outcomes no rates."""
     outcome, run, recipe = scored(make_run(evaluation=functions(tmp_path, "surprise")))
