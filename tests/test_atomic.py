@@ -259,3 +259,20 @@ def test_sweeping_goes_on_where_a_folder_vanishes_meanwhile(
     monkeypatch.setattr(os, "scandir", scandir)
     assert atomic.sweep(tmp_path) == [left]
     assert not left.exists()
+
+
+def test_what_a_killed_writer_left_is_swept_though_nobody_has_asked_for_its_end(
+    tmp_path: Path,
+) -> None:
+    """Its number is not free yet: a zombie. One that still writes is left alone."""
+    host = atomic._host()
+    with subprocess.Popen(["sleep", "60"]) as killed, subprocess.Popen(["sleep", "60"]) as writing:
+        left = tmp_path / f".best.{host}~{killed.pid}~x.tmp"
+        live = tmp_path / f".best.{host}~{writing.pid}~y.tmp"
+        left.mkdir()
+        live.mkdir()
+        killed.kill()
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+        assert atomic.sweep(tmp_path) == [left]
+        assert live.is_dir()
+        writing.kill()

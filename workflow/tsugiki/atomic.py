@@ -171,4 +171,9 @@ def _alive(process: int) -> bool:
         return False
     except PermissionError:  # of another user
         return True
-    return True
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    # a process that was killed has its number until its parent asks for it
+    return status.rpartition(")")[2].split()[0] != "Z"
