@@ -237,8 +237,8 @@ def notes(table: FinalTable) -> list[str]:
         lost = "All of them failed."
         if flat.mean is not None and flat.worst is not None:
             lost = (
-                f"They score {shown(flat.mean)} less than it on average, the worst of them "
-                f"{shown(flat.worst)} less.{failed}"
+                f"They are {shown(flat.mean)} worse than it on average, the worst of them "
+                f"{shown(flat.worst)}.{failed}"
             )
         found.append(
             f"Flatness: {flat.candidates} neighbours of the winner, whose genes are changed by about {flat.step:g} of "
