@@ -121,7 +121,9 @@ def test_absent_packages_are_a_fault_of_the_task_before_its_documents_are_here(
     )
     (fault,) = check_tasks(parse_config(raw, where="test")).faults
     assert "not installed" in fault.what
-    assert (fault.expected, fault.got) == ("the extra `japanese`", "no fasttext-predict")
+    assert fault.expected == "the extra `japanese`"
+    assert str(fault.got).startswith("no ")
+    assert "fasttext-predict" in str(fault.got)  # and whatever else is not here
 
 
 def names(lock: str) -> set[str]:
