@@ -240,7 +240,9 @@ class _Scores:
 def _aggregate(parts: Sequence[Any], aggregation: Aggregation | None) -> float:
     """What the items come to; NaN where that is nothing."""
     if aggregation is None:
-        numbers = [part for part in parts if isinstance(part, float)]
+        # of a group that is weighted by documents, a part names its task before the value
+        values = [part[-1] if isinstance(part, tuple) else part for part in parts]
+        numbers = [value for value in values if isinstance(value, float)]
         return math.fsum(numbers) / len(parts) if parts and len(numbers) == len(parts) else math.nan
     try:
         return aggregation(parts)
