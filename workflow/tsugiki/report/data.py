@@ -224,7 +224,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
         failures=_failures(ledger),
         cut=max((one.rates.get("cut", 0.0) for one in scored), default=0.0),
         unclosed=max((one.rates.get("unclosed", 0.0) for one in scored), default=0.0),
-        unclosed_by_winner=_of_winner(ledger, table, "unclosed"),
+        unclosed_by_winner=_unclosed_by_winner(ledger, table),
         left_out=sum(len(documents) for documents in left_out.values()),
         costs=list(_costs(files, config, known, ledger)),
         steps=step_costs(files.root / "benchmarks"),
@@ -284,13 +284,13 @@ def _failures(ledger: Mapping[str, Sequence[Generation]]) -> list[Failure]:
     return sorted(failures, key=lambda one: -one.count)
 
 
-def _of_winner(
-    ledger: Mapping[str, Sequence[Generation]], table: FinalTable | None, rate: str
+def _unclosed_by_winner(
+    ledger: Mapping[str, Sequence[Generation]], table: FinalTable | None
 ) -> float | None:
     recipe = None if table is None else table.row(table.winner).recipe
     ranked = (one for of in ledger.get(TEST, ()) for one in of.ranked if one.recipe == recipe)
     scored = (one.outcome for one in ranked if isinstance(one.outcome, Scored))
-    return next((outcome.rates.get(rate, 0.0) for outcome in scored), None)
+    return next((outcome.rates.get("unclosed", 0.0) for outcome in scored), None)
 
 
 def _costs(
