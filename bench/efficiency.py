@@ -1,10 +1,10 @@
 """How many answers does a search need? Rules that ask fewer questions, with a warm start and without.
 
 On the demo's bed (see search_bed.py), all with one strategy in one space (task arithmetic per block): all 200 search
-questions for every candidate; the same 50; 25 fresh ones for each generation, also with a surrogate; successive
-halving and racing on nested subsets, the same for the whole search, and halving on fresh ones. A warm start is the
-tuned baseline, whose 7,200 answers the final table needs in any case, and which are in no row; a cold one is the same
-weight everywhere.
+questions for every candidate; the same 50; 25 fresh ones for each generation, also with a surrogate, or with estimates
+by item response theory; successive halving and racing on nested subsets, the same for the whole search, and halving on
+fresh ones. A warm start is the tuned baseline, whose 7,200 answers the final table needs in any case, and which are in
+no row (nor are the 600 of the parents; item response theory uses both); a cold one is the same weight everywhere.
 
 Prints, by answers generated, accuracy of the search's mean on the test questions, the mean over all searches, with
 the lead over all questions from the same start; and how many searches had a mean by then that is no worse than what
@@ -50,6 +50,7 @@ RULES = {
     "the same 50": Rule(Asking((50,), fresh=False)),
     "25 fresh": Rule(Asking((25,))),
     "25 fresh, surrogate": Rule(Asking((25,)), screened=True),
+    "25 fresh, IRT": Rule(Asking((25,), irt=True)),
     "halving": Rule(Asking((25, 50, 100, 200), fresh=False, rule=Halving(kind="halving"))),
     "halving, fresh": Rule(Asking((12, 25, 50), rule=Halving(kind="halving"))),
     "racing": Rule(Asking((25, 50, 100, 200), fresh=False, rule=Racing(kind="racing"))),

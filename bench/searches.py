@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from search_bed import PARENTS, SIZES, Bed
 from tsugiki import api
+from tsugiki.config.items import Irt
+from tsugiki.config.stage import ESTIMATED_WITH
 from tsugiki.contracts.genome import Genome
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Hop
 from tsugiki.contracts.scores import Scores, further_first
+from tsugiki.evolve.irt import estimated
 from tsugiki.evolve.surrogate import FEWEST, fit, screen
 from tsugiki.keyed import generator
 from tsugiki.space.dataflow_space import DataflowGenome
@@ -42,6 +46,8 @@ class Asking:
     """Draw each generation's questions anew, not once for the whole search."""
     rule: Rule | None = None
     """Who comes to the next rung."""
+    irt: bool = False
+    """Tell the strategy estimates for all search questions, as with `subsets: {irt: {}}`."""
 
 
 @dataclass(frozen=True)
@@ -168,13 +174,15 @@ def evolve(
     made = api.strategy(kind, start, seed=seed, **strategy).strategy
     state = made.initial(np.array(start, dtype=np.float64), space.kinds)
     search = api.Search(Screened(made, space) if screened else made, state, seed)
+    estimates = Estimates(bed) if asking.irt else None
     while trace.answers + len(points := search.ask()) * asking.rungs[-1] <= answers:
         order = drawn(bed.seed, seed, search.generation if asking.fresh else 0)
         recipes = [space.decode(point.tolist()) for point in points]
         standings = scored_in_rungs(bed, recipes, order, asking)
         for recipe, standing in zip(recipes, standings, strict=True):
             trace.add(recipe, standing)
-        search.tell(ranked(standings))
+        told = ranked(standings) if estimates is None else estimates.of(recipes, order, asking)
+        search.tell(told)
         if (mean := search.mean) is not None:
             trace.last = mean
             trace.means.append((len(trace.seen), trace.answers, space.decode(mean.tolist())))
@@ -219,6 +227,49 @@ class Screened:
     def mean(self, state: State) -> Any:
         """The centre of the search."""
         return self._strategy.mean(state)
+
+
+class Estimates:
+    """Estimates by item response theory, as a stage with `subsets: {irt: {}}` has them.
+
+    Documents' parameters are fitted on the answers of the parents and of the tuned baseline's grid, which the final table
+    needs in any case, and on those of the last ten generations.
+
+    Args:
+        bed: The models and questions.
+    """
+
+    def __init__(self, bed: Bed) -> None:
+        self._bed = bed
+        # a task vector whole and the other not at all: a parent; neither: the base
+        ends = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))
+        self._parents = np.array([self._whole(*weights) for weights in ends])
+        self._others = np.array([self._whole(*weights) for weights in product(GRID, GRID)])
+        self._past: list[Any] = []
+
+    def of(self, recipes: Sequence[AnyRecipe], order: Sequence[int], asking: Asking) -> list[float]:
+        """What a generation would score on all search questions, by its answers to the first of `order`."""
+        ids = order[: asking.rungs[-1]]
+        its = np.full((len(recipes), SIZES["search"]), np.nan)
+        for row, recipe in zip(its, recipes, strict=True):
+            row[ids] = self._bed.right(recipe, "search", ids)
+        earlier = self._past[-ESTIMATED_WITH:] or [its[:0]]
+        self._past.append(its)
+        how = Irt()
+        values = estimated(
+            self._parents,
+            self._others,
+            np.concatenate(earlier),
+            its,
+            estimator=how.estimator,
+            dimensions=how.dimensions,
+        )
+        return [float(value) for value in values]
+
+    def _whole(self, first: float, second: float) -> Any:
+        point = dict(zip(PARENTS, (first, second), strict=True))
+        recipe = self._bed.recipe("task_arithmetic", {"weight": point})
+        return self._bed.right(recipe, "search", range(SIZES["search"])).astype(np.float64)
 
 
 def drawn(bed: int, seed: int, generation: int) -> list[int]:

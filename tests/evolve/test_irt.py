@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from tsugiki.evolve.irt import EASE, Items, ability, fit, performance, trust
+from tsugiki.evolve.irt import EASE, Items, ability, estimated, fit, performance, trust
 from tsugiki.keyed import generator
 
 Floats = np.ndarray
@@ -86,19 +88,14 @@ def errors(seed: int) -> list[float]:
     known = answers(np.concatenate([parents, mixtures(24)]))
     few = answers(mixtures(48))
     few[random.random(few.shape) > 0.1] = np.nan
-    items = fit(np.concatenate([known, few]), 2)
     whole, asked = answers(mixtures(24)), random.permutation(200) < 20
     part = np.where(asked, whole, np.nan)
-    mixed = items.abilities[:3]
-
-    def estimated(of: Floats, basis: Floats | None) -> Floats:
-        return np.array([performance(items, one, ability(items, one, basis)) for one in of])
-
-    mean, alone, mixture = np.nanmean(part, axis=1), estimated(part, None), estimated(part, mixed)
-    share = trust(known[3:], estimated(np.where(asked, known[3:], np.nan), mixed), asked)
-    both = share * mean + (1 - share) * mixture
+    kinds: tuple[Literal["p_irt", "mp_irt", "gmp_irt"], ...] = ("p_irt", "mp_irt", "gmp_irt")
+    found = [
+        estimated(known[:3], known[3:], few, part, estimator=kind, dimensions=2) for kind in kinds
+    ]
     true = whole.mean(axis=1)
-    return [float(np.mean((one - true) ** 2)) for one in (mean, alone, mixture, both)]
+    return [float(np.mean((one - true) ** 2)) for one in (np.nanmean(part, axis=1), *found)]
 
 
 def test_estimates_are_nearer_to_the_truth_than_the_mean_of_the_same_answers() -> None:

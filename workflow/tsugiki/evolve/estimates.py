@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tsugiki.config.evaluation import Objective
-from tsugiki.config.items import Irt
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.document_sets import read_document_sets
@@ -18,7 +17,7 @@ from tsugiki.contracts.outcome import Failed, Scored
 from tsugiki.contracts.population import Population
 from tsugiki.contracts.samples import read_values
 from tsugiki.errors import EvaluationError
-from tsugiki.evolve.irt import ability, fit, performance, trust
+from tsugiki.evolve.irt import estimated
 
 Floats = npt.NDArray[np.float64]
 Answers = dict[str, dict[int, float]]
@@ -56,6 +55,13 @@ def estimate(
     left_out = population.left_out or {}
     compared = list(_of_baselines(files))
     parents = [one for name, one in compared if name in config.origins(stage)]
+    if not parents:
+        raise EvaluationError(
+            "no parent has answered the search documents",
+            where="evaluation.subsets.irt",
+            expected="the ability of a candidate as a mixture of its parents'",
+            fix="look at why the parents failed (results/<run>/baselines), or remove `irt`",
+        )
     others = [one for name, one in compared if name not in config.origins(stage)]
     earlier: dict[str, Answers] = {}
     for number in stage.estimated_with(generation):
@@ -70,45 +76,17 @@ def estimate(
     found: dict[str, dict[str, float]] = {one: {} for one in new}
     for objective in config.evaluation.objectives:
         documents = sorted(set(pool[objective.task]) - set(left_out.get(objective.task, ())))
-        values = _estimates(
+        values = estimated(
             _table(parents, objective, documents),
             _table(others, objective, documents),
             _table(list(earlier.values()), objective, documents),
             _table(list(its.values()), objective, documents),
-            subsets.irt,
+            estimator=subsets.irt.estimator,
+            dimensions=subsets.irt.dimensions,
         )
         for recipe, value in zip(new, values, strict=True):
-            found[recipe][objective.name] = value
+            found[recipe][objective.name] = float(value)
     return found
-
-
-def _estimates(
-    parents: Floats, others: Floats, earlier: Floats, its: Floats, how: Irt
-) -> list[float]:
-    """Estimates for models by their answers, each shape (models, documents); of the last of these."""
-    if not len(parents):
-        raise EvaluationError(
-            "no parent has answered the search documents",
-            where="evaluation.subsets.irt",
-            expected="the ability of a candidate as a mixture of its parents'",
-            fix="look at why the parents failed (results/<run>/baselines), or remove `irt`",
-        )
-    items = fit(np.concatenate([parents, others, earlier]), how.dimensions)
-    mixed = None if how.estimator == "p_irt" else items.abilities[: len(parents)]
-
-    def estimated(answers: Floats) -> Floats:
-        return np.array(
-            [performance(items, one, ability(items, one, mixed)) for one in answers],
-            dtype=np.float64,
-        )
-
-    found = estimated(its)
-    if how.estimator == "gmp_irt":
-        asked = ~np.isnan(its[0])
-        whole = others[~np.isnan(others).any(axis=1)]
-        share = trust(whole, estimated(np.where(asked, whole, np.nan)), asked)
-        found = share * np.nanmean(its, axis=1) + (1 - share) * found
-    return [float(one) for one in found]
 
 
 def _of_baselines(files: RunFiles) -> Iterator[tuple[str, Answers]]:

@@ -9,6 +9,7 @@ of Maia Polo et al., "tinyBenchmarks", ICML 2024, arXiv 2402.14992, section 3.3,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -156,3 +157,46 @@ def trust(whole: Floats, estimates: Floats, asked: npt.NDArray[np.bool_]) -> flo
     error = float(np.mean((estimates - whole.mean(axis=1)) ** 2))
     noise = float(whole.var(axis=1).mean()) / int(asked.sum())
     return error / (noise + error) if noise + error > 0 else 0.5
+
+
+def estimated(
+    parents: Floats,
+    others: Floats,
+    earlier: Floats,
+    its: Floats,
+    *,
+    estimator: Literal["p_irt", "mp_irt", "gmp_irt"],
+    dimensions: int,
+) -> Floats:
+    """What models would score on all documents, by their answers to a few.
+
+    Answers are 0 (wrong) to 1 (right), NaN where a model was not asked; shape (models, documents) each.
+
+    Args:
+        parents: Answers of the models that those are merged from, at least one.
+        others: Those of further models that were asked all documents, or most.
+        earlier: Those of any others. Documents' parameters are fitted on all three.
+        its: Those of the models in question, which were all asked the same documents.
+        estimator: `p_irt`, of any ability; `mp_irt`, of a mixture of the parents' abilities; `gmp_irt`, that and the plain
+            mean, weighted as in `trust`.
+        dimensions: Of ability.
+
+    Returns:
+        shape (models,).
+    """
+    items = fit(np.concatenate([parents, others, earlier]), dimensions)
+    mixed = None if estimator == "p_irt" else items.abilities[: len(parents)]
+
+    def performances(answers: Floats) -> Floats:
+        return np.array(
+            [performance(items, one, ability(items, one, mixed)) for one in answers],
+            dtype=np.float64,
+        )
+
+    found = performances(its)
+    if estimator == "gmp_irt":
+        asked = ~np.isnan(its[0])
+        whole = others[~np.isnan(others).any(axis=1)]
+        share = trust(whole, performances(np.where(asked, whole, np.nan)), asked)
+        found = share * np.nanmean(its, axis=1) + (1 - share) * found
+    return found
