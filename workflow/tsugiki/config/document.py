@@ -59,7 +59,7 @@ HEADER = """# Configuration
 
 A run is one YAML file. `tsugiki init NAME` writes one to start from, `tsugiki check FILE` checks one without
 running anything, and `snakemake --profile config/profiles/default --configfile FILE` runs it. `config.yaml` here is
-the embedded demo. A small configuration needs four sections:
+the embedded demo. A small configuration needs four keys:
 
 ```yaml
 name: my-merge
@@ -175,7 +175,8 @@ def reference() -> str:
     parts = [HEADER]
     for title, model in SECTIONS:
         about = (model.__doc__ or "").strip().replace("\n", " ").replace("    ", "")
-        lines = [f"\n## {title}\n\n{about}\n\n| key | type | default | meaning |"]
+        heading = title.replace("<", "\\<")  # GitHub hides unknown tags
+        lines = [f"\n## {heading}\n\n{about}\n\n| key | type | default | meaning |"]
         lines.append("|---|---|---|---|")
         for name, field in model.model_fields.items():
             cells = (

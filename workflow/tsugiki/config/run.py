@@ -73,7 +73,7 @@ class Tracking(Section):
     enabled: bool = True
     """Write runs to MLflow."""
     uri: str | None = None
-    """Tracking store; sqlite:///results/<run>/mlflow.db if absent."""
+    """Tracking store; `sqlite:///results/<run>/mlflow.db` if absent."""
     experiment: str | None = None
     """Experiment; the run's name if absent."""
 
@@ -82,7 +82,7 @@ class RunConfig(Section):
     """The whole configuration."""
 
     name: Name
-    """The run's name: its results are in results/<name>/."""
+    """The run's name: its results are in `results/<name>/`."""
     seed: Annotated[int, Field(ge=0)] = 1
     """Seed of everything random."""
     results: str = "results"

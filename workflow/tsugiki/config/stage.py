@@ -123,7 +123,7 @@ class Origin(Section):
     """The name of a baseline, or `*` for all: of the points that the stage's space can express, the one that is best
     on the search documents."""
     run: str | None = None
-    """Folder of another run, results/<run>: its best model."""
+    """Folder of another run, `results/<run>`: its best model."""
     candidate: str | None = None
     """With `run`: a candidate of its last stage, such as `003-07`, instead of its best model."""
     stage: Name | None = None
@@ -223,7 +223,7 @@ class Stage(Section):
     """One stage."""
 
     name: Name
-    """Folder of the stage under results/<run>/."""
+    """Folder of the stage in `results/<run>/`."""
     parents: Annotated[list[Name], Field(min_length=1)]
     """What is merged: names from the section `parents`, or of earlier stages, which stand for their best models."""
     base: Name | None = None
