@@ -39,7 +39,13 @@ from tsugiki.parents.run_models import RunModels, models_of
 
 
 class ShardEvaluator:
-    """Scores shards of generations; holds parents and tasks in memory between them."""
+    """Scores shards of generations; holds parents and tasks in memory between them.
+
+    Args:
+        files: The run's.
+        config: Its configuration.
+        job: Number of the job whose shards it scores, if not told otherwise, and of the GPU among those that it sees.
+    """
 
     _models: RunModels
     _model: Candidates
@@ -60,12 +66,13 @@ class ShardEvaluator:
         phase: str,
         generation: int,
         *,
+        job: int | None = None,
         rung: int | None = None,
         only: Collection[str] | None = None,
         log: Callable[[str], None] = print,
         should_continue: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Score this job's shard of a generation.
+        """Score a job's shard of a generation.
 
         A candidate that has been scored before, by the same evaluation, is not scored again. The
         job's file is written last: it exists only if every candidate of the shard has an outcome.
@@ -73,6 +80,7 @@ class ShardEvaluator:
         Args:
             phase: Stage name, phase of its finalists, or `baselines`, `test`.
             generation: Its number.
+            job: The job's number; that of this evaluator if absent.
             rung: Score on the documents of that rung, one before the last, who has come so far.
             only: Digests of recipes, to score no others of the shard; all of it if absent.
             log: Takes a line for every candidate, once its outcome is on the disk.
@@ -84,6 +92,7 @@ class ShardEvaluator:
                 come so far.
         """
         self._hold_models_of(phase)
+        job = self._job if job is None else job
         phase_files = self._files.phase(phase)
         files = phase_files.generation(generation)
         population = read_population(files.population)
@@ -103,7 +112,7 @@ class ShardEvaluator:
             before = evaluation_of(phase_files)
             require_one_evaluation([identity], before, where=str(files.root))
         jobs = read_split(self._files, files, self._config.evaluation.jobs)
-        mine = shard_of(population, self._job, jobs)
+        mine = shard_of(population, job, jobs)
         if only is not None:
             mine = [one for one in mine if one in only]
         left = left_at(files, range(number))
@@ -125,7 +134,7 @@ class ShardEvaluator:
                 elif times:
                     earlier = self._of_generations(phase_files, candidate, times, identity)
                     ids = _unasked(ids, earlier)
-                written = files.weights(self._job) / candidate.root.name
+                written = files.weights(job) / candidate.root.name
                 evaluated = score(
                     partial(self._build, recipes[one], written),
                     self._evaluators,
@@ -144,7 +153,7 @@ class ShardEvaluator:
         places = {one: phase_files.candidate(one).of(own).at(left.get(one, rung)) for one in mine}
         if rung is not None:
             places = {one: place for one, place in places.items() if one in recipes}
-        finish(files.evaluated(self._job, rung), population_bytes, places)
+        finish(files.evaluated(job, rung), population_bytes, places)
 
     def _earlier(self, files: GenerationFiles, place: CandidateFiles, identity: str) -> Earlier:
         """What came of a candidate on the documents of the rung before, or of a generation.
