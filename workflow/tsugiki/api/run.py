@@ -121,7 +121,7 @@ class Run:
         return read_recipe(self.files.phase(name).candidate(found.recipe).recipe)
 
     def best_recipe(self) -> AnyRecipe:
-        """The recipe of the winner: the finalist that does best on the validation documents.
+        """The recipe of the winner, as chosen among the finalists of the last stage (see docs/stages.md).
 
         Raises:
             LineageError: the run has no scored finalists yet.

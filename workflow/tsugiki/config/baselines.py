@@ -16,22 +16,22 @@ Layer = Annotated[int, Field(ge=0)]
 
 
 class FrankenmergeBaseline(Section):
-    """Layers of the first stage's parents, stacked as they are: written out, or drawn at random."""
+    """A stack of layers ("frankenmerge") of the first stage's parents: given by `slices`, or drawn at random."""
 
     kind: Literal["stack"]
     """A stack of layers."""
     name: Name
     """Row in the final table."""
     slices: list[tuple[Name, Layer, Layer]] = []
-    """The stack: parent, first layer, and the one after the last, of each slice. Embeddings and
+    """The slices, each as [parent, first layer, layer after the last]. Embeddings and
     tokenizer come from the first slice's parent, final norm and head from the last one's."""
     random: Annotated[int, Field(ge=1)] | None = None
-    """Instead of `slices`: how many stacks to draw. The one that is best on the search items counts."""
+    """Instead of `slices`: how many stacks to draw. The one that is best on the search documents is compared."""
     pieces: Annotated[int, Field(ge=2)] = 3
     """Slices of a random stack. The first begins with the first layer of the stage's first parent,
-    the last ends with its last layer; those in between are of any parents."""
+    the last ends with its last layer; those in between are from any parents."""
     longest: Annotated[float, Field(ge=1)] = 1.5
-    """Most layers of a random stack, in units of the first parent's. It has no fewer than that one."""
+    """Most layers of a random stack, as a multiple of the first parent's number of layers; it has no fewer than that."""
 
     @model_validator(mode="after")
     def _is_written_or_drawn(self) -> FrankenmergeBaseline:
@@ -46,7 +46,7 @@ class FrankenmergeBaseline(Section):
 
 
 class Baseline(Section):
-    """A merge without evolution. A list of values makes a grid, tuned on the search items."""
+    """A merge without evolution. Lists of values span a grid; its best point on the search documents is compared."""
 
     kind: Literal["merge"] = "merge"
     """A merge of whole models."""
@@ -57,7 +57,7 @@ class Baseline(Section):
     parameters: dict[str, float | list[float]] = {}
     """The method's parameters, the same for every parent and tensor."""
     per_parent: list[str] = []
-    """Parameters whose grid is spanned over the parents, not shared by them."""
+    """Parameters of which each parent gets a value of its own from the grid, instead of one value for all parents."""
     options: dict[str, float | bool | str | list[float]] = {}
     """The method's options."""
     sample: IfSet[Annotated[int, Field(ge=1)] | None] = None

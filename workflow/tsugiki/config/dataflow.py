@@ -10,12 +10,12 @@ from tsugiki.contracts.data import Section
 
 
 class DataflowSpace(Section):
-    """Data-flow space (DFS): the path through the parents' layers.
+    """Data-flow space (DFS): a path through the parents' layers.
 
-    The layers of all parents stand in a row, parent after parent in the order of the stage's
-    `parents`, and the row is repeated. For each place an indicator says whether the path takes
-    it. The first parent is the owner: it gives embeddings, head, tokenizer and configuration.
-    The search starts at the owner itself.
+    The layers of all parents are put in a row, parent after parent in the order of the stage's
+    `parents`, and the row is repeated. For each place in it, an indicator (a gene with two values) says whether the
+    path includes that layer. The first parent is the owner: embeddings, head, tokenizer and configuration are its own.
+    The search starts at the owner's own layers.
     """
 
     kind: Literal["dataflow"]
@@ -23,17 +23,17 @@ class DataflowSpace(Section):
     repeats: Annotated[int, Field(ge=1, le=16)] = 3
     """How often the row of layers is repeated (the paper's r)."""
     scales: Literal["per_hop", "matrix", "network", "none"] = "per_hop"
-    """What is searched of the factors on a layer's input: `per_hop`, one for each place;
-    `matrix`, one for each pair of layers that may follow one another (the paper's W);
-    `network`, the few weights of a network of layer, next layer and step; or `none`."""
+    """Which factors on the inputs of layers are searched: `per_hop`, one for each place in the row;
+    `matrix`, one for each pair of successive layers (the paper's W);
+    `network`, the weights of a small network that computes them from layer, next layer and step; or `none`."""
     scale_range: tuple[float, float] = (0.5, 1.5)
-    """Smallest and largest factor; 1 has to lie within."""
+    """Smallest and largest factor; must include 1."""
     hidden: Annotated[int, Field(ge=1, le=64)] = 4
-    """Hidden units of the network."""
+    """Hidden units of the network, with `scales: network`."""
     fixed_ends: bool = True
     """Every path begins with the owner's first layer and ends with its last one."""
     start_probability: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    """At the start, the probability that an indicator differs from the owner's own path."""
+    """In the first generation, the probability that an indicator differs from the owner's own layers."""
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Number format of the merged model's weights."""
 

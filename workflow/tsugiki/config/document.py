@@ -6,6 +6,7 @@ import json
 import os
 import typing
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,31 @@ REFERENCE = Path("config/README.md")
 
 HEADER = """# Configuration
 
-A run is one YAML file. `snakemake --configfile config/my-merge.yaml` runs it; `config.yaml` here
-is the embedded demo. Unknown keys are refused. Paths are relative to the folder that `snakemake`
-runs in; a leading `~` is your home folder. `tsugiki check FILE` checks a file without running anything.
+A run is one YAML file. `tsugiki init NAME` writes one to start from, `tsugiki check FILE` checks one without
+running anything, and `snakemake --profile config/profiles/default --configfile FILE` runs it. `config.yaml` here is
+the embedded demo. A small configuration needs four keys:
+
+```yaml
+name: my-merge
+parents:                      # the models, by names of your own
+  base: {hub: mistralai/Mistral-7B-v0.1}
+  japanese: {hub: augmxnt/shisa-gamma-7b-v1}
+  maths: {path: models/my-maths-model}
+stages:                       # what is searched: here one weight per parent and block
+  - name: ps
+    parents: [japanese, maths]
+    base: base
+    space: {method: task_arithmetic, genes: {weight: {range: [0.0, 1.5]}}}
+    budget: {generations: 50}
+evaluation:                   # how candidates are scored
+  objectives:
+    - {name: maths, task: mgsm_direct_ja, metric: "exact_match,flexible-extract"}
+  items: {search: 100, validation: 50, test: 100}
+```
+
+All other keys have defaults. Unknown keys are refused. Paths are relative to the folder that `snakemake`
+runs in; a leading `~` is your home folder. A key of the type *section* is a mapping, with keys of its own under the
+heading of its name. *Genes* are the numbers that a search changes.
 
 This page is generated from the models in `workflow/tsugiki/config/` by `tsugiki schema --write`.
 """
@@ -152,7 +175,8 @@ def reference() -> str:
     parts = [HEADER]
     for title, model in SECTIONS:
         about = (model.__doc__ or "").strip().replace("\n", " ").replace("    ", "")
-        lines = [f"\n## {title}\n\n{about}\n\n| key | type | default | meaning |"]
+        heading = title.replace("<", "\\<")  # GitHub hides unknown tags
+        lines = [f"\n## {heading}\n\n{about}\n\n| key | type | default | meaning |"]
         lines.append("|---|---|---|---|")
         for name, field in model.model_fields.items():
             cells = (
@@ -183,7 +207,7 @@ def _type(annotation: Any) -> str:
         return " or ".join(dict.fromkeys(_type(item) for item in arguments))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
-    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false", date: "date"}
     return names.get(annotation, str(annotation))
 
 

@@ -39,20 +39,20 @@ class LmEvalObjective(Section):
     name: Name
     """Short name in tables and figures."""
     task: str
-    """lm-eval task; or, with `aggregate`, a group of them, whose documents are divided together."""
+    """lm-eval task; or, with `aggregate`, a group of tasks, whose documents are divided together."""
     metric: str
     """Key of the metric in lm-eval's result, filter included, such as `exact_match,none`; or `tokens`, the
     length of the generated answer."""
     goal: Goal | None = None
-    """Which way is better; what the task says of the metric (`higher_is_better`) if absent, and `minimize`
+    """`maximize` or `minimize`. If absent, what the task says of the metric (`higher_is_better`), and `minimize`
     for `tokens`."""
     weight: Weight = 1.0
-    """How much it counts in the weighted sum of the objectives, which most strategies optimise, and which
-    chooses the winner among the finalists of all."""
+    """Its weight in the weighted sum of the objectives, which most strategies maximise, and which chooses the winner
+    among the finalists of every strategy."""
     aggregate: IfSet[Literal["mean", "weighted", "worst"] | None] = None
-    """If `task` is a group of tasks, how their values become one: `mean`, as many documents as each has;
-    `weighted`, by documents, so that it is the mean over all of them; `worst`, that of the task it is worst
-    on. lm-eval's `aggregate_metric_list` with and without `weight_by_size` is the first two."""
+    """If `task` is a group of tasks, how their values become one: their `mean`; the mean `weighted` by numbers of
+    documents, which is the mean over all documents; or the value of the `worst` task. The first two are lm-eval's
+    `aggregate_metric_list` without and with `weight_by_size`."""
 
     @property
     def sign(self) -> float:
@@ -121,19 +121,19 @@ class Vllm(Section):
     memory: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the GPU's memory that vLLM takes, for weights, keys and values: 0.9 if absent."""
     max_length: Annotated[int, Field(ge=1)] | None = None
-    """Most tokens of a prompt and its answer; what the model allows if absent. Models for long texts
-    need it, or vLLM finds no memory for the longest one."""
+    """Most tokens of a prompt and its answer together; what the model allows if absent. Set it for models with a long
+    context, for which vLLM would otherwise reserve more memory than there is."""
 
 
 class Thinking(Section):
     """Answers that begin with a thinking part, which is cut off before stop texts and filters."""
 
     start: Annotated[str, Field(min_length=1)] = "<think>"
-    """What opens it: the first text of an answer, or the last one of a prompt."""
+    """The mark that opens it, at the beginning of an answer or the end of a prompt."""
     end: Annotated[str, Field(min_length=1)] = "</think>"
-    """What closes it (lm-eval's `think_end_token`). An answer without it is empty, and so counts as wrong."""
+    """The mark that closes it (lm-eval's `think_end_token`). An answer without it counts as empty, and so as wrong."""
     max_tokens: Annotated[int, Field(ge=1)] = 1024
-    """Most tokens until it has to be closed; the task's `max_gen_toks` are for what follows."""
+    """Most tokens of the thinking part; the task's `max_gen_toks` limits what follows."""
 
 
 class Evaluation(Section):
@@ -149,70 +149,70 @@ class Evaluation(Section):
     items: Items = Items()
     """Sizes of the three sets of documents."""
     rungs: IfSet[Rungs | None] = None
-    """Score the candidates of stages in rungs; at once on all search documents if absent."""
+    """Score candidates on a few search documents first, and the better ones on more; all on all if absent."""
     subsets: IfSet[Subsets | None] = None
-    """Score each generation on documents of its own; all on the same ones if absent."""
+    """Score each generation on its own random subset of the search documents; each on all of them if absent."""
     document_keys: dict[str, str] = {}
-    """By task (or file of documents): the column that says which document is which, or `#` for its place in the data set,
-    where tasks have the same documents in other words, such as translations. Documents of one key are
-    never in different sets of two tasks, and of those in one task the first is used. Documents of equal
-    content are known without it, and `tsugiki check` names others that seem to be the same."""
+    """For tasks that have the same documents in different words, such as translations: by task (or file of documents), the
+    column that identifies a document, or `#` for its place in the data set. Documents with equal keys are put into the
+    same set of all tasks, and of several in one task the first is used. Documents of equal content are recognised without
+    it, and `tsugiki check` names others that seem to be the same."""
     repeats: IfAny[dict[str, Annotated[int, Field(ge=1)]]] = {}
-    """By task (or group) whose `generation_kwargs` sample: how many answers to each document, in place of the
-    task's own `repeats`. A metric whose filter takes one answer is the mean over all of them; a filter with
-    `majority_vote` or `take_first_k` is given them all. Tasks that sample and are not named here are refused."""
+    """For tasks (or groups) whose `generation_kwargs` sample: how many answers to draw for each document, in place of the
+    task's own `repeats`. A metric whose filter takes a single answer becomes the mean over the answers; a filter with
+    `majority_vote` or `take_first_k` gets them all. Tasks that sample and are not named here are refused."""
     num_fewshot: Annotated[int, Field(ge=0)] | None = None
-    """Solved examples in the prompt; what each task asks for if absent."""
+    """Solved examples in the prompt; what each task sets if absent."""
     batch_size: Annotated[int, Field(ge=1)] = 16
-    """Prompts in one forward pass; with vLLM, the most at a time. Part of the score's identity: it
+    """Prompts in one forward pass; with vLLM, at most so many at a time. Part of the score's identity, since it
     changes the last bits."""
     apply_chat_template: bool = False
     """Wrap prompts in the tokenizer's chat template."""
     chat_template: IfSet[str | None] = None
-    """The template of another parent, by its name, or of a file (`my.jinja`), for all models of the run. If
-    absent, each model's own; and where that of a stage's models, their tokenizer's owner, has none, that of
-    the first parent that has one."""
+    """A parent whose chat template all models of the run use, or a file (`my.jinja`). If absent, each model uses
+    its own; if the model whose tokenizer a stage's merges get has none, all use that of the first parent that
+    has one."""
     chat_template_args: IfAny[dict[str, bool | int | float | str]] = {}
     """Arguments of the chat template, such as `{enable_thinking: true}`."""
     system_instruction: IfSet[str | None] = None
-    """Text before each task's `description`; both are the system turn of a chat."""
+    """Text before each task's `description`; in a chat, both together are the system turn."""
     fewshot_as_multiturn: IfSet[bool | None] = None
-    """Solved examples as turns of the chat; as `apply_chat_template` if absent."""
+    """Give solved examples as turns of the chat. If absent, as `apply_chat_template`."""
     gen_prefix: IfSet[str | None] = None
-    """How each answer of a model begins: the start of its turn, in place of what the tasks say. A template
-    over a document's columns, as in a task's file."""
+    """Text that begins each answer, in place of what the tasks set. May be a Jinja template over a document's
+    columns, as in a task's file."""
     thinking: IfSet[Thinking | None] = None
-    """Answers begin with a thinking part; they are taken as they are if absent."""
+    """For models whose answers begin with a thinking part: cut it off. If absent, answers are taken whole."""
     end_tokens: IfSet[Literal["owner", "parents"] | None] = None
-    """At whose tokens answers end, in the search and in the written model: those of the parent that the
-    tokenizer is from (`owner`), or of all parents. If absent, those of the owner, and of the parent whose
+    """Whose end tokens end an answer, in the search and in the written model: those of the model that the
+    tokenizer is from (`owner`), or of all `parents`. If absent, those of the owner and of the parent whose
     chat template is used."""
     date: calendar_date | None = None
-    """The date that chat templates write, those of Llama 3.2 and 3.3 for one, such as `2026-01-31`;
-    if absent, the day on which the run's documents were divided. Part of the score's identity where
+    """The date for chat templates that write today's, such as those of Llama 3.2 and 3.3: for instance `2026-01-31`.
+    If absent, the day on which the run's documents were divided. Part of the score's identity if
     a template writes it."""
     jobs: Annotated[int, Field(ge=1)] = 1
-    """Batches that a generation is split into; one per device to use. May be changed at any time."""
+    """Jobs that a generation is split into: one per GPU. May be changed at any time."""
     threads: Annotated[int, Field(ge=1)] = 1
-    """CPU threads of each job. On a processor, part of the score's identity: it changes the last bits."""
+    """CPU threads of each job. On a CPU, part of the score's identity, since it changes the last bits."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
+    """`cpu`, `cuda`, or `auto`: a GPU if there is one."""
     backend: Literal["transformers", "vllm"] = "transformers"
-    """What runs the models: `transformers`, or `vllm` for tasks that generate answers. vLLM is
-    installed apart, and needs a GPU: see docs/hpc.md."""
+    """What runs the models: `transformers`, or `vllm` for tasks that generate answers. vLLM needs a GPU and an
+    environment of its own: see docs/hpc.md."""
     vllm: Vllm = Vllm()
     """Settings for `backend: vllm`."""
     storage: Literal["memory", "disk", "scratch"] = "memory"
-    """`memory`: candidates are built in the evaluating process. `disk`: a job of its own writes
+    """`memory`: candidates are merged in the evaluating process. `disk`: jobs without a GPU write
     them beside the results, and they are removed after scoring. `scratch`: the evaluating process
     writes one after another to its temporary folder (`TMPDIR`), on the node's own disk."""
     resident: bool = False
-    """Keep processes alive between generations: one per evaluating job, one that ranks and selects,
-    one that tracks. On one machine only: a cluster's jobs go on without."""
+    """Keep processes, and the models in them, alive between generations: one per evaluating job, one that ranks and
+    selects, one for MLflow. For one machine; on a cluster it has no effect."""
 
     repeat_check: IfSet[Annotated[int, Field(ge=1)] | None] = None
-    """So many models of the final table, the winner first, are scored on the test documents a second time, and
-    the table says how many values differ: on a GPU some may. None if absent."""
+    """Score so many models of the final table, the winner first, on the test documents a second time, and say in
+    the table how many values differ: on a GPU some may. No check if absent."""
 
     @model_validator(mode="after")
     def _rungs_are_of_search_documents(self) -> Evaluation:

@@ -51,37 +51,37 @@ class FileObjective(OwnObjective):
 
 
 class CorpusObjective(FileObjective):
-    """How well a model predicts texts: lm-eval's perplexities, over the corpus."""
+    """How well a model predicts texts: lm-eval's perplexity metrics, over a corpus."""
 
     source: ClassVar[str] = "corpus"
 
     corpus: Annotated[str, Field(pattern=TEXT_FILE)]
     """File of texts, relative to the working folder: JSON lines, a JSON list of objects, CSV, or plain text
-    with a document a line."""
+    with one document per line."""
     column: str = "text"
-    """The column that holds the text; of no account for plain text."""
+    """The column that holds the text; not used for plain text."""
     metric: Literal["bits_per_byte", "byte_perplexity", "word_perplexity"] = "bits_per_byte"
-    """Bits for each byte, or the exponential of the mean loss of a byte or a word. Bytes compare
-    models of different vocabularies."""
+    """Bits per byte, or the exponential of the mean loss per byte or per word. None of them depends on how a
+    tokenizer splits the text, so that models with different vocabularies can be compared."""
     goal: Goal = "minimize"
     """Which way is better."""
 
 
 class ChoicesObjective(FileObjective):
-    """The share of questions of which the model finds the right one of some answers the likeliest."""
+    """Accuracy on multiple-choice questions: the share in which the model gives the right choice the largest likelihood."""
 
     source: ClassVar[str] = "choices"
 
     choices: Annotated[str, Field(pattern=JSON_FILE)]
     """File of questions, relative to the working folder: each has a `question`, a list of `choices`, and as
-    `answer` the right one or its place from 0."""
+    `answer` the right choice or its index, from 0."""
     normalization: Literal["none", "characters", "bytes", "tokens"] = "characters"
-    """What a choice's log-likelihood is divided by, so that long ones have a chance: nothing (lm-eval's
-    `acc`), its characters (`acc_norm`), its bytes, or its tokens."""
+    """What a choice's log-likelihood is divided by, so that long choices are not at a disadvantage: nothing (lm-eval's
+    `acc`), its number of characters (`acc_norm`), of bytes, or of tokens."""
 
 
 class CodeObjective(FileObjective):
-    """The share of problems that the model's first program solves: it passes all tests, in a sandbox."""
+    """The share of programming problems that the model solves with one program (pass@1), run in a sandbox."""
 
     source: ClassVar[str] = "code"
 
@@ -90,23 +90,23 @@ class CodeObjective(FileObjective):
     list of such) that raises where the program is wrong. With an `entry_point`, `check(entry_point)` is called
     after the tests, as in HumanEval. A `solution`, if there is one, has to pass before a run starts."""
     answer: Literal["completion", "block"] | None = None
-    """What the program is: the prompt and what the model goes on with (`completion`), or the first fenced
-    block of its answer (`block`). The latter with `apply_chat_template` if absent, else the former."""
+    """What the program is: the prompt and the model's continuation (`completion`), or the first fenced
+    block of its answer (`block`). If absent, `block` with `apply_chat_template`, otherwise `completion`."""
     stop: list[str] = ["\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(", "\nassert ", "\n```"]
-    """What ends a completion."""
+    """Texts that end a completion."""
     max_tokens: Tokens = 512
     """Most tokens of an answer."""
     seconds: Annotated[float, Field(gt=0)] = 5.0
-    """Processor time that a program and its tests may take; ten times as much by the clock."""
+    """Limit of CPU time for a program and its tests, in seconds; the limit of wall time is ten times as much."""
     memory: Annotated[int, Field(ge=64)] = 512
-    """Memory that it may have, in MiB."""
+    """Limit of memory, in MiB."""
 
 
 class Judge(Section):
-    """A language model behind an OpenAI-compatible address."""
+    """A language model behind an OpenAI-compatible API."""
 
     url: Annotated[str, Field(pattern=r"^https?://")]
-    """The address below which `chat/completions` is, such as `http://localhost:8000/v1`."""
+    """Base address of the API, without `chat/completions`, such as `http://localhost:8000/v1`."""
     model: str
     """Name of the model, as the server reports it."""
     version: str
@@ -121,7 +121,7 @@ class Judge(Section):
 
 
 class JudgeObjective(FileObjective):
-    """How often a judge prefers the model's answers to given ones: 1, 0.5 for a tie, 0.
+    """How often a judge prefers the model's answer to a reference: 1 if it does, 0.5 for a tie, 0 if not.
 
     Each pair is shown to the judge in both orders, and the value is the mean. Source: Zheng et al., "Judging
     LLM-as-a-Judge with MT-Bench and Chatbot Arena" (2306.05685), section 3.4.
@@ -133,10 +133,10 @@ class JudgeObjective(FileObjective):
     """File of questions, relative to the working folder: each has a `question`, and as `reference` the answer
     to compare with."""
     judge: Judge
-    """Who decides."""
+    """The model that judges."""
     criteria: str = "correctness first, then helpfulness and clarity"
-    """What the judge is told to look at."""
+    """The criteria that the judge is told to apply."""
     max_tokens: Tokens = 512
     """Most tokens of the model's answer."""
     stop: list[str] = []
-    """What ends the model's answer."""
+    """Texts that end the model's answer."""

@@ -22,14 +22,14 @@ class Items(Section):
     """How a task's documents are divided; the three sets are disjoint."""
 
     search: Annotated[int, Field(ge=1)] = 200
-    """Documents that score every candidate."""
+    """Documents of each task that score every candidate."""
     validation: Annotated[int, Field(ge=1)] = 200
-    """Documents that choose the winner among the finalists, with what these scored in the search."""
+    """Documents that, together with the search scores, choose the winner among the finalists."""
     test: Annotated[int, Field(ge=1)] = 1000
     """Documents that are used once, for the final table."""
     search_split: IfSet[Literal["training"] | None] = None
-    """`training`: search documents are of each task's `training_split`, and all documents that it is tested
-    on are left for validation and test; if absent, search documents are of those that it is tested on."""
+    """`training`: take the search documents from each task's `training_split`, so that all documents of its test
+    split are left for validation and test. If absent, all three sets are from the test split."""
 
 
 def _by_name(rule: Any) -> Any:
@@ -43,18 +43,18 @@ def _name_alone(rule: Rule, handler: SerializerFunctionWrapHandler) -> Any:
 
 
 class Rungs(Section):
-    """Scoring the candidates of a generation on a few search documents first, and on more then."""
+    """Scoring the candidates of a generation on a few search documents first, and the better ones on more."""
 
     documents: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    """Documents of each task by rung, ascending, `items.search` at most: those of a rung are among those
-    of the next one. The last number is how many score a candidate that goes all the way."""
+    """Number of documents of each task on each rung, ascending, at most `items.search`. The documents of a rung are
+    among those of the next one; the last number is for candidates that are never eliminated."""
     rule: Annotated[
         AnyRule,
         Field(discriminator="kind"),
         BeforeValidator(_by_name, json_schema_input_type=AnyRule | str),
         WrapSerializer(_name_alone),
     ] = NoneLeft()
-    """What decides after each rung but the last which candidates go on: `none`, `halving` or `racing`, by
+    """What decides after each rung except the last which candidates continue: `none`, `halving` or `racing`, by
     name, or with settings as in `{kind: halving, eta: 3}`."""
 
     @model_validator(mode="after")
@@ -68,25 +68,26 @@ class Irt(Section):
     """Estimating what a candidate would score on all search documents, by item response theory."""
 
     estimator: Literal["p_irt", "mp_irt", "gmp_irt"] = "gmp_irt"
-    """`p_irt`: answers where there are some, expected ones elsewhere. `mp_irt`: the same, with the ability of a candidate
-    as a mixture of its parents'. `gmp_irt`: that and the plain mean, weighed by how well each did for the baselines."""
+    """`p_irt`: scores of the documents that were answered, expected scores of the others. `mp_irt`: the same, with a
+    candidate's ability as a linear combination of the parents' abilities. `gmp_irt`: a mean of that and the plain mean
+    score, weighted by how exact each is for the baselines."""
     dimensions: Annotated[int, Field(ge=1)] = 2
-    """Of ability, and of what documents ask for."""
+    """Dimensions of ability, and of what documents demand."""
 
 
 class Subsets(Section):
-    """Scoring each generation on documents of its own, drawn from the search documents."""
+    """Scoring each generation on its own random subset of the search documents."""
 
     per_generation: Annotated[int, Field(ge=1)]
-    """Documents of each task that score a generation, fewer than `items.search`: drawn anew for each one, the
+    """Documents of each task for a generation, fewer than `items.search`: drawn anew for each generation, the
     same for all its candidates."""
     leaders: Annotated[int, Field(ge=0)] = 4
-    """So many of the best so far are scored on each generation's documents besides. Half of them are the best
-    by the mean over all documents that they were asked, the others the best newcomers of the generation
+    """So many of the best candidates so far are also scored on each generation's documents. Half of them are the best
+    by the mean over all documents that they were scored on, the others the best new candidates of the generation
     before."""
     informative: bool = False
-    """Leave out, after the first generation, the documents that all its candidates and all parents score the
-    same on, such as those that all answer right; so many that there are enough for a generation."""
+    """Leave out, from the second generation on, documents on which all parents and all candidates of the first generation
+    score the same, such as those that all answer right; never so many that too few are left for a generation."""
     irt: IfSet[Irt | None] = None
-    """Tell the strategy estimates for all search documents, from a candidate's answers and from what parents, baselines
-    and earlier candidates answered; the scores themselves if absent."""
+    """Let the strategy learn from estimates of the scores on all search documents, made from a candidate's answers and
+    those of parents, baselines and earlier candidates. If absent, from the scores themselves."""

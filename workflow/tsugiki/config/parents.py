@@ -12,15 +12,15 @@ from tsugiki.contracts.data import IfSet, Name, Section, by_key, folder_of
 
 
 class Vocabulary(Section):
-    """One vocabulary for all models. Rows of embeddings and head are matched by token."""
+    """Which vocabulary all models get. Rows of embeddings and head are matched by token, not by number."""
 
     kind: Literal["same", "union", "parent"] = "same"
-    """`same`: the models have one already, or the run is refused. `union`: the tokens of `of`, and
-    the added tokens of all others. `parent`: the tokens of `of` alone."""
+    """`same`: the models must have the same vocabulary already. `union`: the tokens of the model `of`, and
+    the added tokens of all others. `parent`: the tokens of the model `of` alone."""
     of: Name | None = None
-    """The parent whose tokenizer all models get."""
+    """The parent whose tokenizer all models get, for `union` and `parent`."""
     multiple_of: Annotated[int, Field(ge=1, le=65536)] = 1
-    """Rows are filled up to a multiple of this."""
+    """Pad the rows to a multiple of this."""
 
     @model_validator(mode="after")
     def _owner_is_named(self) -> Vocabulary:
@@ -53,9 +53,9 @@ class LocalParent(Section):
     adapter_of: IfSet[Name | None] = None
     """The parent that this LoRA adapter was trained on, by name; absent for a whole model."""
     names: IfSet[TensorNames | None] = None
-    """What its tensors are called in the merge: regular expression for whole stored names, and the
-    name (`\\1` is the first group), or null for tensors that are not merged. Needed only where names
-    differ between the parents; the language model of a vision-language model is found by itself."""
+    """Names of its tensors in the merge, if they differ between parents: a mapping of regular expressions for whole
+    stored names to the name in the merge (`\\1` is the first group), or to null for tensors that are not merged. Not needed
+    for vision-language models, whose language model is found automatically."""
 
     @property
     def folder(self) -> Path:
@@ -75,9 +75,9 @@ class HubParent(Section):
     adapter_of: IfSet[Name | None] = None
     """The parent that this LoRA adapter was trained on, by name; absent for a whole model."""
     names: IfSet[TensorNames | None] = None
-    """What its tensors are called in the merge: regular expression for whole stored names, and the
-    name (`\\1` is the first group), or null for tensors that are not merged. Needed only where names
-    differ between the parents; the language model of a vision-language model is found by itself."""
+    """Names of its tensors in the merge, if they differ between parents: a mapping of regular expressions for whole
+    stored names to the name in the merge (`\\1` is the first group), or to null for tensors that are not merged. Not needed
+    for vision-language models, whose language model is found automatically."""
 
 
 class DemoParent(Section):

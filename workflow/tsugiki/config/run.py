@@ -22,18 +22,18 @@ from tsugiki.contracts.layout import BASELINES, FINALISTS, FINALISTS_OF, FLATNES
 
 
 class Preference(Section):
-    """Which finalist is the final model, where the weights of the objectives do not say it all."""
+    """Which finalist is the winner, if not simply the one with the largest weighted sum of the objectives."""
 
     bounds: dict[Name, float] = {}
-    """The least value of an objective on the validation items, such as `{ja: 0.6}`; the greatest, if it is
-    minimised. The choice is among the finalists that have it; if none has, among those that miss
-    it least, each miss weighed as the objective is."""
+    """The least value of an objective on the validation documents, such as `{ja: 0.6}`; the greatest, if it is
+    minimised. The winner is chosen among the finalists that meet all bounds; if none does, among those that miss
+    them least, where misses are added up with the objectives' weights."""
     by: Annotated[Literal["weights", "knee"], Field(exclude_if=lambda by: by == "weights")] = (
         "weights"
     )
     """What chooses among these: `weights`, the largest weighted sum of the objectives; or `knee`, the
-    finalist that lies furthest beyond the line (or plane) through the ends of their front, each objective in
-    units of the front's extent. The knee needs a strategy that looks for a front."""
+    finalist that lies furthest beyond the line (or plane) through the ends of the finalists' Pareto front, each
+    objective in units of the front's extent. The knee needs a strategy that searches for a front."""
 
     @model_validator(mode="after")
     def _it_prefers_something(self) -> Preference:
@@ -45,26 +45,26 @@ class Preference(Section):
 
 
 class Flatness(Section):
-    """How much worse the winner's neighbours are than the winner."""
+    """How much is lost by small changes of the winner's genes."""
 
     candidates: Annotated[int, Field(ge=1)] = 8
-    """Neighbours: the winner with all its numbers changed a little, each time otherwise."""
+    """Number of neighbours: the winner with random changes to all its genes."""
     step: Annotated[float, Field(gt=0, le=1)] = 0.05
-    """Standard deviation of a change, in units of a gene's range."""
+    """Standard deviation of the changes, in units of a gene's range."""
 
 
 class Finalists(Section):
-    """Which candidates are tried on the held-out documents."""
+    """Which candidates are scored on the validation documents, and which of them becomes the winner."""
 
     top: Annotated[int, Field(ge=1)] = 8
-    """Best distinct candidates of each stage, as its strategy sees them on the search items."""
+    """Number of candidates of each stage: the best on the search documents, without duplicates."""
     mean: bool = True
-    """Also the strategy's final mean, where it has one."""
+    """Also the strategy's final mean, if it has one."""
     preference: Preference | None = None
-    """Bounds that the final model is to meet, or that it is the knee of the front; the weights of the
-    objectives alone choose it if absent."""
+    """Bounds that the winner has to meet, or that it is the knee of the front. If absent, the weights of the
+    objectives choose it."""
     flatness: IfSet[Flatness | None] = None
-    """Score neighbours of the winner on the validation items, to know how much small changes cost; none if absent."""
+    """Score neighbours of the winner on the validation documents, to see how much small changes cost. Not if absent."""
 
 
 class Tracking(Section):
@@ -73,7 +73,7 @@ class Tracking(Section):
     enabled: bool = True
     """Write runs to MLflow."""
     uri: str | None = None
-    """Tracking store; sqlite:///results/<run>/mlflow.db if absent."""
+    """Tracking store; `sqlite:///results/<run>/mlflow.db` if absent."""
     experiment: str | None = None
     """Experiment; the run's name if absent."""
 
@@ -82,33 +82,33 @@ class RunConfig(Section):
     """The whole configuration."""
 
     name: Name
-    """The run's name: its results are in results/<name>/."""
+    """The run's name: its results are in `results/<name>/`."""
     seed: Annotated[int, Field(ge=0)] = 1
     """Seed of everything random."""
     results: str = "results"
     """Folder that holds the results of all runs."""
     parents: Annotated[dict[Name, ParentSource], Field(min_length=1)]
-    """The models to merge, and their base, by name."""
+    """The models to merge, and their base, by names of your own."""
     vocabulary: Vocabulary = Vocabulary()
-    """One vocabulary for all models."""
+    """Which vocabulary all models get."""
     accept_differences: list[str] = []
-    """Keys of config.json, such as `rope_theta`, that may differ between the models; the merged
-    model has the value of the one that its tokenizer is from."""
+    """Keys of config.json, such as `rope_theta`, in which models may differ; the merged
+    model gets the value of the model that its tokenizer is from."""
     stages: Annotated[list[Stage], Field(min_length=1)]
-    """What is evolved, in order."""
+    """The searches, in order."""
     evaluation: Evaluation
     """How candidates are scored."""
     baselines: list[AnyBaseline] = DEFAULT_BASELINES
-    """What the result is compared with."""
+    """Merges without evolution that the result is compared with. `[]` for none."""
     rivals: list[Rival] = ["random", "climb"]
-    """Searches that the result is compared with, each of them at the price of the last stage: `random`
+    """Other searches that the result is compared with, each of which costs as much as the last stage: `random`
     search, and a coordinate `climb` from tuned task arithmetic. `[]` for none."""
     finalists: Finalists = Finalists()
-    """What is tried on held-out documents."""
+    """Which candidates are scored on the validation documents, and how the winner is chosen."""
     tracking: Tracking = Tracking()
     """MLflow."""
     publication: IfSet[Publication | None] = None
-    """Under which licence the model is published, and why; absent if the parents' licences decide it."""
+    """The licence of the published model, and why; absent if the parents' licences decide it."""
 
     @model_validator(mode="after")
     def _generations_follow_from_other_limits(self) -> RunConfig:

@@ -32,12 +32,12 @@ class Gene(Section):
     range: tuple[float, float]
     """Smallest and largest value."""
     start: float | dict[str, float | dict[str, float]] | None = None
-    """Where the search starts: one value, a value for each parent, or for each parent one for each group;
-    `*` stands for all others. The middle of the range where nothing is said."""
+    """Where the search starts: one value, a value for each parent, or for each parent a value for each group;
+    `*` stands for all others. The middle of the range if absent."""
     grouping: Grouping = "block"
-    """How tensors share a value: `model`, `block`, `block_part`, `{gradient: 3}` (three values along
-    the depth, with straight lines in between), or a mapping of group name to regular expression over
-    tensor names."""
+    """Which tensors share a value: all (`model`), those of a `block`, those of attention, MLP or norms in a block
+    (`block_part`), `{gradient: 3}` (three values along the depth, interpolated linearly), or a mapping of
+    group names to regular expressions for tensor names."""
 
     @model_validator(mode="after")
     def _start_lies_in_range(self) -> Gene:
@@ -120,12 +120,12 @@ class Origin(Section):
     recipe: str | None = None
     """A file: recipe.json of a merged model or of a candidate."""
     baseline: Name | Literal["*"] | None = None
-    """One of `baselines`, or `*` for all: of their points, the best on the search items of those that the
-    stage's space has."""
+    """The name of a baseline, or `*` for all: of the points that the stage's space can express, the one that is best
+    on the search documents."""
     run: str | None = None
-    """Folder of another run, results/<run>: its best model."""
+    """Folder of another run, `results/<run>`: its best model."""
     candidate: str | None = None
-    """With `run`: instead of the best model one of the candidates of its last stage, such as `003-07`."""
+    """With `run`: a candidate of its last stage, such as `003-07`, instead of its best model."""
     stage: Name | None = None
     """An earlier stage of this run: its best model."""
 
@@ -174,20 +174,20 @@ class Budget(Section):
     """
 
     generations: Annotated[int, Field(ge=1, le=100_000)] = UNSAID
-    """Most generations; if absent, as many as `evaluations` or `answers` are enough for."""
+    """Most generations. If absent, it follows from `evaluations` or `answers`, which needs `strategy.population`."""
     stagnation: Annotated[int, Field(ge=1)] | None = None
     """End after so many generations without a better candidate; never if absent."""
     settled: IfSet[Annotated[int, Field(ge=1)] | None] = None
-    """End after so many generations in which the noise of the documents explains all: how far the
-    candidates lie apart, or how far the mean has risen since. Never if absent."""
+    """End after so many generations that show nothing beyond the noise of the documents: candidates do not differ
+    significantly, or the mean has not risen by more than its standard error. Never if absent."""
     evaluations: IfSet[Annotated[int, Field(ge=1)] | None] = None
-    """End once so many models have been scored, each recipe once; failures count."""
+    """End once so many candidates have been scored; equal recipes count once, failures count."""
     answers: IfSet[Annotated[int, Field(ge=1)] | None] = None
-    """End once models have answered so many documents."""
+    """End once candidates have answered so many documents."""
     tokens: IfSet[Annotated[int, Field(ge=1)] | None] = None
-    """End once answers of so many tokens have been generated."""
+    """End once so many tokens have been generated."""
     gpu_hours: IfSet[Annotated[float, Field(gt=0)] | None] = None
-    """End once scoring has taken so many hours of a GPU (of a job's cores, on a processor)."""
+    """End once the jobs that score the stage have taken so many hours together (on a CPU, hours of a job)."""
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -210,25 +210,25 @@ class Budget(Section):
 
 
 class Surrogate(Section):
-    """A model of the scores over genes, fitted on the stage's own, which screens candidates before they are merged."""
+    """A model of the scores as a function of the genes, which screens candidates before they are merged."""
 
     oversample: Annotated[int, Field(ge=2)] = 4
-    """The second half of each generation is chosen from so many draws, each place from its own; the first half is as
-    the strategy asks for it."""
+    """Draws for each place in the second half of a generation, of which the most promising is merged; the first half
+    is not screened."""
     generations: Annotated[int, Field(ge=1)] = 10
-    """Generations before that the model is fitted on."""
+    """The latest generations, so many, that the model is fitted on."""
 
 
 class Stage(Section):
     """One stage."""
 
     name: Name
-    """Folder of the stage under results/<run>/."""
+    """Folder of the stage in `results/<run>/`."""
     parents: Annotated[list[Name], Field(min_length=1)]
-    """Which parents are merged: names of `parents`, or of earlier stages for their best models."""
+    """What is merged: names from the section `parents`, or of earlier stages, which stand for their best models."""
     base: Name | None = None
-    """The model that task vectors are taken against; needed by most methods. A stage in data-flow
-    space has no use for it, but the baselines of a run whose first stage it is may have."""
+    """The model that task vectors are differences from; most methods need it. Data-flow space does not use it, but
+    the baselines of the run do if this is its first stage."""
     space: Space
     """What is searched."""
     strategy: Annotated[AnyStrategy, Field(discriminator="kind")] = CmaEs()
@@ -236,13 +236,13 @@ class Stage(Section):
     budget: Budget
     """For how long."""
     start: IfSet[AnyOrigin | None] = None
-    """Where the search starts, instead of where its genes say: at a recipe from elsewhere, or at
+    """Where the search starts, instead of at the `start` of its genes: at an existing recipe, or at
     `baseline`, the best tuned baseline that the space can express (see docs/stages.md)."""
     inject: IfAny[dict[Name, AnyOrigin]] = {}
-    """Candidates by name that are in the first generation, in place of the last ones that were drawn."""
+    """Existing recipes, by names of your own, that take the places of the last candidates of the first generation."""
 
     surrogate: IfSet[Surrogate | None] = None
-    """Screen candidates by a model of the scores; no model if absent."""
+    """Screen candidates by a model of the scores; none if absent."""
 
     @property
     def origins(self) -> dict[str, Origin]:

@@ -1,4 +1,4 @@
-"""What a task makes of its documents: the aggregation of a metric, by a name that can be recorded."""
+"""How a metric is aggregated over documents: functions known by a name that can be recorded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWN = "!function "
 
 @dataclass(frozen=True)
 class Aggregation:
-    """How the value of a metric follows from its documents' parts, where it is not their mean."""
+    """How the value of a metric that is not a mean is computed from what each document contributes (its part)."""
 
     name: str
     """As lm-eval registers it, or `!function` and the function's name in the task's code."""

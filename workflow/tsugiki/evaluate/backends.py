@@ -22,13 +22,13 @@ from tsugiki.parents.run_models import RunModels
 
 
 class Clock(Protocol):
-    """Seconds that a model computed, and whether what it computed were numbers."""
+    """Measures seconds of computation, and notices outputs that are NaN or infinite."""
 
     def reset(self) -> None:
-        """Start anew."""
+        """Start measuring."""
 
     def stop(self) -> float:
-        """Seconds since `reset`; raises BrokenModelError if the model's outputs are no numbers."""
+        """Seconds since `reset`; raises BrokenModelError if some output was NaN or infinite."""
 
 
 class Model(Protocol):
@@ -37,14 +37,14 @@ class Model(Protocol):
     clock: Clock
     tokenizer: Any
     cut: set[tuple[str, bool]]
-    """Prompts that lost their start, since the model cannot read so much: the text, and whether an
-    answer was to be generated, which leaves less room for it."""
+    """Prompts whose start was cut off, since they are longer than the model can read: the text, and whether an
+    answer was to be generated, which leaves less room for the prompt."""
     thoughts: dict[Hashable, Thought]
-    """What prompts led to since this was cleared, where answers have a thinking part."""
+    """The thinking part that each prompt led to, since this was cleared."""
 
 
 class Candidates(Protocol):
-    """Makes models of recipes, one after another: the last one made is the one that is valid."""
+    """Builds models from recipes, one after another; each model replaces the one before."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -55,13 +55,13 @@ class Candidates(Protocol):
         """What models compute with: the name of a GPU, or `cpu`."""
 
     def group(self, recipe: AnyRecipe) -> str:
-        """Candidates of a group are cheaper to build one after another."""
+        """A key to order candidates by: those with equal keys are cheaper to build one after another."""
 
     def build(self, recipe: AnyRecipe) -> tuple[Model, str]:
-        """Make a recipe's model in memory; returns it with the digest of its weights."""
+        """Merge a recipe in memory; returns the model and the digest of its weights."""
 
     def read(self, recipe: AnyRecipe, folder: Path, weights: str) -> tuple[Model, str]:
-        """Take the weights of a merged model on disk."""
+        """Load a merged model from disk; returns it and the digest of its weights."""
 
 
 def open_backend(

@@ -81,15 +81,16 @@ class ShardEvaluator:
             phase: Stage name, phase of its finalists, or `baselines`, `test`.
             generation: Its number.
             job: The job's number; that of this evaluator if absent.
-            rung: Score on the documents of that rung, one before the last, who has come so far.
-            only: Digests of recipes, to score no others of the shard; all of it if absent.
+            rung: Number of a rung before the last: score the candidates that reached it, on its documents. If absent, all
+                documents (with rungs, of the last one).
+            only: Digests of the recipes of the shard to score; all of them if absent.
             log: Takes a line for every candidate, once its outcome is on the disk.
-            should_continue: Asked before each candidate; the work is left as it is when it says no.
+            should_continue: Called before each candidate; the shard is left unfinished when it returns False.
 
         Raises:
             ConfigError: there is no such rung.
-            LineageError: another evaluation scored the stage until now, or it is not decided who has
-                come so far.
+            LineageError: the stage was scored by another evaluation before, or it has not been decided yet which
+                candidates reached the rung.
         """
         self._hold_models_of(phase)
         job = self._job if job is None else job
@@ -335,7 +336,7 @@ def record(candidate: CandidateFiles, evaluated: Evaluated, device: str, generat
 
 
 def finish(mark: Path, population: bytes, places: Mapping[str, CandidateFiles]) -> None:
-    """Write the file that says that a shard is done: which outcomes its recipes have, and of what."""
+    """Write the mark of a finished shard: digests of its population and of the outcome of each recipe."""
     content = {
         "population": digest_bytes(population),
         "outcomes": {recipe: digest_file(place.outcome) for recipe, place in places.items()},

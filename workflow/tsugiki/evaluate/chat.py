@@ -1,4 +1,4 @@
-"""Whose chat template a run's models have, what it writes, and at whose tokens their answers end."""
+"""The chat template and the end tokens of a run's models, and the date that templates write."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DIRECTIVE = re.compile(r"%[-_0^#]?[A-Za-z]")
 
 @dataclass(frozen=True)
 class Chat:
-    """What the models of a run have from elsewhere than from the owner of their tokenizer."""
+    """Chat template and end tokens, where a run's models do not have those of their tokenizer's owner."""
 
     source: str | None = None
     """The parent, or the file, that the chat template is from; None for each model's own."""
@@ -44,10 +44,10 @@ class Chat:
     """Tokens that end answers besides the owner's, ascending."""
 
     def identity(self, config: RunConfig, owners: Mapping[str, Path]) -> dict[str, Any]:
-        """What determines prompts and ends of answers beside tasks and documents.
+        """What determines prompts and ends of answers, besides tasks and documents; part of a score's identity.
 
-        Nothing where all is the owner's and configured nowhere, and its template reads no clock and takes
-        texts: a template comes with the weights' owner.
+        Empty if nothing is configured and everything is the owner's, whose template reads no clock and takes
+        texts: the owner is already part of the identity.
 
         Args:
             config: The run, with its date.

@@ -1,4 +1,4 @@
-"""Asks a language model behind an OpenAI-compatible address; what it said once is not asked again."""
+"""A client for a language model behind an OpenAI-compatible API, with a cache of replies on disk."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class SourceDocuments:
 def divide_for(
     config: RunConfig, documents: Mapping[str, SourceDocuments], version: Version = 3
 ) -> DocumentSets:
-    """The documents of a run's tasks, or of those that are at hand, in the sets that it asks for; see `divide`."""
+    """Divide the documents of a run's tasks, or of those that are on this machine; see `divide`."""
     return divide(
         documents,
         objectives={one.task for one in config.evaluation.objectives} & documents.keys(),

@@ -1,6 +1,6 @@
-"""Documents that two tasks have in other words, and that were divided as if they were different ones.
+"""Documents that two tasks share in different words, and that were put into different sets.
 
-Documents of equal content, or of one key, are in one set by construction. Here those are looked for that
+Documents of equal content, or with equal keys, are in the same set by construction. Here those are found that
 only seem to be the same: variants of one data set, with another prompt or column, and translations.
 """
 
@@ -69,7 +69,7 @@ class Crossing:
 
     @property
     def keys(self) -> str:
-        """What mends it."""
+        """The setting `document_keys` that would put them into the same sets."""
         column = '"#"' if self.column is None else self.column
         return f"{{{', '.join(f'{task}: {column}' for task in self.tasks)}}}"
 

@@ -101,7 +101,7 @@ class Reader(LM):  # type: ignore[misc]
         return len(self.tokenizer(request.args[1], add_special_tokens=False)["input_ids"])
 
     def generate_until(self, requests: Any, **settings: Any) -> list[str]:
-        """What `answer` says to each."""
+        """Made-up answers, from the function `answer`."""
         del settings
         return [self.answer(one) for one in requests]
 

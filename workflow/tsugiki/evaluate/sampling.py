@@ -22,9 +22,9 @@ OTHERS = (
 
 
 class Draw(str):
-    """A prompt whose answers are sampled, and which of them is asked for.
+    """A prompt with the number of the sampled answer that is asked for.
 
-    It is a text to all who handle prompts, and equal to one of the same letters.
+    It is a str, and equal to a plain string of the same text, so that lm-eval handles it like any prompt.
 
     Args:
         text: The prompt.
@@ -44,7 +44,7 @@ class Draw(str):
 
     @property
     def seed(self) -> int:
-        """63 bits: the same for all candidates, so that chance weighs on their differences as little as may be."""
+        """A seed of 63 bits, equal for all candidates (common random numbers), which makes differences less noisy."""
         return keyed.key64("answer", self.document, self.number) >> 1
 
 

@@ -23,7 +23,7 @@ from tsugiki.evaluate.thinking import Thought
 
 @dataclass(frozen=True)
 class Evaluated:
-    """All that came of one candidate."""
+    """The result of scoring one candidate."""
 
     outcome: Scored | Failed
     items: bytes | None
@@ -34,7 +34,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What came of a candidate on other documents: of the rungs before, or of earlier generations."""
+    """A candidate's result on other documents: on the rungs before, or in earlier generations."""
 
     outcome: Scored
     rows: list[dict[str, Any]]
@@ -45,14 +45,14 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Own:
-    """What a generation scores that has documents of its own."""
+    """The documents of a generation that is scored on its own subset (`evaluation.subsets`)."""
 
     ids: Mapping[str, Sequence[int]]
-    """By task; a candidate may have been asked some of them earlier."""
+    """By task; a candidate may have been scored on some of them earlier."""
     times: int
-    """How many generations ask the candidate, this one included."""
+    """How many generations score the candidate, this one included."""
     left_out: Mapping[str, Sequence[int]]
-    """Documents by task that a candidate may have been asked, and that no longer count."""
+    """By task: documents that a candidate may have been scored on, and that no longer count."""
 
 
 def score(
@@ -75,10 +75,10 @@ def score(
         ids: Document ids by task; not those it was scored on earlier.
         evaluation: Identity of the evaluation.
         prompts: Keep the prompts' text in items.parquet.
-        part: Number of the rung before the last whose documents the outcome is of; or what a generation
-            scores that has documents of its own: the outcome and its records are of these alone, and where
-            none of them is left to be asked, nothing is built.
-        earlier: What came of it on other documents: the outcome, its records and the cost are of both.
+        part: For a rung before the last, its number. For a generation with its own subset, that subset: the outcome
+            and its records are of these documents alone, and if the candidate was scored on all of them before,
+            no model is built. None if neither holds.
+        earlier: The candidate's result on other documents, which is included in outcome, records and cost.
 
     Raises:
         InfrastructureError: the machine failed, not the candidate.

@@ -49,7 +49,7 @@ class Row(RowScores):
 
     name: str
     kind: Kind
-    """`evolved` is the winner; `finalist` one that validation did not choose; `stage` the winner
+    """`evolved` is the winner; `finalist` one that was not chosen; `stage` the winner
     of an earlier stage, `rival` that of a search at the price of the last one."""
     recipe: str
     """Digest of its recipe."""

@@ -1,4 +1,4 @@
-"""Merging one tensor after another: the same for a model in memory and a model on disk."""
+"""Merging one tensor after another, for models in memory and on disk alike."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The marker in a folder that a merge was written to: by it the folder is known again as a whole.
+"""The marker file in the folder of a merged model, by which the folder is recognised as whole and unchanged.
 
-What holds a marker that fits may be replaced, for it can be made again from its recipe. Whatever a user
-has added, changed or removed makes it another folder.
+A folder whose files fit its marker may be replaced, since it can be made again from its recipe. A file that a user
+added, changed or removed makes the folder theirs.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def read_marker(folder: Path) -> Marker:
 
 
 def difference(folder: Path) -> str | None:
-    """What tells a folder from a merged model that was written whole and left alone; None if nothing.
+    """The first difference between a folder and its marker, in words; None if it is whole and unchanged.
 
     All of its files are read.
     """

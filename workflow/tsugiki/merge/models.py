@@ -23,7 +23,7 @@ a sorted row with its places."""
 
 
 def fits_on_device(needed: int, free: int) -> bool:
-    """Whether models that need so many bytes are held on a device: if half of what is free is left for scoring."""
+    """Whether models of so many bytes fit on a device and leave half of its free memory for scoring."""
     return 2 * needed <= free
 
 

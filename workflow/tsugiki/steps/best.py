@@ -146,7 +146,7 @@ def candidate_recipe(files: RunFiles, stage: str, candidate: str) -> AnyRecipe:
 def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads: int) -> str:
     """Write a stage's winner as a checkpoint, and lock it; returns the digest of its files.
 
-    The winner is the finalist of the stage that does best on the validation documents, as it is
+    The winner is the finalist of the stage that was chosen by search and validation documents, as it is
     for the run: the best of a search on its own documents would owe much to luck.
     """
     recipe = winning_recipe(files, config.finalists_of(stage))

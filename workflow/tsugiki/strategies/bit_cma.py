@@ -36,10 +36,10 @@ class BitCma(Strategy):
     population: Annotated[int, Field(ge=4)] = 24
     """Candidates in a generation."""
     survivors: Annotated[int, Field(ge=2)] | None = None
-    """Best candidates of all generations that children are bred from; half the population if
+    """Number of the best candidates of all generations that children are bred from; half the population if
     absent."""
     crossover: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Probability that a child has two parents."""
+    """Probability that a child has two parents and not one."""
     flips: Annotated[float, Field(gt=0)] = 1.0
     """Indicators that a mutation flips, on average."""
     sigma: Annotated[float, Field(gt=0, le=1)] = 1 / 6
@@ -97,7 +97,7 @@ class BitCma(Strategy):
         return Living(state.arrays["survivors"], state.arrays["rank"])
 
     def injected(self, state: State, genomes: Array) -> Array:
-        """Their indicators as they are, which are bred from; their numbers nearer to the mean."""
+        """Injected candidates with their own indicators; their numbers are moved towards the mean if far from it."""
         number = state.arrays["binary"] == 0
         told = genomes.copy()
         told[:, number] = Diagonal.of(state).shortened(genomes[:, number])

@@ -52,8 +52,8 @@ class CatCma(Strategy):
     sigma: Annotated[float, Field(gt=0, le=1)] = 1 / 6
     """First step size of the numbers, in units of their ranges."""
     margin: Annotated[float, Field(gt=0, lt=0.5)] | None = None
-    """Smallest probability of either value of an indicator; of n indicators 1 - 0.73^(1/n) if absent, so that all of them have
-    their likelier value with a probability of 0.73 at most."""
+    """Smallest probability of either value of an indicator. If absent, 1 - 0.73^(1/n) for n indicators, so that a draw has
+    the likelier value of all of them with a probability of at most 0.73."""
 
     def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
         """Numbers are normal about the start; indicators are as probable as it says, or as the margin allows."""
@@ -84,7 +84,7 @@ class CatCma(Strategy):
         return [Asked(one) for one in genomes]
 
     def tell(self, state: State, genomes: Array, scores: Scores) -> State:
-        """Move both distributions to what the better half was drawn with."""
+        """Move both distributions towards the better half of the generation."""
         binary, fitness = state.arrays["binary"] > 0, weighted_sum(scores)
         normal: State | None = None
         if not binary.all():
@@ -103,7 +103,7 @@ class CatCma(Strategy):
         return State(self.kind, known, trust) if normal is None else _joined(normal, known, trust)
 
     def injected(self, state: State, genomes: Array) -> Array:
-        """Their indicators as they are; their numbers nearer to the mean where they are far from it."""
+        """Injected candidates with their own indicators; their numbers are moved towards the mean if far from it."""
         number = state.arrays["binary"] == 0
         told = genomes.copy()
         if number.any():

@@ -39,7 +39,7 @@ class _Individual(list[float]):
 
 
 class FullCovariance(Restarting):
-    """A normal distribution with all covariances, in DEAP's `cma.Strategy`."""
+    """A normal distribution with a full covariance matrix, adapted by DEAP's `cma.Strategy`."""
 
     most_genes: ClassVar[int | None] = MOST_GENES
     learns: ClassVar[str] = "all their covariances"
@@ -59,7 +59,7 @@ class FullCovariance(Restarting):
         return known["centroid"], sigma * np.sqrt(np.diag(known["C"])), sigma * known["diagD"]
 
     def injected(self, state: State, genomes: Array) -> Array:
-        """Nearer to the mean where they are far from it (see `shorten`)."""
+        """Injected candidates, moved towards the mean if they are far from it (see `shorten`)."""
         strategy = thaw(state)
         steps = (genomes - strategy.centroid) @ strategy.B / (strategy.diagD * strategy.sigma)
         moved = (shorten(steps) * strategy.diagD * strategy.sigma) @ strategy.B.T

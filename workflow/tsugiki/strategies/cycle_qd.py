@@ -29,11 +29,11 @@ from tsugiki.strategies.state import Array, State
 from tsugiki.strategies.strategy import Asked, Strategy, about
 
 LEAST, MOST = 0.5, 0.8
-"""Between these a parent's chance rises with each of its scores (the paper's alpha_low and alpha_high)."""
+"""Range of the factor that each objective contributes to a parent's probability (the paper's alpha_low, alpha_high)."""
 
 
 class CycleQd(Strategy):
-    """CycleQD: the best of each cell of the other objectives' values, for each objective in turn."""
+    """CycleQD: quality diversity, with an archive for each objective whose cells divide the other objectives' values."""
 
     weighs: ClassVar[bool] = False
     keeps: ClassVar[bool] = True
@@ -43,14 +43,14 @@ class CycleQd(Strategy):
     population: Annotated[int, Field(ge=2)] = 24
     """Candidates in a generation."""
     cells: Annotated[int, Field(ge=1)] = 10
-    """Cells along each of the other objectives, between its worst and its best value so far."""
+    """Number of cells along each of the other objectives, from its worst to its best value so far."""
     crossover: Annotated[float, Field(ge=0, lt=1)] = 0.03
-    """Standard deviation of the weights of two parents, which are normal about 1."""
+    """Standard deviation of the two parents' weights in a child, which are normal about 1."""
     mutation: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Standard deviation of what is added to each gene of a child, in units of its range."""
+    """Standard deviation of the normal step on each gene of a child, in units of its range."""
 
     def faults(self, objectives: int, genes: int | None = None) -> Iterator[str]:
-        """One objective has no others to tell cells by."""
+        """It needs at least two objectives: the cells of each are made by the others."""
         del genes
         if objectives < 2:
             yield f"{self.kind} is for several objectives; use `genetic`, or add an objective"
@@ -80,7 +80,7 @@ class CycleQd(Strategy):
         return asked
 
     def tell(self, state: State, genomes: Array, scores: Scores) -> State:
-        """Offer the candidates to every archive; failures, and those left at a rung, are not offered."""
+        """Offer the candidates to every archive, except for those that failed or were eliminated at a rung."""
         pool = self._pool(state, genomes, scores)
         kept = np.unique(np.concatenate(self._archives(pool)))
         before = pool.arrays

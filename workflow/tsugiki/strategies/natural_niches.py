@@ -28,7 +28,7 @@ from tsugiki.strategies.strategy import Asked, Strategy, about
 
 
 class NaturalNiches(Strategy):
-    """Natural niches (M2N2): candidates compete for documents, and mate with who complements them."""
+    """Natural niches (M2N2): candidates compete for documents, and mate with those that complement them."""
 
     by_document: ClassVar[bool] = True
     keeps: ClassVar[bool] = True
@@ -38,15 +38,15 @@ class NaturalNiches(Strategy):
     population: Annotated[int, Field(ge=2)] = 24
     """Candidates in a generation."""
     archive: Annotated[int, Field(ge=2)] | None = None
-    """Most candidates that live on and are parents; the population if absent."""
+    """Number of candidates that survive as parents; the population if absent."""
     competition: Annotated[float, Field(ge=0)] = 1.0
-    """How much a document is worth less where others solve it: its worth is divided by their scores' sum
-    to this power. 0 is no competition."""
+    """How much less a document is worth if others solve it too: its worth is divided by the sum of their scores
+    to this power. 0 means no competition."""
     mutation: Annotated[float, Field(ge=0, le=1)] = 0.03
-    """Standard deviation of what is added to each gene of a child, in units of its range."""
+    """Standard deviation of the normal step on each gene of a child, in units of its range."""
 
     def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
-        """Nobody lives yet. Genes of a space that tells no depth lie along the model in their order."""
+        """No parents yet. Genes without a depth are taken to lie along the model in their order."""
         depth = None if kinds is None else kinds.depth
         if depth is None:
             depth = (np.arange(len(start)) + 0.5) / len(start)
@@ -134,9 +134,9 @@ def attraction(shared: Array, first: int) -> Array:
 
 
 def survivors(solved: Array, worth: Array, competition: float, count: int) -> list[int]:
-    """Who is left when the one with the least goes, again and again; of equals the first goes.
+    """Indices of the candidates that survive: the one with the smallest share is removed, again and again.
 
-    What it leaves is shared out anew each time.
+    Its share is divided among the others each time. Of equals the first is removed.
 
     Args:
         solved: shape (candidates, documents, objectives), as in `shares`.

@@ -1,4 +1,4 @@
-"""Searches of CMA-ES one after another: when one ends, and where the next one starts.
+"""Restarts of CMA-ES: when a search has converged, and where the next one starts.
 
 IPOP: Auger and Hansen, "A Restart CMA Evolution Strategy With Increasing Population Size", CEC 2005; each
 search starts at a random point, with twice the candidates of the one before. BIPOP: Hansen, "Benchmarking
@@ -35,7 +35,7 @@ WORST_CONDITION = 1e14
 
 
 class Restarting(Strategy):
-    """A strategy that adapts one normal distribution, and can begin anew with another."""
+    """A strategy that adapts a normal distribution, and can restart with a new one when it has converged."""
 
     kind: str
     """Its name."""
@@ -44,15 +44,15 @@ class Restarting(Strategy):
     population: Annotated[int, Field(ge=2)] | None = None
     """Candidates in a generation; 4 + floor(3 ln n) for n genes if absent."""
     restarts: IfSet[Literal["ipop", "bipop"] | None] = None
-    """When a search has converged, begin another one at a random point: with twice the candidates (`ipop`),
-    or by turns with that and with few and a small step (`bipop`). Generations stay as large as they are: a
-    larger population is drawn over several. Never if absent."""
+    """Restart at a random point when a search has converged: with twice the population each time (`ipop`), or
+    alternately with that and with a small population and step size (`bipop`). Generations keep their size: a
+    larger population is drawn over several of them. No restarts if absent."""
 
     @abstractmethod
     def begin(
         self, start: Array, binary: NDArray[np.bool_], sigma: float, population: int
     ) -> State:
-        """The first state of a search of its own.
+        """The first state of a search, without what is remembered of earlier ones.
 
         Args:
             start: shape (genes,): coordinates of numbers, probabilities of indicators.
@@ -63,7 +63,7 @@ class Restarting(Strategy):
 
     @abstractmethod
     def learn(self, state: State, genomes: Array, scores: Scores) -> State:
-        """The state after a population, without what is remembered of other searches."""
+        """The state after a whole population has been scored, without what is remembered of earlier searches."""
 
     @abstractmethod
     def shape(self, state: State) -> tuple[Array, Array, Array]:

@@ -98,7 +98,7 @@ class Diagonal:
         return self.mean + self.deviation * generator.standard_normal((count, len(self.mean)))
 
     def shortened(self, genomes: Array) -> Array:
-        """Candidates from elsewhere, nearer to the mean where they are far (see `shorten`)."""
+        """Injected candidates, moved towards the mean if they are far from it (see `shorten`)."""
         if not len(self.mean):
             return genomes
         return self.mean + shorten((genomes - self.mean) / self.deviation) * self.deviation
@@ -210,7 +210,7 @@ class SeparableCmaEs(Restarting):
         return distribution.mean, distribution.deviation, distribution.deviation
 
     def injected(self, state: State, genomes: Array) -> Array:
-        """Nearer to the mean where they are far from it."""
+        """Injected candidates, moved towards the mean if they are far from it."""
         return Diagonal.of(state).shortened(genomes)
 
     def _state(self, distribution: Diagonal, binary: NDArray[np.bool_], population: int) -> State:

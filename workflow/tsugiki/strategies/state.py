@@ -54,7 +54,7 @@ class State:
         """Read what `to_bytes` wrote.
 
         Raises:
-            ValueError: it is something else, or cut.
+            ValueError: it is something else, or truncated.
         """
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as content:

@@ -1,4 +1,4 @@
-"""What every strategy is: settings of a stage, and pure functions to ask for candidates and tell scores."""
+"""The interface of all strategies: settings of a stage, and pure functions to ask for candidates and to tell scores."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _SURE = 1e-9
 
 @dataclass(frozen=True)
 class Asked:
-    """A new candidate.
+    """A candidate that a strategy proposes.
 
     Attributes:
-        genome: float64, shape (genes,); raw: values may lie outside the unit cube.
-        parents: Indices of its parents among the `Living` of the state, where it has any.
+        genome: float64, shape (genes,); values may lie outside the unit cube, and are clipped for scoring.
+        parents: Indices of its parents in the `Living` of the state; empty if it was drawn from a distribution.
     """
 
     genome: Array
@@ -43,11 +43,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Living:
-    """Candidates in a state that those to come may descend from.
+    """The candidates in a state that can be parents of the next generation.
 
     Attributes:
         genomes: shape (living, genes).
-        told: shape (living,): index of each in the generation that was told last; -1 if it is older.
+        told: shape (living,): index of each in the last generation that was told; -1 if it is from an older one.
     """
 
     genomes: Array
@@ -56,12 +56,12 @@ class Living:
 
 @dataclass(frozen=True)
 class Distribution:
-    """Where a search looks.
+    """Mean and spread of a search distribution.
 
     Attributes:
-        mean: Its centre, shape (genes,); None where the strategy has none.
+        mean: Its centre, shape (genes,); None if the strategy has none.
         deviations: Standard deviations along its principal axes, shape (axes,), in units of the genes'
-            ranges; empty where the strategy has no such distribution.
+            ranges; empty if the strategy has no such distribution.
     """
 
     mean: Array | None
@@ -69,35 +69,40 @@ class Distribution:
 
 
 class Strategy(Section, ABC):
-    """A way to search the unit cube; its fields are settings in the configuration of a stage.
+    """An optimiser of points in the unit cube, with ask and tell; its fields are its settings in a stage's configuration.
 
-    Methods are pure: equal arguments, equal results. All that a search remembers is in its state.
+    Methods are pure: equal arguments, equal results. Everything that a search remembers is in its state.
     """
 
     weighs: ClassVar[bool] = True
-    """Whether it looks for the largest weighted sum of the objectives."""
+    """Whether it maximises the weighted sum of the objectives; others look at each objective."""
 
     by_document: ClassVar[bool] = False
-    """Whether it is told what candidates made of every document (`Scores.by_document`)."""
+    """Whether it needs the score of every document (`Scores.by_document`)."""
 
     forgets: ClassVar[bool] = False
-    """Whether it compares scores of one generation alone, so that each one may have documents of its own."""
+    """Whether it compares scores within a generation only, so that each generation may have documents of its own."""
 
     keeps: ClassVar[bool] = False
-    """Whether candidates of older generations than the last live in its state, and are parents."""
+    """Whether candidates of generations before the last stay in its state and can be parents."""
 
     most_genes: ClassVar[int | None] = None
-    """How many genes it takes; any number if None."""
+    """Largest number of genes that it accepts; None for no limit."""
     learns: ClassVar[str] = ""
-    """What makes it take no more, in words."""
+    """For the error message: what it learns that limits the number of genes."""
     instead: ClassVar[str] = ""
-    """What takes more, in words."""
+    """For the error message: what accepts more genes."""
 
     kind: str
     """Its name."""
 
     def faults(self, objectives: int, genes: int | None = None) -> Iterator[str]:
-        """What a search cannot be given, in words; `genes` is None before the models are read."""
+        """What the strategy cannot be used for, as messages without a full stop.
+
+        Args:
+            objectives: How many there are.
+            genes: How many there are; None before the models are read.
+        """
         del objectives
         if genes is not None and self.most_genes is not None and genes > self.most_genes:
             yield (
@@ -110,36 +115,41 @@ class Strategy(Section, ABC):
         """The state before the first generation.
 
         Args:
-            start: shape (genes,): coordinates of numbers, probabilities of indicators.
+            start: shape (genes,): for numbers where the search starts, for indicators their probability of being on.
             kinds: Which genes are indicators; all are numbers if absent.
         """
 
     @abstractmethod
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
-        """A generation; all randomness comes from `key`."""
+        """Draw a generation.
+
+        Args:
+            state: What the search knows.
+            key: Seeds all randomness: equal keys and states give equal generations.
+        """
 
     @abstractmethod
     def tell(self, state: State, genomes: Array, scores: Scores) -> State:
-        """The state after a generation.
+        """The state after a generation has been scored.
 
         Args:
-            state: That the generation was drawn from.
-            genomes: shape (population, genes), raw, in the order in which they were asked for.
-            scores: Of the same candidates.
+            state: The one that the generation was drawn from.
+            genomes: shape (population, genes), not clipped, in the order of `ask`.
+            scores: Of these candidates, in the same order; larger is better.
         """
 
     def living(self, state: State) -> Living:
-        """Which candidates those to come may descend from: the last generation, or who lives in the state."""
+        """The candidates that can be parents of the next generation: the last generation, or those kept in the state."""
         genomes = state.arrays.get("genomes", np.empty((0, 0)))
         return Living(genomes, state.arrays.get("told", np.arange(len(genomes), dtype=np.float64)))
 
     def injected(self, state: State, genomes: Array) -> Array:
-        """What `tell` is given of candidates from elsewhere: their genomes as they are.
+        """The genomes with which `tell` learns from injected candidates, which the strategy did not draw: unchanged here.
 
-        A strategy that learns from steps can shorten theirs, which may be far longer than its own.
+        A strategy that learns from steps can shorten those to injected candidates, which may be far longer than its own.
 
         Args:
-            state: That the rest of the generation was drawn from.
+            state: The one that the rest of the generation was drawn from.
             genomes: shape (candidates, genes), in the unit cube.
         """
         del state
@@ -156,29 +166,35 @@ class Strategy(Section, ABC):
         return np.empty(0)
 
     def distribution(self, recorded: bytes) -> Distribution:
-        """Where the search looked that drew a generation from a state; `recorded` is its state.npz.
+        """Mean and spread of the search distribution in a recorded state.
+
+        Args:
+            recorded: Content of state.npz.
 
         Raises:
-            ValueError: it is something else, or cut.
+            ValueError: it is something else, or truncated.
         """
         state = State.from_bytes(recorded)
         return Distribution(self.mean(state), self.deviations(state))
 
     def best(self, scores: Scores, count: int) -> list[int]:
-        """Which candidates deserve a second look: at most `count`, best first, none that failed.
+        """Indices of the best candidates, which become finalists: at most `count`, best first, none that failed.
 
-        Of equals the first one leads.
+        Ties are broken by the order of the candidates.
         """
         order = np.argsort(-weighted_sum(scores), kind="stable")
         return [int(one) for one in order if not scores.failed[one]][:count]
 
     def progress(self, state: State, scores: Scores, generation: int) -> dict[str, float | None]:
-        """Scalars to remember: `best_generation`, the last one with a better candidate than all before.
+        """Scalars for the next state, by which stagnation is measured.
 
         Args:
             state: Before the generation was told.
             scores: Of the generation.
             generation: Its number.
+
+        Returns:
+            `best`, the largest weighted sum so far, and `best_generation`, the generation that first reached it.
         """
         known = state.scalars["best"]
         if not scores.failed.all():
@@ -203,7 +219,7 @@ def seeded_globals(key: Sequence[str | int]) -> Iterator[None]:
 
 
 def shorten(steps: Array) -> Array:
-    """Steps from elsewhere, none longer than those of a normal distribution's own draws are.
+    """Shorten steps to injected candidates to about the length of a normal distribution's own draws.
 
     Hansen, "Injecting external solutions into CMA-ES", arXiv 1110.4181, section 2, equation 4: a step's
     length is cut to c_y = sqrt(n) + 2n/(n + 2), its direction kept. Uncut, one step would set mean,
@@ -224,11 +240,13 @@ def clip(genome: Array) -> Array:
 
 
 def first_mean(start: Array, binary: NDArray[np.bool_], sigma: float) -> Array:
-    """The mean whose indicators are on with the probabilities of `start`.
+    """The mean of a normal distribution whose indicators are on with the probabilities in `start`.
+
+    An indicator is on where its gene exceeds the threshold.
 
     Args:
         start: shape (genes,): coordinates of numbers, probabilities of indicators.
-        binary: shape (genes,).
+        binary: shape (genes,): which genes are indicators.
         sigma: Standard deviation of every gene.
     """
     mean = np.array(start, dtype=np.float64)
@@ -244,12 +262,12 @@ def default_population(genes: int) -> int:
 
 
 def about(start: Array, count: int, key: Sequence[str | int]) -> Array:
-    """A first generation: the start itself, and normal draws about it, moved into the unit cube.
+    """A first generation: the start itself, and normal draws about it, clipped to the unit cube.
 
     Args:
         start: shape (genes,).
         count: Size of the generation.
-        key: Of the draws.
+        key: Seeds the draws.
 
     Returns:
         shape (count, genes).
@@ -260,5 +278,5 @@ def about(start: Array, count: int, key: Sequence[str | int]) -> Array:
 
 
 def key_of(genomes: Array) -> tuple[str, ...]:
-    """A key of randomness for `tell`, which is given none: the generation that it is told of."""
+    """A key of randomness for `tell`, which is given none: the digest of the generation that it is told of."""
     return ("told", digest_bytes(np.ascontiguousarray(genomes).tobytes()))

@@ -1,4 +1,4 @@
-"""Objectives that are questions with some answers to choose from, judged by likelihood."""
+"""Multiple-choice questions as objectives, scored by likelihood."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tsugiki.evaluate.evaluators.own_documents import Document, FromFile
 
 
 class Choices(FromFile[ChoicesObjective]):
-    """Evaluator of multiple choice: right where the right answer is the likeliest, length accounted for.
+    """Evaluator of multiple choice: right if the right choice has the largest log-likelihood, normalised by length.
 
     Each choice follows the question after a space, or begins the answer of a chat. Of equally likely ones
     the first counts, as in lm-eval.
@@ -25,7 +25,7 @@ class Choices(FromFile[ChoicesObjective]):
     kind: ClassVar[type[FileObjective]] = ChoicesObjective
 
     def wrong(self, objective: ChoicesObjective, document: Document) -> str | None:
-        """A question, two choices or more, and which of them is right."""
+        """Require a question, at least two choices, and the right one."""
         del objective
         choices = document.get("choices")
         if not isinstance(document.get("question"), str):
@@ -43,7 +43,7 @@ class Choices(FromFile[ChoicesObjective]):
     def answer(
         self, objective: ChoicesObjective, model: Any, ids: Sequence[int]
     ) -> Iterator[Sample]:
-        """Whether the likeliest choice is the right one."""
+        """Score each question: whether the likeliest choice is the right one."""
         requests = self.asked(objective, model, ids)
         answers = iter(zip(requests, model.loglikelihood(requests), strict=True))
         for place, document in zip(ids, self.chosen(objective, ids), strict=True):

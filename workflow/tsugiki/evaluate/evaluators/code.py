@@ -1,4 +1,4 @@
-"""Objectives that are programs to be written, judged by tests in a sandbox."""
+"""Programming problems as objectives, scored by tests in a sandbox."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FENCED = re.compile(r"```[a-zA-Z0-9+]*[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 
 
 class Code(FromFile[CodeObjective]):
-    """Evaluator of programs: 1 where the first answer passes all tests (pass@1 of a greedy answer), else 0.
+    """Evaluator of programs: 1 if the greedy answer passes all tests (pass@1), otherwise 0.
 
     Source of the metric: Chen et al., "Evaluating Large Language Models Trained on Code" (2107.03374).
     """
@@ -33,7 +33,7 @@ class Code(FromFile[CodeObjective]):
         return {**super().identity(), "interpreter": interpreter()}
 
     def wrong(self, objective: CodeObjective, document: Document) -> str | None:
-        """A prompt and tests."""
+        """Require a prompt and tests."""
         del objective
         if not isinstance(document.get("prompt"), str):
             return "a text as `prompt`"
@@ -47,7 +47,7 @@ class Code(FromFile[CodeObjective]):
         return None
 
     def answer(self, objective: CodeObjective, model: Any, ids: Sequence[int]) -> Iterator[Sample]:
-        """Whether each program passes its tests."""
+        """Score each problem: whether the program passes its tests."""
         documents = self.chosen(objective, ids)
         requests = self.asked(objective, model, ids)
         answers = list(model.generate_until(requests))
@@ -90,7 +90,7 @@ class Code(FromFile[CodeObjective]):
     def faults(
         self, source: str, ids: Sequence[int], readers: Sequence[Reader]
     ) -> Iterator[ConfigError]:
-        """No sandbox; solutions that do not pass their own tests; tests that an empty program passes."""
+        """Find a missing sandbox, solutions that fail their own tests, and tests that an empty program passes."""
         yield from super().faults(source, ids, readers)
         try:
             require_sandbox()

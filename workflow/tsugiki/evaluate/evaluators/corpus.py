@@ -1,4 +1,4 @@
-"""Objectives that are a model's loss on texts."""
+"""The loss on a corpus of texts as an objective."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AGGREGATIONS = {
 
 
 class Corpus(FromFile[CorpusObjective]):
-    """Evaluator of the perplexities that lm-eval's tasks of the type `loglikelihood_rolling` have.
+    """Evaluator of the perplexity metrics of lm-eval's `loglikelihood_rolling` tasks.
 
     A text is read in windows as long as the model allows, each token predicted once, the first from BOS. Where a
     tokenizer puts a BOS itself, such a task of lm-eval predicts that one too (since 0.4.10); this does not. What a
@@ -45,7 +45,7 @@ class Corpus(FromFile[CorpusObjective]):
         return Aggregation(name, function)
 
     def wrong(self, objective: CorpusObjective, document: Document) -> str | None:
-        """A text that is not empty."""
+        """Require a text that is not empty."""
         text = document.get(objective.column)
         if isinstance(text, str) and text.strip():
             return None

@@ -49,7 +49,7 @@ class Evaluator(ABC):
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """What determines scores beside weights, documents and the backend, as plain data."""
+        """What determines scores besides weights, documents and the backend, as plain data."""
 
     @abstractmethod
     def documents(self) -> dict[str, SourceDocuments]:
@@ -61,11 +61,11 @@ class Evaluator(ABC):
 
     @abstractmethod
     def facts(self) -> dict[str, SourceFacts]:
-        """What tells whether documents are another source's in other words, by source."""
+        """What is compared to find documents that two sources share in different words, by source."""
 
     @abstractmethod
     def goals(self) -> dict[str, Goal]:
-        """Which way each objective is better: as configured, else as is known of it, else upwards."""
+        """The goal of each objective: as configured, otherwise as its source states it, otherwise `maximize`."""
 
     @abstractmethod
     def score(self, model: Any, ids: Mapping[str, Sequence[int]]) -> list[Sample]:
@@ -87,13 +87,13 @@ class Evaluator(ABC):
         """What a model is asked on some documents of a source: lm-eval's instances."""
 
     def notes(self) -> list[str]:
-        """What to know before a run starts; nothing to mend."""
+        """Remarks to print before a run starts; not faults."""
         return []
 
     def faults(
         self, source: str, ids: Sequence[int], readers: Sequence[Reader]
     ) -> Iterator[ConfigError]:
-        """What stands against scoring documents of a source, as far as it shows without a model.
+        """Faults that would keep documents of a source from being scored, as far as they can be found without a model.
 
         Args:
             source: The documents' source.
@@ -104,7 +104,7 @@ class Evaluator(ABC):
         return iter(())
 
     def remarks(self, source: str, ids: Sequence[int], readers: Sequence[Reader]) -> Iterator[str]:
-        """What to know of prompts and answers, where there is no fault; arguments as for `faults`."""
+        """Remarks on prompts and answers that are no faults; arguments as for `faults`."""
         del source, ids, readers
         return iter(())
 
@@ -112,7 +112,7 @@ class Evaluator(ABC):
 def keys_of(
     evaluation: Evaluation, source: str, documents: Sequence[Mapping[str, Any]]
 ) -> list[str] | None:
-    """What tells a source's documents apart, where that is configured: a column, or with `#` their places.
+    """Keys of a source's documents, as configured in `document_keys`: the values of a column, or with `#` their places.
 
     Raises:
         ConfigError: a document has no such column.

@@ -1,4 +1,4 @@
-"""Objectives that are Python functions of the user's own: no task of lm-eval, no text needed."""
+"""Python functions of the user's own as objectives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objectives that are a judge's preference: another language model compares answers with given ones."""
+"""A judge's preference as an objective: another language model compares answers with references."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FOR_FIRST = {"A": 1.0, "B": 0.0, "C": 0.5}
 
 
 class Judged(FromFile[JudgeObjective]):
-    """Evaluator of preferences: 1 where the model's answer wins, 0 where it loses, 0.5 for a tie.
+    """Evaluator of preferences: 1 if the model's answer wins against the reference, 0 if it loses, 0.5 for a tie.
 
     Each pair is judged in both orders, and counts as their mean, as judges prefer a place. A judge that comes
     to no verdict says a tie; the share of answers with two verdicts is recorded as `parsed`.
@@ -63,13 +63,13 @@ class Judged(FromFile[JudgeObjective]):
         }
 
     def wrong(self, objective: JudgeObjective, document: Document) -> str | None:
-        """A question and an answer to compare with."""
+        """Require a question and a reference answer."""
         del objective
         lacks = [key for key in ("question", "reference") if not isinstance(document.get(key), str)]
         return f"texts as {' and '.join(f'`{key}`' for key in lacks)}" if lacks else None
 
     def answer(self, objective: JudgeObjective, model: Any, ids: Sequence[int]) -> Iterator[Sample]:
-        """How each answer fares."""
+        """Score each answer by the judge's verdicts in both orders."""
         documents = self.chosen(objective, ids)
         requests = self.asked(objective, model, ids)
         answers = model.generate_until(requests)
@@ -127,7 +127,7 @@ class Judged(FromFile[JudgeObjective]):
     def faults(
         self, source: str, ids: Sequence[int], readers: Sequence[Reader]
     ) -> Iterator[ConfigError]:
-        """Answers without room, and a judge that cannot be reached."""
+        """Find answers that have no room in the model's context, and a judge that cannot be reached."""
         yield from super().faults(source, ids, readers)
         for objective in [one for one in self.objectives if one.task == source]:
             try:
@@ -136,7 +136,7 @@ class Judged(FromFile[JudgeObjective]):
                 yield error
 
     def notes(self) -> list[str]:
-        """That the scores are another model's."""
+        """Say that scores depend on another model."""
         return [
             f"objective {one.name} is judged by {one.judge.model} ({one.judge.version}): scores are the same "
             "again only as far as this judge's answers are"

@@ -37,7 +37,7 @@ EVALUATORS: dict[type, type[Evaluator]] = {
 
 
 class Evaluators:
-    """The evaluators that a configuration needs; what each tells of its own, they tell together.
+    """The evaluators that a configuration needs, with their answers combined.
 
     Raises:
         ConfigError: one of them cannot be opened.
@@ -62,7 +62,7 @@ class Evaluators:
         return next(one for one in self.opened if any(of.task == source for of in one.objectives))
 
     def identity(self) -> dict[str, Any]:
-        """What determines scores beside weights, documents and the backend, by evaluator."""
+        """What determines scores besides weights, documents and the backend, by evaluator."""
         return {one.key: one.identity() for one in self.opened}
 
     def documents(self) -> dict[str, SourceDocuments]:

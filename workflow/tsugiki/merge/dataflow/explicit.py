@@ -38,7 +38,7 @@ class FoldingDifference(Data):
 
 
 def is_scaled(recipe: DataflowRecipe) -> bool:
-    """Whether any hidden state is scaled: if not, both forms are one model."""
+    """Whether any hidden state is scaled: if not, both forms are the same model."""
     return any(hop.scale != 1.0 for hop in recipe.path)
 
 
@@ -62,7 +62,7 @@ def explicit(live: LiveDataflow, recipe: DataflowRecipe) -> Iterator[Any]:
 
 
 def folding_difference(live: LiveDataflow, recipe: DataflowRecipe) -> FoldingDifference:
-    """Compare the folded model with the explicit form; they differ by what epsilon weighs.
+    """Compare the folded model with the explicit form; they differ by the norms' epsilon and by rounding.
 
     Raises:
         TsugikiError: as `LiveDataflow.assemble`.

@@ -19,7 +19,7 @@ Shape = tuple[int, ...]
 
 
 def layers_of(model: Checkpoint) -> Layers:
-    """What is known of a parent's layers.
+    """Describe a parent's layers: their names and the role of each tensor.
 
     Raises:
         ParentError: they cannot be stacked.
@@ -69,7 +69,7 @@ class Parts:
 
 
 def parts_of(model: Checkpoint) -> Parts:
-    """Share out a parent's tensors.
+    """Assign a parent's tensors to its layers, embeddings, final norm and head.
 
     Raises:
         ParentError: it has a tensor whose use is not known, or lacks a layer.

@@ -1,4 +1,4 @@
-"""Successive halving: the best of a rung go on, a fixed share.
+"""Successive halving: after each rung a fixed share of the candidates continues, the best ones.
 
 Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization",
 AISTATS 2016.
@@ -16,22 +16,22 @@ from tsugiki.strategies.rungs.rule import Rule, Standing
 
 
 class Halving(Rule):
-    """The best 1/eta of those that came to a rung go on, rounded up."""
+    """After each rung the best 1/eta of its candidates continue, rounded up."""
 
     kind: Literal["halving"]
     """Successive halving."""
     eta: Annotated[float, Field(gt=1)] = 2.0
-    """One in so many goes on from each rung."""
+    """One in so many candidates continues after each rung."""
 
     def left(self, standing: Standing) -> list[str | None]:
-        """All but the best are left, as the strategy orders them; of equals the first goes on."""
+        """Eliminate all but the best, in the strategy's order; ties are broken by the order of the candidates."""
         count = len(standing.scores.failed)
         kept = self._kept(count)
         on = set(standing.order[:kept])
         return [None if one in on else f"not among the best {kept}" for one in range(count)]
 
     def at_most(self, candidates: int, rungs: int) -> Sequence[int]:
-        """A share of a share, and so on."""
+        """The number of candidates on each rung, each 1/eta of the one before."""
         counts = [candidates]
         while len(counts) < rungs:
             counts.append(self._kept(counts[-1]))

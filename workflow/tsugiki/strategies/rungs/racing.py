@@ -1,9 +1,9 @@
-"""Racing: whoever is shown to be worse than enough others is left.
+"""Racing: a candidate is eliminated once it is shown to be worse than enough others.
 
 Maron and Moore, "Hoeffding races", NeurIPS 1994, race for the best one; Heidrich-Meisner and Igel, "Hoeffding
 and Bernstein races for selecting policies in evolutionary direct policy search", ICML 2009, for the best mu,
-which an evolution strategy learns from. Their bounds take no notice of all candidates having answered the
-same documents, and tell nothing apart on a hundred of them. Here differences are paired.
+which an evolution strategy learns from. Their bounds ignore that all candidates answered the
+same documents, and separate nothing on a hundred of them. Here differences are paired by document.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ at most this many times (3.18) as often as a normal number is."""
 
 
 class Racing(Rule):
-    """A candidate is left as soon as so many others as are worth keeping are shown to be better."""
+    """A candidate is eliminated once as many others as are worth keeping are shown to be better."""
 
     by_document: ClassVar[bool] = True
 
     kind: Literal["racing"]
     """A race over documents."""
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Error rate: the probability, in a generation, that any of those worth keeping is left at any rung."""
+    """Error rate: the probability, per generation, that any candidate worth keeping is eliminated at any rung."""
     keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Share of a generation that is worth keeping, rounded up: half is what CMA-ES learns from."""
+    """Share of a generation that is worth keeping, rounded up. CMA-ES learns from the better half."""
 
     def left(self, standing: Standing) -> list[str | None]:
-        """Those whom enough others are shown to beat.
+        """Eliminate the candidates that enough others are shown to beat.
 
         Raises:
             EvaluationError: an objective has no number for each document.

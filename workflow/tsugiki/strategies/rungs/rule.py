@@ -1,4 +1,4 @@
-"""What a rule for rungs is: settings, and the decision which candidates are scored on more documents; and that of none."""
+"""The interface of rules for rungs, which decide which candidates are scored on more documents; and the rule `none`."""
 
 from __future__ import annotations
 
@@ -16,52 +16,52 @@ from tsugiki.contracts.scores import Scores
 
 @dataclass(frozen=True)
 class Standing:
-    """How the candidates of a generation stand that have been scored on a rung's documents."""
+    """What a rule knows when it decides after a rung: the scores of the candidates that were scored on it."""
 
     rung: int
-    """Number of the rung, from 0. After the last one nothing is decided."""
+    """Number of the rung, from 0. There is no decision after the last one."""
     documents: tuple[int, ...]
-    """Documents of each task by rung; those of a rung are among those of the next."""
+    """Number of documents of each task on each rung; those of a rung are among those of the next."""
     candidates: int
-    """How many the generation began with."""
+    """How many candidates the generation began with."""
     scores: Scores
-    """Over the documents so far. Whoever failed is left whatever the rule says."""
+    """Over the documents so far. Candidates that failed are eliminated whatever the rule says."""
     order: tuple[int, ...]
-    """Indices of the candidates that did not fail, best first, as the strategy of the stage sees them."""
+    """Indices of the candidates that did not fail, best first, in the order of the stage's strategy."""
     by_document: npt.NDArray[np.float64]
-    """Shape (candidates, documents, objectives): each document's own number, larger is better; NaN where it
-    is none, and for candidates that failed. All candidates have the same documents, in the same order."""
+    """Shape (candidates, documents, objectives): the score on each document, larger is better; NaN if it has none,
+    and for candidates that failed. All candidates have the same documents, in the same order."""
     weighs: bool = True
-    """Whether the strategy compares candidates by the weighted sum, and not by each objective."""
+    """Whether the strategy compares candidates by the weighted sum; otherwise by each objective."""
 
 
 class Rule(Section, ABC):
-    """A rule; its fields are its settings in a configuration. Without any, its name stands for it."""
+    """Decides after a rung which candidates continue; its fields are its settings in a configuration."""
 
     by_document: ClassVar[bool] = False
-    """Whether it compares documents one by one, so that scores have to be means over them."""
+    """Whether it needs a score for each document, so that objectives have to be means over documents."""
 
     kind: str
     """Its name."""
 
     @abstractmethod
     def left(self, standing: Standing) -> list[str | None]:
-        """Why each candidate is left at this rung, in their order; None if it goes on.
+        """For each candidate the reason why it is eliminated at this rung, or None if it continues.
 
         A pure function: equal standings give equal answers.
         """
 
     def at_most(self, candidates: int, rungs: int) -> Sequence[int]:
-        """How many candidates come to each rung at most; all of them unless a rule says otherwise."""
+        """The largest number of candidates on each rung: all of them unless a rule overrides this."""
         return [candidates] * rungs
 
 
 class NoneLeft(Rule):
-    """Nobody is left."""
+    """All candidates continue; only those that failed are eliminated."""
 
     kind: Literal["none"] = "none"
-    """All go on."""
+    """No elimination."""
 
     def left(self, standing: Standing) -> list[str | None]:
-        """All go on."""
+        """Nobody is eliminated."""
         return [None] * len(standing.scores.failed)
