@@ -23,12 +23,12 @@ from tsugiki.contracts.ledger import (
 )
 from tsugiki.contracts.outcome import OUTCOME, Failed, Scored, read_cost
 from tsugiki.contracts.population import Population
-from tsugiki.contracts.recipe import AnyRecipe, read_recipe
+from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, read_recipe
 from tsugiki.contracts.rungs import left_at
 from tsugiki.contracts.samples import read_samples, rows_again
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
-from tsugiki.evaluate.chat import open_chat
+from tsugiki.evaluate.chat import GENERATION, decides_ends, open_chat
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.materialized import read_weights_digest
 from tsugiki.evaluate.rungs import Ids, documents_by_rung
@@ -223,8 +223,12 @@ class ShardEvaluator:
             drawn = {"subsets": {"size": size, "seed": seed, "stage": population.phase, **how}}
         elif list(rungs) != [self._items.ids(population.split)]:
             drawn = {"rungs": list(rungs)}
-        recipes = (read_recipe(phase.candidate(one.recipe).recipe) for one in population.candidates)
+        recipes = [read_recipe(phase.candidate(one.recipe).recipe) for one in population.candidates]
         owners = {recipe.owner for recipe in recipes}
+        paths = {recipe.owner for recipe in recipes if isinstance(recipe, DataflowRecipe)}
+        trusted = self._config.trusted
+        if any(decides_ends(self._models.folders[name], trust=name in trusted) for name in paths):
+            computed["ends_of_paths"] = GENERATION  # once they ended by config.json alone
         return digest(
             {
                 **self._evaluators.identity(),
