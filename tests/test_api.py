@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from tests.synthetic_runs import SyntheticRun, make_run
 from tsugiki import api
 from tsugiki.commands.all import main
 from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.ledger import entries
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError, LineageError, RecipeError
-from tsugiki.finalists.files import read_winner
+from tsugiki.finalists.files import find_candidate, read_winner
 
 PAGE = Path(__file__).parent.parent / "docs" / "python.md"
 TASK_ARITHMETIC = {"merge_method": "task_arithmetic", "dtype": "float32"}
@@ -179,6 +181,20 @@ def test_samples_are_the_record_of_a_candidate(finished: SyntheticRun) -> None:
     assert run.best_recipe().digest == read_winner(finished.files.phase("finalists")).recipe
     with pytest.raises(LineageError, match="no such candidate"):
         run.samples("000-99")
+
+
+def test_a_name_goes_before_the_start_of_a_digest(finished: SyntheticRun) -> None:
+    """A model that is called `a` is not the first candidate whose digest begins so."""
+    (entry,) = entries(finished.files.phase("baselines"))
+    first, second, *_ = entry.population.candidates
+    candidates = (
+        first.model_copy(update={"recipe": "a" * 64}),
+        second.model_copy(update={"recipe": "b" * 64, "origin": {"name": "a"}}),
+    )
+    population = entry.population.model_copy(update={"candidates": candidates})
+    found = [replace(entry, population=population)]
+    assert find_candidate(found, "a", where="here") == candidates[1]
+    assert find_candidate(found, "aa", where="here") == candidates[0]
 
 
 def test_final_table_has_a_row_for_each_model(finished: SyntheticRun) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Candidate, Population
 from tsugiki.evolve.rank import rank
 from tsugiki.evolve.select import IDS, Next, first
+from tsugiki.space.dataflow_space import build_dataflow_genome
 from tsugiki.strategies.state import State
 
 KEEPING = ["bit_cma", "cycle_qd", "de", "mo_cma_es", "natural_niches", "nsga2", "nsga3"]
@@ -105,3 +107,21 @@ def test_a_search_that_began_with_an_earlier_version_goes_on_as_it_did(kind: str
         for mine, named in zip(*candidates_of([one, other]), strict=True):
             last = [name for name in named.origin.get("parents", []) if int(name[:3]) == number - 1]
             assert mine.origin.get("parents", []) == last
+
+
+@pytest.mark.parametrize("kind", ["cycle_qd", "natural_niches"])
+def test_a_search_that_took_indicators_for_numbers_is_drawn_again_as_it_was(kind: str) -> None:
+    """Earlier versions began so; the audit draws it from the state that is recorded."""
+    raw = configured(kind).model_dump(mode="json")
+    raw["stages"][0]["space"] = {"kind": "dataflow", "repeats": 1, "scales": "none"}
+    config = RunConfig.model_validate(raw)
+    (stage,) = config.stages
+    digests, layers = dict.fromkeys(stage.parents, ZERO), dict.fromkeys(stage.parents, 3)
+    space = build_dataflow_genome(stage, digests=digests, layers=layers)
+    start, now = np.array(space.start), first(config, stage, space).state
+    earlier = stage.strategy.initial(
+        start, replace(space.kinds, binary=np.zeros(len(start), dtype=np.bool_))
+    ).with_scalars(best=None, best_generation=0, **{IDS: []})
+    assert now != earlier.to_bytes()
+    assert first(config, stage, space, recorded=earlier.to_bytes()).state == earlier.to_bytes()
+    assert first(config, stage, space, recorded=now).state == now

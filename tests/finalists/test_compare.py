@@ -1,6 +1,7 @@
 """The final table says what can be counted by hand in the items."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from tests.synthetic_runs import SyntheticRun, make_run
 from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.config.run import RunConfig
+from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.ledger import read_generation, scored_generations
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Candidate, Generation, Population, Ranked
 from tsugiki.contracts.recipe import ParentRef, Recipe
@@ -279,6 +282,32 @@ def test_the_table_of_a_run_has_search_and_validation_scores(finished: Synthetic
     assert table.selection_bias is not None
     assert table.selection_bias > 0
     assert load_final_table(finished.files, finished.config) == table
+
+
+def test_the_search_score_is_that_on_all_documents_whoever_was_left_at_a_rung_later(
+    finished: SyntheticRun, tmp_path: Path
+) -> None:
+    """An elite that comes again may be left on the first documents: its score there is another one."""
+    shutil.copytree(finished.files.root, tmp_path / "run")
+    files = RunFiles(tmp_path / "run")
+    winner = read_final_table(files.final).row("evolved")
+    phase = files.phase("ps")
+    ranked = [one for of in scored_generations(phase) for one in of.ranked]
+    whole = next(one for one in ranked if one.recipe == winner.recipe)
+    assert isinstance(whole.outcome, Scored)
+    measured = {
+        name: one.model_copy(update={"value": 0.01}) for name, one in whole.outcome.measured.items()
+    }
+    left = whole.outcome.model_copy(update={"rung": 0, "measured": measured})
+    last = read_generation(phase.generation(2).outcomes)
+    again = whole.model_copy(update={"id": "002-04", "outcome": left, "fitness": None})
+    last = last.model_copy(update={"ranked": (*last.ranked, again)})
+    phase.generation(2).outcomes.write_bytes(last.to_json())
+    place = phase.candidate(winner.recipe)
+    place.at(0).root.mkdir()
+    shutil.copy(place.items, place.at(0).items)
+    table = load_final_table(files, finished.config)
+    assert table.row("evolved").search == winner.search != 0.01
 
 
 def test_the_table_has_the_same_bytes_every_time(finished: SyntheticRun) -> None:

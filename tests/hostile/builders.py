@@ -281,6 +281,15 @@ def other_rope_theta(folder: Path) -> RunConfig:
     return pair(folder)
 
 
+def other_writers(folder: Path) -> RunConfig:
+    """Entries of config.json of what trained, wrote or loads the models, as they stand on the Hub."""
+    script = {"kv_cache_dtype": {"q4f16": "float16", "fp16": "float16"}}
+    write_llama(folder / "a", unsloth_version="2025.3.19", unsloth_fixed=True, use_cache=False)
+    change_config(folder / "a", _attn_implementation_autoset=True, _name_or_path="someone/base")
+    write_llama(folder / "b", **{"transformers.js_config": script})
+    return pair(folder)
+
+
 def other_context_length(folder: Path) -> RunConfig:
     """`max_position_embeddings` differs."""
     write_llama(folder / "a", max_position_embeddings=64)

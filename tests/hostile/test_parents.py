@@ -90,6 +90,7 @@ REFUSED: list[tuple[Builder, list[str]]] = [
 
 TAKEN: list[tuple[Builder, list[str]]] = [
     (builders.sound, []),
+    (builders.other_writers, []),
     (builders.tied, []),
     (builders.padded_vocabulary, ["12 of 152 embedding rows are padding; all are kept"]),
     (builders.tied_with_stored_head, ["lm_head.weight", "will refuse it if the two differ"]),

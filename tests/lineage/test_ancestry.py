@@ -124,9 +124,12 @@ def test_the_winner_of_a_recorded_run_is_traced_through_its_stages(
     assert "model base: parents/base" in render(found)
 
 
-def test_the_mean_that_a_search_ended_with_comes_from_all_generations(make_run: MakeRun) -> None:
-    """It is a finalist, and no candidate of a generation; the state after the last one made it."""
-    searched = parameter_stage(*PARENTS, population=4) | {"budget": {"generations": 1}}
+@pytest.mark.parametrize("budget", [{"generations": 1}, {"generations": 3, "evaluations": 4}])
+def test_the_mean_that_a_search_ended_with_comes_from_all_generations(
+    make_run: MakeRun, budget: dict[str, int]
+) -> None:
+    """It is a finalist, and no candidate of a generation; the state after the last one that has any made it."""
+    searched = parameter_stage(*PARENTS, population=4) | {"budget": budget}
     run = make_run(stages=[searched], finalists={"top": 1, "mean": True})
     run.search()
     finalists = read_population(run.files.phase("finalists").generation(0).population)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import yaml
 
 from tests.synthetic_runs import SyntheticRun
@@ -32,11 +33,15 @@ def test_a_run_does_not_differ_from_itself(finished: SyntheticRun, copied: RunFi
     assert {one.documents for one in found.scores.values()} == {finished.items}
 
 
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
 def test_runs_differ_by_configuration_parents_and_winner(
-    finished: SyntheticRun, copied: RunFiles
+    finished: SyntheticRun, copied: RunFiles, goal: str
 ) -> None:
-    """The key, the parent and the answers that differ are named."""
+    """The key, the parent and the answers that differ are named; what is better is as the goal says."""
     lock = yaml.safe_load(copied.config.read_text())
+    lock["evaluation"]["objectives"][0]["goal"] = goal
+    copied.config.write_text(yaml.safe_dump(lock))
+    config = read_config(copied.config)
     lock["seed"] = 99
     copied.config.write_text(yaml.safe_dump(lock))
     parents = json.loads(copied.parents.read_bytes())
@@ -49,8 +54,8 @@ def test_runs_differ_by_configuration_parents_and_winner(
     for index, kind in ((winner, "base"), (base, "evolved")):
         value["candidates"][index]["origin"]["kind"] = kind
     population.write_text(json.dumps(value))
-    found = diff_runs((finished.files, finished.config), (copied, read_config(copied.config)))
-    assert found.configuration["seed"] == (str(finished.config.seed), "99")
+    found = diff_runs((finished.files, config), (copied, read_config(copied.config)))
+    assert found.configuration == {"seed": (str(finished.config.seed), "99")}
     assert list(found.parents) == ["maths"]
     rows = [
         {
@@ -62,7 +67,8 @@ def test_runs_differ_by_configuration_parents_and_winner(
         }
         for one in (winner, base)
     ]
-    better = {one for one in rows[0] if rows[0][one] > rows[1][one]}
+    sign = 1 if goal == "maximize" else -1
+    better = {one for one in rows[0] if sign * rows[0][one] > sign * rows[1][one]}
     assert set(found.scores["ja_maths"].first_better) == better
     assert better
     assert "seed: " in render(found)

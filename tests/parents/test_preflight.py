@@ -181,15 +181,6 @@ def test_sizes_are_those_of_files_and_tensors(hub: Hub, tmp_path: Path) -> None:
     assert report.disk_bytes == report.download_bytes + 2 * NUMBERS
 
 
-def test_models_written_by_jobs_count_on_disk(tmp_path: Path) -> None:
-    """With `storage: disk` each job has a merged model on disk besides the best one."""
-    write_llama(tmp_path / "a")
-    config = run_of({"one": {"path": str(tmp_path / "a")}}, dtype="float32")
-    evaluation = config.evaluation.model_copy(update={"storage": "disk", "jobs": 3})
-    report = preflight(config.model_copy(update={"evaluation": evaluation}))
-    assert report.disk_bytes == (1 + 3) * 4 * NUMBERS
-
-
 def test_the_result_of_a_stage_counts_where_it_is_merged(tmp_path: Path) -> None:
     """On disk beside the run's best; in memory instead of its parents. A path adds no weights."""
     write_llama(tmp_path / "a")

@@ -92,7 +92,12 @@ def test_so_does_the_front_of_a_search_that_looks_for_one() -> None:
         before = SoFar.model_validate_json(found.so_far.model_dump_json(exclude_defaults=True))
         sizes.append(found.front)
     assert sizes == [2, 3, 1]
-    assert before == SoFar(objectives={"m": 4.0, "n": 4.0}, front=((4.0, 4.0),))
+    assert before == SoFar(
+        objectives={"m": 4.0, "n": 4.0}, front=((4.0, 4.0),), recipes=before.recipes
+    )
+    assert len(before.recipes) == 1
+    (again,) = summarise([one], objectives, stage, before)
+    assert again.front == 1, "a recipe that comes again is no other candidate"
 
 
 def test_the_first_of_equals_is_the_best_candidate() -> None:

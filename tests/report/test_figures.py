@@ -9,9 +9,10 @@ from tests.progress.test_summary import OBJECTIVES, generation
 from tests.synthetic_runs import SyntheticRun
 from tsugiki.contracts.population import Generation
 from tsugiki.contracts.recipe import Parameter, ParentRef, Recipe
+from tsugiki.evaluate.statistics import Interval
 from tsugiki.finalists.table import read_final_table
 from tsugiki.progress.summary import summarise
-from tsugiki.report.comparison import comparison_figure
+from tsugiki.report.comparison import RIGHT, WIDTH, comparison_figure
 from tsugiki.report.generations import courses, fitness_figure
 from tsugiki.report.heatmap import ordered_groups, recipe_figure, short
 from tsugiki.report.svg import Figure
@@ -118,6 +119,25 @@ def test_bars_are_as_long_as_scores_and_whiskers_as_intervals(finished: Syntheti
     assert lengths == pytest.approx(expected, abs=0.03)
     for name, bar in zip(names, bars, strict=True):
         assert f"f-{table.row(name).kind}" in bar.get("class", "").split()
+
+
+def test_bars_of_scores_below_zero_lie_in_the_figure(finished: SyntheticRun) -> None:
+    """As of a weighted sum of what is minimised: they end at 0, left of the numbers."""
+    table = read_final_table(finished.files.final)
+
+    def negated(one: Interval) -> Interval:
+        return one.model_copy(update={"value": -one.value, "low": -one.high, "high": -one.low})
+
+    rows = [
+        row.model_copy(update={"test": {name: negated(one) for name, one in row.test.items()}})
+        for row in table.rows
+    ]
+    table = table.model_copy(update={"rows": tuple(rows)})
+    figure = comparison_figure(table, table)
+    assert figure is not None
+    bars = [bar for bar in elements(figure, "rect", "f-bar") if bar.find(f"{SVG}title") is not None]
+    ends = {round(float(bar.get("x", "")) + float(bar.get("width", ""))) for bar in bars}
+    assert ends == {round(WIDTH - RIGHT)}
 
 
 def recipe(**parameters: dict[str, dict[str, float]]) -> Recipe:

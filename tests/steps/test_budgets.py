@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -180,3 +181,49 @@ def test_a_reason_that_does_not_follow_from_the_records_is_found(tmp_path: Path)
     wrong = read_population(path).model_copy(update={"stopped": "9 models scored"})
     path.write_bytes(pretty_json(wrong.model_dump(mode="json")))
     assert search.audit()[0].what.startswith("population drawn again differs")
+
+
+def of_rival(config: RunConfig, **budget: Any) -> RunConfig:
+    """The same run with random search as a rival, and another budget."""
+    raw = config.model_dump(mode="json") | {"rivals": ["random"]}
+    raw["stages"][0]["budget"] = budget
+    return RunConfig.model_validate(raw)
+
+
+def test_a_rival_goes_on_too_and_then_nothing_is_left_to_do(tmp_path: Path) -> None:
+    """Under which limits its generations were drawn is written down as the stage's is."""
+    search = Search(tmp_path, generations=6, evaluations=2 * POPULATION)
+    shutil.copytree(search.files.phase("ps").root, search.files.phase("ps-random").root)
+    small, large = (
+        of_rival(search.config, generations=6, evaluations=count * POPULATION) for count in (2, 5)
+    )
+
+    def keys(config: RunConfig) -> list[str]:
+        plan = Plan(search.files, config)
+        return [
+            plan.selected_key(SimpleNamespace(stage="ps-random", gen=f"{number:03d}"))
+            for number in range(1, 7)
+        ]
+
+    search.files.config.write_bytes(dump_config(small))
+    before, raised = keys(small), keys(large)
+    assert [one == other for one, other in zip(before, raised, strict=True)] == [True] + [False] * 5
+    Plan(search.files, large).write_eras()
+    search.files.config.write_bytes(dump_config(large))
+    assert keys(large) == raised
+
+
+def test_a_limit_below_what_is_recorded_of_a_rival_is_refused(tmp_path: Path) -> None:
+    """A rival goes on where the stage itself ended for want of progress."""
+    search = Search(tmp_path / "a", generations=6, stagnation=1)
+    assert search.ranked < 5
+    whole = Search(tmp_path / "b", generations=6)
+    shutil.copytree(whole.files.phase("ps").root, search.files.phase("ps-random").root)
+    config = of_rival(search.config, generations=6, stagnation=1)
+    search.files.config.write_bytes(dump_config(config))
+    announce_changes(search.files, config, log=lambda _line: None)
+    smaller = of_rival(search.config, generations=5, stagnation=1)
+    with pytest.raises(LineageError, match="would be replaced") as caught:
+        announce_changes(search.files, smaller, log=lambda _line: None)
+    assert "`stages[ps].budget.generations` 6 → 5" in str(caught.value.got)
+    assert "ps-random would have ended after 5 of its 6" in str(caught.value.got)

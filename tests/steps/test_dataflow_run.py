@@ -10,7 +10,13 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tests.conftest import MakeRun
-from tests.runs_for_tests import TinyRun, evaluation_section
+from tests.runs_for_tests import (
+    TinyRun,
+    evaluation_section,
+    raw_config,
+    start_run,
+    write_parents,
+)
 from tests.steps.test_steps import quiet
 from tsugiki import atomic
 from tsugiki.audit.audit import audit
@@ -114,6 +120,27 @@ def test_memory_and_disk_give_the_same_outcome(
                 path.unlink()
     assert isinstance(outcomes["memory"], Scored)
     assert outcomes["memory"] == outcomes["disk"]
+
+
+def test_answers_of_a_path_end_where_its_owners_do(tiny_tasks: Path, tmp_path: Path) -> None:
+    """Many chat models name the ends of their turns in generation_config.json alone.
+
+    Such paths once ended by config.json: what was scored so is of another evaluation.
+    """
+    models = write_parents(tmp_path / "models")
+    identities = set()
+    for ends in (2, [2, 61]):
+        (models / "a" / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
+        run = start_run(raw_config(models, tiny_tasks, tmp_path / f"results-{len(identities)}"))
+        recipe = through(run)
+        folders = {name: models / name for name in run.digests}
+        live, _ = CandidateModel(folders, run.digests, run.config.evaluation).build(recipe)
+        assert live.model.generation_config.eos_token_id == [2, *[61] * (ends != 2)]
+        run.write_population([recipe])
+        ShardEvaluator(run.files, run.config, job=0).evaluate("ps", 0, log=quiet)
+        outcome = OUTCOME.validate_json(run.candidate(recipe).outcome.read_bytes())
+        identities.add(outcome.evaluation)
+    assert len(identities) == 2
 
 
 def test_a_path_that_cannot_be_built_is_a_failed_candidate(make_run: MakeRun) -> None:

@@ -70,6 +70,21 @@ def test_candidates_that_come_again_are_counted(config: RunConfig) -> None:
     assert (share.candidates, share.answers) == (3 * 4 + 2 * 2, (3 * 4 + 2 * 2) * 3 * 2)
 
 
+def test_candidates_that_are_written_count_on_disk(config: RunConfig) -> None:
+    """A generation is written whole, whatever the jobs, and baselines and rivals are scored beside it."""
+    tensors = {"ps": MergedTensors(TEXT, {"model.norm.weight": 1_000_000})}
+    counts = {share.name: share.candidates for share in shares(config, tensors)}
+    assert "to write" not in render(config, tensors)
+    for rivals in ([], ["random", "climb"]):
+        evaluation = config.evaluation.model_copy(update={"storage": "disk", "jobs": 3})
+        run = config.model_copy(update={"evaluation": evaluation, "rivals": rivals})
+        models = (1 + len(rivals)) * 4 + counts["baselines"]
+        said = (
+            f"{models} candidates at a time at most, besides the above on disk: {4 * models}.0 MB"
+        )
+        assert said in render(run, tensors)
+
+
 def test_rivals_are_counted_as_the_last_stage_is(config: RunConfig) -> None:
     """Each with its candidates, its finalists, and a row in the final table."""
     alone = {share.name: share.candidates for share in shares(config, {})}

@@ -335,6 +335,31 @@ def test_stack_of_layers_takes_layers_from_models_of_other_vocabularies(tmp_path
     assert AutoModelForCausalLM.from_pretrained(out).config.num_hidden_layers == 4
 
 
+def test_settings_of_a_path_are_compared_as_those_of_a_merge(tmp_path: Path) -> None:
+    """Layers would run with the owner's: until that is accepted, they are not stacked."""
+    builders.other_rope_theta(tmp_path)
+    shorter = {"num_hidden_layers": 1, "max_position_embeddings": 64}
+    write_llama(tmp_path / "c", tokens=VOCABULARY[:60], vocab_size=60, **shorter)
+    for name, said in (("a", "`b` and `a` differ in rope"), ("c", None)):
+        layers = [("b", [0, 2]), (name, [0, 1]), ("b", [1, 2])]
+        slices = [
+            {"sources": [{"model": str(tmp_path / one), "layer_range": there}]}
+            for one, there in layers
+        ]
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(yaml.safe_dump({"merge_method": "passthrough", "slices": slices}))
+        merged = invoke("merge", file, "--out", tmp_path / "out")
+        if said is None:
+            assert "max_position_embeddings: b has 128, c has 64" in merged.output
+        else:
+            assert said in merged.output
+            assert not (tmp_path / "out").exists()
+            key = ("--accept-differences", "rope_theta")
+            merged = invoke("merge", file, "--out", tmp_path / "out", *key)
+        assert merged.exit_code == 0, merged.output
+        assert json.loads((tmp_path / "out/config.json").read_text())["rope_theta"] == 10000.0
+
+
 def test_commands_go_there_and_back(models: Folders, tmp_path: Path) -> None:
     """A recipe, exported and merged from the mergekit file, gives the bytes it gives itself."""
     recipe = recipe_of(

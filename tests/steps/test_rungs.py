@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun, evaluation_section, raw_config, start_run
+from tsugiki.api import Run
 from tsugiki.audit.audit import audit
 from tsugiki.canonical import digest_file
 from tsugiki.config.load import parse_config
@@ -260,6 +261,15 @@ def test_whoever_is_left_keeps_the_outcome_of_the_last_rung_that_it_reached(
     assert [one.left for one in reasons.candidates].count("not among the best 2") == 2
     write_next(run.files, run.config, run.config.stages[0], 0)
     assert sound(run) == []
+    opened = Run(run.files, run.config)
+    table = opened.candidates()
+    assert sorted(table["rung"].fillna(-1).tolist()) == [-1, 0, 0, 1]
+    for _, row in table.iterrows():
+        samples = opened.samples(row["id"])
+        of_each = samples.groupby("objective")["value"].mean()
+        assert {name: row[f"score.{name}"] for name in of_each.index} == pytest.approx(
+            of_each.to_dict()
+        )
 
 
 def test_a_recipe_without_a_valid_merge_fails_at_the_first_rung_and_ranks_last(

@@ -25,6 +25,7 @@ from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.rungs import documents_by_rung
 from tsugiki.evaluate.score import score
 from tsugiki.finalists.choose import SEARCHED, best_distinct
+from tsugiki.lineage.ancestry import ancestry
 from tsugiki.progress.progress import status
 from tsugiki.steps.audit import reselect
 from tsugiki.steps.evolution import write_next, write_ranked
@@ -145,6 +146,12 @@ def test_the_best_so_far_come_again_and_the_strategy_is_not_told_of_them(
         for one in again:
             assert known[str(one.origin["leader"])].recipe == one.recipe
     assert any(one.leads for entry in later for one in entry.population.candidates)
+
+
+def test_a_lineage_counts_those_that_the_strategy_was_told_of(searched: TinyRun) -> None:
+    """Who comes again is scored with a generation, and taught the strategy nothing there."""
+    found = ancestry(searched.files, searched.config, f"{GENERATIONS - 1:03d}-00")
+    assert [one.candidates for one in found.drawn] == [POPULATION] * (GENERATIONS - 1)
 
 
 def test_no_document_is_put_to_a_candidate_twice(searched: TinyRun, asked: Asked) -> None:
@@ -343,6 +350,13 @@ def test_documents_that_all_answer_alike_are_left_out_of_later_generations(
 WRONG = [
     ({"subsets": {"per_generation": 8}}, "smaller than the number of search documents"),
     ({"rungs": {"documents": [2, 3]}}, "exclude each other"),
+    (
+        {
+            "subsets": {"per_generation": SIZE, "irt": {}},
+            "objectives": [{"name": "length", "task": "words", "metric": "tokens"}],
+        },
+        "`length` counts tokens",
+    ),
 ]
 
 

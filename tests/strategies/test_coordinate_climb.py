@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,21 @@ def test_a_lucky_value_is_measured_again() -> None:
         np.testing.assert_array_equal(genomes[0], START)
         state = strategy.tell(state, genomes, scored([[value], [0.0], [0.0], [0.0], [0.0]]))
     assert state.scalars["value"] == pytest.approx(0.6)
+
+
+def test_whoever_was_left_at_a_rung_measures_nothing_and_is_no_better() -> None:
+    """Its score there is lowered below those that came further: it says nothing of the point, nor of a move."""
+    strategy = CoordinateClimb(kind="coordinate_climb", population=5, step=0.2)
+    state = strategy.initial(START)
+    for values, left in (
+        ([0.6, 0.1, 0.2, 0.0, 0.0], [False] * 5),
+        ([-0.4, 0.5, 0.9, 0.3, 0.2], [True, False, True, False, False]),
+    ):
+        genomes = np.array([one.genome for one in strategy.ask(state, (1,))])
+        told = replace(scored([[one] for one in values]), left=np.array(left))
+        state = strategy.tell(state, genomes, told)
+        np.testing.assert_array_equal(state.arrays["point"], START)
+        assert state.scalars["value"] == pytest.approx(0.6)
 
 
 def test_indicators_are_inserted_greedily() -> None:

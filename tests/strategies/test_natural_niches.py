@@ -190,6 +190,18 @@ def test_failures_and_who_was_left_at_a_rung_take_no_part() -> None:
     assert {index for one in NICHES.ask(state, (1,)) for index in one.parents} == {0, 1}
 
 
+def test_a_generation_of_failures_leaves_those_who_live() -> None:
+    """It has no record of any document, and so none of their shape."""
+    state = NICHES.initial(np.full(3, 0.5))
+    scores = replace(scored([0.5, 0.5]), by_document=documents([1, 0], [0, 1]))
+    state = NICHES.tell(state, np.arange(6.0).reshape(2, 3) / 6, scores)
+    failures = replace(scored([0.0, 0.0], [0, 1]), by_document=np.empty((2, 0, 1)))
+    told = NICHES.tell(state, np.full((2, 3), 0.9), failures)
+    assert told.arrays["genomes"].tolist() == state.arrays["genomes"].tolist()
+    assert told.arrays["told"].tolist() == [-1.0, -1.0]
+    assert len(NICHES.ask(told, (1,))) == len(NICHES.ask(state, (1,)))
+
+
 def test_an_objective_counts_as_much_as_its_weight_however_many_documents_it_has() -> None:
     """Two documents of one, four of another; the third has a number for the whole only."""
     solved = np.full((2, 4, 3), np.nan)

@@ -139,6 +139,18 @@ def test_every_generation_has_its_size_and_can_be_decoded(strategy: Strategy) ->
         state = follow(strategy, state, generation)
 
 
+def test_indicators_are_at_first_as_uncertain_as_the_start_says(strategy: Strategy) -> None:
+    """Of 400, a tenth differs from the more probable value; to plain CMA-ES they are numbers, others ask for no such start."""
+    if strategy.kind in {"cma_es", "coordinate_climb", "random"}:
+        pytest.skip("has no use for it")
+    count = 400
+    start = np.where(np.arange(count) % 2, 0.9, 0.1)
+    kinds = replace(GeneKinds.numbers(count), binary=np.ones(count, dtype=np.bool_))
+    _, *others = genomes_of(strategy.ask(strategy.initial(start, kinds), (1, "ask", 0)))
+    differ = np.mean((np.array(others) > 0.5) != (start > 0.5))
+    assert differ == pytest.approx(0.1, abs=0.02)
+
+
 def test_generations_of_failures_leave_a_usable_state(strategy: Strategy) -> None:
     """At the start, and after something was scored."""
     for before in (0, 2):

@@ -67,6 +67,25 @@ def test_numbers_that_are_not_finite_are_left_out() -> None:
     assert record.started == record.finished == 1_767_323_045_678
 
 
+def test_who_was_left_at_a_rung_is_told_apart() -> None:
+    """Its scores are on other documents than those of the others."""
+    outcome = Scored(
+        recipe="f" * 64,
+        evaluation="e",
+        measured={"m": Measured(value=0.5, items=2)},
+        rates={},
+        weights="w",
+        records="r",
+        rung=1,
+    )
+    ranked = Ranked(id="003-00", recipe="f" * 64, fitness=None, outcome=outcome)
+    record = candidate_record(candidate(), ranked, recipe({"model": 1.0}), None, INSTANT)
+    assert record.tags["tsugiki.rung"] == "1"
+    whole = ranked.model_copy(update={"outcome": outcome.model_copy(update={"rung": None})})
+    record = candidate_record(candidate(), whole, recipe({"model": 1.0}), None, INSTANT)
+    assert "tsugiki.rung" not in record.tags
+
+
 def test_long_reasons_are_cut_by_us_and_not_in_silence() -> None:
     """MLflow's own limit is longer; the whole reason is in outcome.json."""
     outcome = Failed(recipe="f" * 64, evaluation="e", kind="evaluation", reason="x" * 9000)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from socket import SHUT_WR
+from threading import current_thread
 
 import pytest
 
@@ -20,6 +22,8 @@ from tsugiki.workers.dispatch import (
     OPTIONS,
     SWITCH,
     Request,
+    busy_path,
+    connect,
     dispatch,
     forbid_workers,
     socket_path,
@@ -72,6 +76,15 @@ def job(arguments: list[str], **environment: str) -> subprocess.CompletedProcess
     )
 
 
+def begun(path: Path) -> None:
+    """Wait until a worker has taken a connection, so that it no longer clears what a killed one left."""
+    connection = connect(str(path))
+    assert connection is not None
+    with connection:
+        connection.shutdown(SHUT_WR)
+        assert not connection.recv(1)
+
+
 def log_of(run: TinyRun, command: str) -> str:
     """What the command's log says."""
     return (run.files.root / "logs" / f"{command}.log").read_text()
@@ -105,6 +118,36 @@ def test_an_evaluation_is_dispatched_and_told_to_the_log_alone(run: TinyRun, ser
     done = job(words(run, "evaluate"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert log_of(run, "evaluate").count("even") == 4
+
+
+@pytest.mark.parametrize(
+    ("busy", "chosen"), [({0}, 1), ({0, 1}, 0), ({1}, 0)], ids=["own", "both", "other"]
+)
+def test_an_evaluation_goes_to_a_worker_that_is_free(
+    run: TinyRun,
+    servers: Servers,
+    monkeypatch: pytest.MonkeyPatch,
+    busy: set[int],
+    chosen: int,
+) -> None:
+    """Its own first, and if all are busy; the shard stays the job's, and who works says so meanwhile."""
+    config = str(run.files.config)
+    paths = [Path(socket_path(Request("evaluate", config, "ps", 0, job))) for job in range(2)]
+    seen = []
+
+    def note(_evaluator: object, *_what: object, job: int, **_more: object) -> None:
+        worker = next(path for path in paths if servers.threads[path] is current_thread())
+        seen.append((job, paths.index(worker), Path(busy_path(str(worker))).exists()))
+
+    monkeypatch.setattr("tsugiki.evaluate.batch.ShardEvaluator.evaluate", note)
+    for path in paths:
+        servers.start(path)
+        begun(path)
+    for number in busy:
+        Path(busy_path(str(paths[number]))).touch()
+    assert dispatch(words(run, "evaluate")) == 0
+    assert seen == [(0, chosen, True)]
+    assert not Path(busy_path(str(paths[chosen]))).exists()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tsugiki.config.load import read_config
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.data import folder_of
 from tsugiki.contracts.layout import RunFiles
-from tsugiki.contracts.ledger import Entry, entries, read_outcome
+from tsugiki.contracts.ledger import Entry, entries, read_generation, read_outcome
 from tsugiki.contracts.outcome import Failed, Scored, read_cost
 from tsugiki.contracts.population import Candidate
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
@@ -80,6 +80,8 @@ class Run:
             and test rows), `status` (`scored`, `failed`, `waiting`), `fitness`, `score.<objective or
             monitor>`, `rate.<rate>`, `failure` (kind) and `reason`, and `cost.<seconds, tokens, …>`. A
             recipe that is drawn again is not scored again, and its cost stands in its first row alone.
+            Where candidates were left at rungs, `rung` says at which one, from 0: their scores are on its
+            documents, and do not compare with others.
 
         Raises:
             LineageError: a file of the run is damaged.
@@ -90,7 +92,7 @@ class Run:
         return DataFrame([row for name in names for row in self._rows(name)])
 
     def samples(self, candidate: str, stage: str | None = None) -> DataFrame:
-        """A table with a row for each objective and document that a candidate was scored on.
+        """A table with a row for each objective and document that a candidate was scored on in its generation.
 
         Args:
             candidate: Its id (`003-07`), name (`evolved`, in `test`), or the start of its recipe's digest.
@@ -106,10 +108,12 @@ class Run:
         from tsugiki.contracts.samples import read_samples
 
         name, found = self._find(candidate, stage)
-        own = self.config.own_documents(name, int(found.id.partition("-")[0]))
-        return read_samples(
-            self.files.phase(name).candidate(found.recipe).of(own).items
-        ).to_pandas()
+        number = int(found.id.partition("-")[0])
+        own, phase = self.config.own_documents(name, number), self.files.phase(name)
+        ledger = phase.generation(number).outcomes
+        ranked = read_generation(ledger).ranked if ledger.is_file() else ()
+        rung = next((one.outcome.rung for one in ranked if one.id == found.id), None)
+        return read_samples(phase.candidate(found.recipe).of(own).at(rung).items).to_pandas()
 
     def recipe(self, candidate: str, stage: str | None = None) -> AnyRecipe:
         """A candidate's recipe; arguments are those of `samples`.
@@ -257,6 +261,7 @@ def _result(outcome: Scored | Failed) -> dict[str, Any]:
         return {"status": "failed", "failure": outcome.kind, "reason": outcome.reason}
     return {
         "status": "scored",
+        **({} if outcome.rung is None else {"rung": outcome.rung}),
         **{f"score.{name}": one.value for name, one in outcome.measured.items()},
         **{f"rate.{name}": value for name, value in outcome.rates.items()},
     }

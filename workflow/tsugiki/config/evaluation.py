@@ -233,6 +233,12 @@ class Evaluation(Section):
             )
         if self.rungs is not None:
             raise ValueError("`rungs` and `subsets` exclude each other: remove one of them")
+        long = [one.name for one in self.objectives if getattr(one, "counts_tokens", False)]
+        if self.subsets.irt is not None and long:
+            raise ValueError(
+                "`subsets.irt` estimates scores from 0 (wrong) to 1 (right) for each document, and "
+                f"`{long[0]}` counts tokens: remove `irt`, or make it a monitor"
+            )
         return self
 
     @model_validator(mode="after")

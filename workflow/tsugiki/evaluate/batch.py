@@ -23,12 +23,12 @@ from tsugiki.contracts.ledger import (
 )
 from tsugiki.contracts.outcome import OUTCOME, Failed, Scored, read_cost
 from tsugiki.contracts.population import Population
-from tsugiki.contracts.recipe import AnyRecipe, read_recipe
+from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, read_recipe
 from tsugiki.contracts.rungs import left_at
 from tsugiki.contracts.samples import read_samples, rows_again
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.evaluate.backends import Candidates, open_backend, require_backend
-from tsugiki.evaluate.chat import open_chat
+from tsugiki.evaluate.chat import GENERATION, decides_ends, open_chat
 from tsugiki.evaluate.evaluators.registry import Evaluators
 from tsugiki.evaluate.materialized import read_weights_digest
 from tsugiki.evaluate.rungs import Ids, documents_by_rung
@@ -39,7 +39,13 @@ from tsugiki.parents.run_models import RunModels, models_of
 
 
 class ShardEvaluator:
-    """Scores shards of generations; holds parents and tasks in memory between them."""
+    """Scores shards of generations; holds parents and tasks in memory between them.
+
+    Args:
+        files: The run's.
+        config: Its configuration.
+        job: Number of the job whose shards it scores, if not told otherwise, and of the GPU among those that it sees.
+    """
 
     _models: RunModels
     _model: Candidates
@@ -60,12 +66,13 @@ class ShardEvaluator:
         phase: str,
         generation: int,
         *,
+        job: int | None = None,
         rung: int | None = None,
         only: Collection[str] | None = None,
         log: Callable[[str], None] = print,
         should_continue: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Score this job's shard of a generation.
+        """Score a job's shard of a generation.
 
         A candidate that has been scored before, by the same evaluation, is not scored again. The
         job's file is written last: it exists only if every candidate of the shard has an outcome.
@@ -73,6 +80,7 @@ class ShardEvaluator:
         Args:
             phase: Stage name, phase of its finalists, or `baselines`, `test`.
             generation: Its number.
+            job: The job's number; that of this evaluator if absent.
             rung: Number of a rung before the last: score the candidates that reached it, on its documents. If absent, all
                 documents (with rungs, of the last one).
             only: Digests of the recipes of the shard to score; all of them if absent.
@@ -85,6 +93,7 @@ class ShardEvaluator:
                 candidates reached the rung.
         """
         self._hold_models_of(phase)
+        job = self._job if job is None else job
         phase_files = self._files.phase(phase)
         files = phase_files.generation(generation)
         population = read_population(files.population)
@@ -104,7 +113,7 @@ class ShardEvaluator:
             before = evaluation_of(phase_files)
             require_one_evaluation([identity], before, where=str(files.root))
         jobs = read_split(self._files, files, self._config.evaluation.jobs)
-        mine = shard_of(population, self._job, jobs)
+        mine = shard_of(population, job, jobs)
         if only is not None:
             mine = [one for one in mine if one in only]
         left = left_at(files, range(number))
@@ -126,7 +135,7 @@ class ShardEvaluator:
                 elif times:
                     earlier = self._of_generations(phase_files, candidate, times, identity)
                     ids = _unasked(ids, earlier)
-                written = files.weights(self._job) / candidate.root.name
+                written = files.weights(job) / candidate.root.name
                 evaluated = score(
                     partial(self._build, recipes[one], written),
                     self._evaluators,
@@ -145,7 +154,7 @@ class ShardEvaluator:
         places = {one: phase_files.candidate(one).of(own).at(left.get(one, rung)) for one in mine}
         if rung is not None:
             places = {one: place for one, place in places.items() if one in recipes}
-        finish(files.evaluated(self._job, rung), population_bytes, places)
+        finish(files.evaluated(job, rung), population_bytes, places)
 
     def _earlier(self, files: GenerationFiles, place: CandidateFiles, identity: str) -> Earlier:
         """What came of a candidate on the documents of the rung before, or of a generation.
@@ -214,8 +223,12 @@ class ShardEvaluator:
             drawn = {"subsets": {"size": size, "seed": seed, "stage": population.phase, **how}}
         elif list(rungs) != [self._items.ids(population.split)]:
             drawn = {"rungs": list(rungs)}
-        recipes = (read_recipe(phase.candidate(one.recipe).recipe) for one in population.candidates)
+        recipes = [read_recipe(phase.candidate(one.recipe).recipe) for one in population.candidates]
         owners = {recipe.owner for recipe in recipes}
+        paths = {recipe.owner for recipe in recipes if isinstance(recipe, DataflowRecipe)}
+        trusted = self._config.trusted
+        if any(decides_ends(self._models.folders[name], trust=name in trusted) for name in paths):
+            computed["ends_of_paths"] = GENERATION  # once they ended by config.json alone
         return digest(
             {
                 **self._evaluators.identity(),

@@ -19,7 +19,7 @@ from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Recipe
 from tsugiki.errors import InfrastructureError, ParentError
 from tsugiki.evaluate.chat import OWN, Chat
 from tsugiki.evaluate.image_generator import ImageGenerator, open_generator
-from tsugiki.evaluate.language_model import LanguageModel
+from tsugiki.evaluate.language_model import LanguageModel, generation_config
 from tsugiki.evaluate.picture_model import PictureModel
 from tsugiki.evaluate.processors import open_processor
 from tsugiki.merge.dataflow.live import LiveDataflow
@@ -114,6 +114,9 @@ class CandidateModel:
                     OpenModels(self._folders, self._digests), self._device
                 )
             assembled, weights = self._dataflow.assemble(recipe)
+            # as a loader of the written model has it, which gets the owner's files
+            owner = self._folders[recipe.owner]
+            assembled.generation_config = generation_config(owner, assembled.config)
             return self._wrapped(assembled, recipe.owner), weights
         self._dataflow = None
         live = self._model(recipe)

@@ -167,6 +167,21 @@ def ends_of(folder: Path, *, trust: bool = False) -> list[int]:
     return end_tokens(generation_config(folder, model), tokenizer)
 
 
+def decides_ends(folder: Path, *, trust: bool = False) -> bool:
+    """Whether answers of a model of these files would end at other tokens without generation_config.json."""
+    files = [folder / name for name in (GENERATION, "config.json")]
+    if not all(file.is_file() for file in files):
+        return False
+    stated, by_config = (json.loads(file.read_bytes()).get("eos_token_id") for file in files)
+    if stated == by_config:  # as in most models: no tokenizer has to be loaded
+        return False
+    settings = {"local_files_only": True, "trust_remote_code": trust}
+    model = transformers.AutoConfig.from_pretrained(folder, **settings)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **settings)
+    alone = transformers.GenerationConfig.from_model_config(model)
+    return end_tokens(generation_config(folder, model), tokenizer) != end_tokens(alone, tokenizer)
+
+
 def at_date(template: str, day: date) -> str:
     """A template that writes what the given one wrote at 0:00 on a day.
 

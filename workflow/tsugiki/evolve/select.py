@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from tsugiki.canonical import digest_bytes
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.genome import Genome
+from tsugiki.contracts.genome import GeneKinds, Genome
 from tsugiki.contracts.population import INJECTED, Candidate, Generation, Population
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.scores import further_first, scores_of
@@ -59,12 +60,20 @@ def first(
     Raises:
         ConfigError: those from elsewhere are more than the generation has room for.
     """
-    size = {} if population is None else {"population": population}
-    state = stage.strategy.initial(np.array(space.start), space.kinds).with_scalars(
-        best=None, best_generation=0, **size
-    )
+    scalars: dict[str, Any] = {"best": None, "best_generation": 0}
+    if population is not None:
+        scalars["population"] = population
     if stage.strategy.keeps and (recorded is None or IDS in State.from_bytes(recorded).scalars):
-        state = state.with_scalars(**{IDS: []})
+        scalars[IDS] = []
+
+    def begun(kinds: GeneKinds) -> State:
+        return stage.strategy.initial(np.array(space.start), kinds).with_scalars(**scalars)
+
+    state = begun(space.kinds)
+    if recorded is not None and state.to_bytes() != recorded:
+        # earlier versions of some strategies took indicators for numbers
+        earlier = begun(replace(space.kinds, binary=np.zeros(len(space.start), dtype=np.bool_)))
+        state = earlier if earlier.to_bytes() == recorded else state
     return _ask(config, stage, space, state)
 
 
@@ -114,7 +123,8 @@ def select(
         genomes[foreign] = stage.strategy.injected(state, genomes[foreign])
     outcomes = [ranked.told for ranked in entry.ranked[: len(asked)]]
     scores = further_first(scores_of(outcomes, objectives), [one.rung for one in outcomes])
-    scores = replace(scores, by_document=past.by_document)
+    left = scores.left if past.tells_left else None
+    scores = replace(scores, by_document=past.by_document, left=left)
     told = stage.strategy.tell(state, genomes, scores)
     if IDS in state.scalars:
         ids = _ids(stage.strategy, state, told, [candidate.id for candidate in asked])

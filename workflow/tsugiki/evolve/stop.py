@@ -32,6 +32,8 @@ class Past:
         left_out: Search documents by source that later generations are not scored on, where that is found
             out now.
         history: Earlier generations, in order, which a surrogate is fitted on besides.
+        tells_left: Whether the strategy is told who was left at a rung. Earlier versions had a coordinate climb
+            take their lowered scores for those on all documents.
     """
 
     used: Used = UNUSED
@@ -41,6 +43,7 @@ class Past:
     by_document: npt.NDArray[np.float64] | None = None
     left_out: dict[str, list[int]] | None = None
     history: Sequence[tuple[Population, Generation]] = ()
+    tells_left: bool = True
 
 
 def stop_reason(budget: Budget, state: State, generation: int, past: Past) -> str | None:

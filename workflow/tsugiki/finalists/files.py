@@ -24,6 +24,7 @@ from tsugiki.contracts.ledger import (
     read_population,
     scored_generations,
 )
+from tsugiki.contracts.outcome import is_whole
 from tsugiki.contracts.population import Candidate, Population, Ranked
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.contracts.samples import read_samples
@@ -53,16 +54,16 @@ def read_winner(phase: PhaseFiles) -> Ranked:
 def find_candidate(found: Iterable[Entry], candidate: str, *, where: str) -> Candidate:
     """The first candidate of some generations that is called so.
 
-    `candidate` is its id (`003-07`), its name (of baselines, finalists and test rows), or the start of its
-    recipe's digest.
+    `candidate` is its id (`003-07`), its name (of baselines, finalists and test rows), or, if nobody has that, the
+    start of its recipe's digest.
 
     Raises:
         LineageError: there is none.
     """
-    for entry in found:
-        for one in entry.population.candidates:
-            if candidate in (one.id, one.origin.get("name")) or one.recipe.startswith(candidate):
-                return one
+    known = [one for entry in found for one in entry.population.candidates]
+    named = (one for one in known if candidate in (one.id, one.origin.get("name")))
+    if one := next(named, None) or next((o for o in known if o.recipe.startswith(candidate)), None):
+        return one
     raise LineageError(
         "there is no such candidate",
         where=where,
@@ -224,14 +225,14 @@ def _searched(files: RunFiles, config: RunConfig, stage: Stage) -> Iterator[str]
         yield from (entry.recipe for entry in generation.ranked)
 
 
-def _measured(phase: Iterable[PhaseFiles]) -> Values:
-    """All values of whole phases."""
+def _measured(phases: Iterable[PhaseFiles]) -> Values:
+    """All values on all documents of whole phases: a recipe may have been left at a rung when it came again."""
     return {
         entry.recipe: {name: one.value for name, one in entry.outcome.overall.measured.items()}
-        for one in phase
-        for generation in scored_generations(one)
+        for phase in phases
+        for generation in scored_generations(phase)
         for entry in generation.ranked
-        if entry.outcome.status == "scored"
+        if is_whole(entry.outcome)
     }
 
 

@@ -146,7 +146,8 @@ def ancestry(
 
 def _mean(known: list[Entry], recipe: str) -> Ancestor:
     """The final mean of a search, which is no candidate of a generation: all of them shaped it."""
-    end = sum(one.outcomes is not None for one in known)  # the next one is drawn, and not scored
+    # the one after the last is drawn, and not scored; those after an early end have no candidates
+    end = sum(bool(one.ranked) for one in known)
     state = known[min(end, len(known) - 1)].population.state
     return Ancestor(id=f"{end:03d}-mean", recipe=recipe, operator="drawn", state=state)
 
@@ -206,7 +207,7 @@ def _drawn(entry: Entry) -> Drawn:
     return Drawn(
         generation=entry.number,
         state=entry.population.state,
-        candidates=len(entry.population.candidates),
+        candidates=sum(not one.leads for one in entry.population.candidates),
         best=None if best is None else best.id,
         score=None if best is None else best.fitness,
     )

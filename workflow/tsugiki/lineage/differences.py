@@ -8,6 +8,7 @@ from typing import Any
 from tsugiki.config.load import changed_keys
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.data import Data
+from tsugiki.contracts.document_sets import read_document_sets
 from tsugiki.contracts.layout import EVOLVED, FINALISTS, TEST, RunFiles
 from tsugiki.contracts.ledger import entries
 from tsugiki.contracts.locks import read_lock
@@ -28,7 +29,7 @@ class Compared(Data):
     documents: int
     """How many both have, by the digest of their content."""
     first_better: tuple[str, ...]
-    """Digests of documents on which the first has the larger number."""
+    """Digests of documents on which the first has the better number, by the first run's goal."""
     second_better: tuple[str, ...]
     """Of documents on which the second has."""
 
@@ -71,7 +72,7 @@ def diff_runs(first: tuple[RunFiles, RunConfig], second: tuple[RunFiles, RunConf
         configuration=dict(changed_keys(config, other)),
         parents=_changes(*locks),
         recipe=recipe,
-        scores=dict(_scores(_tested(files), _tested(others))),
+        scores=dict(_scores(_tested(files), _tested(others), _signs(files, config))),
     )
 
 
@@ -97,16 +98,24 @@ def _tested(files: RunFiles) -> dict[str, tuple[float, dict[str, float | None]]]
     return {}
 
 
+def _signs(files: RunFiles, config: RunConfig) -> dict[str, float]:
+    """By objective and monitor, 1 if larger is better, -1 if smaller is."""
+    goals = read_document_sets(files.items).goals if files.items.is_file() else {}
+    return {one.name: one.sign for one in config.evaluation.with_goals(goals).measured}
+
+
 def _scores(
     first: Mapping[str, tuple[float, dict[str, float | None]]],
     second: Mapping[str, tuple[float, dict[str, float | None]]],
+    signs: Mapping[str, float],
 ) -> Iterator[tuple[str, Compared]]:
     for name in first:
         if name not in second:
             continue
         (value, numbers), (other, others) = first[name], second[name]
+        sign = signs[name]
         pairs = {
-            document: (one, two)
+            document: (sign * one, sign * two)
             for document, one in numbers.items()
             if one is not None and (two := others.get(document)) is not None
         }

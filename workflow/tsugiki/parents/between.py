@@ -15,6 +15,7 @@ from tsugiki.models.checks import architecture, components, numbers, shapes, tok
 from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault
 from tsugiki.models.grouping import groups
+from tsugiki.models.kinds.layers import OWNERS
 
 
 def stacks_layers(config: RunConfig, stage: Stage) -> bool:
@@ -118,6 +119,19 @@ def check_merged(models: Sequence[ModelFacts], accepted: Collection[str] = ()) -
         yield from architecture.check_architecture(models[0], other, accepted)
         yield from shapes.check_shapes(models[0], other)
         yield from tokenizers.check_tokenizers(models[0], other)
+
+
+def check_path(
+    owner: ModelFacts, others: Sequence[ModelFacts], accepted: Collection[str] = ()
+) -> Iterator[Fault]:
+    """The layers of other models may run with the settings of a path's owner, as far as they could be read.
+
+    Numbers of layers and vocabularies may differ: each layer comes as it is, and rows for tokens are the owner's.
+    """
+    layers = owner.kind.stackable.get(owner.kind.layers_as_in(owner.config) or "")
+    passed = OWNERS.union(layers.per_layer if layers is not None else ())
+    for other in others:
+        yield from architecture.check_architecture(owner, other, accepted, passed=passed)
 
 
 def note_stage(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]) -> Iterator[str]:

@@ -90,17 +90,15 @@ def download_bytes(sources: Iterable[ParentFiles]) -> int:
 
 
 def disk_bytes(config: RunConfig, models: Mapping[str, ModelFacts]) -> int:
-    """Bytes of the merged models on disk: the best ones, and one for each job that writes its own.
+    """Bytes of the merged models that a run keeps on disk: the best ones.
 
-    A path in data-flow space is counted as one model of its owner's size. Models of the demo count
+    Candidates that it writes are counted with the evaluations (steps/estimate.py). A path in data-flow space is counted as one model of its owner's size. Models of the demo count
     nothing.
     """
-    jobs = config.evaluation.jobs if config.evaluation.storage == "disk" else 0
     sizes = {stage.name: _merged_bytes(config, stage, models) for stage in config.stages}
     merged_later = {name for stage in config.stages for name in stage.members}
     kept = merged_later | {config.stages[-1].name}
-    best = sum(size for name, size in sizes.items() if name in kept)
-    return best + jobs * max(sizes.values())
+    return sum(size for name, size in sizes.items() if name in kept)
 
 
 def memory(config: RunConfig, models: Mapping[str, ModelFacts]) -> Memory:

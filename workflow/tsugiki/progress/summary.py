@@ -47,6 +47,8 @@ class SoFar(Data):
     """Best value of each objective in its own unit, where there are several."""
     front: tuple[tuple[float, ...], ...] = ()
     """Scores of the front, larger is better, if the strategy looks for one; shape (candidates, objectives)."""
+    recipes: tuple[str, ...] = ()
+    """Digests of its recipes, in the same order; none in what earlier versions wrote."""
 
 
 NOTHING = SoFar()
@@ -139,15 +141,21 @@ def _summary(
         for place, one in enumerate(objectives)
     }
     of_each = of_each if len(objectives) > 1 else {}
-    fitness, front = None, None
+    fitness, front, recipes = None, None, list[str]()
     if stage is None or stage.strategy.weighs:
         weighed = weighted_sum(scores)[whole]
         fitness = _course(weighed, 1.0, before.fitness, weighted_sum(by_mean) if own else None)
     else:
-        together = np.array([*before.front, *known]).reshape(-1, len(objectives))
+        names = [*(before.recipes or [""] * len(before.front))]
+        rows = [*before.front]
+        for entry, row in zip(generation.ranked, scores.values, strict=True):
+            if is_whole(entry.outcome) and entry.recipe not in names:  # it may come again
+                names.append(entry.recipe)
+                rows.append(tuple(row.tolist()))
+        together = np.array(rows).reshape(-1, len(objectives))
         everyone = Scores(together, np.zeros(len(together), dtype=np.bool_), scores.weights)
         best = stage.strategy.best(everyone, len(together))
-        front = tuple(tuple(row) for row in together[best].tolist())
+        front, recipes = tuple(rows[one] for one in best), [names[one] for one in best]
     return Summary(
         number=generation.generation,
         candidates=len(outcomes),
@@ -159,6 +167,7 @@ def _summary(
             fitness=None if fitness is None else fitness.best_so_far,
             objectives={name: one.best_so_far for name, one in of_each.items()},
             front=front or (),
+            recipes=tuple(recipes),
         ),
     )
 

@@ -26,6 +26,7 @@ from tsugiki.finalists.table import (
     shown_range,
 )
 from tsugiki.merge.registry import METHODS
+from tsugiki.models.checks.architecture import NAME_OF_BASE
 from tsugiki.models.kinds.kind import Kind
 from tsugiki.publish.sources import Source, Sources
 
@@ -298,7 +299,12 @@ def _reproduce(one: Published) -> Iterator[str]:
     if one.found.stages:
         names = ", ".join(f"lineage/recipe-{stage}.json" for stage in one.found.stages)
         yield f"Merge the earlier stages first, in the same way: {names}.\n"
-    yield f"```sh\ntsugiki merge recipe.json {places} --out again\n```\n"
+    accepted = "".join(
+        f" --accept-differences {key}"
+        for key in one.config.accept_differences
+        if key != NAME_OF_BASE
+    )
+    yield f"```sh\ntsugiki merge recipe.json {places}{accepted} --out again\n```\n"
     if any(source.locked.prepared for source in one.found.models):
         yield (
             "Some parents were prepared before they were merged (adapters, one vocabulary); `tsugiki parents` with "

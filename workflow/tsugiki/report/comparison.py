@@ -27,7 +27,11 @@ def comparison_figure(table: FinalTable, on: Comparison) -> Figure | None:
         return None
     intervals = [row.test[on.objective] for row in rows]
     height = TOP + PITCH * len(rows) + BOTTOM
-    low, high = min(0.0, *(one.low for one in intervals)), max(one.high for one in intervals)
+    # bars begin at 0, which a weighted sum of what is minimised may be below
+    low, high = (
+        min(0.0, *(one.low for one in intervals)),
+        max(0.0, *(one.high for one in intervals)),
+    )
     x = Scale(low, max(high, low + 1e-9), LEFT, WIDTH - RIGHT)
     parts = [
         _legend({row.kind for row in rows}),

@@ -17,7 +17,7 @@ from tsugiki.contracts.locks import read_lock
 from tsugiki.contracts.population import Candidate
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.errors import LineageError
-from tsugiki.evolve.select import first
+from tsugiki.evolve.select import Next, first
 from tsugiki.parents.locate import locate
 from tsugiki.parents.run_models import RunModels, lock_stage, read_stage_lock, run_digests
 from tsugiki.space.read import read_genome
@@ -50,6 +50,11 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entr
         read_state(after.files.state)  # which names its file if it is damaged
         if before is not None:
             following = select_from_files(files, config, stage, before.number, after.population)
+            if config.evaluation.rungs is not None and _differs(after, following) is not None:
+                earlier = select_from_files(
+                    files, config, stage, before.number, after.population, tells_left=False
+                )
+                following = earlier if _differs(after, earlier) is None else following
         else:
             space = read_genome(files.phase(stage.name).space)
             if not all(_means(space, one) for one in after.population.candidates):
@@ -60,15 +65,20 @@ def reselect(files: RunFiles, config: RunConfig) -> Callable[[Entry | None, Entr
             size = rival_size(files, config, stage)
             drawn_from = after.files.state.read_bytes()
             following = first(config, stage, space, population=size, recorded=drawn_from)
-        for name, path, content in (
-            ("population", after.files.population, following.population),
-            ("state", after.files.state, following.state),
-        ):
-            if path.read_bytes() != content:
-                return f"{name} drawn again differs from {path}"
-        return None
+        return _differs(after, following)
 
     return compare
+
+
+def _differs(entry: Entry, again: Next) -> str | None:
+    """How a generation that is drawn again differs from what is written; None if it does not."""
+    for name, path, content in (
+        ("population", entry.files.population, again.population),
+        ("state", entry.files.state, again.state),
+    ):
+        if path.read_bytes() != content:
+            return f"{name} drawn again differs from {path}"
+    return None
 
 
 def _means(space: Genome, candidate: Candidate) -> bool:

@@ -143,13 +143,17 @@ class _Edit:
                 "seed", *(f"stages[{one}]" for one in names), *(["baselines"] if tuned else [])
             )
             yield Effect(f"{why}: stage {name} starts anew", {name})
-        elif old.budget != stage.budget and not self.after.config.is_rival(name):
+        elif old.budget != stage.budget:
             yield from self._of_budget(stage, old.budget.generations)
 
     def _of_budget(self, stage: Stage, before: int) -> Iterator[Effect]:
-        """A larger budget goes on; a smaller one that recorded generations exceed cannot be met."""
+        """A larger budget goes on; a smaller one that recorded generations exceed cannot be met.
+
+        A rival has the budget of the last stage, but may have gone on for longer.
+        """
         name, most = stage.name, stage.budget.generations
-        why = self._why(f"stages[{name}].budget")
+        rival = self.after.config.is_rival(name)
+        why = self._why(f"stages[{self.after.config.stages[-1].name if rival else name}].budget")
         merging = {one for one in self.after.stages if name in _behind(self.after, one)}
         eras, ranked = self.after.eras(name), _ranked(self.after, name)
         changed = [] if eras == self.before.eras(name) else [eras[-1].since]
@@ -157,7 +161,7 @@ class _Edit:
         if end < ranked:
             line = f"stage {name} would have ended after {end} of its {ranked} ranked generations"
             yield Effect(f"{why}: {line}", {name})
-        elif changed or before != most:
+        elif (changed or before != most) and not rival:
             yield Effect(f"{why}: what follows from stage {name} is done anew", merging)
 
     def _of_finals(self) -> Iterator[Effect]:

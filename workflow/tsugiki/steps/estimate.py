@@ -17,7 +17,7 @@ from tsugiki.contracts.layout import FLATNESS, REPEAT
 from tsugiki.finalists.baselines import baseline_population
 from tsugiki.merge.registry import METHODS, PER_PARENT
 from tsugiki.models.grouping import groups
-from tsugiki.parents.sizes import WIDTH, MergedTensors
+from tsugiki.parents.sizes import WIDTH, MergedTensors, shown
 from tsugiki.space.dataflow_space import build_dataflow_genome
 
 PROMPT = (250, 1000)
@@ -179,6 +179,7 @@ def render(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> str:
         + "".join(f"; {name} is not counted before its parents can be read" for name in unknown)
         + ")"
     ]
+    lines += _written(config, tensors, parts)
     parameters = max((sum(one.elements.values()) for one in tensors.values()), default=0)
     if parameters or not any(isinstance(one, DemoParent) for one in config.parents.values()):
         on_processor = config.evaluation.device == "cpu"
@@ -198,6 +199,30 @@ def render(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> str:
             f"tokens, {USED[1]:.0%} to {USED[0]:.0%} of the {what} used)"
         )
     return "\n".join(lines)
+
+
+def _written(
+    config: RunConfig, tensors: Mapping[str, MergedTensors], parts: list[Share]
+) -> Iterator[str]:
+    """What candidates take on disk, where they are written: the searches' generations, and the baselines beside them.
+
+    The models of the final table are written together, too. A path is counted as a model of its owner's size.
+    """
+    sizes = [
+        sum(tensors[stage.name].elements.values()) * WIDTH[stage.space.dtype]
+        for stage in config.stages
+        if stage.name in tensors
+    ]
+    if config.evaluation.storage != "disk" or not sizes:
+        return
+    leaders = config.evaluation.subsets.leaders if config.evaluation.subsets else 0
+    counts = {part.name: part.candidates for part in parts}
+    drawn = sum(_population(config, stage, tensors) + leaders for stage in config.searches)
+    models = max(drawn + counts["baselines"], counts["test"])
+    yield (
+        f"to write, as `storage` is disk: {models:,} candidates at a time at most, besides the above on disk: "
+        f"{shown(models * max(sizes))}"
+    )
 
 
 def note_device(config: RunConfig) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tsugiki import atomic
@@ -62,10 +63,12 @@ def select_from_files(
     stage: Stage,
     generation: int,
     recorded: Population | None = None,
+    *,
+    tells_left: bool = True,
 ) -> Next:
     """What follows from the files of a generation; writes nothing.
 
-    `recorded` is what followed when it was drawn, if it is drawn again.
+    `recorded` is what followed when it was drawn, if it is drawn again; `tells_left` is as in `Past`.
 
     Raises:
         LineageError: a file is missing, or files contradict each other.
@@ -84,7 +87,7 @@ def select_from_files(
         state_bytes=current.state.read_bytes(),
         outcomes_bytes=current.outcomes.read_bytes(),
         objectives=decided_evaluation(config, files.items).objectives,
-        past=past_of(files, config, stage, generation, recorded),
+        past=replace(past_of(files, config, stage, generation, recorded), tells_left=tells_left),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tsugiki.mergekit.document import MergekitDocument, parse_document, read_doc
 from tsugiki.mergekit.frankenmerges import import_frankenmerge, is_frankenmerge
 from tsugiki.mergekit.importing import import_mergekit
 from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.models.checks.architecture import note_choices
 from tsugiki.models.checks.components import check_kept
 from tsugiki.models.checks.tokenizers import check_loading, check_owner, check_tokenizers
 from tsugiki.models.facts import ModelFacts
@@ -32,7 +34,7 @@ from tsugiki.models.fault import Fault, refuse
 from tsugiki.models.files import digest_folder
 from tsugiki.models.kinds.kind import Names
 from tsugiki.models.plan import make_plan
-from tsugiki.parents.between import check_merged, note_merged
+from tsugiki.parents.between import check_merged, check_path, note_merged
 from tsugiki.parents.preflight import check_folders
 from tsugiki.parents.run_models import with_digests
 from tsugiki.steps.output import require_place
@@ -221,8 +223,12 @@ def _look_together(
     faults = list(check_owner(owner, "`tokenizer_source`, or `tokenizer` of a recipe"))
     faults += check_loading(owner)
     if not isinstance(recipe, Recipe):
-        # `open_merge` compares what layers depend on; rows for tokens come from these two alone
-        return [*faults, *check_tokenizers(owner, models[recipe.head or recipe.owner])], ()
+        # rows for tokens come from these two alone
+        faults += check_tokenizers(owner, models[recipe.head or recipe.owner])
+        others = [models[ref.name] for ref in recipe.parents if ref.name != recipe.owner]
+        faults += check_path(owner, others, accepted)
+        notes = (note_choices(owner, other, owner.name, accepted) for other in others)
+        return faults, chain.from_iterable(notes)
     first = [recipe.base.name] if recipe.base else []
     order = dict.fromkeys([*first, *(ref.name for ref in recipe.models), recipe.owner])
     together = [models[name] for name in order]

@@ -106,8 +106,8 @@ class Plan:
 
     def write_eras(self) -> None:
         """Tell later plans under which limits generations were drawn, where others are configured."""
-        found = {one.name: self.eras(one.name) for one in self.config.stages}
-        limits = {one.name: one.budget.limits for one in self.config.stages}
+        found = {name: self.eras(name) for name in self.stages}
+        limits = {name: one.budget.limits for name, one in self._searches.items()}
         changed = {name: eras for name, eras in found.items() if eras != [(0, limits[name])]}
         write_eras(self.files, changed)
 

@@ -80,11 +80,11 @@ class CoordinateClimb(Strategy):
         """Go to the best candidate if it is better, and plan to take together all that were.
 
         The point is measured again where a round begins, and the mean of its values counts: under
-        noise, luck would hold it otherwise.
+        noise, luck would hold it otherwise. Whoever was left at a rung is no better, and measures nothing.
         """
         known, point = dict(state.scalars), state.arrays["point"]
-        values = np.where(scores.failed, -np.inf, weighted_sum(scores))
-        if known["measure"] and not scores.failed[0]:
+        values = np.where(scores.whole, weighted_sum(scores), -np.inf)
+        if known["measure"] and scores.whole[0]:
             total = (known["value"] or 0.0) * known["measured"] + float(values[0])
             known["measured"] += 1
             known["value"] = total / known["measured"]

@@ -26,7 +26,7 @@ from tsugiki.contracts.genome import GeneKinds
 from tsugiki.contracts.scores import Scores, nondominated
 from tsugiki.keyed import generator
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked, Strategy, about
+from tsugiki.strategies.strategy import FIRST_SPREAD, Asked, Strategy, about, first_mean
 
 LEAST, MOST = 0.5, 0.8
 """Range of the factor that each objective contributes to a parent's probability (the paper's alpha_low, alpha_high)."""
@@ -56,9 +56,11 @@ class CycleQd(Strategy):
             yield f"{self.kind} is for several objectives; use `genetic`, or add an objective"
 
     def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
-        """Empty archives."""
-        del kinds
-        return State(self.kind, {"start": np.asarray(start, dtype=np.float64)}, {"generations": 0})
+        """Empty archives. Indicators are numbers, at first as probable as the start says."""
+        binary = (kinds or GeneKinds.numbers(len(start))).binary
+        return State(
+            self.kind, {"start": first_mean(start, binary, FIRST_SPREAD)}, {"generations": 0}
+        )
 
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
         """Children of pairs from the archive of the objective whose turn it is."""

@@ -24,7 +24,7 @@ from tsugiki.contracts.genome import GeneKinds
 from tsugiki.contracts.scores import Scores
 from tsugiki.keyed import generator
 from tsugiki.strategies.state import Array, State
-from tsugiki.strategies.strategy import Asked, Strategy, about
+from tsugiki.strategies.strategy import FIRST_SPREAD, Asked, Strategy, about, first_mean
 
 
 class NaturalNiches(Strategy):
@@ -46,12 +46,16 @@ class NaturalNiches(Strategy):
     """Standard deviation of the normal step on each gene of a child, in units of its range."""
 
     def initial(self, start: Array, kinds: GeneKinds | None = None) -> State:
-        """No parents yet. Genes without a depth are taken to lie along the model in their order."""
-        depth = None if kinds is None else kinds.depth
+        """No parents yet. An indicator starts as probable as the start says.
+
+        Genes without a depth are taken to lie along the model in their order.
+        """
+        kinds = kinds or GeneKinds.numbers(len(start))
+        depth = kinds.depth
         if depth is None:
             depth = (np.arange(len(start)) + 0.5) / len(start)
-        start = np.asarray(start, dtype=np.float64)
-        return State(self.kind, {"start": start, "depth": np.asarray(depth, dtype=np.float64)})
+        mean = first_mean(start, kinds.binary, FIRST_SPREAD)
+        return State(self.kind, {"start": mean, "depth": np.asarray(depth, dtype=np.float64)})
 
     def ask(self, state: State, key: Sequence[str | int]) -> list[Asked]:
         """Children of parents that are drawn by their share of the documents, and by attraction."""
@@ -78,6 +82,9 @@ class NaturalNiches(Strategy):
         number for any document, as perplexity, each one counts its value.
         """
         whole = np.flatnonzero(scores.whole)
+        if not len(whole) and len(state.arrays.get("genomes", ())):  # nobody has come
+            told = np.full(len(state.arrays["told"]), -1.0)
+            return State(self.kind, {**state.arrays, "told": told})
         values = scores.values[:, None]
         if scores.by_document is not None:
             without = np.isnan(scores.by_document).all(axis=1, keepdims=True)

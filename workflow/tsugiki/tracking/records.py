@@ -180,6 +180,8 @@ def _tags(candidate: Candidate, ranked: Ranked, recipe: AnyRecipe) -> dict[str, 
         tags |= {"failure.kind": outcome.kind, "failure.reason": outcome.reason}
     else:
         tags |= {"weights": outcome.weights, "evaluation": outcome.evaluation}
+    if outcome.rung is not None:
+        tags["rung"] = str(outcome.rung)
     return {f"{PREFIX}.{legal(name)}": text[:LONGEST_TAG] for name, text in tags.items() if text}
 
 

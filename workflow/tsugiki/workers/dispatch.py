@@ -18,6 +18,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain, count, takewhile
 from typing import Any, NamedTuple
 
 from tsugiki import errors
@@ -33,7 +34,7 @@ OPTIONS = {
 """The commands that workers do, and the options that the rules give them, in this order."""
 RUNG = "--rung"
 """The option that an evaluation has besides, at the end, for a rung before the last."""
-WORKERS = {"evaluate": "evaluate-{job}", "rank": "select", "select": "select", "track": "track"}
+WORKERS = {"evaluate": "evaluate-{slot}", "rank": "select", "select": "select", "track": "track"}
 """The worker of each command. `rank` and `select` have one of their own: they must not wait for an
 evaluation, and need little memory."""
 SWITCH = "TSUGIKI_RESIDENT"
@@ -53,11 +54,13 @@ class Request(NamedTuple):
     generation: int
     job: int = 0
     rung: int | None = None
+    slot: int | None = None
+    """Of the worker that does it, where there are several; the job's number if None."""
 
     @property
     def worker(self) -> str:
         """Name of the worker that does it."""
-        return WORKERS[self.command].format(job=self.job)
+        return WORKERS[self.command].format(slot=self.job if self.slot is None else self.slot)
 
     @property
     def log_path(self) -> str:
@@ -103,6 +106,8 @@ def dispatch(arguments: list[str]) -> int | None:
     if request is None or not workers_allowed():
         return None
     try:
+        if request.command == "evaluate":
+            request = _where_a_worker_is_free(request)
         connection = connect(socket_path(request))
     except (InfrastructureError, OSError):
         return None  # the same is raised, and shown, where a worker would be started
@@ -133,6 +138,27 @@ def _read(arguments: list[str]) -> Request | None:
     if not all(number.isdecimal() for number in numbers):
         return None
     return Request(command, config, phase, *map(int, numbers))
+
+
+def _where_a_worker_is_free(request: Request) -> Request:
+    """The evaluation for a worker that is at nothing; for the job's own if all of them are busy.
+
+    Shards take unequal times, and stages are searched side by side: without it, two jobs of one number wait for
+    one worker while another is idle. Two jobs that choose the same one at the same moment lose no more than that.
+    """
+    slots = (request._replace(slot=number) for number in count())
+    there = takewhile(lambda one: os.path.exists(socket_path(one)), slots)  # noqa: PTH110
+    free = (
+        one
+        for one in chain([request], there)
+        if not os.path.exists(busy_path(socket_path(one)))  # noqa: PTH110
+    )
+    return next(free, request)
+
+
+def busy_path(path: str) -> str:
+    """The file that says that the worker at a socket is at work; one that was killed leaves it to the next."""
+    return f"{path}.busy"
 
 
 def socket_path(request: Request) -> str:

@@ -21,7 +21,7 @@ from tsugiki.contracts.layout import RunFiles
 from tsugiki.errors import ConfigError, InfrastructureError, TsugikiError
 from tsugiki.quick_imports import quick_imports
 from tsugiki.steps.plan import Plan
-from tsugiki.workers.dispatch import Request
+from tsugiki.workers.dispatch import Request, busy_path
 
 POLITE = 10
 """How far the tracker's process stands back from those that evaluate (see nice(2))."""
@@ -101,19 +101,25 @@ class HeldRun:
                 track_generation(files, phase, generation, config, log=log)
             case "evaluate":
                 if self._evaluator is None:
-                    self._evaluator = self._open_evaluator(request.job)
+                    slot = request.job if request.slot is None else request.slot
+                    self._evaluator = self._open_evaluator(slot)
                 self._evaluator.evaluate(
-                    phase, generation, rung=request.rung, log=log, should_continue=should_continue
+                    phase,
+                    generation,
+                    job=request.job,
+                    rung=request.rung,
+                    log=log,
+                    should_continue=should_continue,
                 )
 
-    def _open_evaluator(self, job: int) -> Any:
+    def _open_evaluator(self, slot: int) -> Any:
         from tsugiki.evaluate.vllm_backend.engine import see_one_gpu
 
-        see_one_gpu(self._config.evaluation, job)
+        see_one_gpu(self._config.evaluation, slot)
         with quick_imports():
             from tsugiki.evaluate.batch import ShardEvaluator
 
-        return ShardEvaluator(self._files, self._config, job=job)
+        return ShardEvaluator(self._files, self._config, job=slot)
 
 
 class Worker:
@@ -158,17 +164,21 @@ def serve(path: Path, listener: socket.socket) -> None:
         listener: It listens already.
     """
     worker = Worker()
+    busy = Path(busy_path(str(path)))
+    busy.unlink(missing_ok=True)
     with suppress(TimeoutError), ExitStack() as listening:
         listening.enter_context(listener)
         listening.callback(path.unlink, missing_ok=True)
         while worker.usable:
             listener.settimeout(IDLE_SECONDS)
             with listener.accept()[0] as connection:
-                _converse(worker, connection, listening.close)
+                _converse(worker, connection, busy, listening.close)
 
 
-def _converse(worker: Worker, connection: socket.socket, leave: Callable[[], None]) -> None:
-    """Read a request, do it, and send what comes of it."""
+def _converse(
+    worker: Worker, connection: socket.socket, busy: Path, leave: Callable[[], None]
+) -> None:
+    """Read a request, do it, and send what comes of it; a file says so meanwhile."""
 
     def send(message: dict[str, Any]) -> None:
         with suppress(OSError):  # the client is gone: `should_continue` stops the work
@@ -180,9 +190,11 @@ def _converse(worker: Worker, connection: socket.socket, leave: Callable[[], Non
         return  # the client is gone before it has said what it wants
     gone = select.poll()  # a client says nothing after its request
     gone.register(connection, select.POLLIN)
+    busy.touch()
     last = worker.answer(
         Request(**json.loads(line)), lambda text: send({"log": text}), lambda: not gone.poll(0)
     )
+    busy.unlink(missing_ok=True)
     if not worker.usable:
         leave()  # before the client is told, and starts another worker
     send(last)

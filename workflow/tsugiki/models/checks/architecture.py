@@ -31,7 +31,11 @@ def check_settings(model: ModelFacts) -> Iterator[Fault]:
 
 
 def check_architecture(
-    reference: ModelFacts, other: ModelFacts, accepted: Collection[str] | None = None
+    reference: ModelFacts,
+    other: ModelFacts,
+    accepted: Collection[str] | None = None,
+    *,
+    passed: Collection[str] = (),
 ) -> Iterator[Fault]:
     """Parents agree on every setting that their weights depend on.
 
@@ -39,9 +43,12 @@ def check_architecture(
         reference: The base, or the first parent.
         other: A model that is merged with it.
         accepted: Settings that may differ, as the user wishes; all that a user can accept, if absent.
+        passed: Settings that need not be compared.
     """
     for key, mine, theirs in differences(reference, other):
         last = _last(key)
+        if last in passed:
+            continue
         fixed = last in reference.kind.agreement.fixed
         if not fixed and (accepted is None or _may_differ(key, reference, accepted)):
             continue
@@ -142,14 +149,14 @@ def differences(reference: ModelFacts, other: ModelFacts) -> Iterator[tuple[str,
     Defaults are filled in. What the kind of model ignores is left out, and a model whose configuration
     cannot be read differs in nothing.
     """
-    ignored = reference.kind.agreement.ignored
+    ignored = reference.kind.agreement.ignored  # whole sections, too
     if not reference.config or not other.config:
         return
     if _stated(reference, ignored) == _stated(other, ignored):
         return  # defaults need not be asked for
     mine, theirs = reference.core_settings, other.core_settings
     for key in sorted(mine.keys() | theirs.keys()):
-        if _last(key) not in ignored and mine.get(key) != theirs.get(key):
+        if ignored.isdisjoint(key.split(".")) and mine.get(key) != theirs.get(key):
             yield key, mine.get(key), theirs.get(key)
 
 

@@ -63,10 +63,13 @@ FIXED = frozenset({
     "vocab_size",
 })  # fmt: skip
 TRAINING = frozenset({
-    "_name_or_path", "architectures", "attention_dropout", "attn_implementation", "attn_pdrop",
-    "auto_map", "dtype", "embd_pdrop", "hidden_dropout", "initializer_range", "pretraining_tp",
-    "resid_pdrop", "torch_dtype", "transformers_version", "use_cache",
+    "_attn_implementation_autoset", "_model_name_or_path", "_name_or_path", "architectures",
+    "attention_dropout", "attn_implementation", "attn_pdrop", "auto_map", "dtype", "embd_pdrop",
+    "hidden_dropout", "initializer_range", "js_config", "output_router_logits", "pretraining_tp",
+    "resid_pdrop", "router_aux_loss_coef", "torch_dtype", "transformers_version", "unsloth_fixed",
+    "unsloth_version", "use_cache",
 })  # fmt: skip
+"""Of training, of what wrote or loads the files, or of another program: `transformers.js_config`, say."""
 ELSEWHERE = frozenset({"vocab_size", "quantization_config"})
 """Checked with the embeddings and the numbers."""
 CHOICES = frozenset({"max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id"})
