@@ -146,7 +146,7 @@ def _sections() -> Iterator[tuple[str, type[BaseModel]]]:
 
     visit(RunConfig, "")
     for model, title in titles.items():
-        yield title, model
+        yield title.replace("<", "\\<"), model  # GitHub hides unknown tags
 
 
 def _models(annotation: Any, entry: str = "") -> Iterator[tuple[type[BaseModel], str]]:
@@ -175,8 +175,7 @@ def reference() -> str:
     parts = [HEADER]
     for title, model in SECTIONS:
         about = (model.__doc__ or "").strip().replace("\n", " ").replace("    ", "")
-        heading = title.replace("<", "\\<")  # GitHub hides unknown tags
-        lines = [f"\n## {heading}\n\n{about}\n\n| key | type | default | meaning |"]
+        lines = [f"\n## {title}\n\n{about}\n\n| key | type | default | meaning |"]
         lines.append("|---|---|---|---|")
         for name, field in model.model_fields.items():
             cells = (
