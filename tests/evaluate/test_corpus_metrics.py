@@ -28,6 +28,7 @@ from tsugiki.canonical import digest, pretty_json
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.load import parse_config
 from tsugiki.contracts.document_sets import DocumentSets
+from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.outcome import OUTCOME, Measured, Scored
 from tsugiki.contracts.population import Generation
 from tsugiki.contracts.recipe import Recipe
@@ -38,6 +39,7 @@ from tsugiki.evaluate.evaluators.harness import Harness
 from tsugiki.evaluate.evaluators.task_checks import aggregation_fault
 from tsugiki.evaluate.preflight import check_tasks
 from tsugiki.steps.evolution import write_ranked
+from tsugiki.steps.prepare import write_document_sets
 
 DATA = "custom_dataset: !function tiny.load\ntest_split: test\nnum_fewshot: 0\n"
 CHOICES = """
@@ -333,9 +335,12 @@ def test_estimates_of_scores_that_are_no_means_are_refused_by_check(
         subsets={"per_generation": 3, "irt": {}},
     )
     raw = raw_config(tmp_path, tasks, tmp_path, evaluation=section)
-    (fault,) = check_tasks(parse_config(raw, where="test"), parents_sound=False).faults
+    config = parse_config(raw, where="test")
+    (fault,) = check_tasks(config, parents_sound=False).faults
     assert "`evaluation.subsets.irt` estimates scores document by document" in fault.what
     assert fault.got == "perplexity"
+    with pytest.raises(ConfigError, match="estimates scores document by document"):
+        write_document_sets(RunFiles(tmp_path / "run"), config)
 
 
 def test_the_direction_that_a_task_decides_or_contradicts_is_told(tasks: Path) -> None:

@@ -125,6 +125,20 @@ def test_inputs_and_outputs_are_those_of_the_run(finished: Finished, tmp_path: P
     assert found["#run"]["endTime"][:23] == max(one["finished"] for one in costs)[:23]
 
 
+def test_times_are_those_of_every_generation_and_rung(changeable: Finished, tmp_path: Path) -> None:
+    """Whose costs lie in folders of their own, where each generation has documents of its own."""
+    costs = sorted(
+        changeable.files.root.glob("*/candidates/*/cost.json"),
+        key=lambda one: str(json.loads(one.read_bytes())["started"]),
+    )
+    started = json.loads(costs[0].read_bytes())["started"]
+    own = costs[0].parent / "gen-000" / costs[0].name
+    own.parent.mkdir()
+    costs[0].rename(own)
+    write_crate(changeable.files, changeable.config, tmp_path / "crate")
+    assert entities(tmp_path / "crate")["#run"]["startTime"][:23] == started[:23]
+
+
 def test_a_run_that_is_not_finished_is_refused(changeable: Finished, tmp_path: Path) -> None:
     """One error, and nothing is written."""
     changeable.files.final.unlink()

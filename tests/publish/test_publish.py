@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,8 @@ def test_any_candidate_can_be_published(finished: Finished, tmp_path: Path) -> N
     content = (tmp_path / "other/README.md").read_text()
     assert "candidate of stage `ps` (001-02), and not the winner" in content
     assert ranked["outcome"]["weights"] in content
+    for name, one in ranked["outcome"]["measured"].items():
+        assert re.search(rf"- {name}: .* \({one['items']} documents\)", content)
     with pytest.raises(ConfigError, match="no candidate"):
         put(finished, out=tmp_path / "none", candidate=("ps", "009-99"))
 

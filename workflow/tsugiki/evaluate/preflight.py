@@ -123,6 +123,7 @@ def refuse_broken(evaluators: Evaluators, sets: DocumentSets, config: RunConfig)
     readers = open_readers(config, report.faults, report.notes)
     for name, of_task in sets.tasks.items():
         report.faults += evaluators.of(name).faults(name, _ids(of_task), readers)
+    report.faults += _faults_of_rule(config, evaluators.opened)
     refuse(report.faults)
 
 

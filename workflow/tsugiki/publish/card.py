@@ -238,8 +238,8 @@ def _candidate(one: Published, stage: str, ranked: Ranked | None) -> Iterator[st
         yield "It was not scored on held-out documents; on those of the search, which chose it, it has:\n"
         outcome = ranked.outcome if ranked is not None else None
         if isinstance(outcome, Scored):
-            for name, value in outcome.measured.items():
-                yield f"- {name}: {shown(value.value)}"
+            for name, value in outcome.overall.measured.items():
+                yield f"- {name}: {shown(value.value)} ({value.items} documents)"
         yield "\nThe run's other models on held-out documents:"
     yield ""
 

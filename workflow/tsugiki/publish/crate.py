@@ -232,7 +232,7 @@ def _graph(
 
 
 def _action(files: RunFiles, config: RunConfig, inputs: Slots, results: Slots) -> Entity:
-    costs = [read_cost(path) for path in files.root.glob("*/candidates/*/cost.json")]
+    costs = [read_cost(path) for path in files.root.glob("*/candidates/**/cost.json")]
     times = [(one.started, one.finished) for one in costs if one is not None]
     action = _entity(
         RUN_ON,
