@@ -13,6 +13,7 @@ from tests.runs_for_tests import PARENTS
 from tsugiki.config.load import parse_config
 from tsugiki.errors import ConfigError
 from tsugiki.evaluate.prompts import render_prompts
+from tsugiki.evaluate.readers import note_chat
 
 
 def test_each_task_is_shown_as_each_parent_is_asked_it(tiny_config: dict[str, Any]) -> None:
@@ -69,3 +70,20 @@ def test_without_a_tokenizer_there_is_no_chat_to_show(tiny_config: dict[str, Any
     tiny_config["evaluation"]["apply_chat_template"] = True
     with pytest.raises(ConfigError, match="chat template"):
         render_prompts(parse_config(tiny_config, where="test"), 1)
+
+
+def test_an_adapter_that_brings_a_chat_template_is_asked_by_it(
+    tiny_config: dict[str, Any], tmp_path: Path
+) -> None:
+    """And so is its base, which has none; before anything is prepared."""
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "chat_template.jinja").write_text("[{{ messages[0].content }}] ")
+    tiny_config["parents"]["a"] = {"path": str(adapter), "adapter_of": "base"}
+    tiny_config["evaluation"]["apply_chat_template"] = True
+    config = parse_config(tiny_config, where="test")
+    shown = render_prompts(config, 1)
+    for name in ("base", "a"):
+        assert f"words, {name}\n  answers end at the tokens </s> (2)\n  document 0: '[w" in shown
+    (note,) = [one for one in note_chat(config) if "stage `ps`" in one]
+    assert "chat template that of a" in note

@@ -106,7 +106,7 @@ TAKEN: list[tuple[Builder, list[str]]] = [
         builders.vision_language_that_owns,
         ["tensors of a outside its language model are copied as they are"],
     ),
-    (builders.template_in_one_only, ["present in: a", "the merged model gets none, as b"]),
+    (builders.template_in_one_only, ["(one in a, none in b)", "the merged model gets none, as b"]),
 ]
 
 

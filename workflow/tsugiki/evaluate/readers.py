@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -13,7 +14,13 @@ from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import has_bos_prefix, normalize_gen_kwargs, resolve_max_length
 
-from tsugiki.config.parents import DemoParent, HubParent
+from tsugiki.config.parents import (
+    DemoParent,
+    HubParent,
+    LocalParent,
+    ParentSource,
+    adapter_base,
+)
 from tsugiki.config.run import RunConfig
 from tsugiki.errors import ConfigError, ParentError
 from tsugiki.evaluate.chat import OWN, Chat, open_chat
@@ -21,7 +28,10 @@ from tsugiki.evaluate.language_model import end_tokens, generation_config
 from tsugiki.evaluate.pictures import PLACEHOLDER, Picture
 from tsugiki.evaluate.processors import marker_of, misfits, open_processor, turns_for
 from tsugiki.models.kinds.registry import kind_of
+from tsugiki.models.kinds.text import OTHERS, TOKENIZER
+from tsugiki.models.sources import FolderFiles
 from tsugiki.parents import hub
+from tsugiki.parents.prepare.write import TEMPLATES, AdapterFiles
 
 THINKING = ("<think>", "</think>")
 
@@ -206,7 +216,10 @@ def open_readers(config: RunConfig, faults: list[ConfigError], notes: list[str])
             )
             continue
         if config.evaluation.apply_chat_template and not reader.tokenizer.chat_template:
-            notes.append(f"{name} has no chat template: by itself it cannot be scored")
+            notes.append(
+                f"{name} has no chat template: by itself it cannot be scored, unless "
+                "`evaluation.chat_template` names one for all models"
+            )
             continue
         readers.append(reader)
     if readers or config.evaluation.apply_chat_template:
@@ -225,22 +238,53 @@ def _chat(config: RunConfig, folders: Mapping[str, Path], faults: list[ConfigErr
 
 
 def parents_here(config: RunConfig) -> dict[str, Path]:
-    """Folders of the parents whose own tokenizers are used, as far as they are on this machine."""
+    """Folders of the parents whose own tokenizers are used, as far as they are on this machine.
+
+    An adapter that brings no tokenizer or chat template is asked as its base is.
+    """
     folders = {}
     shared = config.vocabulary
     for name, source in config.parents.items():
-        if isinstance(source, DemoParent) or source.adapter_of is not None:
-            continue
         if shared.kind != "same" and name != shared.of:
             continue
-        folder: Path | None
-        if isinstance(source, HubParent):
-            folder = hub.cached_snapshot(source.hub, source.revision, code=source.trust_remote_code)
-        else:
-            folder = source.folder
+        folder, base = _folder(source), adapter_base(source)
+        if folder is not None and base is not None and base in config.parents:
+            below = _folder(config.parents[base])
+            folder = None if below is None else _with_base(folder, below)
         if folder is not None and (folder / "config.json").is_file():
             folders[name] = folder
     return folders
+
+
+def _folder(source: ParentSource) -> Path | None:
+    """Where a parent's files are on this machine, if they are."""
+    match source:
+        case DemoParent():
+            return None
+        case HubParent():
+            return hub.cached_snapshot(source.hub, source.revision, code=source.trust_remote_code)
+        case LocalParent():
+            return source.folder
+
+
+_together: dict[tuple[Path, Path], TemporaryDirectory[str]] = {}
+"""Small files of adapters and their bases, for as long as this process lives."""
+
+
+def _with_base(adapter: Path, base: Path) -> Path | None:
+    """A folder with the small files of a model that an adapter is merged into; None if all are the base's."""
+    if not (adapter.is_dir() and base.is_dir()):
+        return None
+    own = FolderFiles(adapter)
+    if own.sizes.keys().isdisjoint({*TOKENIZER, *TEMPLATES}):
+        return None
+    files = AdapterFiles(own, FolderFiles(base))
+    if (adapter, base) not in _together:
+        _together[adapter, base] = TemporaryDirectory(prefix="tsugiki-adapter-")
+    folder = Path(_together[adapter, base].name)
+    for name in {"config.json", *TOKENIZER, *OTHERS} & files.sizes.keys():
+        (folder / name).write_bytes(files.read(name))
+    return folder
 
 
 def note_chat(config: RunConfig) -> Iterator[str]:

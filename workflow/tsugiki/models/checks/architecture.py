@@ -53,7 +53,13 @@ def check_architecture(
         if not fixed and (accepted is None or _may_differ(key, reference, accepted)):
             continue
         fix = "merge models that were fine-tuned from the same base"
-        if not fixed:
+        if last == "tie_word_embeddings":
+            fix = (
+                "if the untied model's lm_head.weight equals its embeddings, remove it and tie them in a copy of "
+                "the model; else store the embeddings as lm_head.weight of the other, with "
+                "tie_word_embeddings: false"
+            )
+        elif not fixed:
             fix += (
                 f", or take the value of the tokenizer's model for all: accept_differences: [{last}] "
                 f"in a run's configuration, --accept-differences {last} for `tsugiki merge`"

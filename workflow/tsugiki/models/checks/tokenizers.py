@@ -31,14 +31,22 @@ def note_templates(
     models: Sequence[ModelFacts], owner: ModelFacts, lender: str | None = None
 ) -> Iterator[str]:
     """Say whose chat template is used, where the models differ in it: the owner's, if nobody lends one."""
-    if len({model.template for model in models}) == 1:
+    having: dict[str | None, list[str]] = {}
+    for model in models:
+        having.setdefault(model.template, []).append(model.name)
+    if len(having) == 1:
         return
-    having = ", ".join(model.name for model in models if model.template is not None)
+    without = having.pop(None, [])
+    each = [
+        f"{'another' if place else 'one'} in {' and '.join(names)}"
+        for place, names in enumerate(having.values())
+    ]
+    each += [f"none in {' and '.join(without)}"] if without else []
     source = f"that of {owner.name}" if owner.template is not None else f"none, as {owner.name}"
     source += ", whose tokenizer it takes"
     if lender is not None:
         source = f"that of {lender}"
-    yield f"chat templates differ (present in: {having}); the merged model gets {source}"
+    yield f"chat templates differ ({', '.join(each)}); the merged model gets {source}"
 
 
 AS_JSON = (
