@@ -2,7 +2,7 @@
 
 On the demo's bed (see search_bed.py), with parents and questions of several seeds and several searches on
 each, at equal numbers of answers: the demo's search; the same from the tuned baseline; the default up to version 1;
-uniform random candidates in the same space; a coordinate climb over the same weights, from the tuned baseline. The
+uniform random candidates in the same space, on all questions or on few fresh ones; a coordinate climb over the same weights, from the tuned baseline. The
 grid of that baseline, 36 merges, is there for the final table in any case; its 7,200 answers are in no budget. All have the
 same finalists' procedure: the 8 best and the mean on 400 questions, the winner of these on 1,000 others.
 
@@ -89,6 +89,22 @@ def uniform(bed: Bed, seed: int, answers: int) -> Trace:
     return evolve(bed, space, space.start, seed=seed, answers=answers, kind="random", population=24)
 
 
+def uniform_few(bed: Bed, seed: int, answers: int) -> Trace:
+    """As many uniform random candidates as the demo's search has, on as few fresh questions."""
+    space = weights_space(bed)
+    few = Asking((25,))
+    return evolve(
+        bed,
+        space,
+        space.start,
+        seed=seed,
+        answers=answers,
+        asking=few,
+        kind="random",
+        population=16,
+    )
+
+
 def by_hand(bed: Bed, seed: int, answers: int) -> Trace:
     """A coordinate climb from the tuned baseline."""
     space = weights_space(bed)
@@ -102,6 +118,7 @@ CONTESTANTS: dict[str, Contestant] = {
     "from the baseline": from_baseline,
     "coordinate climb": by_hand,
     "random": uniform,
+    "random, 25 fresh questions": uniform_few,
     "earlier default": earlier,
 }
 
