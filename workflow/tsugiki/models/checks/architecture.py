@@ -55,8 +55,8 @@ def check_architecture(
         fix = "merge models that were fine-tuned from the same base"
         if last == "tie_word_embeddings":
             fix = (
-                "if the untied model's lm_head.weight equals its embeddings, remove it and tie them in a copy of "
-                "the model; else store the embeddings as lm_head.weight of the other, with "
+                "if the untied model's head equals its embeddings, remove the head and tie them in a copy of "
+                "the model; else store the embeddings as the head of the other one, with "
                 "tie_word_embeddings: false"
             )
         elif not fixed:
