@@ -2,9 +2,10 @@
 
 On the demo's bed (see search_bed.py), with parents and questions of several seeds and several searches on
 each, at equal numbers of answers: the demo's search; the same from the tuned baseline; the default up to version 1;
-uniform random candidates in the same space, on all questions or on few fresh ones; a coordinate climb over the same weights, from the tuned baseline. The
-grid of that baseline, 36 merges, is there for the final table in any case; its 7,200 answers are in no budget. All have the
-same finalists' procedure: the 8 best and the mean on 400 questions, the winner of these on 1,000 others.
+uniform random candidates in the same space, on all questions, or as many as the demo's search has on as few fresh ones;
+a coordinate climb over the same weights, from the tuned baseline. The grid of that baseline, 36 merges, is there for the
+final table in any case; its 7,200 answers are in no budget. All have the same finalists' procedure: the 8 best and the
+mean on 400 questions, the winner of these on 1,000 others.
 
 Prints, for each budget, the mean over all searches first, then the lead of the demo's search over each rival
 with two 95 % intervals: for these parents (what other searches would give), and across parents (what other parents
@@ -22,6 +23,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from scipy.stats import t as student
@@ -83,25 +85,20 @@ def earlier(bed: Bed, seed: int, answers: int) -> Trace:
     return evolve(bed, space, space.start, seed=seed, answers=answers, population=24, sigma=0.2)
 
 
-def uniform(bed: Bed, seed: int, answers: int) -> Trace:
+def uniform(
+    bed: Bed, seed: int, answers: int, *, asking: Asking | None = None, population: int = 24
+) -> Trace:
     """Uniform random candidates in the space of the demo's search."""
     space = weights_space(bed)
-    return evolve(bed, space, space.start, seed=seed, answers=answers, kind="random", population=24)
-
-
-def uniform_few(bed: Bed, seed: int, answers: int) -> Trace:
-    """As many uniform random candidates as the demo's search has, on as few fresh questions."""
-    space = weights_space(bed)
-    few = Asking((25,))
     return evolve(
         bed,
         space,
         space.start,
         seed=seed,
         answers=answers,
-        asking=few,
+        asking=asking,
         kind="random",
-        population=16,
+        population=population,
     )
 
 
@@ -118,7 +115,7 @@ CONTESTANTS: dict[str, Contestant] = {
     "from the baseline": from_baseline,
     "coordinate climb": by_hand,
     "random": uniform,
-    "random, 25 fresh questions": uniform_few,
+    "random, 25 fresh questions": partial(uniform, asking=Asking((25,)), population=16),
     "earlier default": earlier,
 }
 

@@ -92,8 +92,8 @@ def download_bytes(sources: Iterable[ParentFiles]) -> int:
 def disk_bytes(config: RunConfig, models: Mapping[str, ModelFacts]) -> int:
     """Bytes of the merged models that a run keeps on disk: the best ones.
 
-    Candidates that it writes are counted with the evaluations (steps/estimate.py). A path in data-flow space is counted as one model of its owner's size. Models of the demo count
-    nothing.
+    Candidates that it writes are counted with the evaluations (steps/estimate.py). A path in data-flow space is
+    counted as one model of its owner's size. Models of the demo count nothing.
     """
     sizes = {stage.name: _merged_bytes(config, stage, models) for stage in config.stages}
     merged_later = {name for stage in config.stages for name in stage.members}

@@ -54,13 +54,18 @@ class Request(NamedTuple):
     generation: int
     job: int = 0
     rung: int | None = None
-    slot: int | None = None
-    """Of the worker that does it, where there are several; the job's number if None."""
+    chosen: int | None = None
+    """Number of the worker that does it, where there are several; the job's if None."""
+
+    @property
+    def slot(self) -> int:
+        """Number of the worker that does it, and of the GPU among those that it sees."""
+        return self.job if self.chosen is None else self.chosen
 
     @property
     def worker(self) -> str:
         """Name of the worker that does it."""
-        return WORKERS[self.command].format(slot=self.job if self.slot is None else self.slot)
+        return WORKERS[self.command].format(slot=self.slot)
 
     @property
     def log_path(self) -> str:
@@ -146,7 +151,7 @@ def _where_a_worker_is_free(request: Request) -> Request:
     Shards take unequal times, and stages are searched side by side: without it, two jobs of one number wait for
     one worker while another is idle. Two jobs that choose the same one at the same moment lose no more than that.
     """
-    slots = (request._replace(slot=number) for number in count())
+    slots = (request._replace(chosen=number) for number in count())
     there = takewhile(lambda one: os.path.exists(socket_path(one)), slots)  # noqa: PTH110
     free = (
         one

@@ -101,8 +101,7 @@ class HeldRun:
                 track_generation(files, phase, generation, config, log=log)
             case "evaluate":
                 if self._evaluator is None:
-                    slot = request.job if request.slot is None else request.slot
-                    self._evaluator = self._open_evaluator(slot)
+                    self._evaluator = self._open_evaluator(request.slot)
                 self._evaluator.evaluate(
                     phase,
                     generation,
