@@ -3,7 +3,7 @@
 Each seed trains its own parents on its own questions, poses others, and draws its own candidates and masks.
 Prints what `bench/demo_seeds.py` prints. Settings were chosen with the parents of seed 1.
 
-    python bench/smollm_seeds.py [--seeds 1 2 3]      about 48 minutes a seed on two cores
+    python bench/smollm_seeds.py [--seeds 1 2 3]      about 40 minutes a seed on two cores
 """
 
 from __future__ import annotations
