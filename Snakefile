@@ -10,7 +10,7 @@ from tsugiki.contracts.layout import RunFiles
 from tsugiki.steps.plan import Plan
 from tsugiki.steps.snakemake_log import filter_log
 from tsugiki.steps.workflow import end, look, start, use_this_python
-from tsugiki.workers.dispatch import forbid_workers
+from tsugiki.workers.dispatch import allow_workers
 
 min_version("9.0")
 use_this_python()
@@ -31,8 +31,8 @@ filter_log(RUN, is_dry_run=lambda: workflow.dryrun)
 
 onstart:
     start(PLAN)
-    if not workflow.local_exec:
-        forbid_workers()
+    if SETTINGS.evaluation.resident and workflow.local_exec:
+        allow_workers(SETTINGS.evaluation.threads)
 
 
 onsuccess:

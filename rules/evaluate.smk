@@ -95,8 +95,6 @@ rule promote:
     priority: 20
     conda:
         "../envs/environment.yaml"
-    resources:
-        runtime=10,
     params:
         config=RUN.config,
         generation=lambda wildcards: int(wildcards.gen),

@@ -31,8 +31,6 @@ rule baselines:
         RUN.root / "benchmarks/baselines.tsv"
     conda:
         "../envs/environment.yaml"
-    resources:
-        runtime=30,
     params:
         config=RUN.config,
         key=PLAN.baselines_key(),
@@ -52,8 +50,6 @@ rule finalists:
         RUN.root / "benchmarks/{finalists}.tsv"
     conda:
         "../envs/environment.yaml"
-    resources:
-        runtime=30,
     params:
         config=RUN.config,
         key=PLAN.finalists_key(),
@@ -95,8 +91,6 @@ rule flatness:
         RUN.root / "benchmarks/flatness.tsv"
     conda:
         "../envs/environment.yaml"
-    resources:
-        runtime=30,
     params:
         config=RUN.config,
         key=PLAN.flatness_key(),
@@ -116,8 +110,6 @@ rule held_out:
         RUN.root / "benchmarks/held_out.tsv"
     conda:
         "../envs/environment.yaml"
-    resources:
-        runtime=30,
     params:
         config=RUN.config,
     shell:
@@ -135,8 +127,6 @@ rule repeat:
         RUN.root / "benchmarks/repeat.tsv"
     conda:
         "../envs/environment.yaml"
-    resources:
-        runtime=30,
     params:
         config=RUN.config,
         key=PLAN.repeat_key(),
@@ -158,8 +148,6 @@ rule compare:
         RUN.root / "benchmarks/compare.tsv"
     conda:
         "../envs/environment.yaml"
-    resources:
-        runtime=30,
     params:
         config=RUN.config,
     shell:

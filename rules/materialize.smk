@@ -30,8 +30,6 @@ rule start:
         RUN.root / "benchmarks/{stage}/start.tsv"
     conda:
         "../envs/environment.yaml"
-    resources:
-        runtime=30,
     params:
         config=RUN.config,
         key=lambda wildcards: PLAN.stage_key(wildcards.stage),

@@ -20,8 +20,6 @@ rule parents:
     conda:
         "../envs/environment.yaml"
     threads: workflow.resource_settings.cores or 1
-    resources:
-        runtime=240,
     params:
         config=RUN.config,
         key=PLAN.parents_key(),
@@ -41,8 +39,6 @@ rule items:
         RUN.root / "benchmarks/items.tsv"
     conda:
         "../envs/environment.yaml"
-    resources:
-        runtime=60,
     params:
         config=RUN.config,
         key=PLAN.items_key(),

@@ -35,8 +35,6 @@ rule track:
     conda:
         "../envs/environment.yaml"
     threads: 0  # it takes no core from those that evaluate
-    resources:
-        runtime=30,
     params:
         config=RUN.config,
         key=PLAN.tracking_key(),
@@ -59,8 +57,6 @@ rule catch_up:  # planned while marks say that MLflow is to be told of something
     conda:
         "../envs/environment.yaml"
     threads: 0
-    resources:
-        runtime=30,
     params:
         config=RUN.config,
     shell:
@@ -95,8 +91,6 @@ rule report:
         RUN.root / "benchmarks/report.tsv"
     conda:
         "../envs/environment.yaml"
-    resources:
-        runtime=30,
     params:
         config=RUN.config,
     shell:
@@ -117,8 +111,6 @@ rule track_result:
     conda:
         "../envs/environment.yaml"
     threads: 0
-    resources:
-        runtime=30,
     params:
         config=RUN.config,
         key=PLAN.tracking_key(),

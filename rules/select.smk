@@ -30,8 +30,6 @@ rule rank:
     priority: 20
     conda:
         "../envs/environment.yaml"
-    resources:
-        runtime=10,
     params:
         config=RUN.config,
         generation=lambda wildcards: int(wildcards.gen),
@@ -60,8 +58,6 @@ rule select:
     priority: 20
     conda:
         "../envs/environment.yaml"
-    resources:
-        runtime=10,
     params:
         config=RUN.config,
         key=PLAN.selected_key,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.merge.models_for_tests import digests_of, recipe_of, save_model
+from tsugiki import api
+from tsugiki.commands.all import main
 from tsugiki.merge.write import write_merge
-from tsugiki.terminal import bar, progress_bar
 
 
 class FakeTerminal(io.StringIO):
@@ -20,29 +24,49 @@ class FakeTerminal(io.StringIO):
         return True
 
 
-def test_line_counts_tensors_and_measures_gigabytes_a_second() -> None:
-    """3 GB in 2 s are 1.5 GB/s."""
-    assert bar(3, 12, 3_000_000_000, 2.0) == (
-        "[######------------------] 3/12 tensors  3.00 GB  1.50 GB/s"
-    )
-    assert "0.00 GB/s" in bar(1, 1, 5, 0.0)
+def merged(progress: Callable[[int, int, int], None]) -> None:
+    """Tell of two tensors, of 1 GB and 3 GB."""
+    progress(1, 2, 1_000_000_000)
+    progress(2, 2, 4_000_000_000)
 
 
-def test_nothing_is_shown_where_no_terminal_is() -> None:
+def command(folder: Path) -> list[str]:
+    """Merge by a file."""
+    (folder / "merge.yaml").touch()
+    return ["merge", str(folder / "merge.yaml"), "--out", str(folder / "out")]
+
+
+def test_nothing_is_shown_where_no_terminal_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Logs stay readable."""
-    assert progress_bar(io.StringIO()) is None
+    monkeypatch.setattr(api, "merge", lambda *_, progress, **__: merged(progress))
+    result = CliRunner().invoke(main, command(tmp_path))
+    assert result.exit_code == 0
+    assert result.stderr == ""
 
 
-def test_line_changes_at_most_ten_times_a_second_and_ends_with_the_merge() -> None:
-    """The last tensor is always shown."""
-    terminal, times = FakeTerminal(), iter([0.0, 0.05, 0.2, 0.21])
-    show = progress_bar(terminal, lambda: next(times))
-    assert show is not None
-    for done in (1, 2, 3):
-        show(done, 3, done)
-    shown = terminal.getvalue().split("\r")[1:]
-    assert [text.split("] ")[1].split(" ")[0] for text in shown] == ["2/3", "3/3"]
-    assert terminal.getvalue().endswith("\n")
+def test_a_terminal_shows_tensors_and_gigabytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the merge goes on, and at its end."""
+    terminal = FakeTerminal()
+
+    def merge(*_given: object, progress: Callable[[int, int, int], None], **_more: object) -> None:
+        for _ in range(10**7):
+            progress(1, 2, 1_000_000_000)
+            if "1/2" in terminal.getvalue():
+                break
+        merged(progress)
+
+    monkeypatch.setattr(api, "merge", merge)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    main(command(tmp_path), standalone_mode=False)
+    first, *_, last = terminal.getvalue().rstrip("\n").split("\r")[1:]
+    assert "1/2" in first
+    assert "1.00 GB" in first
+    assert "2/2" in last
+    assert "4.00 GB" in last
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -17,7 +17,7 @@ from tsugiki.errors import LineageError, ParentError, RecipeError
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.registry import METHODS
 from tsugiki.models.grouping import groups
-from tsugiki.models.kinds.text import INDEX, SINGLE, TEXT
+from tsugiki.models.kinds.text import LAYOUT, SINGLE, TEXT
 
 Folders = dict[str, Path]
 
@@ -30,7 +30,7 @@ def merger_of(folders: Folders) -> InPlaceMerger:
 def test_weights_are_the_formula_in_every_block(trio: Folders) -> None:
     """Task arithmetic with other weights in each block, against a computation of its own."""
     merger = merger_of(trio)
-    names = groups(merger.plan("base").names, "block", TEXT)
+    names = groups(merger.plan("base").merged, "block", TEXT)
     weights = {
         parent: {group: 0.1 * (number + start) for number, group in enumerate(names)}
         for start, parent in enumerate(("a", "b"))
@@ -108,7 +108,7 @@ def test_shards_change_no_bit(trio: Folders, tmp_path: Path) -> None:
     for file, part in (("y.safetensors", names[:9]), ("x.safetensors", names[9:])):
         save_file({name: tensors[name] for name in part}, folder / file)
         places.update(dict.fromkeys(part, file))
-    (folder / INDEX).write_text(json.dumps({"weight_map": places}))
+    (folder / LAYOUT.index).write_text(json.dumps({"weight_map": places}))
     recipe = recipe_of("dare_ties", values={"density": 0.5})
     model = AutoModelForCausalLM.from_pretrained(trio["base"], dtype=torch.float32)
     whole = merger_of(trio).load_into(recipe, model)

@@ -16,19 +16,13 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from tests.merge.models_for_tests import digests_of, recipe_of, save_model, save_tokenizer
 from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import RecipeError
-from tsugiki.merge import blockwise, in_place, live, weighted
+from tsugiki.merge import blockwise, live, weighted
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.registry import METHODS
 from tsugiki.merge.write import write_merge
 
 Folders = dict[str, Path]
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@pytest.fixture(autouse=True)
-def _many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let these small models be work for several threads."""
-    monkeypatch.setattr(in_place, "RUN", 300)
 
 
 def merger_of(folders: Folders) -> InPlaceMerger:

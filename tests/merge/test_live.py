@@ -19,7 +19,6 @@ from transformers.core_model_loading import MergeModulelist
 
 from tests.merge.models_for_tests import digests_of, recipe_of, save_tokenizer
 from tests.merge.vision_models import TEXT
-from tsugiki.merge import in_place
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.write import write_merge
 from tsugiki.models.kinds.text import SINGLE
@@ -35,12 +34,6 @@ CONFIGS: dict[str, Any] = {
         **TEXT, num_experts=EXPERTS, num_experts_per_tok=2, moe_intermediate_size=8, head_dim=8
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def _many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let these small models be work for several threads."""
-    monkeypatch.setattr(in_place, "RUN", 300)
 
 
 @pytest.fixture(params=list(CONFIGS))

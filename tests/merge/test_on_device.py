@@ -15,7 +15,6 @@ from tests.merge.models_for_tests import digests_of, recipe_of
 from tests.tensors import same
 from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import ParentError, RecipeError
-from tsugiki.merge import in_place
 from tsugiki.merge.engine import Merge
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.models import ROOM, fits_on_device
@@ -27,12 +26,6 @@ Folders = dict[str, Path]
 CPU = torch.device("cpu")
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 VALUES = {"weight": (0.7, 1.3), "density": (0.4, 0.3), "gamma": 0.05, "t": 0.3, "scale": 0.8}
-
-
-@pytest.fixture(autouse=True)
-def _many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let these small models be work for several threads."""
-    monkeypatch.setattr(in_place, "RUN", 300)
 
 
 def merger_of(folders: Folders, *, held: bool = True) -> InPlaceMerger:

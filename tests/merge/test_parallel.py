@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tsugiki.merge.parallel import ordered, runs
+from tsugiki.merge.parallel import ordered
 
 PATIENCE = 600.0
 """Seconds after which a broken test ends."""
@@ -20,14 +20,6 @@ def test_results_are_in_order(threads: int) -> None:
     assert list(ordered(lambda item: item * item, range(50), threads)) == [
         item * item for item in range(50)
     ]
-
-
-def test_small_items_go_together() -> None:
-    """In their order, none left out, and no more together than are needed."""
-    sizes = [9, 1, 1, 1, 2, 9, 4, 1]
-    assert runs(sizes, lambda size: size, 4) == [[9], [1, 1, 1, 2], [9], [4], [1]]
-    assert runs(sizes, lambda size: size, 1) == [[size] for size in sizes]
-    assert runs([], len, 4) == []
 
 
 def test_a_slow_item_holds_up_no_thread() -> None:

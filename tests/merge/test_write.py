@@ -23,7 +23,7 @@ from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.registry import METHODS
 from tsugiki.merge.stream import shards
 from tsugiki.merge.write import write_merge
-from tsugiki.models.kinds.text import INDEX, SINGLE
+from tsugiki.models.kinds.text import LAYOUT, SINGLE
 
 Folders = dict[str, Path]
 
@@ -81,7 +81,7 @@ def test_threads_and_shards_change_no_weight(trio: Folders, tmp_path: Path) -> N
     }
     assert len(digests) == 1
     assert files_of(tmp_path / "1-4000") == files_of(tmp_path / "3-4000")
-    index = json.loads((tmp_path / "1-4000" / INDEX).read_text())
+    index = json.loads((tmp_path / "1-4000" / LAYOUT.index).read_text())
     assert index["metadata"]["total_size"] == 4 * sum(
         values.numel() for values in load_file(trio["a"] / SINGLE).values()
     )
@@ -159,7 +159,7 @@ def test_an_old_folder_is_replaced_as_a_whole(trio: Folders, tmp_path: Path) -> 
     write(recipe, trio, tmp_path / "out", replace=True)
     assert (tmp_path / "out" / SINGLE).is_file()
     assert not list((tmp_path / "out").glob("model-*"))
-    assert not (tmp_path / "out" / INDEX).exists()
+    assert not (tmp_path / "out" / LAYOUT.index).exists()
 
 
 def test_nothing_is_replaced_unless_asked(trio: Folders, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tsugiki.errors import ParentError
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.checks.numbers import check_numbers
 from tsugiki.models.facts import read_facts
-from tsugiki.models.kinds.text import INDEX, SINGLE
+from tsugiki.models.kinds.text import LAYOUT, SINGLE
 from tsugiki.models.sources import FolderFiles
 
 
@@ -37,7 +37,7 @@ def sharded(folder: Path) -> Path:
         file = f"model-{number:05d}-of-00002.safetensors"
         save_file({name: tensors[name] for name in part}, folder / file)
         places.update(dict.fromkeys(part, file))
-    (folder / INDEX).write_text(json.dumps({"weight_map": places}))
+    (folder / LAYOUT.index).write_text(json.dumps({"weight_map": places}))
     return folder
 
 
@@ -88,9 +88,9 @@ def test_a_missing_shard_is_named(sharded: Path) -> None:
 @pytest.mark.parametrize("path", ["../model-00001-of-00002.safetensors", "/etc/passwd", ".."])
 def test_an_index_that_leaves_the_folder_is_refused(sharded: Path, path: str) -> None:
     """Even if there is such a file."""
-    index = json.loads((sharded / INDEX).read_text())
+    index = json.loads((sharded / LAYOUT.index).read_text())
     index["weight_map"]["lm_head.weight"] = path
-    (sharded / INDEX).write_text(json.dumps(index))
+    (sharded / LAYOUT.index).write_text(json.dumps(index))
     shutil.copyfile(
         sharded / "model-00001-of-00002.safetensors",
         sharded.parent / "model-00001-of-00002.safetensors",
@@ -100,9 +100,9 @@ def test_an_index_that_leaves_the_folder_is_refused(sharded: Path, path: str) ->
 
 def test_a_shard_without_a_tensor_that_the_index_places_there_is_refused(sharded: Path) -> None:
     """The index and the shards disagree."""
-    index = json.loads((sharded / INDEX).read_text())
+    index = json.loads((sharded / LAYOUT.index).read_text())
     index["weight_map"]["lm_head.extra"] = "model-00001-of-00002.safetensors"
-    (sharded / INDEX).write_text(json.dumps(index))
+    (sharded / LAYOUT.index).write_text(json.dumps(index))
     assert "lm_head.extra" in fault(sharded)
 
 
@@ -110,7 +110,7 @@ def test_a_stray_whole_file_beside_shards_is_refused(sharded: Path, trio: dict[s
     """One library reads the file, another one the shards."""
     shutil.copyfile(trio["b"] / SINGLE, sharded / SINGLE)
     text = fault(sharded)
-    for part in (SINGLE, INDEX, "model-00001-of-00002.safetensors"):
+    for part in (SINGLE, LAYOUT.index, "model-00001-of-00002.safetensors"):
         assert part in text
 
 
@@ -181,7 +181,7 @@ def test_what_is_no_model_is_said_so(sharded: Path, tmp_path: Path, what: str) -
     elif what == "bad config":
         (folder / "config.json").write_text("{")
     else:
-        (folder / INDEX).write_text("{}")
+        (folder / LAYOUT.index).write_text("{}")
     assert str(folder) in fault(folder)
 
 
@@ -193,5 +193,5 @@ def test_a_model_that_transformers_shards_is_read(tmp_path: Path) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(folder)
     model.save_pretrained(folder, max_shard_size="4KB")
     (folder / SINGLE).unlink(missing_ok=True)
-    assert (folder / INDEX).is_file()
+    assert (folder / LAYOUT.index).is_file()
     assert Checkpoint("p", folder).headers.keys() == model.state_dict().keys()

@@ -22,6 +22,11 @@ def plan_of(*folders: Path) -> TensorPlan:
     return make_plan([Checkpoint(f"m{index}", folder) for index, folder in enumerate(folders)])
 
 
+def names_of(*folders: Path) -> set[str]:
+    """Names of the tensors that a merge of these models has."""
+    return {tensor.name for tensor in plan_of(*folders).tensors}
+
+
 def changed(folder: Path, copy: Path, **tensors: torch.Tensor) -> Path:
     """A copy of a model with tensors added or replaced; `__` stands for a dot."""
     shutil.copytree(folder, copy)
@@ -33,7 +38,7 @@ def changed(folder: Path, copy: Path, **tensors: torch.Tensor) -> Path:
 
 def test_every_tensor_is_planned(trio: dict[str, Path]) -> None:
     """No tensor is lost, none is added."""
-    assert plan_of(*trio.values()).names == load_file(trio["a"] / SINGLE).keys()
+    assert names_of(*trio.values()) == load_file(trio["a"] / SINGLE).keys()
 
 
 def test_biases_are_planned(tmp_path: Path) -> None:
@@ -46,8 +51,8 @@ def test_a_tied_head_is_not_planned(tied: dict[str, Path], tmp_path: Path) -> No
     """Neither if it is left out of the file, nor if it is stored again with equal values."""
     values = load_file(tied["a"] / SINGLE)["model.embed_tokens.weight"]
     twice = changed(tied["a"], tmp_path / "twice", lm_head__weight=values.clone())
-    assert "lm_head.weight" not in plan_of(tied["base"], tied["a"]).names
-    assert plan_of(tied["base"], twice).names == plan_of(tied["base"], tied["a"]).names
+    assert "lm_head.weight" not in names_of(tied["base"], tied["a"])
+    assert names_of(tied["base"], twice) == names_of(tied["base"], tied["a"])
 
 
 def test_a_tied_head_with_other_values_is_refused(tied: dict[str, Path], tmp_path: Path) -> None:
@@ -140,4 +145,4 @@ def test_buffers_that_follow_from_the_configuration_are_left_out(
     """Old llama checkpoints store rotary frequencies, which models compute anew."""
     name = "model__layers__0__self_attn__rotary_emb__inv_freq"
     folder = changed(trio["a"], tmp_path / "m", **{name: torch.ones(4)})
-    assert plan_of(trio["base"], folder).names == plan_of(trio["base"]).names
+    assert names_of(trio["base"], folder) == names_of(trio["base"])

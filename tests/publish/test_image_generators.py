@@ -19,7 +19,7 @@ from tsugiki.canonical import digest_bytes, digest_file
 from tsugiki.commands.all import main
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import LineageError, RecipeError
-from tsugiki.merge.marker import read_marker
+from tsugiki.merge.marker import MARKER, read_marker
 from tsugiki.publish.crate import write_crate
 from tsugiki.publish.publish import publish
 from tsugiki.steps.export_mergekit import export_best
@@ -122,7 +122,7 @@ def test_a_published_image_generator_is_a_whole_folder_with_its_own_card(
     assert [one.task_type for one in card.data.eval_results] == ["text-to-image"]
     assert "Merged: unet. All other components and all settings are those of `b`" in card.content
     assert "chat template" not in card.content
-    assert read_marker(finished.files.best).weights in card.content
+    assert read_marker(finished.files.best / MARKER).weights in card.content
     assert (out / "lineage/final.json").is_file()
     loaded, best = weights_of_unet(out), weights_of_unet(finished.files.best)
     assert all(torch.equal(values, best[name]) for name, values in loaded.items())
@@ -167,7 +167,7 @@ def test_the_best_image_generator_is_built_and_scored_again(
     recipe = finished.files.best_recipe
     folders = {name: finished.config.parents[name].path for name in "ab"}  # type: ignore[union-attr]
     weights = api.merge(recipe, tmp_path / "merged", folders)
-    assert weights == read_marker(finished.files.best).weights
+    assert weights == read_marker(finished.files.best / MARKER).weights
     pipeline = diffusers.DiffusionPipeline.from_pretrained(folders["b"], local_files_only=True)
     parts = torch.nn.ModuleDict({"unet": pipeline.unet})
     assert api.merge_into(parts, recipe, folders) == weights

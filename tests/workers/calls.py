@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from tests.runs_for_tests import TinyRun
-from tsugiki.workers import client
+from tsugiki.workers import dispatch
 from tsugiki.workers.dispatch import Request, connect, socket_path
 
 PATIENCE = 600.0
@@ -39,7 +39,7 @@ def listening(path: Path) -> socket.socket:
 
 def call(run: TinyRun, log: Callable[[str], None] = lambda _line: None, **changes: Any) -> None:
     """Have a worker do the work, and wait."""
-    client.call(request(run, **changes), log, threads=1)
+    dispatch.call(request(run, **changes), log, threads=1)
 
 
 def said(run: TinyRun) -> bytes:

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from socket import SHUT_WR
+from socket import SHUT_WR, socket
 from threading import current_thread
 
 import pytest
 
 from tests.conftest import MakeRun
 from tests.runs_for_tests import TinyRun
-from tests.workers.calls import socket_of
+from tests.workers.calls import PATIENCE, socket_of
 from tests.workers.conftest import Servers
 from tsugiki.commands.all import main as commands
 from tsugiki.errors import EvaluationError, InfrastructureError
+from tsugiki.workers import start
 from tsugiki.workers.dispatch import (
     OPTIONS,
     SWITCH,
     Request,
+    allow_workers,
     busy_path,
     connect,
     dispatch,
-    forbid_workers,
     socket_path,
-    workers_allowed,
 )
 
 MAIN = "from tsugiki.cli import main; main()"
 LARGE = {"click", "pydantic", "yaml", "pathlib", "tempfile", "subprocess", "numpy", "torch"}
 
 Serve = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def _allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are used, as a workflow says where they are."""
+    monkeypatch.setenv(SWITCH, "1")
 
 
 @pytest.fixture
@@ -57,22 +62,21 @@ def serve(run: TinyRun, servers: Servers) -> Serve:
     return start
 
 
-def words(run: TinyRun, command: str, *, config: Path | None = None) -> list[str]:
+def words(run: TinyRun, command: str) -> list[str]:
     """The command line of a rule, for the first generation."""
     values = {"--series": "ps", "--stage": "ps", "--generation": "0", "--job": "0"}
     options = [part for name in OPTIONS[command] for part in (name, values[name])]
     log = str(run.files.root / "logs" / f"{command}.log")
-    return ["--log", log, command, str(config or run.files.config), *options]
+    return ["--log", log, command, str(run.files.config), *options]
 
 
-def job(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+def job(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """The command as a rule runs it: in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "tsugiki.cli", *arguments],
         check=False,
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
     )
 
 
@@ -91,18 +95,20 @@ def log_of(run: TinyRun, command: str) -> str:
 
 
 def test_ranking_and_selection_are_the_same_by_a_process_and_without(
-    run: TinyRun, serve: Serve
+    run: TinyRun, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same bytes; and the progress is told to people and to the log in either case."""
     phase = run.files.phase("ps")
     after = phase.generation(1)
     written = [phase.generation(0).outcomes, after.population, after.state]
     found = []
-    for switch in ("no", "yes"):
-        if switch == "yes":
+    monkeypatch.delenv(SWITCH)
+    for by_worker in (False, True):
+        if by_worker:
+            monkeypatch.setenv(SWITCH, "1")
             serve("rank")
         for command in ("rank", "select"):
-            done = job(words(run, command), **{SWITCH: switch})
+            done = job(words(run, command))
             assert done.returncode == 0, done.stderr
             assert done.stdout == log_of(run, command)
             assert ("best so far" in done.stdout) is (command == "rank")
@@ -121,28 +127,34 @@ def test_an_evaluation_is_dispatched_and_told_to_the_log_alone(run: TinyRun, ser
 
 
 @pytest.mark.parametrize(
-    ("busy", "chosen"), [({0}, 1), ({0, 1}, 0), ({1}, 0)], ids=["own", "both", "other"]
+    ("busy", "dead", "chosen"),
+    [({0}, None, 1), ({0, 1}, None, 0), ({1}, None, 0), ({0}, 1, 0)],
+    ids=["own", "both", "other", "own, and the other was killed"],
 )
 def test_an_evaluation_goes_to_a_worker_that_is_free(
     run: TinyRun,
     servers: Servers,
     monkeypatch: pytest.MonkeyPatch,
     busy: set[int],
+    dead: int | None,
     chosen: int,
 ) -> None:
-    """Its own first, and if all are busy; the shard stays the job's, and who works says so meanwhile."""
+    """Its own first, and if none is free; the shard stays the job's, and who works says so meanwhile."""
     config = str(run.files.config)
     paths = [Path(socket_path(Request("evaluate", config, "ps", 0, job))) for job in range(2)]
     seen = []
 
     def note(_evaluator: object, *_what: object, job: int, **_more: object) -> None:
-        worker = next(path for path in paths if servers.threads[path] is current_thread())
+        worker = next(path for path in paths if servers.threads.get(path) is current_thread())
         seen.append((job, paths.index(worker), Path(busy_path(str(worker))).exists()))
 
     monkeypatch.setattr("tsugiki.evaluate.batch.ShardEvaluator.evaluate", note)
-    for path in paths:
-        servers.start(path)
-        begun(path)
+    for number, path in enumerate(paths):
+        if number == dead:
+            path.touch()
+        else:
+            servers.start(path)
+            begun(path)
     for number in busy:
         Path(busy_path(str(paths[number]))).touch()
     assert dispatch(words(run, "evaluate")) == 0
@@ -210,23 +222,46 @@ def test_a_process_that_cannot_track_stops_no_search(
     servers.end(path)
 
 
-def test_a_process_that_holds_what_has_changed_does_nothing_and_ends(
-    run: TinyRun, serve: Serve, servers: Servers
+def test_a_process_that_holds_what_has_changed_ends_and_the_next_one_does_the_work(
+    run: TinyRun, serve: Serve, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the next one is started by the command itself."""
+    """In the same job, which starts it."""
+
+    def launch(path: Path, listener: socket, *_: object) -> None:
+        servers.serve(path, listener.dup())
+
+    monkeypatch.setattr(start, "_launch", launch)
     path = serve("rank")
+    first = servers.threads[path]
     assert dispatch(words(run, "rank")) == 0
+    assert servers.threads[path] is first
     run.files.phase("ps").generation(0).outcomes.unlink()
     run.files.config.write_text(run.files.config.read_text() + "\n# another\n")
-    assert dispatch(words(run, "rank")) is None
-    servers.end(path)
-    assert not path.exists()
-    assert not run.files.phase("ps").generation(0).outcomes.exists()
+    assert dispatch(words(run, "rank")) == 0
+    first.join(PATIENCE)
+    assert not first.is_alive()
+    assert servers.threads[path] is not first
+    assert run.files.phase("ps").generation(0).outcomes.is_file()
 
 
-def test_only_what_the_rules_write_is_dispatched(
-    run: TinyRun, serve: Serve, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("command", "threads"), [("evaluate", 3), ("rank", 1)])
+def test_a_job_starts_its_worker_with_the_threads_of_the_workflow(
+    run: TinyRun, servers: Servers, monkeypatch: pytest.MonkeyPatch, command: str, threads: int
 ) -> None:
+    """One thread where more may give other bits."""
+    given = []
+
+    def launch(path: Path, listener: socket, threads: int, _log: Path) -> None:
+        given.append(threads)
+        servers.serve(path, listener.dup())
+
+    monkeypatch.setattr(start, "_launch", launch)
+    allow_workers(3)
+    assert dispatch(words(run, command)) == 0
+    assert given == [threads]
+
+
+def test_only_what_the_rules_write_is_dispatched(run: TinyRun, serve: Serve) -> None:
     """Everything else goes its usual way, defaults and help included."""
     serve("rank")
     right = words(run, "rank")
@@ -238,24 +273,22 @@ def test_only_what_the_rules_write_is_dispatched(
         [*right, "--rung", "0"],
         [*right[:-1], "one"],
         ["--log", "x", "report", str(run.files.config)],
-        words(run, "rank", config=run.files.root / "other.yaml"),
     ):
         assert dispatch(wrong) is None
-    monkeypatch.setenv(SWITCH, "no")
-    assert dispatch(right) is None
-    monkeypatch.delenv(SWITCH)
     assert dispatch(right) == 0
 
 
 def test_without_a_folder_for_sockets_nothing_is_dispatched(
-    run: TinyRun, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: TinyRun, serve: Serve, sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command goes its usual way, and says what is wrong if it needs one."""
+    """The command goes its usual way, but for an evaluation, which says what is wrong."""
     serve("rank")
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "file"))
-    monkeypatch.setattr("tsugiki.workers.dispatch.LONGEST_SOCKET_PATH", 10_000)
+    (sockets / "file").write_text("")
+    monkeypatch.setenv("TMPDIR", str(sockets / "file"))
     assert dispatch(words(run, "rank")) is None
+    failed = job(words(run, "evaluate"))
+    assert failed.returncode == 75
+    assert "set TMPDIR" in failed.stderr
 
 
 def test_dispatching_imports_nothing_large(run: TinyRun, serve: Serve) -> None:
@@ -299,11 +332,12 @@ def test_a_long_temporary_folder_still_has_room_for_a_socket(
     assert Path(path).parent.is_dir()
 
 
-def test_workers_are_allowed_until_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment carries it to jobs on other nodes."""
-    monkeypatch.delenv(SWITCH, raising=False)
-    assert workers_allowed()
-    monkeypatch.setenv(SWITCH, "yes")
-    assert workers_allowed()
-    forbid_workers()
-    assert not workers_allowed()
+def test_without_the_workflows_word_nothing_is_dispatched(
+    run: TinyRun, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a cluster, and by hand: no worker is asked, and none is started."""
+    serve("rank")
+    monkeypatch.delenv(SWITCH)
+    monkeypatch.delattr(start, "_launch")
+    assert dispatch(words(run, "rank")) is None
+    assert dispatch(words(run, "evaluate")) is None

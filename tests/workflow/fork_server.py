@@ -176,9 +176,9 @@ def main() -> None:
             importlib.import_module(found.name)
     for name in LAZY:
         importlib.import_module(name)
-    from tsugiki.workers import client
+    from tsugiki.workers import start
 
-    client.subprocess = SimpleNamespace(Popen=start_worker(address), DEVNULL=subprocess.DEVNULL)
+    start.subprocess = SimpleNamespace(Popen=start_worker(address), DEVNULL=subprocess.DEVNULL)
     gc.freeze()
     gc.enable()
     assert threading.active_count() == 1, "threads are lost in a fork"

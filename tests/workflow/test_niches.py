@@ -28,6 +28,8 @@ def test_the_number_of_jobs_changes_no_byte_of_what_is_drawn_from_records(tmp_pa
     two.run(SEARCHED)
     one = make_workspace(tmp_path / "one", in_niches(jobs=1, resident=False))
     assert not one.run_until(lambda: False, SEARCHED)
+    assert list(two.files.root.glob("logs/resident-*"))
+    assert not list(one.files.root.glob("logs/resident-*"))
     assert "ps/gen-001/state.npz" in two.digests()
     assert two.digests() == one.digests()
     done = two.tsugiki("audit", "tiny.yaml")

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-    from typing import TextIO
-
 
 STOPPED = 130
 """Status of a command that was ended by Ctrl-C, as shells have it."""
-INTERVAL = 0.1
-"""Seconds between two changes of the bar's line."""
-WIDTH = 24
-"""Characters of the bar."""
 
 
 def end_by_hand(*, told: bool) -> NoReturn:
@@ -77,42 +68,3 @@ class Terminal:
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command's output
         if self._log is not None:
             os.write(self._err, f"{text}\n  log: {self._log}\n".encode())
-
-
-def progress_bar(
-    stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
-) -> Callable[[int, int, int], None] | None:
-    """A bar that shows how far a merge has come; None unless `stream` is a terminal.
-
-    Args:
-        stream: Where the bar goes; the process's standard error if absent.
-        clock: Seconds.
-
-    Returns:
-        To be called after each tensor: tensors written, all tensors, bytes written.
-    """
-    place = sys.stderr if stream is None else stream
-    if not place.isatty():
-        return None
-    start = shown = clock()
-
-    def show(done: int, all_: int, size: int) -> None:
-        nonlocal shown
-        now = clock()
-        if done < all_ and now - shown < INTERVAL:
-            return
-        shown = now
-        end = "\n" if done == all_ else ""
-        with suppress(OSError):  # a terminal that has gone away does not end a merge
-            place.write(f"\r{bar(done, all_, size, now - start)}{end}")
-            place.flush()
-
-    return show
-
-
-def bar(done: int, all_: int, size: int, seconds: float) -> str:
-    """The bar, tensors, gigabytes (10^9 bytes) and gigabytes a second."""
-    filled = WIDTH * done // all_
-    speed = size / 1e9 / seconds if seconds > 0 else 0.0
-    drawn = "#" * filled + "-" * (WIDTH - filled)
-    return f"[{drawn}] {done}/{all_} tensors  {size / 1e9:.2f} GB  {speed:.2f} GB/s"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tsugiki.commands.arguments import FILE, MODELS, PLACE, RUN, THREADS, find_stage
-from tsugiki.terminal import Terminal, progress_bar
+from tsugiki.terminal import Terminal
 
 if TYPE_CHECKING:
     from tsugiki.api import Run
@@ -270,17 +270,27 @@ def merge(
     accepted: tuple[str, ...],
 ) -> None:
     """Merge once, by FILE: recipe.json or a mergekit configuration."""
+    from tqdm import tqdm
+
     from tsugiki.api import merge as run
 
-    weights = run(
-        file,
-        out,
-        models,
-        threads=threads,
-        accept_differences=accepted,
-        log=terminal.announce,
-        progress=progress_bar(),
-    )
+    # by its delay, the bar begins with the first tensor, below what is said before
+    with tqdm(unit=" tensors", delay=0.1, disable=None) as bar:
+
+        def show(done: int, tensors: int, size: int) -> None:
+            bar.total = tensors
+            bar.set_postfix_str(f"{size / 1e9:.2f} GB", refresh=False)
+            bar.update(done - bar.n)
+
+        weights = run(
+            file,
+            out,
+            models,
+            threads=threads,
+            accept_differences=accepted,
+            log=terminal.announce,
+            progress=show,
+        )
     click.echo(f"{out}  weights {weights}")
 
 

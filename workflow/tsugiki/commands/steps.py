@@ -21,7 +21,6 @@ from tsugiki.commands.arguments import (
 )
 from tsugiki.quick_imports import quick_imports
 from tsugiki.terminal import Terminal
-from tsugiki.workers.client import done_by_worker
 
 if TYPE_CHECKING:
     from tsugiki.api import Run
@@ -89,10 +88,6 @@ def evaluate(run: Run, phase: str, generation: int, job: int, rung: int | None) 
 
     os.environ.setdefault("TQDM_DISABLE", "1")  # the log has a line per candidate instead
     stay_offline()
-    if done_by_worker(
-        run.files, run.config, "evaluate", phase, generation, job, rung=rung, log=click.echo
-    ):
-        return
     from tsugiki.evaluate.vllm_backend.engine import see_one_gpu
 
     see_one_gpu(run.config.evaluation, job)
@@ -127,12 +122,9 @@ def promote(run: Run, stage: str, generation: int, rung: int) -> None:
 @GENERATION
 def rank(terminal: Terminal, run: Run, phase: str, generation: int) -> None:
     """Write the ledger's entry of a generation."""
-    log = terminal.announce
-    if done_by_worker(run.files, run.config, "rank", phase, generation, log=log):
-        return
     from tsugiki.steps.evolution import write_ranked
 
-    write_ranked(run.files, run.config, phase, generation, log=log)
+    write_ranked(run.files, run.config, phase, generation, log=terminal.announce)
 
 
 @click.command()
@@ -141,8 +133,6 @@ def rank(terminal: Terminal, run: Run, phase: str, generation: int) -> None:
 @GENERATION
 def select(run: Run, stage: str, generation: int) -> None:
     """Draw the generation that follows a ranked one."""
-    if done_by_worker(run.files, run.config, "select", stage, generation, log=click.echo):
-        return
     from tsugiki.steps.evolution import write_next
 
     write_next(run.files, run.config, find_stage(run.config, stage), generation)
@@ -280,12 +270,9 @@ def track(
 
         (projection.rebuild if rebuild else projection.catch_up)(run.files, run.config)
         return
-    log = terminal.announce
-    if done_by_worker(run.files, run.config, "track", phase, generation, log=log):
-        return
     from tsugiki.tracking.projection import track_generation
 
-    track_generation(run.files, phase, generation, run.config, log=log)
+    track_generation(run.files, phase, generation, run.config, log=terminal.announce)
 
 
 @click.command()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tsugiki.atomic import write_if_changed
 from tsugiki.canonical import digest as canonical_digest
 from tsugiki.contracts.data import Data, IfAny, IfSet
 from tsugiki.json_files import reader
@@ -131,8 +129,3 @@ read_lock = reader(
     mend="restore the file, or remove it and run `tsugiki parents` to lock anew",
 )
 """Read parents.lock.json; LineageError where there is none, or it is no valid lock file."""
-
-
-def write_lock(path: Path, lock: ParentsLock) -> bool:
-    """Write a lock file unless it is there already; say whether it was written."""
-    return write_if_changed(path, lock.to_json())

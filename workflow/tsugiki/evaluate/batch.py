@@ -336,7 +336,7 @@ def record(candidate: CandidateFiles, evaluated: Evaluated, device: str, generat
     if evaluated.items is not None:
         atomic.write_bytes(candidate.items, evaluated.items, synced=False)
     atomic.write_bytes(candidate.cost, pretty_json(cost), synced=False)
-    atomic.write_bytes(candidate.outcome, pretty_json(evaluated.outcome.model_dump(mode="json")))
+    atomic.write_bytes(candidate.outcome, evaluated.outcome.to_json())
 
 
 def finish(mark: Path, population: bytes, places: Mapping[str, CandidateFiles]) -> None:

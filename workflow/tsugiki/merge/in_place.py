@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Lock
 
@@ -15,13 +14,10 @@ from tsugiki.errors import ParentError
 from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.live import LiveModels, LiveWeights
 from tsugiki.merge.models import OpenModels
-from tsugiki.merge.parallel import ordered, runs
+from tsugiki.merge.parallel import ordered
 from tsugiki.models.digest import FORMAT_NAMES, WeightsDigest, pieces_digest, tensor_digest
 from tsugiki.models.kinds.kind import Names
 from tsugiki.models.plan import PlannedTensor, TensorPlan
-
-RUN = 1 << 20
-"""Elements that a thread merges at a time, at least: a millisecond's work."""
 
 
 class InPlaceMerger:
@@ -137,16 +133,16 @@ class InPlaceMerger:
         live = self.live_weights(recipe.owner, model)
         digest = WeightsDigest()
 
-        def write(run: Sequence[PlannedTensor]) -> list[str]:
+        def write(planned: PlannedTensor) -> str:
             with torch.no_grad():  # which holds for one thread
-                return [self._write(merge, live, planned) for planned in run]
+                return self._write(merge, live, planned)
 
-        work = runs(merge.plan.tensors, lambda planned: math.prod(planned.shape), RUN)
+        tensors = merge.plan.tensors
         with one_thread_per_operation():
-            for run, contents in zip(work, ordered(write, work, threads), strict=True):
-                for planned, content in zip(run, contents, strict=True):
-                    name, format_name = planned.stored, FORMAT_NAMES[merge.format(planned)]
-                    digest.add(name, format_name, planned.shape, content)
+            contents = ordered(write, tensors, threads)
+            for planned, content in zip(tensors, contents, strict=True):
+                name, format_name = planned.stored, FORMAT_NAMES[merge.format(planned)]
+                digest.add(name, format_name, planned.shape, content)
             with torch.no_grad():
                 live.finish()
         return digest.hexdigest()

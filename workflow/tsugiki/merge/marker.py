@@ -12,10 +12,10 @@ from typing import BinaryIO, Literal
 
 from blake3 import blake3
 
-from tsugiki.canonical import digest_bytes, digest_file, pretty_json
+from tsugiki.canonical import digest_bytes, digest_file
 from tsugiki.contracts.data import Data
 from tsugiki.errors import LineageError, TsugikiError
-from tsugiki.json_files import read_json
+from tsugiki.json_files import read_json, reader
 from tsugiki.models.digest import WeightsDigest
 from tsugiki.models.headers import header_end, parse_header, prefix_of
 
@@ -51,18 +51,11 @@ def write_marker(folder: Path, weights: str) -> None:
     """Mark a model's folder, all its files written; the digest of its weights is known from writing them."""
     files = {name: _describe(folder / name) for name in _entries(folder) if _is_file(folder / name)}
     marker = Marker(files=files, weights=weights)
-    (folder / MARKER).write_bytes(pretty_json(marker.model_dump(mode="json")))
+    (folder / MARKER).write_bytes(marker.to_json())
 
 
-def read_marker(folder: Path) -> Marker:
-    """The marker of a folder.
-
-    Raises:
-        LineageError: there is none, or it cannot be read.
-    """
-    return read_json(
-        folder / MARKER, Marker.model_validate_json, "marker", missing="the marker is missing"
-    )
+read_marker = reader(Marker.model_validate_json, "marker")
+"""Read the marker file of a merged model; LineageError where there is none, or it is no valid marker."""
 
 
 def difference(folder: Path) -> str | None:

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-def runs(items: Iterable[T], size: Callable[[T], int], least: int) -> list[Sequence[T]]:
-    """Divide items into runs of neighbours, each of at least some size, but for the last one.
-
-    What is done with a small item takes less time than to hand it to a thread.
-    """
-    divided: list[Sequence[T]] = []
-    run: list[T] = []
-    room = least
-    for item in items:
-        run.append(item)
-        room -= size(item)
-        if room <= 0:
-            divided.append(run)
-            run, room = [], least
-    return [*divided, run] if run else divided
 
 
 def ordered(function: Callable[[T], R], items: Sequence[T], threads: int) -> Iterator[R]:

@@ -39,11 +39,6 @@ class TensorPlan:
     """The kind of model that it is."""
 
     @property
-    def names(self) -> frozenset[str]:
-        """Names of all tensors."""
-        return frozenset(tensor.name for tensor in self.tensors)
-
-    @property
     def merged(self) -> list[str]:
         """Names of those that are merged."""
         return [tensor.name for tensor in self.tensors if tensor.merged]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from tsugiki.atomic import write_if_changed
 from tsugiki.config.parents import DemoParent, HubParent, LocalParent, adapter_base
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.locks import (
@@ -14,7 +15,6 @@ from tsugiki.contracts.locks import (
     ParentsLock,
     digest_of_files,
     read_lock,
-    write_lock,
 )
 from tsugiki.errors import ConfigError, LineageError, ParentError
 from tsugiki.models.facts import ModelFacts
@@ -63,7 +63,7 @@ def lock_parents(
         locked[name] = _lock_parent(config, name, before, log)
     kept = {name: parent for name, parent in previous.items() if name not in update}
     result = _prepare_parents(config, ParentsLock(parents=locked), kept, log)
-    write_lock(lock, result)
+    write_if_changed(lock, result.to_json())
     remember(locate.digest_memory(config))
     return result
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tsugiki import atomic
-from tsugiki.canonical import pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import BASELINES, RunFiles
 from tsugiki.contracts.locks import LockedParent, digest_of_files, read_lock
 from tsugiki.contracts.recipe import AnyRecipe, ParentRef, Recipe
-from tsugiki.json_files import read_json
+from tsugiki.json_files import reader
 from tsugiki.models.files import digest_folder
 from tsugiki.parents.locate import digest_memory, locate, require_files
 
@@ -111,22 +109,11 @@ def lock_stage(stage: str, folder: Path, recipe: str) -> LockedParent:
     return LockedParent(source=source, files=found, digest=digest_of_files(found))
 
 
-def write_stage_lock(path: Path, locked: LockedParent) -> None:
-    """Write best.lock.json of a stage."""
-    atomic.write_bytes(path, pretty_json(locked.model_dump(mode="json")))
-
-
-def read_stage_lock(path: Path) -> LockedParent:
-    """Read best.lock.json of a stage.
-
-    Raises:
-        LineageError: it is missing or not a valid lock file.
-    """
-    return read_json(
-        path,
-        LockedParent.model_validate_json,
-        "lock file of a stage's best model",
-        missing="the stage's best model is not written yet",
-        make="let the workflow run; it writes it after the stage's last generation",
-        mend="remove the file and run the workflow again",
-    )
+read_stage_lock = reader(
+    LockedParent.model_validate_json,
+    "lock file of a stage's best model",
+    missing="the stage's best model is not written yet",
+    make="let the workflow run; it writes it after the stage's last generation",
+    mend="remove the file and run the workflow again",
+)
+"""Read best.lock.json of a stage; LineageError where there is none, or it is no valid lock file."""

@@ -21,7 +21,7 @@ from tsugiki.contracts.population import Ranked
 from tsugiki.contracts.recipe import AnyRecipe, names_in
 from tsugiki.errors import ConfigError, LineageError
 from tsugiki.finalists.table import read_final_table
-from tsugiki.merge.marker import difference, read_marker
+from tsugiki.merge.marker import MARKER, difference, read_marker
 from tsugiki.models.facts import kind_in, read_facts
 from tsugiki.models.kinds.registry import layout_of
 from tsugiki.models.sources import FolderFiles
@@ -114,7 +114,7 @@ def publish(
             name=name,
             config=config,
             recipe=recipe,
-            weights=read_marker(folder).weights,
+            weights=read_marker(folder / MARKER).weights,
             found=found,
             verdict=verdict,
             table=read_final_table(files.final),

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tsugiki.canonical import pretty_json
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.data import Data
@@ -210,10 +209,6 @@ class DataflowGenome(Begun):
             ),
             dtype=self.settings.dtype,
         )
-
-    def to_json(self) -> bytes:
-        """The content of space.json."""
-        return pretty_json(self.model_dump(mode="json"))
 
 
 def build_dataflow_genome(

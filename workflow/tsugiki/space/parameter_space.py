@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 
-from tsugiki.canonical import pretty_json
 from tsugiki.config.stage import ParameterSpace, Stage
 from tsugiki.contracts.data import Data
 from tsugiki.contracts.genome import Begun, GeneKinds
@@ -90,10 +89,6 @@ class ParameterGenome(Begun):
             for name, by_parent in values.items()
         }
         return self.frame.model_copy(update={"parameters": {**self.frame.parameters, **searched}})
-
-    def to_json(self) -> bytes:
-        """The content of space.json."""
-        return pretty_json(self.model_dump(mode="json"))
 
 
 def build_parameter_genome(

@@ -22,13 +22,7 @@ from tsugiki.merge.dataflow.explicit import FoldingDifference, folding_differenc
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.write import write_merge
-from tsugiki.parents.run_models import (
-    RunModels,
-    lock_stage,
-    models_of,
-    run_models,
-    write_stage_lock,
-)
+from tsugiki.parents.run_models import RunModels, lock_stage, models_of, run_models
 from tsugiki.steps.finals import winning_recipe
 from tsugiki.steps.output import require_place_beside
 
@@ -154,5 +148,5 @@ def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads:
     phase = files.phase(stage)
     write_model(config, recipe, models, phase.best, replace=True, threads=threads)
     locked = lock_stage(stage, phase.best, recipe.digest)
-    write_stage_lock(phase.best_lock, locked)
+    atomic.write_bytes(phase.best_lock, locked.to_json())
     return locked.digest

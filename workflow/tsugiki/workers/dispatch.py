@@ -1,8 +1,7 @@
-"""Dispatch a job's command to the worker that waits for it, before anything else is imported.
+"""Dispatch a job's command to a worker, before anything else is imported.
 
 A job's own process would import for half a second what the worker has in memory. So this module needs
-nothing but small modules of the standard library. Where no worker waits, the command goes its usual
-way, and starts one.
+nothing but small modules of the standard library while a worker waits; where none does, one is started.
 
 A job and a worker talk in lines of JSON on a socket. The job sends one request. The worker answers with
 `log` (a line of progress) as often as it likes, and at last with `done`, `error`, or `stale`: it holds
@@ -38,7 +37,9 @@ WORKERS = {"evaluate": "evaluate-{slot}", "rank": "select", "select": "select", 
 """The worker of each command. `rank` and `select` have one of their own: they must not wait for an
 evaluation, and need little memory."""
 SWITCH = "TSUGIKI_RESIDENT"
-"""Environment variable that says whether workers may be used; jobs on other nodes inherit it."""
+"""Environment variable with the threads of a worker that evaluates; where it is not set, there are no workers."""
+ATTEMPTS = 3
+"""A worker that holds files that have changed, or is dying, or fails to come up, may take a call."""
 LONGEST_SOCKET_PATH = 100
 """Unix limits the path of a socket to about 107 bytes."""
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
@@ -82,19 +83,14 @@ class Request(NamedTuple):
         return self.command != "evaluate"
 
 
-def forbid_workers() -> None:
-    """Have all jobs that are started from now on do their work themselves.
+def allow_workers(threads: int) -> None:
+    """Have all jobs that are started from now on do their work by workers, with so many threads to evaluate.
 
-    A process that outlives its job is killed with it by a scheduler, or takes a GPU that the
-    scheduler gives to the next job. Workers change no result, so that a configuration with
-    `resident: true` is good for a cluster too.
+    Not where jobs are those of a scheduler: it kills a process that outlives its job with it, or gives
+    the GPU that the process holds to the next job. Workers change no result, so that a configuration
+    with `resident: true` is good for a cluster too.
     """
-    os.environ[SWITCH] = "no"
-
-
-def workers_allowed() -> bool:
-    """Whether this process may use workers."""
-    return os.environ.get(SWITCH) != "no"
+    os.environ[SWITCH] = str(threads)
 
 
 def dispatch(arguments: list[str]) -> int | None:
@@ -104,29 +100,24 @@ def dispatch(arguments: list[str]) -> int | None:
         arguments: The command line, without the program's name.
 
     Returns:
-        The exit status; None if this process has to do it: the command is another one or not written
-        as the rules write it, no worker waits, or the one that did could not do it.
+        The exit status; None if this process has to do it: the workflow allows no workers, the command
+        is another one or not written as the rules write it, or the worker could not do it.
     """
-    request = _read(arguments)
-    if request is None or not workers_allowed():
+    request, threads = _read(arguments), os.environ.get(SWITCH, "")
+    if request is None or not threads.isdecimal():
         return None
-    try:
-        if request.command == "evaluate":
-            request = _where_a_worker_is_free(request)
-        connection = connect(socket_path(request))
-    except (InfrastructureError, OSError):
-        return None  # the same is raised, and shown, where a worker would be started
-    if connection is None:
-        return None
-    with connection, Terminal(arguments[1]) as terminal:
+    with Terminal(arguments[1]) as terminal:
         log = print if request.command == "evaluate" else terminal.announce
         try:
-            return 0 if ask(connection, request, log) else None
+            if request.command == "evaluate":
+                request = _where_a_worker_is_free(request)
+            call(request, log, threads=1 if request.has_fallback else int(threads))
         except TsugikiError as error:
             if request.has_fallback:
                 return None
             terminal.complain(f"tsugiki: {error}")
             return 75 if isinstance(error, InfrastructureError) else 1
+    return 0
 
 
 def _read(arguments: list[str]) -> Request | None:
@@ -173,8 +164,7 @@ def socket_path(request: Request) -> str:
     Whether the process behind it still holds what is on disk is for that process to know.
 
     Raises:
-        InfrastructureError: another user has made the folder for sockets.
-        OSError: the folder cannot be made.
+        InfrastructureError: the folder for sockets cannot be made, or another user has made it.
     """
     # no pathlib, which takes longer to import than all this to run
     config = os.path.abspath(request.config)  # noqa: PTH100
@@ -183,14 +173,44 @@ def socket_path(request: Request) -> str:
     folder = os.path.join(os.environ.get("TMPDIR") or "/tmp", f"tsugiki-{os.getuid()}")  # noqa: PTH118, S108
     if len(folder) + len(name) > LONGEST_SOCKET_PATH:
         folder = f"/tmp/tsugiki-{os.getuid()}"  # noqa: S108 - made with mode 0700 below
-    os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
-    if os.stat(folder).st_uid != os.getuid():  # noqa: PTH116
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
+        mine = os.stat(folder).st_uid == os.getuid()  # noqa: PTH116
+        fault = None if mine else "it belongs to another user"
+    except OSError as error:
+        fault = str(error)
+    if fault is not None:
         raise InfrastructureError(
-            "the folder for the sockets of workers belongs to another user",
+            "the folder for the sockets of workers cannot be used",
             where=folder,
+            got=fault,
             fix="set TMPDIR to a folder of your own, or `resident: false`",
         )
     return f"{folder}/{name}"
+
+
+def call(request: Request, log: Callable[[str], None], *, threads: int) -> None:
+    """Have a worker do a request, and wait for it; the job's own is started if need be.
+
+    Raises:
+        InfrastructureError: the worker died, or cannot be started.
+        TsugikiError: what the work itself raised.
+    """
+    for _ in range(ATTEMPTS):
+        connection = connect(socket_path(request))
+        if connection is None:
+            from tsugiki.workers.start import start_worker  # which imports more
+
+            request = request._replace(chosen=None)  # a job starts no worker but its own
+            connection = start_worker(request, threads)
+        with connection:
+            if ask(connection, request, log):
+                return
+    raise InfrastructureError(
+        "the worker ended before its work began",
+        where=request.command,
+        fix=f"see {request.log_path}; the job is tried again",
+    )
 
 
 def connect(path: str) -> socket.socket | None:

@@ -10,11 +10,9 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tsugiki.canonical import digest_file
 from tsugiki.config.load import read_config
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
@@ -29,28 +27,23 @@ IDLE_SECONDS = float(os.environ.get("TSUGIKI_RESIDENT_IDLE", "45"))
 
 PACKAGE = Path(__file__).parent.parent
 
+Stamp = tuple[int, int, int]
+"""Time in nanoseconds, size and inode of a file, which tell whether it has changed."""
 
-def fingerprint(files: RunFiles, config: RunConfig) -> dict[Path, str]:
-    """Digests of a run's configuration, parents, items and local tasks; empty where there is none.
 
-    A file that was only touched, or written again with the same content, keeps its digest.
-    """
+def stamps(files: RunFiles, config: RunConfig) -> dict[Path, Stamp | None]:
+    """The stamps of a run's configuration, parents, items and local tasks."""
     tasks = map(Path, Plan(files, config).task_files())
-    return {one: digest_of(one) for one in (files.config, files.parents, files.items, *tasks)}
+    return {one: stamp_of(one) for one in (files.config, files.parents, files.items, *tasks)}
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file, which is read again only when its time, size or inode have changed."""
+def stamp_of(path: Path) -> Stamp | None:
+    """The stamp of a file; None if there is none."""
     try:
         found = path.stat()
     except FileNotFoundError:
-        return ""
-    return _digest_at(path, found.st_mtime_ns, found.st_size, found.st_ino)
-
-
-@lru_cache(maxsize=4096)
-def _digest_at(path: Path, _modified: int, _size: int, _inode: int) -> str:
-    return digest_file(path)
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def code_stamp() -> int:
@@ -67,14 +60,14 @@ class HeldRun:
 
     def __init__(self, files: RunFiles) -> None:
         self._files = files
-        before = digest_of(files.config)
+        before = stamp_of(files.config)
         self._config = read_config(files.config)
-        self._held = {**fingerprint(files, self._config), files.config: before}
+        self._held = {**stamps(files, self._config), files.config: before}
         self._evaluator: Any = None
 
     def is_current(self) -> bool:
         """Whether the files that are held are the same still."""
-        return fingerprint(self._files, self._config) == self._held
+        return stamps(self._files, self._config) == self._held
 
     def do(
         self, request: Request, log: Callable[[str], None], should_continue: Callable[[], bool]

@@ -66,19 +66,6 @@ def addresses(models: Sequence[Bits]) -> Addresses:
     return np.array([model.ctypes.data for model in models], np.uint64)
 
 
-def _reinterpret(source: Any, target: Any, code: Any) -> Callable[[Any], Any]:
-    """A function that reads the bits of one type as another, at no cost."""
-
-    def typed(_context: Any, _value: Any) -> Any:
-        def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-            return builder.bitcast(arguments[0], code)
-
-        return target(source), generate
-
-    function: Callable[[Any], Any] = intrinsic(typed)
-    return function
-
-
 def _pointing() -> Callable[[Any, Any], Any]:
     """A function that makes a pointer of an address, to elements like those of an array."""
 
@@ -118,8 +105,18 @@ def _fetching() -> Callable[[Any, Any], None]:
 
 fetch = _fetching()
 pointer = _pointing()
-float_of = _reinterpret(types.uint32, types.float32, ir.FloatType())
-bits_of = _reinterpret(types.float32, types.uint32, ir.IntType(32))
+
+
+@compiled
+def float_of(bits: np.uint32) -> np.float32:
+    """The float32 that has these bits."""
+    return np.uint32(bits).view(np.float32)
+
+
+@compiled
+def bits_of(value: np.float32) -> np.uint32:
+    """The bits of a float32."""
+    return np.float32(value).view(np.uint32)
 
 
 @compiled

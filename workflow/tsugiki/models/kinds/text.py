@@ -47,7 +47,6 @@ BEFORE = ("vision", "projector", "embeddings")
 AFTER = ("head",)
 
 LAYOUT = Layout(config="config.json", weights=SINGLE)
-INDEX = LAYOUT.index
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 """Any of these holds a vocabulary."""
 OTHERS = (

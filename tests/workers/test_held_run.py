@@ -59,19 +59,6 @@ def test_a_change_of_a_file_is_noticed(run: TinyRun, change: Change) -> None:
     assert not held.is_current()
 
 
-def test_a_file_that_is_written_again_with_the_same_content_is_no_change(run: TinyRun) -> None:
-    """The workflow writes the configuration whenever it starts."""
-    held = HeldRun(run.files)
-    content = run.files.config.read_bytes()
-    run.files.config.unlink()
-    run.files.config.write_bytes(content)
-    os.utime(run.files.parents, ns=(1, 1))
-    assert held.is_current()
-    assert held.is_current()
-    append(run.files.config)
-    assert not held.is_current()
-
-
 def test_a_missing_configuration_is_a_fault(tmp_path: Path) -> None:
     """One that the caller sees."""
     with pytest.raises(ConfigError):

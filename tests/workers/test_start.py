@@ -25,7 +25,7 @@ from tests.workers.calls import (
 )
 from tests.workers.conftest import Servers
 from tsugiki.errors import InfrastructureError
-from tsugiki.workers import client
+from tsugiki.workers import start
 
 pytestmark = pytest.mark.usefixtures("_unedited")
 
@@ -49,10 +49,10 @@ def test_a_process_that_is_coming_up_is_found_by_the_next_client(
     run = with_candidates(make_run(), 1)
     path = socket_of(run)
     started: list[socket.socket] = []
-    monkeypatch.setattr(client, "_start", lambda _path, own, *_: started.append(own.dup()))
-    client._connect(request(run), 1).close()
+    monkeypatch.setattr(start, "_launch", lambda _path, own, *_: started.append(own.dup()))
+    start.start_worker(request(run), 1).close()
     assert len(started) == 1
-    client._connect(request(run), 1).close()
+    start.start_worker(request(run), 1).close()
     assert len(started) == 1
     servers.serve(path, started[0])
     call(run)
@@ -86,6 +86,20 @@ def test_a_socket_that_cannot_be_made_is_a_fault_of_the_machine(
     assert "TMPDIR" in str(caught.value.fix)
 
 
+def test_a_worker_is_kept_from_the_network_as_a_job_is(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless the user's environment says otherwise."""
+    wanted = request(make_run())
+    given: list[dict[str, str]] = []
+    monkeypatch.setattr(start.subprocess, "Popen", lambda *_, env, **__: given.append(env))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "0")
+    start.start_worker(wanted, 1).close()
+    assert given[0]["HF_HUB_OFFLINE"] == "1"
+    assert given[0]["HF_DATASETS_OFFLINE"] == "0"
+
+
 def test_an_idle_process_ends(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """And takes its socket with it, but not before the client that has started it was served."""
     monkeypatch.setenv("TSUGIKI_RESIDENT_IDLE", "0.001")
@@ -101,7 +115,7 @@ def test_a_client_that_dies_before_it_has_asked_ends_no_process(
     """Nor does one that dies in the middle of its request."""
     run = with_candidates(make_run(), 1)
     servers.start(socket_of(run))
-    monkeypatch.delattr(client, "_start")
+    monkeypatch.delattr(start, "_launch")
     for part in (b"", said(run)[:20]):
         with connected(run) as connection:
             connection.sendall(part)
@@ -139,11 +153,11 @@ def test_a_call_taken_by_a_dying_process_goes_to_the_next(
         with dying, dying.accept()[0] if accepts else nullcontext():
             pass
 
-    def start(_path: object, listener: socket.socket, *_: object) -> None:
+    def launch(_path: object, listener: socket.socket, *_: object) -> None:
         started.append(listener.dup())
         servers.serve(path, started[0])
 
-    monkeypatch.setattr(client, "_start", start)
+    monkeypatch.setattr(start, "_launch", launch)
     death = threading.Thread(target=die)
     death.start()
     call(run)
