@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.kernels.elements import Bits, elements_of
 from tsugiki.merge.method import MergeInputs, Method
 from tsugiki.merge.registry import get_method
@@ -72,9 +73,15 @@ def inputs_for(
     )
 
 
+def whole(method: Method, inputs: MergeInputs, dtype: torch.dtype = torch.float32) -> Tensor:
+    """What a method makes, as a whole."""
+    made = method.merge(inputs)
+    return made.whole(dtype)[0] if isinstance(made, BlockwiseMerge) else made.to(dtype)
+
+
 def merge(name: str, parents: Sequence[Any], base: Any = None, **values: Any) -> Tensor:
     """What a method makes of tensors; `lambda_` stands for the option `lambda`."""
     if "lambda_" in values:
         values["lambda"] = values.pop("lambda_")
     method = get_method(name)
-    return method.merge(inputs_for(method, parents, base, **values))
+    return whole(method, inputs_for(method, parents, base, **values))

@@ -1,27 +1,26 @@
-"""Compiled loops against the torch formulas of the methods, bit for bit."""
+"""Compiled loops against formulas in torch, bit for bit."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 
-from tests.merge.tensors_for_tests import inputs_for
+from tests.merge import formulas
+from tests.merge.formulas import FORMULAS
+from tests.merge.tensors_for_tests import inputs_for, whole
 from tsugiki.errors import ParentError
-from tsugiki.merge import blockwise
+from tsugiki.merge import blockwise, weighted
 from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.method import MergeInputs, Method
 from tsugiki.merge.registry import METHODS
 
-COMPILED = [name for name, method in METHODS.items() if method.blockwise]
-SUMS = [
-    name
-    for name in COMPILED
-    if name not in {"sce", "model_stock", "slerp", "nuslerp", "multislerp", "karcher"}
-]
+COMPILED = [name for name in METHODS if name not in {"svd_task_arithmetic", "passthrough"}]
+SUMS = [name for name in COMPILED if METHODS[name].on_device]
 FORMATS = (torch.float32, torch.bfloat16, torch.float16)
+SHAPES = [(1,), (63,), (2048,), (2049,), (5, 1201), (40, 1), ()]
 VALUES: dict[str, Any] = {
     "weight": (0.4, 0.2, 1.1),
     "density": (0.3, 1.0, 0.0),
@@ -42,71 +41,85 @@ def values_for(method: Method, count: int) -> dict[str, Any]:
     }
 
 
-def made(name: str, inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge:
-    """What the method's compiled loop is about to make."""
-    compiled = METHODS[name].blockwise
-    assert compiled is not None
-    result = compiled(inputs, dtype)
-    assert result is not None
+def made(name: str, inputs: MergeInputs) -> BlockwiseMerge:
+    """The method's compiled loop, about to merge."""
+    result = METHODS[name].merge(inputs)
+    assert isinstance(result, BlockwiseMerge)
     return result
 
 
-@pytest.mark.parametrize("shape", [(0,), (0, 4), (4, 0)])
-@pytest.mark.parametrize("name", METHODS)
-def test_an_empty_tensor_stays_empty(name: str, shape: tuple[int, ...]) -> None:
-    """By the formula and by the compiled loop, as a whole and in no pieces."""
-    method = METHODS[name]
-    count = min(3, method.max_parents or 3)
-    empty = torch.zeros(shape)
-    inputs = inputs_for(method, [empty] * count, empty, **values_for(method, count))
-    assert method.merge(inputs).shape == shape
-    if method.blockwise is None:
-        return
-    for dtype in FORMATS:
-        merged, bad = made(name, inputs, dtype).whole()
-        assert (merged.shape, merged.dtype, bad) == (shape, dtype, 0)
-        assert list(made(name, inputs, dtype).pieces(merged)) == []
-
-
-@pytest.mark.parametrize("normalize", [False, True])
-@pytest.mark.parametrize("shape", [(1,), (63,), (2048,), (2049,), (5, 1201), (40, 1), ()])
-@pytest.mark.parametrize("name", COMPILED)
-def test_the_compiled_loop_gives_the_bits_of_the_formula(
-    name: str, shape: tuple[int, ...], normalize: bool
-) -> None:
-    """In every number format, with blocks that end inside and at the end of the tensor."""
-    method = METHODS[name]
+def models_in_formats(shape: tuple[int, ...]) -> list[list[Tensor]]:
+    """A base and three parents, stored alike or not."""
     generator = torch.Generator().manual_seed(len(shape))
     rows = [torch.randn(shape, generator=generator) for _ in range(4)]
-    mixes: list[list[Tensor]] = [
+    return [
         rows,
         [row.bfloat16() for row in rows],
         [rows[0], *(row.bfloat16() for row in rows[1:])],
         [rows[0].bfloat16(), *(row.half() for row in rows[1:])],
     ]
+
+
+def same_in_every_format(loop: BlockwiseMerge, expected: Tensor) -> bool:
+    """Whether a loop gives the bits of a formula, all of them finite."""
+    for dtype in FORMATS:
+        merged, bad = loop.whole(dtype)
+        if bad or merged.dtype != dtype or not torch.equal(merged, expected.to(dtype)):
+            return False
+    return True
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 4), (4, 0)])
+@pytest.mark.parametrize("name", METHODS)
+def test_an_empty_tensor_stays_empty(name: str, shape: tuple[int, ...]) -> None:
+    """By the method, by its formula for other devices, and in no pieces."""
+    method = METHODS[name]
     count = min(3, method.max_parents or 3)
-    values = values_for(method, count)
+    empty = torch.zeros(shape)
+    inputs = inputs_for(method, [empty] * count, empty, **values_for(method, count))
+    if method.on_device is not None:
+        assert method.on_device(inputs).shape == shape
+    for dtype in FORMATS:
+        merged = whole(method, inputs, dtype)
+        assert (merged.shape, merged.dtype) == (shape, dtype)
+        if name in COMPILED:
+            assert list(made(name, inputs).pieces(dtype, merged)) == []
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", [*SUMS, "sce"])
+def test_the_compiled_loop_gives_the_bits_of_the_formula(
+    name: str, shape: tuple[int, ...], normalize: bool
+) -> None:
+    """In every number format, with blocks that end inside and at the end of the tensor."""
+    method = METHODS[name]
+    values = values_for(method, 3)
     if method.option("normalize"):
         values["normalize"] = normalize
     elif normalize:
         return
-    for base, *parents in mixes:
-        inputs = inputs_for(method, parents[:count], base, **values)
-        expected = method.merge(inputs)
-        for dtype in FORMATS:
-            merged, bad = made(name, inputs, dtype).whole()
-            assert bad == 0
-            assert merged.dtype == dtype
-            assert torch.equal(merged, expected.to(dtype))
+    for base, *parents in models_in_formats(shape):
+        inputs = inputs_for(method, parents, base, **values)
+        assert same_in_every_format(made(name, inputs), FORMULAS[name](inputs))
 
 
-@pytest.mark.parametrize("name", ["nuslerp", "multislerp", "linear"])
-def test_the_compiled_loop_without_a_base(name: str) -> None:
-    """The parents themselves are combined."""
-    torch.manual_seed(0)
-    inputs = inputs_for(METHODS[name], list(torch.randn(2, 3000)), weight=(0.4, 0.9))
-    expected = METHODS[name].merge(inputs)
-    assert torch.equal(made(name, inputs, torch.float32).whole()[0], expected)
+@pytest.mark.parametrize("of", ["parents", "base and parents", "changes"])
+@pytest.mark.parametrize("has_base", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_weighted_sum_has_the_bits_of_the_formula(
+    of: Literal["parents", "base and parents", "changes"],
+    has_base: bool,
+    shape: tuple[int, ...],
+) -> None:
+    """Which is what methods give that find a number for each model; without a base, changes are the parents."""
+    if of == "base and parents" and not has_base:
+        return
+    factors = (0.4, -0.2, 1.1, 0.7)[: 4 if of == "base and parents" else 3]
+    for base, *parents in models_in_formats(shape):
+        inputs = inputs_for(METHODS["linear"], parents, base if has_base else None)
+        expected = formulas.weighted_sum(inputs, factors, of)
+        assert same_in_every_format(weighted.weighted_sum(inputs, factors, of), expected)
 
 
 @pytest.mark.parametrize("name", SUMS)
@@ -117,7 +130,7 @@ def test_the_compiled_loop_counts_what_overflows(name: str) -> None:
     values = {"normalize": False} if method.option("normalize") else {}
     inputs = inputs_for(method, [big, big], torch.zeros(3), weight=1.0, **values)
     for dtype in FORMATS:
-        assert made(name, inputs, dtype).whole()[1] == 2
+        assert made(name, inputs).whole(dtype)[1] == 2
 
 
 @pytest.mark.parametrize("name", COMPILED)
@@ -138,32 +151,29 @@ def test_what_is_not_finite_in_a_parent_is_found(
 
     monkeypatch.setattr(type(inputs.tensors), "require_finite", refuse)
     with pytest.raises(ParentError, match="not finite"):
-        made(name, inputs, torch.float32).whole()
+        made(name, inputs).whole(torch.float32)
 
 
 @pytest.mark.parametrize("name", COMPILED)
 def test_pieces_are_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random masks go on where the piece before has ended; rows are not divided."""
-    monkeypatch.setattr(blockwise, "PIECE", 1024)
     method = METHODS[name]
     count = min(2, method.max_parents or 2)
     generator = torch.Generator().manual_seed(3)
     base, *parents = (torch.randn(9, 375, generator=generator) for _ in range(1 + count))
     inputs = inputs_for(method, parents, base, **values_for(method, count))
+    wholes = {dtype: whole(method, inputs, dtype) for dtype in FORMATS}
+    monkeypatch.setattr(blockwise, "PIECE", 1024)
     for dtype in FORMATS:
-        pieces = [piece.clone() for piece, _ in made(name, inputs, dtype).pieces()]
+        pieces = [piece.clone() for piece, _ in made(name, inputs).pieces(dtype)]
         assert len(pieces) > 3
-        whole = made(name, inputs, dtype).whole()[0]
-        assert torch.equal(torch.cat(pieces).view(9, 375), whole)
-        assert torch.equal(whole, method.merge(inputs).to(dtype))
+        assert torch.equal(torch.cat(pieces).view(9, 375), wholes[dtype])
 
 
 @pytest.mark.parametrize(
     ("name", "options"), [("nuslerp", {"vectors": "rows"}), ("model_stock", {"filter_wise": True})]
 )
-def test_what_has_no_loop_is_left_to_the_formula(name: str, options: dict[str, Any]) -> None:
-    """Vectors that are rows."""
-    compiled = METHODS[name].blockwise
-    assert compiled is not None
+def test_vectors_that_are_rows_have_no_loop(name: str, options: dict[str, Any]) -> None:
+    """They are merged in torch, on the processor."""
     inputs = inputs_for(METHODS[name], list(torch.randn(2, 4, 5)), torch.randn(4, 5), **options)
-    assert compiled(inputs, torch.float32) is None
+    assert isinstance(METHODS[name].merge(inputs), Tensor)

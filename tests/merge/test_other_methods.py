@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.merge.tensors_for_tests import inputs_for, merge
+from tests.merge.tensors_for_tests import inputs_for, merge, whole
 from tsugiki.errors import RecipeError
 from tsugiki.merge import blockwise
+from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.methods.della import keep_probabilities
 from tsugiki.merge.methods.karcher import karcher_mean
 from tsugiki.merge.methods.model_stock import ratio
@@ -169,26 +170,24 @@ def test_slerp_of_parallel_opposite_and_zero_vectors_is_a_line() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 1000, 1024, 5000])
-def test_the_compiled_slerp_gives_the_bits_of_the_formula(
-    size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In every number format, as a whole and in pieces; the angle is numpy's, in float64."""
+def test_slerp_of_many_elements(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against numpy in float64; in every number format, as a whole and in pieces."""
     monkeypatch.setattr(blockwise, "PIECE", 1024)
     generator = torch.Generator().manual_seed(size)
     start, end = (torch.randn(size, generator=generator) + 0.3 for _ in range(2))
     inputs = inputs_for(METHODS["slerp"], [end.bfloat16()], start, t=0.3)
-    formula = METHODS["slerp"].merge(inputs)
+    made = METHODS["slerp"].merge(inputs)
+    assert isinstance(made, BlockwiseMerge)
+    exact, _ = made.whole(torch.float32)
     x, y = start.double().numpy(), end.bfloat16().double().numpy()
     angle = np.arccos(np.clip(x @ y / np.linalg.norm(x) / np.linalg.norm(y), -1, 1))
     if size > 1:
         expected = (np.sin(0.7 * angle) * x + np.sin(0.3 * angle) * y) / np.sin(angle)
-        assert close(formula, expected.astype(np.float32))
-    assert METHODS["slerp"].blockwise is not None
+        assert close(exact, expected.astype(np.float32))
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        made = METHODS["slerp"].blockwise(inputs, dtype)
-        pieces = [piece.clone() for piece, _ in made.pieces()]
-        assert torch.equal(made.whole()[0], formula.to(dtype))
-        assert torch.equal(torch.cat(pieces), formula.to(dtype))
+        pieces = [piece.clone() for piece, _ in made.pieces(dtype)]
+        assert torch.equal(made.whole(dtype)[0], exact.to(dtype))
+        assert torch.equal(torch.cat(pieces), exact.to(dtype))
 
 
 def test_nuslerp_divides_by_weights() -> None:
@@ -308,8 +307,8 @@ def test_a_common_factor_goes_through_every_method(name: str) -> None:
     torch.manual_seed(3)
     base, *parents = torch.randn(3, 6, 7)
     parents = parents[: method.max_parents or 2]
-    once = method.merge(inputs_for(method, parents, base))
-    twice = method.merge(inputs_for(method, [2 * parent for parent in parents], 2 * base))
+    once = whole(method, inputs_for(method, parents, base))
+    twice = whole(method, inputs_for(method, [2 * parent for parent in parents], 2 * base))
     assert torch.allclose(twice, 2 * once, rtol=1e-5, atol=1e-5)
 
 
@@ -322,5 +321,5 @@ def test_equal_parents_give_themselves(name: str) -> None:
     count = min(2, method.max_parents or 2)
     values = {key: 1.0 / count for key in ("weight", "rest") if method.parameter(key)}
     values |= {"t": 1.0} if method.parameter("t") else {}
-    merged = method.merge(inputs_for(method, [parent] * count, base, **values))
-    assert torch.allclose(merged, parent, rtol=1e-5, atol=1e-5)
+    found = whole(method, inputs_for(method, [parent] * count, base, **values))
+    assert torch.allclose(found, parent, rtol=1e-5, atol=1e-5)

@@ -27,7 +27,9 @@ from tsugiki.parents.resolve import lock_parents
 from .hub_stand_in import Hub
 from .runs import run_of
 
-NUMBERS = sum(tensor.numel() for tensor in llama_tensors(CONFIG).values())
+SIZES = {name: tensor.numel() for name, tensor in llama_tensors(CONFIG).items()}
+NUMBERS = sum(SIZES.values())
+IN_LAYERS = sum(size for name, size in SIZES.items() if ".layers." in name)
 
 
 def silent(line: str) -> None:
@@ -182,7 +184,10 @@ def test_sizes_are_those_of_files_and_tensors(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_the_result_of_a_stage_counts_where_it_is_merged(tmp_path: Path) -> None:
-    """On disk beside the run's best; in memory instead of its parents. A path adds no weights."""
+    """On disk beside the run's best; in memory instead of its parents.
+
+    A path counts as one through the layers of both parents, three times over.
+    """
     write_llama(tmp_path / "a")
     write_llama(tmp_path / "b", seed=1)
     config = run_of({name: {"path": str(tmp_path / name)} for name in ("a", "b")}, dtype="float32")
@@ -198,11 +203,13 @@ def test_the_result_of_a_stage_counts_where_it_is_merged(tmp_path: Path) -> None
     report = preflight(config.model_copy(update={"stages": [first, second]}))
     assert report.faults == []
     assert report.disk_bytes == 2 * 4 * NUMBERS
-    assert report.memory.weights == 3 * 4 * NUMBERS
+    longest = 4 * (NUMBERS + 5 * IN_LAYERS)
+    assert report.memory.weights == 2 * 4 * NUMBERS + longest
+    assert "the merged one (a path at its longest)" in render(report)
     alone = preflight(
         config.model_copy(update={"stages": [second.model_copy(update={"parents": ["a", "b"]})]})
     )
-    assert alone.memory.weights == 2 * 4 * NUMBERS
+    assert alone.memory.weights == 2 * 4 * NUMBERS + longest
 
 
 def test_memory_is_what_a_job_was_measured_to_take(tmp_path: Path) -> None:

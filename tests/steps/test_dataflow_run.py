@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,9 +20,11 @@ from tests.runs_for_tests import (
     write_parents,
 )
 from tests.steps.test_steps import quiet
+from tests.tensors import bytes_alive, bytes_of
 from tsugiki import atomic
 from tsugiki.audit.audit import audit
 from tsugiki.canonical import pretty_json
+from tsugiki.config.stage import Stage
 from tsugiki.contracts.outcome import OUTCOME, Failed, Scored
 from tsugiki.contracts.population import Candidate, Population
 from tsugiki.contracts.recipe import DataflowRecipe, Hop
@@ -28,6 +32,8 @@ from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.evaluate.materialized import materialize
 from tsugiki.merge.write import write_merge
+from tsugiki.models.checkpoint import Checkpoint
+from tsugiki.parents.sizes import memory
 from tsugiki.steps.audit import reproduce_best
 from tsugiki.steps.best import record_folding, write_best
 
@@ -172,6 +178,39 @@ def test_paths_and_merges_take_turns_in_one_process(make_run: MakeRun, tiny_mode
                 seen[name].append(live.build(recipe)[0].model(ids).logits)
     for first, second in seen.values():
         assert torch.equal(first, second)
+
+
+def test_one_path_at_a_time_is_in_memory(
+    make_run: MakeRun, tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No parent's layers and no earlier candidate, whenever the collector comes; at most what `tsugiki check` says."""
+    run = make_run()
+    row = [(parent, layer, 0.9) for parent in ("a", "b") for layer in (0, 1)]
+    run.write_population([through(run), path_of(run, *row), path_of(run, *row * 3)])
+    build, stored = CandidateModel.build, []
+
+    def counting(self: CandidateModel, recipe: DataflowRecipe) -> Any:
+        built = build(self, recipe)
+        stored.append(bytes_of(built[0].weights.parameters()))
+        computed = bytes_of(built[0].weights.buffers())
+        assert bytes_alive() - before == stored[-1] + computed
+        return built
+
+    monkeypatch.setattr(CandidateModel, "build", counting)
+    evaluator = ShardEvaluator(run.files, run.config, job=0)
+    gc.collect()
+    gc.disable()
+    try:
+        before = bytes_alive()
+        evaluator.evaluate("ps", 0, log=quiet)
+    finally:
+        gc.enable()
+    space = {"kind": "dataflow", "repeats": 3, "dtype": "float32"}
+    stage = Stage(name="dfs", parents=["a", "b"], space=space, budget={"generations": 1})
+    config = run.config.model_copy(update={"stages": [stage]})
+    models = {name: Checkpoint(name, tiny_models / name).facts for name in run.digests}
+    assert memory(config, models).merged == max(stored)
+    assert len(stored) == 3
 
 
 def test_the_owners_identity_path_scores_as_the_owner(make_run: MakeRun, tmp_path: Path) -> None:

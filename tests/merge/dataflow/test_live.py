@@ -1,7 +1,8 @@
-"""Models in memory whose layers share the parents' weights."""
+"""Paths as models in memory."""
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.merge.dataflow.paths_for_tests import (
     winding,
 )
 from tests.merge.models_for_tests import digests_of
+from tests.tensors import bytes_alive, bytes_of
 from tsugiki.merge.write import write_merge
 
 
@@ -58,28 +60,19 @@ def test_each_hop_has_its_own_place_in_the_cache(tmp_path: Path) -> None:
     assert torch.equal(generated(model), ids)
 
 
-def test_unscaled_hops_share_the_parents_tensors(tmp_path: Path) -> None:
-    """A repeated layer takes no memory; a scaled one only for what its layer adds, and signs."""
+def test_nothing_of_a_model_is_kept_when_it_is_gone(tmp_path: Path) -> None:
+    """Neither its weights nor the parents' layers, though the next path goes through the same ones."""
     live = live_of(save_parents(tmp_path))
-    recipe = path_recipe([("a", 0), ("b", 1), ("b", 1), ("b", 1, -2.0)])
-    layers = live.assemble(recipe)[0].model.layers
-    twice = zip(layers[1].named_parameters(), layers[2].parameters(), strict=True)
-    assert all(one is other for (_, one), other in twice)
-    own = {
-        name
-        for (name, one), other in zip(
-            layers[2].named_parameters(), layers[3].parameters(), strict=True
-        )
-        if one is not other
-    }
-    assert own == {
-        "input_layernorm.weight",
-        "post_attention_layernorm.weight",
-        "self_attn.o_proj.weight",
-        "self_attn.o_proj.bias",
-        "mlp.down_proj.weight",
-        "mlp.down_proj.bias",
-    }
+    gc.collect()
+    before = bytes_alive()
+    for recipe in (winding(), identity(), winding([1.0] * 7)):
+        model, _ = live.assemble(recipe)
+        assert len(model.model.layers) == len(recipe.path)
+        own = bytes_of([*model.parameters(), *model.buffers()])
+        assert bytes_alive() - before == own
+        del model
+        gc.collect()
+        assert bytes_alive() == before
 
 
 def test_candidates_do_not_disturb_each_other(tmp_path: Path) -> None:

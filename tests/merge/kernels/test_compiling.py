@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.merge.tensors_for_tests import inputs_for
+from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.kernels import __main__ as command
 from tsugiki.merge.kernels import compiling, selecting, sums, task_vectors, variance
 from tsugiki.merge.registry import METHODS
@@ -118,7 +119,7 @@ def test_the_folder_has_all_that_is_called() -> None:
                 if method.parameter(name)
             }
             inputs = inputs_for(method, parents, base, **values)
-            for dtype in formats:
-                if method.blockwise is not None:
-                    method.blockwise(inputs, dtype).whole()  # type: ignore[union-attr]
+            made = method.merge(inputs)
+            for dtype in formats if isinstance(made, BlockwiseMerge) else ():
+                made.whole(dtype)
     assert signatures() == before

@@ -61,25 +61,23 @@ class Merge:
             RecipeError: the result is not finite.
             ParentError: a model's tensor is not finite.
         """
-        if not planned.merged:
-            return self.models.stored(self.owner.name, planned.name)
-        inputs = self._inputs(planned)
-        blockwise = self._blockwise(planned, inputs)
-        if blockwise is not None:
-            return self._finite(planned, *blockwise.whole())
-        return self._by_formula(planned, inputs)
+        made = self._made(planned)
+        if isinstance(made, BlockwiseMerge):
+            return self._finite(planned, *made.whole(self.format(planned)))
+        return made
 
     def on_device(self, planned: PlannedTensor, device: torch.device) -> Tensor:
         """Merge one tensor on a device, which holds the models from now on, with the bits of `tensor`.
 
-        The method is to be `elementwise`.
+        The method is to be elementwise (see `Method.on_device`).
 
         Raises:
             RecipeError: the result is not finite.
             ParentError: a model's tensor is not finite.
         """
-        assert self.settings.method.elementwise, "others round differently on another device"
-        return self._by_formula(planned, self._inputs(planned, device))
+        formula = self.settings.method.on_device
+        assert formula is not None, "others round differently on another device"
+        return self._cast(planned, formula(self._inputs(planned, device)))
 
     def pieces(self, planned: PlannedTensor, into: Tensor | None = None) -> Iterator[Tensor]:
         """The elements of `tensor(planned)` in their order, piece by piece.
@@ -95,26 +93,28 @@ class Merge:
             RecipeError: the result is not finite.
             ParentError: a model's tensor is not finite.
         """
-        blockwise = self._blockwise(planned, self._inputs(planned)) if planned.merged else None
-        if blockwise is None:
-            made = self.tensor(planned)
+        made = self._made(planned)
+        if not isinstance(made, BlockwiseMerge):
             if into is not None:
                 into.copy_(made)
             yield made
             return
-        pieces = blockwise.pieces(into)
+        pieces = made.pieces(self.format(planned), into)
         for piece, bad in pieces:
             rest = sum(more for _, more in pieces) if bad else 0  # all of the tensor are counted
             yield self._finite(planned, piece, bad + rest)
 
-    def _blockwise(self, planned: PlannedTensor, inputs: MergeInputs) -> BlockwiseMerge | None:
-        blockwise = self.settings.method.blockwise
-        return blockwise(inputs, self.format(planned)) if blockwise is not None else None
+    def _made(self, planned: PlannedTensor) -> Tensor | BlockwiseMerge:
+        """The tensor, or the loop that is about to make it."""
+        if not planned.merged:
+            return self.models.stored(self.owner.name, planned.name)
+        made = self.settings.method.merge(self._inputs(planned))
+        return made if isinstance(made, BlockwiseMerge) else self._cast(planned, made)
 
-    def _by_formula(self, planned: PlannedTensor, inputs: MergeInputs) -> Tensor:
-        method = self.settings.method
-        result = method.merge(inputs).to(self.format(planned))
-        assert result.shape == planned.shape, f"{method.name} changed a tensor's shape"
+    def _cast(self, planned: PlannedTensor, made: Tensor) -> Tensor:
+        result = made.to(self.format(planned))
+        name = self.settings.method.name
+        assert result.shape == planned.shape, f"{name} changed a tensor's shape"
         return self._finite(planned, result, int((~torch.isfinite(result)).sum()))
 
     def _inputs(self, planned: PlannedTensor, device: torch.device = PROCESSOR) -> MergeInputs:

@@ -160,7 +160,7 @@ class InPlaceMerger:
             )
         place = live.place(planned.stored)
         if planned.merged and place is not None:
-            if self._device is None or not merge.settings.method.elementwise:
+            if self._device is None or merge.settings.method.on_device is None:
                 return pieces_digest(merge.pieces(planned, into=place))
             with self._merging_there:  # whose memory has room for one tensor's formula
                 merged = merge.on_device(planned, self._device)

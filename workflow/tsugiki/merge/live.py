@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from transformers.core_model_loading import revert_weight_conversion
 
 from tsugiki.errors import ParentError
+from tsugiki.models.loading import load_tensors
 from tsugiki.models.plan import TensorPlan
 
 
@@ -80,17 +81,12 @@ class LiveWeights:
         model, waiting = self._model(), dict(sorted(self._waiting.items()))
         self._waiting = {}
         assert isinstance(model, PreTrainedModel), "others are never taken apart by a copy"
-        fresh, info = type(model).from_pretrained(
-            None,
-            config=model.config,
-            state_dict=waiting,
-            dtype=model.dtype,
-            output_loading_info=True,
-        )
-        if lost := sorted({*info["missing_keys"], *info["mismatched_keys"]}):
-            raise _fault(model, len(self._targets), [f"{name}: not loaded" for name in lost])
+        fresh = load_tensors(type(model), model.config, waiting, dtype=model.dtype)
+        if fresh.missing:
+            lost = [f"{name}: not loaded" for name in fresh.missing]
+            raise _fault(model, len(self._targets), lost)
         target = model.state_dict()
-        for name, values in fresh.state_dict().items():
+        for name, values in fresh.model.state_dict().items():
             target[name].copy_(values)
 
 

@@ -172,9 +172,8 @@ class MergeInputs:
 class Ways(TypedDict):
     """How a method computes, as the fields of `Method` say; for methods that are made alike."""
 
-    merge: Callable[[MergeInputs], Tensor]
-    blockwise: Callable[[MergeInputs, torch.dtype], BlockwiseMerge | None]
-    elementwise: bool
+    merge: Callable[[MergeInputs], BlockwiseMerge]
+    on_device: Callable[[MergeInputs], Tensor]
 
 
 @dataclass(frozen=True)
@@ -187,16 +186,13 @@ class Method:
     """Authors, year and address of the source."""
     equation: str
     """The rule for one tensor, in plain text."""
-    merge: Callable[[MergeInputs], Tensor]
-    """Pure function of one tensor of all models: float32 of the tensor's shape. It mutates none of
-    its inputs."""
-    blockwise: Callable[[MergeInputs, torch.dtype], BlockwiseMerge | None] | None = None
-    """Merges in one pass on the processor, as a whole or piece by piece: the result of `merge` cast to
-    a number format, bit for bit. None if the options ask for what has no such loop."""
-    elementwise: bool = False
-    """Whether `merge` gives the same bits on every device: it computes each element by itself, by
-    single operations of IEEE 754 in a fixed order. Methods that sum over elements are merged on the
-    processor."""
+    merge: Callable[[MergeInputs], Tensor | BlockwiseMerge]
+    """Pure function of one tensor of all models, which mutates none of its inputs: float32 of the tensor's
+    shape, or the compiled loop that makes it in one pass, on the processor."""
+    on_device: Callable[[MergeInputs], Tensor] | None = None
+    """For an elementwise method, the same in torch, float32: the bits of `merge` on every device, as each
+    element is computed by itself, by single operations of IEEE 754 in a fixed order. Methods that sum over
+    elements have none, and are merged on the processor."""
     parameters: tuple[ParameterSpec, ...] = ()
     options: tuple[OptionSpec, ...] = ()
     base: Literal["required", "optional", "unused"] = "required"

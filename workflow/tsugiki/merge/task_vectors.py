@@ -79,7 +79,7 @@ def sparse_sum(
     consensus: bool,
     row: Callable[[MergeInputs], int] = lambda _: 1,
 ) -> Ways:
-    """Base plus the sum of the terms, by a formula in torch and by the compiled loop.
+    """Base plus the sum of the terms, by the compiled loop, and in torch for a device that holds the models.
 
     Both raise RecipeError where the weights are to be normalised and cancel.
 
@@ -90,7 +90,7 @@ def sparse_sum(
         row: Elements that are sparsified together.
     """
 
-    def merge(inputs: MergeInputs) -> Tensor:
+    def on_device(inputs: MergeInputs) -> Tensor:
         divisor = inputs.weights_summing() if inputs.flag("normalize") else 1.0
         weighted = (_sparsified(inputs, index, term) for index, term in enumerate(terms(inputs)))
         if consensus:
@@ -105,11 +105,10 @@ def sparse_sum(
             merged.mul_(inputs.number("lambda"))
         return merged.add_(inputs.tensors.values(None))
 
-    def blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge:
+    def merge(inputs: MergeInputs) -> BlockwiseMerge:
         normalize = inputs.flag("normalize")
         return add_blockwise(
             inputs,
-            dtype,
             terms(inputs),
             consensus=consensus,
             normalize=normalize,
@@ -118,7 +117,7 @@ def sparse_sum(
             row=row(inputs),
         )
 
-    return Ways(merge=merge, blockwise=blockwise, elementwise=True)
+    return Ways(merge=merge, on_device=on_device)
 
 
 def _sparsified(inputs: MergeInputs, index: int, term: SparseTerm) -> Tensor:
@@ -164,7 +163,6 @@ def _agreeing_sum(inputs: MergeInputs, weighted: list[Tensor]) -> Tensor:
 
 def add_blockwise(
     inputs: MergeInputs,
-    dtype: torch.dtype,
     terms: Sequence[SparseTerm],
     *,
     consensus: bool = False,
@@ -200,4 +198,4 @@ def add_blockwise(
             inputs.tensors.require_finite()
         return bool(finite)
 
-    return BlockwiseMerge(inputs.shape, dtype, merge, row)
+    return BlockwiseMerge(inputs.shape, merge, row)

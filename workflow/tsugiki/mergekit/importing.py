@@ -325,33 +325,21 @@ def _grouped(rows: Mapping[str, Row], grouping: Named) -> dict[str, Row] | None:
 
 
 def _explicit(rows: Mapping[str, Row]) -> dict[str, str]:
-    """Named expressions, of which each tensor matches exactly one.
+    """Named expressions, of which each tensor matches exactly one: one for all that share their values.
 
-    If tensors with the same place in their blocks have the same values in all blocks, an
-    expression stands for all blocks; otherwise each block has groups of its own.
+    If tensors with the same place in their blocks have the same values in all blocks, they are
+    named for all blocks at once; otherwise each is named by itself.
     """
     patterns = {tensor: _any_block(tensor) for tensor in rows}
-    distinct = {(patterns[tensor], row) for tensor, row in rows.items()}
-    if len(distinct) == len(set(patterns.values())):
-        return _named({("", pattern): row for pattern, row in distinct})
-    blocks = {tensor: BLOCK.search(tensor) for tensor in rows}
-    prefixes = {
-        tensor: f"block.{int(block[1])}." if block else "" for tensor, block in blocks.items()
+    if len({(patterns[tensor], row) for tensor, row in rows.items()}) > len(set(patterns.values())):
+        patterns = {tensor: re.escape(tensor) for tensor in rows}
+    classes: dict[Row, list[str]] = {}
+    for pattern, row in sorted({(patterns[tensor], row) for tensor, row in rows.items()}):
+        classes.setdefault(row, []).append(pattern)
+    return {
+        f"tensors.{number}": f"^(?:{'|'.join(alike)})$"
+        for number, alike in enumerate(classes.values(), 1)
     }
-    return _named({(prefixes[tensor], re.escape(tensor)): row for tensor, row in rows.items()})
-
-
-def _named(rows: Mapping[tuple[str, str], Row]) -> dict[str, str]:
-    """One expression for all patterns of a prefix that share their values."""
-    classes: dict[tuple[str, Row], list[str]] = {}
-    for (prefix, pattern), row in sorted(rows.items()):
-        classes.setdefault((prefix, row), []).append(pattern)
-    counts: dict[str, int] = {}
-    mapping = {}
-    for (prefix, _), patterns in classes.items():
-        counts[prefix] = counts.get(prefix, 0) + 1
-        mapping[f"{prefix}tensors.{counts[prefix]}"] = f"^(?:{'|'.join(patterns)})$"
-    return mapping
 
 
 def _any_block(tensor: str) -> str:

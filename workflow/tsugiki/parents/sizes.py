@@ -41,6 +41,8 @@ class Memory:
     """Tokens of each."""
     gpu: bool = False
     """Whether the model that is scored is on a GPU, which it goes to through main memory."""
+    paths: bool = False
+    """Whether a stage merges paths through layers, which count with as many layers as they may have."""
 
     @property
     def libraries(self) -> int:
@@ -60,14 +62,15 @@ class Memory:
     def __str__(self) -> str:
         of_prompts = f"log-likelihoods of {self.rows} prompts of {self.prompt} tokens"
         logits = [f"{of_prompts} {shown(self.logits)}"] * bool(self.logits)
+        longest = " (a path at its longest)" * self.paths
         counted = [
-            f"weights of its models and the merged one {shown(self.weights)}",
+            f"weights of its models and the merged one{longest} {shown(self.weights)}",
             f"Python and its libraries {shown(self.libraries)}",
             *(() if self.gpu else logits),
         ]
         text = f"{shown(self.main)} ({', '.join(counted)})"
         if self.gpu:
-            on_gpu = ", ".join([f"the merged model {shown(self.merged)}", *logits])
+            on_gpu = ", ".join([f"the merged model{longest} {shown(self.merged)}", *logits])
             text += f"; on the GPU {shown(self.on_gpu)} and keys and values ({on_gpu})"
         return text
 
@@ -108,10 +111,9 @@ def memory(config: RunConfig, models: Mapping[str, ModelFacts]) -> Memory:
     and that of the batch before are held, and three masks while they are checked to be finite.
     Where a task's file says that it generates answers, only the last token's are made.
     """
+    merged = {stage.name: _live_bytes(config, stage, models) for stage in config.stages}
     weights = max(
-        sum(_stored(config, name, models) for name in stage.members)
-        # a path in data-flow space takes the parents' own layers: it adds nothing
-        + (0 if stage.space.kind == "dataflow" else _merged_bytes(config, stage, models))
+        sum(_stored(config, name, models) for name in stage.members) + merged[stage.name]
         for stage in config.stages
     )
     if not weights:
@@ -129,12 +131,27 @@ def memory(config: RunConfig, models: Mapping[str, ModelFacts]) -> Memory:
             logits = max(logits, rows * prompt * owner.rows * each)
     return Memory(
         weights=weights,
-        merged=max(_merged_bytes(config, stage, models) for stage in config.stages),
+        merged=max(merged.values()),
         logits=logits,
         rows=rows,
         prompt=prompt,
         gpu=config.evaluation.device == "cuda",
+        paths=any(stage.space.kind == "dataflow" for stage in config.stages),
     )
+
+
+def _live_bytes(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]) -> int:
+    """Of a merged model in memory: of a path, with the layers of all parents at each repetition."""
+    owner = _owner(config, stage, models)
+    size = _merged_bytes(config, stage, models)
+    if owner is None or stage.space.kind != "dataflow":
+        return size
+    places = {name: owner.kind.place(name) for name in owner.merged}
+    layers = sum(
+        owner.merged[name].numel for name, place in places.items() if place and place.in_block
+    )
+    beyond_its_own = stage.space.repeats * len(stage.parents) - 1
+    return size + beyond_its_own * layers * WIDTH[stage.space.dtype]
 
 
 def _stored(config: RunConfig, name: str, models: Mapping[str, ModelFacts]) -> int:
@@ -169,9 +186,13 @@ def merged_tensors(config: RunConfig, models: Mapping[str, ModelFacts]) -> dict[
 
 
 def _merged_bytes(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]) -> int:
-    names = (config.owner(stage), *config.origins(stage))
-    known = [models[name] for name in names if name in models]
-    if not known:
+    owner = _owner(config, stage, models)
+    if owner is None:
         return 0
-    numbers = sum(tensor.numel for tensor in known[0].tensors.values())
-    return numbers * WIDTH[stage.space.dtype]
+    return sum(one.numel for one in owner.tensors.values()) * WIDTH[stage.space.dtype]
+
+
+def _owner(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]) -> ModelFacts | None:
+    """The model that a stage's merged ones are like, or another one of its parents if that is not known."""
+    names = (config.owner(stage), *config.origins(stage))
+    return next((models[name] for name in names if name in models), None)

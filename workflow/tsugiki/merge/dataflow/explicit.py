@@ -49,7 +49,7 @@ def explicit(live: LiveDataflow, recipe: DataflowRecipe) -> Iterator[Any]:
         update={"path": tuple(hop.model_copy(update={"scale": 1.0}) for hop in recipe.path)}
     )
     model, _ = live.assemble(plain)
-    layers = model.get_submodule(live.layers_of(recipe))
+    layers = model.get_decoder().layers
     hooks = [
         layer.register_forward_pre_hook(_scaling(hop.scale), with_kwargs=True)
         for layer, hop in zip(layers, recipe.path, strict=True)
@@ -71,6 +71,7 @@ def folding_difference(live: LiveDataflow, recipe: DataflowRecipe) -> FoldingDif
     random = generator(0, "folding difference")
     ids = random.integers(model.config.vocab_size, size=(SEQUENCES, TOKENS))
     folded = _logits(model, ids)
+    del model  # so that one of the two is in memory at a time
     with explicit(live, recipe) as reference:
         wanted = _logits(reference, ids)
     error = folded - wanted

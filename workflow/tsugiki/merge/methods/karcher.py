@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.method import MergeInputs, Method, OptionSpec, ParameterSpec
 from tsugiki.merge.spherical import products_of
 from tsugiki.merge.weighted import weighted_sum
 
 
-def _factors(inputs: MergeInputs) -> Sequence[float]:
-    """What each parent is multiplied by."""
+def merge(inputs: MergeInputs) -> BlockwiseMerge:
+    """The mean of the directions, made as long as the parents are."""
     products = products_of(inputs, range(inputs.count), changes=False)
     lengths = np.sqrt(products.diagonal())
     weights = np.array(inputs.per_parent["weight"]) / inputs.weights_summing()
@@ -26,7 +26,7 @@ def _factors(inputs: MergeInputs) -> Sequence[float]:
         tolerance, steps = inputs.number("tolerance"), int(inputs.number("iterations"))
         mean = karcher_mean(cosines, weights[present], tolerance, steps)
         numbers[present] = mean * float(weights @ lengths) / sizes
-    return list(numbers)
+    return weighted_sum(inputs, list(numbers), "parents")
 
 
 def karcher_mean(
@@ -85,7 +85,7 @@ METHOD = Method(
     paper="Karcher 1977, Riemannian center of mass, https://doi.org/10.1002/cpa.3160300502",
     equation="merged = r * argmin_u sum_i w_i * angle(u, parent_i)^2,  r = sum_i w_i |parent_i|,  "
     "w_i = weight_i / sum_j weight_j",
-    **weighted_sum(_factors, "parents"),
+    merge=merge,
     parameters=(ParameterSpec("weight", True, 0.0, 10.0, 1.0, (0.0, 1.0), "Share of the parent."),),
     options=(
         OptionSpec("iterations", 10.0, "Most steps of the search.", 1.0, 1000.0),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
+from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.method import MergeInputs, Method, OptionSpec, ParameterSpec
 from tsugiki.merge.weighted import weighted_sum
 
@@ -15,12 +18,27 @@ def _shares(inputs: MergeInputs) -> tuple[float, ...]:
     return tuple(weight / total for weight in weights)
 
 
+def merge(inputs: MergeInputs) -> BlockwiseMerge:
+    """Sum of share * parent."""
+    return weighted_sum(inputs, _shares(inputs), "parents")
+
+
+def on_device(inputs: MergeInputs) -> Tensor:
+    """The same in torch."""
+    first, *others = _shares(inputs)
+    total = inputs.tensors.values(0) * first
+    for index, share in enumerate(others, 1):
+        total.add_(inputs.tensors.values(index) * share)
+    return total
+
+
 METHOD = Method(
     name="linear",
     title="Linear (model soup)",
     paper="Wortsman et al. 2022, Model soups, https://arxiv.org/abs/2203.05482",
     equation="merged = sum_i w_i * parent_i,  w_i = weight_i / sum_j weight_j",
-    **weighted_sum(_shares, "parents", elementwise=True),
+    merge=merge,
+    on_device=on_device,
     parameters=(
         ParameterSpec("weight", True, -10.0, 10.0, 1.0, (0.0, 1.0), "Share of the parent."),
     ),

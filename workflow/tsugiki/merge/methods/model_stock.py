@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.method import MergeInputs, Method, OptionSpec
 from tsugiki.merge.spherical import cosines, inner_products
 from tsugiki.merge.weighted import weighted_sum
@@ -32,11 +33,11 @@ def share(inputs: MergeInputs) -> float:
     return float(ratio(torch.tensor(pairs.mean()), inputs.count))
 
 
-def _factors(inputs: MergeInputs) -> list[float] | None:
-    """What each task vector is multiplied by, with one ratio for the tensor."""
+def merge(inputs: MergeInputs) -> Tensor | BlockwiseMerge:
+    """Base plus a share of the mean task vector: one for the tensor, or one for each row."""
     if inputs.flag("filter_wise") and len(inputs.shape) > 1:
-        return None
-    return [share(inputs) / inputs.count] * inputs.count
+        return _by_row(inputs)
+    return weighted_sum(inputs, [share(inputs) / inputs.count] * inputs.count, "changes")
 
 
 def _by_row(inputs: MergeInputs) -> Tensor:
@@ -59,7 +60,7 @@ METHOD = Method(
     paper="Jang et al. 2024, Model stock, https://arxiv.org/abs/2403.19522",
     equation="merged = base + r * mean_i(parent_i - base),  r = k * c / (1 + (k - 1) * c),  "
     "c = mean cosine between the k task vectors, at least 0",
-    **weighted_sum(_factors, "changes", otherwise=_by_row),
+    merge=merge,
     options=(
         OptionSpec("filter_wise", False, "Measure the angle for each row instead of each tensor."),
     ),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsugiki.errors import RecipeError
+from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.method import MergeInputs, Method, ParameterSpec
 from tsugiki.merge.spherical import inner_products
 from tsugiki.merge.weighted import weighted_sum
@@ -17,7 +18,7 @@ SHORTEST = 1e-6
 """Length below which the mean of directions has no direction, but is what rounding has left."""
 
 
-def _factors(inputs: MergeInputs) -> Sequence[float]:
+def merge(inputs: MergeInputs) -> BlockwiseMerge:
     """Project directions onto the plane that touches the sphere at their mean; average; go back.
 
     Raises:
@@ -32,7 +33,7 @@ def _factors(inputs: MergeInputs) -> Sequence[float]:
             where=f"tensor {inputs.name}",
             fix="use other weights, or the method `linear`",
         )
-    return found
+    return weighted_sum(inputs, found, "changes")
 
 
 def factors(products: NDArray[np.float64], weights: NDArray[np.float64]) -> Sequence[float] | None:
@@ -63,7 +64,7 @@ METHOD = Method(
     equation="merged = base + r * exp_m(sum_i w_i * (u_i - (u_i . m) m)),  u_i = direction of "
     "parent_i - base,  m = direction of sum_i w_i u_i,  r = sum_i w_i |parent_i - base|,  "
     "w_i = weight_i / sum_j weight_j; without a base, of the parents themselves",
-    **weighted_sum(_factors, "changes"),
+    merge=merge,
     parameters=(
         ParameterSpec("weight", True, -10.0, 10.0, 1.0, (0.0, 1.0), "Share of the parent."),
     ),

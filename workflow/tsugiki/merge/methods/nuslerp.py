@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.method import MergeInputs, Method, OptionSpec, ParameterSpec
 from tsugiki.merge.spherical import arc, inner_products, slerp
 from tsugiki.merge.weighted import weighted_sum
 
 
-def _factors(inputs: MergeInputs) -> tuple[float, float] | None:
-    """What two tensors that are single vectors are multiplied by."""
-    t = _share(inputs)
-    if inputs.options["vectors"] != "tensor" and len(inputs.shape) > 1:
-        return None
-    return arc(t, inner_products(inputs))
+def merge(inputs: MergeInputs) -> Tensor | BlockwiseMerge:
+    """Interpolate between two tensors, each taken as one vector unless the options say otherwise."""
+    t = inputs.per_parent["weight"][1] / inputs.weights_summing()
+    if inputs.options["vectors"] == "tensor" or len(inputs.shape) < 2:
+        return weighted_sum(inputs, arc(t, inner_products(inputs)), "changes")
+    return _by_vector(inputs, t)
 
 
-def _by_vector(inputs: MergeInputs) -> Tensor:
+def _by_vector(inputs: MergeInputs, t: float) -> Tensor:
     """Interpolate between two tensors row by row, or column by column."""
-    t = _share(inputs)
     read = inputs.task_vector if inputs.has_base else inputs.tensors.values
     start, end = read(0), read(1)
     if inputs.options["vectors"] == "rows":
@@ -30,10 +30,6 @@ def _by_vector(inputs: MergeInputs) -> Tensor:
     return merged.add_(inputs.tensors.values(None)) if inputs.has_base else merged
 
 
-def _share(inputs: MergeInputs) -> float:
-    return inputs.per_parent["weight"][1] / inputs.weights_summing()
-
-
 METHOD = Method(
     name="nuslerp",
     title="NuSlerp",
@@ -41,7 +37,7 @@ METHOD = Method(
     "method of this name in mergekit (Goddard et al. 2024, https://arxiv.org/abs/2403.13257)",
     equation="merged = base + slerp(t, parent_1 - base, parent_2 - base),  "
     "t = weight_2 / (weight_1 + weight_2); without a base, of the parents themselves",
-    **weighted_sum(_factors, "changes", otherwise=_by_vector),
+    merge=merge,
     parameters=(
         ParameterSpec("weight", True, -10.0, 10.0, 1.0, (0.0, 1.0), "Share of the parent."),
     ),

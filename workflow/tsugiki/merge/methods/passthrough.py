@@ -19,7 +19,7 @@ METHOD = Method(
     "https://arxiv.org/abs/2403.13187, scale the output of layers so)",
     equation="merged = scale * parent",
     merge=merge,
-    elementwise=True,
+    on_device=merge,
     parameters=(
         ParameterSpec(
             "scale", True, -10.0, 10.0, 1.0, (0.5, 1.5), "Factor of the parent's tensor."

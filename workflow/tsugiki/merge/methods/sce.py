@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.kernels.elements import Bits, addresses
@@ -34,52 +32,20 @@ def _selected(inputs: MergeInputs) -> tuple[float, list[float]]:
     return least, [float(part) / total if total else 1.0 / len(parents) for part in sums]
 
 
-def variance(vectors: list[Tensor]) -> Tensor:
-    """Mean squared distance of some tensors from their mean, element by element; float32."""
-    mean = vectors[0].clone()
-    for vector in vectors[1:]:
-        mean.add_(vector)
-    mean.div_(len(vectors))
-    total = torch.zeros_like(mean)
-    for vector in vectors:
-        total.add_((vector - mean).square_())
-    return total.div_(len(vectors))
-
-
-def merge(inputs: MergeInputs) -> Tensor:
+def merge(inputs: MergeInputs) -> BlockwiseMerge:
     """Base plus the average of the selected changes that agree in sign, by their squares."""
-    least, weights = _selected(inputs)
-    vectors = [inputs.task_vector(index) for index in range(inputs.count)]
-    selected = variance(vectors) >= least
-    vectors = [torch.where(selected, vector, 0.0) for vector in vectors]
-    added = torch.zeros_like(vectors[0])
-    for vector in vectors:
-        added.add_(vector)
-    signs = torch.where(added >= 0.0, 1.0, -1.0)
-    total = torch.zeros_like(signs)
-    weight_sum = torch.zeros_like(signs)
-    for vector, weight in zip(vectors, weights, strict=True):
-        agrees = vector * signs > 0.0
-        total.add_(vector * agrees * weight)
-        weight_sum.add_(agrees * weight)
-    weight_sum.masked_fill_(weight_sum == 0.0, 1.0)
-    return total.div_(weight_sum).add_(inputs.tensors.values(None))
-
-
-def merge_blockwise(inputs: MergeInputs, dtype: torch.dtype) -> BlockwiseMerge:
-    """Average the selected changes, by the compiled loops."""
     base, *parents = inputs.base_and_parents()
     least, shares = _selected(inputs)
     threshold, weights = np.float32(least), np.array(shares, np.float32)
 
-    def merge(begin: int, end: int, out: Bits) -> bool:
+    def write(begin: int, end: int, out: Bits) -> bool:
         these = addresses([parent[begin:end] for parent in parents])
         finite, finite_vectors = erase_minority(base[begin:end], these, threshold, weights, out)
         if not finite_vectors:
             inputs.tensors.require_finite()
         return bool(finite)
 
-    return BlockwiseMerge(inputs.shape, dtype, merge)
+    return BlockwiseMerge(inputs.shape, write)
 
 
 METHOD = Method(
@@ -90,7 +56,6 @@ METHOD = Method(
     "t_i = s * (parent_i - base),  s selects the share select_topk with the largest variance "
     "between parents,  w_i = |t_i|^2 / sum_j |t_j|^2,  a_i = [sign(t_i) = sign(sum_j t_j)]",
     merge=merge,
-    blockwise=merge_blockwise,
     parameters=(
         ParameterSpec(
             "select_topk",

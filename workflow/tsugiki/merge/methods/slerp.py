@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from tsugiki.merge.blockwise import BlockwiseMerge
 from tsugiki.merge.method import MergeInputs, Method, ParameterSpec
 from tsugiki.merge.spherical import arc, products_of
 from tsugiki.merge.weighted import weighted_sum
 
 
-def _factors(inputs: MergeInputs) -> tuple[float, float]:
-    """What base and parent, each taken as one vector, are multiplied by."""
-    return arc(inputs.per_parent["t"][0], products_of(inputs, (None, 0), changes=False))
+def merge(inputs: MergeInputs) -> BlockwiseMerge:
+    """The point on the arc between base and parent, each taken as one vector."""
+    products = products_of(inputs, (None, 0), changes=False)
+    return weighted_sum(inputs, arc(inputs.per_parent["t"][0], products), "base and parents")
 
 
 METHOD = Method(
@@ -19,7 +21,7 @@ METHOD = Method(
     "https://doi.org/10.1145/325165.325242",
     equation="merged = sin((1 - t) * theta) / sin(theta) * base + sin(t * theta) / sin(theta) * "
     "parent,  theta = angle between base and parent",
-    **weighted_sum(_factors, "base and parents"),
+    merge=merge,
     parameters=(
         ParameterSpec("t", True, 0.0, 1.0, 0.5, (0.0, 1.0), "0 is the base, 1 is the parent."),
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +13,7 @@ from tsugiki.models.facts import ModelFacts
 from tsugiki.models.fault import Fault, listed
 from tsugiki.models.headers import Tensors
 from tsugiki.models.kinds.registry import kind_of
+from tsugiki.models.loading import Loaded, load_tensors
 
 
 def check_complete(model: ModelFacts) -> Iterator[Fault]:
@@ -66,21 +66,20 @@ def note_drafts(model: ModelFacts) -> Iterator[str]:
         )
 
 
-class _Loaded:
-    """What transformers says after loading."""
+class _Found:
+    """What is wrong with the names of a model's tensors. The model itself is not kept."""
 
-    def __init__(self, expected: set[str], info: Mapping[str, Any]) -> None:
-        mismatched = {name for name, *_ in info["mismatched_keys"]}
-        self.missing = sorted({*info["missing_keys"], *mismatched})
-        kinds = {NUMBER.sub("*", name) for name in expected}
-        self.beyond = sorted(
+    def __init__(self, loaded: Loaded) -> None:
+        self.missing = loaded.missing
+        kinds = {NUMBER.sub("*", name) for name in loaded.model.state_dict()}
+        self.beyond = [
             name
-            for name in info["unexpected_keys"]
+            for name in loaded.unexpected
             if NUMBER.search(name) and NUMBER.sub("*", name) in kinds
-        )
+        ]
 
 
-def _loaded(config: Mapping[str, Any], tensors: Tensors) -> _Loaded | None:
+def _loaded(config: Mapping[str, Any], tensors: Tensors) -> _Found | None:
     """Load tensors without content; None where transformers cannot, which is told elsewhere."""
     shapes = tuple(
         (name, tensor.shape)
@@ -91,7 +90,7 @@ def _loaded(config: Mapping[str, Any], tensors: Tensors) -> _Loaded | None:
 
 
 @lru_cache(maxsize=4)
-def _load(written: str, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> _Loaded | None:
+def _load(written: str, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> _Found | None:
     """What `_loaded` says; thousands of experts take seconds, and most parents differ in nothing."""
     import torch
     from transformers import AutoConfig
@@ -103,18 +102,9 @@ def _load(written: str, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> _Loa
         kind = _class_of(full, config)
         if kind is None:
             return None
-        with _silent():
-            live, info = kind.from_pretrained(
-                None,
-                config=full,
-                state_dict=empty,
-                device_map={"": "meta"},
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
+        return _Found(load_tensors(kind, full, empty, device_map={"": "meta"}))
     except Exception:  # noqa: BLE001 - whatever an architecture needs that is not here
         return None
-    return _Loaded(set(live.state_dict()), info)
 
 
 def _class_of(full: Any, config: Mapping[str, Any]) -> Any:
@@ -126,19 +116,3 @@ def _class_of(full: Any, config: Mapping[str, Any]) -> Any:
         if getattr(named, "config_class", None) is type(full):
             return named
     return kind_of(config).classes().get(type(full), None)
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Without transformers' own report."""
-    from transformers.utils import logging
-
-    before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if bar:
-            logging.enable_progress_bar()
