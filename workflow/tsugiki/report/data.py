@@ -13,7 +13,7 @@ from tsugiki.canonical import digest_file
 from tsugiki.config.licences import Verdict, merged_licence
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.environment import read_environment
-from tsugiki.contracts.layout import TEST, PhaseFiles, RunFiles
+from tsugiki.contracts.layout import TEST, RunFiles
 from tsugiki.contracts.ledger import Entry, completed, entries, existing_phases
 from tsugiki.contracts.locks import LockedParent, read_lock
 from tsugiki.contracts.outcome import Failed, Scored, read_cost
@@ -22,7 +22,7 @@ from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.contracts.samples import read_samples
 from tsugiki.contracts.usage import used
 from tsugiki.finalists.choose import comparable
-from tsugiki.finalists.files import read_winner
+from tsugiki.finalists.files import winning_recipe
 from tsugiki.finalists.front import Front, read_front
 from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
 from tsugiki.lineage.ancestry import Ancestry, ancestry
@@ -204,9 +204,9 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
     left_out = (known[last][-1].population.left_out or {}) if last in known else {}
     recipe = None
     if table is not None:
-        recipe = _recipe(files.phase(TEST), table.row(table.winner).recipe)
+        recipe = winning_recipe(files)
     elif best is not None:
-        recipe = _recipe(files.phase(begun[-1].name), best[0].recipe)
+        recipe = read_recipe(files.phase(begun[-1].name).candidate(best[0].recipe).recipe)
     return ReportData(
         config=config,
         table=table,
@@ -236,16 +236,12 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
     )
 
 
-def _recipe(phase: PhaseFiles, digest: str) -> AnyRecipe:
-    return read_recipe(phase.candidate(digest).recipe)
-
-
 def _before(files: RunFiles, config: RunConfig) -> dict[str, AnyRecipe]:
-    phases = {one.name: files.phase(config.finalists_of(one.name)) for one in config.stages[:-1]}
+    phases = {one.name: config.finalists_of(one.name) for one in config.stages[:-1]}
     return {
-        name: _recipe(phase, read_winner(phase).recipe)
-        for name, phase in phases.items()
-        if phase.generation(0).outcomes.is_file()
+        name: winning_recipe(files, finalists)
+        for name, finalists in phases.items()
+        if files.phase(finalists).generation(0).outcomes.is_file()
     }
 
 
