@@ -6,7 +6,7 @@ from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Generation, Ranked
-from tsugiki.progress.summary import NOTHING, SoFar, best_candidate, only_score, summarise
+from tsugiki.progress.summary import NOTHING, SoFar, only_score, summarise
 from tsugiki.strategies.nsga2 import Nsga2
 from tsugiki.strategies.random_search import RandomSearch
 
@@ -98,14 +98,6 @@ def test_so_does_the_front_of_a_search_that_looks_for_one() -> None:
     assert len(before.recipes) == 1
     (again,) = summarise([one], objectives, stage, before)
     assert again.front == 1, "a recipe that comes again is no other candidate"
-
-
-def test_the_first_of_equals_is_the_best_candidate() -> None:
-    """Negative fitness counts like any other; failures never win."""
-    found = best_candidate([generation(0, None, -3.0), generation(1, -2.0, -2.0)], OBJECTIVES)
-    assert found is not None
-    assert (found[0].id, found[1]) == ("001-00", -2.0)
-    assert best_candidate([generation(0, None)], OBJECTIVES) is None
 
 
 def test_a_generation_of_equals_is_noticed() -> None:

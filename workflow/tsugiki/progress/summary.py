@@ -14,10 +14,9 @@ from tsugiki.config.stage import Stage
 from tsugiki.contracts.data import Data
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.outcome import is_whole
-from tsugiki.contracts.population import Generation, Ranked
+from tsugiki.contracts.population import Generation
 from tsugiki.contracts.scores import Scores, scores_of, weighted_sum
 from tsugiki.evaluate.documents import decided_evaluation
-from tsugiki.finalists.choose import comparable
 
 
 @dataclass(frozen=True)
@@ -70,22 +69,6 @@ class Summary:
     for one."""
     so_far: SoFar = NOTHING
     """What this and all earlier generations have come to."""
-
-
-def summaries(
-    files: RunFiles,
-    config: RunConfig,
-    phase: str,
-    generations: Sequence[Generation],
-    before: SoFar = NOTHING,
-) -> list[Summary]:
-    """Summarise consecutive generations of a run's phase; `before` is what those before them came to.
-
-    Raises:
-        LineageError: an outcome lacks an objective, or items.json is damaged.
-    """
-    objectives = decided_objectives(files, config)
-    return summarise(generations, objectives, config.stage(phase), before)
 
 
 def decided_objectives(files: RunFiles, config: RunConfig) -> list[Objective]:
@@ -190,23 +173,6 @@ def only_score(
     rows = weighted_sum(scores)[:, np.newaxis] if stage.strategy.weighs else scores.values
     values = {tuple(row) for row in rows.tolist()}
     return values.pop() if len(of_recipes) > 1 and len(values) == 1 else None
-
-
-def best_candidate(
-    generations: Sequence[Generation], objectives: Sequence[Objective]
-) -> tuple[Ranked, float] | None:
-    """The candidate of the largest weighted sum, and that sum; None where every one failed.
-
-    Of equals the first. Where each generation has documents of its own, it is the best of those whose scores
-    compare (see `comparable`).
-    """
-    groups = comparable(generations)
-    if not groups:
-        return None
-    found = groups[0]
-    weighed = weighted_sum(scores_of((entry.outcome for entry in found), objectives))
-    best = int(weighed.argmax())
-    return found[best], float(weighed[best])
 
 
 def _course(

@@ -25,7 +25,7 @@ from tsugiki.contracts.population import Candidate
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import InfrastructureError, LineageError
 from tsugiki.progress.diagnosis import Diagnosis, diagnose
-from tsugiki.progress.summary import NOTHING, Summary, decided_objectives, summaries
+from tsugiki.progress.summary import NOTHING, Summary, decided_objectives, summarise
 from tsugiki.tracking.marks import (
     PENDING,
     mark,
@@ -201,7 +201,9 @@ def _log(client: Any, files: RunFiles, config: RunConfig, those: Generations) ->
             if entry.outcomes is not None and (before is None or entry.number >= first)
         ]
         # once for all of them: each follows from the one before
-        courses = summaries(files, config, phase, outcomes, before or NOTHING)
+        courses = summarise(
+            outcomes, decided_objectives(files, config), config.stage(phase), before or NOTHING
+        )
         course_of = {course.number: course for course in courses}
         for number in numbers:
             projection.log(phase, history[number], history.get(number - 1), course_of[number])
