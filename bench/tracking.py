@@ -23,7 +23,6 @@ from tests.synthetic_runs import make_run
 
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import GenerationFiles, RunFiles
-from tsugiki.progress.summary import SoFar
 from tsugiki.tracking import marks, projection
 from tsugiki.tracking.projection import rebuild, track_generation
 
@@ -71,8 +70,8 @@ def _ends(
     """Processor seconds until each generation is marked as told."""
     start, ends = time.process_time(), []
 
-    def mark(generation: GenerationFiles, state: bool | str, so_far: SoFar | None = None) -> None:
-        marks.mark(generation, state, so_far)
+    def mark(generation: GenerationFiles, state: bool | str) -> None:
+        marks.mark(generation, state)
         if state is True:
             ends.append(time.process_time() - start)
 

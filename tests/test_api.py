@@ -195,6 +195,8 @@ def test_a_name_goes_before_the_start_of_a_digest(finished: SyntheticRun) -> Non
     found = [replace(entry, population=population)]
     assert find_candidate(found, "a", where="here") == candidates[1]
     assert find_candidate(found, "aa", where="here") == candidates[0]
+    with pytest.raises(LineageError, match="several digests begin so"):
+        find_candidate(found, "", where="here")
 
 
 def test_final_table_has_a_row_for_each_model(finished: SyntheticRun) -> None:

@@ -6,7 +6,7 @@ from tsugiki.config.evaluation import LmEvalObjective
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.outcome import Failed, Measured, Scored
 from tsugiki.contracts.population import Generation, Ranked
-from tsugiki.progress.summary import NOTHING, SoFar, best_candidate, only_score, summarise
+from tsugiki.progress.summary import only_score, summarise
 from tsugiki.strategies.nsga2 import Nsga2
 from tsugiki.strategies.random_search import RandomSearch
 
@@ -58,27 +58,11 @@ def test_best_so_far_never_falls() -> None:
     assert [one.best for one in courses] == [0.2, 0.6, None, 0.4]
 
 
-def test_a_generation_can_be_summarised_without_those_before_it() -> None:
-    """From what they came to, through JSON, as from themselves."""
-    whole = [
-        generation(0, 0.2, 0.3),
-        generation(1, None),
-        generation(2, 0.7, 0.1),
-        generation(3, 0.4),
-    ]
-    before = NOTHING
-    for one, expected in zip(whole, summarise(whole, OBJECTIVES), strict=True):
-        (found,) = summarise([one], OBJECTIVES, before=before)
-        assert found == expected
-        before = SoFar.model_validate_json(found.so_far.model_dump_json(exclude_defaults=True))
-    assert before == SoFar(fitness=0.7)
-
-
-def test_so_does_the_front_of_a_search_that_looks_for_one() -> None:
-    """(3, 1) and (1, 3) are on it, (2, 2) comes, and (4, 4) beats them all."""
+def test_the_front_is_of_all_generations_so_far() -> None:
+    """(3, 1) and (1, 3) are on it, (2, 2) comes, and (4, 4) beats them all; it comes again, and is one candidate."""
     objectives = [*OBJECTIVES, LmEvalObjective(name="n", task="t", metric="y")]
     stage = Stage.model_construct(strategy=Nsga2(kind="nsga2"))
-    before, sizes = NOTHING, []
+    generations = []
     for number, values in enumerate([[(3, 1), (1, 3), (1, 1)], [(2, 2), (0, 0)], [(4, 4)]]):
         one = generation(number, *(float(first) for first, _ in values))
         ranked = []
@@ -87,25 +71,11 @@ def test_so_does_the_front_of_a_search_that_looks_for_one() -> None:
             measured = {**entry.outcome.measured, "n": Measured(value=float(second), items=10)}
             outcome = entry.outcome.model_copy(update={"measured": measured})
             ranked.append(entry.model_copy(update={"outcome": outcome}))
-        one = one.model_copy(update={"ranked": tuple(ranked)})
-        (found,) = summarise([one], objectives, stage, before)
-        before = SoFar.model_validate_json(found.so_far.model_dump_json(exclude_defaults=True))
-        sizes.append(found.front)
-    assert sizes == [2, 3, 1]
-    assert before == SoFar(
-        objectives={"m": 4.0, "n": 4.0}, front=((4.0, 4.0),), recipes=before.recipes
-    )
-    assert len(before.recipes) == 1
-    (again,) = summarise([one], objectives, stage, before)
-    assert again.front == 1, "a recipe that comes again is no other candidate"
-
-
-def test_the_first_of_equals_is_the_best_candidate() -> None:
-    """Negative fitness counts like any other; failures never win."""
-    found = best_candidate([generation(0, None, -3.0), generation(1, -2.0, -2.0)], OBJECTIVES)
-    assert found is not None
-    assert (found[0].id, found[1]) == ("001-00", -2.0)
-    assert best_candidate([generation(0, None)], OBJECTIVES) is None
+        generations.append(one.model_copy(update={"ranked": tuple(ranked)}))
+    found = summarise([*generations, generations[-1]], objectives, stage)
+    assert [one.front for one in found] == [2, 3, 1, 1]
+    assert [one.objectives["n"].best_so_far for one in found] == [3.0, 3.0, 4.0, 4.0]
+    assert {one.fitness for one in found} == {None}
 
 
 def test_a_generation_of_equals_is_noticed() -> None:

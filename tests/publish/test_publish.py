@@ -23,9 +23,9 @@ from tsugiki.config.licences import Publication
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import ConfigError, InfrastructureError, LineageError, TsugikiError
+from tsugiki.finalists.files import winning_recipe
 from tsugiki.finalists.table import read_final_table
 from tsugiki.publish.publish import publish
-from tsugiki.steps.finals import winning_recipe
 
 REPO = "someone/tiny-merge"
 LOAD = """
@@ -139,7 +139,7 @@ def test_any_candidate_can_be_published(finished: Finished, tmp_path: Path) -> N
     assert ranked["outcome"]["weights"] in content
     for name, one in ranked["outcome"]["measured"].items():
         assert re.search(rf"- {name}: .* \({one['items']} documents\)", content)
-    with pytest.raises(ConfigError, match="no candidate"):
+    with pytest.raises(LineageError, match="no such candidate"):
         put(finished, out=tmp_path / "none", candidate=("ps", "009-99"))
 
 

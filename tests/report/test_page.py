@@ -17,6 +17,7 @@ import pytest
 from tests.synthetic_runs import SyntheticRun
 from tsugiki.canonical import digest_file
 from tsugiki.contracts.layout import RunFiles
+from tsugiki.contracts.ledger import read_generation
 from tsugiki.errors import LineageError
 from tsugiki.finalists.table import read_final_table, render_table, shown
 from tsugiki.report.headline import remarks
@@ -213,7 +214,9 @@ def test_a_single_generation_without_a_final_table_has_a_page(fresh: SyntheticRu
     """The best candidate so far stands in the headline, its recipe below."""
     fresh.write_stage()
     page = check(write_report(fresh.files, fresh.config))
-    assert "The best candidate so far has a fitness of" in page.text
+    ranked = read_generation(fresh.files.phase("ps").generation(0).outcomes).ranked
+    best = max(one.fitness for one in ranked if one.fitness is not None)
+    assert f"The best candidate so far has a fitness of {shown(best)} on" in page.text
     assert {"search", "recipe", "cost"} <= set(page.ids)
     assert not {"comparison", "items"} & set(page.ids)
 

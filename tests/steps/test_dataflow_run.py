@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
@@ -31,11 +32,16 @@ from tsugiki.contracts.recipe import DataflowRecipe, Hop
 from tsugiki.evaluate.batch import ShardEvaluator
 from tsugiki.evaluate.candidate_model import CandidateModel
 from tsugiki.evaluate.materialized import materialize
+from tsugiki.evolve.select import first
+from tsugiki.keyed import generator
 from tsugiki.merge.write import write_merge
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.parents.sizes import memory
-from tsugiki.steps.audit import reproduce_best
+from tsugiki.space.dataflow_space import build_dataflow_genome
+from tsugiki.steps.audit import reproduce_best, reselect
 from tsugiki.steps.best import record_folding, write_best
+from tsugiki.steps.evolution import write_drawn, write_next
+from tsugiki.strategies.state import State, read_state
 
 
 def path_of(run: TinyRun, *hops: tuple[str, int, float], dtype: str = "float32") -> DataflowRecipe:
@@ -92,6 +98,39 @@ def test_the_best_path_is_saved_reproduced_and_audited(make_run: MakeRun, tmp_pa
     assert len(model.model.layers) == model.config.num_hidden_layers == 5
     assert "same bytes" in reproduce_best(run.files, run.config, tmp_path / "again")
     assert audit(run.files, run.config) == []
+
+
+def test_a_genetic_search_that_took_indicators_for_numbers_is_audited_as_it_was(
+    make_run: MakeRun,
+) -> None:
+    """Version 0.1.0 drew indicators from a normal distribution about their probabilities; its states name none."""
+    stage = {
+        "name": "dfs",
+        "parents": ["a", "b"],
+        "base": "base",
+        "space": {"kind": "dataflow", "repeats": 1, "dtype": "float32"},
+        "strategy": {"kind": "genetic", "population": 6},
+        "budget": {"generations": 2},
+    }
+    run = make_run(stages=[stage])
+    (searched,), phase = run.config.stages, run.files.phase("dfs")
+    space = build_dataflow_genome(searched, digests=run.digests, layers={"a": 2, "b": 2})
+    start = np.array(space.start)
+    recorded = State("genetic", {"start": start}, {"best": None, "best_generation": 0}).to_bytes()
+    drawn = first(run.config, searched, space, recorded=recorded)
+    assert drawn.state == recorded
+    noise = generator(run.config.seed, "dfs", "ask", 0).normal(size=(6, len(start)))
+    noise[0] = 0.0
+    candidates = Population.model_validate_json(drawn.population).candidates
+    assert [one.genome for one in candidates] == [
+        tuple(one) for one in np.clip(start + 0.15 * noise, 0.0, 1.0).tolist()
+    ]
+    atomic.write_bytes(phase.space, space.to_json())
+    write_drawn(phase, 0, drawn)
+    run.score("dfs")
+    write_next(run.files, run.config, searched, 0)
+    assert read_state(phase.generation(1).state).arrays.keys() == {"start", "genomes", "fitness"}
+    assert audit(run.files, run.config, reselect=reselect(run.files, run.config)) == []
 
 
 def test_the_difference_of_folding_is_recorded(make_run: MakeRun) -> None:
@@ -176,8 +215,8 @@ def test_paths_and_merges_take_turns_in_one_process(make_run: MakeRun, tiny_mode
         for name, recipe in (("merge", merge), ("path", path)):
             with torch.no_grad():
                 seen[name].append(live.build(recipe)[0].model(ids).logits)
-    for first, second in seen.values():
-        assert torch.equal(first, second)
+    for one, other in seen.values():
+        assert torch.equal(one, other)
 
 
 def test_one_path_at_a_time_is_in_memory(

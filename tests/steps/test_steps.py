@@ -111,7 +111,7 @@ def test_any_candidate_is_written_as_the_best_model_is(finished: TinyRun, tmp_pa
     digest = write_candidate(finished.files, finished.config, "ps", entry.id, out, threads=1)
     assert digest == entry.outcome.weights
     assert read_recipe(out / "recipe.json").digest == entry.recipe
-    with pytest.raises(ConfigError, match="no candidate '099-00'"):
+    with pytest.raises(LineageError, match="no such candidate"):
         write_candidate(finished.files, finished.config, "ps", "099-00", out, threads=1)
     with pytest.raises(ConfigError, match="folder of a run"):
         write_candidate(

@@ -128,42 +128,6 @@ def test_the_series_has_a_curve_by_generation(finished: SyntheticRun, tracked: R
     assert [point.value for point in failures] == [0, 1, 0]
 
 
-def test_a_generation_is_told_without_reading_all_those_before_it(
-    finished: SyntheticRun, ready: RunFiles
-) -> None:
-    """Only the one right before it is read again; the first one is damaged meanwhile."""
-    stage = ready.phase("ps")
-    for generation in (0, 1):
-        track_generation(ready, "ps", generation, finished.config, log=pytest.fail)
-    stage.generation(0).outcomes.write_text("lost")
-    stage.generation(0).population.write_text("lost")
-    track_generation(ready, "ps", 2, finished.config, log=pytest.fail)
-    (parent,) = runs(ready, finished.config, role="series", series="ps")
-    fitness = [
-        entry.fitness or 0.0
-        for number in (0, 1, 2)
-        for entry in read_generation(finished.files.phase("ps").generation(number).outcomes).ranked
-    ]
-    assert parent.data.metrics["best_so_far"] == max(fitness)
-
-
-def test_a_mark_of_an_earlier_version_makes_no_difference(
-    finished: SyntheticRun, ready: RunFiles, tracked: RunFiles
-) -> None:
-    """It does not say what its generation came to, so that all are read again."""
-    for generation in (0, 1, 2):
-        track_generation(ready, "ps", generation, finished.config, log=pytest.fail)
-        path = ready.phase("ps").generation(generation).tracked
-        assert path.read_bytes() == tracked.phase("ps").generation(generation).tracked.read_bytes()
-        mark = json.loads(path.read_bytes())
-        del mark["so_far"]
-        path.write_text(json.dumps(mark))
-    parents = [
-        runs(files, finished.config, role="series", series="ps")[0] for files in (ready, tracked)
-    ]
-    assert parents[0].data.metrics == parents[1].data.metrics
-
-
 def test_what_a_generation_took_is_counted_where_it_was_scored(
     finished: SyntheticRun, ready: RunFiles
 ) -> None:

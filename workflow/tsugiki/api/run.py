@@ -130,7 +130,7 @@ class Run:
         Raises:
             LineageError: the run has no scored finalists yet.
         """
-        from tsugiki.steps.finals import winning_recipe
+        from tsugiki.finalists.files import winning_recipe
 
         return winning_recipe(self.files)
 

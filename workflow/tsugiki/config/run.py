@@ -171,6 +171,12 @@ class RunConfig(Section):
             return subsets.per_generation
         return self.evaluation.items.search if rungs is None else rungs.documents[-1]
 
+    def most_generations(self, stage: Stage, population: int) -> int:
+        """The most that a stage can have, of candidates that do not fail; `population` is the size of each."""
+        enough = stage.budget.generations_for(population, self.evaluation.fewest_answers)
+        most = stage.budget.generations
+        return most if enough is None else min(most, enough)
+
     def preference_of(self, stage: Stage) -> Preference | None:
         """What a stage's winner is to be: a search that weighs its objectives has no front with a knee."""
         found = self.finalists.preference

@@ -36,13 +36,13 @@ read_outcome = reader(OUTCOME.validate_json, "outcome")
 """Read outcome.json; LineageError where it is missing or no outcome."""
 
 
-def entries(phase: PhaseFiles, first: int = 0) -> Iterator[Entry]:
-    """Yield the generations that exist, from the `first` of them to the last; each is read when it is asked for.
+def entries(phase: PhaseFiles) -> Iterator[Entry]:
+    """Yield the generations that exist, in order; each is read when it is asked for.
 
     Raises:
         LineageError: a file is damaged.
     """
-    number = first
+    number = 0
     while (files := phase.generation(number)).population.is_file():
         outcomes = read_generation(files.outcomes) if files.outcomes.is_file() else None
         yield Entry(number, files, read_population(files.population), outcomes)

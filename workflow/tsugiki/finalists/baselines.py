@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -151,6 +152,24 @@ def baseline_population(
     named = ((one.digest, {"name": name, "kind": kind}) for name, kind, one in rows)
     population = undrawn(config.name, BASELINES, "search", named)
     return population, [recipe for _, _, recipe in rows]
+
+
+def compared_models(config: RunConfig) -> tuple[int, int]:
+    """How many parents and baselines the final table has, and how many models are scored to find them.
+
+    No model is read for it: every parameter counts as one that each parent has a value of, which leaves the number
+    of points as it is, and small models may have fewer random stacks than are wanted.
+    """
+    stacks = [one for one in config.baselines if isinstance(one, FrankenmergeBaseline)]
+    merges = [one for one in config.baselines if not isinstance(one, FrankenmergeBaseline)]
+    population, _ = baseline_population(
+        config.model_copy(update={"baselines": merges}),
+        dict.fromkeys(config.parents, "0" * 64),
+        defaultdict(lambda: defaultdict(lambda: True)),
+    )
+    rows = {one.origin["name"] for one in population.candidates}
+    models = {one.recipe for one in population.candidates}
+    return len(rows) + len(stacks), len(models) + sum(one.random or 1 for one in stacks)
 
 
 def _recipes(

@@ -26,7 +26,7 @@ from tsugiki.contracts.ledger import (
 )
 from tsugiki.contracts.outcome import is_whole
 from tsugiki.contracts.population import Candidate, Population, Ranked
-from tsugiki.contracts.recipe import read_recipe
+from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.contracts.samples import read_samples
 from tsugiki.contracts.usage import generated_tokens, used
 from tsugiki.errors import LineageError
@@ -51,24 +51,39 @@ def read_winner(phase: PhaseFiles) -> Ranked:
     return winner(read_population(files.population), read_generation(files.outcomes))
 
 
+def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:
+    """The recipe of the best finalist in a phase of finalists; those of the last stage if absent.
+
+    Raises:
+        EvaluationError: every finalist failed.
+        LineageError: a file is missing or damaged.
+    """
+    phase = files.phase(finalists)
+    return read_recipe(phase.candidate(read_winner(phase).recipe).recipe)
+
+
 def find_candidate(found: Iterable[Entry], candidate: str, *, where: str) -> Candidate:
     """The first candidate of some generations that is called so.
 
     `candidate` is its id (`003-07`), its name (of baselines, finalists and test rows), or, if nobody has that, the
-    start of its recipe's digest.
+    start of its recipe's digest, which no other recipe's begins with.
 
     Raises:
         LineageError: there is none.
     """
     known = [one for entry in found for one in entry.population.candidates]
-    named = (one for one in known if candidate in (one.id, one.origin.get("name")))
-    if one := next(named, None) or next((o for o in known if o.recipe.startswith(candidate)), None):
-        return one
+    named = [one for one in known if candidate in (one.id, one.origin.get("name"))]
+    begun = [one for one in known if one.recipe.startswith(candidate)]
+    if named or len({one.recipe for one in begun}) == 1:
+        return (named or begun)[0]
     raise LineageError(
-        "there is no such candidate",
+        "several digests begin so" if begun else "there is no such candidate",
         where=where,
-        expected="an id, such as 003-07, a name, or the start of a recipe's digest",
+        expected=f"an id ({known[0].id} … {known[-1].id}), a name, or the start of one recipe's digest"
+        if known
+        else "candidates: none is drawn yet",
         got=candidate,
+        fix="take an id from the report, front/front.json or the final table, and see which stage it is of",
     )
 
 

@@ -13,9 +13,9 @@ from tsugiki.contracts.layout import EVOLVED, FINALISTS, TEST, RunFiles
 from tsugiki.contracts.ledger import entries
 from tsugiki.contracts.locks import read_lock
 from tsugiki.contracts.outcome import Scored
-from tsugiki.contracts.recipe import AnyRecipe, read_recipe
+from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.contracts.samples import read_samples
-from tsugiki.finalists.files import read_winner
+from tsugiki.finalists.files import winning_recipe
 
 Change = tuple[Any, Any]
 """Both values; None where there is none."""
@@ -77,10 +77,8 @@ def diff_runs(first: tuple[RunFiles, RunConfig], second: tuple[RunFiles, RunConf
 
 
 def _winning(files: RunFiles) -> AnyRecipe | None:
-    phase = files.phase(FINALISTS)
-    if not phase.generation(0).outcomes.is_file():
-        return None
-    return read_recipe(phase.candidate(read_winner(phase).recipe).recipe)
+    scored = files.phase(FINALISTS).generation(0).outcomes.is_file()
+    return winning_recipe(files) if scored else None
 
 
 def _tested(files: RunFiles) -> dict[str, tuple[float, dict[str, float | None]]]:

@@ -10,15 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import PhaseFiles
 from tsugiki.contracts.ledger import Entry
 from tsugiki.contracts.spread import read_spread
-
-Array = NDArray[np.float64]
+from tsugiki.strategies.state import Array, State
 
 
 @dataclass(frozen=True)
@@ -110,8 +108,8 @@ def root_mean_square(values: Array) -> float | None:
 def _distribution(entry: Entry, stage: Stage) -> tuple[Array | None, Array]:
     """Centre and deviations; nothing where the state cannot be read, which is for audits to say."""
     try:
-        found = stage.strategy.distribution(entry.files.state.read_bytes())
+        state = State.from_bytes(entry.files.state.read_bytes())
+        mean, deviations = stage.strategy.mean(state), stage.strategy.deviations(state)
     except (OSError, ValueError):
         return None, np.empty(0)
-    mean = None if found.mean is None else np.clip(found.mean, 0.0, 1.0)
-    return mean, found.deviations
+    return None if mean is None else np.clip(mean, 0.0, 1.0), deviations

@@ -11,7 +11,7 @@ from tsugiki.contracts.layout import PhaseFiles, RunFiles
 from tsugiki.contracts.ledger import Entry, completed, entries
 from tsugiki.finalists.table import read_final_table, render_table
 from tsugiki.progress.diagnosis import diagnose
-from tsugiki.progress.summary import Course, Summary, decided_objectives, failures, summaries
+from tsugiki.progress.summary import Course, Summary, decided_objectives, failures, summarise
 from tsugiki.progress.time_left import busy_seconds, generation_costs, seconds_left
 
 
@@ -155,7 +155,7 @@ def _stage_line(
     files: RunFiles, config: RunConfig, name: str, found: Sequence[Entry], planned: int
 ) -> str:
     ranked = completed(found)
-    history = summaries(files, config, name, ranked)
+    history = summarise(ranked, decided_objectives(files, config), config.stage(name))
     times = [busy_seconds(costs) for costs in generation_costs(files, config, name, found)]
     known = [seconds for seconds in times if seconds]
     line = progress_line(history, sum(known) / len(known) if known else None, planned)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from tsugiki.config.evaluation import Objective
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
-from tsugiki.contracts.data import Data
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.outcome import is_whole
-from tsugiki.contracts.population import Generation, Ranked
+from tsugiki.contracts.population import Generation
 from tsugiki.contracts.scores import Scores, scores_of, weighted_sum
 from tsugiki.evaluate.documents import decided_evaluation
-from tsugiki.finalists.choose import comparable
 
 
 @dataclass(frozen=True)
@@ -38,22 +36,6 @@ class Course:
     that were asked by several."""
 
 
-class SoFar(Data):
-    """What all generations up to one have come to: enough to summarise the next one."""
-
-    fitness: float | None = None
-    """Best weighted sum; None before there is any, and if the strategy weighs nothing."""
-    objectives: dict[str, float | None] = {}
-    """Best value of each objective in its own unit, where there are several."""
-    front: tuple[tuple[float, ...], ...] = ()
-    """Scores of the front, larger is better, if the strategy looks for one; shape (candidates, objectives)."""
-    recipes: tuple[str, ...] = ()
-    """Digests of its recipes, in the same order; none in what earlier versions wrote."""
-
-
-NOTHING = SoFar()
-
-
 @dataclass(frozen=True)
 class Summary:
     """One generation."""
@@ -68,24 +50,6 @@ class Summary:
     front: int | None = None
     """How many candidates of this and all earlier generations are on the front, if the strategy looks
     for one."""
-    so_far: SoFar = NOTHING
-    """What this and all earlier generations have come to."""
-
-
-def summaries(
-    files: RunFiles,
-    config: RunConfig,
-    phase: str,
-    generations: Sequence[Generation],
-    before: SoFar = NOTHING,
-) -> list[Summary]:
-    """Summarise consecutive generations of a run's phase; `before` is what those before them came to.
-
-    Raises:
-        LineageError: an outcome lacks an objective, or items.json is damaged.
-    """
-    objectives = decided_objectives(files, config)
-    return summarise(generations, objectives, config.stage(phase), before)
 
 
 def decided_objectives(files: RunFiles, config: RunConfig) -> list[Objective]:
@@ -98,31 +62,50 @@ def decided_objectives(files: RunFiles, config: RunConfig) -> list[Objective]:
 
 
 def summarise(
-    generations: Sequence[Generation],
-    objectives: Sequence[Objective],
-    stage: Stage | None = None,
-    before: SoFar = NOTHING,
+    generations: Sequence[Generation], objectives: Sequence[Objective], stage: Stage | None = None
 ) -> list[Summary]:
-    """Summarise consecutive generations of one phase.
+    """Summarise the generations of one phase, from the first one.
 
     Args:
-        generations: Some that follow each other.
+        generations: They follow each other.
         objectives: What candidates are scored by, with their goals.
         stage: The stage that the phase is, if it is one.
-        before: What the generations before them came to.
 
     Raises:
         LineageError: an outcome lacks an objective.
     """
     found: list[Summary] = []
+    front: dict[str, list[float]] | None = None
     for generation in generations:
-        found.append(_summary(generation, objectives, stage, before))
-        before = found[-1].so_far
+        if stage is not None and not stage.strategy.weighs:
+            front = _front(generation, objectives, stage, front or {})
+        before = found[-1] if found else None
+        found.append(_summary(generation, objectives, before, front))
     return found
 
 
+def _front(
+    generation: Generation,
+    objectives: Sequence[Objective],
+    stage: Stage,
+    before: Mapping[str, list[float]],
+) -> dict[str, list[float]]:
+    """The front of an earlier one and a generation: scores by recipe, larger is better."""
+    scores, rows = scores_of((one.outcome for one in generation.ranked), objectives), {**before}
+    for entry, row in zip(generation.ranked, scores.values.tolist(), strict=True):
+        if is_whole(entry.outcome):
+            rows.setdefault(entry.recipe, row)  # it may come again
+    together = np.array([*rows.values()]).reshape(-1, len(objectives))
+    everyone = Scores(together, np.zeros(len(together), dtype=np.bool_), scores.weights)
+    found = [*rows.items()]
+    return dict(found[one] for one in stage.strategy.best(everyone, len(found)))
+
+
 def _summary(
-    generation: Generation, objectives: Sequence[Objective], stage: Stage | None, before: SoFar
+    generation: Generation,
+    objectives: Sequence[Objective],
+    before: Summary | None,
+    front: Mapping[str, list[float]] | None,
 ) -> Summary:
     outcomes = [entry.outcome for entry in generation.ranked]
     scores = scores_of(outcomes, objectives)
@@ -135,40 +118,23 @@ def _summary(
         one.name: _course(
             known[:, place],
             one.sign,
-            before.objectives.get(one.name),
+            None if before is None else before.objectives.get(one.name),
             by_mean.values[:, place] if own else None,
         )
         for place, one in enumerate(objectives)
     }
-    of_each = of_each if len(objectives) > 1 else {}
-    fitness, front, recipes = None, None, list[str]()
-    if stage is None or stage.strategy.weighs:
+    fitness = None
+    if front is None:
         weighed = weighted_sum(scores)[whole]
-        fitness = _course(weighed, 1.0, before.fitness, weighted_sum(by_mean) if own else None)
-    else:
-        names = [*(before.recipes or [""] * len(before.front))]
-        rows = [*before.front]
-        for entry, row in zip(generation.ranked, scores.values, strict=True):
-            if is_whole(entry.outcome) and entry.recipe not in names:  # it may come again
-                names.append(entry.recipe)
-                rows.append(tuple(row.tolist()))
-        together = np.array(rows).reshape(-1, len(objectives))
-        everyone = Scores(together, np.zeros(len(together), dtype=np.bool_), scores.weights)
-        best = stage.strategy.best(everyone, len(together))
-        front, recipes = tuple(rows[one] for one in best), [names[one] for one in best]
+        summed = weighted_sum(by_mean) if own else None
+        fitness = _course(weighed, 1.0, None if before is None else before.fitness, summed)
     return Summary(
         number=generation.generation,
         candidates=len(outcomes),
         failures=int(scores.failed.sum()),
         fitness=fitness,
-        objectives=of_each,
+        objectives=of_each if len(objectives) > 1 else {},
         front=None if front is None else len(front),
-        so_far=SoFar(
-            fitness=None if fitness is None else fitness.best_so_far,
-            objectives={name: one.best_so_far for name, one in of_each.items()},
-            front=front or (),
-            recipes=tuple(recipes),
-        ),
     )
 
 
@@ -192,33 +158,17 @@ def only_score(
     return values.pop() if len(of_recipes) > 1 and len(values) == 1 else None
 
 
-def best_candidate(
-    generations: Sequence[Generation], objectives: Sequence[Objective]
-) -> tuple[Ranked, float] | None:
-    """The candidate of the largest weighted sum, and that sum; None where every one failed.
-
-    Of equals the first. Where each generation has documents of its own, it is the best of those whose scores
-    compare (see `comparable`).
-    """
-    groups = comparable(generations)
-    if not groups:
-        return None
-    found = groups[0]
-    weighed = weighted_sum(scores_of((entry.outcome for entry in found), objectives))
-    best = int(weighed.argmax())
-    return found[best], float(weighed[best])
-
-
 def _course(
     larger: NDArray[np.float64],
     sign: float,
-    best_so_far: float | None,
+    before: Course | None,
     again: NDArray[np.float64] | None = None,
 ) -> Course:
-    """A generation's numbers; larger is better, whichever `sign` the objective has.
+    """A generation's numbers after those `before` it; larger is better, whichever `sign` the objective has.
 
     `again` are the means of those that several generations asked, where each has documents of its own.
     """
+    best_so_far = None if before is None else before.best_so_far
     if again is not None and again.size:
         best_so_far = sign * float(again.max())
     if not larger.size:

@@ -12,6 +12,7 @@ from tsugiki.contracts.ledger import Entry, new_recipes, read_population
 from tsugiki.contracts.outcome import Cost, read_cost
 from tsugiki.contracts.population import Population
 from tsugiki.evaluate.shards import distinct_recipes
+from tsugiki.finalists.baselines import compared_models
 
 RECENT = 3
 """Generations whose candidates say how long others will take."""
@@ -48,8 +49,8 @@ def seconds_left(
     """Scoring that is left in the whole run: all stages and rivals, their finalists, baselines and the test.
 
     A candidate takes as long as those of the latest generations did, its answers in proportion to its
-    documents, and as many are scored at a time. A stage that ends early leaves less.
-    `stages` has all generations of each stage.
+    documents, and as many are scored at a time. What is not drawn yet counts as it is at most: a stage that ends
+    early leaves less. `stages` has all generations of each stage.
 
     Returns:
         Seconds; None before a candidate of a ranked generation is known to have taken any.
@@ -58,13 +59,13 @@ def seconds_left(
         LineageError: a file of the run is damaged.
     """
     recent: list[Cost] = []
-    size = of_stage = 0
+    asked = of_stage = 0.0
     items, (searched, tested) = config.evaluation.items, _tasks(config)
     for name, found in stages.items():
         if costs := generation_costs(files, config, name, found):
             recent = [cost for of_one in costs for cost in of_one]
-            size = len(found[0].population.candidates)
-            of_stage = config.search_documents(name) * searched
+            asked = _asked(config, found)
+            of_stage = config.search_documents(name) * asked * searched
     busy = busy_seconds(recent)
     if not busy:
         return None
@@ -73,18 +74,21 @@ def seconds_left(
     rest = sum(one.seconds_total - one.seconds_forward for one in recent) / len(recent)
     at_once = sum(one.seconds_total for one in recent) / busy
 
-    def take(candidates: int, documents: int) -> float:
+    def take(candidates: int, documents: float) -> float:
         return candidates * (rest + documents * per_document) / max(at_once, 1.0)
 
     finalists = config.finalists.top + config.finalists.mean
-    others = len(config.parents) + len(config.baselines)
-    left = take(_unscored(files.phase(BASELINES), others), items.search * searched)
+    others, baselines = len(config.parents) + len(config.baselines), files.phase(BASELINES)
+    begun = baselines.generation(0).population.is_file()
+    models = 0 if begun else compared_models(config)[1]  # which takes a while: recipes are made
+    left = take(_unscored(baselines, models), items.search * searched)
+    sizes = _sizes(config, stages)
     drawn = True  # while a stage goes on, finalists that are there are those of a smaller budget
     for stage in config.searches:
         phase = files.phase(config.finalists_of(stage.name))
-        waiting = _left_of_stage(files, config, stage, stages[stage.name], size)
+        waiting = _left_of_stage(files, config, stage, stages[stage.name], sizes[stage.name])
         unscored = finalists if waiting else _unscored(phase, finalists)
-        left += take(waiting, config.search_documents(stage.name) * searched)
+        left += take(waiting, config.search_documents(stage.name) * asked * searched)
         left += take(unscored, items.validation * searched)
         drawn = drawn and not waiting
     if (flatness := config.finalists.flatness) is not None:
@@ -103,22 +107,51 @@ def _tasks(config: RunConfig) -> tuple[int, int]:
     return len(objectives), len(objectives | {one.task for one in config.evaluation.monitors})
 
 
+def _asked(config: RunConfig, found: Sequence[Entry]) -> float:
+    """Of their documents the part that candidates of the latest generations were asked: with rungs, not all are."""
+    if config.evaluation.rungs is None:
+        return 1.0
+    documents = config.evaluation.rungs.documents
+    latest = [entry.ranked for entry in found if entry.ranked][-RECENT:]
+    rungs = [one.outcome.rung for ranked in latest for one in ranked]
+    asked = [documents[-1 if rung is None else rung] for rung in rungs]
+    return sum(asked) / len(asked) / documents[-1]
+
+
+def _sizes(config: RunConfig, stages: Mapping[str, Sequence[Entry]]) -> dict[str, int]:
+    """How many candidates a generation of each stage or rival has, without those that come again.
+
+    Where none is drawn and no setting says it, a rival's are as dear as the last stage's, and a stage has as many as
+    another one.
+    """
+    drawn = {name: len(found[0].population.candidates) for name, found in stages.items() if found}
+    sizes: dict[str, int] = {}
+    for stage in config.searches:
+        size = drawn.get(stage.name, stage.strategy.population)
+        if size is None and config.is_rival(stage.name):
+            size = config.evaluation.whole_candidates(sizes[config.stages[-1].name])
+        sizes[stage.name] = next(iter(drawn.values()), 0) if size is None else size
+    return sizes
+
+
 def _left_of_stage(
     files: RunFiles, config: RunConfig, stage: Stage, found: Sequence[Entry], size: int
 ) -> int:
-    """Candidates that a stage has yet to score; `size` is how many a generation has if none is drawn."""
+    """Candidates that a stage has yet to score; `size` is how many a generation has, leaders apart."""
     if any(one.population.stopped for one in found):
         return 0
     phase, subsets = files.phase(stage.name), config.subsets_of(stage.name)
-    size = len(found[0].population.candidates) if found else size
-    size += subsets.leaders if subsets is not None else 0
+    most = config.most_generations(stage, size)
     begun = [one for one in found if one.number < stage.budget.generations]
     waiting = [one for one in begun if one.outcomes is None]
     under_way = sum(
         _without_outcome(phase, one.population, config.own_documents(stage.name, one.number))
         for one in waiting
     )
-    return under_way + size * (stage.budget.generations - len(begun))
+    left = max(0, most - len(begun))
+    leaders = 0 if subsets is None else subsets.leaders
+    with_leaders = max(0, left - (not begun))  # the first generation has none
+    return under_way + size * left + leaders * with_leaders
 
 
 def _unscored(phase: PhaseFiles, expected: int) -> int:

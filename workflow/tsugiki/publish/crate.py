@@ -23,11 +23,11 @@ from tsugiki.contracts.ledger import entries
 from tsugiki.contracts.locks import LockedCard, LockedParent, read_lock
 from tsugiki.contracts.outcome import read_cost
 from tsugiki.errors import ConfigError
+from tsugiki.finalists.files import winning_recipe
 from tsugiki.publish.alongside import lineage_files
 from tsugiki.publish.publish import files_in, require_finished, require_sound, write_folder
 from tsugiki.publish.sources import Source, read_sources
 from tsugiki.publish.upload import Content, refuse_tokens
-from tsugiki.steps.finals import winning_recipe
 
 Entity = dict[str, Any]
 Slots = dict[str, tuple[str, list[str]]]

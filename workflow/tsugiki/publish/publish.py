@@ -17,9 +17,9 @@ from tsugiki.config.run import RunConfig
 from tsugiki.contracts.environment import source_commit
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import entries
-from tsugiki.contracts.population import Ranked
-from tsugiki.contracts.recipe import AnyRecipe, names_in
+from tsugiki.contracts.recipe import AnyRecipe, names_in, read_recipe
 from tsugiki.errors import ConfigError, LineageError
+from tsugiki.finalists.files import find_candidate, winning_recipe
 from tsugiki.finalists.table import read_final_table
 from tsugiki.merge.marker import MARKER, difference, read_marker
 from tsugiki.models.facts import kind_in, read_facts
@@ -37,9 +37,8 @@ from tsugiki.publish.card import Published, model_card
 from tsugiki.publish.sources import Source, read_sources
 from tsugiki.publish.upload import Content, open_repository, refuse_tokens, upload
 from tsugiki.steps.audit import reselect
-from tsugiki.steps.best import candidate_recipe, write_best, write_candidate
+from tsugiki.steps.best import write_best, write_candidate
 from tsugiki.steps.chats import lender
-from tsugiki.steps.finals import winning_recipe
 from tsugiki.steps.output import require_place_beside
 
 Log = Callable[[str], None]
@@ -65,7 +64,8 @@ def publish(
         config: Its configuration.
         repository: USER/NAME on the Hub; None to send nothing.
         out: Folder to write to; None to leave none.
-        candidate: Stage and id of a candidate, such as `003-07`; the winner if absent.
+        candidate: Stage of a candidate, and its id, such as `003-07`, or the start of its recipe's digest; the
+            winner if absent.
         public: Whether everybody may see the repository.
         threads: CPU threads, where the model is built again.
         log: Takes lines on what is done.
@@ -76,7 +76,8 @@ def publish(
     Raises:
         ConfigError: the licence does not follow from the parents', the name breaks one, something else
             stands at `out` or in the repository, or the user may not write there.
-        LineageError: the run is not finished or not sound, or the Hub holds other bytes than were sent.
+        LineageError: the run is not finished or not sound, or has no such candidate, or the Hub holds other
+            bytes than were sent.
         ParentError: the model has to be built again, and a parent is not on this machine.
         InfrastructureError: the connection broke; trying again goes on.
     """
@@ -87,9 +88,14 @@ def publish(
             where=str(out),
             fix="name another folder as --out, or remove it",
         )
-    recipe = winning_recipe(files)
+    recipe, other = winning_recipe(files), None
     if candidate is not None:
-        recipe = candidate_recipe(files, *candidate)
+        phase = files.phase(candidate[0])
+        ledger = list(entries(phase))
+        drawn = find_candidate(ledger, candidate[1], where=f"stage {candidate[0]}")
+        recipe = read_recipe(phase.candidate(drawn.recipe).recipe)
+        ranked = (one for entry in ledger for one in entry.ranked if one.id == drawn.id)
+        other = candidate[0], next(ranked, None)
     name = repository.rpartition("/")[2] if repository else str(out and out.resolve().name)
     found = read_sources(files, config, recipe)
     verdict = merged_licence({one.name: one.card for one in found.models}, config.publication)
@@ -118,7 +124,7 @@ def publish(
             found=found,
             verdict=verdict,
             table=read_final_table(files.final),
-            candidate=None if candidate is None else (candidate[0], _ranked(files, *candidate)),
+            candidate=other,
             template=_template(folder),
             lender=lender(files, config),
             kind=kind_in(folder),
@@ -190,12 +196,6 @@ def _require_licence(verdict: Verdict, sources: Sequence[Source], name: str) -> 
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s._-]", "", name).lower()
-
-
-def _ranked(files: RunFiles, stage: str, candidate: str) -> Ranked | None:
-    """What the ledger says of a candidate; None if it is not scored."""
-    ledger = (one.outcomes for one in entries(files.phase(stage)) if one.outcomes is not None)
-    return next((one for entry in ledger for one in entry.ranked if one.id == candidate), None)
 
 
 def _template(folder: Path) -> str | None:

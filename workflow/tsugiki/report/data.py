@@ -10,25 +10,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsugiki.canonical import digest_file
+from tsugiki.config.evaluation import Objective
 from tsugiki.config.licences import Verdict, merged_licence
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.environment import read_environment
-from tsugiki.contracts.layout import TEST, PhaseFiles, RunFiles
+from tsugiki.contracts.layout import TEST, RunFiles
 from tsugiki.contracts.ledger import Entry, completed, entries, existing_phases
 from tsugiki.contracts.locks import LockedParent, read_lock
 from tsugiki.contracts.outcome import Failed, Scored, read_cost
 from tsugiki.contracts.population import Generation, Ranked
 from tsugiki.contracts.recipe import AnyRecipe, read_recipe
 from tsugiki.contracts.samples import read_samples
+from tsugiki.contracts.scores import scores_of, weighted_sum
 from tsugiki.contracts.usage import used
 from tsugiki.finalists.choose import comparable
-from tsugiki.finalists.files import read_winner
+from tsugiki.finalists.files import winning_recipe
 from tsugiki.finalists.front import Front, read_front
 from tsugiki.finalists.table import Comparison, FinalTable, read_final_table
 from tsugiki.lineage.ancestry import Ancestry, ancestry
 from tsugiki.lineage.differences import flat
 from tsugiki.progress.diagnosis import Diagnosis, diagnose
-from tsugiki.progress.summary import Summary, best_candidate, decided_objectives, summarise
+from tsugiki.progress.summary import Summary, decided_objectives, summarise
 from tsugiki.report.costs import PhaseCost, StepCost, phase_cost, step_costs
 
 LONGEST = 600
@@ -195,7 +197,7 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
     table = read_final_table(files.final) if files.final.is_file() else None
     front = read_front(files.front) if files.front.is_file() else None
     objectives = decided_objectives(files, config)
-    best = best_candidate(ledger[begun[-1].name], objectives) if begun else None
+    best = _best(ledger[begun[-1].name], objectives) if begun else None
     last = config.stages[-1].name
     outcomes = [one.outcome for found in ledger.values() for each in found for one in each.ranked]
     scored = [one for one in outcomes if isinstance(one, Scored)]
@@ -204,9 +206,9 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
     left_out = (known[last][-1].population.left_out or {}) if last in known else {}
     recipe = None
     if table is not None:
-        recipe = _recipe(files.phase(TEST), table.row(table.winner).recipe)
+        recipe = winning_recipe(files)
     elif best is not None:
-        recipe = _recipe(files.phase(begun[-1].name), best[0].recipe)
+        recipe = read_recipe(files.phase(begun[-1].name).candidate(best[0].recipe).recipe)
     return ReportData(
         config=config,
         table=table,
@@ -236,16 +238,21 @@ def load(files: RunFiles, config: RunConfig) -> ReportData:
     )
 
 
-def _recipe(phase: PhaseFiles, digest: str) -> AnyRecipe:
-    return read_recipe(phase.candidate(digest).recipe)
+def _best(
+    generations: Sequence[Generation], objectives: Sequence[Objective]
+) -> tuple[Ranked, float] | None:
+    """The candidate of the largest weighted sum, of equals the first, and that sum; of those whose scores compare."""
+    found = next(iter(comparable(generations)), [])
+    sums = weighted_sum(scores_of((one.outcome for one in found), objectives)).tolist()
+    return max(zip(found, sums, strict=True), key=lambda one: one[1], default=None)
 
 
 def _before(files: RunFiles, config: RunConfig) -> dict[str, AnyRecipe]:
-    phases = {one.name: files.phase(config.finalists_of(one.name)) for one in config.stages[:-1]}
+    phases = {one.name: config.finalists_of(one.name) for one in config.stages[:-1]}
     return {
-        name: _recipe(phase, read_winner(phase).recipe)
-        for name, phase in phases.items()
-        if phase.generation(0).outcomes.is_file()
+        name: winning_recipe(files, finalists)
+        for name, finalists in phases.items()
+        if files.phase(finalists).generation(0).outcomes.is_file()
     }
 
 

@@ -18,18 +18,14 @@ from tsugiki.contracts.population import Candidate
 from tsugiki.contracts.recipe import AnyRecipe
 from tsugiki.errors import LineageError
 from tsugiki.evolve.select import Next, first
+from tsugiki.finalists.files import winning_recipe
 from tsugiki.parents.locate import locate
 from tsugiki.parents.run_models import RunModels, lock_stage, read_stage_lock, run_digests
 from tsugiki.space.read import read_genome
 from tsugiki.steps.begin import differing_origin
 from tsugiki.steps.best import write_model
 from tsugiki.steps.evolution import select_from_files
-from tsugiki.steps.finals import (
-    again_population,
-    flatness_population,
-    stage_recipes,
-    winning_recipe,
-)
+from tsugiki.steps.finals import again_population, flatness_population, stage_recipes
 from tsugiki.steps.output import require_place_beside
 from tsugiki.steps.start import rival_size
 from tsugiki.strategies.state import read_state

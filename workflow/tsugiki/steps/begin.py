@@ -24,6 +24,7 @@ from tsugiki.contracts.recipe import (
 )
 from tsugiki.errors import ConfigError, TsugikiError
 from tsugiki.finalists.baselines import baseline_population
+from tsugiki.finalists.files import winning_recipe
 from tsugiki.merge.registry import PER_PARENT
 from tsugiki.models.kinds.kind import Kind
 from tsugiki.parents.run_models import run_digests, with_digests
@@ -31,7 +32,6 @@ from tsugiki.space.dataflow_space import DataflowGenome
 from tsugiki.space.from_path import encode_path
 from tsugiki.space.from_recipe import Encoded, encode, translate
 from tsugiki.space.parameter_space import ParameterGenome, frame_of
-from tsugiki.steps.finals import winning_recipe
 from tsugiki.steps.origins import outside_file
 
 Space = ParameterGenome | DataflowGenome

@@ -16,14 +16,13 @@ from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.ledger import entries
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, read_recipe
-from tsugiki.errors import ConfigError
 from tsugiki.evaluate.chat import open_chat
+from tsugiki.finalists.files import find_candidate, winning_recipe
 from tsugiki.merge.dataflow.explicit import FoldingDifference, folding_difference, is_scaled
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.write import write_merge
 from tsugiki.parents.run_models import RunModels, lock_stage, models_of, run_models
-from tsugiki.steps.finals import winning_recipe
 from tsugiki.steps.output import require_place_beside
 
 
@@ -105,36 +104,18 @@ def write_candidate(
 ) -> str:
     """Write any candidate of a stage as a checkpoint; returns the digest of its weights.
 
-    A candidate is named by its id, such as `003-07`.
+    A candidate is named by its id, such as `003-07`, or by the start of its recipe's digest.
 
     Raises:
-        ConfigError: there is no such candidate, or `out` may not be replaced (see `require_place`).
+        ConfigError: `out` may not be replaced (see `require_place`).
+        LineageError: there is no such candidate.
     """
-    recipe = candidate_recipe(files, stage, candidate)
+    phase = files.phase(stage)
+    found = find_candidate(entries(phase), candidate, where=f"stage {stage}")
+    recipe = read_recipe(phase.candidate(found.recipe).recipe)
     replace = require_place_beside(files, config, out)
     models = models_of(files, config, stage, read=True)
     return write_model(config, recipe, models, out, replace=replace, threads=threads)
-
-
-def candidate_recipe(files: RunFiles, stage: str, candidate: str) -> AnyRecipe:
-    """The recipe of a stage's candidate.
-
-    A candidate is named by its id, such as `003-07`.
-
-    Raises:
-        ConfigError: there is no such candidate.
-    """
-    phase = files.phase(stage)
-    found = {one.id: one.recipe for entry in entries(phase) for one in entry.population.candidates}
-    if candidate not in found:
-        raise ConfigError(
-            f"stage `{stage}` has no candidate {candidate!r}",
-            where=str(phase.root),
-            expected=f"one of {min(found)} … {max(found)}" if found else "a stage that has begun",
-            got=candidate,
-            fix="take an id from front/front.json, the report or the final table; or name its --stage",
-        )
-    return read_recipe(phase.candidate(found[candidate]).recipe)
 
 
 def write_stage_best(files: RunFiles, config: RunConfig, stage: str, *, threads: int) -> str:

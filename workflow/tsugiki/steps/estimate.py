@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.dataflow import DataflowSpace
 from tsugiki.config.evaluation import Evaluation
 from tsugiki.config.lm_eval_tasks import local_tasks
@@ -14,8 +13,8 @@ from tsugiki.config.parents import DemoParent
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import FLATNESS, REPEAT
-from tsugiki.finalists.baselines import baseline_population
-from tsugiki.merge.registry import METHODS, PER_PARENT
+from tsugiki.finalists.baselines import compared_models
+from tsugiki.merge.registry import METHODS
 from tsugiki.models.grouping import groups
 from tsugiki.parents.sizes import WIDTH, MergedTensors, shown
 from tsugiki.space.dataflow_space import build_dataflow_genome
@@ -93,22 +92,16 @@ def shares(config: RunConfig, tensors: Mapping[str, MergedTensors]) -> list[Shar
         )
         for stage in config.searches
         if (population := _population(config, stage, tensors))
-        and (generations := _generations(config, stage, population))
+        and (generations := config.most_generations(stage, population))
     ]
-    stacks = [one for one in config.baselines if isinstance(one, FrankenmergeBaseline)]
-    others = [one for one in config.baselines if not isinstance(one, FrankenmergeBaseline)]
-    compared, recipes = baseline_population(
-        config.model_copy(update={"baselines": others}), _unread(config.parents), PER_PARENT
-    )
-    rows = {candidate.origin["name"] for candidate in compared.candidates}
-    distinct = len({recipe.digest for recipe in recipes}) + sum(one.random or 1 for one in stacks)
+    compared, models = compared_models(config)
     finalists = config.finalists.top + config.finalists.mean
     stages = len(config.searches)
-    tested = len(rows) + len(stacks) + finalists + stages - 1
+    tested = compared + finalists + stages - 1
     flatness, again = config.finalists.flatness, config.evaluation.repeat_check
     every = [
         *found,
-        Share("baselines", distinct, items.search, searched),
+        Share("baselines", models, items.search, searched),
         Share("finalists", stages * finalists, items.validation, searched),
         *([Share(FLATNESS, flatness.candidates, items.validation, searched)] if flatness else []),
         Share("test", tested, items.test, all_tasks),
@@ -234,13 +227,6 @@ def note_device(config: RunConfig) -> Iterator[str]:
             "evaluation.device is cuda, and torch finds no GPU on this machine: right if jobs run "
             "elsewhere, on a cluster's nodes; here they would fail (`device: cpu` or `auto` would not)"
         )
-
-
-def _generations(config: RunConfig, stage: Stage, population: int) -> int:
-    """The most that a stage can have, of candidates that do not fail."""
-    enough = stage.budget.generations_for(population, config.evaluation.fewest_answers)
-    most = stage.budget.generations
-    return most if enough is None else min(most, enough)
 
 
 def _population(config: RunConfig, stage: Stage, tensors: Mapping[str, MergedTensors]) -> int:

@@ -13,6 +13,7 @@ from tsugiki.contracts.layout import RunFiles
 from tsugiki.contracts.locks import read_lock
 from tsugiki.contracts.recipe import AnyRecipe, Recipe
 from tsugiki.errors import RecipeError
+from tsugiki.finalists.files import winning_recipe
 from tsugiki.merge.dataflow.engine import DataflowMerge
 from tsugiki.merge.dataflow.parents import DataflowParents
 from tsugiki.merge.models import OpenModels
@@ -25,7 +26,6 @@ from tsugiki.models.plan import make_plan
 from tsugiki.parents import hub
 from tsugiki.parents.hub import HubFiles, HubUnreachableError
 from tsugiki.parents.run_models import run_models
-from tsugiki.steps.finals import winning_recipe
 
 
 def export_recipe(recipe: AnyRecipe, models: Mapping[str, str]) -> str:

@@ -26,7 +26,7 @@ from tsugiki.finalists.choose import (
     finalist_population,
     held_out_population,
 )
-from tsugiki.finalists.files import read_winner
+from tsugiki.finalists.files import read_winner, winning_recipe
 from tsugiki.finalists.flatness import neighbour_population, neighbours
 from tsugiki.finalists.repeat import repeat_population
 from tsugiki.space.read import read_genome
@@ -130,13 +130,6 @@ def write_repeat(files: RunFiles, config: RunConfig) -> None:
     population = again_population(files, config)
     recipes = _recipes(files.phase(TEST), [one.recipe for one in population.candidates])
     write_population(files.phase(REPEAT), population, recipes)
-
-
-def winning_recipe(files: RunFiles, finalists: str = FINALISTS) -> AnyRecipe:
-    """The recipe of the best finalist in a phase of finalists; those of the last stage if absent."""
-    phase = files.phase(finalists)
-    won = read_winner(phase)
-    return read_recipe(phase.candidate(won.recipe).recipe)
 
 
 def stage_recipes(files: RunFiles, config: RunConfig, recipe: AnyRecipe) -> dict[str, AnyRecipe]:

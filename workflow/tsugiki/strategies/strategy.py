@@ -54,20 +54,6 @@ class Living:
     told: Array
 
 
-@dataclass(frozen=True)
-class Distribution:
-    """Mean and spread of a search distribution.
-
-    Attributes:
-        mean: Its centre, shape (genes,); None if the strategy has none.
-        deviations: Standard deviations along its principal axes, shape (axes,), in units of the genes'
-            ranges; empty if the strategy has no such distribution.
-    """
-
-    mean: Array | None
-    deviations: Array
-
-
 class Strategy(Section, ABC):
     """An optimiser of points in the unit cube, with ask and tell; its fields are its settings in a stage's configuration.
 
@@ -161,21 +147,12 @@ class Strategy(Section, ABC):
         return None
 
     def deviations(self, state: State) -> Array:
-        """Standard deviations of the search distribution along its principal axes, if there is one."""
+        """Standard deviations of the search distribution along its principal axes, in units of the genes' ranges.
+
+        Shape (axes,); empty if the strategy has no such distribution.
+        """
         del state
         return np.empty(0)
-
-    def distribution(self, recorded: bytes) -> Distribution:
-        """Mean and spread of the search distribution in a recorded state.
-
-        Args:
-            recorded: Content of state.npz.
-
-        Raises:
-            ValueError: it is something else, or truncated.
-        """
-        state = State.from_bytes(recorded)
-        return Distribution(self.mean(state), self.deviations(state))
 
     def best(self, scores: Scores, count: int) -> list[int]:
         """Indices of the best candidates, which become finalists: at most `count`, best first, none that failed.

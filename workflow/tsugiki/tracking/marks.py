@@ -6,42 +6,19 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from tsugiki.atomic import write_if_changed
 from tsugiki.canonical import digest_file, pretty_json
 from tsugiki.config.run import RunConfig
 from tsugiki.contracts.layout import GenerationFiles, RunFiles
 from tsugiki.contracts.ledger import existing_phases
-from tsugiki.progress.summary import SoFar
 
 PENDING = "pending"
 
 
-def mark(files: GenerationFiles, state: bool | str, so_far: SoFar | None = None) -> None:
-    """Mark a scored generation.
-
-    Args:
-        files: The generation's files.
-        state: True if MLflow has it, `PENDING` if it is to be told, False if not.
-        so_far: What this and all earlier generations came to, for those that MLflow has. With it the next
-            one is told without reading them again.
-    """
-    content: dict[str, object] = {"outcomes": digest_file(files.outcomes), "mlflow": state}
-    if so_far is not None:
-        content["so_far"] = so_far.model_dump(mode="json", exclude_defaults=True)
+def mark(files: GenerationFiles, state: bool | str) -> None:
+    """Mark a scored generation: True if MLflow has it, `PENDING` if it is to be told, False if not."""
+    content = {"outcomes": digest_file(files.outcomes), "mlflow": state}
     write_if_changed(files.tracked, pretty_json(content))
-
-
-def so_far(files: GenerationFiles) -> SoFar | None:
-    """What a generation that MLflow has, and all before it, came to; None if its mark does not say."""
-    content = _content(files.tracked)
-    if content.get("mlflow") is not True or content.get("outcomes") != digest_file(files.outcomes):
-        return None
-    try:
-        return SoFar.model_validate_json(json.dumps(content.get("so_far")))
-    except ValidationError:
-        return None
 
 
 def mark_untold(files: RunFiles, config: RunConfig, *, all_of_them: bool = False) -> None:
@@ -89,21 +66,6 @@ def pending(files: RunFiles, config: RunConfig) -> list[tuple[str, int]]:
         for phase, number, generation in _generations(files, config)
         if _content(generation.tracked).get("mlflow") == PENDING and generation.outcomes.is_file()
     ]
-
-
-def pending_at(
-    files: RunFiles, config: RunConfig, phase: str, number: int
-) -> list[tuple[str, int]]:
-    """A generation that is pending, with those right before it that are; of a phase's first one, all.
-
-    So what it takes to tell MLflow of a generation does not grow with the run.
-    """
-    if number == 0:
-        return pending(files, config)
-    first, folder = number, files.phase(phase)
-    while first and _content(folder.generation(first - 1).tracked).get("mlflow") == PENDING:
-        first -= 1
-    return [(phase, one) for one in range(first, number + 1)]
 
 
 def _generations(files: RunFiles, config: RunConfig) -> Iterator[tuple[str, int, GenerationFiles]]:

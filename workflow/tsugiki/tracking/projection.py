@@ -25,17 +25,15 @@ from tsugiki.contracts.population import Candidate
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.errors import InfrastructureError, LineageError
 from tsugiki.progress.diagnosis import Diagnosis, diagnose
-from tsugiki.progress.summary import NOTHING, Summary, decided_objectives, summaries
+from tsugiki.progress.summary import Summary, decided_objectives, summarise
 from tsugiki.tracking.marks import (
     PENDING,
     mark,
     mark_result,
     mark_untold,
     pending,
-    pending_at,
     result_is_pending,
     result_is_there,
-    so_far,
     untold,
 )
 from tsugiki.tracking.records import (
@@ -69,11 +67,10 @@ Generations = Sequence[tuple[str, int]]
 def track_generation(
     files: RunFiles, phase: str, generation: int, config: RunConfig, *, log: Callable[[str], None]
 ) -> None:
-    """Log a scored generation and those before it that MLflow has still to be told of; mark them in tracked.json.
+    """Log a scored generation and all others that MLflow has still to be told of; mark them in tracked.json.
 
-    With a phase's first generation, all are logged that are pending in the run. Doing it again changes
-    nothing. A store that was moved with its folder is rebuilt as a whole. If MLflow or its store fails, the
-    generation is marked as pending, and the search goes on: the next call tries again.
+    Doing it again changes nothing. A store that was moved with its folder is rebuilt as a whole. If MLflow or its
+    store fails, the generation is marked as pending, and the search goes on: the next call tries again.
 
     Args:
         files: The run's files.
@@ -99,7 +96,7 @@ def track_generation(
         mark(scored, state=False)
         return
     mark(scored, PENDING)
-    _catch_up_or_say(files, config, pending_at(files, config, phase, generation), log=log)
+    _catch_up_or_say(files, config, pending(files, config), log=log)
 
 
 def track_result(files: RunFiles, config: RunConfig, *, log: Callable[[str], None]) -> None:
@@ -189,23 +186,18 @@ def _clear(client: Any, files: RunFiles, config: RunConfig) -> None:
 def _log(client: Any, files: RunFiles, config: RunConfig, those: Generations) -> None:
     projection = _Projection(client, files, config)
     for phase, of_phase in itertools.groupby(those, key=lambda one: one[0]):
-        numbers = [number for _, number in of_phase]
-        first, folder = numbers[0], files.phase(phase)
-        before = so_far(folder.generation(first - 1)) if first else NOTHING
-        start = 0 if before is None else max(0, first - 1)
-        read = itertools.islice(entries(folder, start), numbers[-1] + 1 - start)
-        history = {entry.number: entry for entry in read}
-        outcomes = [
-            entry.outcomes
-            for entry in history.values()
-            if entry.outcomes is not None and (before is None or entry.number >= first)
-        ]
+        history = list(entries(files.phase(phase)))
         # once for all of them: each follows from the one before
-        courses = summaries(files, config, phase, outcomes, before or NOTHING)
+        courses = summarise(
+            [one.outcomes for one in history if one.outcomes is not None],
+            decided_objectives(files, config),
+            config.stage(phase),
+        )
         course_of = {course.number: course for course in courses}
-        for number in numbers:
-            projection.log(phase, history[number], history.get(number - 1), course_of[number])
-            mark(history[number].files, state=True, so_far=course_of[number].so_far)
+        for _, number in of_phase:
+            before = history[number - 1] if number else None
+            projection.log(phase, history[number], before, course_of[number])
+            mark(history[number].files, state=True)
     if result_is_pending(files):
         projection.log_result()
         mark_result(files, state=True)
