@@ -1,9 +1,9 @@
 """Does the search beat chance and what one would do by hand, at equal cost?
 
 On the demo's bed (see search_bed.py), with parents and questions of several seeds and several searches on
-each, at equal numbers of answers: the demo's search; the same from the tuned baseline; the default up to version 1;
+each, at equal numbers of answers: the demo's search; the same from the tuned baseline, and with one weight for a block and parent, not two; the default up to version 1;
 uniform random candidates in the same space, on all questions, or as many as the demo's search has on as few fresh ones;
-a coordinate climb over the same weights, from the tuned baseline. The grid of that baseline, 36 merges, is there for the
+a coordinate climb from the tuned baseline, over one weight per block and parent as in the final table, or in the same space. The grid of that baseline, 36 merges, is there for the
 final table in any case; its 7,200 answers are in no budget. All have the same finalists' procedure: the 8 best and the
 mean on 400 questions, the winner of these on 1,000 others.
 
@@ -13,7 +13,7 @@ would give; Student's t over the parents' means). Chosen for show: the learning 
 demo's maths expert, with which it forgets Japanese, so that no parent solves the task. Numbers differ between
 processors, since training does. Answers are kept: a run that is ended goes on where it was.
 
-    python bench/search.py [--cache FOLDER] [--seeds 1 2 3 4 5] [--searches 3] [--quick]
+    python bench/search.py [--cache FOLDER] [--seeds 1 2 3 4 5] [--searches 3] [--rivals NAME ...] [--quick]
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from searches import (
     Trace,
     at_weights,
     climb,
+    components_space,
     evolve,
     finals,
     first_space,
@@ -53,14 +54,20 @@ BUDGETS = (24, 128, 240, 480)
 
 
 def of_demo(bed: Bed, seed: int, answers: int) -> Trace:
-    """config/config.yaml: task arithmetic per block, small steps, many generations of few fresh questions."""
+    """config/config.yaml: two weights per block and parent, small steps, many generations of few fresh questions."""
+    space = components_space(bed)
+    return _small_steps(bed, space, space.start, seed, answers)
+
+
+def one_weight(bed: Bed, seed: int, answers: int) -> Trace:
+    """The same with one weight per block and parent, for the whole task vector."""
     space = weights_space(bed)
     return _small_steps(bed, space, space.start, seed, answers)
 
 
 def from_baseline(bed: Bed, seed: int, answers: int) -> Trace:
     """The demo's search from the tuned baseline."""
-    space = weights_space(bed)
+    space = components_space(bed)
     return _small_steps(bed, space, at_weights(space, tuned_grid(bed)[0]), seed, answers)
 
 
@@ -89,7 +96,7 @@ def uniform(
     bed: Bed, seed: int, answers: int, *, asking: Asking | None = None, population: int = 24
 ) -> Trace:
     """Uniform random candidates in the space of the demo's search."""
-    space = weights_space(bed)
+    space = components_space(bed)
     return evolve(
         bed,
         space,
@@ -103,8 +110,16 @@ def uniform(
 
 
 def by_hand(bed: Bed, seed: int, answers: int) -> Trace:
-    """A coordinate climb from the tuned baseline."""
-    space = weights_space(bed)
+    """A coordinate climb over one weight per block and parent, from the tuned baseline."""
+    return _climb(bed, weights_space(bed), seed, answers)
+
+
+def by_hand_in_components(bed: Bed, seed: int, answers: int) -> Trace:
+    """The same over the two weights of the demo's search."""
+    return _climb(bed, components_space(bed), seed, answers)
+
+
+def _climb(bed: Bed, space: ParameterGenome, seed: int, answers: int) -> Trace:
     start = at_weights(space, tuned_grid(bed)[0])
     return climb(bed, space, start, seed=seed, evaluations=answers // SIZES["search"])
 
@@ -113,7 +128,9 @@ DEMO = "the demo's search"
 CONTESTANTS: dict[str, Contestant] = {
     DEMO: of_demo,
     "from the baseline": from_baseline,
+    "one weight": one_weight,
     "coordinate climb": by_hand,
+    "coordinate climb, same space": by_hand_in_components,
     "random": uniform,
     "random, 25 fresh questions": partial(uniform, asking=Asking((25,)), population=16),
     "earlier default": earlier,
@@ -124,7 +141,10 @@ def main() -> None:
     """Run the searches and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser, BUDGETS)
-    print(describe(compare(CONTESTANTS, quick(parser.parse_args())), DEMO))
+    parser.add_argument("--rivals", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS))
+    given = quick(parser.parse_args())
+    names = dict.fromkeys([DEMO, *given.rivals])
+    print(describe(compare({name: CONTESTANTS[name] for name in names}, given), DEMO))
 
 
 def add_arguments(parser: argparse.ArgumentParser, budgets: Sequence[int]) -> None:

@@ -32,6 +32,8 @@ from tsugiki.strategies.strategy import Asked, Strategy, clip
 GRID = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
 """Weights of each parent in the tuned baseline, as in the default final table."""
 RANGE = (0.0, 1.5)
+WEIGHTS = ("weight", "rest")
+"""Parameters that are weights of a task vector, or of a part of it."""
 TOP = 8
 """Finalists, beside the final mean."""
 
@@ -124,6 +126,12 @@ def weights_space(bed: Bed, grouping: str = "block") -> ParameterGenome:
     return bed.space("task_arithmetic", {"weight": gene})
 
 
+def components_space(bed: Bed) -> ParameterGenome:
+    """The demo's space: for each parent and block a weight for the leading singular components of its task vector, and one for the rest."""
+    gene = {"range": list(RANGE), "start": 0.6, "grouping": "block"}
+    return bed.space("svd_task_arithmetic", {"weight": gene, "rest": gene}, {"share": 0.15})
+
+
 def first_space(bed: Bed) -> ParameterGenome:
     """DARE-TIES with a weight and a density for each parent and block."""
     return bed.space(
@@ -138,7 +146,7 @@ def first_space(bed: Bed) -> ParameterGenome:
 def at_weights(space: ParameterGenome, weights: Mapping[str, float]) -> list[float]:
     """The point of a space that is a merge of whole models; other genes than weights as they start."""
     return [
-        gene.coordinate(weights[gene.parent] if gene.parameter == "weight" else gene.start)
+        gene.coordinate(weights[gene.parent] if gene.parameter in WEIGHTS else gene.start)
         for gene in space.genes
     ]
 
