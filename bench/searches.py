@@ -122,14 +122,13 @@ def tuned_grid(bed: Bed) -> tuple[dict[str, float], float]:
 
 def weights_space(bed: Bed, grouping: str = "block") -> ParameterGenome:
     """Task arithmetic with a weight for each parent and group."""
-    gene = {"range": list(RANGE), "start": 0.6, "grouping": grouping}
-    return bed.space("task_arithmetic", {"weight": gene})
+    return bed.space("task_arithmetic", {"weight": _weight(grouping)})
 
 
 def components_space(bed: Bed) -> ParameterGenome:
     """The demo's space: for each parent and block a weight for the leading singular components of its task vector, and one for the rest."""
-    gene = {"range": list(RANGE), "start": 0.6, "grouping": "block"}
-    return bed.space("svd_task_arithmetic", {"weight": gene, "rest": gene}, {"share": 0.15})
+    genes = {name: _weight("block") for name in WEIGHTS}
+    return bed.space("svd_task_arithmetic", genes, {"share": 0.15})
 
 
 def first_space(bed: Bed) -> ParameterGenome:
@@ -137,10 +136,15 @@ def first_space(bed: Bed) -> ParameterGenome:
     return bed.space(
         "dare_ties",
         {
-            "weight": {"range": list(RANGE), "start": 0.6, "grouping": "block"},
+            "weight": _weight("block"),
             "density": {"range": [0.1, 1.0], "start": 0.9, "grouping": "block"},
         },
     )
+
+
+def _weight(grouping: str) -> dict[str, Any]:
+    """A weight as a configuration has it."""
+    return {"range": list(RANGE), "start": 0.6, "grouping": grouping}
 
 
 def at_weights(space: ParameterGenome, weights: Mapping[str, float]) -> list[float]:
