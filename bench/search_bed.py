@@ -32,7 +32,7 @@ from torch.nn import functional
 from transformers import LlamaForCausalLM
 
 from tsugiki.canonical import digest
-from tsugiki.config.stage import Stage
+from tsugiki.config.stage import DECOMPOSING, Stage
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Parameter, ParentRef, Recipe
 from tsugiki.demo.documents import prompt
 from tsugiki.demo.parents import ensure_demo_parent
@@ -45,6 +45,7 @@ from tsugiki.errors import RecipeError
 from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.keyed import generator
 from tsugiki.merge.dataflow.live import LiveDataflow
+from tsugiki.merge.decompose import write_decompositions
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.registry import get_method
@@ -92,7 +93,8 @@ class Bed:
             name: digest([file.model_dump(mode="json") for file in digest_folder(folder)])
             for name, folder in self.folders.items()
         }
-        self.merger = InPlaceMerger(self.folders, self.digests)
+        self._decompositions = cache / "decompositions"
+        self.merger = self._opened()
         self.model = LlamaForCausalLM.from_pretrained(self.folders["base"], dtype=torch.float32)
         self.model.eval()
         self._decoder = Decoder(self.model)
@@ -147,7 +149,7 @@ class Bed:
         )
         members = sorted({"base", *parents})
         plan = make_plan([Checkpoint(name, self.folders[name]) for name in members], "base")
-        return build_parameter_genome(
+        genome = build_parameter_genome(
             stage,
             seed=self.seed,
             digests=self.digests,
@@ -157,6 +159,12 @@ class Bed:
                 parameter.name: parameter.per_parent for parameter in get_method(method).parameters
             },
         )
+        if method in DECOMPOSING:
+            recipe = genome.decode(genome.start)
+            write_decompositions(
+                recipe, self.folders, self.digests, self._decompositions, log=lambda _: None
+            )
+        return genome
 
     def recipe(
         self, method: str, values: Mapping[str, Mapping[str, float]], **options: bool | float | str
@@ -210,8 +218,11 @@ class Bed:
             [file.model_dump(mode="json") for file in digest_folder(folder)]
         )
         self.folders[name] = folder
-        self.merger = InPlaceMerger(self.folders, self.digests)
+        self.merger = self._opened()
         self._paths = None
+
+    def _opened(self) -> InPlaceMerger:
+        return InPlaceMerger(self.folders, self.digests, decompositions=self._decompositions)
 
     def assemble(self, recipe: DataflowRecipe) -> LlamaForCausalLM:
         """The model that a path is.

@@ -3,6 +3,7 @@
 # Inputs:  parents.lock.json, items.json, <phase>/gen-NNN/population.json
 #          <phase>/gen-NNN/weights-J/ with `storage: disk`
 #          <stage>/gen-NNN/rung-(N-1).json with `evaluation.rungs`
+#          <stage>/decomposed.json for methods that decompose task vectors
 # Outputs: <phase>/gen-NNN/evaluated-J.json
 #          <phase>/candidates/cand-*/{outcome.json,items.parquet,cost.json}   content-addressed, and
 #          kept: a job that is run again scores only what has no outcome yet
@@ -23,6 +24,7 @@ rule evaluate:
         sets=RUN.items,
         population=PLAN.path("population.json"),
         promoted=PLAN.promoted,
+        decomposed=ancient(PLAN.decomposed),
         weights=PLAN.path("weights-{job}") if PLAN.on_disk else [],
     output:
         evaluated=PLAN.path("evaluated-{job}.json"),
@@ -53,6 +55,7 @@ rule evaluate_rung:
         sets=RUN.items,
         population=PLAN.path("population.json"),
         promoted=PLAN.promoted,
+        decomposed=ancient(PLAN.decomposed),
         weights=PLAN.path("weights-{job}") if PLAN.on_disk else [],
     output:
         evaluated=PLAN.path("rung-{rung}/evaluated-{job}.json"),

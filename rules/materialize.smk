@@ -6,6 +6,8 @@
 #          baselines, scored (whose files may be newer: a change of theirs is in the stage's key)
 #          <phase>/gen-NNN/population.json
 # Outputs: <stage>/space.json, <stage>/gen-000/{population.json,state.npz}
+#          <stage>/decomposed.json           for methods that decompose task vectors, which are kept in
+#          results/decompositions/           for all runs: candidates are then merged from these
 #          <phase>/gen-NNN/weights-J/       temporary: removed once its candidates are scored
 
 
@@ -37,10 +39,36 @@ rule start:
         "tsugiki --log {log:q} start {params.config:q} --stage {wildcards.stage}"
 
 
+rule decompose:
+    input:
+        parents=RUN.parents,
+        before=PLAN.models_before,
+        space=RUN.root / "{stage}/space.json",
+    output:
+        decomposed=RUN.root / "{stage}/decomposed.json",
+    log:
+        RUN.root / "logs/{stage}/decompose.log",
+    benchmark:
+        RUN.root / "benchmarks/{stage}/decompose.tsv"
+    priority: 20
+    conda:
+        "../envs/environment.yaml"
+    threads: SETTINGS.evaluation.threads
+    resources:
+        runtime=lambda wildcards, attempt: 720 * attempt,
+        mem_mb=lambda wildcards, attempt: 16_000 * attempt,
+    params:
+        config=RUN.config,
+        key=lambda wildcards: PLAN.stage_key(wildcards.stage),
+    shell:
+        "tsugiki --log {log:q} decompose {params.config:q} --stage {wildcards.stage}"
+
+
 rule materialize:
     input:
         parents=RUN.parents,
         population=PLAN.path("population.json"),
+        decomposed=ancient(PLAN.decomposed),
     output:
         weights=temp(directory(PLAN.path("weights-{job}"))),
     log:

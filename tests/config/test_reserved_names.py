@@ -57,6 +57,7 @@ def rename_run(raw: Raw, name: str) -> None:
         (rename_stage, "a", "name"),
         (rename_run, "demo-parents", "name"),
         (rename_run, "prepared-parents", "name"),
+        (rename_run, "decompositions", "name"),
     ],
 )
 def test_a_name_that_is_taken_is_refused(

@@ -33,6 +33,9 @@ class InMemory:
         """A model's tensor."""
         return self._stored(index).float()
 
+    def decomposition(self, index: int) -> None:
+        """There are no files."""
+
     def require_finite(self) -> None:
         """Tests of methods give finite tensors, or mean what comes of others."""
 

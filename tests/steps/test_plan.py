@@ -291,3 +291,25 @@ def test_documents_are_divided_again_when_a_function_or_its_documents_change(
     raw["evaluation"]["objectives"] = [function | {"documents": f"{tmp_path}/documents.jsonl"}]
     found = [Path(path).name for path in plan_of(raw).task_files()]
     assert found == ["beside.py", "documents.jsonl", "scores.py"]
+
+
+def test_task_vectors_are_decomposed_for_methods_that_need_it(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    """Before a stage is scored; a stage that was begun without goes on as it is, so that nothing is done again."""
+    raw["results"] = str(tmp_path)
+    ours = SimpleNamespace(phase="ps", gen="000")
+    assert plan_of(raw).decomposed(ours) == []
+    weight = {"grouping": "block", "range": [0.0, 1.5]}
+    raw["stages"][0]["space"].update(
+        method="svd_task_arithmetic", genes={"weight": weight, "rest": weight}, options={}
+    )
+    plan = Plan(RunFiles(tmp_path / "tiny"), parse_config(raw, where="test"))
+    files = plan.files.phase("ps")
+    assert plan.decomposed(ours) == [str(files.decomposed)]
+    assert plan.decomposed(SimpleNamespace(phase="test", gen="000")) == []
+    files.generation(0).root.mkdir(parents=True)
+    files.generation(0).outcomes.touch()
+    assert plan.decomposed(SimpleNamespace(phase="ps", gen="001")) == []
+    files.decomposed.touch()
+    assert plan.decomposed(SimpleNamespace(phase="ps", gen="001")) == [str(files.decomposed)]

@@ -32,6 +32,10 @@ def hybrid() -> dict[str, Any]:
     """Parameter space, then data-flow space over its result, as in the paper."""
     config = settings() | UNTRACKED
     config["stages"][0]["budget"]["generations"] = 2
+    weight = {"range": [0.0, 1.5], "start": 0.6, "grouping": "block"}
+    config["stages"][0]["space"].update(
+        method="svd_task_arithmetic", genes={"weight": weight, "rest": weight}, options={}
+    )
     config["stages"].append(copy.deepcopy(STAGE))
     return config
 
@@ -67,6 +71,17 @@ def test_the_second_stage_starts_from_the_first_ones_best_model(run: Workspace) 
     assert recipes[0].space == "dataflow"
 
 
+def test_task_vectors_are_decomposed_once_before_candidates_are_scored(run: Workspace) -> None:
+    """In a folder of all runs, one decomposition for each parent."""
+    written = json.loads(run.files.phase("ps").decomposed.read_bytes())["decompositions"]
+    assert sorted(written) == ["left", "right"]
+    cache = run.root / "results/decompositions"
+    assert {path.name for path in cache.iterdir() if path.is_dir()} == set(written.values())
+    first = run.files.phase("ps").generation(0).evaluated(0)
+    assert run.files.phase("ps").decomposed.stat().st_mtime <= first.stat().st_mtime
+    assert not run.files.phase("dfs").decomposed.exists()
+
+
 def test_a_stages_best_model_is_chosen_on_validation_items(run: Workspace) -> None:
     """And on search items: not by its search score alone, which owes much to luck."""
     files = run.files.phase("finalists-ps").generation(0)
@@ -79,7 +94,7 @@ def test_the_table_has_a_row_for_each_stage(run: Workspace) -> None:
     """Earlier stages' winners are tested beside the run's."""
     rows = {row["name"]: row for row in json.loads(run.files.final.read_bytes())["rows"]}
     assert rows["ps"]["kind"] == "stage"
-    assert rows["ps"]["method"] == "dare_ties"
+    assert rows["ps"]["method"] == "svd_task_arithmetic"
     assert rows["evolved"]["method"] == "dataflow"
     assert rows["ps"]["test"]["choice"]["items"] == 30
 

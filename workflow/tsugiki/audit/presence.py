@@ -30,7 +30,7 @@ _OF_GENERATION = (
     r"|(?:rung-\d+/)?evaluated-\d+\.json|weights-\d+/.+)"
 )
 KNOWN = re.compile(
-    rf"space\.json|best\.lock\.json|best/.+|gen-\d+/{_OF_GENERATION}"
+    rf"space\.json|decomposed\.json|best\.lock\.json|best/.+|gen-\d+/{_OF_GENERATION}"
     rf"|candidates/cand-[0-9a-f]{{12}}/{_OF_CANDIDATE}"
 )
 """Places of files in a phase's folder."""

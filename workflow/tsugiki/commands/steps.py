@@ -64,6 +64,18 @@ def start(terminal: Terminal, run: Run, stage: str) -> None:
 
 
 @click.command()
+@click.pass_obj
+@RUN
+@STAGE
+def decompose(terminal: Terminal, run: Run, stage: str) -> None:
+    """Decompose the task vectors that a stage merges, once for all its candidates."""
+    with quick_imports():
+        from tsugiki.steps.start import write_decomposed
+
+    write_decomposed(run.files, run.config, find_stage(run.config, stage), terminal.announce)
+
+
+@click.command()
 @RUN
 @PHASE
 @GENERATION

@@ -89,6 +89,10 @@ class Gene(Section):
         return grouping
 
 
+DECOMPOSING = frozenset({"svd_task_arithmetic"})
+"""Methods with `Method.decompose`, named here since plans are made without torch; a test compares."""
+
+
 class ParameterSpace(Section):
     """Parameter space (PS): the weights of one merged model."""
 
@@ -106,6 +110,11 @@ class ParameterSpace(Section):
     """Seed of DARE's random masks; the run's seed if absent."""
     tokenizer: str | None = None
     """The parent whose tokenizer and chat template the merged model gets; the base if absent."""
+
+    @property
+    def decomposes(self) -> bool:
+        """Whether its method decomposes task vectors, which is done once for a stage."""
+        return self.method in DECOMPOSING
 
 
 Space = Annotated[

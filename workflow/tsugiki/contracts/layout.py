@@ -17,6 +17,7 @@ TEST = "test"
 REPEAT = "repeat"
 DEMO_PARENTS = "demo-parents"
 PREPARED_PARENTS = "prepared-parents"
+DECOMPOSITIONS = "decompositions"
 
 ROWS = frozenset({EVOLVED})
 """The winner's row in the final table; those of other finalists are no valid names."""
@@ -46,7 +47,7 @@ FILES = frozenset(
 FINALISTS_OF = f"{FINALISTS}-"
 """How the folder of an earlier stage's finalists begins; the stage's name follows."""
 
-CACHES = frozenset({DEMO_PARENTS, PREPARED_PARENTS})
+CACHES = frozenset({DECOMPOSITIONS, DEMO_PARENTS, PREPARED_PARENTS})
 """Folders beside those of runs."""
 
 
@@ -142,6 +143,8 @@ class PhaseFiles(Folder):
 
     space = File("space.json")
     """What a genome of the stage means."""
+    decomposed = File("decomposed.json")
+    """Where the decompositions of the stage's task vectors are kept, for methods that have one."""
     best = File("best")
     """The stage's best model, where a later stage merges it."""
     best_recipe = File("best/recipe.json")

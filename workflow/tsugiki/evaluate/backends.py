@@ -81,13 +81,21 @@ def open_backend(
         return before
     names, evaluation = config.tensor_names, config.evaluation
     if evaluation.backend == "vllm":
-        return VllmCandidates(models.folders, models.digests, evaluation, names=names, chat=chat)
+        return VllmCandidates(
+            models.folders,
+            models.digests,
+            evaluation,
+            names=names,
+            decompositions=models.decompositions,
+            chat=chat,
+        )
     return CandidateModel(
         models.folders,
         models.digests,
         evaluation,
         job=job,
         names=names,
+        decompositions=models.decompositions,
         trusted=config.trusted,
         chat=chat,
     )

@@ -270,7 +270,8 @@ class ShardEvaluator:
                 with TemporaryDirectory(prefix="tsugiki-") as scratch:
                     folder = Path(scratch) / "model"
                     given = (recipe, self._models.folders, self._models.digests)
-                    weights = write_merge(*given, folder, threads=threads)
+                    kept = self._models.decompositions
+                    weights = write_merge(*given, folder, decompositions=kept, threads=threads)
                     return self._model.read(recipe, folder, weights)
             case "memory":
                 return self._model.build(recipe)

@@ -47,13 +47,15 @@ class CandidateModel:
         *,
         job: int = 0,
         names: Mapping[str, Names] | None = None,
+        decompositions: Path | None = None,
         trusted: frozenset[str] = frozenset(),
         chat: Chat = OWN,
     ) -> None:
-        """`trusted` names the models whose own modelling code may run."""
+        """`trusted` names the models whose own modelling code may run; task vectors that are decomposed are in `decompositions`."""
         self._chat = chat
         self._folders = dict(folders)
         self._names = names
+        self._decompositions = decompositions
         self._digests = dict(digests)
         self._evaluation = evaluation
         self._trusted = trusted
@@ -158,7 +160,9 @@ class CandidateModel:
         if self._merger is None or not names <= self._held:
             folders = {name: self._folders[name] for name in self._folders if name in names}
             self._merger, self._held = None, names  # which may hold models on the GPU
-            self._merger = InPlaceMerger(folders, self._digests, names=self._names)
+            self._merger = InPlaceMerger(
+                folders, self._digests, names=self._names, decompositions=self._decompositions
+            )
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
                 free, _ = torch.cuda.mem_get_info(self._device)

@@ -50,6 +50,7 @@ def materialize(files: RunFiles, config: RunConfig, phase: str, generation: int,
                 models.digests,
                 target,
                 replace=True,
+                decompositions=models.decompositions,
                 threads=config.evaluation.threads,
             )
         except RecipeError as error:

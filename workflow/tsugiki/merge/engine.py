@@ -12,6 +12,7 @@ from torch import Tensor
 from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge.blockwise import BlockwiseMerge
+from tsugiki.merge.decompositions import key, made_from
 from tsugiki.merge.method import MergeInputs
 from tsugiki.merge.models import OpenModels, TensorSource
 from tsugiki.merge.settings import Settings
@@ -33,12 +34,27 @@ class Merge:
 
     def __init__(self, recipe: Recipe, models: OpenModels) -> None:
         models.require(recipe)
+        self._recipe = recipe
         self.models = models
         self.plan = models.plan(recipe.owner)
         self.dtype = DTYPES[recipe.dtype]
         self.settings = Settings(recipe, self.plan.merged, self.plan.kind)
         self.owner = models.checkpoints[recipe.owner]
-        self._base = recipe.base.name if recipe.base else None
+        self._decompositions = [
+            models.decomposition(key(inputs)) for inputs in self.decomposed_from.values()
+        ]
+
+    @property
+    def decomposed_from(self) -> dict[str, dict[str, Any]]:
+        """What each parent's decomposition depends on, by name in the parents' order; empty for methods without one."""
+        method, base = self.settings.method, self._recipe.base
+        if method.decompose is None or base is None:
+            return {}
+        options = self.settings.options
+        return {
+            parent.name: made_from(method, options, parent, base)
+            for parent in self.settings.parents
+        }
 
     @property
     def config(self) -> dict[str, Any]:
@@ -104,6 +120,20 @@ class Merge:
             rest = sum(more for _, more in pieces) if bad else 0  # all of the tensor are counted
             yield self._finite(planned, piece, bad + rest)
 
+    def decomposition(self, planned: PlannedTensor, index: int) -> Tensor:
+        """What the method makes of the task vector of the parent at a place (see `Method.decompose`).
+
+        NaN where the vector is not finite: parent and base differ by more than float32 holds.
+
+        Raises:
+            ParentError: a model's tensor is not finite.
+        """
+        change, decompose = self._inputs(planned).task_vector(index), self.settings.method.decompose
+        assert decompose is not None, "others have nothing to keep"
+        finite = bool(torch.isfinite(change).all())
+        made = decompose(change if finite else torch.zeros_like(change), self.settings.options)
+        return made if finite else torch.full_like(made, torch.nan)
+
     def _made(self, planned: PlannedTensor) -> Tensor | BlockwiseMerge:
         """The tensor, or the loop that is about to make it."""
         if not planned.merged:
@@ -118,18 +148,25 @@ class Merge:
         return self._finite(planned, result, int((~torch.isfinite(result)).sum()))
 
     def _inputs(self, planned: PlannedTensor, device: torch.device = PROCESSOR) -> MergeInputs:
-        settings = self.settings
+        settings, base = self.settings, self._recipe.base
         return MergeInputs(
             name=planned.name,
             shape=planned.shape,
             parents=tuple(parent.name for parent in settings.parents),
             digests=tuple(parent.digest for parent in settings.parents),
-            tensors=TensorSource(self.models, planned.name, settings.parents, self._base, device),
+            tensors=TensorSource(
+                self.models,
+                planned.name,
+                settings.parents,
+                None if base is None else base.name,
+                device,
+                self._decompositions,
+            ),
             per_parent=settings.per_parent(planned.name),
             shared=settings.shared(planned.name),
             options=settings.options,
             mask_seed=settings.mask_seed,
-            has_base=self._base is not None,
+            has_base=base is not None,
         )
 
     def _finite(self, planned: PlannedTensor, result: Tensor, bad: int) -> Tensor:

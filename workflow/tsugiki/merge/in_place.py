@@ -23,8 +23,8 @@ from tsugiki.models.plan import PlannedTensor, TensorPlan
 class InPlaceMerger:
     """Merges many recipes of the same models, which are given by name.
 
-    Given are their folders, the digests of their files, and what their tensors are called in the merge
-    where the user says so.
+    Given are their folders, the digests of their files, what their tensors are called in the merge
+    where the user says so, and the folder of decompositions of task vectors, if there is one.
 
     Raises:
         ParentError: a model cannot be read, or the models do not fit together.
@@ -36,8 +36,9 @@ class InPlaceMerger:
         digests: Mapping[str, str],
         *,
         names: Mapping[str, Names] | None = None,
+        decompositions: Path | None = None,
     ) -> None:
-        self._models = OpenModels(folders, digests, names=names)
+        self._models = OpenModels(folders, digests, names=names, decompositions=decompositions)
         self._device: torch.device | None = None
         self._merging_there = Lock()
         self._copied: dict[tuple[str, str], str] = {}

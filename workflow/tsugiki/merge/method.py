@@ -74,6 +74,9 @@ class Tensors(Protocol):
     def values(self, index: int | None) -> Tensor:
         """A model's tensor, float32."""
 
+    def decomposition(self, index: int) -> Tensor | None:
+        """What a file holds of `Method.decompose` of a parent's task vector; None if there is no such file."""
+
     def require_finite(self) -> None:
         """Raise ParentError if the base or a parent is not finite."""
 
@@ -193,6 +196,9 @@ class Method:
     """For an elementwise method, the same in torch, float32: the bits of `merge` on every device, as each
     element is computed by itself, by single operations of IEEE 754 in a fixed order. Methods that sum over
     elements have none, and are merged on the processor."""
+    decompose: Callable[[Tensor, Mapping[str, Value]], Tensor] | None = None
+    """What `merge` needs of a task vector whatever the parameters are, by the options, if it takes long: float32, of a
+    shape that the vector's shape decides. Asked for tensors of two dimensions and more; a search keeps it in files."""
     parameters: tuple[ParameterSpec, ...] = ()
     options: tuple[OptionSpec, ...] = ()
     base: Literal["required", "optional", "unused"] = "required"

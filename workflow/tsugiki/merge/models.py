@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tsugiki.contracts.recipe import AnyRecipe, ParentRef
 from tsugiki.errors import LineageError, ParentError, RecipeError
+from tsugiki.merge.decompositions import Decomposition
 from tsugiki.merge.kernels.elements import Bits, elements_of
 from tsugiki.merge.kernels.sums import all_finite
 from tsugiki.models.checkpoint import DTYPES, Checkpoint
@@ -30,8 +31,8 @@ def fits_on_device(needed: int, free: int) -> bool:
 class OpenModels:
     """Parents and base of a merge, given by name.
 
-    Given are their folders, the digests of their files, and what their tensors are called in the merge
-    where the user says so.
+    Given are their folders, the digests of their files, what their tensors are called in the merge
+    where the user says so, and the folder of decompositions of task vectors, if there is one.
 
     Raises:
         ParentError: a model cannot be read.
@@ -43,6 +44,7 @@ class OpenModels:
         digests: Mapping[str, str],
         *,
         names: Mapping[str, Names] | None = None,
+        decompositions: Path | None = None,
     ) -> None:
         self._names = {model: dict(given) for model, given in (names or {}).items() if given}
         self.checkpoints = {
@@ -52,6 +54,8 @@ class OpenModels:
         self.digests = dict(digests)
         self._held: dict[tuple[str, str], Tensor] = {}
         self._finite: set[tuple[str, str]] = set()
+        self._cache = decompositions
+        self._decompositions: dict[str, Decomposition] = {}
 
     def plan(self, owner: str) -> TensorPlan:
         """The tensors of every merge of these models that has the configuration of `owner`.
@@ -106,6 +110,18 @@ class OpenModels:
             self._held[model, tensor] = self.stored(model, tensor).to(device)
         return self._held[model, tensor].float()
 
+    def decomposition(self, key: str) -> Decomposition | None:
+        """What is kept of a task vector under a key (see `decompositions`), if anything is.
+
+        Raises:
+            InfrastructureError: it is damaged.
+        """
+        if self._cache is None or not (folder := self._cache / key).is_dir():
+            return None
+        if key not in self._decompositions:
+            self._decompositions[key] = Decomposition(folder)
+        return self._decompositions[key]
+
     @property
     def bytes_on_device(self) -> int:
         """Bytes that it takes to hold the models on a device and to merge there, beside the live model."""
@@ -149,6 +165,8 @@ class TensorSource:
     parents: tuple[ParentRef, ...]
     base: str | None
     device: torch.device
+    decompositions: Sequence[Decomposition | None] = ()
+    """Of the parents' task vectors, in their order; those that are kept, if the method has one."""
 
     def bits(self, index: int | None) -> Bits:
         """A model's elements, as the compiled loops take them."""
@@ -157,6 +175,11 @@ class TensorSource:
     def values(self, index: int | None) -> Tensor:
         """A model's tensor, float32, on the device."""
         return self.models.values(self._name(index), self.tensor, self.device)
+
+    def decomposition(self, index: int) -> Tensor | None:
+        """What is kept of a parent's task vector."""
+        kept = self.decompositions[index]
+        return None if kept is None else kept.tensor(self.tensor)
 
     def require_finite(self) -> None:
         """Raise ParentError if the base or a parent is not finite."""

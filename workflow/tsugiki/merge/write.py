@@ -46,6 +46,7 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
     *,
     replace: bool = False,
     beside: Mapping[str, bytes] | None = None,
+    decompositions: Path | None = None,
     shard_bytes: int = stream.SHARD_BYTES,
     threads: int = 1,
     progress: Callable[[int, int, int], None] | None = None,
@@ -63,6 +64,7 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
         out: Where the model goes: nothing, or an empty folder, stands there.
         replace: Replace whatever stands there. It has to be the caller's own.
         beside: Content of files beside the weights that are not the owner's, by name.
+        decompositions: Folder of decompositions of task vectors, if there is one.
         shard_bytes: Most bytes of weights in one file, unless one tensor is larger.
         threads: How many tensors to merge at the same time.
         progress: Called after each tensor that is merged: tensors of its component written, all of
@@ -84,6 +86,7 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
         {name: folder for name, folder in folders.items() if name in named},
         digests,
         names=names_in(recipe.models),
+        decompositions=decompositions,
     )
     merge = open_merge(recipe, models)
     plan = {planned.stored: planned for planned in merge.plan.tensors}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.layout import BASELINES, RunFiles
+from tsugiki.contracts.layout import BASELINES, DECOMPOSITIONS, RunFiles
 from tsugiki.contracts.locks import LockedParent, digest_of_files, read_lock
 from tsugiki.contracts.recipe import AnyRecipe, ParentRef, Recipe
 from tsugiki.json_files import reader
@@ -22,6 +22,8 @@ class RunModels:
 
     folders: dict[str, Path]
     digests: dict[str, str]
+    decompositions: Path | None = None
+    """Folder of decompositions of their task vectors, which need not exist."""
 
 
 def run_models(
@@ -58,7 +60,7 @@ def run_models(
                 read=read,
             )
             folders[stage.name], digests[stage.name] = phase.best, locked.digest
-    return RunModels(folders, digests)
+    return RunModels(folders, digests, config.results_folder / DECOMPOSITIONS)
 
 
 def merged_stages(config: RunConfig) -> list[str]:

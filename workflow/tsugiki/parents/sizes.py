@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tsugiki.config.lm_eval_tasks import local_tasks
 from tsugiki.config.run import RunConfig
-from tsugiki.config.stage import Stage
+from tsugiki.config.stage import ParameterSpace, Stage
 from tsugiki.models.facts import ModelFacts
 from tsugiki.models.files import needed
 from tsugiki.models.kinds.kind import Kind
@@ -93,7 +93,7 @@ def download_bytes(sources: Iterable[ParentFiles]) -> int:
 
 
 def disk_bytes(config: RunConfig, models: Mapping[str, ModelFacts]) -> int:
-    """Bytes of the merged models that a run keeps on disk: the best ones.
+    """Bytes that a run keeps on disk: the best merged models, and decompositions of task vectors.
 
     Candidates that it writes are counted with the evaluations (steps/estimate.py). A path in data-flow space is
     counted as one model of its owner's size. Models of the demo count nothing.
@@ -101,7 +101,8 @@ def disk_bytes(config: RunConfig, models: Mapping[str, ModelFacts]) -> int:
     sizes = {stage.name: _merged_bytes(config, stage, models) for stage in config.stages}
     merged_later = {name for stage in config.stages for name in stage.members}
     kept = merged_later | {config.stages[-1].name}
-    return sum(size for name, size in sizes.items() if name in kept)
+    merged = sum(size for name, size in sizes.items() if name in kept)
+    return merged + sum(_decomposed_bytes(stage, models) for stage in config.stages)
 
 
 def memory(config: RunConfig, models: Mapping[str, ModelFacts]) -> Memory:
@@ -113,7 +114,9 @@ def memory(config: RunConfig, models: Mapping[str, ModelFacts]) -> Memory:
     """
     merged = {stage.name: _live_bytes(config, stage, models) for stage in config.stages}
     weights = max(
-        sum(_stored(config, name, models) for name in stage.members) + merged[stage.name]
+        sum(_stored(config, name, models) for name in stage.members)
+        + _decomposed_bytes(stage, models)
+        + merged[stage.name]
         for stage in config.stages
     )
     if not weights:
@@ -152,6 +155,19 @@ def _live_bytes(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts
     )
     beyond_its_own = stage.space.repeats * len(stage.parents) - 1
     return size + beyond_its_own * layers * WIDTH[stage.space.dtype]
+
+
+def _decomposed_bytes(stage: Stage, models: Mapping[str, ModelFacts]) -> int:
+    """Of the decompositions of a stage's task vectors; those of earlier stages' models count nothing."""
+    if not (isinstance(stage.space, ParameterSpace) and stage.space.decomposes):
+        return 0
+    from tsugiki.merge.decompositions import header  # imports torch
+    from tsugiki.merge.registry import get_method
+
+    method, options = get_method(stage.space.method), stage.space.options
+    known = [models[name] for name in stage.parents if name in models]
+    kept = (header(method, options, one.shape) for model in known for one in model.merged.values())
+    return sum(one.size for one in kept if one is not None)
 
 
 def _stored(config: RunConfig, name: str, models: Mapping[str, ModelFacts]) -> int:

@@ -81,7 +81,14 @@ def write_model(
     chat = open_chat(config, {name: models.folders[name] for name in config.parents})
     beside = chat.files(models.folders[recipe.owner])
     return write_merge(
-        recipe, models.folders, models.digests, out, replace=replace, beside=beside, threads=threads
+        recipe,
+        models.folders,
+        models.digests,
+        out,
+        replace=replace,
+        beside=beside,
+        decompositions=models.decompositions,
+        threads=threads,
     )
 
 

@@ -11,6 +11,7 @@ from tsugiki import atomic
 from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.sources import measured_files
+from tsugiki.config.stage import ParameterSpace
 from tsugiki.contracts.layout import BASELINES, FLATNESS, REPEAT, TEST, GenerationFiles, RunFiles
 from tsugiki.contracts.recipe import SHARED
 from tsugiki.evaluate.shards import jobs_that_scored, write_splits
@@ -93,6 +94,20 @@ class Plan:
         last = len(self.rungs) - 1 if wildcards.phase in self.stages else 0
         rung = int(getattr(wildcards, "rung", last))
         return [str(self._generation(wildcards).promotion(rung - 1))] if rung > 0 else []
+
+    def decomposed(self, wildcards: Any) -> list[str]:
+        """Says that task vectors are decomposed, where the stage in the wildcards has a method that needs it.
+
+        A stage that was begun without goes on without: its candidates are decomposed one by one, and none again.
+        """
+        stage = self._searches.get(wildcards.phase)
+        if stage is None or not (
+            isinstance(stage.space, ParameterSpace) and stage.space.decomposes
+        ):
+            return []
+        files = self.files.phase(stage.name)
+        without = files.generation(0).outcomes.is_file() and not files.decomposed.is_file()
+        return [] if without else [str(files.decomposed)]
 
     def jobs_of(self, wildcards: Any) -> int:
         """How many jobs the generation in the wildcards is split into."""

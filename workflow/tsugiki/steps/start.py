@@ -1,4 +1,4 @@
-"""The first generation of a stage, and the population of baselines: both need the models."""
+"""What needs the models before anything is scored: a stage's first generation, its decompositions, the baselines."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from collections.abc import Callable
 from functools import partial
 
 from tsugiki import atomic
+from tsugiki.canonical import pretty_json
 from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace, Stage
-from tsugiki.contracts.layout import BASELINES, RunFiles
+from tsugiki.contracts.layout import BASELINES, DECOMPOSITIONS, RunFiles
 from tsugiki.contracts.ledger import read_population
 from tsugiki.contracts.locks import ParentsLock, read_lock
-from tsugiki.contracts.recipe import with_names
+from tsugiki.contracts.recipe import Recipe, with_names
 from tsugiki.errors import ConfigError
 from tsugiki.evolve.select import first
 from tsugiki.finalists.baselines import baseline_population
 from tsugiki.merge.dataflow.parents import DataflowParents
+from tsugiki.merge.decompose import write_decompositions
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.registry import PER_PARENT, get_method
 from tsugiki.models.checkpoint import Checkpoint
@@ -25,6 +27,7 @@ from tsugiki.parents.locate import locate
 from tsugiki.parents.run_models import RunModels, models_of
 from tsugiki.space.dataflow_space import build_dataflow_genome
 from tsugiki.space.parameter_space import build_parameter_genome
+from tsugiki.space.read import read_genome
 from tsugiki.steps.begin import Encode, Space, begin, encode_any
 from tsugiki.steps.evolution import write_drawn, write_population
 
@@ -49,6 +52,27 @@ def write_first(
     following = first(config, stage, space, population=rival_size(files, config, stage))
     atomic.write_bytes(phase.space, space.to_json())
     write_drawn(phase, 0, following)
+
+
+def write_decomposed(
+    files: RunFiles, config: RunConfig, stage: Stage, log: Callable[[str], None] = print
+) -> None:
+    """Decompose the task vectors of a stage's models, once for all candidates, and write where they are kept.
+
+    Raises:
+        LineageError: space.json cannot be read, or a model is not the one that was locked.
+        ParentError: a model cannot be read, or holds numbers that are not finite.
+        InfrastructureError: the disk is full or fails.
+    """
+    phase, models = files.phase(stage.name), models_of(files, config, stage.name)
+    space = read_genome(phase.space)
+    recipe = space.decode(space.start)
+    assert isinstance(recipe, Recipe), "methods belong to parameter space"
+    cache, threads = config.results_folder / DECOMPOSITIONS, config.evaluation.threads
+    found = write_decompositions(
+        recipe, models.folders, models.digests, cache, threads=threads, log=log
+    )
+    atomic.write_bytes(phase.decomposed, pretty_json({"decompositions": found}))
 
 
 def rival_size(files: RunFiles, config: RunConfig, stage: Stage) -> int | None:

@@ -43,6 +43,7 @@ class VllmCandidates:
         evaluation: Evaluation,
         *,
         names: Mapping[str, Names] | None = None,
+        decompositions: Path | None = None,
         chat: Chat = OWN,
     ) -> None:
         """The GPU is the one that this process sees (see `see_one_gpu`).
@@ -55,6 +56,7 @@ class VllmCandidates:
         """The GPU's name."""
         self.hold(folders, digests)
         self._names = dict(names or {})
+        self._decompositions = decompositions
         self._evaluation = evaluation
         self._chat = chat
         self._key: str | None = None
@@ -139,6 +141,9 @@ class VllmCandidates:
                 "digests": self._digests,
                 "names": self._names,
                 "threads": self._evaluation.threads,
+                "decompositions": None
+                if self._decompositions is None
+                else str(self._decompositions),
             }
             self._ask("tsugiki_open", json.dumps(models))
             self._held = names

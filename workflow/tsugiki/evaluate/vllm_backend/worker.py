@@ -37,12 +37,18 @@ class MergingWorker:
         """Hold other models.
 
         Args:
-            models: JSON with the arguments of `InPlaceMerger`, the folders as text, and the number
+            models: JSON with the arguments of `InPlaceMerger`, folders as text, and the number
                 of threads that merge.
         """
         given = json.loads(models)
         folders = {name: Path(folder) for name, folder in given["folders"].items()}
-        self.tsugiki_merger = InPlaceMerger(folders, given["digests"], names=given["names"])
+        kept = given["decompositions"]
+        self.tsugiki_merger = InPlaceMerger(
+            folders,
+            given["digests"],
+            names=given["names"],
+            decompositions=None if kept is None else Path(kept),
+        )
         self.tsugiki_threads = int(given["threads"])
 
     def tsugiki_merge(self, recipe: str) -> dict[str, Any]:

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
-from tsugiki.merge.method import MergeInputs, Method, OptionSpec, ParameterSpec
+from tsugiki.merge.method import MergeInputs, Method, OptionSpec, ParameterSpec, Value
 
 
-def leading(matrices: Tensor, share: float) -> Tensor:
-    """The sum of the leading singular components of matrices, each by itself.
+def decompose(change: Tensor, options: Mapping[str, Value]) -> Tensor:
+    """The leading singular components of matrices, each by itself.
 
     Args:
-        matrices: float32, shape (..., m, n), finite.
-        share: Which part of the min(m, n) components leads; at least one does.
+        change: float32, shape (..., m, n), finite, not empty.
+        options: `share` says which part of the min(m, n) components leads; at least one does.
 
     Returns:
-        float32, of the same shape.
+        float32, shape (..., k, m + n): of each component its left vector times the singular value, then its
+        right vector.
     """
-    count = max(1, round(share * min(matrices.shape[-2:])))
-    u, s, vh = torch.linalg.svd(matrices, full_matrices=False)
-    found: Tensor = (u[..., :count] * s[..., None, :count]) @ vh[..., :count, :]
-    return found
+    count = max(1, round(float(options["share"]) * min(change.shape[-2:])))
+    u, s, vh = torch.linalg.svd(change, full_matrices=False)
+    left = u[..., :count] * s[..., None, :count]
+    return torch.cat([left.mT, vh[..., :count, :]], dim=-1)
 
 
 def merge(inputs: MergeInputs) -> Tensor:
     """Base plus each task vector, its leading singular components by one factor, the rest by another."""
-    share = inputs.number("share")
     merged = inputs.tensors.values(None).clone()
     factors = zip(inputs.per_parent["weight"], inputs.per_parent["rest"], strict=True)
     for index, (weight, rest) in enumerate(factors):
@@ -36,7 +38,11 @@ def merge(inputs: MergeInputs) -> Tensor:
             continue
         merged.add_(change, alpha=rest)
         if weight != rest and change.numel() and torch.isfinite(change).all():
-            merged.add_(leading(change, share), alpha=weight - rest)
+            found = inputs.tensors.decomposition(index)
+            if found is None:
+                found = decompose(change, inputs.options)
+            rows = change.shape[-2]
+            merged.add_(found[..., :rows].mT @ found[..., rows:], alpha=weight - rest)
     return merged
 
 
@@ -49,6 +55,7 @@ METHOD = Method(
     "U_i diag(s_i) V_i^T = parent_i - base,  "
     "w_ij = weight_i for the k largest s_ij, rest_i for the others",
     merge=merge,
+    decompose=decompose,
     parameters=(
         ParameterSpec(
             "weight", True, -10.0, 10.0, 1.0, (0.0, 1.5),
