@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,9 @@ from tests.parents.checkpoints import (
 )
 from tests.runs_for_tests import write_tasks
 from tsugiki.config.stage import Stage
+from tsugiki.contracts.recipe import ParentRef, Recipe
+from tsugiki.merge.decompose import write_decompositions
+from tsugiki.merge.decompositions import WEIGHTS
 from tsugiki.parents.preflight import preflight, render
 from tsugiki.parents.resolve import lock_parents
 
@@ -181,6 +185,26 @@ def test_sizes_are_those_of_files_and_tensors(hub: Hub, tmp_path: Path) -> None:
     )
     assert report.memory.weights == 3 * 4 * NUMBERS + 2 * NUMBERS
     assert report.disk_bytes == report.download_bytes + 2 * NUMBERS
+
+
+def test_decompositions_count_as_large_as_they_are_written(tmp_path: Path) -> None:
+    """On disk and in memory; of two parents against their base."""
+    folders = {name: write_llama(tmp_path / name, seed=n) for n, name in enumerate("abc")}
+    parents = {name: {"path": str(folder)} for name, folder in folders.items()}
+    given: dict[str, Any] = {"base": "c", "dtype": "float32"}
+    with_it = run_of(parents, **given, method="svd_task_arithmetic", options={"share": 0.4})
+    plain = run_of(parents, **given, method="task_arithmetic")
+    digests = {name: name * 64 for name in folders}
+    a, b, base = (ParentRef(name=name, digest=digest) for name, digest in digests.items())
+    recipe = Recipe(
+        method="svd_task_arithmetic", options={"share": 0.4}, parents=(a, b), base=base, owner="c"
+    )
+    made = write_decompositions(recipe, folders, digests, tmp_path / "cache", log=silent)
+    files = [load_file(tmp_path / "cache" / name / WEIGHTS) for name in made.values()]
+    written = sum(one.nbytes for file in files for one in file.values())
+    more, less = preflight(with_it), preflight(plain)
+    assert more.disk_bytes - less.disk_bytes == written > 0
+    assert more.memory.weights - less.memory.weights == written
 
 
 def test_the_result_of_a_stage_counts_where_it_is_merged(tmp_path: Path) -> None:

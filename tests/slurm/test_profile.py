@@ -10,7 +10,7 @@ import yaml
 
 from tests.workflow.workspace import REPOSITORY
 
-HEAVY = {"evaluate", "evaluate_rung", "materialize", "best", "stage_best"}
+HEAVY = {"decompose", "evaluate", "evaluate_rung", "materialize", "best", "stage_best"}
 """Rules that become jobs; the others take seconds, and run where snakemake runs."""
 
 
