@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.conftest import MakeRun
+from tests.evaluate.vllm_backend.stand_in import stand_in_for_vllm
+from tests.evaluate.vllm_backend.test_candidates import on_vllm
 from tests.runs_for_tests import TinyRun
 from tsugiki.errors import InfrastructureError
 from tsugiki.evaluate.backends import open_backend
 from tsugiki.evaluate.candidate_model import CandidateModel, choose_device
 from tsugiki.merge import in_place
+from tsugiki.merge.decompose import write_decompositions
+from tsugiki.merge.decompositions import WEIGHTS
 from tsugiki.merge.write import write_merge
 from tsugiki.parents.run_models import RunModels
 
@@ -26,6 +31,29 @@ def model_of(run: TinyRun, models: Path, *, backwards: bool = False) -> Candidat
     names = sorted(run.digests, reverse=backwards)
     folders = {name: models / name for name in names}
     return CandidateModel(folders, run.digests, run.config.evaluation)
+
+
+@pytest.mark.parametrize("backend", ["transformers", "vllm"])
+def test_candidates_are_merged_from_kept_decompositions(
+    make_run: MakeRun, tiny_models: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    """By either backend: with nothing in the files, the candidate is another one."""
+    stand_in_for_vllm(monkeypatch)
+    run = make_run()
+    config = on_vllm(run) if backend == "vllm" else run.config
+    folders = {name: tiny_models / name for name in run.digests}
+    cache = run.files.root / "decompositions"
+    recipe = run.recipe("svd_task_arithmetic", weight=2.0)
+    made = write_decompositions(recipe, folders, run.digests, cache, log=lambda _: None)
+    for name in made.values():
+        kept = load_file(cache / name / WEIGHTS)
+        empty = {tensor: torch.zeros_like(one) for tensor, one in kept.items()}
+        save_file(empty, cache / name / WEIGHTS)
+    candidates = open_backend(RunModels(folders, run.digests, cache), config, job=0)
+    _, digest = candidates.build(recipe)
+    without = write_merge(recipe, folders, run.digests, cache / "without")
+    assert digest != without
+    assert digest == write_merge(recipe, folders, run.digests, cache / "with", decompositions=cache)
 
 
 def test_code_of_a_model_runs_where_its_parent_is_trusted(

@@ -42,7 +42,7 @@ class MergingWorker:
         """
         given = json.loads(models)
         folders = {name: Path(folder) for name, folder in given["folders"].items()}
-        kept = given["decompositions"]
+        kept = given.get("decompositions")
         self.tsugiki_merger = InPlaceMerger(
             folders,
             given["digests"],
