@@ -1,10 +1,11 @@
 """How many answers does a search need? Rules that ask fewer questions, with a warm start and without.
 
-On the demo's bed (see search_bed.py), all with one strategy in one space (task arithmetic per block): all 200 search
-questions for every candidate; the same 50; 25 fresh ones for each generation, also with a surrogate, or with estimates
-by item response theory; successive halving and racing on nested subsets, the same for the whole search, and halving on
-fresh ones. A warm start is the tuned baseline, whose 7,200 answers the final table needs in any case, and which are in
-no row (nor are the 600 of the parents; item response theory uses both); a cold one is the same weight everywhere.
+On the demo's bed (see search_bed.py), all with the demo's strategy in the demo's space (two weights per block and
+parent): all 200 search questions for every candidate; the same 50; 25 fresh ones for each generation, also with a
+surrogate, or with estimates by item response theory; successive halving and racing on nested subsets, the same for
+the whole search, and halving on fresh ones. A warm start is the tuned baseline, whose 7,200 answers the final table
+needs in any case, and which are in no row (nor are the 600 of the parents; item response theory uses both); a cold one
+is the same weight everywhere.
 
 Prints, by answers generated, accuracy of the search's mean on the test questions, the mean over all searches, with
 the lead over all questions from the same start; and how many searches had a mean by then that is no worse than what
@@ -25,7 +26,7 @@ from pathlib import Path
 
 from search import earlier, lead
 from search_bed import CACHE, SIZES, Bed
-from searches import Asking, at_weights, evolve, finals, tuned_grid, weights_space
+from searches import Asking, at_weights, components_space, evolve, finals, tuned_grid
 from tsugiki.strategies.rungs.halving import Halving
 from tsugiki.strategies.rungs.racing import Racing
 
@@ -61,7 +62,7 @@ Found = dict[int, dict[tuple[int, int], float]]
 
 def search(bed: Bed, rule: Rule, *, warm: bool, seed: int, answers: int) -> float:
     """Accuracy of a search's last mean on the test questions; of its start before there is one."""
-    space = weights_space(bed)
+    space = components_space(bed)
     start = at_weights(space, tuned_grid(bed)[0]) if warm else space.start
     trace = evolve(
         bed,
