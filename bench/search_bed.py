@@ -32,7 +32,7 @@ from torch.nn import functional
 from transformers import LlamaForCausalLM
 
 from tsugiki.canonical import digest
-from tsugiki.config.stage import DECOMPOSING, Stage
+from tsugiki.config.stage import Stage
 from tsugiki.contracts.recipe import AnyRecipe, DataflowRecipe, Parameter, ParentRef, Recipe
 from tsugiki.demo.documents import prompt
 from tsugiki.demo.parents import ensure_demo_parent
@@ -93,7 +93,7 @@ class Bed:
             name: digest([file.model_dump(mode="json") for file in digest_folder(folder)])
             for name, folder in self.folders.items()
         }
-        self._decompositions = cache / "decompositions"
+        self._decompositions: dict[str, Path] = {}
         self.merger = self._opened()
         self.model = LlamaForCausalLM.from_pretrained(self.folders["base"], dtype=torch.float32)
         self.model.eval()
@@ -159,11 +159,8 @@ class Bed:
                 parameter.name: parameter.per_parent for parameter in get_method(method).parameters
             },
         )
-        if method in DECOMPOSING:
-            recipe = genome.decode(genome.start)
-            write_decompositions(
-                recipe, self.folders, self.digests, self._decompositions, log=lambda _: None
-            )
+        if stage.decomposes:
+            self._keep_decompositions(genome.decode(genome.start))
         return genome
 
     def recipe(
@@ -220,6 +217,15 @@ class Bed:
         self.folders[name] = folder
         self.merger = self._opened()
         self._paths = None
+
+    def _keep_decompositions(self, recipe: Recipe) -> None:
+        """Decompose the parents for merges with a recipe's method and options, unless that is done."""
+        folder = self._cache / "decompositions"
+        made = write_decompositions(recipe, self.folders, self.digests, folder, log=lambda _: None)
+        if made.keys() - self._decompositions.keys():
+            files = {key: folder / one.folder / one.file.name for key, one in made.items()}
+            self._decompositions |= files
+            self.merger = self._opened()
 
     def _opened(self) -> InPlaceMerger:
         return InPlaceMerger(self.folders, self.digests, decompositions=self._decompositions)

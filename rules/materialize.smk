@@ -44,8 +44,9 @@ rule decompose:
         parents=RUN.parents,
         before=PLAN.models_before,
         space=RUN.root / "{stage}/space.json",
+        shared=ancient(PLAN.decomposed_before),
     output:
-        decomposed=RUN.root / "{stage}/decomposed.json",
+        decomposed=update(RUN.root / "{stage}/decomposed.json"),  # which says that the stage has begun with it
     log:
         RUN.root / "logs/{stage}/decompose.log",
     benchmark:
@@ -61,7 +62,7 @@ rule decompose:
         config=RUN.config,
         key=lambda wildcards: PLAN.stage_key(wildcards.stage),
     shell:
-        "tsugiki --log {log:q} decompose {params.config:q} --stage {wildcards.stage}"
+        "tsugiki --log {log:q} decompose {params.config:q} --stage {wildcards.stage} --threads {threads}"
 
 
 rule materialize:

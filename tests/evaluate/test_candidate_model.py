@@ -21,7 +21,6 @@ from tsugiki.evaluate.backends import open_backend
 from tsugiki.evaluate.candidate_model import CandidateModel, choose_device
 from tsugiki.merge import in_place
 from tsugiki.merge.decompose import write_decompositions
-from tsugiki.merge.decompositions import WEIGHTS
 from tsugiki.merge.write import write_merge
 from tsugiki.parents.run_models import RunModels
 
@@ -45,15 +44,14 @@ def test_candidates_are_merged_from_kept_decompositions(
     cache = run.files.root / "decompositions"
     recipe = run.recipe("svd_task_arithmetic", weight=2.0)
     made = write_decompositions(recipe, folders, run.digests, cache, log=lambda _: None)
-    for name in made.values():
-        kept = load_file(cache / name / WEIGHTS)
-        empty = {tensor: torch.zeros_like(one) for tensor, one in kept.items()}
-        save_file(empty, cache / name / WEIGHTS)
-    candidates = open_backend(RunModels(folders, run.digests, cache), config, job=0)
+    files = {key: cache / one.folder / one.file.name for key, one in made.items()}
+    for file in files.values():
+        save_file({name: torch.zeros_like(one) for name, one in load_file(file).items()}, file)
+    candidates = open_backend(RunModels(folders, run.digests, files), config, job=0)
     _, digest = candidates.build(recipe)
     without = write_merge(recipe, folders, run.digests, cache / "without")
     assert digest != without
-    assert digest == write_merge(recipe, folders, run.digests, cache / "with", decompositions=cache)
+    assert digest == write_merge(recipe, folders, run.digests, cache / "with", decompositions=files)
 
 
 def test_code_of_a_model_runs_where_its_parent_is_trusted(

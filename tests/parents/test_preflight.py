@@ -24,7 +24,6 @@ from tests.runs_for_tests import write_tasks
 from tsugiki.config.stage import Stage
 from tsugiki.contracts.recipe import ParentRef, Recipe
 from tsugiki.merge.decompose import write_decompositions
-from tsugiki.merge.decompositions import WEIGHTS
 from tsugiki.parents.preflight import preflight, render
 from tsugiki.parents.resolve import lock_parents
 
@@ -200,8 +199,8 @@ def test_decompositions_count_as_large_as_they_are_written(tmp_path: Path) -> No
         method="svd_task_arithmetic", options={"share": 0.4}, parents=(a, b), base=base, owner="c"
     )
     made = write_decompositions(recipe, folders, digests, tmp_path / "cache", log=silent)
-    files = [load_file(tmp_path / "cache" / name / WEIGHTS) for name in made.values()]
-    written = sum(one.nbytes for file in files for one in file.values())
+    files = [load_file(tmp_path / "cache" / one.folder / one.file.name) for one in made.values()]
+    written = sum(tensor.nbytes for file in files for tensor in file.values())
     more, less = preflight(with_it), preflight(plain)
     assert more.disk_bytes - less.disk_bytes == written > 0
     assert more.memory.weights - less.memory.weights == written

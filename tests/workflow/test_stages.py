@@ -15,6 +15,7 @@ import transformers
 from tests.workflow.small_run import UNTRACKED, settings
 from tests.workflow.workspace import Workspace, finished_workspace
 from tsugiki.canonical import digest_file
+from tsugiki.contracts.locks import read_decompositions_lock
 from tsugiki.contracts.recipe import read_recipe
 from tsugiki.finalists.files import read_winner
 from tsugiki.parents.run_models import read_stage_lock
@@ -73,10 +74,10 @@ def test_the_second_stage_starts_from_the_first_ones_best_model(run: Workspace) 
 
 def test_task_vectors_are_decomposed_once_before_candidates_are_scored(run: Workspace) -> None:
     """In a folder of all runs, one decomposition for each parent."""
-    written = json.loads(run.files.phase("ps").decomposed.read_bytes())["decompositions"]
-    assert sorted(written) == ["left", "right"]
+    written = read_decompositions_lock(run.files.phase("ps").decomposed).decompositions.values()
+    assert sorted(one.parent for one in written) == ["left", "right"]
     cache = run.root / "results/decompositions"
-    assert {path.name for path in cache.iterdir() if path.is_dir()} == set(written.values())
+    assert {path.name for path in cache.iterdir()} == {one.folder for one in written}
     first = run.files.phase("ps").generation(0).evaluated(0)
     assert run.files.phase("ps").decomposed.stat().st_mtime <= first.stat().st_mtime
     assert not run.files.phase("dfs").decomposed.exists()
@@ -121,6 +122,36 @@ def test_the_audit_follows_the_chain(copied: Workspace) -> None:
     done = copied.tsugiki("audit", "tiny.yaml")
     assert done.returncode == 1
     assert "config.json" in done.stderr
+
+
+def test_decompositions_that_are_gone_or_others_are_refused_and_made_again(
+    copied: Workspace,
+) -> None:
+    """Before anything is merged from them; the audit names a lock of other ones."""
+    lock = copied.files.phase("ps").decomposed
+    written = lock.read_bytes()
+    one, other = read_decompositions_lock(lock).decompositions.values()
+    cache = copied.root / "results/decompositions"
+    again = ("decompose", "tiny.yaml", "--stage", "ps")
+    best = ("best", "tiny.yaml", "--stage", "ps", "--candidate", "000-00", "--out", "again")
+    shutil.rmtree(cache / one.folder)
+    done = copied.tsugiki(*best)
+    assert done.returncode == 75, done.stdout + done.stderr
+    assert "tsugiki decompose" in done.stderr
+    file = cache / other.folder / other.file.name
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert copied.tsugiki(*again).returncode == 0
+    assert lock.read_bytes() == written
+    assert copied.tsugiki(*best).returncode == 0
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    done = copied.tsugiki(*best)
+    assert done.returncode == 1
+    assert "not those that were locked" in done.stderr
+    changed = json.loads(written)
+    changed["decompositions"]["0" * 16] = changed["decompositions"].popitem()[1]
+    lock.write_text(json.dumps(changed))
+    done = copied.tsugiki("audit", "tiny.yaml")
+    assert "decompositions of other models or options" in done.stderr
 
 
 def test_reproduction_builds_the_first_stages_best_model_again(copied: Workspace) -> None:

@@ -28,7 +28,13 @@ def worker_of(run: TinyRun, models: Path) -> StandInWorker:
     """A worker that holds the run's models."""
     worker = StandInWorker(str(models / "base"), "float32")
     folders = {name: str(models / name) for name in run.digests}
-    models = {"folders": folders, "digests": run.digests, "names": {}, "threads": 2}
+    models = {
+        "folders": folders,
+        "digests": run.digests,
+        "names": {},
+        "threads": 2,
+        "decompositions": {},
+    }
     worker.tsugiki_open(json.dumps(models))
     return worker
 
@@ -60,7 +66,7 @@ def test_a_failed_candidate_leaves_a_worker_that_goes_on(
     folders, digests = with_steep(run, tiny_models, tmp_path)
     worker = StandInWorker(str(tiny_models / "base"), "float16")
     texts = {name: str(folder) for name, folder in folders.items()}
-    models = {"folders": texts, "digests": digests, "names": {}, "threads": 2}
+    models = {"folders": texts, "digests": digests, "names": {}, "threads": 2, "decompositions": {}}
     worker.tsugiki_open(json.dumps(models))
     good = run.recipe(weight=0.5, dtype="float16").to_json().decode()
     before = worker.tsugiki_merge(good)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tsugiki.audit.decisions import Reselect, check_estimates, check_reselect, check_rungs
 from tsugiki.audit.finding import Finding, collect, differs, place
-from tsugiki.audit.phase import check_candidates, check_chain
+from tsugiki.audit.phase import check_candidates, check_chain, check_decompositions
 from tsugiki.audit.presence import check_marks, check_places, check_presence
 from tsugiki.canonical import digest_bytes, digest_file
 from tsugiki.config.load import changed_keys, read_config
@@ -71,6 +71,7 @@ def audit(
         findings += collect(check_estimates(files, phase, config), phase)
         findings += collect(check_places(files, phase, config), phase)
         findings += collect(check_marks(files, phase), phase)
+        findings += collect(check_decompositions(files, phase), phase)
         if reselect is not None:
             findings += collect(check_reselect(files, phase, reselect), phase)
     for one in config.searches:

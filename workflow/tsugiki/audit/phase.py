@@ -14,9 +14,10 @@ from tsugiki.config.run import RunConfig
 from tsugiki.contracts.document_sets import SPLITS, read_document_sets
 from tsugiki.contracts.layout import CandidateFiles, RunFiles
 from tsugiki.contracts.ledger import Entry, entries, evaluation_of, read_outcome
+from tsugiki.contracts.locks import read_decompositions_lock
 from tsugiki.contracts.outcome import Measured, Scored
 from tsugiki.contracts.population import Candidate, Ranked
-from tsugiki.contracts.recipe import read_recipe
+from tsugiki.contracts.recipe import Recipe, read_recipe
 from tsugiki.contracts.samples import read_samples
 from tsugiki.errors import EvaluationError
 from tsugiki.evaluate.aggregation import Aggregation, Aggregations
@@ -24,6 +25,7 @@ from tsugiki.evaluate.documents import decided_evaluation
 from tsugiki.evaluate.rungs import documents_by_rung
 from tsugiki.evolve.rank import fitness_of
 from tsugiki.finalists.measures import parts_of
+from tsugiki.merge.decompositions import decomposed_from, key_of
 from tsugiki.parents.run_models import run_digests
 
 Documents = Mapping[str, list[int]]
@@ -86,6 +88,23 @@ def check_candidates(files: RunFiles, phase: str, config: RunConfig) -> Iterator
             what = f"candidate {ranked.id} has another fitness"
             yield from differs(what, where, fitness, ranked.fitness)
         yield from scores.check(entry)
+
+
+def check_decompositions(files: RunFiles, phase: str) -> Iterator[Finding]:
+    """What a stage keeps of task vectors is of the models and options that its candidates have."""
+    folder = files.phase(phase)
+    if not folder.decomposed.is_file():
+        return
+    first = next(iter(entries(folder)), None)
+    recipes = [] if first is None else [folder.candidate(first.population.candidates[0].recipe)]
+    for recipe in (read_recipe(one.recipe) for one in recipes if one.recipe.is_file()):
+        expected = decomposed_from(recipe) if isinstance(recipe, Recipe) else {}
+        yield from differs(
+            "names decompositions of other models or options",
+            place(files, folder.decomposed),
+            sorted(map(key_of, expected.values())),
+            sorted(read_decompositions_lock(folder.decomposed).decompositions),
+        )
 
 
 def _check_entry(files: RunFiles, entry: Entry) -> Iterator[Finding]:

@@ -67,12 +67,14 @@ def start(terminal: Terminal, run: Run, stage: str) -> None:
 @click.pass_obj
 @RUN
 @STAGE
-def decompose(terminal: Terminal, run: Run, stage: str) -> None:
+@THREADS
+def decompose(terminal: Terminal, run: Run, stage: str, threads: int) -> None:
     """Decompose the task vectors that a stage merges, once for all its candidates."""
     with quick_imports():
         from tsugiki.steps.start import write_decomposed
 
-    write_decomposed(run.files, run.config, find_stage(run.config, stage), terminal.announce)
+    found = find_stage(run.config, stage)
+    write_decomposed(run.files, run.config, found, threads=threads, log=terminal.announce)
 
 
 @click.command()

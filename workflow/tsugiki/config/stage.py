@@ -111,11 +111,6 @@ class ParameterSpace(Section):
     tokenizer: str | None = None
     """The parent whose tokenizer and chat template the merged model gets; the base if absent."""
 
-    @property
-    def decomposes(self) -> bool:
-        """Whether its method decomposes task vectors, which is done once for a stage."""
-        return self.method in DECOMPOSING
-
 
 Space = Annotated[
     Annotated[ParameterSpace, Tag("parameter")] | Annotated[DataflowSpace, Tag("dataflow")],
@@ -294,6 +289,11 @@ class Stage(Section):
     def estimated_with(self, generation: int) -> range:
         """The generations before one whose answers its estimates are made from, with `evaluation.subsets.irt`."""
         return range(max(0, generation - ESTIMATED_WITH), generation)
+
+    @property
+    def decomposes(self) -> bool:
+        """Whether its method decomposes task vectors, which is done once for all its candidates."""
+        return isinstance(self.space, ParameterSpace) and self.space.method in DECOMPOSING
 
     @property
     def members(self) -> tuple[str, ...]:

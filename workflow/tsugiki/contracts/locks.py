@@ -108,6 +108,35 @@ class LockedParent(Data):
         return sum(file.size for file in self.files)
 
 
+class LockedDecomposition(Data):
+    """What is kept of one parent's task vector."""
+
+    parent: str
+    """The parent's name."""
+    folder: str
+    """Name of its folder in results/decompositions/."""
+    file: LockedFile
+    """Its file there."""
+
+
+class DecompositionsLock(Data):
+    """results/<run>/<stage>/decomposed.json."""
+
+    version: Literal[1] = 1
+    decompositions: dict[str, LockedDecomposition]
+    """By digest of what they depend on: models, method and options."""
+
+
+read_decompositions_lock = reader(
+    DecompositionsLock.model_validate_json,
+    "lock file of decompositions",
+    missing="the stage's task vectors are not decomposed yet",
+    make="run `tsugiki decompose` with the run's configuration and `--stage`",
+    mend="run `tsugiki decompose` with the run's configuration and `--stage`",
+)
+"""Read decomposed.json of a stage; LineageError where there is none, or it is no valid lock file."""
+
+
 class ParentsLock(Data):
     """results/<run>/parents.lock.json. It holds no path but those written in the configuration."""
 

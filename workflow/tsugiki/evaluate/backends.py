@@ -77,7 +77,7 @@ def open_backend(
     `before` is the one that this process had until now, if it had one.
     """
     if isinstance(before, VllmCandidates):
-        before.hold(models.folders, models.digests)
+        before.hold(models.folders, models.digests, models.decompositions)
         return before
     names, evaluation = config.tensor_names, config.evaluation
     if evaluation.backend == "vllm":

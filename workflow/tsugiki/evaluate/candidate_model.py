@@ -47,11 +47,15 @@ class CandidateModel:
         *,
         job: int = 0,
         names: Mapping[str, Names] | None = None,
-        decompositions: Path | None = None,
+        decompositions: Mapping[str, Path] | None = None,
         trusted: frozenset[str] = frozenset(),
         chat: Chat = OWN,
     ) -> None:
-        """`trusted` names the models whose own modelling code may run; task vectors that are decomposed are in `decompositions`."""
+        """Open no model yet.
+
+        `decompositions` are files of decompositions of task vectors, by their keys; `trusted` names the models
+        whose own modelling code may run.
+        """
         self._chat = chat
         self._folders = dict(folders)
         self._names = names

@@ -8,17 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tsugiki import atomic
-from tsugiki.canonical import digest_file, pretty_json
+from tsugiki.canonical import digest, pretty_json
+from tsugiki.contracts.locks import LockedDecomposition, LockedFile
 from tsugiki.contracts.recipe import Recipe, names_in
-from tsugiki.locked import locked
-from tsugiki.merge.decompositions import WEIGHTS, header, key
+from tsugiki.merge.decompositions import WEIGHTS, decomposed_from, header, key_of
 from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.stream import faults_of_the_disk, require_space, write_tensors
+from tsugiki.models.files import describe
 from tsugiki.models.kinds.kind import Layout
 
 MANIFEST = "made-from.json"
+WHAT = "the decomposition of a task vector"
 
 
 def write_decompositions(
@@ -29,7 +33,7 @@ def write_decompositions(
     *,
     threads: int = 1,
     log: Callable[[str], None] = print,
-) -> dict[str, str]:
+) -> dict[str, LockedDecomposition]:
     """Keep the decompositions of a recipe's task vectors, for merges with other parameters.
 
     What is there already, undamaged, is left. Memory holds a few tensors at a time. The bytes do not depend on
@@ -44,7 +48,7 @@ def write_decompositions(
         log: Takes a line for each parent, and others on the way.
 
     Returns:
-        Name of each parent's folder in `cache`; nothing if the method has no decomposition.
+        What is kept, by its key; nothing if the method decomposes nothing.
 
     Raises:
         RecipeError: the recipe describes no valid merge.
@@ -55,41 +59,41 @@ def write_decompositions(
     named = {name: folders[name] for name in {one.name for one in recipe.models} | {recipe.owner}}
     merge = Merge(recipe, OpenModels(named, digests, names=names_in(recipe.models)))
     found = {}
-    for index, (parent, inputs) in enumerate(merge.decomposed_from.items()):
-        folder = cache / key(inputs)
-        found[parent] = folder.name
-        # two stages, or two runs, may be about to make the same
-        with faults_of_the_disk(folder), locked(cache / f"{folder.name}.lock"):
-            if _intact(folder, inputs):
-                log(f"{parent}: decomposed before, {folder.name}")
-                continue
-            log(f"{parent}: decomposing, {folder.name}")
-            _write(folder, merge, index, inputs, threads=threads, log=partial(_say, log, parent))
+    for index, (parent, inputs) in enumerate(decomposed_from(recipe).items()):
+        content = {**inputs, "torch": torch.__version__}  # which may round in another way
+        folder = cache / digest(content)[:16]
+        with faults_of_the_disk(folder, WHAT):
+            if (file := _intact(folder, content)) is None:
+                log(f"{parent}: decomposing, {folder.name}")
+                say = partial(_say, log, parent)
+                file = _write(folder, merge, index, content, threads=threads, progress=say)
+        found[key_of(inputs)] = LockedDecomposition(parent=parent, folder=folder.name, file=file)
     return found
 
 
-def _intact(folder: Path, inputs: Mapping[str, Any]) -> bool:
-    """Whether a folder holds a whole decomposition of that."""
+def _intact(folder: Path, content: Mapping[str, Any]) -> LockedFile | None:
+    """The file of a decomposition that is there already, whole."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-        return bool(manifest == _manifest(folder / WEIGHTS, inputs))
+        file = describe(folder / WEIGHTS)
     except (OSError, ValueError):
-        return False
+        return None
+    return file if manifest == _manifest(file, content) else None
 
 
-def _manifest(weights: Path, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    return {"made_from": dict(inputs), "sha256": digest_file(weights)}
+def _manifest(file: LockedFile, content: Mapping[str, Any]) -> dict[str, Any]:
+    return {"made_from": dict(content), "sha256": file.sha256}
 
 
 def _write(
     folder: Path,
     merge: Merge,
     index: int,
-    inputs: Mapping[str, Any],
+    content: Mapping[str, Any],
     *,
     threads: int,
-    log: Callable[[int, int, int], None],
-) -> None:
+    progress: Callable[[int, int, int], None],
+) -> LockedFile:
     settings = merge.settings
     planned = {one.name: one for one in merge.plan.tensors if one.merged}
     headers = {
@@ -97,7 +101,9 @@ def _write(
     }
     stored = {name: one for name, one in headers.items() if one is not None}
     size = sum(one.size for one in stored.values())
-    require_space(folder.parent, size)
+    require_space(folder.parent, size, WHAT)
+    atomic.sweep(folder.parent)
+    # another run may write the same meanwhile: the same bytes, so that either may stay
     with one_thread_per_operation(), atomic.folder(folder, replace=True) as temporary:
         write_tensors(
             temporary,
@@ -106,10 +112,11 @@ def _write(
             layout=Layout(config="", weights=WEIGHTS),
             shard_bytes=size,
             threads=threads,
-            progress=log,
+            progress=progress,
         )
-        manifest = _manifest(temporary / WEIGHTS, inputs)
-        (temporary / MANIFEST).write_bytes(pretty_json(manifest))
+        file = describe(temporary / WEIGHTS)
+        (temporary / MANIFEST).write_bytes(pretty_json(_manifest(file, content)))
+    return file
 
 
 def _say(log: Callable[[str], None], parent: str, done: int, of: int, _: int) -> None:

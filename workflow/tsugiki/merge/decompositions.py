@@ -1,7 +1,7 @@
 """Decompositions of task vectors in files: made once for a search, and not again for each candidate.
 
-A decomposition depends on parent, base, method and options, and never on the parameters that are searched. A merge
-gives the same bits with the file as without.
+A decomposition depends on parent, base, method and options, and never on the parameters that are searched. A merge has
+the same bits with the file as without, on processors of one kind and with one version of torch.
 """
 
 from __future__ import annotations
@@ -16,34 +16,45 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from tsugiki.canonical import digest
-from tsugiki.contracts.recipe import ParentRef
+from tsugiki.contracts.recipe import ParentRef, Recipe
 from tsugiki.errors import InfrastructureError
 from tsugiki.merge.method import Method, Value
+from tsugiki.merge.registry import get_method
+from tsugiki.merge.settings import options_of, parents_in_order
 from tsugiki.models.digest import FORMAT_NAMES
 from tsugiki.models.headers import TensorHeader
 
 WEIGHTS = "decomposition.safetensors"
 VERSION = 1
-"""To be raised when the same models are to give other bytes."""
+"""To be raised when the same models are to give other decompositions."""
 
 
-def made_from(
-    method: Method, options: Mapping[str, Value], parent: ParentRef, base: ParentRef
-) -> dict[str, Any]:
-    """All that a decomposition's bytes depend on. The models' names do not count."""
-    models = [[one.digest, one.names] if one.names else [one.digest] for one in (parent, base)]
-    return {
+def decomposed_from(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """All that decompositions depend on, beside the libraries that compute them.
+
+    Returns:
+        By name of the parent whose task vector it is, in the order in which the method gets them. Names of
+        models are no part of what it depends on. Empty for methods that decompose nothing.
+    """
+    method, base = get_method(recipe.method), recipe.base
+    if method.decompose is None or base is None:
+        return {}
+    common = {
         "version": VERSION,
         "method": method.name,
-        "options": dict(options),
-        "parent": models[0],
-        "base": models[1],
+        "options": dict(options_of(recipe, method)),
+        "base": _identity(base),
     }
+    return {one.name: {**common, "parent": _identity(one)} for one in parents_in_order(recipe)}
 
 
-def key(made_from: Mapping[str, Any]) -> str:
-    """Name of a decomposition's folder."""
-    return digest(made_from)[:16]
+def _identity(model: ParentRef) -> list[Any]:
+    return [model.digest, model.names] if model.names else [model.digest]
+
+
+def key_of(inputs: Mapping[str, Any]) -> str:
+    """What a decomposition is found by."""
+    return digest(inputs)[:16]
 
 
 def header(
@@ -58,24 +69,23 @@ def header(
 
 
 class Decomposition:
-    """What was kept of one parent's task vector, tensor by tensor.
+    """What is kept of one parent's task vector, tensor by tensor.
 
     Raises:
-        InfrastructureError: its file is damaged.
+        InfrastructureError: the file cannot be read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, file: Path) -> None:
         opened: Any = safe_open
         try:
-            self._file = opened(folder / WEIGHTS, framework="pt")
+            self._file = opened(file, framework="pt")
             self._names = frozenset(self._file.keys())
         except (OSError, SafetensorError) as error:
             raise InfrastructureError(
                 "the decomposition of a task vector cannot be read",
-                where=str(folder / WEIGHTS),
+                where=str(file),
                 got=str(error),
-                fix="remove the folder: candidates are then decomposed one by one, or the rule "
-                "`decompose` makes it again",
+                fix="run `tsugiki decompose` for the stage, which makes it again",
             ) from error
 
     def tensor(self, name: str) -> Tensor | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from tsugiki.contracts.recipe import Recipe
 from tsugiki.errors import RecipeError
 from tsugiki.merge.blockwise import BlockwiseMerge
-from tsugiki.merge.decompositions import key, made_from
+from tsugiki.merge.decompositions import decomposed_from, key_of
 from tsugiki.merge.method import MergeInputs
 from tsugiki.merge.models import OpenModels, TensorSource
 from tsugiki.merge.settings import Settings
@@ -41,20 +41,8 @@ class Merge:
         self.settings = Settings(recipe, self.plan.merged, self.plan.kind)
         self.owner = models.checkpoints[recipe.owner]
         self._decompositions = [
-            models.decomposition(key(inputs)) for inputs in self.decomposed_from.values()
+            models.decomposition(key_of(inputs)) for inputs in decomposed_from(recipe).values()
         ]
-
-    @property
-    def decomposed_from(self) -> dict[str, dict[str, Any]]:
-        """What each parent's decomposition depends on, by name in the parents' order; empty for methods without one."""
-        method, base = self.settings.method, self._recipe.base
-        if method.decompose is None or base is None:
-            return {}
-        options = self.settings.options
-        return {
-            parent.name: made_from(method, options, parent, base)
-            for parent in self.settings.parents
-        }
 
     @property
     def config(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class InPlaceMerger:
     """Merges many recipes of the same models, which are given by name.
 
     Given are their folders, the digests of their files, what their tensors are called in the merge
-    where the user says so, and the folder of decompositions of task vectors, if there is one.
+    where the user says so, and files of decompositions of task vectors, if there are some, by their keys.
 
     Raises:
         ParentError: a model cannot be read, or the models do not fit together.
@@ -36,7 +36,7 @@ class InPlaceMerger:
         digests: Mapping[str, str],
         *,
         names: Mapping[str, Names] | None = None,
-        decompositions: Path | None = None,
+        decompositions: Mapping[str, Path] | None = None,
     ) -> None:
         self._models = OpenModels(folders, digests, names=names, decompositions=decompositions)
         self._device: torch.device | None = None

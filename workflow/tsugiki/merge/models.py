@@ -32,7 +32,7 @@ class OpenModels:
     """Parents and base of a merge, given by name.
 
     Given are their folders, the digests of their files, what their tensors are called in the merge
-    where the user says so, and the folder of decompositions of task vectors, if there is one.
+    where the user says so, and files of decompositions of task vectors, if there are some, by their keys.
 
     Raises:
         ParentError: a model cannot be read.
@@ -44,7 +44,7 @@ class OpenModels:
         digests: Mapping[str, str],
         *,
         names: Mapping[str, Names] | None = None,
-        decompositions: Path | None = None,
+        decompositions: Mapping[str, Path] | None = None,
     ) -> None:
         self._names = {model: dict(given) for model, given in (names or {}).items() if given}
         self.checkpoints = {
@@ -54,7 +54,7 @@ class OpenModels:
         self.digests = dict(digests)
         self._held: dict[tuple[str, str], Tensor] = {}
         self._finite: set[tuple[str, str]] = set()
-        self._cache = decompositions
+        self._kept = dict(decompositions or {})
         self._decompositions: dict[str, Decomposition] = {}
 
     def plan(self, owner: str) -> TensorPlan:
@@ -114,12 +114,12 @@ class OpenModels:
         """What is kept of a task vector under a key (see `decompositions`), if anything is.
 
         Raises:
-            InfrastructureError: it is damaged.
+            InfrastructureError: its file cannot be read.
         """
-        if self._cache is None or not (folder := self._cache / key).is_dir():
+        if key not in self._kept:
             return None
         if key not in self._decompositions:
-            self._decompositions[key] = Decomposition(folder)
+            self._decompositions[key] = Decomposition(self._kept[key])
         return self._decompositions[key]
 
     @property
@@ -177,7 +177,7 @@ class TensorSource:
         return self.models.values(self._name(index), self.tensor, self.device)
 
     def decomposition(self, index: int) -> Tensor | None:
-        """What is kept of a parent's task vector."""
+        """What is kept of a parent's task vector, of this tensor; None if nothing is."""
         kept = self.decompositions[index]
         return None if kept is None else kept.tensor(self.tensor)
 

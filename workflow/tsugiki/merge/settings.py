@@ -23,11 +23,9 @@ class Settings:
 
     def __init__(self, recipe: Recipe, tensors: Sequence[str], kind: Kind) -> None:
         self.method = get_method(recipe.method)
-        self.parents: tuple[ParentRef, ...] = tuple(
-            sorted(recipe.parents, key=lambda parent: (parent.digest, parent.name))
-        )
+        self.parents = parents_in_order(recipe)
         _check_models(recipe, self.method)
-        self.options = _options(recipe, self.method)
+        self.options = options_of(recipe, self.method)
         self.mask_seed = recipe.mask_seed
         for name in recipe.parameters:
             if self.method.parameter(name) is None:
@@ -109,7 +107,17 @@ def _check_models(recipe: Recipe, method: Method) -> None:
         )
 
 
-def _options(recipe: Recipe, method: Method) -> Mapping[str, Value]:
+def parents_in_order(recipe: Recipe) -> tuple[ParentRef, ...]:
+    """The parents as methods get them, which does not depend on their names."""
+    return tuple(sorted(recipe.parents, key=lambda parent: (parent.digest, parent.name)))
+
+
+def options_of(recipe: Recipe, method: Method) -> Mapping[str, Value]:
+    """All options of a recipe's method, defaults filled in.
+
+    Raises:
+        RecipeError: the recipe has one that the method has not, or a value that is none of it.
+    """
     for name in recipe.options:
         if method.option(name) is None:
             raise RecipeError(

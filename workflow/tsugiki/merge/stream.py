@@ -125,8 +125,8 @@ def shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
     return files
 
 
-def require_space(folder: Path, weights: int) -> None:
-    """Make a folder, and check that a model with so many bytes of weights fits on its disk.
+def require_space(folder: Path, weights: int, what: str = "the merged model") -> None:
+    """Make a folder, and check that what has so many bytes of weights fits on its disk.
 
     Raises:
         InfrastructureError: it does not.
@@ -135,7 +135,7 @@ def require_space(folder: Path, weights: int) -> None:
     free, needed = shutil.disk_usage(folder).free, weights + SPARE_BYTES
     if free < needed:
         raise InfrastructureError(
-            "the disk has no room for the merged model",
+            f"the disk has no room for {what}",
             where=str(folder),
             expected=f"{needed:,} bytes",
             got=f"{free:,} bytes free",
@@ -144,7 +144,7 @@ def require_space(folder: Path, weights: int) -> None:
 
 
 @contextmanager
-def faults_of_the_disk(out: Path) -> Iterator[None]:
+def faults_of_the_disk(out: Path, what: str = "the merged model") -> Iterator[None]:
     """Turn errors of the operating system into ones that say what could not be written.
 
     Raises:
@@ -154,7 +154,7 @@ def faults_of_the_disk(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InfrastructureError(
-            "the merged model could not be written",
+            f"{what} could not be written",
             where=str(out),
             got=str(error),
             fix="see to the disk and start again; nothing half-written was left",

@@ -46,7 +46,7 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
     *,
     replace: bool = False,
     beside: Mapping[str, bytes] | None = None,
-    decompositions: Path | None = None,
+    decompositions: Mapping[str, Path] | None = None,
     shard_bytes: int = stream.SHARD_BYTES,
     threads: int = 1,
     progress: Callable[[int, int, int], None] | None = None,
@@ -64,7 +64,7 @@ def write_merge(  # noqa: PLR0913 - all but three have defaults
         out: Where the model goes: nothing, or an empty folder, stands there.
         replace: Replace whatever stands there. It has to be the caller's own.
         beside: Content of files beside the weights that are not the owner's, by name.
-        decompositions: Folder of decompositions of task vectors, if there is one.
+        decompositions: Files of decompositions of task vectors, if there are some, by their keys.
         shard_bytes: Most bytes of weights in one file, unless one tensor is larger.
         threads: How many tensors to merge at the same time.
         progress: Called after each tensor that is merged: tensors of its component written, all of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tsugiki.config.parents import HubParent, LocalParent
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.layout import DEMO_PARENTS, PREPARED_PARENTS
+from tsugiki.contracts.layout import DECOMPOSITIONS, DEMO_PARENTS, PREPARED_PARENTS
 from tsugiki.contracts.locks import LockedFile, LockedParent, ParentsLock
 from tsugiki.errors import LineageError, ParentError
 from tsugiki.models.files import known_digest, read_digest, remember
@@ -22,6 +22,11 @@ def demo_cache(config: RunConfig) -> Path:
 def prepared_cache(config: RunConfig) -> Path:
     """Folder that holds prepared parents, shared by the runs in the same results folder."""
     return config.results_folder / PREPARED_PARENTS
+
+
+def decomposition_cache(config: RunConfig) -> Path:
+    """Folder that holds decompositions of task vectors, shared by the runs in the same results folder."""
+    return config.results_folder / DECOMPOSITIONS
 
 
 def digest_memory(config: RunConfig) -> Path:

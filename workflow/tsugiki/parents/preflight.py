@@ -53,7 +53,7 @@ class Report:
     download_bytes: int
     """Bytes that fetching the parents will bring over the network."""
     disk_bytes: int
-    """Bytes that downloads, prepared parents and merged models will take on disk."""
+    """Bytes that downloads, prepared parents, decompositions and merged models will take on disk."""
     memory: Memory
     """What each evaluating job holds in memory."""
     tensors: Mapping[str, MergedTensors]

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tsugiki.config.run import RunConfig
-from tsugiki.contracts.layout import BASELINES, DECOMPOSITIONS, RunFiles
-from tsugiki.contracts.locks import LockedParent, digest_of_files, read_lock
+from tsugiki.contracts.layout import BASELINES, RunFiles
+from tsugiki.contracts.locks import (
+    LockedParent,
+    digest_of_files,
+    read_decompositions_lock,
+    read_lock,
+)
 from tsugiki.contracts.recipe import AnyRecipe, ParentRef, Recipe
+from tsugiki.errors import InfrastructureError
 from tsugiki.json_files import reader
-from tsugiki.models.files import digest_folder
-from tsugiki.parents.locate import digest_memory, locate, require_files
+from tsugiki.models.files import digest_folder, known_digest, read_digest, remember
+from tsugiki.parents.locate import (
+    decomposition_cache,
+    digest_memory,
+    locate,
+    not_as_locked,
+    require_files,
+)
 
 
 @dataclass(frozen=True)
@@ -22,8 +34,8 @@ class RunModels:
 
     folders: dict[str, Path]
     digests: dict[str, str]
-    decompositions: Path | None = None
-    """Folder of decompositions of their task vectors, which need not exist."""
+    decompositions: Mapping[str, Path] = field(default_factory=dict)
+    """Files of decompositions of their task vectors, by their keys; without them, merges decompose anew."""
 
 
 def run_models(
@@ -60,7 +72,7 @@ def run_models(
                 read=read,
             )
             folders[stage.name], digests[stage.name] = phase.best, locked.digest
-    return RunModels(folders, digests, config.results_folder / DECOMPOSITIONS)
+    return RunModels(folders, digests)
 
 
 def merged_stages(config: RunConfig) -> list[str]:
@@ -73,14 +85,50 @@ def models_of(files: RunFiles, config: RunConfig, phase: str, *, read: bool = Fa
     """The models that candidates of a phase are made from.
 
     All parents, and for a stage and its finalists the stages that it merges; for the baselines
-    none, for the test all. `read` and errors are those of `run_models`.
+    none, for the test all. With what is kept of task vectors, except for the baselines. `read` and errors
+    are those of `run_models`.
+
+    Raises:
+        InfrastructureError: a decomposition is not there.
     """
     if phase == BASELINES:
         return run_models(files, config, (), read=read)
+    stages, members = config.searches, None
     for stage in config.searches:
         if phase in (stage.name, config.finalists_of(stage.name)):
-            return run_models(files, config, stage.members, read=read)
-    return run_models(files, config, read=read)
+            stages, members = [stage], stage.members
+    models = run_models(files, config, members, read=read)
+    kept = [_decompositions(files, config, stage.name, read=read) for stage in stages]
+    return replace(models, decompositions={key: file for one in kept for key, file in one.items()})
+
+
+def _decompositions(
+    files: RunFiles, config: RunConfig, stage: str, *, read: bool
+) -> dict[str, Path]:
+    """What is kept of a stage's task vectors, by key; refused where it is not what was locked."""
+    path = files.phase(stage).decomposed
+    if not path.is_file():
+        return {}
+    fix = f"run `tsugiki decompose {config.folder} --stage {stage}`, which makes it again"
+    memory, found = digest_memory(config), {}
+    for key, one in read_decompositions_lock(path).decompositions.items():
+        file = decomposition_cache(config) / one.folder / one.file.name
+        if not file.is_file():
+            raise InfrastructureError(
+                f"the decomposition of `{one.parent}` is not on this machine",
+                where=str(file),
+                got="no such file",
+                fix=fix,
+            )
+        digest = read_digest(file) if read else known_digest(file, memory)
+        if digest != one.file.sha256:
+            name, what = one.file.name, f"the decomposition of `{one.parent}`"
+            raise not_as_locked(
+                what, str(file.parent), {name: one.file.sha256}, {name: digest}, fix=fix
+            )
+        found[key] = file
+    remember(memory)
+    return found
 
 
 def run_digests(files: RunFiles, config: RunConfig) -> dict[str, str]:

@@ -30,7 +30,7 @@ class Memory:
     """What an evaluating job holds in memory at most, in bytes."""
 
     weights: int = 0
-    """All models of a stage, and the merged one."""
+    """All models of a stage, what is kept of their task vectors, and the merged model."""
     merged: int = 0
     """The merged one alone."""
     logits: int = 0
@@ -102,7 +102,7 @@ def disk_bytes(config: RunConfig, models: Mapping[str, ModelFacts]) -> int:
     merged_later = {name for stage in config.stages for name in stage.members}
     kept = merged_later | {config.stages[-1].name}
     merged = sum(size for name, size in sizes.items() if name in kept)
-    return merged + sum(_decomposed_bytes(stage, models) for stage in config.stages)
+    return merged + sum(_decomposed_bytes(config, stage, models) for stage in config.stages)
 
 
 def memory(config: RunConfig, models: Mapping[str, ModelFacts]) -> Memory:
@@ -115,7 +115,7 @@ def memory(config: RunConfig, models: Mapping[str, ModelFacts]) -> Memory:
     merged = {stage.name: _live_bytes(config, stage, models) for stage in config.stages}
     weights = max(
         sum(_stored(config, name, models) for name in stage.members)
-        + _decomposed_bytes(stage, models)
+        + _decomposed_bytes(config, stage, models)
         + merged[stage.name]
         for stage in config.stages
     )
@@ -157,16 +157,18 @@ def _live_bytes(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts
     return size + beyond_its_own * layers * WIDTH[stage.space.dtype]
 
 
-def _decomposed_bytes(stage: Stage, models: Mapping[str, ModelFacts]) -> int:
-    """Of the decompositions of a stage's task vectors; those of earlier stages' models count nothing."""
-    if not (isinstance(stage.space, ParameterSpace) and stage.space.decomposes):
+def _decomposed_bytes(config: RunConfig, stage: Stage, models: Mapping[str, ModelFacts]) -> int:
+    """Of what is kept of a stage's task vectors; an earlier stage's best model is like its owner."""
+    if not (isinstance(stage.space, ParameterSpace) and stage.decomposes):
         return 0
     from tsugiki.merge.decompositions import header  # imports torch
     from tsugiki.merge.registry import get_method
 
     method, options = get_method(stage.space.method), stage.space.options
-    known = [models[name] for name in stage.parents if name in models]
-    kept = (header(method, options, one.shape) for model in known for one in model.merged.values())
+    earlier = {one.name: _owner(config, one, models) for one in config.stages}
+    known = [earlier[name] if name in earlier else models.get(name) for name in stage.parents]
+    shapes = [one.shape for model in known if model is not None for one in model.planned.values()]
+    kept = (header(method, options, shape) for shape in shapes)
     return sum(one.size for one in kept if one is not None)
 
 

@@ -135,7 +135,7 @@ def _ledger(files: RunFiles) -> dict[str, Content]:
     found: dict[str, Content] = {}
     for root in sorted(path.parents[1] for path in files.root.glob("*/gen-000/population.json")):
         phase = PhaseFiles(root)
-        paths = [phase.space, phase.best_lock]
+        paths = [phase.space, phase.decomposed, phase.best_lock]
         for entry in entries(phase):
             one = entry.files
             paths += [one.population, one.state, one.outcomes, *one.root.glob("rung-*.json")]

@@ -100,7 +100,7 @@ def reproduce_best(files: RunFiles, config: RunConfig, out: Path) -> str:
     digests, threads = run_digests(files, config), config.evaluation.threads
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-stages-") as temporary:
-        models = RunModels(dict(parents), digests)
+        models = RunModels(dict(parents), digests)  # task vectors are decomposed anew, as a check
         for stage, before in stage_recipes(files, config, recipe).items():
             models.folders[stage] = folder = Path(temporary) / stage
             write_model(config, before, models, folder, threads=threads)

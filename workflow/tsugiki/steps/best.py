@@ -100,7 +100,7 @@ def write_best(files: RunFiles, config: RunConfig, out: Path, *, threads: int) -
     Raises:
         ConfigError: `out` is another place, and may not be replaced (see `require_place`).
     """
-    models = run_models(files, config, config.stages[-1].members, read=True)
+    models = models_of(files, config, config.stages[-1].name, read=True)
     own = out.absolute() == files.best.absolute()
     replace = own or require_place_beside(files, config, out)
     return write_model(config, winning_recipe(files), models, out, replace=replace, threads=threads)

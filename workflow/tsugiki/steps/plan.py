@@ -11,7 +11,7 @@ from tsugiki import atomic
 from tsugiki.canonical import digest
 from tsugiki.config.run import RunConfig
 from tsugiki.config.sources import measured_files
-from tsugiki.config.stage import ParameterSpace
+from tsugiki.config.stage import Stage
 from tsugiki.contracts.layout import BASELINES, FLATNESS, REPEAT, TEST, GenerationFiles, RunFiles
 from tsugiki.contracts.recipe import SHARED
 from tsugiki.evaluate.shards import jobs_that_scored, write_splits
@@ -96,18 +96,20 @@ class Plan:
         return [str(self._generation(wildcards).promotion(rung - 1))] if rung > 0 else []
 
     def decomposed(self, wildcards: Any) -> list[str]:
-        """Says that task vectors are decomposed, where the stage in the wildcards has a method that needs it.
-
-        A stage that was begun without goes on without: its candidates are decomposed one by one, and none again.
-        """
+        """Says that task vectors are decomposed, where the stage in the wildcards has a method that needs it."""
         stage = self._searches.get(wildcards.phase)
-        if stage is None or not (
-            isinstance(stage.space, ParameterSpace) and stage.space.decomposes
-        ):
-            return []
+        return [] if stage is None else self._decomposed(stage)
+
+    def decomposed_before(self, wildcards: Any) -> list[str]:
+        """The same of the last stage, for a rival in its space: what is kept of one is for both."""
+        is_rival = self.config.is_rival(wildcards.stage)
+        return self._decomposed(self.config.stages[-1]) if is_rival else []
+
+    def _decomposed(self, stage: Stage) -> list[str]:
+        """A stage of an earlier version, ranked without, goes on without: nothing that is done is planned again."""
         files = self.files.phase(stage.name)
         without = files.generation(0).outcomes.is_file() and not files.decomposed.is_file()
-        return [] if without else [str(files.decomposed)]
+        return [str(files.decomposed)] if stage.decomposes and not without else []
 
     def jobs_of(self, wildcards: Any) -> int:
         """How many jobs the generation in the wildcards is split into."""

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from functools import partial
 
 from tsugiki import atomic
-from tsugiki.canonical import pretty_json
 from tsugiki.config.baselines import FrankenmergeBaseline
 from tsugiki.config.run import RunConfig
 from tsugiki.config.stage import ParameterSpace, Stage
-from tsugiki.contracts.layout import BASELINES, DECOMPOSITIONS, RunFiles
+from tsugiki.contracts.layout import BASELINES, RunFiles
 from tsugiki.contracts.ledger import read_population
-from tsugiki.contracts.locks import ParentsLock, read_lock
+from tsugiki.contracts.locks import DecompositionsLock, ParentsLock, read_lock
 from tsugiki.contracts.recipe import Recipe, with_names
 from tsugiki.errors import ConfigError
 from tsugiki.evolve.select import first
@@ -23,8 +22,8 @@ from tsugiki.merge.models import OpenModels
 from tsugiki.merge.registry import PER_PARENT, get_method
 from tsugiki.models.checkpoint import Checkpoint
 from tsugiki.models.plan import make_plan
-from tsugiki.parents.locate import locate
-from tsugiki.parents.run_models import RunModels, models_of
+from tsugiki.parents.locate import decomposition_cache, locate
+from tsugiki.parents.run_models import RunModels, models_of, run_models
 from tsugiki.space.dataflow_space import build_dataflow_genome
 from tsugiki.space.parameter_space import build_parameter_genome
 from tsugiki.space.read import read_genome
@@ -55,24 +54,29 @@ def write_first(
 
 
 def write_decomposed(
-    files: RunFiles, config: RunConfig, stage: Stage, log: Callable[[str], None] = print
+    files: RunFiles,
+    config: RunConfig,
+    stage: Stage,
+    *,
+    threads: int,
+    log: Callable[[str], None] = print,
 ) -> None:
-    """Decompose the task vectors of a stage's models, once for all candidates, and write where they are kept.
+    """Decompose the task vectors of a stage's models, once for all candidates, and lock what is kept.
 
     Raises:
         LineageError: space.json cannot be read, or a model is not the one that was locked.
         ParentError: a model cannot be read, or holds numbers that are not finite.
         InfrastructureError: the disk is full or fails.
     """
-    phase, models = files.phase(stage.name), models_of(files, config, stage.name)
+    phase, models = files.phase(stage.name), run_models(files, config, stage.members)
     space = read_genome(phase.space)
-    recipe = space.decode(space.start)
+    recipe = space.decode(space.start)  # all points have the same models and options
     assert isinstance(recipe, Recipe), "methods belong to parameter space"
-    cache, threads = config.results_folder / DECOMPOSITIONS, config.evaluation.threads
+    cache = decomposition_cache(config)
     found = write_decompositions(
         recipe, models.folders, models.digests, cache, threads=threads, log=log
     )
-    atomic.write_bytes(phase.decomposed, pretty_json({"decompositions": found}))
+    atomic.write_bytes(phase.decomposed, DecompositionsLock(decompositions=found).to_json())
 
 
 def rival_size(files: RunFiles, config: RunConfig, stage: Stage) -> int | None:

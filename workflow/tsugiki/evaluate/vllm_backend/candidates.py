@@ -43,7 +43,7 @@ class VllmCandidates:
         evaluation: Evaluation,
         *,
         names: Mapping[str, Names] | None = None,
-        decompositions: Path | None = None,
+        decompositions: Mapping[str, Path] | None = None,
         chat: Chat = OWN,
     ) -> None:
         """The GPU is the one that this process sees (see `see_one_gpu`).
@@ -54,18 +54,23 @@ class VllmCandidates:
         prepare_environment()
         self.hardware = gpu_name()
         """The GPU's name."""
-        self.hold(folders, digests)
+        self.hold(folders, digests, decompositions)
         self._names = dict(names or {})
-        self._decompositions = decompositions
         self._evaluation = evaluation
         self._chat = chat
         self._key: str | None = None
         self._engine: Any = None
 
-    def hold(self, folders: Mapping[str, Path], digests: Mapping[str, str]) -> None:
+    def hold(
+        self,
+        folders: Mapping[str, Path],
+        digests: Mapping[str, str],
+        decompositions: Mapping[str, Path] | None = None,
+    ) -> None:
         """Merge other models from now on, in the same engine: a process can have only one."""
         self._folders = dict(folders)
         self._digests = dict(digests)
+        self._decompositions = dict(decompositions or {})
         self._held: set[str] = set()
         self._models: dict[str, VllmLanguageModel] = {}
 
@@ -141,9 +146,7 @@ class VllmCandidates:
                 "digests": self._digests,
                 "names": self._names,
                 "threads": self._evaluation.threads,
-                "decompositions": None
-                if self._decompositions is None
-                else str(self._decompositions),
+                "decompositions": {key: str(file) for key, file in self._decompositions.items()},
             }
             self._ask("tsugiki_open", json.dumps(models))
             self._held = names

@@ -37,17 +37,14 @@ class MergingWorker:
         """Hold other models.
 
         Args:
-            models: JSON with the arguments of `InPlaceMerger`, folders as text, and the number
+            models: JSON with the arguments of `InPlaceMerger`, paths as text, and the number
                 of threads that merge.
         """
         given = json.loads(models)
         folders = {name: Path(folder) for name, folder in given["folders"].items()}
-        kept = given.get("decompositions")
+        kept = {key: Path(file) for key, file in given["decompositions"].items()}
         self.tsugiki_merger = InPlaceMerger(
-            folders,
-            given["digests"],
-            names=given["names"],
-            decompositions=None if kept is None else Path(kept),
+            folders, given["digests"], names=given["names"], decompositions=kept
         )
         self.tsugiki_threads = int(given["threads"])
 
