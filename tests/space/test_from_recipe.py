@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from tests.merge.models_for_tests import digests_of, save_trio
 from tests.space.test_parameter_space import DIGESTS, TENSORS, space_of
@@ -204,42 +206,76 @@ def merged(space: ParameterGenome, point: tuple[float, ...], folders: Any, out: 
     return digest_file(out / "model.safetensors")
 
 
+def space_over(
+    folders: dict[str, Path], grouping: str, method: str, *genes: str
+) -> ParameterGenome:
+    """A space over the tensors of some models."""
+    stage = Stage.model_validate(
+        {
+            "name": "ps",
+            "parents": ["a", "b"],
+            "base": "base",
+            "space": {
+                "method": method,
+                "dtype": "float32",
+                "genes": {name: {"range": [0.0, 1.5], "grouping": grouping} for name in genes},
+            },
+            "budget": {"generations": 1},
+        }
+    )
+    return build_parameter_genome(
+        stage,
+        seed=1,
+        digests=digests_of(folders),
+        tensor_names=list(Checkpoint("base", folders["base"]).headers),
+        kind=TEXT,
+        per_parent={"weight": True, "rest": True, "density": True},
+    )
+
+
+def test_task_arithmetic_is_a_start_for_weights_of_singular_components(tmp_path: Path) -> None:
+    """Each of its weights is that of both parts; the merge is the same up to rounding."""
+    folders = save_trio(tmp_path)
+    tensors = list(Checkpoint("base", folders["base"]).headers)
+    recipe = space_over(folders, "model", "task_arithmetic", "weight").decode((0.2, 0.6))
+    space = space_over(folders, "block", "svd_task_arithmetic", "weight", "rest")
+    found = encode(space, recipe, tensors=tensors, kind=TEXT)
+    assert found.notes == ()
+    values = {
+        (gene.parameter, gene.parent): value
+        for gene, value in zip(space.genes, found.point, strict=True)
+    }
+    assert values == pytest.approx(
+        {
+            (name, parent): value
+            for name in ("weight", "rest")
+            for parent, value in (("a", 0.2), ("b", 0.6))
+        }
+    )
+    write_merge(recipe, folders, digests_of(folders), tmp_path / "one")
+    write_merge(space.decode(found.point), folders, digests_of(folders), tmp_path / "two")
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
+    scaled = recipe.model_copy(update={"options": {"lambda": 0.5}})
+    with pytest.raises(ConfigError, match="it has a `lambda`"):
+        encode(space, scaled, tensors=tensors, kind=TEXT)
+    with pytest.raises(ConfigError, match="another merge method"):
+        encode(space, recipe.model_copy(update={"method": "ties"}), tensors=[], kind=TEXT)
+
+
 def test_a_model_gene_in_finer_genes_makes_the_same_weights(tmp_path: Path) -> None:
     """Bit for bit; and so does task arithmetic in the space of a method that equals it."""
     folders = save_trio(tmp_path)
     tensors = list(Checkpoint("base", folders["base"]).headers)
-
-    def space(grouping: str, method: str, *genes: str) -> ParameterGenome:
-        stage = Stage.model_validate(
-            {
-                "name": "ps",
-                "parents": ["a", "b"],
-                "base": "base",
-                "space": {
-                    "method": method,
-                    "genes": {name: {"range": [0.0, 1.5], "grouping": grouping} for name in genes},
-                },
-                "budget": {"generations": 1},
-            }
-        )
-        return build_parameter_genome(
-            stage,
-            seed=1,
-            digests=digests_of(folders),
-            tensor_names=tensors,
-            kind=TEXT,
-            per_parent={"weight": True, "density": True},
-        )
-
-    coarse = space("model", "task_arithmetic", "weight")
+    coarse = space_over(folders, "model", "task_arithmetic", "weight")
     point = (0.3, 0.6)
     expected = merged(coarse, point, folders, tmp_path / "coarse")
     recipe = coarse.decode(point)
     for fine in (
-        space("block", "task_arithmetic", "weight"),
-        space("block_part", "task_arithmetic", "weight"),
-        space("block", "dare_linear", "weight", "density"),
-        space("block", "dare_linear", "weight"),
+        space_over(folders, "block", "task_arithmetic", "weight"),
+        space_over(folders, "block_part", "task_arithmetic", "weight"),
+        space_over(folders, "block", "dare_linear", "weight", "density"),
+        space_over(folders, "block", "dare_linear", "weight"),
     ):
         found = encode(fine, recipe, tensors=tensors, kind=TEXT)
         out = tmp_path / digest_bytes(fine.to_json())[:8]

@@ -31,6 +31,10 @@ EQUAL_WHERE_ALL_IS_KEPT = (
 """Methods that differ only in what they keep of task vectors: with a density of 1 everywhere, which
 `task_arithmetic` always has, those of a set give the same bits."""
 
+WHOLE = {"svd_task_arithmetic": "task_arithmetic"}
+"""Methods with a weight for each of two parts of a task vector, `weight` and `rest`, and the method that they are, up to
+rounding, where both are equal."""
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -60,7 +64,7 @@ def translate(space: ParameterGenome, recipe: AnyRecipe) -> Recipe:
 
     Parents are known by the digests of their files. What a space does not search has to be as it is
     there. Methods stand for each other only where they give the same bits
-    (`EQUAL_WHERE_ALL_IS_KEPT`).
+    (`EQUAL_WHERE_ALL_IS_KEPT`), or the same up to rounding (`WHOLE`).
 
     Raises:
         ConfigError: no point of the space is the recipe.
@@ -86,17 +90,24 @@ def translate(space: ParameterGenome, recipe: AnyRecipe) -> Recipe:
         )
         for name, parameter in recipe.parameters.items()
     }
+    options = _options(recipe)
     if recipe.method != frame.method:
-        _require_equal_methods(recipe, frame)
+        meant = WHOLE.get(frame.method, frame.method)
+        _require_equal_methods(recipe, meant)
         parameters.pop("density", None)
         if METHODS[frame.method].parameter("density"):
             parameters["density"] = Parameter(values={SHARED: {"model": 1.0}})
+        if meant != frame.method:
+            _require_defaults(recipe)
+            options = _options(frame)
+            if "weight" in parameters:
+                parameters["rest"] = parameters["weight"]
     told = recipe.model_copy(
         update={
             "method": frame.method,
             "parameters": parameters,
             "owner": names.get(recipe.owner, recipe.owner),
-            "options": _options(recipe),
+            "options": options,
         }
     )
     _require_equal_beside_genes(space, told, METHODS[recipe.method])
@@ -194,18 +205,26 @@ def _require_equal_beside_genes(space: ParameterGenome, told: Recipe, original: 
             raise misfit_of(f"it has another `{name}`", ours, told.options[name])
 
 
-def _require_equal_methods(recipe: Recipe, frame: Recipe) -> None:
-    pair = {recipe.method, frame.method}
-    if not any(pair <= methods for methods in EQUAL_WHERE_ALL_IS_KEPT):
-        raise misfit_of("it is of another merge method", frame.method, recipe.method)
+def _require_equal_methods(recipe: Recipe, method: str) -> None:
+    """The recipe's method is another one by name only."""
+    pair = {recipe.method, method}
+    if len(pair) > 1 and not any(pair <= methods for methods in EQUAL_WHERE_ALL_IS_KEPT):
+        raise misfit_of("it is of another merge method", method, recipe.method)
     density = METHODS[recipe.method].parameter("density")
     densities = _numbers(recipe.parameters.get("density"), density.default if density else 1.0)
     if densities != [1.0]:
         raise misfit_of(
-            f"it is of another merge method, which equals {frame.method} at a density of 1 only",
-            frame.method,
+            f"it is of another merge method, which equals {method} at a density of 1 only",
+            method,
             f"{recipe.method}, density {', '.join(map(str, densities))}",
         )
+
+
+def _require_defaults(recipe: Recipe) -> None:
+    """Options that the space's method does not have are as if they were not there."""
+    for spec in METHODS[recipe.method].options:
+        if (got := recipe.options.get(spec.name, spec.default)) != spec.default:
+            raise misfit_of(f"it has a `{spec.name}`", spec.default, got)
 
 
 def _numbers(parameter: Parameter | None, default: float) -> list[float]:
