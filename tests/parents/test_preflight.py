@@ -203,7 +203,8 @@ def test_decompositions_count_as_large_as_they_are_written(tmp_path: Path) -> No
     written = sum(tensor.nbytes for file in files for tensor in file.values())
     more, less = preflight(with_it), preflight(plain)
     assert more.disk_bytes - less.disk_bytes == written > 0
-    assert more.memory.weights - less.memory.weights == written
+    assert more.memory.decomposed == more.memory.main - less.memory.main == written
+    assert "decompositions of task vectors" in render(more)
 
 
 def test_the_result_of_a_stage_counts_where_it_is_merged(tmp_path: Path) -> None:

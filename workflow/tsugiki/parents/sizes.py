@@ -30,7 +30,9 @@ class Memory:
     """What an evaluating job holds in memory at most, in bytes."""
 
     weights: int = 0
-    """All models of a stage, what is kept of their task vectors, and the merged model."""
+    """All models of a stage, and the merged one."""
+    decomposed: int = 0
+    """What is kept of their task vectors, for methods that decompose them."""
     merged: int = 0
     """The merged one alone."""
     logits: int = 0
@@ -52,7 +54,7 @@ class Memory:
     @property
     def main(self) -> int:
         """Bytes of main memory."""
-        return self.weights + self.libraries + (0 if self.gpu else self.logits)
+        return self.weights + self.decomposed + self.libraries + (0 if self.gpu else self.logits)
 
     @property
     def on_gpu(self) -> int:
@@ -65,6 +67,7 @@ class Memory:
         longest = " (a path at its longest)" * self.paths
         counted = [
             f"weights of its models and the merged one{longest} {shown(self.weights)}",
+            *[f"decompositions of task vectors {shown(self.decomposed)}"] * bool(self.decomposed),
             f"Python and its libraries {shown(self.libraries)}",
             *(() if self.gpu else logits),
         ]
@@ -114,9 +117,7 @@ def memory(config: RunConfig, models: Mapping[str, ModelFacts]) -> Memory:
     """
     merged = {stage.name: _live_bytes(config, stage, models) for stage in config.stages}
     weights = max(
-        sum(_stored(config, name, models) for name in stage.members)
-        + _decomposed_bytes(config, stage, models)
-        + merged[stage.name]
+        sum(_stored(config, name, models) for name in stage.members) + merged[stage.name]
         for stage in config.stages
     )
     if not weights:
@@ -134,6 +135,7 @@ def memory(config: RunConfig, models: Mapping[str, ModelFacts]) -> Memory:
             logits = max(logits, rows * prompt * owner.rows * each)
     return Memory(
         weights=weights,
+        decomposed=max(_decomposed_bytes(config, stage, models) for stage in config.stages),
         merged=max(merged.values()),
         logits=logits,
         rows=rows,
