@@ -46,6 +46,7 @@ from tsugiki.evaluate.language_model import LanguageModel
 from tsugiki.keyed import generator
 from tsugiki.merge.dataflow.live import LiveDataflow
 from tsugiki.merge.decompose import write_decompositions
+from tsugiki.merge.decompositions import decomposed_from, key_of
 from tsugiki.merge.in_place import InPlaceMerger
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.registry import get_method
@@ -220,12 +221,14 @@ class Bed:
 
     def _keep_decompositions(self, recipe: Recipe) -> None:
         """Decompose the parents for merges with a recipe's method and options, unless that is done."""
+        if {key_of(one) for one in decomposed_from(recipe).values()} <= self._decompositions.keys():
+            return
         folder = self._cache / "decompositions"
         made = write_decompositions(recipe, self.folders, self.digests, folder, log=lambda _: None)
-        if made.keys() - self._decompositions.keys():
-            files = {key: folder / one.folder / one.file.name for key, one in made.items()}
-            self._decompositions |= files
-            self.merger = self._opened()
+        self._decompositions |= {
+            key: folder / one.folder / one.file.name for key, one in made.items()
+        }
+        self.merger = self._opened()
 
     def _opened(self) -> InPlaceMerger:
         return InPlaceMerger(self.folders, self.digests, decompositions=self._decompositions)

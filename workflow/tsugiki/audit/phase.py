@@ -96,15 +96,19 @@ def check_decompositions(files: RunFiles, phase: str) -> Iterator[Finding]:
     if not folder.decomposed.is_file():
         return
     first = next(iter(entries(folder)), None)
-    recipes = [] if first is None else [folder.candidate(first.population.candidates[0].recipe)]
-    for recipe in (read_recipe(one.recipe) for one in recipes if one.recipe.is_file()):
-        expected = decomposed_from(recipe) if isinstance(recipe, Recipe) else {}
-        yield from differs(
-            "names decompositions of other models or options",
-            place(files, folder.decomposed),
-            sorted(map(key_of, expected.values())),
-            sorted(read_decompositions_lock(folder.decomposed).decompositions),
-        )
+    if first is None:
+        return
+    candidate = folder.candidate(first.population.candidates[0].recipe)
+    if not candidate.recipe.is_file():  # which `check_candidates` says
+        return
+    recipe = read_recipe(candidate.recipe)
+    expected = decomposed_from(recipe) if isinstance(recipe, Recipe) else {}
+    yield from differs(
+        "names decompositions of other models or options",
+        place(files, folder.decomposed),
+        sorted(map(key_of, expected.values())),
+        sorted(read_decompositions_lock(folder.decomposed).decompositions),
+    )
 
 
 def _check_entry(files: RunFiles, entry: Entry) -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any
 import torch
 
 from tsugiki import atomic
-from tsugiki.canonical import digest, pretty_json
+from tsugiki.canonical import digest
 from tsugiki.contracts.locks import LockedDecomposition, LockedFile
 from tsugiki.contracts.recipe import Recipe, names_in
 from tsugiki.merge.decompositions import WEIGHTS, decomposed_from, header, key_of
 from tsugiki.merge.engine import Merge, one_thread_per_operation
 from tsugiki.merge.models import OpenModels
 from tsugiki.merge.stream import faults_of_the_disk, require_space, write_tensors
-from tsugiki.models.files import describe
+from tsugiki.models.files import describe, intact, manifest_of
 from tsugiki.models.kinds.kind import Layout
 
 MANIFEST = "made-from.json"
@@ -63,26 +62,13 @@ def write_decompositions(
         content = {**inputs, "torch": torch.__version__}  # which may round in another way
         folder = cache / digest(content)[:16]
         with faults_of_the_disk(folder, WHAT):
-            if (file := _intact(folder, content)) is None:
+            if (kept := intact(folder, MANIFEST, content)) is None:
                 log(f"{parent}: decomposing, {folder.name}")
                 say = partial(_say, log, parent)
-                file = _write(folder, merge, index, content, threads=threads, progress=say)
+                kept = _write(folder, merge, index, content, threads=threads, progress=say)
+        (file,) = kept
         found[key_of(inputs)] = LockedDecomposition(parent=parent, folder=folder.name, file=file)
     return found
-
-
-def _intact(folder: Path, content: Mapping[str, Any]) -> LockedFile | None:
-    """The file of a decomposition that is there already, whole."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        file = describe(folder / WEIGHTS)
-    except (OSError, ValueError):
-        return None
-    return file if manifest == _manifest(file, content) else None
-
-
-def _manifest(file: LockedFile, content: Mapping[str, Any]) -> dict[str, Any]:
-    return {"made_from": dict(content), "sha256": file.sha256}
 
 
 def _write(
@@ -93,7 +79,7 @@ def _write(
     *,
     threads: int,
     progress: Callable[[int, int, int], None],
-) -> LockedFile:
+) -> tuple[LockedFile, ...]:
     settings = merge.settings
     planned = {one.name: one for one in merge.plan.tensors if one.merged}
     headers = {
@@ -114,9 +100,9 @@ def _write(
             threads=threads,
             progress=progress,
         )
-        file = describe(temporary / WEIGHTS)
-        (temporary / MANIFEST).write_bytes(pretty_json(_manifest(file, content)))
-    return file
+        files = (describe(temporary / WEIGHTS),)
+        (temporary / MANIFEST).write_bytes(manifest_of(content, files))
+    return files
 
 
 def _say(log: Callable[[str], None], parent: str, done: int, of: int, _: int) -> None:

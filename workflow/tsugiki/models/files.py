@@ -10,10 +10,11 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from tsugiki import atomic
 from tsugiki.canonical import digest_file, pretty_json
@@ -158,6 +159,28 @@ def digest_folder(folder: Path, *, code: bool = False) -> tuple[LockedFile, ...]
 def describe(path: Path, name: str = "") -> LockedFile:
     """Name, size and SHA-256 of one file; the name is its own, unless it is given."""
     return LockedFile(name=name or path.name, size=path.stat().st_size, sha256=read_digest(path))
+
+
+def manifest_of(inputs: Mapping[str, Any], files: Iterable[LockedFile]) -> bytes:
+    """What a folder of made files says of itself: what they were made from, and the SHA-256 of each."""
+    return pretty_json({"inputs": inputs, "files": {file.name: file.sha256 for file in files}})
+
+
+def intact(folder: Path, manifest: str, inputs: Mapping[str, Any]) -> tuple[LockedFile, ...] | None:
+    """The files of a folder that were made from these inputs, all of them read; None if one is not as it was made.
+
+    Args:
+        folder: The folder, which need not be there.
+        manifest: Name of its file from `manifest_of`.
+        inputs: What the files should be made from.
+    """
+    try:
+        told = json.loads((folder / manifest).read_bytes())
+        files = tuple(describe(folder / name) for name in sorted(told["files"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    whole = told["files"] == {file.name: file.sha256 for file in files}
+    return files if whole and told["inputs"] == inputs else None
 
 
 def git_blob_id(path: Path) -> str:

@@ -18,12 +18,11 @@ from tsugiki.contracts.locks import (
 from tsugiki.contracts.recipe import AnyRecipe, ParentRef, Recipe
 from tsugiki.errors import InfrastructureError
 from tsugiki.json_files import reader
-from tsugiki.models.files import digest_folder, known_digest, read_digest, remember
+from tsugiki.models.files import digest_folder
 from tsugiki.parents.locate import (
     decomposition_cache,
     digest_memory,
     locate,
-    not_as_locked,
     require_files,
 )
 
@@ -110,24 +109,20 @@ def _decompositions(
     if not path.is_file():
         return {}
     fix = f"run `tsugiki decompose {config.folder} --stage {stage}`, which makes it again"
-    memory, found = digest_memory(config), {}
+    found = {}
     for key, one in read_decompositions_lock(path).decompositions.items():
-        file = decomposition_cache(config) / one.folder / one.file.name
+        folder, what = (
+            decomposition_cache(config) / one.folder,
+            f"the decomposition of `{one.parent}`",
+        )
+        file = folder / one.file.name
         if not file.is_file():
             raise InfrastructureError(
-                f"the decomposition of `{one.parent}` is not on this machine",
-                where=str(file),
-                got="no such file",
-                fix=fix,
+                f"{what} is not on this machine", where=str(file), got="no such file", fix=fix
             )
-        digest = read_digest(file) if read else known_digest(file, memory)
-        if digest != one.file.sha256:
-            name, what = one.file.name, f"the decomposition of `{one.parent}`"
-            raise not_as_locked(
-                what, str(file.parent), {name: one.file.sha256}, {name: digest}, fix=fix
-            )
+        memory = digest_memory(config)
+        require_files(what, folder, (one.file,), memory, fix=fix, closed=False, read=read)
         found[key] = file
-    remember(memory)
     return found
 
 

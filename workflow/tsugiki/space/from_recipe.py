@@ -222,9 +222,10 @@ def _require_equal_methods(recipe: Recipe, method: str) -> None:
 
 def _require_defaults(recipe: Recipe) -> None:
     """Options that the space's method does not have are as if they were not there."""
+    options = _options(recipe)
     for spec in METHODS[recipe.method].options:
-        if (got := recipe.options.get(spec.name, spec.default)) != spec.default:
-            raise misfit_of(f"it has a `{spec.name}`", spec.default, got)
+        if options[spec.name] != spec.default:
+            raise misfit_of(f"it has a `{spec.name}`", spec.default, options[spec.name])
 
 
 def _numbers(parameter: Parameter | None, default: float) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from tsugiki.contracts.locks import LockedFile, PreparedParent, digest_of_files
 from tsugiki.merge.engine import one_thread_per_operation
 from tsugiki.merge.stream import faults_of_the_disk, require_space, write_tensors
 from tsugiki.models.facts import ModelFacts
-from tsugiki.models.files import describe
+from tsugiki.models.files import describe, intact, manifest_of
 from tsugiki.models.headers import TensorHeader
 from tsugiki.models.kinds.text import OTHERS, TOKENIZER
 from tsugiki.models.sources import ParentFiles
@@ -149,7 +148,7 @@ def ensure_prepared(
     inputs = sources.inputs(name)
     key = digest(inputs)
     folder = cache / f"{name}-{key[:12]}"
-    if (files := _intact(folder, inputs)) is None:
+    if (files := intact(folder, MANIFEST, inputs)) is None:
         log(f"{sources.preparation.describe(name)}; writing {folder.name}")
         with faults_of_the_disk(folder), one_thread_per_operation():
             files = _write(folder, name, sources, inputs, code=code)
@@ -161,17 +160,6 @@ def ensure_prepared(
         files=files,
         digest=digest_of_files(files),
     )
-
-
-def _intact(folder: Path, inputs: Mapping[str, Any]) -> tuple[LockedFile, ...] | None:
-    """The files of a prepared parent that is there already, all digests checked."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        files = tuple(describe(folder / name) for name in sorted(manifest["files"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    whole = manifest["files"] == {file.name: file.sha256 for file in files}
-    return files if whole and manifest["inputs"] == inputs else None
 
 
 def _write(
@@ -187,8 +175,7 @@ def _write(
             temporary, stored, tensor, layout=sources.preparation.models[name].kind.layout
         )
         files = tuple(describe(path) for path in sorted(temporary.iterdir()))
-        manifest = {"inputs": inputs, "files": {file.name: file.sha256 for file in files}}
-        (temporary / MANIFEST).write_bytes(pretty_json(manifest))
+        (temporary / MANIFEST).write_bytes(manifest_of(inputs, files))
     return files
 
 
